@@ -1,0 +1,189 @@
+package branch
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Predicate says whether a request takes a branch. It is called for each
+// request, from any number of goroutines at once, and must not read the body.
+type Predicate = func(*http.Request) bool
+
+// The constructors below are not inlined, so that a predicate keeps the name of
+// the one that made it where package pipeline prints it.
+
+// Method holds for requests with one of the methods given, compared exactly as
+// HTTP demands. It panics if none is given.
+//
+//go:noinline
+func Method(methods ...string) Predicate {
+	mustSome("Method", len(methods))
+	methods = slices.Clone(methods)
+	return func(r *http.Request) bool { return slices.Contains(methods, r.Method) }
+}
+
+// Header holds for requests that carry the header, with one of the values if
+// any are given, compared exactly. It does not split comma lists. The Host
+// header is not among r.Header: use [Host].
+//
+//go:noinline
+func Header(name string, values ...string) Predicate {
+	if name == "" {
+		panic("branch.Header: the name is empty")
+	}
+	key := http.CanonicalHeaderKey(name)
+	values = slices.Clone(values)
+	return func(r *http.Request) bool {
+		have, ok := r.Header[key]
+		return ok && (len(values) == 0 || slices.ContainsFunc(have, func(v string) bool { return slices.Contains(values, v) }))
+	}
+}
+
+// Host holds for requests to one of the hosts given, ignoring case and port.
+// "*.example.com" stands for every name below example.com, but not for
+// example.com itself. It panics if none is given.
+//
+// The Host header is the client's word: choose content by it, never grant
+// rights by it.
+//
+//go:noinline
+func Host(hosts ...string) Predicate {
+	mustSome("Host", len(hosts))
+	hosts = slices.Clone(hosts)
+	return func(r *http.Request) bool {
+		name := hostname(r.Host)
+		return slices.ContainsFunc(hosts, func(h string) bool {
+			if below, ok := strings.CutPrefix(h, "*"); ok && strings.HasPrefix(below, ".") {
+				return len(name) > len(below) && strings.EqualFold(name[len(name)-len(below):], below)
+			}
+			return strings.EqualFold(name, h)
+		})
+	}
+}
+
+// hostname cuts the port off, and the brackets of an IPv6 address.
+func hostname(hostport string) string {
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		return h
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+}
+
+// Query holds for requests whose query has the key, with one of the values if
+// any are given. A key without a value ("?trace") counts as having the value
+// "". Pairs that net/url refuses are passed over.
+//
+//go:noinline
+func Query(key string, values ...string) Predicate {
+	values = slices.Clone(values)
+	return func(r *http.Request) bool {
+		for q := r.URL.RawQuery; q != ""; {
+			var pair string
+			pair, q, _ = strings.Cut(q, "&")
+			if pair == "" || strings.Contains(pair, ";") {
+				continue
+			}
+			k, v, _ := strings.Cut(pair, "=")
+			if !queryEqual(k, key) {
+				continue
+			}
+			if len(values) == 0 {
+				if _, err := url.QueryUnescape(v); err == nil {
+					return true
+				}
+				continue
+			}
+			if slices.ContainsFunc(values, func(want string) bool { return queryEqual(v, want) }) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// queryEqual compares an escaped part of a query with a plain text.
+func queryEqual(escaped, plain string) bool {
+	if !strings.ContainsAny(escaped, "%+") {
+		return escaped == plain
+	}
+	s, err := url.QueryUnescape(escaped)
+	return err == nil && s == plain
+}
+
+// Port holds for requests that came in on the local TCP port: the port that the
+// server listens on, not the one that the Host header claims. It needs a server
+// of net/http, which records the local address in the request's context.
+//
+//go:noinline
+func Port(port int) Predicate {
+	return func(r *http.Request) bool {
+		addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		return ok && addr.Port == port
+	}
+}
+
+// Path holds for requests on or below prefix, by the same rules as [Map], and
+// leaves the path as it is. It panics if prefix is no good (see [CheckPrefix]).
+//
+//go:noinline
+func Path(prefix string) Predicate {
+	mustPrefix("Path", prefix)
+	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix) >= 0 }
+}
+
+// And holds where all of the predicates hold; they are asked in order, up to
+// the first that does not. It panics if none is given or one is nil.
+//
+//go:noinline
+func And(ps ...Predicate) Predicate {
+	ps = mustPredicates("And", ps)
+	return func(r *http.Request) bool {
+		for _, p := range ps {
+			if !p(r) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// Or holds where one of the predicates holds; they are asked in order, up to
+// the first that does. It panics if none is given or one is nil.
+//
+//go:noinline
+func Or(ps ...Predicate) Predicate {
+	ps = mustPredicates("Or", ps)
+	return func(r *http.Request) bool {
+		for _, p := range ps {
+			if p(r) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// Not holds where p does not. It panics if p is nil.
+//
+//go:noinline
+func Not(p Predicate) Predicate {
+	mustPredicate("Not", p)
+	return func(r *http.Request) bool { return !p(r) }
+}
+
+func mustPredicates(fn string, ps []Predicate) []Predicate {
+	mustSome(fn, len(ps))
+	for _, p := range ps {
+		mustPredicate(fn, p)
+	}
+	return slices.Clone(ps)
+}
+
+func mustSome(fn string, n int) {
+	if n == 0 {
+		panic("branch." + fn + ": nothing given: it would never hold")
+	}
+}
