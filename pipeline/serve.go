@@ -1,0 +1,121 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DrainTimeout is how long [Serve] waits for requests and drains after its
+// context has ended: under the 30 seconds that process managers usually grant
+// between the first signal and the kill.
+const DrainTimeout = 25 * time.Second
+
+// What Serve fills in where the server says nothing. net/http itself has no
+// limits there.
+const (
+	defaultReadHeaderTimeout = 5 * time.Second
+	defaultMaxHeaderBytes    = 64 << 10
+	defaultIdleTimeout       = 2 * time.Minute
+)
+
+// Serve listens on srv.Addr (":http" if empty) and serves until ctx ends; then
+// it ends in order. It stops accepting, runs every drain and srv.Shutdown side
+// by side within [DrainTimeout], waits for all of them, and cuts what is left.
+// A drain is what has to end beside HTTP requests: pass the Shutdown method of
+// each wsmanager.Manager, because net/http knows nothing of hijacked sockets.
+//
+// It fills srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and
+// srv.IdleTimeout (2 min) where they are zero. With srv.TLSConfig set it serves
+// TLS with the certificates there.
+//
+// It returns nil after a clean end. Otherwise it returns, joined, why the server
+// stopped by itself (the drains run then, too) and what did not end in time.
+func Serve(ctx context.Context, srv *http.Server, drain ...func(context.Context) error) error {
+	addr := srv.Addr
+	if addr == "" {
+		addr = ":http"
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	return ServeListener(ctx, ln, srv, drain...)
+}
+
+// ServeListener is [Serve] on a listener that is open already. It closes the
+// listener.
+func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain ...func(context.Context) error) error {
+	if srv.ReadHeaderTimeout == 0 {
+		srv.ReadHeaderTimeout = defaultReadHeaderTimeout
+	}
+	if srv.MaxHeaderBytes == 0 {
+		srv.MaxHeaderBytes = defaultMaxHeaderBytes
+	}
+	if srv.IdleTimeout == 0 {
+		srv.IdleTimeout = defaultIdleTimeout
+	}
+	served := make(chan error, 1)
+	go func() {
+		if srv.TLSConfig != nil {
+			served <- srv.ServeTLS(ln, "", "")
+		} else {
+			served <- srv.Serve(ln)
+		}
+	}()
+
+	var errs []error
+	running := true
+	select {
+	case err := <-served:
+		running = false
+		if !errors.Is(err, http.ErrServerClosed) { // somebody else called Shutdown: end with it
+			errs = append(errs, fmt.Errorf("pipeline: the server stopped: %w", err))
+		}
+	case <-ctx.Done():
+	}
+
+	// The context has ended; what it carries may still be wanted.
+	dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
+	defer cancel()
+	errs = append(errs, drainAll(dctx, append(slices.Clip(drain), srv.Shutdown))...)
+	if err := srv.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		errs = append(errs, fmt.Errorf("pipeline: closing the server: %w", err))
+	}
+	if running {
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			errs = append(errs, fmt.Errorf("pipeline: the server stopped: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// drainAll runs the functions side by side and waits for all.
+func drainAll(ctx context.Context, fs []func(context.Context) error) []error {
+	results := make([]error, len(fs))
+	var wg sync.WaitGroup
+	for i, f := range fs {
+		if f == nil {
+			continue
+		}
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				results[i] = fmt.Errorf("pipeline: draining: %w", err)
+			}
+		})
+	}
+	wg.Wait()
+	errs := results[:0]
+	for _, err := range results {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,284 @@
+package wstest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Patience is how long a Client waits for anything: far more than a healthy
+// server needs, so that a slow machine fails no test.
+const Patience = 20 * time.Second
+
+// Key is the Sec-WebSocket-Key of every handshake of this package, and Accept is
+// the answer to it.
+const (
+	Key    = "dGhlIHNhbXBsZSBub25jZQ=="
+	Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+)
+
+// Client is one WebSocket connection of a test.
+type Client struct {
+	t    testing.TB
+	conn net.Conn
+	br   *bufio.Reader
+
+	// Response is the server's answer to the handshake.
+	Response *http.Response
+}
+
+// Request returns a valid handshake for the URL (scheme http or ws), for tests
+// to spoil.
+func Request(t testing.TB, rawURL string) *http.Request {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatalf("wstest: %v", err)
+	}
+	if u.Scheme == "ws" {
+		u.Scheme = "http"
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), nil)
+	if err != nil {
+		t.Fatalf("wstest: %v", err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	req.Header.Set("Sec-WebSocket-Version", "13")
+	req.Header.Set("Sec-WebSocket-Key", Key)
+	return req
+}
+
+// Dial connects to the URL with the headers added to the handshake. The
+// connection is closed at the end of the test. Anything but a correct 101 fails
+// the test.
+func Dial(t testing.TB, rawURL string, header http.Header) *Client {
+	t.Helper()
+	req := Request(t, rawURL)
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	c := Handshake(t, req, nil)
+	if c.Response.StatusCode != http.StatusSwitchingProtocols {
+		body, _ := io.ReadAll(io.LimitReader(c.Response.Body, 1<<10))
+		t.Fatalf("wstest: the handshake with %s was answered with %s: %s", rawURL, c.Response.Status, body)
+	}
+	if got := c.Response.Header.Get("Sec-WebSocket-Accept"); got != Accept {
+		t.Fatalf("wstest: Sec-WebSocket-Accept is %q, want %q", got, Accept)
+	}
+	return c
+}
+
+// Handshake sends the request and, in the same segment, the bytes of early, and
+// reads the answer, whatever it is.
+func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", req.URL.Host, Patience)
+	if err != nil {
+		t.Fatalf("wstest: %v", err)
+	}
+	return HandshakeOn(t, conn, req, early)
+}
+
+// HandshakeOn is Handshake on a connection that is there already: a TLS one, say,
+// or one through a proxy. It is closed at the end of the test.
+func HandshakeOn(t testing.TB, conn net.Conn, req *http.Request, early []byte) *Client {
+	t.Helper()
+	t.Cleanup(func() { _ = conn.Close() }) // maybe closed already
+	var buf bytes.Buffer
+	if err := req.Write(&buf); err != nil {
+		t.Fatalf("wstest: %v", err)
+	}
+	buf.Write(early)
+	c := &Client{t: t, conn: conn, br: bufio.NewReader(conn)}
+	c.SendRaw(buf.Bytes())
+	c.deadline()
+	res, err := http.ReadResponse(c.br, req)
+	if err != nil {
+		t.Fatalf("wstest: reading the answer to the handshake: %v", err)
+	}
+	c.Response = res
+	return c
+}
+
+// Conn is the socket below.
+func (c *Client) Conn() net.Conn { return c.conn }
+
+func (c *Client) deadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) } // a closed socket says so when it is used
+
+// Frame makes a masked frame, as a client must send it.
+func Frame(op ws.OpCode, fin bool, payload []byte) []byte {
+	f := ws.NewFrame(op, fin, append([]byte(nil), payload...))
+	return ws.MustCompileFrame(ws.MaskFrameInPlace(f))
+}
+
+// SendRaw writes bytes as they are.
+func (c *Client) SendRaw(p []byte) {
+	c.t.Helper()
+	c.deadline()
+	if _, err := c.conn.Write(p); err != nil {
+		c.t.Fatalf("wstest: sending: %v", err)
+	}
+}
+
+// SendText sends a text message.
+func (c *Client) SendText(s string) {
+	c.t.Helper()
+	c.SendRaw(Frame(ws.OpText, true, []byte(s)))
+}
+
+// SendBinary sends a binary message.
+func (c *Client) SendBinary(p []byte) {
+	c.t.Helper()
+	c.SendRaw(Frame(ws.OpBinary, true, p))
+}
+
+// SendPing sends a ping.
+func (c *Client) SendPing(p []byte) {
+	c.t.Helper()
+	c.SendRaw(Frame(ws.OpPing, true, p))
+}
+
+// SendClose sends a close frame, without a payload if code is 0.
+func (c *Client) SendClose(code int, reason string) {
+	c.t.Helper()
+	var body []byte
+	if code != 0 {
+		body = ws.NewCloseFrameBody(ws.StatusCode(code), reason)
+	}
+	c.SendRaw(Frame(ws.OpClose, true, body))
+}
+
+// ReadFrame reads the next frame, whatever it is. It returns an error only for
+// what the other side did: io.EOF where the connection ended between frames.
+func (c *Client) ReadFrame() (ws.Frame, error) {
+	c.t.Helper()
+	c.deadline()
+	h, err := ws.ReadHeader(c.br)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	if err := ws.CheckHeader(h, ws.StateClientSide); err != nil {
+		c.t.Fatalf("wstest: the server sent a bad frame: %v", err)
+	}
+	payload := make([]byte, h.Length)
+	if _, err := io.ReadFull(c.br, payload); err != nil {
+		return ws.Frame{}, fmt.Errorf("in the middle of a frame: %w", io.ErrUnexpectedEOF)
+	}
+	return ws.Frame{Header: h, Payload: payload}, nil
+}
+
+// next reads the next frame that is no ping, answering pings.
+func (c *Client) next() (ws.Frame, error) {
+	c.t.Helper()
+	for {
+		f, err := c.ReadFrame()
+		if err != nil || f.Header.OpCode != ws.OpPing {
+			return f, err
+		}
+		c.SendRaw(Frame(ws.OpPong, true, f.Payload))
+	}
+}
+
+// Text reads the next message, which must be a text.
+func (c *Client) Text() string {
+	c.t.Helper()
+	f, err := c.next()
+	if err != nil {
+		c.t.Fatalf("wstest: waiting for a text: %v", err)
+	}
+	if f.Header.OpCode == ws.OpClose {
+		code, reason := ws.ParseCloseFrameData(f.Payload)
+		c.t.Fatalf("wstest: waiting for a text: the server closed with %d %q", code, reason)
+	}
+	if f.Header.OpCode != ws.OpText || !f.Header.Fin {
+		c.t.Fatalf("wstest: waiting for a text: got opcode %#x, fin %v", f.Header.OpCode, f.Header.Fin)
+	}
+	return string(f.Payload)
+}
+
+// ExpectText reads the next message, which must be this text.
+func (c *Client) ExpectText(want string) {
+	c.t.Helper()
+	if got := c.Text(); got != want {
+		c.t.Fatalf("wstest: got the text %q, want %q", got, want)
+	}
+}
+
+// ExpectPong reads the next frame, which must be a pong with this payload.
+func (c *Client) ExpectPong(want []byte) {
+	c.t.Helper()
+	f, err := c.ReadFrame()
+	if err != nil {
+		c.t.Fatalf("wstest: waiting for a pong: %v", err)
+	}
+	if f.Header.OpCode != ws.OpPong || !bytes.Equal(f.Payload, want) {
+		c.t.Fatalf("wstest: got opcode %#x %q, want a pong %q", f.Header.OpCode, f.Payload, want)
+	}
+}
+
+// ExpectClose reads up to the server's close frame, skipping messages, checks its
+// code (1005 stands for a close frame without one), answers it if the client has
+// not closed before, and checks that the server ends the TCP connection. It
+// returns the reason.
+func (c *Client) ExpectClose(code int) string {
+	c.t.Helper()
+	for {
+		f, err := c.next()
+		if err != nil {
+			c.t.Fatalf("wstest: waiting for a close frame with %d: %v", code, err)
+		}
+		if f.Header.OpCode != ws.OpClose {
+			continue
+		}
+		got, reason := ws.StatusNoStatusRcvd, ""
+		if len(f.Payload) > 0 {
+			got, reason = ws.ParseCloseFrameData(f.Payload)
+		}
+		if int(got) != code {
+			c.t.Fatalf("wstest: the server closed with %d %q, want %d", got, reason, code)
+		}
+		// The server may have cut already: then nobody reads the answer.
+		_, _ = c.conn.Write(Frame(ws.OpClose, true, f.Payload))
+		c.ExpectEOF()
+		return reason
+	}
+}
+
+// ExpectEOF checks that the server has ended the TCP connection and sends
+// nothing more.
+func (c *Client) ExpectEOF() {
+	c.t.Helper()
+	c.deadline()
+	p, err := io.ReadAll(c.br)
+	if len(p) > 0 {
+		c.t.Fatalf("wstest: %d bytes after the close frame", len(p))
+	}
+	// The answer above may have crossed the end: a reset ends it as well.
+	if err != nil && !isReset(err) {
+		c.t.Fatalf("wstest: waiting for the end of the connection: %v", err)
+	}
+}
+
+func isReset(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && strings.Contains(op.Err.Error(), "reset")
+}
+
+// Kill ends the TCP connection without a close frame, by a reset.
+func (c *Client) Kill() {
+	if tcp, ok := c.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
+	}
+	_ = c.conn.Close()
+}

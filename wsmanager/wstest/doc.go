@@ -1,0 +1,22 @@
+// Package wstest helps to test WebSocket endpoints from the outside: a client
+// that speaks the protocol well or, frame by frame and byte by byte, badly, and a
+// check that no goroutine is left behind.
+//
+// # Usage
+//
+//	srv := httptest.NewServer(handler)
+//	c := wstest.Dial(t, srv.URL+"/ws", nil)
+//	c.SendText("hello")
+//	c.ExpectText("hello")
+//	c.SendClose(1000, "")
+//	c.ExpectClose(1000)
+//
+// # Concurrency
+//
+// A Client belongs to the test's goroutine: its methods fail the test with
+// Fatal.
+//
+// # Failure
+//
+// Whatever does not happen within [Patience] fails the test.
+package wstest

@@ -1,0 +1,43 @@
+package wstest
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"testing"
+	"time"
+)
+
+// Main runs the tests of a package and fails if goroutines are left over when
+// they have ended:
+//
+//	func TestMain(m *testing.M) { wstest.Main(m) }
+func Main(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 {
+		if err := settled(before); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // for the reader; the failure stands
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// settled waits for goroutines that are about to end, and returns an error if
+// there are more than before.
+func settled(before int) error {
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		n := runtime.NumGoroutine()
+		if n <= before {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("wstest: %d goroutines are left over", n-before)
+		}
+		time.Sleep(10 * time.Millisecond) // nothing tells when a goroutine is gone
+	}
+}
