@@ -1,0 +1,214 @@
+package wsmanager
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// ServeHTTP accepts a WebSocket handshake (RFC 6455, section 4.2) and returns as
+// soon as the connection is handed over. What is wrong with a request is
+// answered over HTTP: 426 for one that is no handshake, or of another version;
+// 405, 400 for a malformed one; 403 for a foreign origin; 503 during Shutdown;
+// what OnAccept says. The answer goes out through w, so that headers set by
+// components above are in the 101, and they see the true status.
+//
+// w must lead to an http.Hijacker, itself or by Unwrap methods, as net/http's
+// own HTTP/1.1 writer does; below http.TimeoutHandler it does not, and the
+// answer is 500.
+func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := m.serve(w, r); err != nil {
+		m.refuse(w, r, err)
+	}
+}
+
+// Middleware accepts handshakes as ServeHTTP does, and passes requests that ask
+// for no WebSocket on to next.
+func (m *Manager) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !wantsWebSocket(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		m.ServeHTTP(w, r)
+	})
+}
+
+func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
+	key, err := checkHandshake(w, r)
+	if err != nil {
+		return err
+	}
+	if err := m.opts.checkOrigin(r); err != nil {
+		return &refusal{http.StatusForbidden, "This origin may not connect.", err}
+	}
+	if !m.admit() {
+		return refuseDraining()
+	}
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			m.active.done()
+		}
+	}()
+	accept, err := m.accept(r)
+	if err != nil {
+		return err
+	}
+	c, early, err := m.acceptH1(w, r, key, accept)
+	if err != nil {
+		return err
+	}
+	handedOver = true
+	m.driver.start(c, early)
+	return nil
+}
+
+// accept asks OnAccept and checks its answer.
+func (m *Manager) accept(r *http.Request) (Accept, error) {
+	if m.callbacks.OnAccept == nil {
+		return Accept{}, nil
+	}
+	m.accepting.Add(1)
+	defer m.accepting.Add(-1)
+	a, err := m.callbacks.OnAccept(r)
+	if err != nil {
+		var rej *rejection
+		if errors.As(err, &rej) {
+			return Accept{}, &refusal{rej.status, rej.text, err}
+		}
+		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
+	}
+	if a.Subprotocol != "" && !slices.Contains(tokens(r.Header["Sec-Websocket-Protocol"]), a.Subprotocol) {
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", a.Subprotocol))
+	}
+	for name := range a.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		if canonical == "Connection" || canonical == "Upgrade" || strings.HasPrefix(canonical, "Sec-Websocket-") {
+			return Accept{}, internal(fmt.Errorf("OnAccept set the header %s, which belongs to the handshake", canonical))
+		}
+	}
+	return a, nil
+}
+
+const expected = `This is a WebSocket endpoint. Connect to it with a WebSocket client, which sends
+a GET request over HTTP/1.1 with the headers "Connection: Upgrade",
+"Upgrade: websocket", "Sec-WebSocket-Version: 13" and a "Sec-WebSocket-Key".`
+
+// checkHandshake returns the key of a valid handshake (RFC 6455, section
+// 4.2.1). It sets the headers that the answer to an invalid one needs.
+func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err error) {
+	h := r.Header
+	if !wantsWebSocket(r) || !hasToken(h["Connection"], "upgrade") {
+		// RFC 9110, section 15.5.22: a 426 says what to upgrade to.
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+		}
+		return "", &refusal{http.StatusUpgradeRequired, expected, errors.New("the request asks for no WebSocket")}
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return "", &refusal{http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + r.Method)}
+	}
+	if !r.ProtoAtLeast(1, 1) {
+		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
+	}
+	if v := h["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return "", &refusal{http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
+	}
+	keys := h["Sec-Websocket-Key"]
+	if len(keys) != 1 {
+		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake has one Sec-WebSocket-Key.", fmt.Errorf("there are %d keys", len(keys))}
+	}
+	key = strings.TrimSpace(keys[0])
+	if nonce, err := base64.StdEncoding.DecodeString(key); err != nil || len(nonce) != 16 {
+		return "", &refusal{http.StatusBadRequest, "The Sec-WebSocket-Key must be 16 bytes in base64.", errors.New("the key is malformed")}
+	}
+	return key, nil
+}
+
+// wantsWebSocket reports whether the request asks for a WebSocket, well or badly.
+func wantsWebSocket(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
+
+// tokens splits a header that is a list (RFC 9110, section 5.6.1), which may be
+// spread over several lines.
+func tokens(lines []string) []string {
+	var list []string
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			if item = strings.Trim(item, " \t"); item != "" {
+				list = append(list, item)
+			}
+		}
+	}
+	return list
+}
+
+func hasToken(lines []string, token string) bool {
+	return slices.ContainsFunc(tokens(lines), func(s string) bool { return strings.EqualFold(s, token) })
+}
+
+// refusal is a handshake that ends in an HTTP status: what the client reads, and
+// what the log gets.
+type refusal struct {
+	status int
+	text   string
+	err    error
+}
+
+func (e *refusal) Error() string { return e.err.Error() }
+func (e *refusal) Unwrap() error { return e.err }
+
+func refuseDraining() error {
+	return &refusal{http.StatusServiceUnavailable, "The server is shutting down.", errors.New("the manager is shutting down")}
+}
+
+// internal is a refusal that tells the client nothing.
+func internal(err error) error {
+	return &refusal{http.StatusInternalServerError, "The server failed to accept the connection.", err}
+}
+
+func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var ref *refusal
+	if !errors.As(err, &ref) {
+		// The handshake broke off after its answer had begun.
+		m.logRefusal(r, slog.LevelWarn, http.StatusSwitchingProtocols, err)
+		return
+	}
+	level := slog.LevelInfo
+	switch {
+	case ref.status == http.StatusForbidden:
+		level = slog.LevelWarn
+	case ref.status == http.StatusInternalServerError:
+		level = slog.LevelError
+	}
+	m.logRefusal(r, level, ref.status, ref.err)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, ref.text, ref.status)
+}
+
+func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
+	m.logger().LogAttrs(context.Background(), level, "websocket refused",
+		slog.Int("status", status), slog.String("path", requestPath(r)),
+		slog.String("origin", r.Header.Get("Origin")), slog.String("remote", r.RemoteAddr),
+		slog.Any("err", err))
+}
+
+// requestPath is the path as the client sent it, escaped, before branches took
+// anything off; without the query, which may hold secrets.
+func requestPath(r *http.Request) string {
+	if r.RequestURI == "" {
+		return r.URL.EscapedPath()
+	}
+	p, _, _ := strings.Cut(r.RequestURI, "?")
+	return p
+}

@@ -1,0 +1,90 @@
+package wsmanager
+
+import (
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
+// returns the registered connection with its transport, and the bytes that came
+// with the request.
+//
+// The connection is registered before the answer goes out: what is broadcast
+// after a client has seen its socket open reaches it.
+func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, []byte, error) {
+	if !canHijack(w) {
+		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+	}
+	c := &Conn{
+		m: m, id: rand.Text(), value: a.Value, subprotocol: a.Subprotocol,
+		since:  m.wheel.clock.now(),
+		frames: frameReader{masked: true, limit: m.opts.MaxMessageSize},
+		tls:    r.TLS,
+	}
+	h := w.Header()
+	for name, values := range a.Header {
+		for _, v := range values {
+			h.Add(name, v)
+		}
+	}
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", "websocket")
+	h.Set("Sec-WebSocket-Accept", acceptKey(key))
+	if a.Subprotocol != "" {
+		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
+	}
+	m.registry.add(c)
+	attached := false
+	defer func() {
+		if !attached { // also when a component above panics in WriteHeader
+			m.registry.remove(c)
+		}
+	}()
+	if m.isDraining() { // it may have looked through the registry already
+		return nil, nil, refuseDraining()
+	}
+	rc := http.NewResponseController(w)
+	// A writer that has no deadlines makes the handshake as patient as the
+	// server is.
+	_ = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, rw, err := rc.Hijack() // sends the answer; clears the deadlines
+	if err != nil {
+		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
+	}
+	c.remote = conn.RemoteAddr()
+	var early []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
+	}
+	attached = true
+	c.attach(newTransport(conn))
+	return c, early, nil
+}
+
+// canHijack reports whether http.ResponseController's Hijack will find an
+// http.Hijacker.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		if _, ok := w.(http.Hijacker); ok {
+			return true
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = u.Unwrap()
+	}
+}
+
+// acceptKey is the proof that the handshake was understood (RFC 6455, section
+// 4.2.2, item 5.4).
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

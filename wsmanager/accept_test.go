@@ -1,0 +1,336 @@
+package wsmanager_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestHandshakeRefusals(t *testing.T) {
+	del := func(name string) func(*http.Request) { return func(r *http.Request) { r.Header.Del(name) } }
+	set := func(name string, values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
+	}
+	for _, tt := range []struct {
+		name   string
+		spoil  func(*http.Request)
+		status int
+		body   string
+		header [2]string
+	}{
+		{"as it should be", func(*http.Request) {}, 101, "", [2]string{"Upgrade", "websocket"}},
+		{"lists and other cases", func(r *http.Request) {
+			r.Header.Set("Connection", "keep-alive, upgrade")
+			r.Header.Set("Upgrade", "h2c, WebSocket")
+		}, 101, "", [2]string{"Connection", "Upgrade"}},
+		{"lists over several lines", set("Connection", "keep-alive", "Upgrade"), 101, "", [2]string{}},
+		{"a plain GET", func(r *http.Request) { r.Header = http.Header{} }, 426, "This is a WebSocket endpoint.", [2]string{"Upgrade", "websocket"}},
+		{"a plain POST", func(r *http.Request) { r.Header = http.Header{}; r.Method = "POST" }, 426, `"Sec-WebSocket-Version: 13"`, [2]string{"Connection", "Upgrade"}},
+		{"no Upgrade", del("Upgrade"), 426, "This is a WebSocket endpoint.", [2]string{}},
+		{"no Connection", del("Connection"), 426, "This is a WebSocket endpoint.", [2]string{}},
+		{"another protocol", set("Upgrade", "h2c"), 426, "This is a WebSocket endpoint.", [2]string{}},
+		{"not GET", func(r *http.Request) { r.Method = "POST" }, 405, "is a GET request", [2]string{"Allow", "GET"}},
+		{"no version", del("Sec-WebSocket-Version"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
+		{"an old version", set("Sec-WebSocket-Version", "8"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
+		{"no key", del("Sec-WebSocket-Key"), 400, "one Sec-WebSocket-Key", [2]string{}},
+		{"two keys", set("Sec-WebSocket-Key", wstest.Key, wstest.Key), 400, "one Sec-WebSocket-Key", [2]string{}},
+		{"a short key", set("Sec-WebSocket-Key", "c2hvcnQ="), 400, "16 bytes in base64", [2]string{}},
+		{"a key of the right length that is no base64", set("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="), 400, "16 bytes in base64", [2]string{}},
+		{"a foreign origin", set("Origin", "http://evil.example"), 403, "This origin may not connect.", [2]string{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts, log := logged()
+			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+			req := wstest.Request(t, url+"/ws?secret=x")
+			tt.spoil(req)
+			c := wstest.Handshake(t, req, nil)
+			require.Equal(t, tt.status, c.Response.StatusCode)
+			if tt.header[0] != "" {
+				require.Equal(t, tt.header[1], c.Response.Header.Get(tt.header[0]))
+			}
+			if tt.status == 101 {
+				require.Equal(t, wstest.Accept, c.Response.Header.Get("Sec-WebSocket-Accept"))
+				return
+			}
+			body, err := io.ReadAll(c.Response.Body)
+			require.NoError(t, err)
+			require.Contains(t, string(body), tt.body)
+			require.Zero(t, m.Len())
+			rec := log.record(t, 0)
+			require.Equal(t, "websocket refused", rec["msg"])
+			require.EqualValues(t, tt.status, rec["status"])
+			require.Equal(t, "/ws", rec["path"], "without the query")
+			require.NotEmpty(t, rec["err"])
+		})
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	allowed := quiet()
+	allowed.AllowedOrigins = []string{"https://app.example.com", "http://dev.example.com:3000"}
+	anyone := quiet()
+	anyone.DangerouslyAllowAnyOrigin = true
+	for _, tt := range []struct {
+		name    string
+		opts    wsmanager.Options
+		host    string
+		origins []string
+		want    int
+	}{
+		{"none: not a browser", quiet(), "example.com", nil, 101},
+		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
+		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
+		{"same host, other case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
+		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
+		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
+		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
+		{"IPv6", quiet(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
+		{"IPv6 without port", quiet(), "[::1]", []string{"http://[::1]"}, 101},
+		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
+		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
+		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
+		{"a host below", quiet(), "example.com", []string{"http://www.example.com"}, 403},
+		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
+		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
+		{"null", quiet(), "example.com", []string{"null"}, 403},
+		{"empty", quiet(), "example.com", []string{""}, 403},
+		{"two", quiet(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
+		{"another scheme", quiet(), "example.com", []string{"file://example.com"}, 403},
+		{"with a path", quiet(), "example.com", []string{"http://example.com/x"}, 403},
+		{"listed", allowed, "example.com", []string{"https://app.example.com"}, 101},
+		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
+		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
+		{"listed with another scheme", allowed, "example.com", []string{"http://app.example.com"}, 403},
+		{"same host beside a list", allowed, "example.com", []string{"http://example.com"}, 101},
+		{"not listed", allowed, "example.com", []string{"https://evil.example"}, 403},
+		{"anyone", anyone, "example.com", []string{"https://evil.example"}, 101},
+		{"anyone, null", anyone, "example.com", []string{"null"}, 101},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, url := serve(t, wsmanager.Callbacks{}, tt.opts, nil)
+			req := wstest.Request(t, url)
+			req.Host = tt.host
+			if tt.origins != nil {
+				req.Header["Origin"] = tt.origins
+			}
+			require.Equal(t, tt.want, wstest.Handshake(t, req, nil).Response.StatusCode)
+		})
+	}
+}
+
+func TestOnAccept(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		accept wsmanager.Accept
+		err    error
+		status int
+		body   string
+		level  string
+	}{
+		{"accepts", wsmanager.Accept{Subprotocol: "v2", Header: http.Header{"Set-Cookie": {"a=1", "b=2"}}}, nil, 101, "", ""},
+		{"rejects", wsmanager.Accept{}, wsmanager.Reject(401, "Log in first."), 401, "Log in first.\n", "INFO"},
+		{"fails", wsmanager.Accept{}, errors.New("the database at 10.1.2.3 is down"), 500, "The server failed to accept the connection.\n", "ERROR"},
+		{"a sub-protocol that was not offered", wsmanager.Accept{Subprotocol: "v9"}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
+		{"a header of the handshake", wsmanager.Accept{Header: http.Header{"sec-websocket-accept": {"x"}}}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts, log := logged()
+			m, url := serve(t, wsmanager.Callbacks{
+				OnAccept: func(*http.Request) (wsmanager.Accept, error) { return tt.accept, tt.err },
+			}, opts, nil)
+			req := wstest.Request(t, url)
+			req.Header["Sec-Websocket-Protocol"] = []string{"v1, v2", "v3"}
+			c := wstest.Handshake(t, req, nil)
+			require.Equal(t, tt.status, c.Response.StatusCode)
+			if tt.status == 101 {
+				require.Equal(t, "v2", c.Response.Header.Get("Sec-WebSocket-Protocol"))
+				require.Equal(t, []string{"a=1", "b=2"}, c.Response.Header["Set-Cookie"])
+				require.Equal(t, "v2", only(t, m).Subprotocol())
+				return
+			}
+			body, err := io.ReadAll(c.Response.Body)
+			require.NoError(t, err)
+			require.Equal(t, tt.body, string(body))
+			rec := log.record(t, 0)
+			require.Equal(t, tt.level, rec["level"])
+			if tt.err != nil {
+				require.Contains(t, rec["err"], tt.err.Error(), "the log has the whole truth")
+			}
+		})
+	}
+	require.Panics(t, func() { _ = wsmanager.Reject(200, "fine") })
+}
+
+func TestValue(t *testing.T) {
+	type user struct{ name string }
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			return wsmanager.Accept{Value: user{r.URL.Query().Get("name")}}, nil
+		},
+	}, quiet(), nil)
+	wstest.Dial(t, url+"?name=ann", nil)
+	u, ok := wsmanager.Value[user](only(t, m))
+	require.True(t, ok)
+	require.Equal(t, "ann", u.name)
+	_, ok = wsmanager.Value[string](only(t, m))
+	require.False(t, ok)
+}
+
+// Whoever has seen the socket open gets all that is broadcast from then on.
+func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	for range 200 {
+		c := wstest.Dial(t, url, nil)
+		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("news")))
+		c.ExpectText("news")
+		c.SendClose(1000, "")
+		c.ExpectClose(1000)
+		for m.Len() > 0 { // OnClose is due
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func TestEarlyFrames(t *testing.T) {
+	j := newJournal()
+	_, url := serve(t, noting(j), quiet(), nil)
+	early := append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...)
+	half := wstest.Frame(ws.OpText, true, []byte("three"))
+	c := wstest.Handshake(t, wstest.Request(t, url), append(early, half[:4]...))
+	c.ExpectText("one")
+	c.ExpectText("two")
+	c.SendRaw(half[4:])
+	c.ExpectText("three")
+	require.Equal(t, []string{"connect", `text "one"`, `text "two"`, `text "three"`}, j.all())
+}
+
+// unwrapOnly hides every optional interface but for its Unwrap.
+type unwrapOnly struct{ w http.ResponseWriter }
+
+func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
+func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
+func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
+func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
+
+// The handshake goes out through w: components above see it and are in it.
+func TestBelowWrappers(t *testing.T) {
+	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "abc")
+			w.Header().Add("Set-Cookie", "seen=1")
+			m.ServeHTTP(unwrapOnly{unwrapOnly{w}}, r)
+		})
+	})
+	c := wstest.Dial(t, url, nil)
+	require.Equal(t, "abc", c.Response.Header.Get("X-Request-Id"))
+	require.Equal(t, "seen=1", c.Response.Header.Get("Set-Cookie"))
+	c.SendText("hello")
+	c.ExpectText("hello")
+}
+
+func TestBelowAWriterThatCannotHijack(t *testing.T) {
+	opts, log := logged()
+	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
+		return http.TimeoutHandler(m, time.Minute, "")
+	})
+	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	require.Equal(t, 500, c.Response.StatusCode)
+	rec := log.record(t, 0)
+	require.Equal(t, "ERROR", rec["level"])
+	require.Contains(t, rec["err"], "*http.timeoutWriter")
+	require.Zero(t, m.Len())
+}
+
+// A component above that panics when the 101 goes out leaves nothing behind.
+func TestPanicInWriteHeader(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
+			m.ServeHTTP(panicky{w}, r)
+		})
+	})
+	require.Equal(t, 500, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+	require.Zero(t, m.Len())
+	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
+}
+
+type panicky struct{ http.ResponseWriter }
+
+func (panicky) WriteHeader(int)               { panic("not this one") }
+func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func TestMiddlewareForm(t *testing.T) {
+	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
+	})
+	res, err := http.Get(url)
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, "a page", string(body))
+	http.DefaultClient.CloseIdleConnections()
+
+	c := wstest.Dial(t, url, nil)
+	c.SendText("hello")
+	c.ExpectText("hello")
+
+	req := wstest.Request(t, url)
+	req.Header.Del("Sec-WebSocket-Key")
+	require.Equal(t, 400, wstest.Handshake(t, req, nil).Response.StatusCode, "a bad handshake is not passed on")
+}
+
+func TestOverHTTP2(t *testing.T) {
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	srv := httptest.NewUnstartedServer(m)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 2, res.ProtoMajor)
+	require.Equal(t, 426, res.StatusCode)
+}
+
+func TestOverTLS(t *testing.T) {
+	j := newJournal()
+	m := wsmanager.MustNew(noting(j), quiet())
+	srv := httptest.NewUnstartedServer(m)
+	srv.StartTLS()
+	defer srv.Close()
+	for _, tt := range []struct {
+		name string
+		end  func(*wstest.Client)
+		want string
+	}{
+		{"the peer closes", func(c *wstest.Client) { c.SendClose(1000, "bye"); c.ExpectClose(1000) }, "close: <nil>"},
+		{"a bad frame", func(c *wstest.Client) { c.SendRaw([]byte{0x83, 0x80, 0, 0, 0, 0}); c.ExpectClose(1002) }, "close: wsmanager: closed here with 1002: use of reserved op code"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{RootCAs: srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"})
+			require.NoError(t, err)
+			c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
+			require.Equal(t, 101, c.Response.StatusCode)
+			require.NotNil(t, only(t, m).TLS())
+			for range 50 {
+				c.SendText(repeat("x", 1000))
+				c.ExpectText(repeat("x", 1000))
+			}
+			n := len(j.all())
+			tt.end(c)
+			require.Equal(t, tt.want, j.await(t, n+1)[n])
+		})
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+}

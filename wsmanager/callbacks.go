@@ -1,0 +1,61 @@
+package wsmanager
+
+import "net/http"
+
+// Callbacks is what a Manager tells the application. Each may be nil.
+//
+// For one connection: OnAccept, then, once it is registered, OnConnect, then
+// OnMessage for each message, then OnClose, never two at a time. From
+// registration on broadcasts reach the connection, so some may arrive before its
+// OnConnect has ended; its own messages are read only after.
+//
+// A panic in a callback closes that connection with 1011, is logged with its
+// stack, and hurts no other. A callback that blocks holds up its own connection
+// only.
+type Callbacks struct {
+	// OnAccept is asked before the upgrade, on the request's goroutine, about a
+	// request that is a valid handshake of an allowed origin: authenticate
+	// here. What is kept of the request must be put into Accept.Value; the
+	// request itself is not to be used after the return. An error refuses: see
+	// [Reject].
+	OnAccept func(r *http.Request) (Accept, error)
+
+	// OnConnect is called when the connection is registered and its handshake
+	// has been sent. An error closes it, as that of OnMessage does.
+	OnConnect func(c *Conn) error
+
+	// OnMessage is called for each message, in order. Messages that arrive after
+	// the connection began to close are dropped. An error closes with 1011 and
+	// no reason, or with code and reason of a *CloseError; it is logged.
+	OnMessage func(c *Conn, m Message) error
+
+	// OnClose is called exactly once for every OnConnect (also one that failed),
+	// when the connection is out of the registry. Its Context is done and
+	// sends return ErrClosed. err is nil where the peer or Conn.Close ended it
+	// with 1000, 1001 or without a code; otherwise it is a *CloseError, with
+	// ErrSlowConsumer, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown or ErrPanic
+	// in its chain where that is the cause.
+	OnClose func(c *Conn, err error)
+}
+
+// Accept is OnAccept's answer to a request that may become a connection.
+type Accept struct {
+	// Value is the application's own state of the connection; see [Value].
+	Value any
+
+	// Subprotocol is the sub-protocol to speak: one that the client offered in
+	// Sec-WebSocket-Protocol, or "" for none. Any other is a mistake of the
+	// application and answered with 500.
+	Subprotocol string
+
+	// Header is added to the 101. Connection, Upgrade and Sec-WebSocket-* are
+	// the Manager's own; to set them is a mistake and answered with 500.
+	Header http.Header
+}
+
+// Value returns the application's state of a connection, Accept.Value; false if
+// it is of another type.
+func Value[T any](c *Conn) (T, bool) {
+	v, ok := c.value.(T)
+	return v, ok
+}

@@ -1,0 +1,123 @@
+package wsmanager
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conn is one WebSocket connection of a Manager. All methods are safe for
+// concurrent use and may be called from inside any callback.
+type Conn struct {
+	// Static from registration on.
+	m           *Manager
+	id          string
+	value       any
+	subprotocol string
+
+	// Static from the handshake on, before the first callback.
+	remote net.Addr
+	tls    *tls.ConnectionState
+	since  time.Time
+
+	// Owned by the reader.
+	frames frameReader
+
+	lastRead atomic.Int64 // ticks of the wheel
+	calling  atomic.Bool  // a callback has not returned
+	closing  atomic.Bool  // state is not stateOpen: messages are dropped
+
+	mu     sync.Mutex // guards what follows
+	t      transport  // nil until the handshake went out
+	state  connState
+	mode   closeMode
+	cause  *CloseError // why it ends; set with the first change of state
+	stack  []byte      // of a callback that panicked
+	out    outbox
+	ctx    context.Context // made on first use
+	cancel context.CancelCauseFunc
+
+	// In ticks of the wheel.
+	closeDue int64 // when a closing connection is cut
+	pingDue  int64
+
+	wheel wheelEntry // guarded by the wheel's lock
+}
+
+// connState only goes forward.
+type connState uint8
+
+const (
+	stateOpen    connState = iota
+	stateClosing           // a close frame is queued or sent; nothing else is sent any more
+	stateCut               // the transport is closed
+)
+
+// ID returns the connection's id: 128 bits of random text, unique for good. It
+// is an address, not a secret: it authorises nothing.
+func (c *Conn) ID() string { return c.id }
+
+// Manager returns the Manager that the connection belongs to.
+func (c *Conn) Manager() *Manager { return c.m }
+
+// Subprotocol returns the sub-protocol that OnAccept chose, or "".
+func (c *Conn) Subprotocol() string { return c.subprotocol }
+
+// RemoteAddr returns the address of the socket's other end: a proxy's, where
+// there is one.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// TLS returns the state of the TLS connection, or nil if there is none.
+func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
+
+// Context returns a context that ends with the connection, with OnClose's error
+// as its cause (context.Canceled where that is nil). It is done before OnClose
+// is called. It is derived from Options.BaseContext, not from the request's.
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(c.m.opts.BaseContext)
+		if c.out.ended {
+			c.cancel(c.cause.callbackError())
+		}
+	}
+	return c.ctx
+}
+
+// Send sends a message to the peer. It never blocks, and has taken the bytes of
+// the payload when it returns: they are written, or copied into the outbox.
+// Messages of one goroutine arrive in the order of their sends.
+//
+// It returns ErrClosed if the connection is closing, ErrOutboxFull if the peer
+// reads too slowly, ErrMessageTooBig and ErrMessageType for messages that can't
+// be sent. nil does not mean that the peer has got the message.
+func (c *Conn) Send(m Message) error {
+	buf, err := c.m.encode(m)
+	if err != nil {
+		return err
+	}
+	err = c.send(*buf, false)
+	putFrame(buf)
+	return err
+}
+
+// Close begins to close the connection: what was sent before goes out first,
+// then a close frame with the code and reason; then the peer has
+// Options.CloseTimeout to answer with its own before the connection is cut.
+// Close does not wait for that; OnClose tells when it is over. On a connection
+// that is closing already it does nothing.
+//
+// It returns an error, and does nothing, if the code is none that a close frame
+// may carry (1000 to 1003, 1007 to 1014, 3000 to 4999) or the reason is longer
+// than 123 bytes.
+func (c *Conn) Close(code StatusCode, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
+	}
+	c.close(&CloseError{Code: code, Reason: reason}, closeGraceful)
+	return nil
+}

@@ -1,0 +1,11 @@
+package wsmanager
+
+// driver says when a connection is readable, and on which goroutine its
+// callbacks run. It calls Conn.open once, then Conn.consume with the bytes that
+// came with the handshake and with what it reads, then Conn.finish, never two of
+// these at a time.
+type driver interface {
+	// start takes over a connection whose handshake went out. early is what
+	// came after the handshake's request in the same segment.
+	start(c *Conn, early []byte)
+}

@@ -1,0 +1,64 @@
+package wsmanager
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// scheduleLocked puts the connection into the wheel for its next due time.
+func (c *Conn) scheduleLocked() {
+	if at, ok := c.nextDueLocked(); ok {
+		c.m.wheel.schedule(c, at)
+	}
+}
+
+func (c *Conn) nextDueLocked() (int64, bool) {
+	w := &c.m.wheel
+	var at int64
+	switch c.state {
+	case stateCut:
+		return 0, false
+	case stateClosing:
+		at = c.closeDue
+	default:
+		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
+	}
+	if c.out.writing {
+		at = min(at, c.out.writeStart+w.ticks(c.m.opts.WriteTimeout))
+	}
+	return at, true
+}
+
+// due is called by the wheel. It does what the time has come for.
+func (c *Conn) due(now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := &c.m.wheel
+	switch {
+	case c.state == stateCut:
+		return
+	case c.out.writing && now-c.out.writeStart >= w.ticks(c.m.opts.WriteTimeout):
+		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
+		return
+	case c.state == stateClosing:
+		if now >= c.closeDue {
+			c.cutLocked(nil)
+			return
+		}
+	case now-c.lastRead.Load() >= w.ticks(c.m.opts.IdleTimeout):
+		c.closeLocked(&CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
+	case now >= c.pingDue:
+		c.sendControlLocked(ws.OpPing, nil)
+		c.pingDue = now + c.pingTicks()
+	}
+	c.scheduleLocked()
+}
+
+// pingTicks is the ping interval with up to 10 % more or less, so that
+// connections that came together don't stay together.
+func (c *Conn) pingTicks() int64 {
+	d := c.m.opts.PingInterval
+	return c.m.wheel.ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
+}

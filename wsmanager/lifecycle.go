@@ -1,0 +1,252 @@
+package wsmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// errEnded is what consume returns when the connection's end was dealt with.
+var errEnded = errors.New("wsmanager: the connection has ended")
+
+// attach gives a registered connection its transport: the handshake went out.
+// What was sent meanwhile goes out now.
+func (c *Conn) attach(t transport) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = t
+	now := c.m.wheel.now()
+	c.lastRead.Store(now)
+	c.pingDue = now + c.pingTicks()
+	if c.state == stateCut {
+		_ = t.close() // Shutdown has given up waiting for the handshake
+		return
+	}
+	c.scheduleLocked()
+	c.flushLocked()
+	if c.mode == closeFail && c.state == stateClosing {
+		t.interrupt() // it ran over before it was there
+	}
+}
+
+// open tells the application that the connection is there.
+func (c *Conn) open() error {
+	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
+		logger.Debug("websocket connected", "id", c.id, "remote", addrString(c.remote))
+	}
+	if f := c.m.callbacks.OnConnect; f != nil {
+		return c.endBy(c.call(func() error { return f(c) }))
+	}
+	return nil
+}
+
+// endBy ends the connection as a callback's error asks for: like Close, so that
+// what the callback sent before it returned arrives. A panic fails it.
+func (c *Conn) endBy(err error) error {
+	if err == nil {
+		return nil // before anything that allocates
+	}
+	var ce *CloseError
+	if errors.Is(err, ErrPanic) || !errors.As(err, &ce) {
+		return err
+	}
+	c.close(ce, closeGraceful)
+	return nil // goes on to read, for the peer's close frame
+}
+
+// consume handles bytes from the peer.
+func (c *Conn) consume(p []byte) error {
+	c.lastRead.Store(c.m.wheel.coarse())
+	return c.frames.feed(p, (*connFrames)(c))
+}
+
+// connFrames is a Conn in its role as the handler of its frames.
+type connFrames Conn
+
+func (f *connFrames) onData(t MessageType, payload []byte) error {
+	c := (*Conn)(f)
+	if c.closing.Load() || c.m.callbacks.OnMessage == nil {
+		return nil
+	}
+	return c.endBy(c.callMessage(Message{t, payload}))
+}
+
+func (f *connFrames) onPing(payload []byte) error {
+	c := (*Conn)(f)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sendControlLocked(ws.OpPong, payload)
+	return nil
+}
+
+func (f *connFrames) onPong([]byte) error { return nil } // its arrival is all it says
+
+func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
+	(*Conn)(f).peerClosed(code, reason)
+	return errEnded
+}
+
+// callMessage calls OnMessage, without a closure.
+func (c *Conn) callMessage(m Message) (err error) {
+	c.calling.Store(true)
+	defer func() {
+		c.calling.Store(false)
+		if v := recover(); v != nil {
+			err = c.recovered(v)
+		}
+	}()
+	return callbackFailed(c.m.callbacks.OnMessage(c, m))
+}
+
+// call calls a callback that may panic.
+func (c *Conn) call(f func() error) (err error) {
+	c.calling.Store(true)
+	defer func() {
+		c.calling.Store(false)
+		if v := recover(); v != nil {
+			err = c.recovered(v)
+		}
+	}()
+	return callbackFailed(f())
+}
+
+// recovered is the end that a panic makes.
+func (c *Conn) recovered(v any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stack = debug.Stack()
+	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
+}
+
+// callbackFailed turns a callback's error into the end that it asks for.
+func callbackFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var ce *CloseError
+	if errors.As(err, &ce) && checkClose(ce.Code, ce.Reason) == nil {
+		return &CloseError{Code: ce.Code, Reason: ce.Reason, Err: ce.Err}
+	}
+	return &CloseError{Code: StatusInternalError, Err: err}
+}
+
+// finish ends the connection for the application: out of the registry, logged,
+// OnClose. err is why the reader stopped; what had begun to end the connection
+// before that counts more. The transport may live on for as long as the close
+// handshake takes.
+func (c *Conn) finish(err error) {
+	c.mu.Lock()
+	var ce *CloseError
+	switch {
+	case errors.Is(err, errEnded), errors.Is(err, errInterrupted):
+	case errors.As(err, &ce):
+		c.failLocked(ce)
+	default:
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // for the one who reads the log: no close frame came
+		}
+		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
+	}
+	c.out.ended = true
+	cause, stack, cancel := c.cause, c.stack, c.cancel
+	c.mu.Unlock()
+
+	c.m.linger(c, true)
+	c.m.registry.remove(c)
+	if cancel != nil {
+		cancel(cause.callbackError())
+	}
+	c.logEnd(cause, stack)
+	if f := c.m.callbacks.OnClose; f != nil {
+		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
+		if failed != nil {
+			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.stack))
+		}
+	}
+}
+
+// failLocked fails the connection because of what was read, or a panic.
+func (c *Conn) failLocked(ce *CloseError) {
+	if c.state == stateOpen {
+		c.closeLocked(ce, closeFail)
+		return
+	}
+	if c.state == stateClosing && c.mode == closeGraceful {
+		// We were waiting for the peer's close frame; it won't be understood.
+		c.mode = closeFail
+		if c.out.closeSent {
+			c.closeSentLocked()
+		}
+	}
+}
+
+// release gives back what the transport and the wheel hold.
+func (c *Conn) release() {
+	c.mu.Lock()
+	c.cutLocked(nil)
+	c.mu.Unlock()
+	c.m.wheel.remove(c)
+	c.m.linger(c, false)
+}
+
+// linger remembers the connections that Shutdown would not find in the registry.
+func (m *Manager) linger(c *Conn, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if on {
+		m.lingering[c] = struct{}{}
+	} else {
+		delete(m.lingering, c)
+	}
+}
+
+// logEnd writes the connection's one record.
+func (c *Conn) logEnd(cause *CloseError, stack []byte) {
+	level := slog.LevelInfo
+	switch {
+	case stack != nil:
+		level = slog.LevelError
+	case cause.Code == StatusInternalError && !cause.Remote:
+		level = slog.LevelError
+	case cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
+		level = slog.LevelWarn
+	}
+	logger := c.m.logger()
+	if !logger.Enabled(context.Background(), level) {
+		return
+	}
+	by := "server"
+	if cause.Remote {
+		by = "peer"
+	}
+	attrs := []slog.Attr{
+		slog.String("id", c.id),
+		slog.Int("code", int(cause.Code)),
+		slog.String("by", by),
+		slog.Duration("lasted", time.Since(c.since)),
+		slog.String("remote", addrString(c.remote)),
+	}
+	if cause.Reason != "" {
+		attrs = append(attrs, slog.String("reason", cause.Reason))
+	}
+	if cause.Err != nil {
+		attrs = append(attrs, slog.Any("err", cause.Err))
+	}
+	if stack != nil {
+		attrs = append(attrs, slog.String("stack", string(stack)))
+	}
+	logger.LogAttrs(context.Background(), level, "websocket closed", attrs...)
+}
+
+func addrString(a interface{ String() string }) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}

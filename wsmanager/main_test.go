@@ -1,0 +1,152 @@
+package wsmanager_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestMain(m *testing.M) { wstest.Main(m) }
+
+// journal notes what happens, in order.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+	changed chan struct{} // closed with the next entry
+}
+
+func newJournal() *journal { return &journal{changed: make(chan struct{})} }
+
+func (j *journal) note(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, fmt.Sprintf(format, args...))
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string(nil), j.entries...)
+}
+
+// await waits until there are n entries and returns them.
+func (j *journal) await(t *testing.T, n int) []string {
+	t.Helper()
+	timeout := time.After(wstest.Patience)
+	for {
+		j.mu.Lock()
+		entries, changed := append([]string(nil), j.entries...), j.changed
+		j.mu.Unlock()
+		if len(entries) >= n {
+			return entries
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("%d entries did not come: %q", n, entries)
+		}
+	}
+}
+
+// Write makes a journal of a log: a line is an entry.
+func (j *journal) Write(p []byte) (int, error) {
+	j.note("%s", bytes.TrimSpace(p))
+	return len(p), nil
+}
+
+// record is the nth entry of a log in JSON.
+func (j *journal) record(t *testing.T, n int) map[string]any {
+	t.Helper()
+	var rec map[string]any
+	require.NoError(t, json.Unmarshal([]byte(j.await(t, n+1)[n]), &rec))
+	return rec
+}
+
+// noting is callbacks that note everything and echo messages.
+func noting(j *journal) wsmanager.Callbacks {
+	return wsmanager.Callbacks{
+		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			j.note("%v %q", m.Type, m.Payload)
+			return c.Send(m)
+		},
+		OnClose: func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
+	}
+}
+
+// quiet is options without a log.
+func quiet() wsmanager.Options {
+	return wsmanager.Options{Logger: slog.New(slog.DiscardHandler)}
+}
+
+// logged is options with a log in JSON.
+func logged() (wsmanager.Options, *journal) {
+	j := newJournal()
+	return wsmanager.Options{Logger: slog.New(slog.NewJSONHandler(j, nil))}, j
+}
+
+// serve makes a Manager and serves h, or the Manager itself if h is nil. At the
+// end of the test the Manager is shut down.
+func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(*wsmanager.Manager) http.Handler) (*wsmanager.Manager, string) {
+	t.Helper()
+	m, err := wsmanager.New(cb, opts)
+	require.NoError(t, err)
+	var handler http.Handler = m
+	if h != nil {
+		handler = h(m)
+	}
+	srv := httptest.NewUnstartedServer(handler)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.Start()
+	t.Cleanup(func() {
+		// Clients of the test may be gone or not; either way nothing is left.
+		shutdown(t, m)
+		srv.Close()
+	})
+	return m, srv.URL
+}
+
+func shutdown(t *testing.T, m *wsmanager.Manager) {
+	t.Helper()
+	if err := m.Shutdown(t.Context()); err != nil {
+		// t.Context is over in clean-ups: then Shutdown cuts, and says so.
+		require.ErrorContains(t, err, "context canceled")
+		require.NotContains(t, err.Error(), "callbacks", "every callback has returned")
+	}
+}
+
+// ids are the ids of the registered connections.
+func ids(m *wsmanager.Manager) []string {
+	var out []string
+	for c := range m.All() {
+		out = append(out, c.ID())
+	}
+	return out
+}
+
+// only is the one registered connection.
+func only(t *testing.T, m *wsmanager.Manager) *wsmanager.Conn {
+	t.Helper()
+	require.Equal(t, 1, m.Len())
+	for c := range m.All() {
+		return c
+	}
+	t.Fatal("Len says 1, All has none")
+	return nil
+}
+
+func repeat(s string, n int) string { return strings.Repeat(s, n) }

@@ -1,0 +1,113 @@
+package wsmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Options configure a Manager. The zero value is safe for production; New
+// reports every mistake at once.
+type Options struct {
+	// Logger gets one record for each connection that ends (with id, code,
+	// reason and error) and one for each handshake that is refused. Default:
+	// slog.Default(), asked each time.
+	Logger *slog.Logger
+
+	// BaseContext is the parent of every connection's Context. Default:
+	// context.Background().
+	BaseContext context.Context
+
+	// AllowedOrigins lists further origins whose pages may connect, each as a
+	// browser sends it: "https://app.example.com", with the port unless it is
+	// the scheme's own. Pages of the host that the request names in its Host
+	// header always may; clients that send no Origin are no browsers and may as
+	// well. The opaque origin "null" never may. Origins are the only thing that
+	// keeps a foreign page from using a visitor's cookies here: CORS does not
+	// cover WebSockets.
+	AllowedOrigins []string
+
+	// DangerouslyAllowAnyOrigin accepts pages from everywhere, "null" included.
+	// Only for endpoints that grant nothing to a cookie or to the client's
+	// place in the network.
+	DangerouslyAllowAnyOrigin bool
+
+	// MaxMessageSize is how many bytes a received message may have; a bigger one
+	// closes with 1009 as soon as its header says so. Default: 64 KiB. It can't
+	// be above OutboxBytes, lest an echo could never be sent.
+	MaxMessageSize int
+
+	// OutboxMessages and OutboxBytes bound what waits for a peer that does not
+	// read. A send beyond either returns ErrOutboxFull and closes the connection
+	// with 1013. Default: 256 messages and 1 MiB.
+	OutboxMessages int
+	OutboxBytes    int
+
+	// PingInterval is how often a ping goes out, give or take 10 %. Default:
+	// 50 s, below the 60 s after which proxies usually cut.
+	PingInterval time.Duration
+
+	// IdleTimeout is how long nothing at all may be received, pongs included.
+	// It must be above PingInterval. Default: 110 s, two pings unanswered.
+	IdleTimeout time.Duration
+
+	// WriteTimeout is how long a write may make no progress. Default: 10 s.
+	WriteTimeout time.Duration
+
+	// HandshakeTimeout is how long the writing of the handshake's answer may
+	// take. Default: 10 s. How long a request may take to arrive is the
+	// server's to say: http.Server.ReadHeaderTimeout.
+	HandshakeTimeout time.Duration
+
+	// CloseTimeout is how long a connection that is closing may take until it
+	// is cut. Default: 5 s.
+	CloseTimeout time.Duration
+}
+
+// withDefaults fills in what is zero and finds all mistakes.
+func (o Options) withDefaults() (Options, error) {
+	var errs []error
+	size := func(name string, v *int, def int) {
+		if *v == 0 {
+			*v = def
+		} else if *v < 0 {
+			errs = append(errs, fmt.Errorf("wsmanager: Options.%s is %d: it must be positive, or 0 for the default of %d", name, *v, def))
+		}
+	}
+	size("MaxMessageSize", &o.MaxMessageSize, 64<<10)
+	size("OutboxMessages", &o.OutboxMessages, 256)
+	size("OutboxBytes", &o.OutboxBytes, 1<<20)
+	if o.MaxMessageSize > o.OutboxBytes {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) is above OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
+	}
+	duration := func(name string, v *time.Duration, def time.Duration) {
+		if *v == 0 {
+			*v = def
+		} else if *v < 0 {
+			errs = append(errs, fmt.Errorf("wsmanager: Options.%s is %v: it must be positive, or 0 for the default of %v", name, *v, def))
+		}
+	}
+	duration("PingInterval", &o.PingInterval, 50*time.Second)
+	duration("IdleTimeout", &o.IdleTimeout, 110*time.Second)
+	duration("WriteTimeout", &o.WriteTimeout, 10*time.Second)
+	duration("HandshakeTimeout", &o.HandshakeTimeout, 10*time.Second)
+	duration("CloseTimeout", &o.CloseTimeout, 5*time.Second)
+	if o.IdleTimeout <= o.PingInterval {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v): a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
+	}
+	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
+	for i, s := range o.AllowedOrigins {
+		origin, err := parseOrigin(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("wsmanager: Options.AllowedOrigins: %q %w", s, err))
+		}
+		o.AllowedOrigins[i] = origin.String()
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+	return o, errors.Join(errs...)
+}

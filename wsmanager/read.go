@@ -1,0 +1,198 @@
+package wsmanager
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+var (
+	errInvalidUTF8   = errors.New("a text is not valid UTF-8")
+	errCloseTooShort = errors.New("a close frame has a payload of one byte")
+)
+
+// frameHandler is told what a frameReader has found. The payloads are lent for
+// the call. An error ends the reading and is returned by feed.
+type frameHandler interface {
+	onData(t MessageType, payload []byte) error
+	onPing(payload []byte) error
+	onPong(payload []byte) error
+	onCloseFrame(code StatusCode, reason string) error
+}
+
+// frameReader turns the bytes of one direction of a connection into messages
+// and control frames, whatever way the bytes are cut. It knows nothing of
+// sockets. Errors of the protocol are *CloseError with the code to close with.
+type frameReader struct {
+	masked bool // frames must be masked: this is the server
+	limit  int  // of a message, in bytes
+
+	hdr    [ws.MaxHeaderSize]byte // a header that is not complete yet
+	hdrLen uint8
+
+	inFrame bool
+	head    ws.Header // of the frame that is being read
+	done    int64     // how much of its payload was read
+
+	typ  MessageType // of the message that is being assembled, 0 if there is none
+	msg  []byte      // what there is of it
+	text utf8Check
+	ctl  []byte // what there is of a control frame that arrives in pieces
+}
+
+func protocolError(err error) error {
+	return &CloseError{Code: StatusProtocolError, Err: err}
+}
+
+// feed reads p, changing it in place, and calls h for all that is complete.
+func (fr *frameReader) feed(p []byte, h frameHandler) error {
+	for len(p) > 0 {
+		if !fr.inFrame {
+			n, err := fr.header(p)
+			if err != nil {
+				return err
+			}
+			p = p[n:]
+			if !fr.inFrame {
+				return nil // wants more
+			}
+		}
+		n := int(min(int64(len(p)), fr.head.Length-fr.done))
+		part := p[:n]
+		p = p[n:]
+		if fr.head.Masked {
+			ws.Cipher(part, fr.head.Mask, int(fr.done&3))
+		}
+		fr.done += int64(n)
+		var err error
+		if fr.head.OpCode.IsControl() {
+			err = fr.control(part, h)
+		} else {
+			err = fr.data(part, h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// header takes bytes of a frame header from p and returns how many. Once it is
+// complete, fr.inFrame is set.
+func (fr *frameReader) header(p []byte) (int, error) {
+	h, n, err := parseHeader(p, fr.masked)
+	taken := n
+	if fr.hdrLen > 0 || err == nil && n == 0 {
+		// It comes in pieces: collect it.
+		had := int(fr.hdrLen)
+		fr.hdrLen += uint8(copy(fr.hdr[had:], p))
+		h, n, err = parseHeader(fr.hdr[:fr.hdrLen], fr.masked)
+		taken = n - had
+		if n == 0 {
+			taken = int(fr.hdrLen) - had
+		}
+	}
+	if err == nil {
+		err = ws.CheckHeader(h, fr.state())
+	}
+	if err != nil {
+		return 0, protocolError(err)
+	}
+	if n > 0 && !h.OpCode.IsControl() && h.Length > int64(fr.limit-len(fr.msg)) {
+		return 0, &CloseError{Code: StatusMessageTooBig, Err: fmt.Errorf("a message is bigger than %d bytes", fr.limit)}
+	}
+	if n > 0 {
+		fr.hdrLen, fr.inFrame, fr.head, fr.done = 0, true, h, 0
+		if h.OpCode == ws.OpText || h.OpCode == ws.OpBinary {
+			fr.typ, fr.text = MessageType(h.OpCode), utf8Check{}
+		}
+	}
+	return taken, nil
+}
+
+func (fr *frameReader) state() ws.State {
+	s := ws.StateClientSide
+	if fr.masked {
+		s = ws.StateServerSide
+	}
+	if fr.typ != 0 {
+		s = s.Set(ws.StateFragmented)
+	}
+	return s
+}
+
+// data takes a part of a data frame.
+func (fr *frameReader) data(part []byte, h frameHandler) error {
+	frameEnds := fr.done == fr.head.Length
+	ends := frameEnds && fr.head.Fin
+	if fr.typ == TextMessage && (!fr.text.feed(part) || ends && !fr.text.complete()) {
+		return &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
+	}
+	if !ends {
+		fr.msg = appendBounded(fr.msg, part, fr.limit)
+		fr.inFrame = !frameEnds
+		return nil
+	}
+	if len(fr.msg) > 0 {
+		part = appendBounded(fr.msg, part, fr.limit)
+	}
+	t := fr.typ
+	fr.inFrame, fr.typ, fr.msg = false, 0, nil
+	return h.onData(t, part)
+}
+
+// control takes a part of a control frame.
+func (fr *frameReader) control(part []byte, h frameHandler) error {
+	if fr.done < fr.head.Length {
+		fr.ctl = append(fr.ctl, part...)
+		return nil
+	}
+	if len(fr.ctl) > 0 {
+		part = append(fr.ctl, part...)
+	}
+	fr.inFrame, fr.ctl = false, nil
+	switch fr.head.OpCode {
+	case ws.OpPing:
+		return h.onPing(part)
+	case ws.OpPong:
+		return h.onPong(part)
+	default:
+		code, reason, err := parseClose(part)
+		if err != nil {
+			return err
+		}
+		return h.onCloseFrame(code, reason)
+	}
+}
+
+// parseClose reads the payload of a close frame (RFC 6455, section 5.5.1).
+func parseClose(p []byte) (StatusCode, string, error) {
+	switch len(p) {
+	case 0:
+		return StatusNoStatusReceived, "", nil
+	case 1:
+		return 0, "", protocolError(errCloseTooShort)
+	}
+	code := StatusCode(binary.BigEndian.Uint16(p))
+	if !code.valid() {
+		return 0, "", protocolError(fmt.Errorf("a close frame has the code %d", code))
+	}
+	if !utf8.Valid(p[2:]) {
+		return 0, "", &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
+	}
+	return code, string(p[2:]), nil
+}
+
+// appendBounded is append with a capacity that grows with what has arrived and
+// never beyond limit: a header that promises much allocates nothing.
+func appendBounded(dst, p []byte, limit int) []byte {
+	if need := len(dst) + len(p); need > cap(dst) {
+		grown := make([]byte, len(dst), min(max(need, 2*cap(dst), 512), max(limit, need)))
+		copy(grown, dst)
+		dst = grown
+	}
+	return append(dst, p...)
+}

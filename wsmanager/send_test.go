@@ -1,0 +1,266 @@
+package wsmanager_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestSendByID(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	ann := wstest.Dial(t, url, nil)
+	annID := only(t, m).ID()
+	bob := wstest.Dial(t, url, nil)
+	require.Len(t, ids(m), 2)
+	require.NoError(t, m.Send(annID, wsmanager.Text("for ann")))
+	ann.ExpectText("for ann")
+	m.Broadcast(wsmanager.Text("for all"))
+	bob.ExpectText("for all") // and nothing before
+	ann.ExpectText("for all")
+	require.ErrorIs(t, m.Send("nobody", wsmanager.Text("x")), wsmanager.ErrNoConn)
+	require.ErrorIs(t, m.CloseConn("nobody", 1000, ""), wsmanager.ErrNoConn)
+	conn, ok := m.Conn(annID)
+	require.True(t, ok)
+	require.Same(t, m, conn.Manager())
+	require.Equal(t, ann.Conn().LocalAddr().String(), conn.RemoteAddr().String())
+	require.Nil(t, conn.TLS())
+
+	require.NoError(t, m.CloseConn(annID, 4000, "kicked"))
+	require.Equal(t, "kicked", ann.ExpectClose(4000))
+	require.NoError(t, m.Send(ids(m)[0], wsmanager.Text("still here")))
+	bob.ExpectText("still here")
+}
+
+func TestSets(t *testing.T) {
+	a, urlA := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	b, urlB := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	inA, inB := wstest.Dial(t, urlA, nil), wstest.Dial(t, urlB, nil)
+	require.Equal(t, wsmanager.Sent{Queued: 1}, a.Broadcast(wsmanager.Text("a")))
+	require.Equal(t, wsmanager.Sent{Queued: 1}, b.Broadcast(wsmanager.Text("b")))
+	inA.ExpectText("a")
+	inB.ExpectText("b")
+	require.ErrorIs(t, a.Send(only(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
+}
+
+func TestMessagesThatCannotBeSent(t *testing.T) {
+	opts := quiet()
+	opts.OutboxBytes = 64 << 10
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	conn := only(t, m)
+	require.ErrorIs(t, conn.Send(wsmanager.Message{}), wsmanager.ErrMessageType)
+	require.ErrorIs(t, conn.Send(wsmanager.Message{Type: 9}), wsmanager.ErrMessageType)
+	require.ErrorIs(t, conn.Send(wsmanager.Binary(make([]byte, 64<<10))), wsmanager.ErrMessageTooBig)
+	require.Equal(t, wsmanager.Sent{Dropped: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 64<<10))))
+	require.NoError(t, conn.Send(wsmanager.Text("still open")))
+	c.ExpectText("still open")
+}
+
+// Send has taken the bytes when it returns.
+func TestSendTakesTheBytes(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	c := wstest.Dial(t, url, nil)
+	conn := only(t, m)
+	p := make([]byte, 4000)
+	const n = 200 // enough that some have to wait
+	for i := range n {
+		for j := range p {
+			p[j] = byte(i)
+		}
+		require.NoError(t, conn.Send(wsmanager.Binary(p)))
+	}
+	for i := range n {
+		f, err := c.ReadFrame()
+		require.NoError(t, err)
+		require.Equal(t, bytes.Repeat([]byte{byte(i)}, 4000), f.Payload)
+	}
+}
+
+// Any number of goroutines send, to one and to all, while the receiver is slow:
+// whole frames arrive, each once, and in the order of each sender.
+func TestConcurrentSends(t *testing.T) {
+	opts := quiet()
+	opts.OutboxMessages = 1 << 20
+	opts.OutboxBytes = 1 << 30
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	conn := only(t, m)
+	const senders, each = 8, 300
+	var wg sync.WaitGroup
+	for s := range senders {
+		wg.Go(func() {
+			for i := range each {
+				msg := wsmanager.Text(fmt.Sprintf("%d %d %s", s, i, repeat("x", i*17%9000)))
+				if i%2 == 0 {
+					if err := conn.Send(msg); err != nil {
+						t.Error(err)
+					}
+				} else if sent := m.Broadcast(msg); sent.Queued != 1 {
+					t.Error(sent)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var next [senders]int
+	for range senders * each {
+		fields := strings.SplitN(c.Text(), " ", 3)
+		s, err := strconv.Atoi(fields[0])
+		require.NoError(t, err)
+		require.Equal(t, strconv.Itoa(next[s]), fields[1])
+		require.Equal(t, repeat("x", next[s]*17%9000), fields[2])
+		next[s]++
+	}
+}
+
+// A peer that does not read is closed with 1013 once its outbox is full, loses
+// what was queued, and holds up nobody.
+func TestSlowConsumer(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		messages, bytes int
+	}{{"by messages", 10, 8 << 20}, {"by bytes", 1 << 20, 100 << 10}} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts, log := logged()
+			opts.OutboxMessages, opts.OutboxBytes = tt.messages, tt.bytes
+			j := newJournal()
+			m, url := serve(t, wsmanager.Callbacks{
+				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },
+			}, opts, nil)
+			slow := wstest.Dial(t, url, nil)
+			slowID := only(t, m).ID()
+			quick := wstest.Dial(t, url, nil)
+			payload := repeat("x", 8000)
+			sent, dropped := 0, 0
+			for dropped == 0 {
+				got := m.Broadcast(wsmanager.Text(payload))
+				quick.ExpectText(payload)
+				dropped = got.Dropped
+				sent++
+				require.Less(t, sent, 100_000, "it is never full")
+			}
+			require.Equal(t, []string{"true"}, j.await(t, 1), "OnClose does not wait for the peer")
+			require.ErrorIs(t, m.Send(slowID, wsmanager.Text("x")), wsmanager.ErrNoConn)
+			require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("on it goes")))
+			quick.ExpectText("on it goes")
+			rec := log.record(t, 0)
+			require.Equal(t, "WARN", rec["level"])
+			require.EqualValues(t, 1013, rec["code"])
+			require.Equal(t, slowID, rec["id"])
+
+			// When it reads at last, it finds whole frames and the close frame.
+			received := 0
+			for {
+				f, err := slow.ReadFrame()
+				require.NoError(t, err)
+				if f.Header.OpCode.IsControl() {
+					break
+				}
+				require.Len(t, f.Payload, 8000)
+				received++
+			}
+			require.Less(t, received, sent)
+			slow.SendClose(1013, "")
+			slow.ExpectEOF()
+		})
+	}
+}
+
+// ErrOutboxFull is for the one whose send found it full, ErrClosed for the next.
+func TestOutboxFull(t *testing.T) {
+	opts := quiet()
+	opts.OutboxMessages = 1
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	conn := only(t, m)
+	var err error
+	for err == nil {
+		err = conn.Send(wsmanager.Binary(make([]byte, 60_000)))
+	}
+	require.ErrorIs(t, err, wsmanager.ErrOutboxFull)
+	require.ErrorIs(t, conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
+	c.Kill()
+}
+
+func TestOptions(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts wsmanager.Options
+		want []string
+	}{
+		{"zero", wsmanager.Options{}, nil},
+		{"message above outbox", wsmanager.Options{MaxMessageSize: 2 << 20}, []string{"MaxMessageSize (2097152) is above OutboxBytes (1048576)"}},
+		{"idle below ping", wsmanager.Options{IdleTimeout: 1}, []string{"IdleTimeout (1ns) must be above PingInterval (50s)"}},
+		{"everything at once", wsmanager.Options{
+			MaxMessageSize: -1, OutboxMessages: -1, OutboxBytes: -1, PingInterval: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1, CloseTimeout: -1,
+			AllowedOrigins: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"},
+		}, []string{
+			"Options.MaxMessageSize is -1: it must be positive, or 0 for the default of 65536", "OutboxMessages is -1", "OutboxBytes is -1",
+			"PingInterval is -1ns: it must be positive, or 0 for the default of 50s", "IdleTimeout is -1ns", "WriteTimeout is -1ns", "HandshakeTimeout is -1ns", "CloseTimeout is -1ns",
+			`AllowedOrigins: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is no URL`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := wsmanager.New(wsmanager.Callbacks{}, tt.opts)
+			if tt.want == nil {
+				require.NoError(t, err)
+				require.NotNil(t, m)
+				return
+			}
+			require.Nil(t, m)
+			for _, want := range tt.want {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "ok.example")
+			require.Panics(t, func() { wsmanager.MustNew(wsmanager.Callbacks{}, tt.opts) })
+		})
+	}
+}
+
+// An id is 128 bits of randomness in text, and never comes twice.
+func TestIDs(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	seen := map[string]bool{}
+	for range 50 {
+		wstest.Dial(t, url, nil)
+	}
+	for _, id := range ids(m) {
+		require.Regexp(t, `^[A-Z2-7]{26}$`, id)
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+	require.Len(t, seen, 50)
+}
+
+// All may be left early, and other methods called from its body.
+func TestAllHoldsNoLock(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	for range 10 {
+		wstest.Dial(t, url, nil)
+	}
+	n := 0
+	for c := range m.All() {
+		require.NoError(t, m.CloseConn(c.ID(), 1000, ""))
+		require.Equal(t, 1, len(firstOf(m)))
+		if n++; n == 5 {
+			break
+		}
+	}
+	require.Equal(t, 5, n)
+}
+
+func firstOf(m *wsmanager.Manager) []string {
+	for c := range m.All() {
+		return []string{c.ID()}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package wsmanager
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// transport moves the bytes of one connection. It is all that the protocol core
+// knows of the world outside, so that sockets, TLS, HTTP/2 streams and event
+// loops fit behind it. It knows no frames.
+//
+// The methods for reading belong to the connection's reader; tryWrite and write
+// are never called at the same time (Conn.mu and Conn.writing see to that); the
+// others may be called at any time.
+type transport interface {
+	// read waits for bytes and hands them to consume, in a buffer that is lent
+	// for the call and may be changed. It returns consume's error, or why there
+	// is nothing more to read.
+	read(consume func(p []byte) error) error
+
+	// tryWrite writes as much of p as is taken without waiting, maybe nothing.
+	tryWrite(p []byte) (int, error)
+
+	// write writes all of the buffers and waits for as long as it takes, or
+	// until close.
+	write(bufs net.Buffers) error
+
+	// interrupt makes the read under way, or the next, return errInterrupted.
+	interrupt()
+	// resume ends that; called by the reader.
+	resume()
+
+	// closeWrite says to the peer that nothing more is coming, after what was
+	// written. Where that can't be said, it closes.
+	closeWrite() error
+	// close cuts both directions and ends reads and writes under way.
+	close() error
+}
+
+// errInterrupted is returned by a read that interrupt has ended.
+var errInterrupted = errors.New("wsmanager: the read was interrupted")
+
+// readBufferSize is what a reader takes from the pool while it handles bytes.
+const readBufferSize = 16 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
+
+// connTransport is the transport over any net.Conn. Reads hold a buffer while
+// they wait, and nothing is written without waiting, so each send goes through
+// the outbox; rawTransport does better for plain sockets.
+type connTransport struct{ conn net.Conn }
+
+func (t *connTransport) read(consume func(p []byte) error) error {
+	buf := readBuffers.Get().(*[readBufferSize]byte)
+	defer readBuffers.Put(buf)
+	n, err := t.conn.Read(buf[:])
+	if n > 0 {
+		if err := consume(buf[:n]); err != nil {
+			return err
+		}
+	}
+	return readError(err)
+}
+
+// readError gives a read that ended by interrupt its own error.
+func readError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errInterrupted // nothing else sets deadlines
+	}
+	return err
+}
+
+func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
+
+func (t *connTransport) write(bufs net.Buffers) error {
+	_, err := bufs.WriteTo(t.conn)
+	return err
+}
+
+// The errors of setting a deadline are dropped: they mean that the connection
+// is closed, and the read says so.
+func (t *connTransport) interrupt() { _ = t.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (t *connTransport) resume()    { _ = t.conn.SetReadDeadline(time.Time{}) }
+
+func (t *connTransport) closeWrite() error {
+	if cw, ok := t.socket().(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return t.conn.Close()
+}
+
+func (t *connTransport) close() error { return t.socket().Close() }
+
+// socket is the connection that can be closed without waiting: tls.Conn would
+// wait up to 5 seconds to tell a peer that does not read. The WebSocket's close
+// frame has told it already, if anything could.
+func (t *connTransport) socket() net.Conn {
+	if tc, ok := t.conn.(*tls.Conn); ok {
+		return tc.NetConn()
+	}
+	return t.conn
+}
