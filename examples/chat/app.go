@@ -1,0 +1,63 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+
+	"github.com/speakingtube/speakingtube/middleware"
+	"github.com/speakingtube/speakingtube/pipeline"
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+//go:embed web
+var web embed.FS
+
+// app is the whole pipeline.
+func app(rooms rooms, log *slog.Logger) *pipeline.Builder {
+	page, err := fs.Sub(web, "web")
+	if err != nil {
+		panic(err) // the name is a constant and valid
+	}
+	app := pipeline.New()
+	app.UseNamed("recover", middleware.Recover(middleware.RecoverOptions{Logger: log}))
+	app.UseNamed("response time", middleware.ResponseTime)
+	app.UseNamed("access log", middleware.AccessLog(middleware.AccessLogOptions{Logger: log}))
+	app.Mount("/ws", rooms["ws"])
+	app.Mount("/test", rooms["test"])
+	app.Map("/health", func(b *pipeline.Builder) { b.RunFunc(health) })
+	app.Map("/members", func(b *pipeline.Builder) { b.RunFunc(rooms.members) })
+	app.UseNamed("page", middleware.StaticFiles(middleware.StaticFilesOptions{FS: page}))
+	return app
+}
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "Healthy") // an error means that the client is gone
+}
+
+// members answers GET /members?room=ws with the ids of who is in the room, as a
+// JSON list. With &tag=… it also says, in the header X-Member-Id, which of them
+// connected with that tag: so a page learns its own id.
+func (rs rooms) members(w http.ResponseWriter, r *http.Request) {
+	room, ok := rs[r.URL.Query().Get("room")]
+	if !ok {
+		http.Error(w, "there is no such room", http.StatusNotFound)
+		return
+	}
+	ids := []string{}
+	tag := r.URL.Query().Get("tag")
+	for c := range room.All() {
+		ids = append(ids, c.ID())
+		if t, _ := wsmanager.Value[string](c); tag != "" && t == tag {
+			w.Header().Set("X-Member-Id", c.ID())
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(ids) // an error means that the client is gone
+}
