@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -253,4 +255,14 @@ func TestDrain(t *testing.T) {
 func TestBadFlag(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-port", "1"}, io.Discard))
 	require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:99999"}, io.Discard))
+}
+
+// The tree in the README is this program's.
+func TestREADMETree(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	log := slog.New(slog.DiscardHandler)
+	tree := app(newRooms(log), log).String()
+	tree = strings.ReplaceAll(tree, " chat.", " main.") // what the linker calls the package outside of tests
+	require.True(t, strings.Contains(string(readme), "```\n"+tree+"\n```"), "README.md should have\n%s", tree)
 }

@@ -33,6 +33,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("hello", flag.ContinueOnError)
+	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -170,12 +170,13 @@ function name(id) {
   return el;
 }
 
-// dot has a colour that is the id's own.
+// dot has a colour that is the id's own: a hash of the id, spread around the
+// wheel by the golden angle so that hashes close by look different.
 function dot(id) {
-  let hue = 0;
-  for (const ch of id) hue = (hue * 31 + ch.charCodeAt(0)) % 360;
+  let hash = 0;
+  for (const ch of id) hash = (hash * 31 + ch.charCodeAt(0)) % 9973;
   const el = span("dot", "");
-  el.style.background = `hsl(${hue} 60% 50%)`;
+  el.style.background = `hsl(${(hash * 137.508) % 360} 60% 50%)`;
   return el;
 }
 
