@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -15,6 +14,10 @@ import (
 // context has ended: under the 30 seconds that process managers usually grant
 // between the first signal and the kill.
 const DrainTimeout = 25 * time.Second
+
+// drainGrace is how long after the deadline a drain may take to say what it could
+// not do.
+const drainGrace = 2 * time.Second
 
 // What Serve fills in where the server says nothing. net/http itself has no
 // limits there.
@@ -52,6 +55,12 @@ func Serve(ctx context.Context, srv *http.Server, drain ...func(context.Context)
 // ServeListener is [Serve] on a listener that is open already. It closes the
 // listener.
 func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain ...func(context.Context) error) error {
+	for i, f := range drain {
+		if f == nil {
+			_ = ln.Close()
+			return fmt.Errorf("pipeline: drain number %d is nil", i+1)
+		}
+	}
 	if srv.ReadHeaderTimeout == 0 {
 		srv.ReadHeaderTimeout = defaultReadHeaderTimeout
 	}
@@ -96,25 +105,25 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	return errors.Join(errs...)
 }
 
-// drainAll runs the functions side by side and waits for all.
-func drainAll(ctx context.Context, fs []func(context.Context) error) []error {
-	results := make([]error, len(fs))
-	var wg sync.WaitGroup
-	for i, f := range fs {
-		if f == nil {
-			continue
-		}
-		wg.Go(func() {
-			if err := f(ctx); err != nil {
-				results[i] = fmt.Errorf("pipeline: draining: %w", err)
-			}
-		})
+// drainAll runs the functions side by side and waits for all; for those that
+// don't heed their context, a little longer than that.
+func drainAll(ctx context.Context, fs []func(context.Context) error) (errs []error) {
+	results := make(chan error, len(fs))
+	for _, f := range fs {
+		go func() { results <- f(ctx) }()
 	}
-	wg.Wait()
-	errs := results[:0]
-	for _, err := range results {
-		if err != nil {
-			errs = append(errs, err)
+	overdue := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(drainGrace, func() { close(overdue) })
+	})()
+	for left := len(fs); left > 0; left-- {
+		select {
+		case err := <-results:
+			if err != nil {
+				errs = append(errs, fmt.Errorf("pipeline: draining: %w", err))
+			}
+		case <-overdue:
+			return append(errs, fmt.Errorf("pipeline: draining: %d drains have not returned: %w", left, ctx.Err()))
 		}
 	}
 	return errs

@@ -91,7 +91,7 @@ func TestServeFillsInLimits(t *testing.T) {
 
 func TestServeReportsFailedDrains(t *testing.T) {
 	bad := errors.New("the sockets did not end")
-	_, stop, done := serving(t, &http.Server{Handler: text("x")}, nil, func(context.Context) error { return bad })
+	_, stop, done := serving(t, &http.Server{Handler: text("x")}, func(context.Context) error { return bad })
 	stop()
 	require.ErrorIs(t, wait(t, done), bad)
 }
@@ -120,6 +120,7 @@ func TestServeEndsWithShutdownFromElsewhere(t *testing.T) {
 
 func TestServeListens(t *testing.T) {
 	require.Error(t, pipeline.Serve(t.Context(), &http.Server{Addr: "127.0.0.1:99999"}))
+	require.ErrorContains(t, pipeline.Serve(t.Context(), &http.Server{Addr: "127.0.0.1:0"}, nil), "drain number 1 is nil")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, pipeline.Serve(ctx, &http.Server{Addr: "127.0.0.1:0"}), "the context had ended before: a clean end")

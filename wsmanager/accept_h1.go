@@ -24,6 +24,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		since:  m.wheel.clock.now(),
 		frames: frameReader{masked: true, limit: m.opts.MaxMessageSize},
 		tls:    r.TLS,
+		remote: textAddr(r.RemoteAddr), // until there is the socket's own
 	}
 	h := w.Header()
 	for name, values := range a.Header {
@@ -56,16 +57,21 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
-	c.remote = conn.RemoteAddr()
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {
 		early = make([]byte, n)
 		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
 	}
 	attached = true
-	c.attach(newTransport(conn))
+	c.attach(newTransport(conn), conn.RemoteAddr())
 	return c, early, nil
 }
+
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }
 
 // canHijack reports whether http.ResponseController's Hijack will find an
 // http.Hijacker.

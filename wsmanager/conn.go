@@ -18,10 +18,8 @@ type Conn struct {
 	value       any
 	subprotocol string
 
-	// Static from the handshake on, before the first callback.
-	remote net.Addr
-	tls    *tls.ConnectionState
-	since  time.Time
+	tls   *tls.ConnectionState
+	since time.Time
 
 	// Owned by the reader.
 	frames frameReader
@@ -31,7 +29,8 @@ type Conn struct {
 	closing  atomic.Bool  // state is not stateOpen: messages are dropped
 
 	mu     sync.Mutex // guards what follows
-	t      transport  // nil until the handshake went out
+	t      transport  // nil until the handshake went out; static then
+	remote net.Addr
 	state  connState
 	mode   closeMode
 	cause  *CloseError // why it ends; set with the first change of state
@@ -68,7 +67,11 @@ func (c *Conn) Subprotocol() string { return c.subprotocol }
 
 // RemoteAddr returns the address of the socket's other end: a proxy's, where
 // there is one.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) RemoteAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote
+}
 
 // TLS returns the state of the TLS connection, or nil if there is none.
 func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
@@ -106,10 +109,10 @@ func (c *Conn) Send(m Message) error {
 }
 
 // Close begins to close the connection: what was sent before goes out first,
-// then a close frame with the code and reason; then the peer has
-// Options.CloseTimeout to answer with its own before the connection is cut.
-// Close does not wait for that; OnClose tells when it is over. On a connection
-// that is closing already it does nothing.
+// then a close frame with the code and reason, then the peer answers with its
+// own. Whatever of that has not happened after Options.CloseTimeout is cut off.
+// Close does not wait for it; OnClose tells when it is over. On a connection that
+// is closing already it does nothing.
 //
 // It returns an error, and does nothing, if the code is none that a close frame
 // may carry (1000 to 1003, 1007 to 1014, 3000 to 4999) or the reason is longer

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -17,10 +18,10 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 
 // attach gives a registered connection its transport: the handshake went out.
 // What was sent meanwhile goes out now.
-func (c *Conn) attach(t transport) {
+func (c *Conn) attach(t transport, remote net.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t = t
+	c.t, c.remote = t, remote
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
@@ -38,7 +39,7 @@ func (c *Conn) attach(t transport) {
 // open tells the application that the connection is there.
 func (c *Conn) open() error {
 	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
-		logger.Debug("websocket connected", "id", c.id, "remote", addrString(c.remote))
+		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
 	}
 	if f := c.m.callbacks.OnConnect; f != nil {
 		return c.endBy(c.call(func() error { return f(c) }))
@@ -230,7 +231,7 @@ func (c *Conn) logEnd(cause *CloseError, stack []byte) {
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
 		slog.Duration("lasted", time.Since(c.since)),
-		slog.String("remote", addrString(c.remote)),
+		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {
 		attrs = append(attrs, slog.String("reason", cause.Reason))
@@ -242,11 +243,4 @@ func (c *Conn) logEnd(cause *CloseError, stack []byte) {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
 	logger.LogAttrs(context.Background(), level, "websocket closed", attrs...)
-}
-
-func addrString(a interface{ String() string }) string {
-	if a == nil {
-		return ""
-	}
-	return a.String()
 }
