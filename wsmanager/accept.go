@@ -125,6 +125,11 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return "", &refusal{http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
 	}
+	if r.ContentLength != 0 {
+		// The hijack would wait for the body, without any time-out of ours.
+		w.Header().Set("Connection", "close")
+		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake has no body.", errors.New("the request has a body")}
+	}
 	keys := h["Sec-Websocket-Key"]
 	if len(keys) != 1 {
 		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake has one Sec-WebSocket-Key.", fmt.Errorf("there are %d keys", len(keys))}
@@ -180,9 +185,11 @@ func internal(err error) error {
 func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var ref *refusal
 	if !errors.As(err, &ref) {
-		// The handshake broke off after its answer had begun.
+		// The handshake broke off after its answer had begun. The connection must
+		// not go on as an HTTP one: whoever is in front of us takes it for a
+		// tunnel by now, and checks no requests in it.
 		m.logRefusal(r, slog.LevelWarn, http.StatusSwitchingProtocols, err)
-		return
+		panic(http.ErrAbortHandler)
 	}
 	level := slog.LevelInfo
 	switch {

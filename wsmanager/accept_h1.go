@@ -26,6 +26,16 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		tls:    r.TLS,
 		remote: textAddr(r.RemoteAddr), // until there is the socket's own
 	}
+	m.registry.add(c)
+	attached := false
+	defer func() {
+		if !attached { // also when a component above panics in WriteHeader
+			c.abandon()
+		}
+	}()
+	if m.isDraining() { // it may have looked through the registry already
+		return nil, nil, refuseDraining()
+	}
 	h := w.Header()
 	for name, values := range a.Header {
 		for _, v := range values {
@@ -38,20 +48,12 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	if a.Subprotocol != "" {
 		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
 	}
-	m.registry.add(c)
-	attached := false
-	defer func() {
-		if !attached { // also when a component above panics in WriteHeader
-			m.registry.remove(c)
-		}
-	}()
-	if m.isDraining() { // it may have looked through the registry already
-		return nil, nil, refuseDraining()
-	}
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.
-	_ = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
+	deadline := time.Now().Add(m.opts.HandshakeTimeout)
+	_ = rc.SetReadDeadline(deadline)
+	_ = rc.SetWriteDeadline(deadline)
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := rc.Hijack() // sends the answer; clears the deadlines
 	if err != nil {

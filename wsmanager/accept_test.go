@@ -1,6 +1,7 @@
 package wsmanager_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -332,5 +333,31 @@ func TestOverTLS(t *testing.T) {
 			require.Equal(t, tt.want, j.await(t, n+1)[n])
 		})
 	}
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// A Shutdown that overtakes a handshake: a plain 503, without what the 101 would
+// have carried.
+func TestShutdownDuringAHandshake(t *testing.T) {
+	accepting, goOn := make(chan struct{}), make(chan struct{})
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
+		close(accepting)
+		<-goOn
+		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
+	}}, quiet(), nil)
+	ended := make(chan error, 1)
+	go func() {
+		<-accepting
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		ended <- m.Shutdown(ctx) // waits for the handshake as well
+		close(goOn)
+	}()
+	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	require.Equal(t, 503, c.Response.StatusCode)
+	require.Empty(t, c.Response.Header.Get("Set-Cookie"))
+	require.Empty(t, c.Response.Header.Get("Sec-WebSocket-Accept"))
+	require.ErrorContains(t, <-ended, "1 callbacks have not returned")
+	require.Zero(t, m.Len())
 	require.NoError(t, m.Shutdown(t.Context()))
 }

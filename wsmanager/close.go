@@ -136,6 +136,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	c.state = stateCut
 	c.closing.Store(true)
 	c.dropLocked()
+	c.out.rest, c.out.pong, c.out.closing = nil, nil, nil
 	if c.t != nil {
 		_ = c.t.close() // there is nothing to do about an error: it is gone either way
 	}

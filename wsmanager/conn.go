@@ -25,6 +25,7 @@ type Conn struct {
 	frames frameReader
 
 	lastRead atomic.Int64 // ticks of the wheel
+	progress atomic.Int64 // when the writer last got on; ticks of the wheel
 	calling  atomic.Bool  // a callback has not returned
 	closing  atomic.Bool  // state is not stateOpen: messages are dropped
 
@@ -34,6 +35,7 @@ type Conn struct {
 	state  connState
 	mode   closeMode
 	cause  *CloseError // why it ends; set with the first change of state
+	late   error       // what went wrong when it was closing already
 	stack  []byte      // of a callback that panicked
 	out    outbox
 	ctx    context.Context // made on first use

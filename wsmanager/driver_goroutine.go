@@ -41,12 +41,13 @@ func readAll(c *Conn, early []byte) (err error) {
 // linger reads and throws away what the peer still sends until it has seen the
 // end, or the wheel cuts.
 func linger(c *Conn) {
-	c.t.resume()
 	discard := func([]byte) error { return nil }
-	for {
-		if err := c.t.read(discard); err != nil && !errors.Is(err, errInterrupted) {
-			break
+	err := errInterrupted
+	for err == nil || errors.Is(err, errInterrupted) {
+		if err != nil {
+			c.t.resume()
 		}
+		err = c.t.read(discard)
 	}
 	c.release()
 }

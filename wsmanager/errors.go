@@ -8,8 +8,8 @@ import (
 
 // What sends and other calls on a connection return.
 var (
-	// ErrClosed is returned once a connection is closing or gone. Nothing of
-	// the message was or will be sent.
+	// ErrClosed is returned once a connection is closing or gone. The message
+	// will not arrive.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
 	// ErrNoConn is returned by [Manager.Send] and [Manager.CloseConn] for an id

@@ -232,3 +232,22 @@ func FuzzFrames(f *testing.F) {
 		require.LessOrEqual(t, len(fr.ctl), 125)
 	})
 }
+
+// A pooled slice of the registry kept connections alive that were long gone.
+func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
+	var r registry
+	r.init()
+	for i := range 1000 {
+		r.add(&Conn{id: fmt.Sprint(i)})
+	}
+	seen := 0
+	for range r.all() {
+		seen++
+	}
+	require.Equal(t, 1000, seen)
+	buf := snapshots.Get().(*[]*Conn)
+	for _, c := range (*buf)[:cap(*buf)] {
+		require.Nil(t, c)
+	}
+	snapshots.Put(buf)
+}

@@ -26,7 +26,7 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
 	}
 	if c.out.writing {
-		at = min(at, c.out.writeStart+w.ticks(c.m.opts.WriteTimeout))
+		at = min(at, c.progress.Load()+w.ticks(c.m.opts.WriteTimeout))
 	}
 	return at, true
 }
@@ -39,13 +39,19 @@ func (c *Conn) due(now int64) {
 	switch {
 	case c.state == stateCut:
 		return
-	case c.out.writing && now-c.out.writeStart >= w.ticks(c.m.opts.WriteTimeout):
+	case c.out.writing && now-c.progress.Load() >= w.ticks(c.m.opts.WriteTimeout):
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
 	case c.state == stateClosing:
 		if now >= c.closeDue {
 			c.cutLocked(nil)
 			return
+		}
+	case c.calling.Load():
+		c.lastRead.Store(now) // nothing is read while a callback runs: the peer may be well
+		if now >= c.pingDue {
+			c.sendControlLocked(ws.OpPing, nil)
+			c.pingDue = now + c.pingTicks()
 		}
 	case now-c.lastRead.Load() >= w.ticks(c.m.opts.IdleTimeout):
 		c.closeLocked(&CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
@@ -59,6 +65,6 @@ func (c *Conn) due(now int64) {
 // pingTicks is the ping interval with up to 10 % more or less, so that
 // connections that came together don't stay together.
 func (c *Conn) pingTicks() int64 {
-	d := c.m.opts.PingInterval
+	d := min(c.m.opts.PingInterval, 1<<62) // room for what comes on top
 	return c.m.wheel.ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
 }

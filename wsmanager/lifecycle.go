@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -21,7 +20,10 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 func (c *Conn) attach(t transport, remote net.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t, c.remote = t, remote
+	c.t = t
+	if remote != nil {
+		c.remote = remote
+	}
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
@@ -33,6 +35,26 @@ func (c *Conn) attach(t transport, remote net.Addr) {
 	c.flushLocked()
 	if c.mode == closeFail && c.state == stateClosing {
 		t.interrupt() // it ran over before it was there
+	}
+}
+
+// abandon ends a connection whose handshake broke off: no callback knows of it,
+// but somebody may have found it in the registry.
+func (c *Conn) abandon() {
+	c.m.registry.remove(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.endLocked()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")
+
+// endLocked ends the Context: the connection has ended for the application.
+func (c *Conn) endLocked() {
+	c.out.ended = true
+	if c.cancel != nil {
+		c.cancel(c.cause.callbackError())
 	}
 }
 
@@ -57,14 +79,21 @@ func (c *Conn) endBy(err error) error {
 	if errors.Is(err, ErrPanic) || !errors.As(err, &ce) {
 		return err
 	}
-	c.close(ce, closeGraceful)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		c.late = ce.Err
+	}
+	c.closeLocked(ce, closeGraceful)
 	return nil // goes on to read, for the peer's close frame
 }
 
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
-	return c.frames.feed(p, (*connFrames)(c))
+	err := c.frames.feed(p, (*connFrames)(c))
+	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
+	return err
 }
 
 // connFrames is a Conn in its role as the handler of its frames.
@@ -145,7 +174,7 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	var ce *CloseError
 	switch {
-	case errors.Is(err, errEnded), errors.Is(err, errInterrupted):
+	case errors.Is(err, errEnded), errors.Is(err, errInterrupted) && c.state != stateOpen:
 	case errors.As(err, &ce):
 		c.failLocked(ce)
 	default:
@@ -154,16 +183,15 @@ func (c *Conn) finish(err error) {
 		}
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
 	}
-	c.out.ended = true
-	cause, stack, cancel := c.cause, c.stack, c.cancel
+	cause := c.cause
 	c.mu.Unlock()
 
 	c.m.linger(c, true)
 	c.m.registry.remove(c)
-	if cancel != nil {
-		cancel(cause.callbackError())
-	}
-	c.logEnd(cause, stack)
+	c.mu.Lock()
+	c.endLocked()
+	c.mu.Unlock()
+	c.logEnd(cause)
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
@@ -178,9 +206,11 @@ func (c *Conn) failLocked(ce *CloseError) {
 		c.closeLocked(ce, closeFail)
 		return
 	}
+	c.late = ce.Err
 	if c.state == stateClosing && c.mode == closeGraceful {
 		// We were waiting for the peer's close frame; it won't be understood.
 		c.mode = closeFail
+		c.dropLocked()
 		if c.out.closeSent {
 			c.closeSentLocked()
 		}
@@ -208,14 +238,17 @@ func (m *Manager) linger(c *Conn, on bool) {
 }
 
 // logEnd writes the connection's one record.
-func (c *Conn) logEnd(cause *CloseError, stack []byte) {
+func (c *Conn) logEnd(cause *CloseError) {
+	c.mu.Lock()
+	stack, late := c.stack, c.late
+	c.mu.Unlock()
 	level := slog.LevelInfo
 	switch {
 	case stack != nil:
 		level = slog.LevelError
 	case cause.Code == StatusInternalError && !cause.Remote:
 		level = slog.LevelError
-	case cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
+	case late != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
 		level = slog.LevelWarn
 	}
 	logger := c.m.logger()
@@ -230,7 +263,7 @@ func (c *Conn) logEnd(cause *CloseError, stack []byte) {
 		slog.String("id", c.id),
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", time.Since(c.since)),
+		slog.Duration("lasted", c.m.wheel.clock.now().Sub(c.since)),
 		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {
@@ -238,6 +271,9 @@ func (c *Conn) logEnd(cause *CloseError, stack []byte) {
 	}
 	if cause.Err != nil {
 		attrs = append(attrs, slog.Any("err", cause.Err))
+	}
+	if late != nil { // came when the connection was closing already
+		attrs = append(attrs, slog.Any("late_err", late))
 	}
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))

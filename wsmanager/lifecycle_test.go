@@ -71,7 +71,7 @@ func TestEnds(t *testing.T) {
 
 		{"Close", text("Close"), 1000, "<nil>", nil, "INFO", "server", 1000},
 		{"Close with a code", text("Close 4002"), 4002, "wsmanager: closed here with 4002", nil, "INFO", "server", 4002},
-		{"Close counts more than a later error", text("Close, then an error"), 4003, "wsmanager: closed here with 4003", nil, "INFO", "server", 4003},
+		{"Close counts more than a later error", text("Close, then an error"), 4003, "wsmanager: closed here with 4003", nil, "WARN", "server", 4003},
 		{"OnMessage returns an error", text("error"), 1011, "wsmanager: closed here with 1011: the database is down", nil, "ERROR", "server", 1011},
 		{"OnMessage returns a CloseError", text("close error"), 4001, `wsmanager: closed here with 4001 ("go away"): spammer`, nil, "WARN", "server", 4001},
 		{"OnMessage returns a CloseError that can't be sent", text("bad close error"), 1011, `wsmanager: closed here with 1011: wsmanager: closed here with 1006`, nil, "ERROR", "server", 1011},

@@ -36,13 +36,18 @@ type Options struct {
 	DangerouslyAllowAnyOrigin bool
 
 	// MaxMessageSize is how many bytes a received message may have; a bigger one
-	// closes with 1009 as soon as its header says so. Default: 64 KiB. It can't
-	// be above OutboxBytes, lest an echo could never be sent.
+	// closes with 1009 as soon as its header says so. Default: 64 KiB. With a
+	// frame header of at most 10 bytes it must fit OutboxBytes, lest an echo
+	// could never be sent.
 	MaxMessageSize int
 
 	// OutboxMessages and OutboxBytes bound what waits for a peer that does not
 	// read. A send beyond either returns ErrOutboxFull and closes the connection
 	// with 1013. Default: 256 messages and 1 MiB.
+	//
+	// On a plain TCP socket only what the kernel does not take waits here. Over
+	// TLS every message does until a goroutine has written it, so a burst of
+	// more messages than this is too much however fast the peer reads.
 	OutboxMessages int
 	OutboxBytes    int
 
@@ -54,12 +59,14 @@ type Options struct {
 	// It must be above PingInterval. Default: 110 s, two pings unanswered.
 	IdleTimeout time.Duration
 
-	// WriteTimeout is how long a write may make no progress. Default: 10 s.
+	// WriteTimeout is how long a write may make no progress. Default: 10 s. On
+	// a plain TCP socket every byte counts as progress; over TLS, every 16 KiB.
 	WriteTimeout time.Duration
 
-	// HandshakeTimeout is how long the writing of the handshake's answer may
-	// take. Default: 10 s. How long a request may take to arrive is the
-	// server's to say: http.Server.ReadHeaderTimeout.
+	// HandshakeTimeout is how long the handshake may take from OnAccept's return
+	// until its answer is written, as far as the server's connection has
+	// deadlines (net/http's own has). Default: 10 s. How long a request may take
+	// to arrive is the server's to say: http.Server.ReadHeaderTimeout.
 	HandshakeTimeout time.Duration
 
 	// CloseTimeout is how long a connection that is closing may take until it
@@ -80,8 +87,8 @@ func (o Options) withDefaults() (Options, error) {
 	size("MaxMessageSize", &o.MaxMessageSize, 64<<10)
 	size("OutboxMessages", &o.OutboxMessages, 256)
 	size("OutboxBytes", &o.OutboxBytes, 1<<20)
-	if o.MaxMessageSize > o.OutboxBytes {
-		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) is above OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
+	if frameSize(o.MaxMessageSize) > o.OutboxBytes {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
 	duration := func(name string, v *time.Duration, def time.Duration) {
 		if *v == 0 {

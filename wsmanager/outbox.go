@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"net"
 	"sync"
 
 	"github.com/gobwas/ws"
@@ -21,16 +20,15 @@ type outbox struct {
 	closing   []byte // the close frame: last
 	closeSent bool
 
-	writing    bool  // a writer goroutine is at work
-	writeStart int64 // when its write began, in ticks of the wheel
-	ended      bool  // OnClose is due or done
+	writing bool // a writer goroutine is at work
+	ended   bool // OnClose is due or done
 }
 
 // frameBuffers lends the buffers in which single sends are encoded.
 var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooledFrame keeps the buffers of rare big messages out of the pool.
-const maxPooledFrame = 64 << 10
+const maxPooledFrame = 160 << 10
 
 // encode makes the frame of a message in a buffer to be given back by putFrame.
 func (m *Manager) encode(msg Message) (*[]byte, error) {
@@ -70,7 +68,7 @@ func (c *Conn) send(frame []byte, shared bool) error {
 	if c.t != nil && !o.writing && !o.waiting() {
 		n, err := c.t.tryWrite(frame)
 		if err != nil {
-			c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: err})
+			c.vanishedLocked(err)
 			return ErrClosed
 		}
 		if n == len(frame) {
@@ -121,18 +119,17 @@ func (o *outbox) waiting() bool {
 
 var pingFrame = appendFrame(nil, ws.OpPing, nil)
 
-// writeChunk bounds what one blocking write takes on, so that the write time-out
-// is a time without progress.
+// writeChunk is about how much one blocking write takes on.
 const writeChunk = 64 << 10
 
 // take removes what the next write takes on. It tells how many messages and
 // bytes of data are in it, and whether the close frame is.
-func (o *outbox) take() (bufs net.Buffers, messages, bytes int, closes bool) {
+func (o *outbox) take() (bufs [][]byte, messages, bytes int, closes bool) {
 	if o.rest != nil {
 		if len(o.rest) > writeChunk {
 			part := o.rest[:writeChunk]
 			o.rest = o.rest[writeChunk:]
-			return net.Buffers{part}, 0, len(part), false
+			return [][]byte{part}, 0, len(part), false
 		}
 		bufs = append(bufs, o.rest)
 		messages, bytes = 1, len(o.rest)
@@ -209,7 +206,7 @@ func (c *Conn) flushLocked() {
 func (c *Conn) tryControlLocked(frame []byte) (n int, all bool) {
 	n, err := c.t.tryWrite(frame)
 	if err != nil {
-		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: err})
+		c.vanishedLocked(err)
 		return n, false
 	}
 	return n, n == len(frame)
@@ -229,7 +226,7 @@ func (c *Conn) startWriterLocked() {
 		return
 	}
 	c.out.writing = true
-	c.out.writeStart = c.m.wheel.now()
+	c.progressed()
 	c.scheduleLocked()
 	c.m.active.add()
 	go c.writeLoop()
@@ -242,16 +239,17 @@ func (c *Conn) writeLoop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
+	progress := c.progressed
 	for c.state != stateCut && o.waiting() {
-		bufs, messages, bytes, closes := o.take()
-		o.writeStart = c.m.wheel.now()
+		frames, messages, bytes, closes := o.take()
+		c.progressed()
 		c.mu.Unlock()
-		err := c.t.write(bufs)
+		err := c.writeJoined(frames, progress)
 		c.mu.Lock()
 		o.messages -= messages
 		o.bytes -= bytes
 		if err != nil {
-			c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: err})
+			c.vanishedLocked(err)
 			break
 		}
 		if closes {
@@ -259,4 +257,26 @@ func (c *Conn) writeLoop() {
 		}
 	}
 	o.writing = false
+}
+
+// writeJoined writes the frames in one go.
+func (c *Conn) writeJoined(frames [][]byte, progress func()) error {
+	if len(frames) == 1 {
+		return c.t.write(frames[0], progress)
+	}
+	buf := frameBuffers.Get().(*[]byte)
+	defer putFrame(buf)
+	*buf = (*buf)[:0]
+	for _, f := range frames {
+		*buf = append(*buf, f...)
+	}
+	return c.t.write(*buf, progress)
+}
+
+// progressed notes that the writer is getting on.
+func (c *Conn) progressed() { c.progress.Store(c.m.wheel.now()) }
+
+// vanishedLocked cuts a connection whose peer is gone, as a write has noticed.
+func (c *Conn) vanishedLocked(err error) {
+	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
 }

@@ -61,7 +61,7 @@ func (fr *frameReader) feed(p []byte, h frameHandler) error {
 			}
 		}
 		n := int(min(int64(len(p)), fr.head.Length-fr.done))
-		part := p[:n]
+		part := p[:n:n] // whoever appends to a payload must not reach what follows
 		p = p[n:]
 		if fr.head.Masked {
 			ws.Cipher(part, fr.head.Mask, int(fr.done&3))

@@ -67,8 +67,8 @@ func (r *registry) all() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		buf := snapshots.Get().(*[]*Conn)
 		defer func() {
-			clear(*buf)
 			*buf = (*buf)[:0]
+			clear((*buf)[:cap(*buf)]) // a pool must keep no connection alive
 			snapshots.Put(buf)
 		}()
 		for i := range r.shards {

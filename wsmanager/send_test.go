@@ -53,7 +53,7 @@ func TestSets(t *testing.T) {
 
 func TestMessagesThatCannotBeSent(t *testing.T) {
 	opts := quiet()
-	opts.OutboxBytes = 64 << 10
+	opts.OutboxBytes, opts.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := wstest.Dial(t, url, nil)
 	conn := only(t, m)
@@ -198,7 +198,9 @@ func TestOptions(t *testing.T) {
 		want []string
 	}{
 		{"zero", wsmanager.Options{}, nil},
-		{"message above outbox", wsmanager.Options{MaxMessageSize: 2 << 20}, []string{"MaxMessageSize (2097152) is above OutboxBytes (1048576)"}},
+		{"message above outbox", wsmanager.Options{MaxMessageSize: 2 << 20}, []string{"MaxMessageSize (2097152) and its frame header don't fit OutboxBytes (1048576)"}},
+		{"message that just fits", wsmanager.Options{MaxMessageSize: 1<<20 - 10}, nil},
+		{"message that fits but for its header", wsmanager.Options{MaxMessageSize: 1 << 20}, []string{"don't fit OutboxBytes"}},
 		{"idle below ping", wsmanager.Options{IdleTimeout: 1}, []string{"IdleTimeout (1ns) must be above PingInterval (50s)"}},
 		{"everything at once", wsmanager.Options{
 			MaxMessageSize: -1, OutboxMessages: -1, OutboxBytes: -1, PingInterval: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1, CloseTimeout: -1,

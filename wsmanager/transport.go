@@ -25,9 +25,9 @@ type transport interface {
 	// tryWrite writes as much of p as is taken without waiting, maybe nothing.
 	tryWrite(p []byte) (int, error)
 
-	// write writes all of the buffers and waits for as long as it takes, or
-	// until close.
-	write(bufs net.Buffers) error
+	// write writes all of p and waits for as long as it takes, or until close.
+	// It calls progress whenever a part of it is out.
+	write(p []byte, progress func()) error
 
 	// interrupt makes the read under way, or the next, return errInterrupted.
 	interrupt()
@@ -35,7 +35,8 @@ type transport interface {
 	resume()
 
 	// closeWrite says to the peer that nothing more is coming, after what was
-	// written. Where that can't be said, it closes.
+	// written. Where that can't be said, it does nothing: the peer's answer to
+	// the close frame, or the close time-out, ends the connection then.
 	closeWrite() error
 	// close cuts both directions and ends reads and writes under way.
 	close() error
@@ -69,16 +70,26 @@ func (t *connTransport) read(consume func(p []byte) error) error {
 // readError gives a read that ended by interrupt its own error.
 func readError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return errInterrupted // nothing else sets deadlines
+		return errInterrupted // or somebody else's deadline: the caller knows
 	}
 	return err
 }
 
 func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
 
-func (t *connTransport) write(bufs net.Buffers) error {
-	_, err := bufs.WriteTo(t.conn)
-	return err
+// writePiece is after how many bytes a connTransport can tell of progress.
+const writePiece = 16 << 10
+
+func (t *connTransport) write(p []byte, progress func()) error {
+	for len(p) > 0 {
+		n, err := t.conn.Write(p[:min(len(p), writePiece)])
+		if err != nil {
+			return err
+		}
+		progress()
+		p = p[n:]
+	}
+	return nil
 }
 
 // The errors of setting a deadline are dropped: they mean that the connection
@@ -90,7 +101,7 @@ func (t *connTransport) closeWrite() error {
 	if cw, ok := t.socket().(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
-	return t.conn.Close()
+	return nil
 }
 
 func (t *connTransport) close() error { return t.socket().Close() }

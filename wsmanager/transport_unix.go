@@ -20,10 +20,11 @@ type rawTransport struct {
 	n        int
 	readErr  error
 
-	writable func(fd uintptr) bool // guarded by Conn.mu
+	writable func(fd uintptr) bool // owned by whoever may write
 	p        []byte
 	written  int
 	writeErr error
+	progress func() // wait for room, and tell when there was some; nil: don't wait
 }
 
 // newTransport makes the best transport for conn. Only conns of exactly these
@@ -85,28 +86,37 @@ func (t *rawTransport) readOnce(fd uintptr) bool {
 	}
 }
 
-func (t *rawTransport) tryWrite(p []byte) (int, error) {
-	t.p, t.written, t.writeErr = p, 0, nil
+func (t *rawTransport) tryWrite(p []byte) (int, error) { return t.writeRaw(p, nil) }
+
+func (t *rawTransport) write(p []byte, progress func()) error {
+	_, err := t.writeRaw(p, progress)
+	return err
+}
+
+func (t *rawTransport) writeRaw(p []byte, progress func()) (int, error) {
+	t.p, t.written, t.writeErr, t.progress = p, 0, nil, progress
 	err := t.raw.Write(t.writable)
-	t.p = nil
+	t.p, t.progress = nil, nil
 	if err == nil {
 		err = t.writeErr
 	}
 	return t.written, err
 }
 
-// writeOnce writes until all is written or the kernel takes no more; it never
-// waits.
+// writeOnce writes until all is written or the kernel takes no more.
 func (t *rawTransport) writeOnce(fd uintptr) bool {
 	for t.written < len(t.p) {
 		n, err := syscall.Write(int(fd), t.p[t.written:])
 		if n > 0 {
 			t.written += n
+			if t.progress != nil {
+				t.progress()
+			}
 		}
 		switch err {
 		case nil, syscall.EINTR:
 		case syscall.EAGAIN:
-			return true
+			return t.progress == nil // false: wait
 		default:
 			t.writeErr = err
 			return true

@@ -57,7 +57,7 @@ func (w *wheel) init(c clock, shortest time.Duration) {
 }
 
 // ticks is d in ticks, rounded up.
-func (w *wheel) ticks(d time.Duration) int64 { return int64((d + w.tick - 1) / w.tick) }
+func (w *wheel) ticks(d time.Duration) int64 { return int64((d-1)/w.tick) + 1 }
 
 // now reads the clock, in ticks.
 func (w *wheel) now() int64 {

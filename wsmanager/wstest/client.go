@@ -33,6 +33,8 @@ type Client struct {
 	conn net.Conn
 	br   *bufio.Reader
 
+	fragmented bool // the server is in the middle of a message
+
 	// Response is the server's answer to the handshake.
 	Response *http.Response
 }
@@ -168,8 +170,15 @@ func (c *Client) ReadFrame() (ws.Frame, error) {
 	if err != nil {
 		return ws.Frame{}, err
 	}
-	if err := ws.CheckHeader(h, ws.StateClientSide); err != nil {
+	state := ws.StateClientSide
+	if c.fragmented {
+		state = state.Set(ws.StateFragmented)
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
 		c.t.Fatalf("wstest: the server sent a bad frame: %v", err)
+	}
+	if !h.OpCode.IsControl() {
+		c.fragmented = !h.Fin
 	}
 	payload := make([]byte, h.Length)
 	if _, err := io.ReadFull(c.br, payload); err != nil {

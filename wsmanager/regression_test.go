@@ -1,0 +1,271 @@
+package wsmanager_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// The tests here are named after what once went wrong.
+
+func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
+	j := newJournal()
+	_, url := serve(t, wsmanager.Callbacks{
+		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
+			j.note("%s", append(m.Payload, "!!!!!!"...))
+			return nil
+		},
+	}, quiet(), nil)
+	c := wstest.Dial(t, url, nil)
+	c.SendRaw(append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...))
+	require.Equal(t, []string{"one!!!!!!", "two!!!!!!"}, j.await(t, 2))
+}
+
+// A component above, or a listener, that sets a read deadline: the connection
+// ends with it, and nothing else does.
+func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
+	j := newJournal()
+	_, url := serve(t, wsmanager.Callbacks{
+		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.ServeHTTP(w, r)
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // no error: net/http lets it
+		})
+	})
+	c := wstest.Dial(t, url, nil)
+	require.Equal(t, "wsmanager: closed by the peer with 1006: wsmanager: the read was interrupted", j.await(t, 1)[0])
+	c.ExpectEOF()
+}
+
+// net/http waits for the body of a request when it is hijacked.
+func TestHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	for name, spoil := range map[string]func(*http.Request){
+		"length":  func(r *http.Request) { r.ContentLength = 1000 },
+		"chunked": func(r *http.Request) { r.TransferEncoding = []string{"chunked"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := wstest.Request(t, url)
+			body, end := io.Pipe() // never comes
+			defer end.Close()
+			req.Body = body
+			spoil(req)
+			conn, err := net.Dial("tcp", req.URL.Host)
+			require.NoError(t, err)
+			defer conn.Close()
+			go func() { _ = req.Write(conn) }() // hangs in the body
+			require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
+			res, err := http.ReadResponse(bufio.NewReader(conn), req)
+			require.NoError(t, err)
+			require.Equal(t, 400, res.StatusCode)
+			require.True(t, res.Close)
+			require.Zero(t, m.Len())
+		})
+	}
+}
+
+// While a callback runs nothing is read, so a peer that answers all pings looked
+// idle.
+func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
+				time.Sleep(10 * time.Minute)
+				return c.Send(msg)
+			},
+		}, quiet())
+		c := pipe(t, m)
+		pongs := make(chan []byte, 100)
+		go func() {
+			for p := range pongs {
+				_, _ = c.Write(p) // waits until the callback has returned
+			}
+		}()
+		pongs <- wstest.Frame(ws.OpText, true, []byte("x"))
+		for {
+			op, _ := next(t, c, time.Now())
+			require.NotEqual(t, ws.OpClose, op)
+			if op == ws.OpText {
+				break
+			}
+			pongs <- wstest.Frame(ws.OpPong, true, nil)
+		}
+		close(pongs)
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.PingInterval, opts.IdleTimeout = math.MaxInt64-1, math.MaxInt64
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		c := pipe(t, m)
+		time.Sleep(24 * time.Hour)
+		require.Equal(t, 1, m.Len())
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// Progress of less than a chunk was none.
+func TestSlowReaderWasCutInTheMiddleOfAChunk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+		c := pipe(t, m)
+		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 60<<10))))
+		buf := make([]byte, 2<<10)
+		for got := 0; got < 60<<10; {
+			time.Sleep(time.Second) // half a minute in all
+			n, err := c.Read(buf)
+			require.NoError(t, err)
+			got += n
+		}
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// cannotHijack says that it can.
+type cannotHijack struct{ http.ResponseWriter }
+
+func (cannotHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, errors.New("it was only a wrapper")
+}
+
+// A 101 without a tunnel left an HTTP connection that a proxy takes for one.
+func TestFailedHijackLeftALiveConnection(t *testing.T) {
+	opts, log := logged()
+	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(cannotHijack{w}, r) })
+	})
+	conn, err := net.Dial("tcp", wstest.Request(t, url).URL.Host)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
+	require.NoError(t, wstest.Request(t, url).Write(conn))
+	require.NoError(t, wstest.Request(t, url).Write(conn)) // the next, smuggled
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Equal(t, 0, len(answer), "%s", answer)
+	require.Contains(t, log.record(t, 0)["err"], "it was only a wrapper")
+	require.Zero(t, m.Len())
+}
+
+// watching calls a function when the status is written.
+type watching struct {
+	http.ResponseWriter
+	f func()
+}
+
+func (w watching) WriteHeader(code int)                         { w.f(); w.ResponseWriter.WriteHeader(code) }
+func (w watching) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
+
+// Whoever found a connection whose handshake then broke off held one that was
+// open for ever.
+func TestBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
+	found := make(chan *wsmanager.Conn, 1)
+	_, url := serve(t, wsmanager.Callbacks{
+		OnClose: func(*wsmanager.Conn, error) { panic("no OnClose without OnConnect") },
+	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.ServeHTTP(watching{w, func() {
+				for c := range m.All() {
+					require.NotEmpty(t, c.RemoteAddr().String())
+					require.NoError(t, c.Send(wsmanager.Text("not yet")))
+					found <- c
+				}
+			}}, r)
+		})
+	})
+	conn, err := net.Dial("tcp", wstest.Request(t, url).URL.Host)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, wstest.Request(t, url).Write(conn))
+	c := <-found
+	<-c.Context().Done()
+	require.ErrorIs(t, c.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
+}
+
+func TestPanicAfterCloseWasNotLogged(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"panic": func() error { panic("the text that matters") },
+		"error": func() error { return errors.New("the text that matters") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts, log := logged()
+			_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+				_ = c.Close(1000, "")
+				return fail()
+			}}, opts, nil)
+			c := wstest.Dial(t, url, nil)
+			c.SendText("x")
+			c.ExpectClose(1000)
+			rec := log.record(t, 0)
+			require.EqualValues(t, 1000, rec["code"])
+			require.Contains(t, rec["late_err"], "the text that matters")
+			require.NotEqual(t, "INFO", rec["level"])
+		})
+	}
+}
+
+// noAddr is a connection that does not know its other end.
+type noAddr struct{ net.Conn }
+
+func (noAddr) RemoteAddr() net.Addr { return nil }
+
+func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
+	opts, log := logged()
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+	client, server := net.Pipe()
+	r := wstest.Request(t, "http://example.com")
+	r.RemoteAddr = "192.0.2.1:1234"
+	m.ServeHTTP(pipeWriter{httptest.NewRecorder(), noAddr{server}}, r)
+	require.Equal(t, "192.0.2.1:1234", only(t, m).RemoteAddr().String())
+	require.NoError(t, client.Close())
+	require.Equal(t, "192.0.2.1:1234", log.record(t, 0)["remote"])
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// A wrapped socket without CloseWrite was closed at once, with the close frame
+// still unread, and over TLS that could hold up everybody for seconds.
+func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	srv := httptest.NewUnstartedServer(m)
+	srv.Listener = plainListener{srv.Listener}
+	srv.Start()
+	defer srv.Close()
+	c := wstest.Dial(t, srv.URL, nil)
+	c.SendRaw([]byte("\xff\xff"))
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	c.SendClose(1002, "") // a reset would fail this, or the next
+	c.SendRaw(make([]byte, 100<<10))
+	require.NoError(t, c.Conn().Close())
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// plainListener hands out connections that have nothing but net.Conn's methods,
+// as those do that count or limit.
+type plainListener struct{ net.Listener }
+
+func (l plainListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return struct{ net.Conn }{c}, err
+}
