@@ -22,6 +22,7 @@ func Map(prefix string, h http.Handler) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if inside, ok := enter(r, prefix); ok {
 				h.ServeHTTP(w, inside)
+				removeForm(r, inside)
 				return
 			}
 			next.ServeHTTP(w, r)

@@ -64,10 +64,13 @@ func UsePathBase(base string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		mustHandler("UsePathBase", next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if moved, ok := enter(r, base); ok {
-				r = moved
+			moved, ok := enter(r, base)
+			if !ok {
+				next.ServeHTTP(w, r)
+				return
 			}
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, moved)
+			removeForm(r, moved)
 		})
 	}
 }
@@ -145,4 +148,12 @@ func unhex(b byte) int {
 		return int(b-'A') + 10
 	}
 	return -1
+}
+
+// removeForm removes the files of a form that was parsed on the copy of a
+// request: net/http does that for its own request only.
+func removeForm(r, moved *http.Request) {
+	if form := moved.MultipartForm; form != nil && form != r.MultipartForm {
+		_ = form.RemoveAll() // net/http drops this error as well
+	}
 }

@@ -33,12 +33,14 @@ type RecoverOptions struct {
 // application/problem+json (RFC 9457), HTML or plain text by its Accept header;
 // the log gets the panic's value and stack.
 //
-// Where the response has started already nothing can be taken back: the panic
-// is logged and the connection aborted, so that the client sees a broken
-// response rather than a short one. http.ErrAbortHandler passes through
-// unlogged. Headers that components set before the panic are kept, save those
-// that describe a body: Content-Type, -Length, -Encoding, -Range, ETag and
-// Last-Modified are dropped.
+// Where the response has started already, or something was written into a buffer
+// that a component above holds back, nothing can be taken back: the panic is
+// logged and the connection aborted, so that the client sees a broken response
+// rather than a wrong one. http.ErrAbortHandler passes through unlogged.
+//
+// Headers that components set before the panic are kept, save those that describe
+// the lost body or an upgrade. If the answer itself panics (in Handler, or in an
+// OnStarting callback), that is logged as well and the built-in answer is tried.
 //
 //go:noinline
 func Recover(opts RecoverOptions) pipeline.Middleware {
@@ -48,7 +50,7 @@ func Recover(opts RecoverOptions) pipeline.Middleware {
 	}
 	return func(next http.Handler) http.Handler {
 		outermost := pipeline.Observe(rec.outermost)(next)
-		inner := pipeline.Observe(rec.serve)(next)
+		inner := pipeline.ObserveWriter(rec.inner)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, observed := pipeline.ResponseFrom(r); observed {
 				inner.ServeHTTP(w, r)
@@ -65,47 +67,97 @@ type recoverer struct{ RecoverOptions }
 // to handlers that wrote nothing is started: as nothing above observes, it
 // starts that response itself, under its own protection.
 func (rec recoverer) outermost(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-	defer rec.answer(w, r, res)
+	defer func() {
+		if v := recover(); v != nil {
+			rec.answer(w, r, res.Started, v)
+		}
+	}()
 	next.ServeHTTP(w, r)
 	if !res.Started() {
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
-func (rec recoverer) serve(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-	defer rec.answer(w, r, res)
+// inner stands below something that observes, and maybe below something that
+// buffers: what counts is also what was written to its own writer.
+func (rec recoverer) inner(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
+	outer, _ := pipeline.ResponseFrom(r)
+	defer func() {
+		if v := recover(); v != nil {
+			rec.answer(w, r, func() bool { return own.Started() || outer.Started() }, v)
+		}
+	}()
 	next.ServeHTTP(w, r)
 }
 
-func (rec recoverer) answer(w http.ResponseWriter, r *http.Request, res *pipeline.Response) {
-	v := recover()
-	if v == nil {
-		return
+func (rec recoverer) answer(w http.ResponseWriter, r *http.Request, started func() bool, v any) {
+	rec.report(r, v, started())
+	if started() {
+		panic(http.ErrAbortHandler)
 	}
+	h := w.Header()
+	for name := range h {
+		if describesBody(name) {
+			h.Del(name)
+		}
+	}
+	h.Set("Cache-Control", "no-store")
+	if second := try(rec.Handler, w, r, v); second != nil {
+		rec.report(r, second, started())
+		if started() {
+			panic(http.ErrAbortHandler)
+		}
+		// Callbacks run once, so the one that panicked is out of the way.
+		if try(writeProblem, w, r, v) != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	if !started() {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+}
+
+// try returns what f panicked with, nil if it did not.
+func try(f func(http.ResponseWriter, *http.Request, any), w http.ResponseWriter, r *http.Request, v any) (second any) {
+	defer func() { second = recover() }()
+	f(w, r, v)
+	return nil
+}
+
+// report logs a panic. It passes on the one that is no failure.
+func (rec recoverer) report(r *http.Request, v any, started bool) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(v)
+		panic(http.ErrAbortHandler) // itself, not what wraps it: net/http compares
 	}
 	logger := rec.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	started := res.Started()
 	logger.LogAttrs(r.Context(), slog.LevelError, "a handler panicked",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("method", r.Method), slog.String("path", requestPath(r)),
 		slog.Any("panic", v), slog.Bool("response_started", started),
 		slog.String("stack", string(debug.Stack())))
-	if started {
-		panic(http.ErrAbortHandler)
+}
+
+// describesBody reports whether a header belongs to the body, or the upgrade, that
+// won't be sent.
+func describesBody(name string) bool {
+	switch name {
+	case "Accept-Ranges", "Connection", "Digest", "Etag", "Expires", "Last-Modified", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
 	}
-	h := w.Header()
-	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range", "Etag", "Last-Modified"} {
-		h.Del(name)
+	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy") ||
+		strings.HasPrefix(name, "Sec-Websocket-")
+}
+
+// requestPath is the path as the client sent it, escaped, before branches took
+// anything off or components rewrote it; without the query.
+func requestPath(r *http.Request) string {
+	if !strings.HasPrefix(r.RequestURI, "/") { // none, or a whole URL
+		return r.URL.EscapedPath()
 	}
-	h.Set("Cache-Control", "no-store")
-	rec.Handler(w, r, v)
-	if !res.Started() {
-		w.WriteHeader(http.StatusInternalServerError)
-	}
+	p, _, _ := strings.Cut(r.RequestURI, "?")
+	return p
 }
 
 // writeProblem is the default answer. It says nothing about the panic.

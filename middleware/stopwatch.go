@@ -9,7 +9,8 @@ import (
 
 // Stopwatch measures how long the rest of the pipeline takes, body included,
 // and hands that to report when the rest has returned, or panicked. report runs
-// on the request's goroutine and may still write to the response. An upgraded
+// on the request's goroutine and may still write to the response; not after a
+// panic, though, or Recover finds it started and can only abort. An upgraded
 // connection that lives on after the handler has returned is not part of it.
 //
 //go:noinline

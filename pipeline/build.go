@@ -14,7 +14,7 @@ import (
 // It finds every mistake at once and returns them joined, each with the
 // file:line of the call that made it: nil components and handlers, components
 // behind Run, a second Run, bad prefixes, prefixes that an earlier Map or Mount
-// of the same builder shadows, a name given twice, and options that a
+// shadows with no component in between, a name given twice, and options that a
 // middleware refused by panicking with a [*ConfigError].
 //
 // Components are constructed once per Build; a builder that is built twice
@@ -117,6 +117,9 @@ func (bd *build) checkOrder(b *Builder) {
 	var maps []*step
 	for i := range b.steps {
 		s := &b.steps[i]
+		if s.kind == kindUse || s.kind == kindUseWhen {
+			maps = nil // it may rewrite the path: what follows may be reached
+		}
 		switch {
 		case run != nil && s.kind == kindRun:
 			bd.fail(s, "a second Run is never reached: the first is at %s", run.at)

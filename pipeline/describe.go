@@ -18,8 +18,8 @@ import (
 //	├─ Use      recover
 //	├─ Mount    /ws → *wsmanager.Manager
 //	├─ Map      /admin
-//	│  ├─ Use   auth
-//	│  └─ Run   main.admin
+//	│  ├─ Use      auth
+//	│  └─ Run      main.admin
 //	└─ (end)    404
 func (b *Builder) String() string {
 	var sb strings.Builder

@@ -29,6 +29,7 @@ import (
 type Response struct {
 	parent   context.Context // of the request outside
 	extended bool            // the request is an extended CONNECT (RFC 8441)
+	http1    bool            // where 101 is a final status; over HTTP/2 it is informational
 
 	status   atomic.Int32
 	bytes    atomic.Int64
@@ -90,14 +91,44 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if res, ok := ResponseFrom(r); ok {
 				f(w, r, res, next)
+				res.handedOver()
 				return
 			}
-			res := &Response{parent: r.Context(), extended: isExtendedConnect(r)}
+			res := newResponse(r)
 			ow := observe(w, res)
 			defer res.complete()
-			f(ow, r.WithContext((*responseContext)(res)), res, next)
-			res.returned(w.Header)
+			inner := r.WithContext((*responseContext)(res))
+			f(ow, inner, res, next)
+			res.handedOver()
+			res.start(w.Header, http.StatusOK) // nothing was written: net/http is going to send 200
+			if form := inner.MultipartForm; form != nil && form != r.MultipartForm {
+				_ = form.RemoveAll() // net/http does it for its own request only
+			}
 		})
+	}
+}
+
+// ObserveWriter makes a component that sees what is written through its own
+// writer. Where Observe's Response is the one of the outermost component, this
+// one is never shared and found by nobody else: its Started says whether
+// something below has written to w, be it into a buffer that a component above
+// has put there. It costs a wrap of the writer for each such component.
+func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response, next http.Handler)) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			own := newResponse(r)
+			defer own.complete()
+			f(observe(w, own), r, own, next)
+			own.handedOver()
+		})
+	}
+}
+
+func newResponse(r *http.Request) *Response {
+	return &Response{
+		parent:   r.Context(),
+		extended: r.Method == http.MethodConnect && r.ProtoMajor >= 2 && r.Header.Get(":protocol") != "",
+		http1:    r.ProtoMajor < 2,
 	}
 }
 
@@ -159,10 +190,6 @@ func (res *Response) BytesWritten() int64 { return res.bytes.Load() }
 // over HTTP/2 (RFC 8441).
 func (res *Response) Upgraded() bool { return res.upgraded.Load() }
 
-func isExtendedConnect(r *http.Request) bool {
-	return r.Method == http.MethodConnect && r.ProtoMajor >= 2 && r.Header.Get(":protocol") != ""
-}
-
 // start runs the OnStarting callbacks, the last one first, if nobody has. The
 // caller sends the headers when it returns. It leaves the response open if a
 // callback panics.
@@ -184,6 +211,9 @@ func (res *Response) start(header func() http.Header, status int) {
 	defer func() {
 		res.mu.Lock()
 		defer res.mu.Unlock()
+		if res.phase.Load() != phaseFiring {
+			return // completed meanwhile: this start came from a goroutine left behind
+		}
 		if done {
 			res.phase.Store(phaseStarted)
 			res.status.Store(int32(status))
@@ -211,13 +241,12 @@ func (res *Response) reopen() {
 	}
 }
 
-// returned starts the response of handlers that wrote nothing: net/http is
-// going to send 200 for them.
-func (res *Response) returned(header func() http.Header) {
-	res.start(header, http.StatusOK)
+// handedOver is called when handlers have returned in order: a connection that
+// they hijacked is somebody else's now, and no later panic's to close.
+func (res *Response) handedOver() {
 	res.mu.Lock()
-	res.hijacked = nil // it is somebody else's now
-	res.mu.Unlock()
+	defer res.mu.Unlock()
+	res.hijacked = nil
 }
 
 // complete ends the life and runs the OnCompleted callbacks.

@@ -15,12 +15,13 @@ import (
 // would walk past the hooks and start the response unseen.
 func observe(w http.ResponseWriter, res *Response) http.ResponseWriter {
 	header := w.Header
-	return httpsnoop.Wrap(bridge(w), httpsnoop.Hooks{
+	base := bridge(w)
+	return httpsnoop.Wrap(base, httpsnoop.Hooks{
 		WriteHeader: func(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc {
 			return func(code int) {
 				// 1xx announces, it does not start. A code that net/http
 				// panics about starts nothing either.
-				if code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols {
+				if code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols && res.http1 {
 					res.start(header, code)
 				}
 				next(code)
@@ -44,10 +45,25 @@ func observe(w http.ResponseWriter, res *Response) http.ResponseWriter {
 		},
 		ReadFrom: func(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc {
 			return func(src io.Reader) (int64, error) {
-				res.start(header, http.StatusOK)
+				var begun int64
+				if !res.Started() {
+					// A source that fails or is empty starts nothing. net/http
+					// reads this much by itself before it hands the rest over.
+					var buf [512]byte
+					first := writerFunc(func(p []byte) (int, error) {
+						res.start(header, http.StatusOK)
+						return base.Write(p)
+					})
+					n, err := io.CopyBuffer(first, io.LimitReader(src, int64(len(buf))), buf[:])
+					res.bytes.Add(n)
+					if err != nil || n < int64(len(buf)) {
+						return n, err
+					}
+					begun = n
+				}
 				n, err := next(src)
 				res.bytes.Add(n)
-				return n, err
+				return begun + n, err
 			}
 		},
 		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
@@ -84,6 +100,10 @@ func observe(w http.ResponseWriter, res *Response) http.ResponseWriter {
 		},
 	})
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // bridge returns w, or where w can flush or hijack only by its Unwrap method, an
 // adapter that offers these itself.

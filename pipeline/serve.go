@@ -34,8 +34,9 @@ const (
 // each wsmanager.Manager, because net/http knows nothing of hijacked sockets.
 //
 // It fills srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and
-// srv.IdleTimeout (2 min) where they are zero. With srv.TLSConfig set it serves
-// TLS with the certificates there.
+// srv.IdleTimeout (2 min) where they are zero and srv.ReadTimeout does not stand in
+// for them. With srv.TLSConfig set it serves TLS with the certificates there. A
+// Server can be served once.
 //
 // It returns nil after a clean end. Otherwise it returns, joined, why the server
 // stopped by itself (the drains run then, too) and what did not end in time.
@@ -61,18 +62,23 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 			return fmt.Errorf("pipeline: drain number %d is nil", i+1)
 		}
 	}
-	if srv.ReadHeaderTimeout == 0 {
+	useTLS := srv.TLSConfig != nil
+	if c := srv.TLSConfig; useTLS && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
+		_ = ln.Close()
+		return errors.New("pipeline: srv.TLSConfig has no certificate: set Certificates, GetCertificate or GetConfigForClient, or leave TLSConfig nil for plain HTTP (a Server that has served before has one: take a new Server)")
+	}
+	if srv.ReadHeaderTimeout == 0 && srv.ReadTimeout == 0 { // ReadTimeout stands in for it
 		srv.ReadHeaderTimeout = defaultReadHeaderTimeout
 	}
 	if srv.MaxHeaderBytes == 0 {
 		srv.MaxHeaderBytes = defaultMaxHeaderBytes
 	}
-	if srv.IdleTimeout == 0 {
+	if srv.IdleTimeout == 0 && srv.ReadTimeout == 0 {
 		srv.IdleTimeout = defaultIdleTimeout
 	}
 	served := make(chan error, 1)
 	go func() {
-		if srv.TLSConfig != nil {
+		if useTLS {
 			served <- srv.ServeTLS(ln, "", "")
 		} else {
 			served <- srv.Serve(ln)
@@ -105,12 +111,22 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	return errors.Join(errs...)
 }
 
-// drainAll runs the functions side by side and waits for all; for those that
+// drainAll runs the functions, the server's own last, side by side and waits for all; for those that
 // don't heed their context, a little longer than that.
 func drainAll(ctx context.Context, fs []func(context.Context) error) (errs []error) {
 	results := make(chan error, len(fs))
-	for _, f := range fs {
-		go func() { results <- f(ctx) }()
+	for i, f := range fs {
+		go func() {
+			err := f(ctx)
+			if err != nil {
+				what := fmt.Sprintf("drain number %d", i+1)
+				if i == len(fs)-1 {
+					what = "http.Server.Shutdown"
+				}
+				err = fmt.Errorf("pipeline: %s: %w", what, err)
+			}
+			results <- err
+		}()
 	}
 	overdue := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
@@ -120,7 +136,7 @@ func drainAll(ctx context.Context, fs []func(context.Context) error) (errs []err
 		select {
 		case err := <-results:
 			if err != nil {
-				errs = append(errs, fmt.Errorf("pipeline: draining: %w", err))
+				errs = append(errs, err)
 			}
 		case <-overdue:
 			return append(errs, fmt.Errorf("pipeline: draining: %d drains have not returned: %w", left, ctx.Err()))

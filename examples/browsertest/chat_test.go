@@ -154,6 +154,7 @@ func TestChat(t *testing.T) {
 	await(t, ann, myID+` !== ""`)
 	says(t, ann, "back again")
 	hears(t, ann, eval[string](t, ann, myID), "back again")
+	require.Equal(t, 2, eval[int](t, ann, `document.querySelectorAll("#messages li.mine").length`), "what it said before is still its own")
 
 	// A tab that is closed leaves the room, once.
 	extra := tab(t, b, server.url)

@@ -28,7 +28,6 @@ class Visit {
 
   opened() {
     if (this !== visit) return;
-    attempt = 0;
     showState("connected", "connected");
     this.fetchMembers();
   }
@@ -57,6 +56,7 @@ class Visit {
   }
 
   heard(text) {
+    attempt = 0; // not before: a server may accept and then end it at once
     const said = /^(\S+) said: ([^]*)$/.exec(text);
     if (said) {
       addMessage(said[1], said[2]);
@@ -126,7 +126,7 @@ function showMembers() {
 
 // showMine marks what this visit had said before it knew its id.
 function showMine() {
-  for (const li of list.children) li.classList.toggle("mine", li.dataset.id === visit.me);
+  for (const li of list.children) if (li.dataset.id === visit.me) li.classList.add("mine");
 }
 
 function addMessage(id, text) {

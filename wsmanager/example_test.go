@@ -1,0 +1,86 @@
+package wsmanager_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// A room in which everybody hears everybody.
+func Example() {
+	room := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			c.Manager().Broadcast(wsmanager.Text("somebody said " + string(m.Payload)))
+			return nil
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+	srv := httptest.NewServer(room) // or mux.Handle("/ws", room)
+	defer srv.Close()
+
+	client, _, _, err := ws.Dial(context.Background(), "ws"+srv.URL[len("http"):])
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	_ = wsutil.WriteClientText(client, []byte("hello"))
+	text, err := wsutil.ReadServerText(client)
+	fmt.Println(string(text), err)
+
+	// http.Server.Shutdown knows nothing of sockets: end them beside it.
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_ = room.Shutdown(ctx) // this client does not answer, so it is cut
+	fmt.Println("left:", room.Len())
+	// Output:
+	// somebody said hello <nil>
+	// left: 0
+}
+
+// Authenticate before the upgrade, and keep what the connection is about. What
+// Reject says is all that the client learns; any other error stays in the log.
+func ExampleCallbacks_onAccept() {
+	type member struct{ name string }
+	private := wsmanager.MustNew(wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			cookie, err := r.Cookie("name")
+			if err != nil {
+				return wsmanager.Accept{}, wsmanager.Reject(http.StatusUnauthorized, "Log in first.")
+			}
+			return wsmanager.Accept{Value: member{cookie.Value}}, nil
+		},
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			who, _ := wsmanager.Value[member](c)
+			return c.Send(wsmanager.Text(who.name + " said " + string(m.Payload)))
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+
+	r := httptest.NewRequest(http.MethodGet, "/private", nil)
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+	w := httptest.NewRecorder()
+	private.ServeHTTP(w, r)
+	fmt.Print(w.Code, " ", w.Body)
+	// Output: 401 Log in first.
+}
+
+// New finds every mistake in the options at once.
+func ExampleNew() {
+	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{
+		IdleTimeout:    10 * time.Second,
+		AllowedOrigins: []string{"app.example.com"},
+	})
+	fmt.Println(err)
+	// Output:
+	// wsmanager: Options.IdleTimeout (10s) must be above PingInterval (50s): a peer that only answers pings would be cut
+	// wsmanager: Options.AllowedOrigins: "app.example.com" must begin with "http://" or "https://"
+}
