@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,7 +162,9 @@ func TestFailedHijackLeftALiveConnection(t *testing.T) {
 	require.NoError(t, wstest.Request(t, url).Write(conn))
 	require.NoError(t, wstest.Request(t, url).Write(conn)) // the next, smuggled
 	answer, err := io.ReadAll(conn)
-	require.NoError(t, err)
+	if err != nil { // with the second request unread the end may be a reset
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+	}
 	require.Equal(t, 0, len(answer), "%s", answer)
 	require.Contains(t, log.record(t, 0)["err"], "it was only a wrapper")
 	require.Zero(t, m.Len())

@@ -36,7 +36,7 @@ func TestSendByID(t *testing.T) {
 
 	require.NoError(t, m.CloseConn(annID, 4000, "kicked"))
 	require.Equal(t, "kicked", ann.ExpectClose(4000))
-	require.NoError(t, m.Send(ids(m)[0], wsmanager.Text("still here")))
+	m.Broadcast(wsmanager.Text("still here"))
 	bob.ExpectText("still here")
 }
 
