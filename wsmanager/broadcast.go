@@ -8,7 +8,8 @@ type Sent struct {
 	Dropped int // connections it could not be queued for; they are being closed
 }
 
-// Broadcast sends a message to all registered connections that are not closing.
+// Broadcast sends a message to all connections that are registered when it begins
+// and not closing. Nobody who connects after the first of them has got it gets it.
 // It never blocks: a connection that reads too slowly loses it, and is closed
 // with 1013, without any effect on the others. The frame is made once. Two
 // broadcasts of one goroutine arrive in their order, also with its direct sends

@@ -66,9 +66,9 @@ func (m *Manager) Conn(id string) (*Conn, bool) {
 	return c, c != nil
 }
 
-// All walks the registered connections in no particular order. Connections that
-// come or go meanwhile may or may not be seen; none is seen twice. No lock is
-// held while the loop's body runs.
+// All walks the connections that are registered when the walk begins, in no
+// particular order. Those that end meanwhile may still be seen. No lock is held
+// while the loop's body runs.
 func (m *Manager) All() iter.Seq[*Conn] { return m.registry.all() }
 
 // Len returns how many connections are registered.

@@ -58,31 +58,31 @@ func (r *registry) get(id string) *Conn {
 	return s.conns[id]
 }
 
-// snapshots lends the slices through which all walks a shard.
+// snapshots lends the slices through which all walks.
 var snapshots = sync.Pool{New: func() any { return new([]*Conn) }}
 
-// all walks the connections, a shard at a time. It sees every connection that is
-// registered throughout, and none twice.
+// all walks the connections that are registered when the walk begins; those that
+// are registered from its first step on are not seen. So whoever was told of a
+// broadcast, and connects because of it, does not get it as well.
 func (r *registry) all() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		buf := snapshots.Get().(*[]*Conn)
 		defer func() {
+			clear(*buf) // a pool must keep no connection alive
 			*buf = (*buf)[:0]
-			clear((*buf)[:cap(*buf)]) // a pool must keep no connection alive
 			snapshots.Put(buf)
 		}()
 		for i := range r.shards {
 			s := &r.shards[i]
-			*buf = (*buf)[:0]
 			s.mu.RLock()
 			for _, c := range s.conns {
 				*buf = append(*buf, c)
 			}
 			s.mu.RUnlock()
-			for _, c := range *buf {
-				if !yield(c) {
-					return
-				}
+		}
+		for _, c := range *buf {
+			if !yield(c) {
+				return
 			}
 		}
 	}

@@ -272,3 +272,25 @@ func (l plainListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	return struct{ net.Conn }{c}, err
 }
+
+// Whoever connected because another had got a broadcast could get it as well:
+// "she is now connected" before "you are now connected".
+func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{
+		OnConnect: func(c *wsmanager.Conn) error {
+			c.Manager().Broadcast(wsmanager.Text(c.ID()))
+			return nil
+		},
+	}, quiet(), nil)
+	for range 200 {
+		c := wstest.Dial(t, url, nil)
+		_, registered := m.Conn(c.Text())
+		require.True(t, registered)
+		other := wstest.Dial(t, url, nil)
+		first := other.Text()
+		c.ExpectText(first) // the other's own, not its own again
+		c.Kill()
+		other.Kill()
+		require.Eventually(t, func() bool { return m.Len() == 0 }, wstest.Patience, 100*time.Microsecond)
+	}
+}
