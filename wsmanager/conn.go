@@ -17,9 +17,8 @@ type Conn struct {
 	id          string
 	value       any
 	subprotocol string
-
-	tls   *tls.ConnectionState
-	since time.Time
+	tls         *tls.ConnectionState
+	since       time.Time
 
 	// Owned by the reader.
 	frames frameReader
@@ -31,7 +30,7 @@ type Conn struct {
 
 	mu     sync.Mutex // guards what follows
 	t      transport  // nil until the handshake went out; static then
-	remote net.Addr
+	remote net.Addr   // as the request says until then
 	state  connState
 	mode   closeMode
 	cause  *CloseError // why it ends; set with the first change of state
