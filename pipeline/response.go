@@ -34,13 +34,19 @@ type Response struct {
 	status   atomic.Int32
 	bytes    atomic.Int64
 	upgraded atomic.Bool
+	flushed  atomic.Bool
 	phase    atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards what follows
 	starting  []func(h http.Header, status int)
 	completed []func()
 	hijacked  io.Closer // the connection, from Hijack to the end of the handlers
+	route     string
+	values    []value
 }
+
+// value is one of the things that components tell each other.
+type value struct{ key, val any }
 
 // The phases of a Response. It goes back from firing to open where a callback
 // panicked or a hijack failed: nothing has been sent then.
@@ -189,6 +195,55 @@ func (res *Response) BytesWritten() int64 { return res.bytes.Load() }
 // by 101 or Hijack over HTTP/1.1, or by a 2xx answer to an extended CONNECT
 // over HTTP/2 (RFC 8441).
 func (res *Response) Upgraded() bool { return res.upgraded.Load() }
+
+// Flushed reports whether a handler has flushed what it wrote so far: it streams,
+// or wants the headers to go out early.
+func (res *Response) Flushed() bool { return res.flushed.Load() }
+
+// SetRoute says which route the request took, for the components around to read
+// with Route: the pattern of the endpoint, say, behind the prefixes of the
+// branches that led to it. The last one to say it counts.
+func (res *Response) SetRoute(pattern string) {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	res.route = pattern
+}
+
+// Route returns the route that the request took, as a component below has said
+// with SetRoute, or "".
+func (res *Response) Route() string {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	return res.route
+}
+
+// SetValue keeps val under key for the life of the response. Unlike a value in
+// the request's context it is also seen by the components above, which a log
+// needs that reports what a component below has found out. As with
+// context.WithValue the key should be of a type of the caller's own.
+func (res *Response) SetValue(key, val any) {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	for i := range res.values {
+		if res.values[i].key == key {
+			res.values[i].val = val
+			return
+		}
+	}
+	res.values = append(res.values, value{key, val})
+}
+
+// Value returns what was kept under key with SetValue, or nil.
+func (res *Response) Value(key any) any {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	for i := range res.values {
+		if res.values[i].key == key {
+			return res.values[i].val
+		}
+	}
+	return nil
+}
 
 // start runs the OnStarting callbacks, the last one first, if nobody has. The
 // caller sends the headers when it returns. It leaves the response open if a

@@ -69,12 +69,14 @@ func observe(w http.ResponseWriter, res *Response) http.ResponseWriter {
 		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
 			return func() {
 				res.start(header, http.StatusOK)
+				res.flushed.Store(true)
 				next()
 			}
 		},
 		FlushError: func(next httpsnoop.FlushErrorFunc) httpsnoop.FlushErrorFunc {
 			return func() error {
 				res.start(header, http.StatusOK)
+				res.flushed.Store(true)
 				return next()
 			}
 		},

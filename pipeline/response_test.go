@@ -352,3 +352,29 @@ func TestInterfacesAreKept(t *testing.T) {
 		})
 	}
 }
+
+// What components below find out is there for those above.
+func TestTellingTheComponentsAbove(t *testing.T) {
+	type key struct{}
+	var route string
+	var val, other any
+	var flushed [2]bool
+	h := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+		next.ServeHTTP(w, r)
+		route, val, other = res.Route(), res.Value(key{}), res.Value("another")
+	})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, _ := pipeline.ResponseFrom(r)
+		res.SetRoute("GET /x")
+		res.SetValue(key{}, 1)
+		res.SetValue(key{}, 2)
+		_, _ = io.WriteString(w, "x")
+		flushed[0] = res.Flushed()
+		must(http.NewResponseController(w).Flush())
+		flushed[1] = res.Flushed()
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, "GET /x", route)
+	require.Equal(t, 2, val)
+	require.Nil(t, other)
+	require.Equal(t, [2]bool{false, true}, flushed)
+}
