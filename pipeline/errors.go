@@ -11,7 +11,9 @@ var (
 	ErrResponseStarted = errors.New("pipeline: the response has started")
 
 	// ErrResponseCompleted is returned by [Response.OnCompleted] once the
-	// handlers have returned and the callbacks have run.
+	// handlers have returned and the callbacks have run, and by the writer of an
+	// observed response to a handler that goes on writing, flushing or hijacking
+	// after that.
 	ErrResponseCompleted = errors.New("pipeline: the response is complete")
 )
 

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -33,7 +34,7 @@ func text(s string) http.HandlerFunc {
 func serveTest(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if http2 {
 		srv.EnableHTTP2 = true
 		srv.StartTLS()

@@ -2,12 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +22,17 @@ import (
 //
 // All methods are safe for concurrent use. A Response is never reused, so a
 // handler that writes after it has returned can't reach another request's.
+//
+// (One allocation holds it all: its other faces, as writer, context and bridge,
+// are named types over the same memory.)
 type Response struct {
-	parent   context.Context // of the request outside
-	extended bool            // the request is an extended CONNECT (RFC 8441)
-	http1    bool            // where 101 is a final status; over HTTP/2 it is informational
+	w        http.ResponseWriter // what the doors lead to: the component's own writer, or the bridge to it
+	raw      http.ResponseWriter // the component's own writer
+	http1    http1Methods        // w, where it is net/http's own for HTTP/1
+	http2    http2Methods        // w, where it is net/http's own for HTTP/2
+	parent   context.Context     // of the request outside
+	extended bool                // the request is an extended CONNECT (RFC 8441)
+	final101 bool                // HTTP/1, where 101 is a final status; over HTTP/2 it is informational
 
 	status   atomic.Int32
 	bytes    atomic.Int64
@@ -38,24 +41,63 @@ type Response struct {
 	phase    atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards what follows
-	starting  []func(h http.Header, status int)
-	completed []func()
+	starting  list[Starter]
+	completed list[Completer]
 	hijacked  io.Closer // the connection, from Hijack to the end of the handlers
 	route     string
-	values    []value
+	values    list[value]
+
+	req http.Request // the request that goes on, with the response in its context
 }
+
+// Starter is a callback for the start of a response, see [Response.OnStarting].
+type Starter interface {
+	Starting(h http.Header, status int)
+}
+
+// Completer is a callback for the end of a response, see [Response.OnCompleted].
+type Completer interface {
+	Completed()
+}
+
+type startFunc func(h http.Header, status int)
+
+func (f startFunc) Starting(h http.Header, status int) { f(h, status) }
+
+type completeFunc func()
+
+func (f completeFunc) Completed() { f() }
 
 // value is one of the things that components tell each other.
 type value struct{ key, val any }
 
-// The phases of a Response. It goes back from firing to open where a callback
-// panicked or a hijack failed: nothing has been sent then.
-const (
-	phaseOpen uint32 = iota
-	phaseFiring
-	phaseStarted
-	phaseCompleted
-)
+// list is a slice whose first elements need no allocation of their own.
+type list[T any] struct {
+	n     int
+	few   [listInline]T
+	spill []T
+}
+
+const listInline = 6
+
+func (l *list[T]) add(v T) {
+	if l.n < listInline {
+		l.few[l.n] = v
+	} else {
+		if l.spill == nil {
+			l.spill = make([]T, 0, 2*listInline)
+		}
+		l.spill = append(l.spill, v)
+	}
+	l.n++
+}
+
+func (l *list[T]) at(i int) *T {
+	if i < listInline {
+		return &l.few[i]
+	}
+	return &l.spill[i-listInline]
+}
 
 // responseContext is a Response in its role as a node of the request's context.
 type responseContext Response
@@ -92,6 +134,9 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 // its Response through the request's context. Its return, or its panic, ends
 // the life: a response that has not started then starts with 200 (not after a
 // panic), and the OnCompleted callbacks run.
+//
+// The wrap is one allocation on net/http's own writers; the other components
+// cost what they register.
 func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -100,15 +145,18 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 				res.handedOver()
 				return
 			}
-			res := newResponse(r)
-			ow := observe(w, res)
+			res, ow := newResponse(w, r)
 			defer res.complete()
-			inner := r.WithContext((*responseContext)(res))
+			res.req = *r.WithContext((*responseContext)(res)) // WithContext is inlined and its own copy stays on the stack
+			inner := &res.req
 			f(ow, inner, res, next)
 			res.handedOver()
-			res.start(w.Header, http.StatusOK) // nothing was written: net/http is going to send 200
+			res.start(http.StatusOK) // nothing was written: net/http is going to send 200
 			if form := inner.MultipartForm; form != nil && form != r.MultipartForm {
 				_ = form.RemoveAll() // net/http does it for its own request only
+			}
+			if r.Pattern != inner.Pattern {
+				r.Pattern = inner.Pattern // as if ServeMux had been given r itself
 			}
 		})
 	}
@@ -122,20 +170,28 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			own := newResponse(r)
+			own, ow := newResponse(w, r)
 			defer own.complete()
-			f(observe(w, own), r, own, next)
+			f(ow, r, own, next)
 			own.handedOver()
 		})
 	}
 }
 
-func newResponse(r *http.Request) *Response {
-	return &Response{
+// newResponse observes w for r. It returns the writer to use in its place: by
+// hand for the two writers of net/http, by httpsnoop for all others.
+func newResponse(w http.ResponseWriter, r *http.Request) (*Response, http.ResponseWriter) {
+	res := &Response{
+		w:        w,
+		raw:      w,
 		parent:   r.Context(),
 		extended: r.Method == http.MethodConnect && r.ProtoMajor >= 2 && r.Header.Get(":protocol") != "",
-		http1:    r.ProtoMajor < 2,
+		final101: r.ProtoMajor < 2,
 	}
+	if fast := res.fast(); fast != nil {
+		return res, fast
+	}
+	return res, res.hook()
 }
 
 // OnStarting registers f to run just before the status and headers go out,
@@ -147,16 +203,24 @@ func newResponse(r *http.Request) *Response {
 // has not started, and the panic goes on through whoever was writing.
 // Callbacks don't run for a request whose handlers panicked, unless somebody
 // answers it.
+//
+// It mirrors ASP.NET Core's HttpResponse.OnStarting.
 func (res *Response) OnStarting(f func(h http.Header, status int)) error {
 	if f == nil {
 		panic("pipeline: OnStarting of nil")
 	}
+	return res.NotifyStarting(startFunc(f))
+}
+
+// NotifyStarting is OnStarting for a value with a method: a component that keeps
+// its state in one needs no closure beside it.
+func (res *Response) NotifyStarting(s Starter) error {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	if res.phase.Load() != phaseOpen {
 		return ErrResponseStarted
 	}
-	res.starting = append(res.starting, f)
+	res.starting.add(s)
 	return nil
 }
 
@@ -168,12 +232,17 @@ func (res *Response) OnCompleted(f func()) error {
 	if f == nil {
 		panic("pipeline: OnCompleted of nil")
 	}
+	return res.NotifyCompleted(completeFunc(f))
+}
+
+// NotifyCompleted is OnCompleted for a value with a method.
+func (res *Response) NotifyCompleted(c Completer) error {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	if res.phase.Load() == phaseCompleted {
 		return ErrResponseCompleted
 	}
-	res.completed = append(res.completed, f)
+	res.completed.add(c)
 	return nil
 }
 
@@ -224,119 +293,23 @@ func (res *Response) Route() string {
 func (res *Response) SetValue(key, val any) {
 	res.mu.Lock()
 	defer res.mu.Unlock()
-	for i := range res.values {
-		if res.values[i].key == key {
-			res.values[i].val = val
+	for i := range res.values.n {
+		if v := res.values.at(i); v.key == key {
+			v.val = val
 			return
 		}
 	}
-	res.values = append(res.values, value{key, val})
+	res.values.add(value{key, val})
 }
 
 // Value returns what was kept under key with SetValue, or nil.
 func (res *Response) Value(key any) any {
 	res.mu.Lock()
 	defer res.mu.Unlock()
-	for i := range res.values {
-		if res.values[i].key == key {
-			return res.values[i].val
+	for i := range res.values.n {
+		if v := res.values.at(i); v.key == key {
+			return v.val
 		}
 	}
 	return nil
-}
-
-// start runs the OnStarting callbacks, the last one first, if nobody has. The
-// caller sends the headers when it returns. It leaves the response open if a
-// callback panics.
-func (res *Response) start(header func() http.Header, status int) {
-	if res.phase.Load() != phaseOpen {
-		return // has started; or a callback writes: let it through
-	}
-	res.mu.Lock()
-	if res.phase.Load() != phaseOpen {
-		res.mu.Unlock()
-		return
-	}
-	callbacks := res.starting
-	res.starting = nil
-	res.phase.Store(phaseFiring)
-	res.mu.Unlock()
-
-	done := false
-	defer func() {
-		res.mu.Lock()
-		defer res.mu.Unlock()
-		if res.phase.Load() != phaseFiring {
-			return // completed meanwhile: this start came from a goroutine left behind
-		}
-		if done {
-			res.phase.Store(phaseStarted)
-			res.status.Store(int32(status))
-			if status == http.StatusSwitchingProtocols || res.extended && status < 300 {
-				res.upgraded.Store(true)
-			}
-		} else {
-			res.phase.Store(phaseOpen)
-		}
-	}()
-	for i := len(callbacks) - 1; i >= 0; i-- {
-		callbacks[i](header(), status)
-	}
-	done = true
-}
-
-// reopen takes back a start that sent nothing.
-func (res *Response) reopen() {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	if res.phase.Load() == phaseStarted {
-		res.phase.Store(phaseOpen)
-		res.status.Store(0)
-		res.upgraded.Store(false)
-	}
-}
-
-// handedOver is called when handlers have returned in order: a connection that
-// they hijacked is somebody else's now, and no later panic's to close.
-func (res *Response) handedOver() {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	res.hijacked = nil
-}
-
-// complete ends the life and runs the OnCompleted callbacks.
-func (res *Response) complete() {
-	res.mu.Lock()
-	callbacks := res.completed
-	res.completed = nil
-	res.starting = nil
-	hijacked := res.hijacked
-	res.hijacked = nil
-	res.phase.Store(phaseCompleted)
-	res.mu.Unlock()
-
-	if hijacked != nil {
-		// The handlers panicked with the connection in their hands; net/http
-		// would leave it open for ever.
-		_ = hijacked.Close()
-	}
-	for i := len(callbacks) - 1; i >= 0; i-- {
-		runCompleted(callbacks[i])
-	}
-}
-
-func runCompleted(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			err, ok := v.(error)
-			if !ok {
-				err = fmt.Errorf("%v", v)
-			}
-			if errors.Is(err, http.ErrAbortHandler) {
-				return
-			}
-			slog.Error("an OnCompleted callback panicked", "err", err, "stack", string(debug.Stack()))
-		}
-	}()
-	f()
 }

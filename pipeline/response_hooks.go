@@ -5,195 +5,116 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 
 	"github.com/felixge/httpsnoop"
 )
 
-// observe wraps w so that res hears of every way in which a response can start.
-// The result offers the optional interfaces of w, and also those that are
-// reachable below w only through Unwrap: otherwise http.ResponseController
-// would walk past the hooks and start the response unseen.
-func observe(w http.ResponseWriter, res *Response) http.ResponseWriter {
-	header := w.Header
-	base := bridge(w)
-	return httpsnoop.Wrap(base, httpsnoop.Hooks{
-		WriteHeader: func(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc {
-			return func(code int) {
-				// 1xx announces, it does not start. A code that net/http
-				// panics about starts nothing either.
-				if code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols && res.http1 {
-					res.start(header, code)
-				}
-				next(code)
-			}
-		},
-		Write: func(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
-			return func(p []byte) (int, error) {
-				res.start(header, http.StatusOK)
-				n, err := next(p)
-				res.bytes.Add(int64(n))
-				return n, err
-			}
-		},
-		WriteString: func(next httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc {
-			return func(s string) (int, error) {
-				res.start(header, http.StatusOK)
-				n, err := next(s)
-				res.bytes.Add(int64(n))
-				return n, err
-			}
-		},
-		ReadFrom: func(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc {
-			return func(src io.Reader) (int64, error) {
-				var begun int64
-				if !res.Started() {
-					// A source that fails or is empty starts nothing. net/http
-					// reads this much by itself before it hands the rest over.
-					var buf [512]byte
-					first := writerFunc(func(p []byte) (int, error) {
-						res.start(header, http.StatusOK)
-						return base.Write(p)
-					})
-					n, err := io.CopyBuffer(first, io.LimitReader(src, int64(len(buf))), buf[:])
-					res.bytes.Add(n)
-					if err != nil || n < int64(len(buf)) {
-						return n, err
-					}
-					begun = n
-				}
-				n, err := next(src)
-				res.bytes.Add(n)
-				return begun + n, err
-			}
-		},
-		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
-			return func() {
-				res.start(header, http.StatusOK)
-				res.flushed.Store(true)
-				next()
-			}
-		},
-		FlushError: func(next httpsnoop.FlushErrorFunc) httpsnoop.FlushErrorFunc {
-			return func() error {
-				res.start(header, http.StatusOK)
-				res.flushed.Store(true)
-				return next()
-			}
-		},
-		Hijack: func(next httpsnoop.HijackFunc) httpsnoop.HijackFunc {
-			return func() (net.Conn, *bufio.ReadWriter, error) {
-				started := res.Started()
-				res.start(header, http.StatusSwitchingProtocols)
-				conn, rw, err := next()
-				if err != nil {
-					if !started {
-						res.reopen()
-					}
-					return conn, rw, err
-				}
-				res.upgraded.Store(true)
-				res.mu.Lock()
-				if res.phase.Load() != phaseCompleted {
-					res.hijacked = conn
-				}
-				res.mu.Unlock()
-				return conn, rw, nil
-			}
-		},
-	})
+// hook wraps the writer by httpsnoop, so that res hears of every way in which a
+// response can start. The result offers the optional interfaces of the writer,
+// and also those that are reachable below it only through Unwrap: otherwise
+// http.ResponseController would walk past the hooks and start the response
+// unseen.
+func (res *Response) hook() http.ResponseWriter {
+	if b := res.bridge(); b != nil {
+		res.w = b
+	}
+	set := hookSets.Get().(*hookSet)
+	defer hookSets.Put(set)
+	set.res = res
+	defer func() { set.res = nil }()
+	return httpsnoop.Wrap(res.w, set.hooks)
 }
 
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// bridge returns w, or where w can flush or hijack only by its Unwrap method, an
-// adapter that offers these itself.
-func bridge(w http.ResponseWriter) http.ResponseWriter {
-	flush, flushBelow := reach(w, canFlush)
-	hijack, hijackBelow := reach(w, canHijack)
-	if !flushBelow && !hijackBelow {
-		return w
-	}
-	b := bridged{w, http.NewResponseController(w)}
-	switch {
-	case flush && hijack:
-		return struct {
-			bridged
-			bridgeFlush
-			bridgeHijack
-		}{b, bridgeFlush{b.rc}, bridgeHijack{b.rc}}
-	case flush:
-		return struct {
-			bridged
-			bridgeFlush
-		}{b, bridgeFlush{b.rc}}
-	default:
-		return struct {
-			bridged
-			bridgeHijack
-		}{b, bridgeHijack{b.rc}}
-	}
+// hookSet is a set of hooks that can be used again: httpsnoop.Wrap calls each of
+// them at once, and never later, as long as Write and WriteString, and Flush and
+// FlushError, are there together. So they find the response in res.
+type hookSet struct {
+	res   *Response
+	hooks httpsnoop.Hooks
 }
 
-// reach reports whether can holds for w or something that it unwraps to, and
-// whether it holds only below w.
-func reach(w http.ResponseWriter, can func(http.ResponseWriter) bool) (ok, below bool) {
-	for depth := 0; ; depth++ {
-		if can(w) {
-			return true, depth > 0
+var hookSets = sync.Pool{New: func() any {
+	s := &hookSet{}
+	s.hooks = httpsnoop.Hooks{
+		Header:      s.header,
+		WriteHeader: s.writeHeader,
+		Write:       s.write,
+		WriteString: s.writeString,
+		ReadFrom:    s.readFrom,
+		Flush:       s.flush,
+		FlushError:  s.flushError,
+		Hijack:      s.hijack,
+	}
+	return s
+}}
+
+func (s *hookSet) header(httpsnoop.HeaderFunc) httpsnoop.HeaderFunc { return s.res.header }
+
+func (s *hookSet) writeHeader(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc {
+	res := s.res
+	return func(code int) {
+		if res.startStatus(code) {
+			next(code)
 		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false, false
+	}
+}
+
+func (s *hookSet) write(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
+	res := s.res
+	return func(p []byte) (int, error) {
+		if err := res.startBody(); err != nil {
+			return 0, err
 		}
-		w = u.Unwrap()
+		n, err := next(p)
+		res.wrote(n)
+		return n, err
 	}
 }
 
-func canFlush(w http.ResponseWriter) bool {
-	switch w.(type) {
-	case http.Flusher, interface{ FlushError() error }:
-		return true
+func (s *hookSet) writeString(next httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc {
+	res := s.res
+	return func(p string) (int, error) {
+		if err := res.startBody(); err != nil {
+			return 0, err
+		}
+		n, err := next(p)
+		res.wrote(n)
+		return n, err
 	}
-	return false
 }
 
-func canHijack(w http.ResponseWriter) bool {
-	_, ok := w.(http.Hijacker)
-	return ok
-}
-
-// bridged keeps what w offers besides. ReadFrom and WriteString work on every
-// writer, so offering them always is no lie; Push says what w would.
-type bridged struct {
-	http.ResponseWriter
-	rc *http.ResponseController
-}
-
-func (b bridged) Unwrap() http.ResponseWriter { return b.ResponseWriter }
-
-func (b bridged) ReadFrom(src io.Reader) (int64, error) {
-	if rf, ok := b.ResponseWriter.(io.ReaderFrom); ok {
-		return rf.ReadFrom(src)
+func (s *hookSet) readFrom(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc {
+	res := s.res
+	return func(src io.Reader) (int64, error) {
+		return res.readFrom(src, res.w, readFromFunc(next))
 	}
-	return io.Copy(struct{ io.Writer }{b.ResponseWriter}, src)
 }
 
-func (b bridged) WriteString(s string) (int, error) { return io.WriteString(b.ResponseWriter, s) }
-
-func (b bridged) Push(target string, opts *http.PushOptions) error {
-	if p, ok := b.ResponseWriter.(http.Pusher); ok {
-		return p.Push(target, opts)
+func (s *hookSet) flush(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
+	res := s.res
+	return func() {
+		if res.startFlush() == nil {
+			next()
+		}
 	}
-	return http.ErrNotSupported
 }
 
-type bridgeFlush struct{ rc *http.ResponseController }
+func (s *hookSet) flushError(next httpsnoop.FlushErrorFunc) httpsnoop.FlushErrorFunc {
+	res := s.res
+	return func() error {
+		if err := res.startFlush(); err != nil {
+			return err
+		}
+		return next()
+	}
+}
 
-func (b bridgeFlush) Flush()            { _ = b.rc.Flush() }
-func (b bridgeFlush) FlushError() error { return b.rc.Flush() }
+func (s *hookSet) hijack(next httpsnoop.HijackFunc) httpsnoop.HijackFunc {
+	res := s.res
+	return func() (net.Conn, *bufio.ReadWriter, error) { return res.hijack(next) }
+}
 
-type bridgeHijack struct{ rc *http.ResponseController }
+type readFromFunc func(io.Reader) (int64, error)
 
-func (b bridgeHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) { return b.rc.Hijack() }
+func (f readFromFunc) ReadFrom(src io.Reader) (int64, error) { return f(src) }

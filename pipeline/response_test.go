@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -36,115 +35,6 @@ func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-}
-
-// unwrapOnly is a third-party wrapper that hides every optional interface but
-// for its Unwrap.
-type unwrapOnly struct{ w http.ResponseWriter }
-
-func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
-func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
-func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
-func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
-
-func hide(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(unwrapOnly{w}, r) })
-}
-
-// doors are the ways in which a response starts.
-var doors = []struct {
-	name   string
-	http1  bool // HTTP/1.1 only
-	status int
-	body   string
-	open   http.HandlerFunc
-}{
-	{"none", false, 200, "", func(http.ResponseWriter, *http.Request) {}},
-	{"WriteHeader", false, 418, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }},
-	{"WriteHeader 204", false, 204, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }},
-	{"WriteHeader 304", false, 304, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }},
-	{"Write", false, 200, "hello", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }},
-	{"WriteString", false, 200, "hello", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }},
-	{"ReadFrom", false, 200, "hello", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("hello")})
-	}},
-	{"Flush", false, 200, "late", func(w http.ResponseWriter, _ *http.Request) {
-		must(http.NewResponseController(w).Flush())
-		w.WriteHeader(500) // too late: the client has seen 200
-		_, _ = io.WriteString(w, "late")
-	}},
-	{"Flusher", false, 200, "", func(w http.ResponseWriter, _ *http.Request) {
-		if f, ok := w.(http.Flusher); ok {
-			f.Flush()
-			return
-		}
-		must(http.NewResponseController(w).Flush())
-	}},
-	{"1xx is no start", false, 202, "", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Link", "</x>; rel=preload")
-		w.WriteHeader(http.StatusEarlyHints)
-		w.WriteHeader(202)
-	}},
-	{"Hijack", true, 101, "", func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		must(err)
-		defer conn.Close()
-		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\nX-Order: "+strings.Join(w.Header()["X-Order"], "\r\nX-Order: ")+"\r\n\r\n")
-	}},
-	{"WriteHeader 101 and Hijack", true, 101, "", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "x")
-		w.WriteHeader(101)
-		conn, _, err := http.NewResponseController(w).Hijack()
-		must(err)
-		_ = conn.Close()
-	}},
-}
-
-func TestEveryDoor(t *testing.T) {
-	stacks := map[string]func(pipeline.Middleware, http.Handler) http.Handler{
-		"direct":              func(mw pipeline.Middleware, h http.Handler) http.Handler { return mw(h) },
-		"Unwrap-only inside":  func(mw pipeline.Middleware, h http.Handler) http.Handler { return mw(hide(h)) },
-		"Unwrap-only outside": func(mw pipeline.Middleware, h http.Handler) http.Handler { return hide(mw(h)) },
-		"Unwrap-only thrice":  func(mw pipeline.Middleware, h http.Handler) http.Handler { return hide(hide(mw(hide(h)))) },
-	}
-	for _, d := range doors {
-		for _, http2 := range []bool{false, true} {
-			if http2 && d.http1 {
-				continue
-			}
-			for name, stack := range stacks {
-				t.Run(fmt.Sprintf("%s/http2=%v/%s", d.name, http2, name), func(t *testing.T) {
-					type end struct {
-						status   int
-						bytes    int64
-						upgraded bool
-					}
-					ended := make(chan end, 1)
-					outer := mark("outer", func(res *pipeline.Response) {
-						ended <- end{res.Status(), res.BytesWritten(), res.Upgraded()}
-					})
-					both := func(h http.Handler) http.Handler { return outer(mark("inner", nil)(h)) }
-					srv := serveTest(t, stack(both, d.open), http2)
-					res, body := get(t, srv, "/")
-					require.Equal(t, d.status, res.StatusCode)
-					require.Equal(t, d.body, body)
-					// The last registered first, once, and in time for the client.
-					require.Equal(t, []string{fmt.Sprintf("inner:%d", d.status), fmt.Sprintf("outer:%d", d.status)}, res.Header["X-Order"])
-					require.Equal(t, end{d.status, int64(len(d.body)), d.status == 101}, <-ended)
-				})
-			}
-		}
-	}
-}
-
-func TestHead(t *testing.T) {
-	srv := serveTest(t, mark("a", nil)(text("hello")), false)
-	res, err := srv.Client().Head(srv.URL)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, "a:200", res.Header.Get("X-Order"))
-	require.EqualValues(t, 5, res.ContentLength)
 }
 
 func TestRegisteringTooLate(t *testing.T) {
@@ -236,24 +126,6 @@ func TestPanics(t *testing.T) {
 	})
 }
 
-// A handler that panics with a hijacked connection in its hands does not leave
-// the client hanging.
-func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
-	srv := serveTest(t, mark("a", nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _, err := http.NewResponseController(w).Hijack()
-		must(err)
-		panic(http.ErrAbortHandler)
-	})), false)
-	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	require.NoError(t, err)
-	_, err = bufio.NewReader(conn).ReadByte()
-	require.ErrorIs(t, err, io.EOF)
-}
-
 func TestFailedHijackStartsNothing(t *testing.T) {
 	h := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		must(res.OnStarting(func(h http.Header, _ int) { h.Set("X-Once", h.Get("X-Once")+"!") }))
@@ -279,29 +151,6 @@ func (failingHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return nil, nil, errors.New("not today")
 }
 
-// Whoever is given another writer still finds the outer response, also from
-// another goroutine.
-func TestTimeoutHandlerInBetween(t *testing.T) {
-	h := mark("outer", nil)(http.TimeoutHandler(mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		res, ok := pipeline.ResponseFrom(r)
-		if !ok || res.Started() {
-			panic("no response, or started")
-		}
-		if r.URL.Query().Has("slow") {
-			<-r.Context().Done()
-			return
-		}
-		_, _ = io.WriteString(w, "quick")
-	})), 50*time.Millisecond, "too slow"))
-	srv := serveTest(t, h, false)
-	res, body := get(t, srv, "/")
-	require.Equal(t, "quick", body)
-	require.Equal(t, []string{"inner:200", "outer:200"}, res.Header["X-Order"])
-	res, body = get(t, srv, "/?slow")
-	require.Equal(t, "too slow", body)
-	require.Equal(t, []string{"inner:503", "outer:503"}, res.Header["X-Order"])
-}
-
 func TestResponseFromNeverMakesOne(t *testing.T) {
 	_, ok := pipeline.ResponseFrom(httptest.NewRequest(http.MethodGet, "/", nil))
 	require.False(t, ok)
@@ -324,33 +173,6 @@ func TestContextPassesThrough(t *testing.T) {
 		<-child.Done()
 		require.ErrorIs(t, r.Context().Err(), context.Canceled)
 	})).ServeHTTP(httptest.NewRecorder(), r)
-}
-
-// Optional interfaces are the writer's own, neither more nor fewer.
-func TestInterfacesAreKept(t *testing.T) {
-	for _, http2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
-			check := func(w http.ResponseWriter) string {
-				_, f := w.(http.Flusher)
-				_, fe := w.(interface{ FlushError() error })
-				_, h := w.(http.Hijacker)
-				_, rf := w.(io.ReaderFrom)
-				_, sw := w.(io.StringWriter)
-				_, p := w.(http.Pusher)
-				return fmt.Sprint(f, fe, h, rf, sw, p)
-			}
-			var outside, inside string
-			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				outside = check(w)
-				mark("a", nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					inside = check(w)
-					must(http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)))
-				})).ServeHTTP(w, r)
-			})
-			get(t, serveTest(t, h, http2), "/")
-			require.Equal(t, outside, inside)
-		})
-	}
 }
 
 // What components below find out is there for those above.
