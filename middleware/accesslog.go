@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,11 +18,21 @@ type AccessLogOptions struct {
 	// Logger gets the records. Default: slog.Default(), asked at each request.
 	Logger *slog.Logger
 
+	// Quiet holds for requests that are logged at level Debug as long as
+	// nothing fails: branch.Path("/health"), say. It sees the request as
+	// AccessLog gets it. Default: none.
+	Quiet func(*http.Request) bool
+
 	// RedactQuery names the query parameters whose values are logged as "xxx",
 	// ignoring case. Default: access_token, api_key, apikey, code, key,
 	// password, secret, sig, signature, token. An empty, non-nil list redacts
 	// nothing.
 	RedactQuery []string
+
+	// Attrs returns what the record is to say besides, such as the user or a
+	// header. It is called when the response is complete, on the request's
+	// goroutine. Default: nothing.
+	Attrs func(*http.Request, *pipeline.Response) []slog.Attr
 }
 
 var defaultRedact = []string{"access_token", "api_key", "apikey", "code", "key", "password", "secret", "sig", "signature", "token"}
@@ -33,60 +42,78 @@ var defaultRedact = []string{"access_token", "api_key", "apikey", "code", "key",
 const statusClientGone = 499
 
 // AccessLog logs one record per request when its response is complete, whatever
-// became of it: attributes method, url (path and query as the client sent them,
-// secrets redacted), status, bytes (of body, as written by the handlers), took and
-// remote, and aborted=true where the client can't have got all of it: the handlers
-// panicked in the middle, or the client was gone when they returned. The status is
-// the one that was sent: the 500 that Recover answered, the 101 of an upgrade; 499
-// if the client left and nothing was sent; 0 if the handlers panicked and nobody
-// answered. Statuses of 500 and above, and panics in the middle, are logged at
-// level Error, all others at Info.
+// became of it, in two groups:
+//
+//   - request: method, url (path and query as the client sent them, secrets
+//     redacted), proto, remote, and, where they are known, route (the pattern of
+//     the endpoint) and id ([RequestID]);
+//   - response: status, bytes (of body, as written by the handlers), took, and
+//     upgraded=true or aborted=true where that was so. Aborted means that the
+//     client can't have got all of it: the handlers panicked in the middle, or
+//     the client was gone when they returned.
+//
+// The status is the one that was sent: the 500 that Recover answered, the 101 of
+// an upgrade; 499 if the client left and nothing was sent; 0 if the handlers
+// panicked and nobody answered. Statuses of 500 and above, and panics in the
+// middle, are logged at level Error, all others at Info.
 //
 // An upgraded connection is logged when its handler returns. With a
 // wsmanager.Manager that is at once.
 //
+// The record's context is the request's, for handlers that take a trace from it.
+// It costs one allocation beside what the Logger's handler does, and next to
+// nothing where that is not enabled.
+//
 //go:noinline
 func AccessLog(opts AccessLogOptions) pipeline.Middleware {
-	redact := opts.RedactQuery
-	if redact == nil {
-		redact = defaultRedact
+	if opts.RedactQuery == nil {
+		opts.RedactQuery = defaultRedact
 	}
-	redact = slices.Clone(redact)
+	opts.RedactQuery = slices.Clone(opts.RedactQuery)
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-		rec := &accessRecord{r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now(), logger: opts.Logger, redact: redact}
+		rec := &accessRecord{opts: &opts, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
+		rec.quiet = opts.Quiet != nil && opts.Quiet(r)
 		// Too late means that a component in between answered without us, in
 		// another goroutine: the request has been logged or nobody wants to know.
-		_ = res.OnCompleted(rec.log)
-		returned := false
-		defer func() {
-			// Below http.TimeoutHandler the record may be written meanwhile.
-			if !returned && res.Started() {
-				rec.cut.Store(true)
-			}
-		}()
+		_ = res.NotifyCompleted(rec)
+		defer rec.returned()
 		next.ServeHTTP(w, r)
-		returned = true
 		rec.gone.Store(!res.Upgraded() && errors.Is(context.Cause(r.Context()), context.Canceled))
+		rec.inOrder = true
 	})
 	return func(next http.Handler) http.Handler { return observed(next) }
 }
 
 // accessRecord collects what one request's record says.
 type accessRecord struct {
+	opts   *AccessLogOptions
 	r      *http.Request
 	target string // as the client sent it, whatever components make of r.URL
 	remote string
 	res    *pipeline.Response
 	start  time.Time
-	logger *slog.Logger
-	redact []string
+	quiet  bool
 
-	cut  atomic.Bool // the handlers panicked in the middle of the response
-	gone atomic.Bool // the client had left when they returned
+	inOrder bool        // the handlers have returned, not panicked
+	cut     atomic.Bool // they panicked in the middle of the response
+	gone    atomic.Bool // the client had left when they returned
+
+	// The attributes of the groups live here, not in slices of their own.
+	request  [6]slog.Attr
+	response [5]slog.Attr
 }
 
-func (rec *accessRecord) log() {
-	logger := rec.logger
+// returned notes a panic in the middle of the response. Below
+// http.TimeoutHandler the record may be written meanwhile.
+func (rec *accessRecord) returned() {
+	if !rec.inOrder && rec.res.Started() {
+		rec.cut.Store(true)
+	}
+}
+
+// Completed implements pipeline.Completer: it writes the record.
+func (rec *accessRecord) Completed() {
+	logger := rec.opts.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -96,25 +123,59 @@ func (rec *accessRecord) log() {
 		status = statusClientGone // the 200 is net/http's, for nobody
 	}
 	level := slog.LevelInfo
-	if status >= 500 || failed {
+	switch {
+	case status >= 500 || failed:
 		level = slog.LevelError
+	case rec.quiet:
+		level = slog.LevelDebug
 	}
 	ctx := rec.r.Context()
-	if !logger.Enabled(ctx, level) {
+	handler := logger.Handler()
+	if !handler.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
+	now := time.Now()
+	record := slog.NewRecord(now, level, "request", 0)
+
+	request := append(rec.request[:0],
 		slog.String("method", rec.r.Method),
 		slog.String("url", rec.url()),
+		slog.String("proto", rec.r.Proto),
+		slog.String("remote", rec.remote),
+	)
+	if route := rec.route(); route != "" {
+		request = append(request, slog.String("route", route))
+	}
+	if id := requestIDOf(rec.res); id != "" {
+		request = append(request, slog.String("id", id))
+	}
+	response := append(rec.response[:0],
 		slog.Int("status", status),
 		slog.Int64("bytes", bytes),
-		slog.Duration("took", time.Since(rec.start)),
-		slog.String("remote", rec.remote),
+		slog.Duration("took", now.Sub(rec.start)),
+	)
+	if rec.res.Upgraded() {
+		response = append(response, slog.Bool("upgraded", true))
 	}
 	if failed || gone {
-		attrs = append(attrs, slog.Bool("aborted", true))
+		response = append(response, slog.Bool("aborted", true))
 	}
-	logger.LogAttrs(ctx, level, "request", attrs...)
+	record.AddAttrs(
+		slog.Attr{Key: "request", Value: slog.GroupValue(request...)},
+		slog.Attr{Key: "response", Value: slog.GroupValue(response...)},
+	)
+	if rec.opts.Attrs != nil {
+		record.AddAttrs(rec.opts.Attrs(rec.r, rec.res)...)
+	}
+	_ = handler.Handle(ctx, record) // slog.Logger drops this error as well
+}
+
+// route is the pattern of the endpoint, as it or a ServeMux has said.
+func (rec *accessRecord) route() string {
+	if route := rec.res.Route(); route != "" {
+		return route
+	}
+	return rec.r.Pattern
 }
 
 // url is the path with the query, with the values of secret parameters taken
@@ -127,20 +188,5 @@ func (rec *accessRecord) url() string {
 	if !hasQuery {
 		return path
 	}
-	var sb strings.Builder
-	sb.WriteString(path)
-	sep := byte('?')
-	for pair := range strings.SplitSeq(query, "&") {
-		sb.WriteByte(sep)
-		sep = '&'
-		key, _, hasValue := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(key)
-		if err != nil || !hasValue || !slices.ContainsFunc(rec.redact, func(s string) bool { return strings.EqualFold(s, plain) }) {
-			sb.WriteString(pair)
-			continue
-		}
-		sb.WriteString(key)
-		sb.WriteString("=xxx")
-	}
-	return sb.String()
+	return path + "?" + redactQuery(query, isOneOf(rec.opts.RedactQuery))
 }

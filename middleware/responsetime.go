@@ -14,11 +14,36 @@ import (
 func ResponseTime(next http.Handler) http.Handler { return responseTime(next) }
 
 var responseTime = pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-	start := time.Now()
 	// Too late means that something above has started the response already:
 	// there is no header left to set.
-	_ = res.OnStarting(func(h http.Header, _ int) {
-		h.Set("X-Response-Time", strconv.FormatInt(time.Since(start).Milliseconds(), 10)+"ms")
-	})
+	_ = res.NotifyStarting(&responseTimer{start: time.Now()})
 	next.ServeHTTP(w, r)
 })
+
+// responseTimer is the state of one request; the header's value lives in it, so
+// that all is one allocation.
+type responseTimer struct {
+	start time.Time
+	value [1]string
+}
+
+func (t *responseTimer) Starting(h http.Header, _ int) {
+	t.value[0] = milliseconds(time.Since(t.start))
+	h["X-Response-Time"] = t.value[:]
+}
+
+// milliseconds prints d; what most requests take is printed beforehand.
+func milliseconds(d time.Duration) string {
+	ms := d.Milliseconds()
+	if 0 <= ms && ms < int64(len(shortTimes)) {
+		return shortTimes[ms]
+	}
+	return strconv.FormatInt(ms, 10) + "ms"
+}
+
+var shortTimes = func() (texts [256]string) {
+	for ms := range texts {
+		texts[ms] = strconv.Itoa(ms) + "ms"
+	}
+	return texts
+}()

@@ -1,0 +1,119 @@
+package middleware
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+// RequestIDOptions configure [RequestID].
+type RequestIDOptions struct {
+	// Header is the response header that carries the id. Default: X-Request-Id.
+	Header string
+
+	// Incoming takes the id from the request header of the same name where it
+	// has one that is 1 to 128 letters, digits and any of "-_.:+/=@". Only for
+	// services that stand behind something that sets or checks it: otherwise
+	// clients choose what the log says, and may repeat another request's id.
+	Incoming bool
+}
+
+// RequestID gives each request an id: 128 random bits as 32 hexadecimal digits,
+// not to be guessed and not to be counted. The client reads it in the response
+// header, the handlers get it from [RequestIDFrom], and [AccessLog] logs it,
+// wherever it stands. Of several RequestIDs on a request's way the first counts.
+//
+// The id is on the response from the start, so also on errors that Recover
+// answers and on upgrades.
+//
+//go:noinline
+func RequestID(opts RequestIDOptions) pipeline.Middleware {
+	header := opts.Header
+	if header == "" {
+		header = "X-Request-Id"
+	}
+	key := http.CanonicalHeaderKey(header)
+	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+		if res.Value(requestIDKey{}) == nil {
+			id := &requestID{}
+			if in := r.Header[key]; opts.Incoming && len(in) == 1 && isRequestID(in[0]) {
+				id.value[0] = in[0]
+			} else {
+				id.value[0] = newRequestID()
+			}
+			w.Header()[key] = id.value[:]
+			res.SetValue(requestIDKey{}, id)
+		}
+		next.ServeHTTP(w, r)
+	})
+	return func(next http.Handler) http.Handler {
+		if !isToken(header) {
+			panic(&pipeline.ConfigError{Component: "middleware.RequestID", Problem: fmt.Sprintf("Header is %q: use the name of a header, letters, digits and dashes", opts.Header)})
+		}
+		return observed(next)
+	}
+}
+
+// RequestIDFrom returns the id that [RequestID] gave to the request, or "" where
+// there is none.
+func RequestIDFrom(r *http.Request) string {
+	res, ok := pipeline.ResponseFrom(r)
+	if !ok {
+		return ""
+	}
+	return requestIDOf(res)
+}
+
+func requestIDOf(res *pipeline.Response) string {
+	if id, ok := res.Value(requestIDKey{}).(*requestID); ok {
+		return id.value[0]
+	}
+	return ""
+}
+
+type requestIDKey struct{}
+
+// requestID is the state of one request; the header's value lives in it.
+type requestID struct{ value [1]string }
+
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the program first
+	var text [2 * len(b)]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
+}
+
+// isRequestID accepts what can stand in a log line and a header as it is.
+func isRequestID(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.', c == ':', c == '+', c == '/', c == '=', c == '@':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether s can be the name of a header, of the characters that
+// one would use for it (RFC 9110, section 5.1, allows a few more).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
