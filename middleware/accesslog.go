@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -127,20 +126,5 @@ func (rec *accessRecord) url() string {
 	if !hasQuery {
 		return path
 	}
-	var sb strings.Builder
-	sb.WriteString(path)
-	sep := byte('?')
-	for pair := range strings.SplitSeq(query, "&") {
-		sb.WriteByte(sep)
-		sep = '&'
-		key, _, hasValue := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(key)
-		if err != nil || !hasValue || !slices.ContainsFunc(rec.redact, func(s string) bool { return strings.EqualFold(s, plain) }) {
-			sb.WriteString(pair)
-			continue
-		}
-		sb.WriteString(key)
-		sb.WriteString("=xxx")
-	}
-	return sb.String()
+	return path + "?" + redactQuery(query, isOneOf(rec.redact))
 }
