@@ -166,7 +166,7 @@ func TestRecover(t *testing.T) {
 	for _, tt := range []struct{ name, accept, contentType, body string }{
 		{"nothing said", "", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
 		{"anything", "*/*", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
-		{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8", "<!doctype html>\n<title>Internal Server Error</title>\n<h1>500 Internal Server Error</h1>\n<p>The server failed to answer this request.</p>\n"},
+		{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8", "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>Internal Server Error</title>\n<h1>500 Internal Server Error</h1>\n"},
 		{"an API client", "application/json", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 		{"by quality", "text/html;q=0.2, application/problem+json;q=0.7, text/plain;q=0.5", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 		{"not that", "text/html;q=0, text/plain", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
@@ -246,9 +246,9 @@ func TestRecoverHandler(t *testing.T) {
 	custom := func(write bool) http.Handler {
 		return middleware.Recover(middleware.RecoverOptions{
 			Logger: slog.New(slog.DiscardHandler),
-			Handler: func(w http.ResponseWriter, _ *http.Request, v any) {
+			Handler: func(w http.ResponseWriter, _ *http.Request, _ *middleware.Problem, err error) {
 				if write {
-					http.Error(w, fmt.Sprint("sorry about ", v), http.StatusTeapot)
+					http.Error(w, fmt.Sprint("sorry about a ", err), http.StatusTeapot)
 				}
 			},
 		})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("that") }))
@@ -257,7 +257,7 @@ func TestRecoverHandler(t *testing.T) {
 		res, body, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusTeapot, res.StatusCode)
-		require.Equal(t, "sorry about that\n", body)
+		require.Equal(t, "sorry about a panic: that\n", body)
 	})
 	both(t, custom(false), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/")

@@ -54,7 +54,7 @@ func TestRecoverKeptHeadersOfTheLostAnswer(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.Header{
 		"Content-Security-Policy": {"default-src 'self'"}, "X-Request-Id": {"abc"}, "Cache-Control": {"no-store"},
-		"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"26"}, "X-Content-Type-Options": {"nosniff"},
+		"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"26"}, "Vary": {"Accept"}, "X-Content-Type-Options": {"nosniff"},
 	}, w.Header())
 }
 
@@ -73,7 +73,7 @@ func TestSecondPanicLeftTheClientWithoutAnAnswer(t *testing.T) {
 		"Handler": func(l *logs) http.Handler {
 			return pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{
 				Logger:  l.logger(),
-				Handler: func(http.ResponseWriter, *http.Request, any) { panic("in the handler") },
+				Handler: func(http.ResponseWriter, *http.Request, *middleware.Problem, error) { panic("in the handler") },
 			})).RunFunc(fail).MustBuild()
 		},
 	} {

@@ -1,0 +1,308 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+// PanicError is the error that stands for a panic where [RecoverOptions]'
+// functions are given one. Unwrap leads to the value, if that is an error.
+//
+// Who catches a panic on another goroutine and panics again on the request's can
+// do so with a *PanicError: its Stack is logged then.
+type PanicError struct {
+	Value any    // what was passed to panic; a *runtime.PanicNilError for nil
+	Stack []byte // of the goroutine, as debug.Stack returns it
+
+	pcs []uintptr // of the same stack, for DeveloperErrorPage
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return "panic: " + fmt.Sprint(e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// newPanicError must be called by the function that recovered.
+func newPanicError(v any) *PanicError {
+	if e, ok := v.(*PanicError); ok && e != nil {
+		return e
+	}
+	pcs := make([]uintptr, 128)
+	return &PanicError{Value: v, Stack: debug.Stack(), pcs: pcs[:runtime.Callers(2, pcs)]}
+}
+
+// failureHandler is what becomes of the failures of the handlers below, by panic
+// or by Fail.
+type failureHandler struct {
+	logger *slog.Logger                        // nil: slog.Default()
+	mapped func(*http.Request, error) *Problem // nil: none
+	write  func(http.ResponseWriter, *http.Request, *Problem, error)
+}
+
+// handle logs a failure and answers it, or aborts where something was sent.
+func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+	if isAbort(err) {
+		panic(http.ErrAbortHandler) // itself, not what wraps it: net/http compares
+	}
+	if leftBy(r, err) {
+		f.gone(w, r, started, err)
+		return
+	}
+	p, second := f.problem(r, err)
+	f.report(r, err, p.Status, started())
+	f.reportSecond(r, second, started)
+	if started() {
+		panic(http.ErrAbortHandler)
+	}
+	dropLostAnswer(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
+	p.setHeader(w.Header())
+	if second := try(func() { f.write(w, r, p, err) }); second != nil {
+		f.reportSecond(r, second, started)
+		if started() {
+			panic(http.ErrAbortHandler)
+		}
+		// Callbacks run once, so the one that panicked is out of the way.
+		if try(func() { WriteProblem(w, r, p) }) != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	if !started() {
+		w.WriteHeader(p.Status)
+	}
+}
+
+// gone ends a request whose client has left. Nobody reads the status but the
+// components around.
+func (f *failureHandler) gone(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+	f.log(r, slog.LevelDebug, "the client left", slog.String("err", fmt.Sprint(err)), slog.Bool("response_started", started()))
+	if started() {
+		panic(http.ErrAbortHandler)
+	}
+	dropLostAnswer(w.Header())
+	if try(func() { w.WriteHeader(statusClientGone) }) != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// problem maps err to what is answered. second is the panic of a function of the
+// application's that was asked, as an error.
+func (f *failureHandler) problem(r *http.Request, err error) (p *Problem, second error) {
+	second = try(func() {
+		if f.mapped != nil {
+			p = f.mapped(r, err)
+		}
+	})
+	if p == nil {
+		// As may panic as well: it calls methods of the error.
+		if failed := try(func() { p = defaultProblem(err) }); failed != nil && second == nil {
+			second = failed
+		}
+	}
+	return p.complete(), second
+}
+
+// defaultProblem says nothing about err, save what that is meant to say. nil is
+// a 500.
+func defaultProblem(err error) *Problem {
+	var p *Problem
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p) && p != nil:
+		return p
+	case errors.As(err, &tooLarge):
+		return &Problem{Status: http.StatusRequestEntityTooLarge}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Problem{Status: http.StatusGatewayTimeout}
+	}
+	return nil
+}
+
+// try returns what f panicked with, nil if it did not.
+func try(f func()) (second error) {
+	defer func() {
+		if v := recover(); v != nil {
+			second = newPanicError(v)
+		}
+	}()
+	f()
+	return nil
+}
+
+// isAbort reports whether err is or wraps http.ErrAbortHandler.
+func isAbort(err error) (is bool) {
+	defer func() { _ = recover() }() // a method of the error's, which then is no abort
+	return errors.Is(err, http.ErrAbortHandler)
+}
+
+// leftBy reports whether err is the consequence of the client's having left.
+func leftBy(r *http.Request, err error) (left bool) {
+	// Whoever cancels requests to end the server, with signal.NotifyContext say,
+	// gives another cause.
+	if context.Cause(r.Context()) != context.Canceled {
+		return false
+	}
+	defer func() { _ = recover() }() // a method of the error's
+	for _, target := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	var stream http2StreamError
+	if errors.As(err, &stream) {
+		return true
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch err.Error() { // values that net/http does not export
+		case "client disconnected", "http2: stream closed":
+			return true
+		}
+	}
+	return false
+}
+
+// http2StreamError has the fields of net/http's error for a stream that was reset,
+// which lets itself be converted to any such type.
+type http2StreamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (http2StreamError) Error() string { return "HTTP/2 stream error" }
+
+// report logs a failure that is to be answered with status.
+func (f *failureHandler) report(r *http.Request, err error, status int, started bool) {
+	level := slog.LevelInfo
+	if status >= 500 || started { // a broken response is no matter of the client's alone
+		level = slog.LevelError
+	}
+	message := "a handler failed"
+	p, panicked := err.(*PanicError)
+	cause := slog.Any("err", err)
+	if panicked {
+		message, cause = "a handler panicked", slog.Any("panic", p.Value)
+	}
+	if level == slog.LevelInfo {
+		message = "a request was refused"
+	}
+	attrs := []slog.Attr{cause, slog.Bool("response_started", started)}
+	if !started {
+		attrs = append(attrs, slog.Int("status", status))
+	}
+	if panicked && level == slog.LevelError {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	f.log(r, level, message, attrs...)
+}
+
+// reportSecond logs a failure of the error handling itself, nil being none. It
+// passes on the one that is no failure.
+func (f *failureHandler) reportSecond(r *http.Request, err error, started func() bool) {
+	if err == nil {
+		return
+	}
+	if isAbort(err) {
+		panic(http.ErrAbortHandler)
+	}
+	attrs := []slog.Attr{slog.Any("panic", err), slog.Bool("response_started", started())}
+	if p, ok := err.(*PanicError); ok {
+		attrs[0] = slog.Any("panic", p.Value)
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	f.log(r, slog.LevelError, "the answer to a failure panicked", attrs...)
+}
+
+func (f *failureHandler) log(r *http.Request, level slog.Level, message string, attrs ...slog.Attr) {
+	logger := f.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if !logger.Enabled(r.Context(), level) {
+		return
+	}
+	attrs = append([]slog.Attr{slog.String("method", r.Method), slog.String("path", requestPath(r))}, attrs...)
+	logger.LogAttrs(r.Context(), level, message, attrs...)
+}
+
+// dropLostAnswer takes out the headers of the body, or the upgrade, that won't
+// be sent.
+func dropLostAnswer(h http.Header) {
+	for name, values := range h {
+		if name == "Connection" && len(values) == 1 && strings.EqualFold(values[0], "close") {
+			continue // http.MaxBytesReader wants it
+		}
+		if describesBody(name) || name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
+			h.Del(name)
+		}
+	}
+}
+
+// describesBody reports whether a header belongs to a body.
+func describesBody(name string) bool {
+	switch name {
+	case "Accept-Ranges", "Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer", "Transfer-Encoding":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy")
+}
+
+// requestPath is the path as the client sent it, escaped, before branches took
+// anything off or components rewrote it; without the query.
+func requestPath(r *http.Request) string {
+	if !strings.HasPrefix(r.RequestURI, "/") { // none, or a whole URL
+		return r.URL.EscapedPath()
+	}
+	p, _, _ := strings.Cut(r.RequestURI, "?")
+	return p
+}
+
+// scope is the innermost failureHandler above a handler, and how to know whether
+// something was written since.
+type scope struct {
+	*failureHandler
+	started func() bool
+}
+
+type scopeKey struct{}
+
+// builtIn answers where no Recover is above.
+var builtIn = &failureHandler{write: writeDefault}
+
+func writeDefault(w http.ResponseWriter, r *http.Request, p *Problem, _ error) { WriteProblem(w, r, p) }
+
+// scopeOf finds the scope of a request. A Recover that is the outermost observer
+// is known to the Response, which spares it a copy of the request; those below
+// are in the context, and closer therefore.
+func scopeOf(r *http.Request) scope {
+	if s, ok := r.Context().Value(scopeKey{}).(*scope); ok {
+		return *s
+	}
+	res, ok := pipeline.ResponseFrom(r)
+	if !ok {
+		return scope{builtIn, func() bool { return false }}
+	}
+	if f, ok := res.Value(scopeKey{}).(*failureHandler); ok {
+		return scope{f, res.Started}
+	}
+	return scope{builtIn, res.Started}
+}

@@ -1,0 +1,230 @@
+package middleware
+
+import (
+	"strings"
+)
+
+// form is one of the three forms in which an error is answered.
+type form int
+
+// The order is the one in which they are taken where the client does not care.
+const (
+	formText form = iota
+	formJSON
+	formHTML
+	forms
+)
+
+// maxAccept is how many bytes of Accept headers are looked at. Browsers send 150.
+const maxAccept = 8 << 10
+
+// The ranks of a media range, by how specifically it names a form.
+const (
+	rankNone    = iota
+	rankAny     // */*
+	rankFamily  // text/*
+	rankVariant // the type with a parameter that ours lacks
+	rankAlias   // a type that is read by the same clients
+	rankExact   // the type that is sent
+)
+
+// match is what the Accept header says about one form.
+type match struct {
+	rank int
+	q    int // in thousandths
+	at   int // how many ranges stood before this one
+}
+
+// preferred picks a form by the Accept header (RFC 9110, section 12.5.1). What
+// counts for a form is the most specific range that matches it; the highest
+// quality wins, of equals the one that is named more specifically, then the one
+// named first. Where there is no header, or nothing fits, it is text, unless text
+// is refused and another form is not.
+//
+// What it can't parse it leaves out of account, range by range. Ranges with
+// parameters that our types lack are only for other variants of a type, so they
+// refuse nothing; where nothing better names the type they are taken for it, as
+// who asks for application/json;profile=x would rather read JSON than text.
+func preferred(accept []string) form {
+	var seen [forms]match
+	at, left := 0, maxAccept
+	for _, line := range accept {
+		if len(line) > left {
+			// The range that is cut through is no longer what was sent.
+			line = line[:left]
+			line = line[:strings.LastIndexByte(line, ',')+1]
+			left = 0
+		} else {
+			left -= len(line)
+		}
+		for line != "" {
+			var item string
+			item, line = cutItem(line)
+			if r, ok := parseRange(item); ok {
+				at++
+				for f := range forms {
+					seen[f].take(r, f, at)
+				}
+			}
+		}
+	}
+	best := forms
+	for f := range forms {
+		if seen[f].q > 0 && (best == forms || seen[f].beats(seen[best])) {
+			best = f
+		}
+	}
+	for f := formText; best == forms && f < forms; f++ {
+		if seen[f].rank == rankNone {
+			best = f // not asked for, but not refused either
+		}
+	}
+	if best == forms {
+		return formText
+	}
+	return best
+}
+
+func (m *match) take(r mediaRange, f form, at int) {
+	rank := r.rank(f)
+	switch {
+	case rank == rankNone, rank == rankVariant && r.q == 0:
+	case rank > m.rank, rank == m.rank && r.q > m.q:
+		*m = match{rank, r.q, at}
+	}
+}
+
+func (m match) beats(other match) bool {
+	switch {
+	case m.q != other.q:
+		return m.q > other.q
+	case m.rank != other.rank && (m.rank < rankVariant || other.rank < rankVariant):
+		return m.rank > other.rank
+	default:
+		return m.at < other.at
+	}
+}
+
+// mediaRange is one item of an Accept header.
+type mediaRange struct {
+	family, subtype string // "*" for any
+	params          bool   // it has parameters that our types lack
+	q               int
+}
+
+// rank tells how specifically r names the type of f, or one that stands for it.
+func (r mediaRange) rank(f form) int {
+	family, subtype, alias := "text", "plain", ""
+	switch f {
+	case formHTML:
+		subtype, alias = "html", "application/xhtml+xml"
+	case formJSON:
+		family, subtype, alias = "application", "problem+json", "application/json"
+	}
+	rank := rankNone
+	switch {
+	case r.family == "*":
+		rank = rankAny
+	case r.family == family && r.subtype == "*":
+		rank = rankFamily
+	case r.family == family && r.subtype == subtype:
+		rank = rankExact
+	case r.family+"/"+r.subtype == alias:
+		rank = rankAlias
+	}
+	if r.params && rank != rankNone {
+		if rank < rankVariant {
+			return rankNone
+		}
+		return rankVariant
+	}
+	return rank
+}
+
+// parseRange parses one item: type "/" subtype, parameters and a weight.
+func parseRange(item string) (r mediaRange, ok bool) {
+	name, rest := cutParam(item)
+	family, subtype, found := strings.Cut(strings.ToLower(strings.Trim(name, " \t")), "/")
+	if !found || !isToken(family) || !isToken(subtype) || family == "*" && subtype != "*" {
+		return r, false
+	}
+	r = mediaRange{family: family, subtype: subtype, q: 1000}
+	weighed := false
+	for rest != "" {
+		var p string
+		p, rest = cutParam(rest)
+		p = strings.Trim(p, " \t")
+		if p == "" {
+			continue // RFC 9110, section 5.6.6: parameters may be empty
+		}
+		key, value, found := strings.Cut(p, "=")
+		switch {
+		case weighed:
+			// What follows the weight says nothing about the type (RFC 7231
+			// had extensions here, RFC 9110 dropped them).
+		case !found || !isToken(key):
+			return r, false
+		case strings.EqualFold(key, "q"):
+			if r.q, ok = parseQuality(value); !ok {
+				return r, false
+			}
+			weighed = true
+		case strings.EqualFold(key, "charset") && strings.EqualFold(strings.Trim(value, `"`), "utf-8"):
+			// Ours is.
+		default:
+			r.params = true
+		}
+	}
+	return r, true
+}
+
+// parseQuality parses a qvalue into thousandths.
+func parseQuality(s string) (int, bool) {
+	whole, fraction, _ := strings.Cut(s, ".")
+	if whole != "0" && whole != "1" || len(fraction) > 3 {
+		return 0, false
+	}
+	q := int(whole[0] - '0')
+	for i := range 3 {
+		q *= 10
+		if i < len(fraction) {
+			if fraction[i] < '0' || fraction[i] > '9' {
+				return 0, false
+			}
+			q += int(fraction[i] - '0')
+		}
+	}
+	return q, q <= 1000
+}
+
+// cutItem cuts a list at the first comma outside a quoted string. A string that
+// never ends takes the rest of the line with it.
+func cutItem(s string) (item, rest string) { return cutUnquoted(s, ',') }
+
+func cutParam(s string) (param, rest string) { return cutUnquoted(s, ';') }
+
+func cutUnquoted(s string, sep byte) (before, after string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == sep && !quoted:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
+
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
