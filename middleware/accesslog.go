@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -69,16 +68,16 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 	if opts.RedactQuery == nil {
 		opts.RedactQuery = defaultRedact
 	}
-	opts.RedactQuery = slices.Clone(opts.RedactQuery)
+	secret := isOneOf(slices.Clone(opts.RedactQuery))
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-		rec := &accessRecord{opts: &opts, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
+		rec := &accessRecord{opts: &opts, secret: secret, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
 		rec.quiet = opts.Quiet != nil && opts.Quiet(r)
 		// Too late means that a component in between answered without us, in
 		// another goroutine: the request has been logged or nobody wants to know.
 		_ = res.NotifyCompleted(rec)
 		defer rec.returned()
 		next.ServeHTTP(w, r)
-		rec.gone.Store(!res.Upgraded() && errors.Is(context.Cause(r.Context()), context.Canceled))
+		rec.gone.Store(!res.Upgraded() && context.Cause(r.Context()) == context.Canceled)
 		rec.inOrder = true
 	})
 	return func(next http.Handler) http.Handler { return observed(next) }
@@ -87,6 +86,7 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 // accessRecord collects what one request's record says.
 type accessRecord struct {
 	opts   *AccessLogOptions
+	secret namesSecret
 	r      *http.Request
 	target string // as the client sent it, whatever components make of r.URL
 	remote string
@@ -181,12 +181,14 @@ func (rec *accessRecord) route() string {
 // url is the path with the query, with the values of secret parameters taken
 // out. It is escaped, so it can't forge log lines.
 func (rec *accessRecord) url() string {
-	path, query, hasQuery := strings.Cut(rec.target, "?")
-	if !strings.HasPrefix(path, "/") { // none, or a whole URL
-		path, query, hasQuery = rec.r.URL.EscapedPath(), rec.r.URL.RawQuery, rec.r.URL.RawQuery != ""
+	target := rec.target
+	if !strings.HasPrefix(target, "/") { // none, or a whole URL
+		target = rec.r.URL.RequestURI()
 	}
-	if !hasQuery {
-		return path
+	path, query, _ := strings.Cut(target, "?")
+	redacted := redactQuery(query, rec.secret)
+	if redacted == query {
+		return target
 	}
-	return path + "?" + redactQuery(query, isOneOf(rec.opts.RedactQuery))
+	return path + "?" + redacted
 }

@@ -2,7 +2,6 @@ package middleware_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +48,12 @@ func (l *logs) records(t *testing.T) []map[string]any {
 		out = append(out, rec)
 	}
 	return out
+}
+
+// group is a group of a record's attributes.
+func group(rec map[string]any, name string) map[string]any {
+	g, _ := rec[name].(map[string]any)
+	return g
 }
 
 // both runs f over HTTP/1.1 and HTTP/2.
@@ -287,79 +292,6 @@ func TestRecoverFromOnStarting(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAccessLog(t *testing.T) {
-	quiet := middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})
-	app := func(l *logs) http.Handler {
-		b := pipeline.New().Use(quiet, middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()}))
-		b.Map("/teapot", func(b *pipeline.Builder) {
-			b.RunFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "short and stout", http.StatusTeapot) })
-		})
-		b.Map("/empty", func(b *pipeline.Builder) { b.RunFunc(func(http.ResponseWriter, *http.Request) {}) })
-		b.Map("/panic", func(b *pipeline.Builder) { b.RunFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }) })
-		b.Map("/abort", func(b *pipeline.Builder) {
-			b.RunFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		})
-		b.Map("/cut", func(b *pipeline.Builder) {
-			b.RunFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = io.WriteString(w, "half")
-				_ = http.NewResponseController(w).Flush()
-				panic("oops")
-			})
-		})
-		return b.Run(text("hello")).MustBuild()
-	}
-	for _, tt := range []struct {
-		name, target, url, level string
-		status                   int
-		bytes                    float64
-		aborted                  any
-	}{
-		{"answered", "/x", "/x", "INFO", 200, 5, nil},
-		{"another status", "/teapot", "/teapot", "INFO", 418, 16, nil},
-		{"empty", "/empty", "/empty", "INFO", 200, 0, nil},
-		{"a panic that Recover answered", "/panic", "/panic", "ERROR", 500, 26, nil},
-		{"aborted before the start", "/abort", "/abort", "ERROR", 0, 0, true},
-		{"cut in the middle", "/cut", "/cut", "ERROR", 200, 4, true},
-		{"secrets are redacted", "/x?a=1&token=hunter2&Access_Token=hunter2&b=%2F", "/x?a=1&token=xxx&Access_Token=xxx&b=%2F", "INFO", 200, 5, nil},
-		{"an escaped secret", "/x?t%6fken=hunter2", "/x?t%6fken=xxx", "INFO", 200, 5, nil},
-		{"an escaped path", "/a%0Ab", "/a%0Ab", "INFO", 200, 5, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			l := &logs{}
-			both(t, app(l), func(t *testing.T, srv *httptest.Server) {
-				l.buf.Reset()
-				_, _, err := get(t, srv, tt.target)
-				require.Equal(t, tt.aborted == true, err != nil)
-				srv.Close() // waits for the request to be over
-				records := l.records(t)
-				require.Len(t, records, 1)
-				rec := records[0]
-				require.Equal(t, "request", rec["msg"])
-				require.Equal(t, tt.level, rec["level"])
-				require.Equal(t, "GET", rec["method"])
-				require.Equal(t, tt.url, rec["url"])
-				require.EqualValues(t, tt.status, rec["status"])
-				require.Equal(t, tt.bytes, rec["bytes"])
-				require.Equal(t, tt.aborted, rec["aborted"])
-				require.Contains(t, rec["remote"], "127.0.0.1:")
-				require.Positive(t, rec["took"])
-			})
-		})
-	}
-}
-
-func TestAccessLogOfAClientThatLeft(t *testing.T) {
-	l := &logs{}
-	ctx, leave := context.WithCancel(t.Context())
-	h := middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger(), RedactQuery: []string{}})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leave() }))
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x?token=shown", nil).WithContext(ctx))
-	rec := l.records(t)[0]
-	require.EqualValues(t, 499, rec["status"])
-	require.Equal(t, true, rec["aborted"])
-	require.Equal(t, "INFO", rec["level"])
-	require.Equal(t, "/x?token=shown", rec["url"], "an empty list redacts nothing")
 }
 
 func TestStaticFiles(t *testing.T) {

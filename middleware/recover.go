@@ -110,12 +110,16 @@ func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipe
 	}()
 	scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{}, s))
 	next.ServeHTTP(w, scoped)
-	removeForm(r, scoped)
+	handBack(r, scoped)
 }
 
-// removeForm removes the files of a form that was parsed below: net/http does it
-// for its own request only.
-func removeForm(outer, inner *http.Request) {
+// handBack does for the request that was copied what net/http does for its own
+// only: it removes the files of a form that was parsed below, and hands up the
+// pattern that a ServeMux has noted.
+func handBack(outer, inner *http.Request) {
+	if inner.Pattern != outer.Pattern {
+		outer.Pattern = inner.Pattern
+	}
 	if form := inner.MultipartForm; form != nil && form != outer.MultipartForm {
 		_ = form.RemoveAll()
 	}

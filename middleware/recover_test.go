@@ -292,7 +292,7 @@ func TestTheClientLeft(t *testing.T) {
 					errs.buf.Reset()
 					leave(t, srv, entered, nil)
 					<-ended
-					require.EqualValues(t, 499, access.records(t)[0]["status"])
+					require.EqualValues(t, 499, group(access.records(t)[0], "response")["status"])
 					require.Equal(t, "INFO", access.records(t)[0]["level"])
 					require.Len(t, errs.records(t), 1)
 					require.Equal(t, "DEBUG", errs.records(t)[0]["level"])

@@ -30,21 +30,25 @@ func soundsSecret(name string) bool {
 }
 
 // redactQuery takes the values of secret parameters out of a query; what it can't
-// decode it leaves.
+// decode it leaves. Where there is no secret it returns the query itself.
 func redactQuery(query string, secret namesSecret) string {
 	var sb strings.Builder
-	for i, pair := range strings.Split(query, "&") {
-		if i > 0 {
-			sb.WriteByte('&')
-		}
-		key, _, hasValue := strings.Cut(pair, "=")
+	kept := 0 // how much of the query is in sb, or left out of it
+	for at := 0; at < len(query); {
+		pair, _, _ := strings.Cut(query[at:], "&")
+		key, value, hasValue := strings.Cut(pair, "=")
 		plain, err := url.QueryUnescape(key)
-		if err != nil || !hasValue || !secret(plain) {
-			sb.WriteString(pair)
-			continue
+		if err == nil && hasValue && secret(plain) {
+			end := at + len(pair)
+			sb.WriteString(query[kept : end-len(value)])
+			sb.WriteString("xxx")
+			kept = end
 		}
-		sb.WriteString(key)
-		sb.WriteString("=xxx")
+		at += len(pair) + len("&")
 	}
+	if kept == 0 {
+		return query
+	}
+	sb.WriteString(query[kept:])
 	return sb.String()
 }

@@ -108,8 +108,8 @@ func TestAccessLogBelowATimeout(t *testing.T) {
 			require.Equal(t, "slow", body)
 			srv.Close()
 			rec := l.records(t)[0]
-			require.EqualValues(t, 503, rec["status"])
-			require.Nil(t, rec["aborted"])
+			require.EqualValues(t, 503, group(rec, "response")["status"])
+			require.Nil(t, group(rec, "response")["aborted"])
 		})
 	}
 }
@@ -134,8 +134,8 @@ func TestAccessLogOfAClientThatLeftInTheMiddle(t *testing.T) {
 	}))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
 	rec := l.records(t)[0]
-	require.EqualValues(t, 200, rec["status"])
-	require.Equal(t, true, rec["aborted"])
+	require.EqualValues(t, 200, group(rec, "response")["status"])
+	require.Equal(t, true, group(rec, "response")["aborted"])
 	require.Equal(t, "INFO", rec["level"])
 }
 
@@ -160,7 +160,7 @@ func TestLogsHadAPathThatNobodyAskedFor(t *testing.T) {
 	srv.Close()
 	records := l.records(t)
 	require.Equal(t, "/admin/users%2F1", records[0]["path"])
-	require.Equal(t, "/admin/users%2F1?x=1", records[1]["url"])
+	require.Equal(t, "/admin/users%2F1?x=1", group(records[1], "request")["url"])
 }
 
 func alice3(a, b, c pipeline.Middleware) pipeline.Middleware {

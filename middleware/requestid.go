@@ -103,17 +103,3 @@ func isRequestID(s string) bool {
 	}
 	return true
 }
-
-// isToken reports whether s can be the name of a header, of the characters that
-// one would use for it (RFC 9110, section 5.1, allows a few more).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return s != ""
-}

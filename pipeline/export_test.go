@@ -6,7 +6,7 @@ import (
 )
 
 // ForceHooks sends every writer through httpsnoop for the time of a test.
-func ForceHooks(t *testing.T) {
+func ForceHooks(t testing.TB) {
 	forceHooks = true
 	t.Cleanup(func() { forceHooks = false })
 }

@@ -137,6 +137,8 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 //
 // The wrap is one allocation on net/http's own writers; the other components
 // cost what they register.
+//
+//go:noinline
 func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,8 +149,7 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 			}
 			res, ow := newResponse(w, r)
 			defer res.complete()
-			res.req = *r.WithContext((*responseContext)(res)) // WithContext is inlined and its own copy stays on the stack
-			inner := &res.req
+			inner := res.request(r)
 			f(ow, inner, res, next)
 			res.handedOver()
 			res.start(http.StatusOK) // nothing was written: net/http is going to send 200
@@ -160,6 +161,14 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 			}
 		})
 	}
+}
+
+// request returns the copy of r that knows the response.
+//
+//go:noinline
+func (res *Response) request(r *http.Request) *http.Request {
+	res.req = *r.WithContext((*responseContext)(res)) // is inlined here, and its own copy stays on the stack
+	return &res.req
 }
 
 // ObserveWriter makes a component that sees what is written through its own
