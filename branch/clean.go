@@ -1,21 +1,29 @@
-package pipeline
+package branch
 
 import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/speakingtube/speakingtube/branch"
 )
 
-// cleanPaths keeps paths with empty or dot segments away from h. net/http
-// passes them on as they came, and a file server then serves what a guard on
-// the clean path was to protect.
-func cleanPaths(h http.Handler) http.Handler {
+// CleanPaths makes a handler that keeps paths with empty or dot segments away
+// from next. net/http passes them on as they came, and routers read them each
+// in its own way: a file server then serves what a guard on the clean path was
+// to protect, and "/admin/%2e%2e/x" is "/x" to one and below "/admin/" to the
+// other. The handlers that package pipeline builds begin with it; without
+// package pipeline, put it in front of everything.
+//
+// An unclean path is redirected to the clean one with status 307, behind the
+// PathBase, as http.ServeMux does. It is answered 400 where only interpreting an
+// escaped slash would make it clean, and for CONNECT. "*" (OPTIONS) and the
+// empty path of CONNECT pass. Dots count as dots also when they are escaped
+// (once). It panics if next is nil.
+func CleanPaths(next http.Handler) http.Handler {
+	mustHandler("CleanPaths", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
-		if branch.IsClean(p) || p == "*" || p == "" && r.Method == http.MethodConnect {
-			h.ServeHTTP(w, r)
+		if IsClean(p) || p == "*" || p == "" && r.Method == http.MethodConnect {
+			next.ServeHTTP(w, r)
 			return
 		}
 		target, ok := cleanEscaped(r.URL.EscapedPath())
@@ -23,11 +31,9 @@ func cleanPaths(h http.Handler) http.Handler {
 			http.Error(w, "400 the path has empty or dot segments", http.StatusBadRequest)
 			return
 		}
-		u := url.URL{Path: branch.PathBase(r), RawQuery: r.URL.RawQuery}
-		// target is escaped already and must stay as it is.
-		location := u.EscapedPath() + target
-		if u.RawQuery != "" {
-			location += "?" + u.RawQuery
+		location := escapedPathBase(r) + target // target is escaped already and must stay as it is
+		if q := r.URL.RawQuery; q != "" {
+			location += "?" + q
 		}
 		http.Redirect(w, r, location, http.StatusTemporaryRedirect)
 	})
@@ -57,7 +63,7 @@ func cleanEscaped(escaped string) (string, bool) {
 			}
 			continue
 		}
-		if strings.Contains(plain, "/") && !branch.IsClean("/"+plain) {
+		if strings.Contains(plain, "/") && !IsClean("/"+plain) {
 			return "", false
 		}
 		out = append(out, seg)
@@ -68,5 +74,5 @@ func cleanEscaped(escaped string) (string, bool) {
 	}
 	// An escaped slash beside a plain one is an empty segment that stays.
 	plain, err := url.PathUnescape(cleaned)
-	return cleaned, err == nil && branch.IsClean(plain)
+	return cleaned, err == nil && IsClean(plain)
 }
