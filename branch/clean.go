@@ -17,13 +17,23 @@ import (
 // PathBase, as http.ServeMux does. It is answered 400 where only interpreting an
 // escaped slash would make it clean, and for CONNECT. "*" (OPTIONS) and the
 // empty path of CONNECT pass. Dots count as dots also when they are escaped
-// (once). It panics if next is nil.
+// (once). A path that is not rooted, as http.StripPrefix leaves it and as it is in
+// "GET http://example.com", is handed on with a slash in front.
+//
+// Behind http.StripPrefix the redirect lacks what that has taken off: put
+// CleanPaths in front of it, or use Map or UsePathBase instead.
+//
+// It panics if next is nil.
 func CleanPaths(next http.Handler) http.Handler {
 	mustHandler("CleanPaths", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
 		if IsClean(p) || p == "*" || p == "" && r.Method == http.MethodConnect {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Method != http.MethodConnect && IsClean("/"+p) {
+			serveRooted(next, w, r)
 			return
 		}
 		target, ok := cleanEscaped(r.URL.EscapedPath())
@@ -37,6 +47,18 @@ func CleanPaths(next http.Handler) http.Handler {
 		}
 		http.Redirect(w, r, location, http.StatusTemporaryRedirect)
 	})
+}
+
+// serveRooted gives h a copy of r with a slash in front of the path.
+func serveRooted(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	u, inside := *r.URL, *r
+	u.Path = "/" + u.Path
+	if u.RawPath != "" {
+		u.RawPath = "/" + u.RawPath
+	}
+	inside.URL = &u
+	defer leave(r, &inside, "", r.Pattern)
+	h.ServeHTTP(w, &inside)
 }
 
 // cleanEscaped removes empty and dot segments (also escaped dots) from an

@@ -37,7 +37,9 @@
 // as the branch sees it. Remedies: [Redirect] and [Link], which put the PathBase
 // in front; MapOptions.PreservePath and a ServeMux with full patterns; or
 // middleware.Endpoints, which puts the PathBase into a ServeMux's redirects.
-// http.FileServer is no trouble: its redirects are relative.
+// http.FileServer's redirects are relative and stay in the branch; but for
+// "/files" exactly it answers with the index of "/", whose relative links then
+// lack the slash. middleware.StaticFiles asks Exact and redirects there.
 //
 // # Patterns
 //

@@ -38,7 +38,11 @@ func Link(r *http.Request, target string) string {
 	if p == "" || p[0] != '/' && p[0] != '\\' {
 		return escape(target)
 	}
-	return escapedPathBase(r) + resolve(escape(rooted(p))) + escape(rest)
+	base, clean, tail := escapedPathBase(r), resolve(escape(rooted(p))), escape(rest)
+	if base == "" && clean == p && tail == rest {
+		return target // spares the copy
+	}
+	return base + clean + tail
 }
 
 // Redirect answers with a redirect to target, which it reads as [Link] does,

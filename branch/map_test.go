@@ -27,67 +27,73 @@ func ask(h http.Handler, target string) string {
 	return w.Body.String()
 }
 
+var (
+	nested = branch.Map("/a", branch.Map("/b", show("inner"))(show("outer")))(show("main"))
+	deep   = branch.Map("/a/b", show("deep"))(show("main"))
+)
+
+// FuzzMap begins with these as well.
+var mapTests = []struct {
+	name   string
+	h      http.Handler
+	target string
+	want   string
+}{
+	{"below", nested, "/a/x", `outer base="/a" path="/x" raw="" exact=false`},
+	{"exactly", nested, "/a", `outer base="/a" path="/" raw="" exact=true`},
+	{"slash at the end", nested, "/a/", `outer base="/a" path="/" raw="" exact=false`},
+	{"whole segments only", nested, "/ax", `main base="" path="/ax" raw="" exact=false`},
+	{"elsewhere", nested, "/x/a", `main base="" path="/x/a" raw="" exact=false`},
+	{"root", nested, "/", `main base="" path="/" raw="" exact=false`},
+	{"the request's spelling is kept", nested, "/A/X", `outer base="/A" path="/X" raw="" exact=false`},
+	{"nested", nested, "/a/b/c", `inner base="/a/b" path="/c" raw="" exact=false`},
+	{"nested, exactly", nested, "/a/B", `inner base="/a/B" path="/" raw="" exact=true`},
+	{"nested, slash at the end", nested, "/a/b/", `inner base="/a/b" path="/" raw="" exact=false`},
+	{"nested, no match inside never falls back", nested, "/a/c", `outer base="/a" path="/c" raw="" exact=false`},
+	{"two segments", deep, "/a/b/c", `deep base="/a/b" path="/c" raw="" exact=false`},
+	{"one of two segments", deep, "/a", `main base="" path="/a" raw="" exact=false`},
+	{"the escaped path follows", nested, "/a/x%2Fy/%7e", `outer base="/a" path="/x/y/~" raw="/x%2Fy/%7e" exact=false`},
+	{"escapes in the matched part", nested, "/%61/x%2Fy", `outer base="/a" path="/x/y" raw="/x%2Fy" exact=false`},
+	{"escapes that are the default need no raw path", nested, "/a/x%20y", `outer base="/a" path="/x y" raw="" exact=false`},
+	{"an escaped slash ends a segment", nested, "/a%2Fx", `outer base="/a" path="/x" raw="" exact=false`},
+	{"only ASCII letters fold", branch.Map("/k", show("k"))(show("main")), "/%E2%84%AA", fmt.Sprintf(`main base="" path=%q raw="" exact=false`, "/\u212a")},
+	{"unicode", branch.Map("/grüße", show("hi"))(show("main")), "/gr%C3%BC%C3%9Fe/x", `hi base="/grüße" path="/x" raw="" exact=false`},
+	{"matched on the clean path: dots", nested, "/x/../a/b", `inner base="/a/b" path="/" raw="" exact=true`},
+	{"matched on the clean path: slashes", nested, "//a//x", `outer base="/a" path="/x" raw="" exact=false`},
+	{"unclean and elsewhere is left alone", nested, "/x/../y", `main base="" path="/x/../y" raw="" exact=false`},
+	{"an escaped slash at the end", nested, "/a%2F", `outer base="/a" path="/" raw="" exact=false`},
+	{"an escaped slash ends a segment, more follow", nested, "/a%2fx%2Fy", `outer base="/a" path="/x/y" raw="/x%2Fy" exact=false`},
+	{"nested behind an escaped slash", nested, "/a%2Fb/x%2Fy", `inner base="/a/b" path="/x/y" raw="/x%2Fy" exact=false`},
+	{"escaped slashes all along", nested, "/%2Fa%2F%2Fb%2F", `inner base="/a/b" path="/" raw="" exact=false`},
+	{"an escape that would not be needed is kept", nested, "/a/%78", `outer base="/a" path="/x" raw="/%78" exact=false`},
+	{"an escape in the matched part only", nested, "/%61/x", `outer base="/a" path="/x" raw="" exact=false`},
+	{"a semicolon is a character like others", nested, "/a;v=1/x", `main base="" path="/a;v=1/x" raw="" exact=false`},
+	{"a percent sign", nested, "/a/100%25", `outer base="/a" path="/100%" raw="" exact=false`},
+	{"escaped twice is decoded once", nested, "/a/%252e%252e/x", `outer base="/a" path="/%2e%2e/x" raw="" exact=false`},
+	{"escaped twice does not match", nested, "/%2561", `main base="" path="/%61" raw="" exact=false`},
+	{"invalid UTF-8 below", nested, "/a/%ff%FE", `outer base="/a" path="/\xff\xfe" raw="/%ff%FE" exact=false`},
+	{"invalid UTF-8 is another segment", nested, "/a%ff", `main base="" path="/a\xff" raw="/a%ff" exact=false`},
+	{"NUL below", nested, "/a/x%00", `outer base="/a" path="/x\x00" raw="" exact=false`},
+	{"NUL ends nothing", nested, "/a%00/x", `main base="" path="/a\x00/x" raw="" exact=false`},
+	{"a backslash is no slash", nested, "/a%5Cx", `main base="" path="/a\\x" raw="" exact=false`},
+	{"unicode below, in the request's escapes", nested, "/a/%c3%a4", `outer base="/a" path="/ä" raw="/%c3%a4" exact=false`},
+	{"other letters than ASCII don't fold", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%9CSSE", `main base="" path="/GRÜSSE" raw="" exact=false`},
+	{"ASCII folds beside other letters", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%BC%C3%9FE", `hi base="/GRüßE" path="/" raw="" exact=true`},
+	{"a prefix with a space", branch.Map("/a b", show("ab"))(show("main")), "/a%20b/c%20d", `ab base="/a b" path="/c d" raw="" exact=false`},
+	{"a prefix with dots", branch.Map("/...", show("dots"))(show("main")), "/.../..x", `dots base="/..." path="/..x" raw="" exact=false`},
+	{"names that begin with dots are no dot segments", nested, "/a/.b/..c", `outer base="/a" path="/.b/..c" raw="" exact=false`},
+	{"clean path: dots at the end", nested, "/a/x/..", `outer base="/a" path="/" raw="" exact=true`},
+	{"clean path: out of the branch", nested, "/a/../x", `main base="" path="/a/../x" raw="" exact=false`},
+	{"clean path: out by escaped dots", nested, "/a/%2e%2e/x", `main base="" path="/a/../x" raw="/a/%2e%2e/x" exact=false`},
+	{"clean path: above the root", nested, "/../../a/b", `inner base="/a/b" path="/" raw="" exact=true`},
+	{"clean path: escaped dots, escaped slashes", nested, "/x%2f..%2fa%2fy", `outer base="/a" path="/y" raw="" exact=false`},
+	{"clean path: dots inside of it", nested, "/a/x/../b/c", `inner base="/a/b" path="/c" raw="" exact=false`},
+	{"deep, exactly", deep, "/A/B", `deep base="/A/B" path="/" raw="" exact=true`},
+	{"deep, whole segments only", deep, "/a/bc", `main base="" path="/a/bc" raw="" exact=false`},
+}
+
 func TestMap(t *testing.T) {
-	nested := branch.Map("/a", branch.Map("/b", show("inner"))(show("outer")))(show("main"))
-	deep := branch.Map("/a/b", show("deep"))(show("main"))
-	for _, tt := range []struct {
-		name   string
-		h      http.Handler
-		target string
-		want   string
-	}{
-		{"below", nested, "/a/x", `outer base="/a" path="/x" raw="" exact=false`},
-		{"exactly", nested, "/a", `outer base="/a" path="/" raw="" exact=true`},
-		{"slash at the end", nested, "/a/", `outer base="/a" path="/" raw="" exact=false`},
-		{"whole segments only", nested, "/ax", `main base="" path="/ax" raw="" exact=false`},
-		{"elsewhere", nested, "/x/a", `main base="" path="/x/a" raw="" exact=false`},
-		{"root", nested, "/", `main base="" path="/" raw="" exact=false`},
-		{"the request's spelling is kept", nested, "/A/X", `outer base="/A" path="/X" raw="" exact=false`},
-		{"nested", nested, "/a/b/c", `inner base="/a/b" path="/c" raw="" exact=false`},
-		{"nested, exactly", nested, "/a/B", `inner base="/a/B" path="/" raw="" exact=true`},
-		{"nested, slash at the end", nested, "/a/b/", `inner base="/a/b" path="/" raw="" exact=false`},
-		{"nested, no match inside never falls back", nested, "/a/c", `outer base="/a" path="/c" raw="" exact=false`},
-		{"two segments", deep, "/a/b/c", `deep base="/a/b" path="/c" raw="" exact=false`},
-		{"one of two segments", deep, "/a", `main base="" path="/a" raw="" exact=false`},
-		{"the escaped path follows", nested, "/a/x%2Fy/%7e", `outer base="/a" path="/x/y/~" raw="/x%2Fy/%7e" exact=false`},
-		{"escapes in the matched part", nested, "/%61/x%2Fy", `outer base="/a" path="/x/y" raw="/x%2Fy" exact=false`},
-		{"escapes that are the default need no raw path", nested, "/a/x%20y", `outer base="/a" path="/x y" raw="" exact=false`},
-		{"an escaped slash ends a segment", nested, "/a%2Fx", `outer base="/a" path="/x" raw="" exact=false`},
-		{"only ASCII letters fold", branch.Map("/k", show("k"))(show("main")), "/%E2%84%AA", fmt.Sprintf(`main base="" path=%q raw="" exact=false`, "/\u212a")},
-		{"unicode", branch.Map("/grüße", show("hi"))(show("main")), "/gr%C3%BC%C3%9Fe/x", `hi base="/grüße" path="/x" raw="" exact=false`},
-		{"matched on the clean path: dots", nested, "/x/../a/b", `inner base="/a/b" path="/" raw="" exact=true`},
-		{"matched on the clean path: slashes", nested, "//a//x", `outer base="/a" path="/x" raw="" exact=false`},
-		{"unclean and elsewhere is left alone", nested, "/x/../y", `main base="" path="/x/../y" raw="" exact=false`},
-		{"an escaped slash at the end", nested, "/a%2F", `outer base="/a" path="/" raw="" exact=false`},
-		{"an escaped slash ends a segment, more follow", nested, "/a%2fx%2Fy", `outer base="/a" path="/x/y" raw="/x%2Fy" exact=false`},
-		{"nested behind an escaped slash", nested, "/a%2Fb/x%2Fy", `inner base="/a/b" path="/x/y" raw="/x%2Fy" exact=false`},
-		{"escaped slashes all along", nested, "/%2Fa%2F%2Fb%2F", `inner base="/a/b" path="/" raw="" exact=false`},
-		{"an escape that would not be needed is kept", nested, "/a/%78", `outer base="/a" path="/x" raw="/%78" exact=false`},
-		{"an escape in the matched part only", nested, "/%61/x", `outer base="/a" path="/x" raw="" exact=false`},
-		{"a semicolon is a character like others", nested, "/a;v=1/x", `main base="" path="/a;v=1/x" raw="" exact=false`},
-		{"a percent sign", nested, "/a/100%25", `outer base="/a" path="/100%" raw="" exact=false`},
-		{"escaped twice is decoded once", nested, "/a/%252e%252e/x", `outer base="/a" path="/%2e%2e/x" raw="" exact=false`},
-		{"escaped twice does not match", nested, "/%2561", `main base="" path="/%61" raw="" exact=false`},
-		{"invalid UTF-8 below", nested, "/a/%ff%FE", `outer base="/a" path="/\xff\xfe" raw="/%ff%FE" exact=false`},
-		{"invalid UTF-8 is another segment", nested, "/a%ff", `main base="" path="/a\xff" raw="/a%ff" exact=false`},
-		{"NUL below", nested, "/a/x%00", `outer base="/a" path="/x\x00" raw="" exact=false`},
-		{"NUL ends nothing", nested, "/a%00/x", `main base="" path="/a\x00/x" raw="" exact=false`},
-		{"a backslash is no slash", nested, "/a%5Cx", `main base="" path="/a\\x" raw="" exact=false`},
-		{"unicode below, in the request's escapes", nested, "/a/%c3%a4", `outer base="/a" path="/ä" raw="/%c3%a4" exact=false`},
-		{"other letters than ASCII don't fold", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%9CSSE", `main base="" path="/GRÜSSE" raw="" exact=false`},
-		{"ASCII folds beside other letters", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%BC%C3%9FE", `hi base="/GRüßE" path="/" raw="" exact=true`},
-		{"a prefix with a space", branch.Map("/a b", show("ab"))(show("main")), "/a%20b/c%20d", `ab base="/a b" path="/c d" raw="" exact=false`},
-		{"a prefix with dots", branch.Map("/...", show("dots"))(show("main")), "/.../..x", `dots base="/..." path="/..x" raw="" exact=false`},
-		{"names that begin with dots are no dot segments", nested, "/a/.b/..c", `outer base="/a" path="/.b/..c" raw="" exact=false`},
-		{"clean path: dots at the end", nested, "/a/x/..", `outer base="/a" path="/" raw="" exact=true`},
-		{"clean path: out of the branch", nested, "/a/../x", `main base="" path="/a/../x" raw="" exact=false`},
-		{"clean path: out by escaped dots", nested, "/a/%2e%2e/x", `main base="" path="/a/../x" raw="/a/%2e%2e/x" exact=false`},
-		{"clean path: above the root", nested, "/../../a/b", `inner base="/a/b" path="/" raw="" exact=true`},
-		{"clean path: escaped dots, escaped slashes", nested, "/x%2f..%2fa%2fy", `outer base="/a" path="/y" raw="" exact=false`},
-		{"clean path: dots inside of it", nested, "/a/x/../b/c", `inner base="/a/b" path="/c" raw="" exact=false`},
-		{"deep, exactly", deep, "/A/B", `deep base="/A/B" path="/" raw="" exact=true`},
-		{"deep, whole segments only", deep, "/a/bc", `main base="" path="/a/bc" raw="" exact=false`},
-	} {
+	for _, tt := range mapTests {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, tt.want, ask(tt.h, tt.target))
 		})
