@@ -1,7 +1,6 @@
 package branch_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -58,34 +57,4 @@ func TestCleanPathsHandsUpThePattern(t *testing.T) {
 	branch.CleanPaths(mux(func(http.ResponseWriter, *http.Request) {}, "/{$}")).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, "/{$}", r.Pattern)
 	require.Empty(t, r.URL.Path)
-}
-
-func ExampleCleanPaths() {
-	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
-	site := http.NewServeMux()
-	site.HandleFunc("/admin/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") })
-	h := branch.CleanPaths(branch.Map("/admin", guard)(site))
-
-	for _, target := range []string{"/admin/x", "/admin/%2e%2e/x"} {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
-		fmt.Printf("%d %q\n", w.Code, w.Header().Get("Location"))
-	}
-	// Output:
-	// 401 ""
-	// 307 "/x"
-}
-
-// Without CleanPaths a ServeMux takes for a path below /admin/ what is none to
-// Map: the guard is walked around.
-func ExampleCleanPaths_misuse() {
-	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
-	site := http.NewServeMux()
-	site.HandleFunc("/admin/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") })
-	h := branch.Map("/admin", guard)(site)
-
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/%2e%2e/x", nil))
-	fmt.Println(w.Code, w.Body)
-	// Output: 200 secret
 }

@@ -1,7 +1,6 @@
 package branch_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -210,18 +209,4 @@ func FuzzLink(f *testing.F) {
 		require.True(t, strings.HasPrefix(location, "/"))
 		require.Equal(t, link, branch.Link(below(t, "/p"), link), "what was escaped is not escaped again")
 	})
-}
-
-func ExampleLink() {
-	admin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Println(branch.Link(r, "/users?page=2"))
-		fmt.Println(branch.Link(r, "//evil.example"))
-		fmt.Println(branch.Link(r, "https://example.com/help"))
-	})
-	h := branch.Map("/admin", admin)(http.NotFoundHandler())
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/admin/roles", nil))
-	// Output:
-	// /admin/users?page=2
-	// /admin/evil.example
-	// https://example.com/help
 }

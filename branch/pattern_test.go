@@ -1,7 +1,6 @@
 package branch_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -88,16 +87,4 @@ func TestPathValuesOfTheOutsideAreSeenInside(t *testing.T) {
 	require.Equal(t, "acme 7", ask(outer, "/t/acme/7"), "the copy has them")
 	outer = mux(branch.Map("/t/acme", mux(values, "/{id}"))(http.NotFoundHandler()).ServeHTTP, "/t/{tenant}/{id}")
 	require.Equal(t, " 7", ask(outer, "/t/acme/7"), "a ServeMux replaces those of the one around it")
-}
-
-// A component outside a branch logs the route, however deep it was found.
-func ExampleMap_pattern() {
-	items := http.NewServeMux()
-	items.HandleFunc("GET /items/{id}", func(http.ResponseWriter, *http.Request) {})
-	h := branch.Map("/api", items)(http.NotFoundHandler())
-
-	r := httptest.NewRequest(http.MethodGet, "/API/items/7", nil)
-	h.ServeHTTP(httptest.NewRecorder(), r)
-	fmt.Println(r.Pattern)
-	// Output: GET /api/items/{id}
 }
