@@ -85,16 +85,14 @@ func cleanEscaped(escaped string) (string, bool) {
 			}
 			continue
 		}
-		if strings.Contains(plain, "/") && !IsClean("/"+plain) {
-			return "", false
-		}
 		out = append(out, seg)
 	}
 	cleaned := "/" + strings.Join(out, "/")
 	if strings.HasSuffix(escaped, "/") && cleaned != "/" {
 		cleaned += "/"
 	}
-	// An escaped slash beside a plain one is an empty segment that stays.
+	// What escaped slashes hide stays: an empty segment beside a plain slash, or
+	// dot segments between them.
 	plain, err := url.PathUnescape(cleaned)
 	return cleaned, err == nil && IsClean(plain)
 }

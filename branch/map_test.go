@@ -1,10 +1,14 @@
 package branch_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -134,6 +138,62 @@ func TestPathBaseEndsWithTheBranch(t *testing.T) {
 	})
 	ask(h, "/a/x")
 	require.Equal(t, "|/a/x", after)
+}
+
+// Components in between derive contexts.
+func TestPathBaseThroughOtherContexts(t *testing.T) {
+	type key struct{}
+	derive := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, "kept")))
+		})
+	}
+	value := ""
+	end := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		value, _ = r.Context().Value(key{}).(string)
+		show("b").ServeHTTP(w, r)
+	})
+	h := derive(branch.Map("/a", derive(branch.Map("/b", derive(end))(show("a"))))(show("main")))
+	require.Equal(t, `b base="/a/b" path="/x" raw="" exact=false`, ask(h, "/a/b/x"))
+	require.Equal(t, "kept", value)
+	h = derive(branch.Map("/a", end)(show("main")))
+	ask(h, "/a/x")
+	require.Equal(t, "kept", value, "what the outside put there shows inside")
+}
+
+// net/http removes the files of forms for its own request only.
+func TestFormsOfABranchLeaveNoFiles(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		dir := t.TempDir()
+		t.Setenv("TMPDIR", dir)
+		var body bytes.Buffer
+		form := multipart.NewWriter(&body)
+		part, err := form.CreateFormFile("f", "f.bin")
+		require.NoError(t, err)
+		_, err = part.Write(make([]byte, 11<<20)) // more than ParseMultipartForm keeps in memory
+		require.NoError(t, err)
+		require.NoError(t, form.Close())
+		r := httptest.NewRequest(http.MethodPost, "/a/up", &body)
+		r.Header.Set("Content-Type", form.FormDataContentType())
+		h := branch.Map("/a", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			require.NoError(t, r.ParseMultipartForm(1))
+			files, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Len(t, files, 1)
+			if panics {
+				panic(http.ErrAbortHandler)
+			}
+		}))(http.NotFoundHandler())
+		serve := func() { h.ServeHTTP(httptest.NewRecorder(), r) }
+		if panics {
+			require.Panics(t, serve)
+		} else {
+			serve()
+		}
+		files, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, files)
+	}
 }
 
 func TestUsePathBase(t *testing.T) {

@@ -111,6 +111,12 @@ func TestBuildFindsPrefixesThatAreNeverReached(t *testing.T) {
 		{"inside a branch that keeps it, it is the same", func(b *pipeline.Builder) {
 			b.Mount("/b/a", end).MapWith("/b", keepPath, func(b *pipeline.Builder) { b.Mount("/b/a", end) })
 		}, "Mount(/b/a): never reached: Mount(/b/a) at "},
+		{"what one condition adds is not forgotten by another", func(b *pipeline.Builder) {
+			b.Mount("/a", end).Mount("/b", end).Mount("/c", end)
+			b.MapWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Mount("/x", end) })
+			b.Mount("/d", end)
+			b.MapWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Mount("/d/e", end) })
+		}, "Mount(/d/e): never reached: Mount(/d) at "},
 		{"siblings of different branches", func(b *pipeline.Builder) {
 			b.MapWith("/b", keepPath, func(b *pipeline.Builder) { b.Mount("/b/a", end) })
 			b.MapWith("/c", keepPath, func(b *pipeline.Builder) { b.Mount("/c/a", end).Mount("/c/b", end) })
