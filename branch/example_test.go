@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
 )
@@ -28,18 +29,112 @@ func ExampleMap() {
 	// site: /administer
 }
 
-func ExampleUseWhen() {
-	deprecated := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Deprecation", "true")
-			next.ServeHTTP(w, r)
-		})
-	}
-	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
-	h := branch.UseWhen(branch.Query("v", "1"), deprecated)(api)
+// A component outside a branch logs the route, however deep it was found.
+func ExampleMap_pattern() {
+	items := http.NewServeMux()
+	items.HandleFunc("GET /items/{id}", func(http.ResponseWriter, *http.Request) {})
+	h := branch.Map("/api", items)(http.NotFoundHandler())
 
+	r := httptest.NewRequest(http.MethodGet, "/API/items/7", nil)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	fmt.Println(r.Pattern)
+	// Output: GET /api/items/{id}
+}
+
+// With PreservePath an http.ServeMux has its full patterns, and its redirects
+// stay in the branch.
+func ExampleMapWith() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/docs/guide/", func(http.ResponseWriter, *http.Request) {})
+	for _, h := range []http.Handler{
+		branch.MapWith("/docs", branch.MapOptions{PreservePath: true}, mux)(http.NotFoundHandler()),
+		branch.MapWith("/Docs", branch.MapOptions{MatchCase: true}, mux)(http.NotFoundHandler()),
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs/guide", nil))
+		fmt.Println(w.Code, w.Header().Get("Location"))
+	}
+	// Output:
+	// 307 /docs/guide/
+	// 404
+}
+
+// A prefix is no pattern. Map the literal part, and let a ServeMux do the rest.
+func ExampleMap_misuse() {
+	fmt.Println(branch.CheckPrefix("/users/{id}"))
+
+	users := http.NewServeMux()
+	users.HandleFunc("GET /{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "user %s", r.PathValue("id")) })
+	h := branch.Map("/users", users)(http.NotFoundHandler())
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?v=1", nil))
-	fmt.Println(w.Body, w.Header().Get("Deprecation"))
-	// Output: hello true
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/users/7", nil))
+	fmt.Println(w.Body)
+	// Output:
+	// the prefix "/users/{id}" looks like a pattern ("{id}"), but is compared literally: give patterns to an http.ServeMux (middleware.Endpoints puts one into a pipeline), or map the part before it; MapOptions.Literal takes it as it is
+	// user 7
+}
+
+func ExamplePathBase() {
+	where := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Printf("%q + %q, exact: %v\n", branch.PathBase(r), r.URL.Path, branch.Exact(r))
+	})
+	h := branch.Map("/a", branch.Map("/b", where)(where))(where)
+	for _, target := range []string{"/x", "/a/x", "/A/b/x", "/a/b"} {
+		h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, target, nil))
+	}
+	// Output:
+	// "" + "/x", exact: false
+	// "/a" + "/x", exact: false
+	// "/A/b" + "/x", exact: false
+	// "/a/b" + "/", exact: true
+}
+
+// Relative links of a page need the slash that an exact match lacks.
+func ExampleExact() {
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if branch.Exact(r) {
+			branch.Redirect(w, r, "/", http.StatusMovedPermanently)
+			return
+		}
+		fmt.Fprint(w, `<a href="next">`)
+	})
+	h := branch.Map("/book", page)(http.NotFoundHandler())
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/book", nil))
+	fmt.Println(w.Header().Get("Location"))
+	// Output: /book/
+}
+
+func ExampleUsePathBase() {
+	site := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Printf("%s links to %q\n", r.URL.Path, branch.Link(r, "/help"))
+	})
+	h := branch.UsePathBase("/shop")(site)
+	h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, "/shop/cart", nil))
+	h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, "/cart", nil)) // from within, without the proxy
+	// Output:
+	// /cart links to "/shop/help"
+	// /cart links to "/help"
+}
+
+// A proxy has taken /shop off the path, and says so.
+func ExampleWithPathBase() {
+	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r2, err := branch.WithPathBase(r, r.Header.Get("X-Forwarded-Prefix")) // of a proxy that is trusted
+		if err != nil {
+			http.Error(w, "400 "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, "%s links to %s", r2.URL.Path, branch.Link(r2, "/help"))
+	})
+	for _, prefix := range []string{"/shop/", "//evil.example"} {
+		r := httptest.NewRequest(http.MethodGet, "/cart", nil)
+		r.Header.Set("X-Forwarded-Prefix", prefix)
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()))
+	}
+	// Output:
+	// 200 /cart links to /shop/help
+	// 400 400 branch: the path base "//evil.example" has empty or dot segments
 }

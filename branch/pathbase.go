@@ -2,8 +2,10 @@ package branch
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // scope is what a branch adds to a request, in one allocation: the request's
@@ -56,33 +58,77 @@ func Exact(r *http.Request) bool {
 
 // UsePathBase moves base from the path to PathBase for requests on or below it
 // and goes on with the same pipeline; other requests pass unchanged. It is for
-// an application that a proxy serves below a prefix without taking it off.
+// an application that a proxy serves below a prefix without taking it off; for
+// one that has taken it off there is [WithPathBase]. Matching and r.Pattern
+// follow the rules of [Map].
 //
-// It panics if base is no good prefix (see CheckPrefix).
+// It panics if base is no good prefix (see [CheckPrefix]).
+//
+//go:noinline
 func UsePathBase(base string) func(http.Handler) http.Handler {
-	mustPrefix("UsePathBase", base)
+	mustPrefix("UsePathBase", base, MapOptions{})
 	return func(next http.Handler) http.Handler {
 		mustHandler("UsePathBase", next)
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			moved, ok := enter(r, base)
-			if !ok {
-				next.ServeHTTP(w, r)
-				return
-			}
-			next.ServeHTTP(w, moved)
-			removeForm(r, moved)
-		})
+		return &mapped{base, MapOptions{}, next, next}
 	}
 }
 
-// enter returns a copy of r whose path is what lies below prefix, or false if
-// r is neither on nor below it.
-func enter(r *http.Request, prefix string) (*http.Request, bool) {
-	p := clean(r.URL.Path)
-	n := matchLen(p, prefix)
-	if n < 0 {
-		return nil, false
+// UsePathBaseWith is [UsePathBase] with options. It panics if base is no good
+// prefix (see [CheckPrefixWith]), and if PreservePath is set, which would leave
+// it nothing to do.
+//
+//go:noinline
+func UsePathBaseWith(base string, opts MapOptions) func(http.Handler) http.Handler {
+	mustPrefix("UsePathBaseWith", base, opts)
+	if opts.PreservePath {
+		panic("branch.UsePathBaseWith: PreservePath would leave it nothing to do")
 	}
+	return func(next http.Handler) http.Handler {
+		mustHandler("UsePathBaseWith", next)
+		return &mapped{base, opts, next, next}
+	}
+}
+
+// WithPathBase returns a copy of r whose PathBase has base in front: a base
+// that a proxy has taken off the path before the request came here, as it says
+// in X-Forwarded-Prefix, so that [Link] and [Redirect] put it back. The path
+// stays as it is, and so does what [Exact] says. base is decoded text; a slash
+// at its end is dropped. If it is "" or "/", there is nothing to do and r
+// itself is returned.
+//
+// It returns an error if base does not begin with a slash, has empty or dot
+// segments, a backslash or a control character. Whatever base came from must be
+// trusted: it decides where the application's links lead.
+//
+// net/http knows nothing of the copy. Whoever hands it to a next handler should
+// hand the copy's Pattern up to r when that returns, and remove the files of
+// the copy's MultipartForm if r has none.
+func WithPathBase(r *http.Request, base string) (*http.Request, error) {
+	full := base
+	base = strings.TrimSuffix(base, "/")
+	switch {
+	case full == "" || full == "/":
+		return r, nil
+	case base == "" || base[0] != '/':
+		return nil, fmt.Errorf("branch: the path base %q must begin with one slash", full)
+	case !IsClean(base) || base[len(base)-1] == '/':
+		return nil, fmt.Errorf("branch: the path base %q has empty or dot segments", full)
+	case strings.ContainsFunc(base, func(c rune) bool { return c == '\\' || isControl(c) }):
+		return nil, fmt.Errorf("branch: the path base %q has a backslash or a control character", full)
+	}
+	s := &scope{Context: r.Context(), base: len(base)}
+	if up := scopeOf(r); up != nil {
+		s.path, s.base, s.exact = base+up.path, len(base)+up.base, up.exact
+	} else {
+		s.path = base + r.URL.Path
+	}
+	s.url = *r.URL
+	return s.request(r), nil
+}
+
+// enter returns a copy of r whose path is what lies below the first n bytes of
+// p, which is r's path, cleaned.
+func enter(r *http.Request, p string, n int) *http.Request {
 	s := &scope{Context: r.Context(), path: p, base: n, exact: n == len(p)}
 	if up := scopeOf(r); up != nil {
 		if up.path[up.base:] == p { // nobody rewrote the path in between
@@ -98,14 +144,19 @@ func enter(r *http.Request, prefix string) (*http.Request, bool) {
 	} else {
 		s.url.Path, s.url.RawPath = p[n:], rawBelow(r.URL.RawPath, p, n)
 	}
+	return s.request(r)
+}
+
+// request makes the scope's copy of r.
+func (s *scope) request(r *http.Request) *http.Request {
 	s.req = *r.WithContext(s) // WithContext is inlined and its own copy stays on the stack
 	s.req.URL = &s.url
-	return &s.req, true
+	return &s.req
 }
 
 // rawBelow returns what of the escaped path raw stands for p[n:], or "" if raw
-// is no encoding of p, or if the cut falls on an escaped slash (there is no
-// rooted escaped form then; the decoded path rules).
+// is no encoding of p or what is left is the default encoding. An escaped slash
+// at the cut becomes a plain one: what is left must be rooted.
 func rawBelow(raw, p string, n int) string {
 	cut := 0
 	i := 0 // index in p
@@ -132,10 +183,17 @@ func rawBelow(raw, p string, n int) string {
 		}
 		j += size
 	}
-	if i != len(p) || raw == "" || raw[cut] != '/' {
+	if i != len(p) || raw == "" {
 		return ""
 	}
-	return raw[cut:]
+	below := raw[cut:]
+	if below[0] == '%' {
+		below = "/" + below[len("%2F"):]
+	}
+	if u := (url.URL{Path: p[n:]}); u.EscapedPath() == below {
+		return "" // as net/url does it: routers look whether there is one
+	}
+	return below
 }
 
 func unhex(b byte) int {
@@ -148,12 +206,4 @@ func unhex(b byte) int {
 		return int(b-'A') + 10
 	}
 	return -1
-}
-
-// removeForm removes the files of a form that was parsed on the copy of a
-// request: net/http does that for its own request only.
-func removeForm(r, moved *http.Request) {
-	if form := moved.MultipartForm; form != nil && form != r.MultipartForm {
-		_ = form.RemoveAll() // net/http drops this error as well
-	}
 }

@@ -130,8 +130,18 @@ func Port(port int) Predicate {
 //
 //go:noinline
 func Path(prefix string) Predicate {
-	mustPrefix("Path", prefix)
-	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix) >= 0 }
+	mustPrefix("Path", prefix, MapOptions{})
+	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, false) >= 0 }
+}
+
+// PathWith is [Path] by the rules of [MapWith]. PreservePath makes no
+// difference: a predicate moves nothing. It panics if prefix is no good (see
+// [CheckPrefixWith]).
+//
+//go:noinline
+func PathWith(prefix string, opts MapOptions) Predicate {
+	mustPrefix("PathWith", prefix, opts)
+	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, opts.MatchCase) >= 0 }
 }
 
 // And holds where all of the predicates hold; they are asked in order, up to

@@ -11,14 +11,32 @@ import (
 // begins with a slash, does not end with one, and has no empty and no dot
 // segments. It is compared with the decoded path, so it is written decoded:
 // "/a b", not "/a%20b".
-func CheckPrefix(prefix string) error {
+//
+// It also refuses what looks like something that a prefix is not: a pattern
+// ("{name}" anywhere in a segment, a segment that begins with ":name", or begins
+// or ends with "*"), a method in front, percent escapes, a query ("?"), a
+// fragment ("#"), and control characters. MapOptions.Literal lets these pass.
+func CheckPrefix(prefix string) error { return CheckPrefixWith(prefix, MapOptions{}) }
+
+// CheckPrefixWith is [CheckPrefix] for [MapWith] and its likes.
+func CheckPrefixWith(prefix string, opts MapOptions) error {
 	switch {
 	case prefix == "":
 		return errors.New("the prefix is empty: it would match every request; add the components to the main line instead")
 	case prefix == "/":
 		return errors.New(`the prefix is "/": it would match every request; add the components to the main line instead`)
 	case prefix[0] != '/':
+		if method, p, ok := strings.Cut(prefix, " "); ok && strings.HasPrefix(p, "/") {
+			return fmt.Errorf("the prefix %q has a method in front: write %q, and choose by the method with branch.Method(%q)", prefix, p, method)
+		}
 		return fmt.Errorf("the prefix %q must begin with a slash: %q", prefix, "/"+prefix)
+	}
+	if !opts.Literal { // before the slash at the end: "/files/{path...}/" is a pattern
+		if err := looksLike(prefix); err != nil {
+			return fmt.Errorf("%w; MapOptions.Literal takes it as it is", err)
+		}
+	}
+	switch {
 	case prefix[len(prefix)-1] == '/':
 		return fmt.Errorf("the prefix %q must not end with a slash: %q matches everything below it as well", prefix, strings.TrimRight(prefix, "/"))
 	case !IsClean(prefix):
@@ -27,10 +45,68 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
+// looksLike says what a prefix was mistaken for, or returns nil.
+func looksLike(prefix string) error {
+	for seg := range strings.SplitSeq(prefix, "/") {
+		open := strings.IndexByte(seg, '{')
+		switch {
+		case open >= 0 && strings.IndexByte(seg[open:], '}') > 0,
+			len(seg) > 1 && seg[0] == ':',
+			strings.HasPrefix(seg, "*") || strings.HasSuffix(seg, "*"):
+			return fmt.Errorf("the prefix %q looks like a pattern (%q), but is compared literally: give patterns to an http.ServeMux (middleware.Endpoints puts one into a pipeline), or map the part before it", prefix, seg)
+		}
+	}
+	for i := 0; i+2 < len(prefix); i++ {
+		if prefix[i] == '%' && unhex(prefix[i+1]) >= 0 && unhex(prefix[i+2]) >= 0 {
+			return fmt.Errorf("the prefix %q has a percent escape, but is compared with the decoded path: write %q", prefix, decode(prefix))
+		}
+	}
+	switch i := strings.IndexAny(prefix, "?#"); {
+	case i < 0:
+	case prefix[i] == '?':
+		return fmt.Errorf("the prefix %q has a query, which is not part of the path: choose by the query with branch.Query", prefix)
+	default:
+		return fmt.Errorf("the prefix %q has a fragment, which clients do not send: write %q", prefix, prefix[:i])
+	}
+	if strings.ContainsFunc(prefix, isControl) {
+		return fmt.Errorf("the prefix %q has a control character", prefix)
+	}
+	return nil
+}
+
+// decode replaces the valid percent escapes of a text.
+func decode(s string) string {
+	var sb strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0 {
+			sb.WriteByte(byte(unhex(s[i+1])<<4 | unhex(s[i+2])))
+			i += 2
+			continue
+		}
+		sb.WriteByte(s[i])
+	}
+	return sb.String()
+}
+
+func isControl(c rune) bool { return c < 0x20 || c == 0x7f }
+
 // Covers reports whether every path that Map(inner) would match is matched by
 // Map(outer) already, so that a Map of inner behind one of outer is never
 // reached.
-func Covers(outer, inner string) bool { return matchLen(inner, outer) >= 0 }
+func Covers(outer, inner string) bool {
+	return CoversWith(outer, MapOptions{}, inner, MapOptions{})
+}
+
+// CoversWith is [Covers] for two [MapWith]. An outer one that matches case
+// covers an inner one that does not only if there is no letter to differ in.
+func CoversWith(outer string, outerOpts MapOptions, inner string, innerOpts MapOptions) bool {
+	if outerOpts.MatchCase && !innerOpts.MatchCase && strings.ContainsFunc(outer, func(c rune) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	}) {
+		return false
+	}
+	return matchLen(inner, outer, outerOpts.MatchCase) >= 0
+}
 
 // IsClean reports whether a decoded path begins with a slash and has no empty
 // and no dot segments. A slash at the end is clean.
@@ -74,10 +150,16 @@ func clean(p string) string {
 
 // matchLen returns how many bytes of the clean path p the prefix takes up, or
 // -1 if p is neither the prefix nor below it. Only whole segments match; the
-// case of ASCII letters is ignored.
-func matchLen(p, prefix string) int {
+// case of ASCII letters is ignored unless matchCase.
+func matchLen(p, prefix string, matchCase bool) int {
 	n := len(prefix)
 	if len(p) < n || len(p) > n && p[n] != '/' {
+		return -1
+	}
+	if p[:n] == prefix {
+		return n
+	}
+	if matchCase {
 		return -1
 	}
 	for i := 0; i < n; i++ {

@@ -13,9 +13,15 @@ import (
 // Build checks the whole pipeline, branches included, and makes the handler.
 // It finds every mistake at once and returns them joined, each with the
 // file:line of the call that made it: nil components and handlers, components
-// behind Run, a second Run, bad prefixes, prefixes that an earlier Map or Mount
-// shadows with no component in between, a name given twice, and options that a
-// middleware refused by panicking with a [*ConfigError].
+// behind Run, a second Run, bad prefixes, prefixes that are never reached, a
+// name given twice, and options that a middleware refused by panicking with a
+// [*ConfigError].
+//
+// A prefix is never reached where an earlier Map or Mount takes all of its
+// requests (one that matches case takes only some of those that a later one
+// without matches), or where it is inside a branch with PreservePath and does
+// not agree with that branch's prefix. A component in between ends the search:
+// it may rewrite the path.
 //
 // Components are constructed once per Build; a builder that is built twice
 // constructs them twice. The handler is safe for concurrent use as far as the
@@ -26,12 +32,12 @@ import (
 // only interpreting an escaped slash would make the path clean, and for CONNECT.
 func (b *Builder) Build() (http.Handler, error) {
 	bd := &build{}
-	h := bd.handler(b, http.HandlerFunc(http.NotFound))
+	h := bd.handler(b, notFound, pathFacts{})
 	if len(bd.errs) > 0 {
 		return nil, errors.Join(bd.errs...)
 	}
 	if !b.opts.DangerouslyAllowUncleanPaths {
-		h = cleanPaths(h)
+		h = branch.CleanPaths(h)
 	}
 	return h, nil
 }
@@ -46,6 +52,8 @@ func (b *Builder) MustBuild() http.Handler {
 	return h
 }
 
+var notFound = http.HandlerFunc(http.NotFound)
+
 // build is one run of Build over a tree of builders.
 type build struct{ errs []error }
 
@@ -56,8 +64,8 @@ func (bd *build) fail(s *step, format string, args ...any) {
 // handler makes the pipeline of b in front of end, which Run replaces. It goes
 // on after a mistake, so that all are found; the result is good for nothing
 // then.
-func (bd *build) handler(b *Builder, end http.Handler) http.Handler {
-	bd.checkOrder(b)
+func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Handler {
+	at := bd.checkOrder(b, from)
 	var chain []alice.Constructor
 	for i := range b.steps {
 		s := &b.steps[i]
@@ -80,25 +88,25 @@ func (bd *build) handler(b *Builder, end http.Handler) http.Handler {
 		case kindMap, kindMount:
 			h := s.handler
 			if s.kind == kindMap {
-				h = bd.handler(s.sub, http.HandlerFunc(http.NotFound))
+				h = bd.handler(s.sub, notFound, at[i].below(s))
 			} else if isNil(h) {
 				bd.fail(s, "the handler is nil")
 				continue
 			}
-			if err := branch.CheckPrefix(s.prefix); err != nil {
+			if err := branch.CheckPrefixWith(s.prefix, s.opts); err != nil {
 				bd.fail(s, "%w", err)
 				continue
 			}
-			chain = append(chain, branch.Map(s.prefix, h))
+			chain = append(chain, branch.MapWith(s.prefix, s.opts, h))
 		case kindMapWhen:
-			h := bd.handler(s.sub, http.HandlerFunc(http.NotFound))
+			h := bd.handler(s.sub, notFound, at[i])
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
 				continue
 			}
 			chain = append(chain, branch.When(s.pred, h))
 		case kindUseWhen:
-			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next) }
+			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next, at[i]) }
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
 				side(end) // for the mistakes inside
@@ -110,15 +118,17 @@ func (bd *build) handler(b *Builder, end http.Handler) http.Handler {
 	return alice.New(chain...).Then(end)
 }
 
-// checkOrder finds what only a look at several steps can find.
-func (bd *build) checkOrder(b *Builder) {
+// checkOrder finds what only a look at several steps can find. It returns what
+// is known about the requests at each step, given what is known at the first.
+func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 	var run *step
 	names := map[string]*step{}
-	var maps []*step
+	at := make([]pathFacts, len(b.steps))
 	for i := range b.steps {
 		s := &b.steps[i]
+		at[i] = known
 		if s.kind == kindUse || s.kind == kindUseWhen {
-			maps = nil // it may rewrite the path: what follows may be reached
+			known = pathFacts{} // it may rewrite the path: what follows may be reached
 		}
 		switch {
 		case run != nil && s.kind == kindRun:
@@ -135,16 +145,14 @@ func (bd *build) checkOrder(b *Builder) {
 				names[s.name] = s
 			}
 		}
-		if (s.kind == kindMap || s.kind == kindMount) && branch.CheckPrefix(s.prefix) == nil {
-			for _, m := range maps {
-				if branch.Covers(m.prefix, s.prefix) {
-					bd.fail(s, "never reached: %s(%s) at %s takes all of its requests; move this one before it, or into it", m.kind, m.prefix, m.at)
-					break
-				}
+		if (s.kind == kindMap || s.kind == kindMount) && branch.CheckPrefixWith(s.prefix, s.opts) == nil {
+			if problem := known.problem(s); problem != "" {
+				bd.fail(s, "never reached: %s", problem)
 			}
-			maps = append(maps, s)
+			known = known.after(s)
 		}
 	}
+	return at
 }
 
 // constructor is mw with its failures caught. On failure it makes its next

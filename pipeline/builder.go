@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"net/http"
+
+	"github.com/speakingtube/speakingtube/branch"
 )
 
 // Middleware is a component: given the next handler, it makes the handler that
@@ -113,6 +115,7 @@ type step struct {
 	mw      Middleware               // kindUse
 	handler http.Handler             // kindRun, kindMount
 	prefix  string                   // kindMap, kindMount
+	opts    branch.MapOptions        // kindMap, kindMount
 	pred    func(*http.Request) bool // kindMapWhen, kindUseWhen
 	sub     *Builder                 // kindMap, kindMapWhen, kindUseWhen
 }

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/branch"
 )
 
 // String prints the pipeline as a tree, a component a line, in the order in
@@ -17,7 +19,7 @@ import (
 //	pipeline
 //	├─ Use      recover
 //	├─ Mount    /ws → *wsmanager.Manager
-//	├─ Map      /admin
+//	├─ Map      /admin [MatchCase]
 //	│  ├─ Use      auth
 //	│  └─ Run      main.admin
 //	└─ (end)    404
@@ -37,7 +39,7 @@ func (b *Builder) print(sb *strings.Builder, indent, end string) {
 		if i == len(b.steps)-1 && hasRun {
 			fork, below = "└─ ", "   "
 		}
-		label := s.label
+		label := s.label + describeOptions(s.opts)
 		if s.kind == kindMount {
 			label += " → " + handlerName(s.handler)
 		}
@@ -52,6 +54,24 @@ func (b *Builder) print(sb *strings.Builder, indent, end string) {
 	if !hasRun {
 		fmt.Fprintf(sb, "%s└─ %-8s %s\n", indent, "(end)", end)
 	}
+}
+
+// describeOptions names the options of a Map that are set: " [MatchCase]".
+func describeOptions(opts branch.MapOptions) string {
+	var set []string
+	if opts.PreservePath {
+		set = append(set, "PreservePath")
+	}
+	if opts.MatchCase {
+		set = append(set, "MatchCase")
+	}
+	if opts.Literal {
+		set = append(set, "Literal")
+	}
+	if set == nil {
+		return ""
+	}
+	return " [" + strings.Join(set, " ") + "]"
 }
 
 // funcName derives a readable name from a function: "middleware.Recover",

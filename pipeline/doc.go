@@ -21,7 +21,8 @@
 //	err = pipeline.Serve(ctx, &http.Server{Addr: addr, Handler: h}, chat.Shutdown)
 //
 // A pipeline without Run ends in 404, as does every branch; Map and MapWhen
-// never fall back to the main line.
+// never fall back to the main line. MapWith and MountWith take
+// [branch.MapOptions]: the path stays as it is, the case of letters counts.
 //
 // # The life of a response
 //

@@ -88,3 +88,21 @@ func ExampleBuilder_Build() {
 	// Use(limit): the component is nil
 	// Mount(/ws): the handler is nil
 }
+
+// With PreservePath a branch and the Maps in it are written with the full path.
+func ExampleBuilder_MapWith() {
+	app := pipeline.New()
+	app.MapWith("/api", branch.MapOptions{PreservePath: true}, func(b *pipeline.Builder) {
+		b.Map("/api/users", func(b *pipeline.Builder) {})
+	})
+	app.MountWith("/Reports", branch.MapOptions{MatchCase: true}, http.NotFoundHandler())
+	fmt.Println(app)
+	// Output:
+	// pipeline
+	// ├─ Map      /api [PreservePath]
+	// │  ├─ Map      /api/users
+	// │  │  └─ (end)    404
+	// │  └─ (end)    404
+	// ├─ Mount    /Reports [MatchCase] → http.NotFound
+	// └─ (end)    404
+}

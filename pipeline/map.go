@@ -16,6 +16,15 @@ func (b *Builder) Map(prefix string, configure func(*Builder)) *Builder {
 	return b
 }
 
+// MapWith is Map with options: PreservePath leaves the path as it is, so that the
+// branch and the Maps in it see and name the full path; MatchCase and Literal
+// change how the prefix is read.
+func (b *Builder) MapWith(prefix string, opts branch.MapOptions, configure func(*Builder)) *Builder {
+	s := step{kind: kindMap, at: caller(), label: prefix, prefix: prefix, opts: opts}
+	b.addBranch(s, configure)
+	return b
+}
+
 // MapWhen adds a branch for requests for which p holds. The path stays as it
 // is. Like that of Map, the branch never falls back to the main line.
 func (b *Builder) MapWhen(p branch.Predicate, configure func(*Builder)) *Builder {
@@ -37,6 +46,13 @@ func (b *Builder) UseWhen(p branch.Predicate, configure func(*Builder)) *Builder
 // ServeMux, a pipeline that was built elsewhere. It is Map with nothing but Run.
 func (b *Builder) Mount(prefix string, h http.Handler) *Builder {
 	b.add(step{kind: kindMount, at: caller(), label: prefix, prefix: prefix, handler: h})
+	return b
+}
+
+// MountWith is Mount with options. PreservePath is for handlers that want the
+// full path, such as an http.ServeMux with full patterns.
+func (b *Builder) MountWith(prefix string, opts branch.MapOptions, h http.Handler) *Builder {
+	b.add(step{kind: kindMount, at: caller(), label: prefix, prefix: prefix, opts: opts, handler: h})
 	return b
 }
 
