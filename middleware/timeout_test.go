@@ -115,11 +115,17 @@ func TestTimeout(t *testing.T) {
 func TestTimeoutContext(t *testing.T) {
 	type key struct{}
 	derive := map[string]func(context.Context) (context.Context, context.CancelFunc){
-		"itself":           func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
-		"WithCancel":       context.WithCancel,
-		"WithValue":        func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithValue(ctx, key{}, 1), func() {} },
-		"below WithValue":  func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithCancel(context.WithValue(ctx, key{}, 1)) },
-		"a later deadline": func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, time.Hour) },
+		"itself":     func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
+		"WithCancel": context.WithCancel,
+		"WithValue": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithValue(ctx, key{}, 1), func() {}
+		},
+		"below WithValue": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithCancel(context.WithValue(ctx, key{}, 1))
+		},
+		"a later deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Hour)
+		},
 	}
 	for name, derived := range derive {
 		t.Run(name, func(t *testing.T) {
