@@ -148,17 +148,10 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 				return
 			}
 			res, ow := newResponse(w, r)
-			defer res.complete()
-			inner := res.request(r)
-			f(ow, inner, res, next)
+			defer res.end(r)
+			f(ow, res.request(r), res, next)
 			res.handedOver()
 			res.start(http.StatusOK) // nothing was written: net/http is going to send 200
-			if form := inner.MultipartForm; form != nil && form != r.MultipartForm {
-				_ = form.RemoveAll() // net/http does it for its own request only
-			}
-			if r.Pattern != inner.Pattern {
-				r.Pattern = inner.Pattern // as if ServeMux had been given r itself
-			}
 		})
 	}
 }

@@ -218,6 +218,18 @@ func (res *Response) handedOver() {
 	res.hijacked = nil
 }
 
+// end completes the response to r, and does for the request that was handed on
+// what net/http does for its own only.
+func (res *Response) end(r *http.Request) {
+	res.complete()
+	if form := res.req.MultipartForm; form != nil && form != r.MultipartForm {
+		_ = form.RemoveAll()
+	}
+	if r.Pattern != res.req.Pattern {
+		r.Pattern = res.req.Pattern // as if ServeMux had been given r itself
+	}
+}
+
 // complete ends the life and runs the OnCompleted callbacks.
 func (res *Response) complete() {
 	res.mu.Lock()
