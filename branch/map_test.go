@@ -110,6 +110,21 @@ func TestUsePathBase(t *testing.T) {
 	require.Equal(t, `a base="/a" path="/x" raw="" exact=false`, ask(h, "/a/x"), "without the base it passes")
 }
 
+func TestWithPathBase(t *testing.T) {
+	front := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			before := branch.PathBase(r)
+			next.ServeHTTP(w, branch.WithPathBase(r, "/front"))
+			require.Equal(t, before, branch.PathBase(r), "the request is not changed")
+		})
+	}
+	h := front(branch.Map("/a", front(branch.Map("/b", show("b"))(show("a"))))(show("main")))
+	require.Equal(t, `main base="/front" path="/x" raw="" exact=false`, ask(h, "/x"))
+	require.Equal(t, `a base="/front/front/a" path="/x/y" raw="/x%2Fy" exact=false`, ask(h, "/a/x%2Fy"))
+	require.Equal(t, `a base="/front/front/a" path="/" raw="" exact=true`, ask(h, "/a"))
+	require.Equal(t, `b base="/front/front/a/b" path="/c" raw="" exact=false`, ask(h, "/a/b/c"))
+}
+
 func TestCheckPrefix(t *testing.T) {
 	for _, ok := range []string{"/a", "/a/b", "/a b", "/ü", "/a.b", "/...", "/.well-known"} {
 		require.NoError(t, branch.CheckPrefix(ok), ok)
@@ -142,6 +157,7 @@ func TestConstructorsRefuseBadArguments(t *testing.T) {
 		"UseWhen mw":      {"branch.UseWhen: the middleware is nil", func() { branch.UseWhen(yes, nil) }},
 		"UseWhen nil":     {"branch.UseWhen: the middleware made a nil handler", func() { branch.UseWhen(yes, func(http.Handler) http.Handler { return nil })(h) }},
 		"UsePathBase":     {`branch.UsePathBase: the prefix is empty: it would match every request; add the components to the main line instead`, func() { branch.UsePathBase("") }},
+		"WithPathBase":    {`branch.WithPathBase: the prefix "a" must begin with a slash: "/a"`, func() { branch.WithPathBase(httptest.NewRequest("GET", "/", nil), "a") }},
 		"And of nil":      {"branch.And: the predicate is nil", func() { branch.And(yes, nil) }},
 		"Or of nothing":   {"branch.Or: nothing given: it would never hold", func() { branch.Or() }},
 		"Not of nil":      {"branch.Not: the predicate is nil", func() { branch.Not(nil) }},

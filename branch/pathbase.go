@@ -75,6 +75,17 @@ func UsePathBase(base string) func(http.Handler) http.Handler {
 	}
 }
 
+// WithPathBase returns a copy of r with base put in front of its PathBase; the
+// path stays as it is. It is for a prefix that a proxy has taken off. It panics
+// if base is no good prefix (see CheckPrefix).
+func WithPathBase(r *http.Request, base string) *http.Request {
+	mustPrefix("WithPathBase", base)
+	base += PathBase(r)
+	s := &scope{Context: r.Context(), path: base + clean(r.URL.Path), base: len(base), exact: Exact(r)}
+	s.req = *r.WithContext(s)
+	return &s.req
+}
+
 // enter returns a copy of r whose path is what lies below prefix, or false if
 // r is neither on nor below it.
 func enter(r *http.Request, prefix string) (*http.Request, bool) {
