@@ -48,7 +48,7 @@ func ExampleAccessLog() {
 	app.RunFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello\n") })
 	show(app.MustBuild(), "/x?page=2&access_token=hunter2")
 	// Output:
-	// level=INFO msg=request request.method=GET request.url="/x?page=2&access_token=xxx" request.proto=HTTP/1.1 response.status=200 response.bytes=6
+	// level=INFO msg=request request.method=GET request.url="/x?page=2&access_token=xxx" response.status=200 response.bytes=6
 	// 200 hello
 }
 
