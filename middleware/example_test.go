@@ -79,3 +79,17 @@ func ExampleStaticFiles() {
 	// 200 about us
 	// 200 no file: /about
 }
+
+// The client, the handlers and the log know the request by the same id.
+func ExampleRequestID() {
+	app := pipeline.New()
+	app.Use(middleware.RequestID(middleware.RequestIDOptions{}))
+	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("same id:", middleware.RequestIDFrom(r) == w.Header().Get("X-Request-Id"))
+		fmt.Println("digits:", len(middleware.RequestIDFrom(r)))
+	})
+	app.MustBuild().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	// Output:
+	// same id: true
+	// digits: 32
+}
