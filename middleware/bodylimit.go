@@ -21,10 +21,10 @@ type BodyLimitOptions struct {
 	Firm bool
 }
 
-// BodyLimit limits the bodies of requests to max bytes, also those whose length
+// BodyLimit limits the bodies of requests to limit bytes, also those whose length
 // nobody has announced (RFC 9112, section 7.1). 0 allows no body at all.
 //
-// A handler that reads more gets an *http.MaxBytesError from the body, after max
+// A handler that reads more gets an *http.MaxBytesError from the body, after limit
 // bytes, or at its first read where Content-Length is above the limit: then
 // nothing is read, and a client that waits with Expect: 100-continue is not told
 // to go on. Returned from a [HandlerFunc], given to [Fail] or panicked with, that
@@ -42,25 +42,25 @@ type BodyLimitOptions struct {
 // CONNECT requests pass: over HTTP/2 their body is the stream of a WebSocket (RFC
 // 8441). What is read from a hijacked connection is no body either.
 //
-// max must not be negative. It mirrors ASP.NET Core's MaxRequestBodySize and its
+// limit must not be negative. It mirrors ASP.NET Core's MaxRequestBodySize and its
 // RequestSizeLimit attribute.
 //
 //go:noinline
-func BodyLimit(max int64) pipeline.Middleware {
-	return bodyLimiting("middleware.BodyLimit", max, false)
+func BodyLimit(limit int64) pipeline.Middleware {
+	return bodyLimiting("middleware.BodyLimit", limit, false)
 }
 
 // BodyLimitWith is [BodyLimit] with options.
 //
 //go:noinline
-func BodyLimitWith(max int64, opts BodyLimitOptions) pipeline.Middleware {
-	return bodyLimiting("middleware.BodyLimitWith", max, opts.Firm)
+func BodyLimitWith(limit int64, opts BodyLimitOptions) pipeline.Middleware {
+	return bodyLimiting("middleware.BodyLimitWith", limit, opts.Firm)
 }
 
-func bodyLimiting(component string, max int64, firm bool) pipeline.Middleware {
+func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware {
 	limiting := observeOwn(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
-		b := newLimitedBody(w, r, max, firm)
-		if firm && b.announced > max {
+		b := newLimitedBody(w, r, limit, firm)
+		if firm && b.announced > limit {
 			_, err := b.refuse()
 			failOwn(w, r, own, err)
 			return
@@ -74,8 +74,8 @@ func bodyLimiting(component string, max int64, firm bool) pipeline.Middleware {
 		}
 	})
 	return func(next http.Handler) http.Handler {
-		if max < 0 {
-			panic(&pipeline.ConfigError{Component: component, Problem: fmt.Sprintf("the limit is %d bytes: give 0 to allow no body, or leave the component out to allow every one (http.Server sets no limit)", max)})
+		if limit < 0 {
+			panic(&pipeline.ConfigError{Component: component, Problem: fmt.Sprintf("the limit is %d bytes: give 0 to allow no body, or leave the component out to allow every one (http.Server sets no limit)", limit)})
 		}
 		limited := limiting(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +94,7 @@ type limitedBody struct {
 	w         http.ResponseWriter // net/http's own, as far as it can be reached
 	body      io.ReadCloser       // without limits of ours that may be raised
 	limited   io.ReadCloser       // what is read
-	max       int64
+	limit     int64
 	announced int64 // the Content-Length, or -1
 	firm      bool
 
@@ -102,8 +102,8 @@ type limitedBody struct {
 	over  atomic.Bool // too much was announced or read
 }
 
-func newLimitedBody(w http.ResponseWriter, r *http.Request, max int64, firm bool) *limitedBody {
-	b := &limitedBody{w: innermost(w), body: r.Body, max: max, announced: r.ContentLength, firm: firm}
+func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bool) *limitedBody {
+	b := &limitedBody{w: innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
 	for {
 		above, ok := b.body.(*limitedBody)
 		if !ok || above.firm || above.begun.Load() {
@@ -113,7 +113,7 @@ func newLimitedBody(w http.ResponseWriter, r *http.Request, max int64, firm bool
 	}
 	// It asks the writer to close the connection by a method that net/http does
 	// not export: a wrapped writer does not have it.
-	b.limited = http.MaxBytesReader(b.w, b.body, max)
+	b.limited = http.MaxBytesReader(b.w, b.body, limit)
 	return b
 }
 
@@ -131,7 +131,7 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 // Read implements io.Reader.
 func (b *limitedBody) Read(p []byte) (int, error) {
 	b.begun.Store(true)
-	if b.announced > b.max {
+	if b.announced > b.limit {
 		return b.refuse()
 	}
 	n, err := b.limited.Read(p)
@@ -149,7 +149,7 @@ func (b *limitedBody) refuse() (int, error) {
 		var one [1]byte
 		_, _ = http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader("x")), 0).Read(one[:]) // fails, as it is to
 	}
-	return 0, &http.MaxBytesError{Limit: b.max}
+	return 0, &http.MaxBytesError{Limit: b.limit}
 }
 
 // exceeded returns the error that the reader got, if it did.
@@ -157,7 +157,7 @@ func (b *limitedBody) exceeded() error {
 	if !b.over.Load() {
 		return nil
 	}
-	return &http.MaxBytesError{Limit: b.max}
+	return &http.MaxBytesError{Limit: b.limit}
 }
 
 // Close implements io.Closer.

@@ -100,15 +100,13 @@ func TestEndpoints(t *testing.T) {
 				} else {
 					target = base + target
 				}
-				u, err := url.Parse("http://localhost/")
-				require.NoError(t, err)
 				r := httptest.NewRequest(tt.method, "/", nil)
 				r.RequestURI = target
+				parse := url.ParseRequestURI
 				if strings.HasPrefix(target, "http:") {
-					u, err = url.Parse(target)
-				} else {
-					u, err = url.ParseRequestURI(target)
+					parse = url.Parse
 				}
+				u, err := parse(target)
 				require.NoError(t, err)
 				r.URL = u
 				if u.Host != "" {

@@ -109,8 +109,8 @@ func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipe
 		}
 	}()
 	scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{}, s))
+	defer handBack(r, scoped)
 	next.ServeHTTP(w, scoped)
-	handBack(r, scoped)
 }
 
 // handBack does for the request that was copied what net/http does for its own

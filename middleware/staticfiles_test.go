@@ -41,7 +41,7 @@ func ask(h http.Handler, method, target string, header ...string) *httptest.Resp
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	return serve(h, r)
+	return serveHandler(h, r)
 }
 
 // Files without times have validators all the same, also behind fs.Sub.

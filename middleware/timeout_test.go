@@ -31,7 +31,7 @@ func waits(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 // in runs a request in a bubble with a fake clock.
 func in(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
 
-func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+func serveHandler(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -101,7 +101,7 @@ func TestTimeout(t *testing.T) {
 			t.Run(tt.name+", "+name, func(t *testing.T) {
 				in(t, func(t *testing.T) {
 					start := time.Now()
-					w := serve(h, request(t))
+					w := serveHandler(h, request(t))
 					require.Equal(t, tt.took, time.Since(start))
 					require.Equal(t, tt.status, w.Code)
 					require.Equal(t, tt.body, w.Body.String())
@@ -156,7 +156,7 @@ func TestTimeoutContext(t *testing.T) {
 					defer cancelLate()
 					require.ErrorIs(t, context.Cause(late), middleware.ErrTimeout, "one that is derived too late")
 				})))
-				require.Equal(t, 504, serve(h, request(t)).Code)
+				require.Equal(t, 504, serveHandler(h, request(t)).Code)
 			})
 		})
 	}
@@ -177,7 +177,7 @@ func TestTimeoutPassesCancellationOn(t *testing.T) {
 			require.Equal(t, gone, context.Cause(child))
 			require.True(t, middleware.DisableTimeout(r))
 		}))
-		w := serve(h, request(t).WithContext(ctx))
+		w := serveHandler(h, request(t).WithContext(ctx))
 		require.Equal(t, 200, w.Code)
 	})
 }
@@ -188,7 +188,7 @@ func TestTimeoutEnds(t *testing.T) {
 	in(t, func(t *testing.T) {
 		var left context.Context
 		h := middleware.Timeout(10 * time.Second)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { left = r.Context() }))
-		serve(h, request(t))
+		serveHandler(h, request(t))
 		require.Equal(t, context.Canceled, left.Err())
 		time.Sleep(time.Minute)
 		require.Equal(t, context.Canceled, context.Cause(left))
@@ -226,7 +226,7 @@ func TestTimeoutStepsAside(t *testing.T) {
 					require.Equal(t, context.DeadlineExceeded, ctx.Err(), "a later deadline of its own holds")
 					require.NoError(t, r.Context().Err())
 				})))
-				serve(h, request(t))
+				serveHandler(h, request(t))
 			})
 		})
 	}
@@ -238,7 +238,7 @@ func TestDisableTimeoutTooLate(t *testing.T) {
 			<-r.Context().Done()
 			require.False(t, middleware.DisableTimeout(r))
 		})))
-		require.Equal(t, 504, serve(h, request(t)).Code)
+		require.Equal(t, 504, serveHandler(h, request(t)).Code)
 	})
 	require.True(t, middleware.DisableTimeout(httptest.NewRequest("GET", "/", nil)), "where there is none")
 }
@@ -262,7 +262,7 @@ func TestTimeoutNested(t *testing.T) {
 						next.ServeHTTP(w, r)
 					}).Use(middleware.Timeout(tt.inner)).RunFunc(waits).MustBuild()
 				start := time.Now()
-				require.Equal(t, 504, serve(h, request(t)).Code)
+				require.Equal(t, 504, serveHandler(h, request(t)).Code)
 				require.Equal(t, tt.took, time.Since(start))
 			})
 		})
@@ -284,7 +284,7 @@ func TestTimeoutProblem(t *testing.T) {
 			w.Header().Set("Content-Type", "text/csv") // of what it never wrote
 			<-r.Context().Done()
 		}).MustBuild()
-		w := serve(h, request(t))
+		w := serveHandler(h, request(t))
 		require.Equal(t, 503, w.Code)
 		require.Equal(t, "5", w.Header().Get("Retry-After"))
 		require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
@@ -307,7 +307,7 @@ func TestTimeoutBelowABuffer(t *testing.T) {
 			_, _ = io.WriteString(w, "an answer")
 			<-r.Context().Done()
 		}).MustBuild()
-		w := serve(h, request(t))
+		w := serveHandler(h, request(t))
 		require.Equal(t, 200, w.Code)
 		require.Equal(t, "an answer", w.Body.String())
 	})

@@ -14,7 +14,9 @@ import (
 )
 
 func TestAllocations(t *testing.T) {
-	nothing := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) { next.ServeHTTP(w, r) })
+	nothing := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
+		next.ServeHTTP(w, r)
+	})
 	branches := func() http.Handler {
 		return pipeline.New().
 			Map("/nothing", func(b *pipeline.Builder) { b.Run(bare) }).

@@ -56,7 +56,9 @@ func BenchmarkPassThrough(b *testing.B) {
 
 // Observing by hand on net/http's own writers, and by httpsnoop.
 func BenchmarkObserve(b *testing.B) {
-	nothing := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) { next.ServeHTTP(w, r) })
+	nothing := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
+		next.ServeHTTP(w, r)
+	})
 	once := nothing(bare)
 	ten := bare
 	for range 10 {

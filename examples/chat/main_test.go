@@ -172,7 +172,7 @@ func TestHTTP(t *testing.T) {
 			require.Equal(t, tt.contentType, res.Header.Get("Content-Type"))
 			require.Contains(t, body, tt.contains)
 			require.Regexp(t, `^\d+ms$`, res.Header.Get("X-Response-Time"))
-			s.out.waitFor(t, fmt.Sprintf(`msg=request method=GET url="?%s"? status=%d`, regexp.QuoteMeta(tt.path), tt.status))
+			s.out.waitFor(t, fmt.Sprintf(`msg=request request.method=GET request.url="?%s"? .*response.status=%d`, regexp.QuoteMeta(tt.path), tt.status))
 		})
 	}
 }
@@ -221,7 +221,7 @@ func TestForeignOriginIsRefused(t *testing.T) {
 	ann.SendText("nobody came")
 	ann.ExpectText(annID + " said: nobody came")
 	s.out.waitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is another host"`)
-	s.out.waitFor(t, `msg=request method=GET url=/ws status=403`)
+	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
 
 func TestFrameInTheHandshakesSegment(t *testing.T) {
@@ -232,7 +232,7 @@ func TestFrameInTheHandshakesSegment(t *testing.T) {
 	id, ok := strings.CutSuffix(c.Text(), " is now connected")
 	require.True(t, ok)
 	c.ExpectText(id + " said: early bird")
-	s.out.waitFor(t, `msg=request method=GET url=/ws status=101`)
+	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101`)
 }
 
 // Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.

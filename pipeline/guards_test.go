@@ -1,4 +1,4 @@
-package speakingtube_test
+package pipeline_test
 
 import (
 	"bufio"
@@ -99,10 +99,10 @@ func mainLines() map[string]http.Handler {
 		"admin/s": {Data: []byte(leak)}, "admin/index.html": {Data: []byte(leak)}, "open": {Data: []byte("open")},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/admin/s", say(leak))
-	mux.HandleFunc("/admin/{file}", say(leak))
-	mux.HandleFunc("/admin/", say(leak))
-	mux.HandleFunc("/open", say("open"))
+	mux.HandleFunc("/admin/s", text(leak))
+	mux.HandleFunc("/admin/{file}", text(leak))
+	mux.HandleFunc("/admin/", text(leak))
+	mux.HandleFunc("/open", text("open"))
 	return map[string]http.Handler{
 		"StaticFiles":  middleware.StaticFiles(middleware.StaticFilesOptions{FS: files, DotFiles: true})(http.NotFoundHandler()),
 		"FileServerFS": http.FileServerFS(files),

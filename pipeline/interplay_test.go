@@ -1,4 +1,4 @@
-package speakingtube_test
+package pipeline_test
 
 import (
 	"fmt"

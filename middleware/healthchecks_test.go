@@ -1,0 +1,657 @@
+package middleware_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/middleware"
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+// verdict is a check that finds the status, always.
+func verdict(name string, s middleware.HealthStatus, tags ...string) *middleware.HealthCheck {
+	return &middleware.HealthCheck{Name: name, Tags: tags, Check: func(context.Context) (middleware.HealthResult, error) {
+		return middleware.HealthResult{Status: s}, nil
+	}}
+}
+
+func failingCheck(name string, err error) *middleware.HealthCheck {
+	return &middleware.HealthCheck{Name: name, Check: middleware.Ping(func(context.Context) error { return err })}
+}
+
+// health is the endpoint in front of a handler that answers "next".
+func health(opts middleware.HealthChecksOptions) http.Handler {
+	if opts.Logger == nil {
+		opts.Logger = silent
+	}
+	if opts.Path == "" {
+		opts.Path = "/health"
+	}
+	return middleware.HealthChecks(opts)(text("next"))
+}
+
+func probe(h http.Handler, target string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w
+}
+
+// entries reads the checks of a JSON report.
+func entries(t *testing.T, w *httptest.ResponseRecorder) map[string]map[string]any {
+	t.Helper()
+	var report struct{ Checks map[string]map[string]any }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &report), "%s", w.Body)
+	return report.Checks
+}
+
+func TestHealthChecksVerdict(t *testing.T) {
+	const h, d, u = middleware.Healthy, middleware.Degraded, middleware.Unhealthy
+	softly := failingCheck("soft", errors.New("x"))
+	softly.FailureStatus = d
+	for _, tt := range []struct {
+		name   string
+		checks []*middleware.HealthCheck
+		code   int
+		body   string
+	}{
+		{"no checks", nil, 200, "Healthy"},
+		{"all healthy", []*middleware.HealthCheck{verdict("a", h), verdict("b", h)}, 200, "Healthy"},
+		{"one degraded", []*middleware.HealthCheck{verdict("a", h), verdict("b", d), verdict("c", h)}, 200, "Degraded"},
+		{"the worst wins", []*middleware.HealthCheck{verdict("a", d), verdict("b", u), verdict("c", h)}, 503, "Unhealthy"},
+		{"an error is unhealthy", []*middleware.HealthCheck{failingCheck("a", errors.New("x"))}, 503, "Unhealthy"},
+		{"an error of what can be done without", []*middleware.HealthCheck{softly}, 200, "Degraded"},
+		{"no error", []*middleware.HealthCheck{failingCheck("a", nil)}, 200, "Healthy"},
+		{"a status that is none", []*middleware.HealthCheck{verdict("a", 7)}, 503, "Unhealthy"},
+		{"a negative status", []*middleware.HealthCheck{verdict("a", -1)}, 503, "Unhealthy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			both(t, health(middleware.HealthChecksOptions{Checks: tt.checks}), func(t *testing.T, srv *httptest.Server) {
+				res, body, err := get(t, srv, "/health")
+				require.NoError(t, err)
+				require.Equal(t, tt.code, res.StatusCode)
+				require.Equal(t, tt.body, body)
+				require.Equal(t, "text/plain; charset=utf-8", res.Header.Get("Content-Type"))
+				require.Equal(t, "no-store, no-cache", res.Header.Get("Cache-Control"))
+				require.Equal(t, "no-cache", res.Header.Get("Pragma"))
+				require.Equal(t, "Thu, 01 Jan 1970 00:00:00 GMT", res.Header.Get("Expires"))
+			})
+		})
+	}
+}
+
+func TestHealthChecksPath(t *testing.T) {
+	root := middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/"})(text("next"))
+	h := health(middleware.HealthChecksOptions{})
+	inside := pipeline.New().Map("/admin", func(b *pipeline.Builder) {
+		b.Use(middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health"}))
+		b.Map("/status", func(b *pipeline.Builder) { b.Use(middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/"})) })
+		b.Run(text("next"))
+	}).MustBuild()
+	for _, tt := range []struct {
+		name   string
+		h      http.Handler
+		target string
+		want   string
+	}{
+		{"exactly", h, "/health", "Healthy"},
+		{"a slash at the end", h, "/health/", "Healthy"},
+		{"case", h, "/HEALTH", "Healthy"},
+		{"query", h, "/health?x", "Healthy"},
+		{"escaped letters", h, "/%68ealth", "Healthy"},
+		{"below", h, "/health/detailed", "next"},
+		{"longer", h, "/healthy", "next"},
+		{"shorter", h, "/heal", "next"},
+		{"only ASCII letters fold", health(middleware.HealthChecksOptions{Path: "/k"}), "/%E2%84%AA", "next"},
+		{"unclean: slashes", h, "//health//", "Healthy"},
+		{"unclean: dots", h, "/x/../health", "Healthy"},
+		{"unclean and elsewhere", h, "/health/../x", "next"},
+		{"root", root, "/", "Healthy"},
+		{"root only", root, "/x", "next"},
+		{"in a branch", inside, "/admin/health", "Healthy"},
+		{"in a branch, elsewhere", inside, "/admin", "next"},
+		{"a branch of its own", inside, "/admin/status", "Healthy"},
+		{"a branch of its own, slash", inside, "/admin/status/", "Healthy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, probe(tt.h, tt.target).Body.String()) })
+	}
+}
+
+// The order of endpoints doesn't matter, since each takes its own path only.
+func TestHealthChecksSideBySide(t *testing.T) {
+	checks := []*middleware.HealthCheck{
+		verdict("process", middleware.Healthy, "live", "ready"),
+		verdict("cache", middleware.Degraded, "ready"),
+		verdict("db", middleware.Unhealthy, "ready", "slow"),
+	}
+	app := pipeline.New().Use(
+		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health", Checks: checks, Logger: silent}),
+		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health/live", Checks: checks, Tags: []string{"live"}, Logger: silent}),
+		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health/ready", Checks: checks, Tags: []string{"ready", "slow"}, JSON: true, Logger: silent}),
+		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health/quick", Checks: checks, Tags: []string{"ready"},
+			Filter: func(c *middleware.HealthCheck) bool { return c.Name != "db" }, Logger: silent}),
+		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health/none", Checks: checks, Filter: func(*middleware.HealthCheck) bool { return false }}),
+	)
+	h := app.MustBuild()
+	require.Equal(t, "Unhealthy", probe(h, "/health").Body.String())
+	require.Equal(t, "Healthy", probe(h, "/health/live").Body.String())
+	require.Len(t, entries(t, probe(h, "/health/ready")), 3)
+	require.Equal(t, "Degraded", probe(h, "/health/quick").Body.String())
+	require.Equal(t, "Healthy", probe(h, "/health/none").Body.String())
+	require.Contains(t, app.String(), "middleware.HealthChecks")
+}
+
+func TestHealthChecksPort(t *testing.T) {
+	var endpoint http.Handler
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { endpoint.ServeHTTP(w, r) })
+	public, admin := httptest.NewServer(h), httptest.NewServer(h)
+	defer public.Close()
+	defer admin.Close()
+	port := func(srv *httptest.Server) int { return srv.Listener.Addr().(*net.TCPAddr).Port }
+	endpoint = health(middleware.HealthChecksOptions{Port: port(admin)})
+	for _, tt := range []struct {
+		name   string
+		srv    *httptest.Server
+		claims int
+		want   string
+	}{
+		{"the port", admin, port(admin), "Healthy"},
+		{"the port, whatever the Host claims", admin, port(public), "Healthy"},
+		{"another port", public, port(public), "next"},
+		{"another port that claims to be it", public, port(admin), "next"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.srv.URL+"/health", nil)
+			require.NoError(t, err)
+			req.Host = fmt.Sprintf("127.0.0.1:%d", tt.claims)
+			res, err := tt.srv.Client().Do(req)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Equal(t, tt.want, string(body))
+		})
+	}
+	require.Equal(t, "next", probe(endpoint, "/health").Body.String(), "no server, no port")
+}
+
+func TestHealthChecksMethods(t *testing.T) {
+	both(t, health(middleware.HealthChecksOptions{JSON: true}), func(t *testing.T, srv *httptest.Server) {
+		for _, tt := range []struct {
+			method string
+			code   int
+			body   bool
+		}{{http.MethodGet, 200, true}, {http.MethodHead, 200, false}, {http.MethodPost, 405, true}, {http.MethodOptions, 405, true}} {
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, srv.URL+"/health", nil)
+			require.NoError(t, err)
+			res, err := srv.Client().Do(req)
+			require.NoError(t, err)
+			n, err := res.Body.Read(make([]byte, 10))
+			require.Equal(t, tt.body, n > 0, tt.method)
+			if !tt.body {
+				require.ErrorContains(t, err, "EOF")
+				require.NotEqual(t, "0", res.Header.Get("Content-Length"), "that of a GET")
+			}
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, tt.code, res.StatusCode, tt.method)
+			require.Equal(t, "no-store, no-cache", res.Header.Get("Cache-Control"), tt.method)
+			if tt.code == 405 {
+				require.Equal(t, "GET, HEAD", res.Header.Get("Allow"))
+			}
+		}
+	})
+}
+
+func TestHealthChecksStatusCodes(t *testing.T) {
+	codes := middleware.HealthStatusCodes{Healthy: 204, Degraded: 218, Unhealthy: 500}
+	for s, want := range map[middleware.HealthStatus]int{middleware.Healthy: 204, middleware.Degraded: 218, middleware.Unhealthy: 500} {
+		w := probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{verdict("a", s)}, StatusCodes: codes}), "/health")
+		require.Equal(t, want, w.Code)
+		require.Equal(t, want == 204, w.Body.Len() == 0)
+	}
+}
+
+func TestHealthChecksAllowCaching(t *testing.T) {
+	w := probe(health(middleware.HealthChecksOptions{AllowCaching: true}), "/health")
+	for _, name := range []string{"Cache-Control", "Pragma", "Expires"} {
+		require.Empty(t, w.Header().Get(name))
+	}
+}
+
+func TestHealthChecksJSON(t *testing.T) {
+	secret := errors.New("dial tcp 10.1.2.3: password hunter2 refused")
+	checks := []*middleware.HealthCheck{
+		{Name: "disk", Tags: []string{"ready"}, Check: func(context.Context) (middleware.HealthResult, error) {
+			return middleware.HealthResult{Status: middleware.Degraded, Description: "nearly full", Data: map[string]any{"free": 7}}, nil
+		}},
+		failingCheck("db", secret),
+		{Name: "half", Check: func(context.Context) (middleware.HealthResult, error) {
+			return middleware.HealthResult{Description: "two of three nodes", Data: map[string]any{"nodes": 2}}, secret
+		}},
+		{Name: "odd", Check: func(context.Context) (middleware.HealthResult, error) {
+			return middleware.HealthResult{Data: map[string]any{"x": math.NaN()}}, nil
+		}},
+	}
+	var log logs
+	w := probe(health(middleware.HealthChecksOptions{Checks: checks, JSON: true, Logger: log.logger()}), "/health")
+	require.Equal(t, 503, w.Code)
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.NotContains(t, w.Body.String(), "hunter2")
+	require.True(t, strings.HasPrefix(w.Body.String(), `{"status":"Unhealthy","durationMs":`), w.Body)
+	got := entries(t, w)
+	for _, e := range got {
+		require.IsType(t, 0.0, e["durationMs"])
+		_, err := time.Parse(time.RFC3339Nano, e["checkedAt"].(string))
+		require.NoError(t, err)
+		delete(e, "durationMs")
+		delete(e, "checkedAt")
+	}
+	require.Equal(t, map[string]map[string]any{
+		"disk": {"status": "Degraded", "description": "nearly full", "data": map[string]any{"free": 7.0}, "tags": []any{"ready"}},
+		"db":   {"status": "Unhealthy"},
+		"half": {"status": "Unhealthy", "description": "two of three nodes", "data": map[string]any{"nodes": 2.0}},
+		"odd":  {"status": "Healthy"},
+	}, got)
+
+	said := map[string]map[string]any{}
+	for _, rec := range log.records(t) {
+		said[fmt.Sprint(rec["check"], " ", rec["msg"])] = rec
+	}
+	require.Contains(t, said["db health check"]["error"], "hunter2", "the log has it")
+	require.Equal(t, "ERROR", said["db health check"]["level"])
+	require.Equal(t, "WARN", said["disk health check"]["level"])
+	require.Contains(t, said["odd the data of a health check is no JSON: left out"]["error"], "NaN")
+
+	w = probe(health(middleware.HealthChecksOptions{Checks: checks, JSON: true, DangerouslyShowErrors: true}), "/health")
+	require.Equal(t, secret.Error(), entries(t, w)["db"]["error"])
+}
+
+func TestHealthChecksRender(t *testing.T) {
+	render := func(r *http.Request, rep middleware.HealthReport) (string, []byte, error) {
+		if r.URL.Query().Has("broken") {
+			return "text/html", []byte("half"), errors.New("no template")
+		}
+		body, err := json.Marshal(rep)
+		if err != nil {
+			return "", nil, err
+		}
+		return "application/health+json", body, nil
+	}
+	bad := verdict("a", middleware.Unhealthy)
+	var log logs
+	h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{bad}, Render: render, Logger: log.logger()})
+	w := probe(h, "/health")
+	require.Equal(t, 503, w.Code, "the status is not its business")
+	require.Equal(t, "application/health+json", w.Header().Get("Content-Type"))
+	require.Equal(t, "Unhealthy", entries(t, w)["a"]["status"])
+	w = probe(h, "/health?broken")
+	require.Equal(t, 503, w.Code)
+	require.Equal(t, "Unhealthy", w.Body.String())
+	require.Contains(t, log.buf.String(), "no template")
+
+	_, err := json.Marshal(middleware.HealthReport{Checks: []middleware.HealthEntry{{Name: "a", Data: map[string]any{"x": func() {}}}}})
+	require.ErrorContains(t, err, `the data of the check "a"`)
+}
+
+// typedNil panics when it is asked for its text.
+type typedNil struct{ text string }
+
+func (e *typedNil) Error() string { return e.text }
+
+// Whatever a check does, the answer says so and the process lives.
+func TestHealthChecksThatMisbehave(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		check       func(context.Context) (middleware.HealthResult, error)
+		description any
+		err         string
+	}{
+		{"a panic", func(context.Context) (middleware.HealthResult, error) { panic("oops") }, "the check panicked", "the check panicked: oops"},
+		{"a panic with nil", func(context.Context) (middleware.HealthResult, error) { panic(nil) }, "the check panicked", "panic called with nil"},
+		{"Goexit", func(context.Context) (middleware.HealthResult, error) {
+			runtime.Goexit()
+			return middleware.HealthResult{}, nil
+		}, "the check ended its goroutine", "the check ended its goroutine"},
+		{"a nil pointer as error", func(context.Context) (middleware.HealthResult, error) {
+			return middleware.HealthResult{}, (*typedNil)(nil)
+		}, nil, "<nil>"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log logs
+			c := &middleware.HealthCheck{Name: "bad", Check: tt.check, FailureStatus: middleware.Unhealthy}
+			h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c, verdict("good", middleware.Healthy)}, JSON: true, DangerouslyShowErrors: true, Logger: log.logger()})
+			for range 2 { // it does not stick
+				w := probe(h, "/health")
+				require.Equal(t, 503, w.Code)
+				e := entries(t, w)["bad"]
+				require.Equal(t, "Unhealthy", e["status"])
+				require.Equal(t, tt.description, e["description"])
+				require.Contains(t, e["error"], tt.err)
+				require.Equal(t, "Healthy", entries(t, w)["good"]["status"])
+			}
+			require.Len(t, log.records(t), 2)
+			rec := log.records(t)[0]
+			require.Equal(t, "ERROR", rec["level"])
+			require.Contains(t, rec["error"], tt.err)
+			if strings.Contains(tt.name, "panic") {
+				require.Contains(t, rec["stack"], "TestHealthChecksThatMisbehave")
+			}
+		})
+	}
+}
+
+func TestHealthChecksPanicIsUnhealthyEvenWhereAFailureIsNot(t *testing.T) {
+	c := &middleware.HealthCheck{Name: "a", FailureStatus: middleware.Degraded, Check: func(context.Context) (middleware.HealthResult, error) { panic("oops") }}
+	require.Equal(t, "Unhealthy", probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}}), "/health").Body.String())
+}
+
+// All at once: each waits for the other.
+func TestHealthChecksRunConcurrently(t *testing.T) {
+	meet := make(chan struct{})
+	first := middleware.Ping(func(ctx context.Context) error {
+		select {
+		case meet <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	})
+	second := middleware.Ping(func(ctx context.Context) error {
+		select {
+		case <-meet:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	})
+	h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{{Name: "1", Check: first}, {Name: "2", Check: second}}})
+	require.Equal(t, "Healthy", probe(h, "/health").Body.String())
+}
+
+func TestHealthChecksTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heeds := &middleware.HealthCheck{Name: "heeds", Timeout: time.Second, Check: middleware.Ping(func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})}
+		usual := &middleware.HealthCheck{Name: "usual", Check: heeds.Check, FailureStatus: middleware.Degraded}
+		start := time.Now()
+		w := probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{heeds, usual}, JSON: true}), "/health")
+		require.Equal(t, 5*time.Second, time.Since(start))
+		got := entries(t, w)
+		require.Equal(t, "timed out after 1s", got["heeds"]["description"])
+		require.Equal(t, "Unhealthy", got["heeds"]["status"])
+		require.Equal(t, "timed out after 5s", got["usual"]["description"])
+		require.Equal(t, "Degraded", got["usual"]["status"])
+		synctest.Wait()
+	})
+}
+
+// A check that ignores its context costs one goroutine, and one waiting time.
+func TestHealthChecksHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var running atomic.Int32
+		c := &middleware.HealthCheck{Name: "hung", Timeout: time.Second, MaxAge: time.Hour, Check: func(context.Context) (middleware.HealthResult, error) {
+			running.Add(1)
+			defer running.Add(-1)
+			<-release
+			return middleware.HealthResult{}, nil
+		}}
+		checks := []*middleware.HealthCheck{c}
+		var log logs
+		live := health(middleware.HealthChecksOptions{Path: "/live", Checks: checks, JSON: true, Logger: log.logger()})
+		ready := health(middleware.HealthChecksOptions{Path: "/ready", Checks: checks, JSON: true, Logger: log.logger()})
+
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() { probe(ready, "/ready") })
+		}
+		w := probe(live, "/live")
+		wg.Wait()
+		require.Equal(t, time.Second, time.Since(start))
+		require.Equal(t, 503, w.Code)
+		require.Equal(t, "timed out after 1s", entries(t, w)["hung"]["description"])
+
+		for range 100 {
+			w = probe(ready, "/ready")
+			require.Equal(t, time.Second, time.Since(start), "at once")
+			require.Equal(t, 503, w.Code)
+			require.Equal(t, "timed out after 1s and has not returned yet", entries(t, w)["hung"]["description"])
+		}
+		require.EqualValues(t, 1, running.Load())
+
+		close(release)
+		synctest.Wait()
+		require.Zero(t, running.Load())
+		w = probe(ready, "/ready")
+		require.Equal(t, 200, w.Code, "it recovers: %s", w.Body)
+		recs := log.records(t)
+		require.Len(t, recs, 2, "once that it hangs, once that it has returned")
+		require.Equal(t, "timed out after 1s", recs[0]["description"])
+		require.Equal(t, "a health check that took too long has returned", recs[1]["msg"])
+	})
+}
+
+// A probe that comes during a run waits for that one, but not beyond its end.
+func TestHealthChecksStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		c := &middleware.HealthCheck{Name: "db", Check: middleware.Ping(func(context.Context) error {
+			runs.Add(1)
+			time.Sleep(time.Second)
+			return nil
+		})}
+		h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Microsecond)
+				if got := probe(h, "/health").Body.String(); got != "Healthy" {
+					t.Error(got)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, time.Second, time.Since(start))
+		require.EqualValues(t, 1, runs.Load())
+		probe(h, "/health")
+		require.EqualValues(t, 2, runs.Load(), "the next one looks anew")
+	})
+}
+
+func TestHealthChecksMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		c := &middleware.HealthCheck{Name: "db", MaxAge: 10 * time.Second, Check: middleware.Ping(func(context.Context) error {
+			if runs.Add(1)%2 == 1 {
+				return errors.New("odd")
+			}
+			return nil
+		})}
+		h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}})
+		for i, want := range []struct {
+			after time.Duration
+			body  string
+			runs  int32
+		}{{0, "Unhealthy", 1}, {9 * time.Second, "Unhealthy", 1}, {time.Second, "Healthy", 2}, {9 * time.Second, "Healthy", 2}, {time.Second, "Unhealthy", 3}} {
+			time.Sleep(want.after)
+			require.Equal(t, want.body, probe(h, "/health").Body.String(), i)
+			require.Equal(t, want.runs, runs.Load(), i)
+		}
+	})
+}
+
+// The last one who waits takes the run's context along, and who comes then does
+// not read the leftovers.
+func TestHealthChecksAbandonedRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		var ended atomic.Bool
+		c := &middleware.HealthCheck{Name: "db", MaxAge: time.Hour, Check: middleware.Ping(func(ctx context.Context) error {
+			if runs.Add(1) > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			ended.Store(true)
+			time.Sleep(time.Second) // it takes its time to notice
+			return ctx.Err()
+		})}
+		var log logs
+		h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}, JSON: true, Logger: log.logger()})
+		ctx, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		cut := httptest.NewRecorder()
+		wg.Go(func() { h.ServeHTTP(cut, httptest.NewRequestWithContext(ctx, http.MethodGet, "/health", nil)) })
+		ctx2, leave2 := context.WithCancel(t.Context())
+		wg.Go(func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx2, http.MethodGet, "/health", nil))
+		})
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		require.Equal(t, 503, cut.Code, "never a 200 that nobody has earned")
+		require.Equal(t, "the request ended before the check", entries(t, cut)["db"]["description"])
+		require.False(t, ended.Load(), "somebody else waits still")
+		leave2()
+		wg.Wait()
+		synctest.Wait()
+		require.True(t, ended.Load())
+
+		start := time.Now()
+		w := probe(h, "/health")
+		require.Equal(t, 200, w.Code, "%s", w.Body)
+		require.Equal(t, time.Second, time.Since(start), "it waited for the first run to end, and began its own")
+		require.EqualValues(t, 2, runs.Load())
+		require.Empty(t, log.records(t), "nothing went wrong")
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodGet, "/health", nil))
+		require.Equal(t, 503, w.Code)
+		require.EqualValues(t, 2, runs.Load(), "nothing is begun for who has gone already")
+	})
+}
+
+// The same where the abandoned run never heeds its context: the wait is bounded.
+func TestHealthChecksAbandonedAndHung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c := &middleware.HealthCheck{Name: "db", Timeout: 2 * time.Second, Check: middleware.Ping(func(context.Context) error {
+			<-release
+			return nil
+		})}
+		h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}, JSON: true})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/health", nil))
+		start := time.Now()
+		w := probe(h, "/health")
+		require.Equal(t, time.Second, time.Since(start), "until the first run's time is over")
+		require.Equal(t, "timed out after 2s and has not returned yet", entries(t, w)["db"]["description"])
+		close(release)
+		synctest.Wait()
+	})
+}
+
+type traceKey struct{}
+
+func TestHealthChecksContext(t *testing.T) {
+	c := &middleware.HealthCheck{Name: "a", Timeout: time.Minute, Check: func(ctx context.Context) (middleware.HealthResult, error) {
+		deadline, ok := ctx.Deadline()
+		return middleware.HealthResult{Description: fmt.Sprint(ctx.Value(traceKey{}), ok && time.Until(deadline) <= time.Minute)}, nil
+	}}
+	ctx := context.WithValue(t.Context(), traceKey{}, "trace-1 ")
+	w := httptest.NewRecorder()
+	health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}, JSON: true}).
+		ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/health", nil))
+	require.Equal(t, "trace-1 true", entries(t, w)["a"]["description"])
+}
+
+func TestHealthChecksSetsTheRoute(t *testing.T) {
+	var route string
+	app := pipeline.New().Use(pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+		next.ServeHTTP(w, r)
+		route = res.Route()
+	}))
+	app.Map("/admin", func(b *pipeline.Builder) {
+		b.Use(middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health"}))
+	})
+	probe(app.MustBuild(), "/admin/health/")
+	require.Equal(t, "/admin/health", route)
+}
+
+func TestHealthChecksMistakes(t *testing.T) {
+	ok := func(context.Context) (middleware.HealthResult, error) { return middleware.HealthResult{}, nil }
+	_, err := pipeline.New().Use(middleware.HealthChecks(middleware.HealthChecksOptions{
+		Port: 70000,
+		Checks: []*middleware.HealthCheck{
+			nil,
+			{Check: ok},
+			{Name: "db", Check: middleware.Ping(nil)},
+			{Name: "DB", Check: ok, Timeout: -1, MaxAge: -2, FailureStatus: 9},
+		},
+		Tags:                  []string{"redy"},
+		StatusCodes:           middleware.HealthStatusCodes{Healthy: 200, Degraded: 101},
+		DangerouslyShowErrors: true,
+	})).Build()
+	var config *pipeline.ConfigError
+	require.ErrorAs(t, err, &config)
+	require.Equal(t, "middleware.HealthChecks", config.Component)
+	for _, want := range []string{
+		`Path is empty`, `Port is 70000`, `Checks[0] is nil`, `Checks[1] has no Name`, `Checks[2] ("db") has a nil Check`,
+		`Checks[3] ("DB") has the name of Checks[2]`, `has the Timeout -1ns`, `has the MaxAge -2ns`, `has the FailureStatus 9`,
+		`no check carries the tag "redy"`, `StatusCodes has no code for Unhealthy`, `StatusCodes has 101 for Degraded`,
+		`DangerouslyShowErrors is set without JSON`,
+	} {
+		require.Contains(t, config.Problem, want)
+	}
+	for name, opts := range map[string]middleware.HealthChecksOptions{
+		`begin with a slash`:           {Path: "health"},
+		`not end with a slash`:         {Path: "/health/"},
+		`JSON and Render are both set`: {Path: "/h", JSON: true, Render: func(*http.Request, middleware.HealthReport) (string, []byte, error) { return "", nil, nil }},
+		`Port is -1`:                   {Path: "/h", Port: -1},
+	} {
+		_, err := pipeline.New().Use(middleware.HealthChecks(opts)).Build()
+		require.ErrorContains(t, err, name)
+	}
+}
+
+// What the caller does with the options afterwards changes nothing.
+func TestHealthChecksOptionsAreCopied(t *testing.T) {
+	tags := []string{"ready"}
+	checks := []*middleware.HealthCheck{verdict("a", middleware.Degraded, "ready")}
+	h := health(middleware.HealthChecksOptions{Checks: checks, Tags: tags, JSON: true})
+	checks[0].Tags[0], tags[0] = "x", "x"
+	checks[0] = nil
+	require.Equal(t, []any{"ready"}, entries(t, probe(h, "/health"))["a"]["tags"])
+}
+
+func TestHealthStatusText(t *testing.T) {
+	require.Equal(t, "HealthStatus(9)", middleware.HealthStatus(9).String())
+}
+
+// The root a branch leaves is not the root of the site.
+func TestHealthChecksOnTheRootOfABranch(t *testing.T) {
+	h := branch.Map("/a", middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/"})(text("below")))(text("main"))
+	require.Equal(t, "Healthy", probe(h, "/a").Body.String())
+	require.Equal(t, "below", probe(h, "/a/b").Body.String())
+	require.Equal(t, "main", probe(h, "/").Body.String())
+}
