@@ -44,7 +44,7 @@ const statusClientGone = 499
 // became of it, in two groups:
 //
 //   - request: method, url (path and query as the client sent them, secrets
-//     redacted), proto, remote, and, where they are known, route (the pattern of
+//     redacted), remote, and, where they are known, route (the pattern of
 //     the endpoint) and id ([RequestID]);
 //   - response: status, bytes (of body, as written by the handlers), took, and
 //     upgraded=true or aborted=true where that was so. Aborted means that the
@@ -68,9 +68,9 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 	if opts.RedactQuery == nil {
 		opts.RedactQuery = defaultRedact
 	}
-	secret := isOneOf(slices.Clone(opts.RedactQuery))
+	log := &accessLog{opts, isOneOf(slices.Clone(opts.RedactQuery))}
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-		rec := &accessRecord{opts: &opts, secret: secret, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
+		rec := &accessRecord{log: log, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
 		rec.quiet = opts.Quiet != nil && opts.Quiet(r)
 		// Too late means that a component in between answered without us, in
 		// another goroutine: the request has been logged or nobody wants to know.
@@ -83,10 +83,15 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 	return func(next http.Handler) http.Handler { return observed(next) }
 }
 
+// accessLog is the options as AccessLog has read them.
+type accessLog struct {
+	AccessLogOptions
+	secret namesSecret
+}
+
 // accessRecord collects what one request's record says.
 type accessRecord struct {
-	opts   *AccessLogOptions
-	secret namesSecret
+	log    *accessLog
 	r      *http.Request
 	target string // as the client sent it, whatever components make of r.URL
 	remote string
@@ -99,8 +104,8 @@ type accessRecord struct {
 	gone    atomic.Bool // the client had left when they returned
 
 	// The attributes of the groups live here, not in slices of their own.
-	request  [6]slog.Attr
-	response [5]slog.Attr
+	request  [5]slog.Attr
+	response [4]slog.Attr
 }
 
 // returned notes a panic in the middle of the response. Below
@@ -113,7 +118,7 @@ func (rec *accessRecord) returned() {
 
 // Completed implements pipeline.Completer: it writes the record.
 func (rec *accessRecord) Completed() {
-	logger := rec.opts.Logger
+	logger := rec.log.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -140,7 +145,6 @@ func (rec *accessRecord) Completed() {
 	request := append(rec.request[:0],
 		slog.String("method", rec.r.Method),
 		slog.String("url", rec.url()),
-		slog.String("proto", rec.r.Proto),
 		slog.String("remote", rec.remote),
 	)
 	if route := rec.route(); route != "" {
@@ -164,8 +168,8 @@ func (rec *accessRecord) Completed() {
 		slog.Attr{Key: "request", Value: slog.GroupValue(request...)},
 		slog.Attr{Key: "response", Value: slog.GroupValue(response...)},
 	)
-	if rec.opts.Attrs != nil {
-		record.AddAttrs(rec.opts.Attrs(rec.r, rec.res)...)
+	if rec.log.Attrs != nil {
+		record.AddAttrs(rec.log.Attrs(rec.r, rec.res)...)
 	}
 	_ = handler.Handle(ctx, record) // slog.Logger drops this error as well
 }
@@ -186,7 +190,7 @@ func (rec *accessRecord) url() string {
 		target = rec.r.URL.RequestURI()
 	}
 	path, query, _ := strings.Cut(target, "?")
-	redacted := redactQuery(query, rec.secret)
+	redacted := redactQuery(query, rec.log.secret)
 	if redacted == query {
 		return target
 	}

@@ -98,7 +98,7 @@ func TestAllocationsOfFurtherObservers(t *testing.T) {
 	for n := 1; n <= 12; n++ {
 		b.Use(observing)
 		now := allocs(b.Run(bare).MustBuild(), w)
-		// A list of callbacks gets more room once in a while: one more, for twelve.
+		// The seventh callback makes room for two dozen more: once one more.
 		require.LessOrEqual(t, now, before+float64(n)+1, "%d of them", n)
 		if n <= 5 {
 			require.LessOrEqual(t, now, before+float64(n), "%d of them", n)

@@ -270,7 +270,7 @@ func TestDeveloperErrorPageForOthersAndItsWarning(t *testing.T) {
 		Handler: func(w http.ResponseWriter, _ *http.Request, p *middleware.Problem, _ error) {
 			http.Error(w, "for others", p.Status)
 		},
-	}})(crash(teapot))
+	}})(crash(errTeapot))
 	require.Equal(t, "WARN", l.records(t)[0]["level"])
 	require.Contains(t, l.records(t)[0]["msg"], "development only")
 	w := httptest.NewRecorder()

@@ -5,14 +5,28 @@
 //
 // # Index, in the recommended order
 //
-//   - [Recover] turns a panic into a 500; first, so that it covers everything.
-//   - [ResponseTime] sets X-Response-Time; before whatever takes time.
-//   - [AccessLog] logs a record per request; inside Recover and ResponseTime
-//     costs it nothing, since it waits for the end of the response.
-//   - [Stopwatch] measures the rest of the pipeline; in front of what it is to
+// docs/ordering.md has the reasons.
+//
+//   - [Forwarded] puts back what trusted proxies changed: before everything that
+//     looks at address, scheme or host.
+//   - [Recover] answers for panics, and for errors of a [HandlerFunc] or [Fail]; first
+//     of those that observe, so that it covers everything. [DeveloperErrorPage]
+//     takes its place in development.
+//   - [RequestID] gives the request an id: before whatever may answer.
+//   - [ResponseTime] sets X-Response-Time: before whatever takes time.
+//   - [AccessLog] logs a record per request: before whatever may answer by itself.
+//   - [HealthChecks] says how the service is: before authentication and limits.
+//   - [StatusPages] gives answers without a text of their own a body: inside
+//     AccessLog, outside whatever answers.
+//   - [Stopwatch] measures the rest of the pipeline: in front of what it is to
 //     measure.
-//   - [StaticFiles] serves files, a miss goes on; behind guards, before what is
+//   - [StaticFiles] serves files, a miss goes on: behind guards, before what is
 //     expensive.
+//   - [BodyLimit] limits request bodies: before whatever reads them.
+//   - [Timeout] ends requests that take too long: around the work.
+//   - [Endpoints] is a ServeMux in the middle: what it has no pattern for goes on.
+//
+// [Problem] and [WriteProblem] are the answer to an error, for all of them.
 //
 // # Failure
 //

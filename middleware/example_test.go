@@ -48,7 +48,7 @@ func ExampleAccessLog() {
 	app.RunFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello\n") })
 	show(app.MustBuild(), "/x?page=2&access_token=hunter2")
 	// Output:
-	// level=INFO msg=request request.method=GET request.url="/x?page=2&access_token=xxx" request.proto=HTTP/1.1 response.status=200 response.bytes=6
+	// level=INFO msg=request request.method=GET request.url="/x?page=2&access_token=xxx" response.status=200 response.bytes=6
 	// 200 hello
 }
 
@@ -78,4 +78,18 @@ func ExampleStaticFiles() {
 	// Output:
 	// 200 about us
 	// 200 no file: /about
+}
+
+// The client, the handlers and the log know the request by the same id.
+func ExampleRequestID() {
+	app := pipeline.New()
+	app.Use(middleware.RequestID(middleware.RequestIDOptions{}))
+	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("same id:", middleware.RequestIDFrom(r) == w.Header().Get("X-Request-Id"))
+		fmt.Println("digits:", len(middleware.RequestIDFrom(r)))
+	})
+	app.MustBuild().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	// Output:
+	// same id: true
+	// digits: 32
 }

@@ -269,8 +269,8 @@ func isHost(s string) bool {
 	if len(s) > 255 {
 		return false
 	}
-	host, port := s, ""
-	hasPort := false
+	var host, port string
+	var hasPort bool
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {

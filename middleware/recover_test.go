@@ -46,10 +46,10 @@ func (selfPanicking) Is(error) bool  { panic("in Is") }
 func (selfPanicking) As(any) bool    { panic("in As") }
 func (selfPanicking) String() string { panic("in String") }
 
-var teapot = errors.New("I am a teapot")
+var errTeapot = errors.New("I am a teapot")
 
 func mapTeapot(_ *http.Request, err error) *middleware.Problem {
-	if errors.Is(err, teapot) {
+	if errors.Is(err, errTeapot) {
 		return &middleware.Problem{Status: 418, Detail: "short and stout", Header: http.Header{"X-Pot": {"tea"}}}
 	}
 	return nil
@@ -73,7 +73,7 @@ func TestFailuresAreMapped(t *testing.T) {
 		{"a body too large", fmt.Errorf("secret: %w", &http.MaxBytesError{Limit: 5}), 413, "413 Request Entity Too Large\n", "INFO"},
 		{"a deadline", fmt.Errorf("secret: %w", context.DeadlineExceeded), 504, "504 Gateway Timeout\n", "ERROR"},
 		{"cancelled, with the client still there", context.Canceled, 500, "500 Internal Server Error\n", "ERROR"},
-		{"an error of the application's", fmt.Errorf("secret: %w", teapot), 418, "418 I'm a teapot\nshort and stout\n", "INFO"},
+		{"an error of the application's", fmt.Errorf("secret: %w", errTeapot), 418, "418 I'm a teapot\nshort and stout\n", "INFO"},
 		{"an error whose methods panic", selfPanicking{}, 500, "500 Internal Server Error\n", "ERROR"},
 	} {
 		for way, h := range map[string]http.Handler{"panic": throwing(tt.err), "HandlerFunc": returning(tt.err), "Fail": failing(tt.err)} {
@@ -200,13 +200,13 @@ func TestFailureAfterTheStart(t *testing.T) {
 	}
 	ways := map[string]func(func(http.ResponseWriter)) http.Handler{
 		"panic": func(begin func(http.ResponseWriter)) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { begin(w); panic(teapot) })
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { begin(w); panic(errTeapot) })
 		},
 		"HandlerFunc": func(begin func(http.ResponseWriter)) http.Handler {
-			return middleware.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error { begin(w); return teapot })
+			return middleware.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error { begin(w); return errTeapot })
 		},
 		"Fail": func(begin func(http.ResponseWriter)) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { begin(w); middleware.Fail(w, r, teapot) })
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { begin(w); middleware.Fail(w, r, errTeapot) })
 		},
 	}
 	for way, h := range ways {
@@ -473,7 +473,7 @@ func TestRecoverInRecover(t *testing.T) {
 			http.Error(w, name, p.Status)
 		}})
 	}
-	for way, h := range map[string]http.Handler{"panic": throwing(teapot), "HandlerFunc": returning(teapot), "Fail": failing(teapot)} {
+	for way, h := range map[string]http.Handler{"panic": throwing(errTeapot), "HandlerFunc": returning(errTeapot), "Fail": failing(errTeapot)} {
 		t.Run(way, func(t *testing.T) {
 			whole := by("outer")(middleware.ResponseTime(by("middle")(by("inner")(h))))
 			both(t, whole, func(t *testing.T, srv *httptest.Server) {
@@ -486,7 +486,7 @@ func TestRecoverInRecover(t *testing.T) {
 	// A component in between that fails on the way back is the outer's.
 	h := by("outer")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by("inner")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
-		middleware.Fail(w, r, teapot)
+		middleware.Fail(w, r, errTeapot)
 	}))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))

@@ -1,9 +1,10 @@
 package middleware
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 
 	"github.com/speakingtube/speakingtube/pipeline"
@@ -21,8 +22,9 @@ type RequestIDOptions struct {
 	Incoming bool
 }
 
-// RequestID gives each request an id: 128 random bits as 32 hexadecimal digits,
-// not to be guessed and not to be counted. The client reads it in the response
+// RequestID gives each request an id: 128 random bits as 32 hexadecimal digits, so
+// that no two are alike on any number of machines. It is a name, not a secret, and
+// no proof of anything. The client reads it in the response
 // header, the handlers get it from [RequestIDFrom], and [AccessLog] logs it,
 // wherever it stands. Of several RequestIDs on a request's way the first counts.
 //
@@ -81,7 +83,8 @@ type requestID struct{ value [1]string }
 
 func newRequestID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: it ends the program first
+	binary.LittleEndian.PutUint64(b[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	var text [2 * len(b)]byte
 	hex.Encode(text[:], b[:])
 	return string(text[:])

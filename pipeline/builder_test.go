@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -196,7 +195,7 @@ func TestBuildJoinsMistakes(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 6, "%v", err)
 	var ce *pipeline.ConfigError
-	require.True(t, errors.As(err, &ce))
+	require.ErrorAs(t, err, &ce)
 	require.Equal(t, "c: p", ce.Error())
 }
 

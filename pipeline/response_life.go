@@ -33,42 +33,42 @@ func (res *Response) start(status int) {
 		res.mu.Unlock()
 		return
 	}
-	if res.starting.n == 0 {
-		res.started(status)
-		res.mu.Unlock()
+	res.phase.Store(phaseFiring) // from now on the list stays as it is
+	res.mu.Unlock()
+	if len(res.starting) > 0 {
+		res.fire(status)
+	}
+	// A response that was completed meanwhile stays so: this start came from a
+	// goroutine that was left behind.
+	if !res.phase.CompareAndSwap(phaseFiring, phaseStarted) {
 		return
 	}
-	callbacks := res.starting
-	res.starting = list[Starter]{}
-	res.phase.Store(phaseFiring)
-	res.mu.Unlock()
-
-	done := false
-	defer func() {
-		res.mu.Lock()
-		defer res.mu.Unlock()
-		if res.phase.Load() != phaseFiring {
-			return // completed meanwhile: this start came from a goroutine left behind
-		}
-		if done {
-			res.started(status)
-		} else {
-			res.phase.Store(phaseOpen)
-		}
-	}()
-	for i := callbacks.n - 1; i >= 0; i-- {
-		(*callbacks.at(i)).Starting(res.w.Header(), status)
-	}
-	done = true
-}
-
-// started notes what is sent. The caller holds mu.
-func (res *Response) started(status int) {
-	res.phase.Store(phaseStarted)
 	res.status.Store(int32(status))
 	if status == http.StatusSwitchingProtocols || res.extended && status < 300 {
 		res.upgraded.Store(true)
 	}
+}
+
+// fire runs the OnStarting callbacks. If one panics the response is open again,
+// without them.
+func (res *Response) fire(status int) {
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		res.mu.Lock()
+		defer res.mu.Unlock()
+		if res.phase.Load() == phaseFiring {
+			res.starting = nil
+			res.phase.Store(phaseOpen)
+		}
+	}()
+	h := res.w.Header()
+	for i := len(res.starting) - 1; i >= 0; i-- {
+		res.starting[i].Starting(h, status)
+	}
+	done = true
 }
 
 // reopen takes back a start that sent nothing.
@@ -76,6 +76,7 @@ func (res *Response) reopen() {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	if res.phase.Load() == phaseStarted {
+		res.starting = nil // they have run
 		res.phase.Store(phaseOpen)
 		res.status.Store(0)
 		res.upgraded.Store(false)
@@ -233,9 +234,6 @@ func (res *Response) end(r *http.Request) {
 // complete ends the life and runs the OnCompleted callbacks.
 func (res *Response) complete() {
 	res.mu.Lock()
-	callbacks := res.completed
-	res.completed = list[Completer]{}
-	res.starting = list[Starter]{}
 	hijacked := res.hijacked
 	res.hijacked = nil
 	res.phase.Store(phaseCompleted)
@@ -246,8 +244,8 @@ func (res *Response) complete() {
 		// would leave it open for ever.
 		_ = hijacked.Close()
 	}
-	for i := callbacks.n - 1; i >= 0; i-- {
-		runCompleted(*callbacks.at(i))
+	for i := len(res.completed) - 1; i >= 0; i-- { // to which nothing is added any more
+		runCompleted(res.completed[i])
 	}
 }
 

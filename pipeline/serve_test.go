@@ -69,8 +69,8 @@ func TestServeEndsInOrder(t *testing.T) {
 	stop()
 	require.NoError(t, <-drained) // beside the request that is under way, not after it
 	select {
-	case <-done:
-		t.Fatal("it did not wait for the request")
+	case err := <-done:
+		t.Fatal("it did not wait for the request: ", err)
 	default:
 	}
 	close(release)

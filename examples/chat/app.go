@@ -3,7 +3,6 @@ package main
 import (
 	"embed"
 	"encoding/json"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -24,20 +23,15 @@ func app(rooms rooms, log *slog.Logger) *pipeline.Builder {
 	}
 	app := pipeline.New()
 	app.UseNamed("recover", middleware.Recover(middleware.RecoverOptions{Logger: log}))
+	app.UseNamed("request id", middleware.RequestID(middleware.RequestIDOptions{}))
 	app.UseNamed("response time", middleware.ResponseTime)
 	app.UseNamed("access log", middleware.AccessLog(middleware.AccessLogOptions{Logger: log}))
+	app.UseNamed("health", middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health"}))
 	app.Mount("/ws", rooms["ws"])
 	app.Mount("/test", rooms["test"])
-	app.Map("/health", func(b *pipeline.Builder) { b.RunFunc(health) })
 	app.Map("/members", func(b *pipeline.Builder) { b.RunFunc(rooms.members) })
 	app.UseNamed("page", middleware.StaticFiles(middleware.StaticFilesOptions{FS: page}))
 	return app
-}
-
-func health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, "Healthy") // an error means that the client is gone
 }
 
 // members answers GET /members?room=ws with the ids of who is in the room, as a

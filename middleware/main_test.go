@@ -1,0 +1,9 @@
+package middleware_test
+
+import (
+	"testing"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestMain(m *testing.M) { wstest.Main(m) } // nothing may be left running
