@@ -1,0 +1,102 @@
+package authentication
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Tickets admit to one handshake each, within a short time. They are for browsers,
+// whose scripts can send credentials with a fetch, but none with a WebSocket:
+//
+//	const ticket = await (await fetch("/ticket", {method: "POST", headers: {Authorization: "Bearer " + token}})).text()
+//	new WebSocket("wss://" + location.host + "/ws?ticket=" + ticket)
+//
+// The handler of /ticket is one more endpoint behind Require. Tickets live in this
+// process: behind a balancer, fetch and handshake must reach the same one.
+type Tickets struct {
+	lifetime time.Duration
+	max      int
+
+	mu    sync.Mutex // guards what follows
+	valid map[string]ticket
+}
+
+type ticket struct {
+	id      Identity
+	expires time.Time
+}
+
+// ErrTooManyTickets is returned by Issue while there are as many unused tickets as
+// there may be.
+var ErrTooManyTickets = errors.New("authentication: too many unused tickets")
+
+// NewTickets makes tickets that are good for lifetime, at most max at a time.
+func NewTickets(lifetime time.Duration, max int) *Tickets {
+	return &Tickets{lifetime: lifetime, max: max, valid: map[string]ticket{}}
+}
+
+// Issue returns a new ticket for id.
+func (t *Tickets) Issue(id Identity) (string, error) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.valid) >= t.max {
+		for key, old := range t.valid {
+			if !now.Before(old.expires) {
+				delete(t.valid, key)
+			}
+		}
+	}
+	if len(t.valid) >= t.max {
+		return "", ErrTooManyTickets
+	}
+	key := rand.Text() // 128 bits
+	t.valid[key] = ticket{id, now.Add(t.lifetime)}
+	return key, nil
+}
+
+// ServeHTTP issues a ticket to whoever sent the request, by POST: a ticket must
+// not come out of a cache.
+func (t *Tickets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id, ok := From(r)
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	key, err := t.Issue(id)
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(key)) // a client that has left needs none
+}
+
+// Query is the scheme: a ticket in the query parameter ticket of a handshake, which
+// is used up by being looked at. To look it up by a map is no leak: what the time
+// could tell is of a value that is good once.
+func (t *Tickets) Query() Scheme {
+	return Scheme{Identify: func(r *http.Request) (Identity, bool) {
+		if !isHandshake(r) {
+			return Identity{}, false
+		}
+		key := r.URL.Query().Get("ticket")
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		found, ok := t.valid[key]
+		delete(t.valid, key)
+		if !ok || !time.Now().Before(found.expires) {
+			return Identity{}, false
+		}
+		return found.id, true
+	}}
+}

@@ -1,0 +1,64 @@
+// Package withchi is the recipe for a chi router (github.com/go-chi/chi/v5) around
+// a pipeline, inside one, and for chi's own middlewares.
+//
+// # A router inside
+//
+// As the end of a pipeline or of a branch, put it in by [Handler]. A bare chi.Mux
+// works too, with two gaps that Handler closes: chi keeps the pattern of the route
+// in a copy of the request, so that logs and telemetry above don't see it; and a
+// router that stands in a branch below another chi router takes over the outer
+// one's position in the path, and finds nothing.
+//
+// # A pipeline inside a router
+//
+// chi.Mux.Mount leaves r.URL.Path as it is and remembers the rest elsewhere, so a
+// pipeline mounted at /api sees /api/users. Write its branches in full, or begin it
+// with branch.UsePathBase("/api"). branch.Map and the other components are ordinary
+// middlewares for Mux.Use.
+//
+// # Guards
+//
+// chi matches case, and the escaped path where a client escaped more than it had
+// to; a guard on a prefix matches neither. What goes round one of them must be
+// stopped by the other, or reach nothing: a pipeline cleans paths before chi sees
+// them, and Map and UseWhen(branch.Path(...)) match in any spelling, so guard by
+// these. Write no escapes ("%2f") in patterns of chi's: they match two paths. A guard in chi's tree is safe for what is in the same tree, and only that.
+//
+// # chi's middlewares
+//
+// RequestID, Logger, Recoverer, Timeout and Compress work on both sides of an
+// observer, and let WebSockets through. But:
+//
+//   - Recoverer swallows a panic in the middle of a body instead of breaking the
+//     response off: the client gets half of it as a well-formed 200. Use
+//     middleware.Recover.
+//   - Timeout only cancels the context, and its 504 comes when the handler returns,
+//     if nothing was written.
+package withchi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// Handler makes a handler of a router, for Run and Mount at any depth of a
+// pipeline.
+func Handler(router chi.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route := chi.NewRouteContext() // never one of a router above: the path is the branch's
+		route.Routes = router
+		inside := r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, route))
+		before := r.Pattern
+		defer func() {
+			if r.Pattern == before {
+				r.Pattern = route.RoutePattern()
+			}
+			if r.MultipartForm == nil {
+				r.MultipartForm = inside.MultipartForm // net/http removes its files
+			}
+		}()
+		router.ServeHTTP(w, inside)
+	})
+}
