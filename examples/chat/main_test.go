@@ -232,7 +232,7 @@ func TestFrameInTheHandshakesSegment(t *testing.T) {
 	id, ok := strings.CutSuffix(c.Text(), " is now connected")
 	require.True(t, ok)
 	c.ExpectText(id + " said: early bird")
-	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101`)
+	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101 .*response.upgraded=true`)
 }
 
 // Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.
