@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -208,9 +207,18 @@ func TestBadFlag(t *testing.T) {
 
 // The pipeline as it prints itself.
 func TestTree(t *testing.T) {
-	n := newNotifications(nil)
-	tree := fmt.Sprint(app(n, nil))
-	for _, part := range []string{"/api", "endpoints", "/notifications", "page"} {
-		require.Contains(t, tree, part)
-	}
+	require.Equal(t, strings.TrimSpace(`
+pipeline
+├─ Use      recover
+├─ Use      response time
+├─ Use      access log
+├─ Map      /api
+│  ├─ Use      timeout
+│  ├─ Use      body limit
+│  ├─ Use      same origin
+│  ├─ Use      endpoints
+│  └─ (end)    404
+├─ Mount    /notifications → *wsmanager.Manager
+├─ Use      page
+└─ (end)    404`), app(newNotifications(nil), nil).String())
 }
