@@ -33,9 +33,9 @@ type ticket struct {
 // there may be.
 var ErrTooManyTickets = errors.New("authentication: too many unused tickets")
 
-// NewTickets makes tickets that are good for lifetime, at most max at a time.
-func NewTickets(lifetime time.Duration, max int) *Tickets {
-	return &Tickets{lifetime: lifetime, max: max, valid: map[string]ticket{}}
+// NewTickets makes tickets that are good for lifetime, at most limit at a time.
+func NewTickets(lifetime time.Duration, limit int) *Tickets {
+	return &Tickets{lifetime: lifetime, max: limit, valid: map[string]ticket{}}
 }
 
 // Issue returns a new ticket for id.

@@ -79,7 +79,7 @@ func attr(attrs []attribute.KeyValue, key string) string {
 	if i < 0 {
 		return ""
 	}
-	return attrs[i].Value.Emit()
+	return attrs[i].Value.String()
 }
 
 // items is an API as one writes it: a ServeMux.

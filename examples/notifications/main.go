@@ -1,0 +1,54 @@
+// Notifications pushes what is said over HTTP to everybody who has the page open:
+// an endpoint, /api/messages/sendmessage, and sockets at /notifications that only
+// listen.
+//
+//	go run ./examples/notifications
+//	curl 'http://127.0.0.1:8080/api/messages/sendmessage?message=hi'
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "notifications:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("notifications", flag.ContinueOnError)
+	flags.SetOutput(stdout)
+	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stdout, nil))
+	n := newNotifications(log)
+	h, err := app(n, log).Build()
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "serving http://%s (Ctrl-C ends)\n", ln.Addr())
+	return pipeline.ServeListener(ctx, ln, &http.Server{Handler: h}, n.sockets.Shutdown)
+}
