@@ -18,9 +18,9 @@
 // # Traps
 //
 //   - Behind a proxy r.RemoteAddr is the proxy's: all clients share one bucket. Put
-//     the component that restores the client's address in front, and let it trust
-//     that proxy only; a limit by an X-Forwarded-For that anybody may send limits
-//     nobody.
+//     middleware.Forwarded in front, which restores the client's address, and let
+//     it trust that proxy only; a limit by an X-Forwarded-For that anybody may send
+//     limits nobody.
 //   - One client may own 2^64 IPv6 addresses: it is the /64 that has a bucket.
 //   - A map of limiters without eviction is a leak that strangers control.
 //   - The limits are those of one process.

@@ -128,6 +128,37 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// Behind a proxy it is the proxy that all come from, unless Forwarded says who.
+func TestBehindAProxy(t *testing.T) {
+	for _, forwarded := range []bool{false, true} {
+		app := pipeline.New()
+		if forwarded {
+			app.Use(middleware.Forwarded(middleware.ForwardedOptions{
+				Trusted: []string{"192.0.2.100"}, Headers: []string{"X-Forwarded-For"}, Logger: rt.Quiet(),
+			}))
+		}
+		h := app.Use(ratelimit.PerClient(ratelimit.Options{Every: time.Hour})).Run(rt.Text("served")).MustBuild()
+		from := func(peer, client string) int {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.RemoteAddr = peer
+			r.Header.Set("X-Forwarded-For", client)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		const proxy, stranger = "192.0.2.100:1", "192.0.2.66:1"
+		require.Equal(t, 200, from(proxy, "198.51.100.1"))
+		require.Equal(t, 429, from(proxy, "198.51.100.1"))
+		if forwarded {
+			require.Equal(t, 200, from(proxy, "198.51.100.2"), "another client")
+		} else {
+			require.Equal(t, 429, from(proxy, "198.51.100.2"), "pays for the first")
+		}
+		require.Equal(t, 200, from(stranger, "198.51.100.3"))
+		require.Equal(t, 429, from(stranger, "198.51.100.4"), "what a stranger says of himself does not count")
+	}
+}
+
 func TestConcurrently(t *testing.T) {
 	h := ratelimit.PerClient(ratelimit.Options{Every: time.Hour, Burst: 10, MaxClients: 3})(rt.Text("served"))
 	var served atomic.Int32

@@ -16,9 +16,10 @@
 // reads r.Pattern when the handlers have returned. http.ServeMux sets it, and
 // package branch hands it up behind its prefix; but a component that copies the
 // request (WithContext) keeps it from those above, unless it hands it up, too.
-// Response.SetRoute has no such gap; Instrument takes both, and puts http.route on
-// the span as well, which otelhttp does only for a pattern known beforehand. For
-// an endpoint behind no ServeMux, such as a WebSocket manager, there is [Route].
+// Response.SetRoute has no such gap, and middleware.Endpoints sets both. Instrument
+// takes the route, or else the pattern, and puts http.route on the span as well,
+// which otelhttp does only for a pattern known beforehand. For an endpoint behind
+// no ServeMux, such as a WebSocket manager, there is [Route].
 //
 // # WebSockets
 //
@@ -89,7 +90,7 @@ var routed = pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *
 })
 
 // Route makes a component that names the route of the requests that run through
-// it, unless something below knows it better.
+// it, unless a component below, such as middleware.Endpoints, names another.
 //
 //go:noinline
 func Route(pattern string) pipeline.Middleware {

@@ -83,7 +83,9 @@ func attr(attrs []attribute.KeyValue, key string) string {
 }
 
 // items is an API as one writes it: a ServeMux.
-func items() http.Handler {
+func items() http.Handler { return itemsMux() }
+
+func itemsMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /items/{id}", rt.Text("item"))
 	mux.HandleFunc("GET /panic/{id}", func(http.ResponseWriter, *http.Request) { panic("oops") })
@@ -132,6 +134,13 @@ func TestRoutes(t *testing.T) {
 			b.Use(copies, telemetry.Route("/items")).Run(items())
 		}, "/items/7", 200, "GET /items", "/items"},
 		{"the same without help", func(b *pipeline.Builder) { b.Use(copies).Run(items()) }, "/items/7", 200, "GET", ""},
+		{"Endpoints in a branch, behind a component that copies the request", func(b *pipeline.Builder) {
+			b.Use(quiet).Map("/api", func(b *pipeline.Builder) { b.Use(copies, middleware.Endpoints(itemsMux())) })
+		}, "/API/items/7", 200, "GET /api/items/{id}", "/api/items/{id}"},
+		{"Endpoints, a panic", func(b *pipeline.Builder) {
+			b.Use(quiet, copies, middleware.Endpoints(itemsMux()))
+		}, "/panic/7", 500, "GET /panic/{id}", "/panic/{id}"},
+		{"Endpoints, a miss", func(b *pipeline.Builder) { b.Use(middleware.Endpoints(itemsMux())) }, "/nowhere/7", 404, "GET", ""},
 		{"no route", func(b *pipeline.Builder) { b.Run(items()) }, "/nowhere/7", 404, "GET", ""},
 		{"a method that is not served", func(b *pipeline.Builder) { b.MapWhen(branch.Method("POST"), func(*pipeline.Builder) {}) }, "/x", 404, "GET", ""},
 	} {
