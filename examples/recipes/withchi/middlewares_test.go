@@ -138,30 +138,28 @@ func TestWebSocketsUnderTheirMiddlewares(t *testing.T) {
 	})
 }
 
-// chi's Timeout answers when the handler returns and has written nothing; the
-// observer sees its 504.
+// chi's Timeout answers when the handler returns and has written nothing. Observers
+// inside of it have seen the end of the response by then.
 func TestTimeout(t *testing.T) {
 	seen := make(chan rt.Seen, 1)
 	late := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	for _, inside := range []bool{false, true} {
-		app := pipeline.New()
-		if inside {
-			app.Use(rt.Watch(seen), chimiddleware.Timeout(time.Millisecond))
-		} else {
-			app.Use(chimiddleware.Timeout(time.Millisecond), middleware.Recover(middleware.RecoverOptions{}), rt.Watch(seen))
-		}
-		h := app.RunFunc(late).MustBuild()
-		rt.Both(t, func() http.Handler { return h }, func(t *testing.T, srv *httptest.Server) {
-			status := rt.Do(t, srv, "GET", "/").StatusCode
-			got := rt.Receive(t, seen)
-			if inside {
-				require.Equal(t, 504, status)
-				require.Equal(t, []int{504}, got.Starts)
-			} else {
-				// The observer has started the response of a handler that
-				// wrote nothing by then: Timeout comes too late with its status.
-				require.Equal(t, []int{200}, got.Starts)
-			}
+	timeout, watch := chimiddleware.Timeout(time.Millisecond), rt.Watch(seen)
+	recoverer := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet()})
+	for _, tt := range []struct {
+		name          string
+		use           []pipeline.Middleware
+		sent, watched int
+	}{
+		{"inside", []pipeline.Middleware{watch, timeout}, 504, 504},
+		{"outside", []pipeline.Middleware{timeout, watch}, 504, 200},
+		{"outside of Recover, which sends what nobody has sent", []pipeline.Middleware{timeout, recoverer, watch}, 200, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := pipeline.New().Use(tt.use...).RunFunc(late).MustBuild()
+			rt.Both(t, func() http.Handler { return h }, func(t *testing.T, srv *httptest.Server) {
+				require.Equal(t, tt.sent, rt.Do(t, srv, "GET", "/").StatusCode)
+				require.Equal(t, []int{tt.watched}, rt.Receive(t, seen).Starts)
+			})
 		})
 	}
 }

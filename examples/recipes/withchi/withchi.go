@@ -19,10 +19,14 @@
 // # Guards
 //
 // chi matches case, and the escaped path where a client escaped more than it had
-// to; a guard on a prefix matches neither. What goes round one of them must be
-// stopped by the other, or reach nothing: a pipeline cleans paths before chi sees
-// them, and Map and UseWhen(branch.Path(...)) match in any spelling, so guard by
-// these. Write no escapes ("%2f") in patterns of chi's: they match two paths. A guard in chi's tree is safe for what is in the same tree, and only that.
+// to; what serves files may do neither. So a guard in chi's tree holds for the
+// routes below it and for nothing else: a file server at /* of the same tree serves
+// /ADMIN/s, /admin%2fs or /x/../admin/s unguarded. Guard in the pipeline: it cleans
+// paths before chi sees them, and Map and UseWhen(branch.Path(...)) match in every
+// spelling. In a router without a pipeline use branch.CleanPaths and branch.UseWhen.
+//
+// Write no escapes ("/admin%2fs") in patterns of chi's: they match two paths, of
+// which the guard takes one for another.
 //
 // # chi's middlewares
 //
@@ -33,7 +37,8 @@
 //     response off: the client gets half of it as a well-formed 200. Use
 //     middleware.Recover.
 //   - Timeout only cancels the context, and its 504 comes when the handler returns,
-//     if nothing was written.
+//     if nothing was written. Put it inside of the observers, which otherwise have
+//     seen a response without a body, a 200, by then; or use middleware.Timeout.
 package withchi
 
 import (
