@@ -203,8 +203,8 @@ func Example_alice() {
 	h := alice.New(middleware.ResponseTime).ThenFunc(rt.Text("hello"))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	fmt.Println(w.Body, w.Header().Get("X-Response-Time"))
-	// Output: hello 0ms
+	fmt.Println(w.Body, w.Header().Get("X-Response-Time") != "")
+	// Output: hello true
 }
 
 // negroni hands next over as an argument; an adapter is three lines.
@@ -216,6 +216,6 @@ func Example_negroni() {
 	n.UseHandler(rt.Text("hello"))
 	w := httptest.NewRecorder()
 	n.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	fmt.Println(w.Body, w.Header().Get("X-Response-Time"))
-	// Output: hello 0ms
+	fmt.Println(w.Body, w.Header().Get("X-Response-Time") != "")
+	// Output: hello true
 }
