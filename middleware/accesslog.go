@@ -24,7 +24,7 @@ type AccessLogOptions struct {
 
 	// RedactQuery names the query parameters whose values are logged as "xxx",
 	// ignoring case. Default: access_token, api_key, apikey, code, key,
-	// password, secret, sig, signature, token. An empty, non-nil list redacts
+	// password, secret, sig, signature, ticket, token. An empty, non-nil list redacts
 	// nothing.
 	RedactQuery []string
 
@@ -34,7 +34,7 @@ type AccessLogOptions struct {
 	Attrs func(*http.Request, *pipeline.Response) []slog.Attr
 }
 
-var defaultRedact = []string{"access_token", "api_key", "apikey", "code", "key", "password", "secret", "sig", "signature", "token"}
+var defaultRedact = []string{"access_token", "api_key", "apikey", "code", "key", "password", "secret", "sig", "signature", "ticket", "token"}
 
 // statusClientGone is what the log says of a request whose client left before
 // anything was sent: nobody read a status. nginx and Kestrel log the same.

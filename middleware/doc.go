@@ -26,6 +26,9 @@
 //   - [Timeout] ends requests that take too long: around the work.
 //   - [Endpoints] is a ServeMux in the middle: what it has no pattern for goes on.
 //
+// For CORS, compression, rate limits, tracing and authentication see the module
+// examples/recipes.
+//
 // [Problem] and [WriteProblem] are the answer to an error, for all of them.
 //
 // # Failure

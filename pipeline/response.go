@@ -114,6 +114,9 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 // the life: a response that has not started then starts with 200 (not after a
 // panic), and the OnCompleted callbacks run.
 //
+// What a component *outside* the first observing one answers, after that has
+// returned, is not in the Response: it has said 200 then, as net/http would have.
+//
 // The wrap is one allocation on net/http's own writers; the other components
 // cost what they register.
 //
