@@ -1,6 +1,7 @@
 package branch
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,12 +16,19 @@ type Predicate = func(*http.Request) bool
 // The constructors below are not inlined, so that a predicate keeps the name of
 // the one that made it where package pipeline prints it.
 
+var standardMethods = []string{"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+
 // Method holds for requests with one of the methods given, compared exactly as
-// HTTP demands. It panics if none is given.
+// HTTP demands. It panics if none is given, or one such as "get".
 //
 //go:noinline
 func Method(methods ...string) Predicate {
 	mustSome("Method", len(methods))
+	for _, m := range methods {
+		if up := strings.ToUpper(m); up != m && slices.Contains(standardMethods, up) {
+			panic(fmt.Sprintf("branch.Method: %q would never hold, as methods are compared exactly: write %q", m, up))
+		}
+	}
 	methods = slices.Clone(methods)
 	return func(r *http.Request) bool { return slices.Contains(methods, r.Method) }
 }

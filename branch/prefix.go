@@ -29,7 +29,7 @@ func CheckPrefixWith(prefix string, opts MapOptions) error {
 		if method, p, ok := strings.Cut(prefix, " "); ok && strings.HasPrefix(p, "/") {
 			return fmt.Errorf("the prefix %q has a method in front: write %q, and choose by the method with branch.Method(%q)", prefix, p, method)
 		}
-		return fmt.Errorf("the prefix %q must begin with a slash: %q", prefix, "/"+prefix)
+		return fmt.Errorf("the prefix %q must begin with a slash: %q", prefix, "/"+strings.TrimRight(prefix, "/"))
 	}
 	if !opts.Literal { // before the slash at the end: "/files/{path...}/" is a pattern
 		if err := looksLike(prefix); err != nil {

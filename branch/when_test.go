@@ -62,7 +62,7 @@ func TestPredicates(t *testing.T) {
 	}{
 		{"method", branch.Method("GET", "HEAD"), get("/"), true},
 		{"another method", branch.Method("POST"), get("/"), false},
-		{"methods are case-sensitive", branch.Method("get"), get("/"), false},
+		{"methods are case-sensitive", branch.Method("purge"), httptest.NewRequest("PURGE", "/", nil), false},
 
 		{"header there", branch.Header("x-beta"), header("X-Beta", ""), true},
 		{"header missing", branch.Header("x-beta"), get("/"), false},
@@ -149,4 +149,8 @@ func TestHTTP2(t *testing.T) {
 	buf := make([]byte, 256)
 	n, _ := res.Body.Read(buf)
 	require.Equal(t, `a base="/a" path="/x/y" raw="/x%2Fy" exact=false`, string(buf[:n]))
+}
+
+func TestMethodThatWouldNeverHold(t *testing.T) {
+	require.PanicsWithValue(t, `branch.Method: "get" would never hold, as methods are compared exactly: write "GET"`, func() { branch.Method("POST", "get") })
 }

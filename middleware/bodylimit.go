@@ -47,14 +47,16 @@ type BodyLimitOptions struct {
 //
 //go:noinline
 func BodyLimit(limit int64) pipeline.Middleware {
-	return bodyLimiting("middleware.BodyLimit", limit, false)
+	limiting := bodyLimiting("middleware.BodyLimit", limit, false)
+	return func(next http.Handler) http.Handler { return limiting(next) } // prints under this name
 }
 
 // BodyLimitWith is [BodyLimit] with options.
 //
 //go:noinline
 func BodyLimitWith(limit int64, opts BodyLimitOptions) pipeline.Middleware {
-	return bodyLimiting("middleware.BodyLimitWith", limit, opts.Firm)
+	limiting := bodyLimiting("middleware.BodyLimitWith", limit, opts.Firm)
+	return func(next http.Handler) http.Handler { return limiting(next) }
 }
 
 func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware {

@@ -20,8 +20,8 @@
 //     AccessLog, outside whatever answers.
 //   - [Stopwatch] measures the rest of the pipeline: in front of what it is to
 //     measure.
-//   - [StaticFiles] serves files, a miss goes on: behind guards, before what is
-//     expensive.
+//   - [StaticFiles] serves files, a miss goes on: public ones before
+//     authentication, others behind a guard.
 //   - [BodyLimit] limits request bodies: before whatever reads them.
 //   - [Timeout] ends requests that take too long: around the work.
 //   - [Endpoints] is a ServeMux in the middle: what it has no pattern for goes on.

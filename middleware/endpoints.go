@@ -18,7 +18,8 @@ import (
 // OPTIONS unless there is a pattern for it.
 //
 // The patterns name the path as the component sees it, without what branches
-// above have taken off. Redirects that the mux makes by itself, from /tree to
+// above have taken off: below Map("/api") write "GET /x", not "GET /api/x". (To keep
+// full patterns, use MapWith and branch.MapOptions.PreservePath.) Redirects that the mux makes by itself, from /tree to
 // /tree/ and to the clean path, lead to the path with branch.PathBase in front, so
 // they work below a Map; the path keeps the escapes that the client sent.
 // A redirect that is a handler of the application's, http.RedirectHandler among

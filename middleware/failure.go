@@ -240,7 +240,11 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	attrs = append([]slog.Attr{slog.String("method", r.Method), slog.String("path", requestPath(r))}, attrs...)
+	all := []slog.Attr{slog.String("method", r.Method), slog.String("path", requestPath(r))}
+	if id := RequestIDFrom(r); id != "" {
+		all = append(all, slog.String("id", id))
+	}
+	attrs = append(all, attrs...)
 	logger.LogAttrs(r.Context(), level, message, attrs...)
 }
 

@@ -142,6 +142,8 @@ func newHealthEndpoint(opts HealthChecksOptions, bad *configProblems) *healthEnd
 	}
 	if opts.Path == "" {
 		bad.addf(`Path is empty: set it, "/health" say`)
+	} else if p := strings.TrimRight(opts.Path, "/"); p != opts.Path && p != "" {
+		bad.addf("Path is %q: write %q, which also answers with a slash at the end", opts.Path, p)
 	} else if opts.Path != "/" {
 		if err := branch.CheckPrefix(opts.Path); err != nil {
 			bad.addf("Path: %v", err)

@@ -116,7 +116,8 @@ func (p *Problem) setHeader(h http.Header) {
 }
 
 // WriteProblem writes p as the answer: as application/problem+json, HTML or plain
-// text by the request's Accept header. Nothing may have been written before. A
+// text by the request's Accept header. A client that names none of these, or sends no
+// Accept, reads plain text. Nothing may have been written before. A
 // nil p is a 500.
 //
 // Headers that describe another body (Content-Encoding, ETag and the like) are

@@ -10,9 +10,9 @@ import (
 
 // RecoverOptions configure [Recover].
 type RecoverOptions struct {
-	// Logger gets a record for each failure, with method and path: level Error
-	// where the answer is a 5xx, or had begun already, with the stack of a
-	// panic; Info for what Problem or a *[Problem] maps to a 4xx; Debug where
+	// Logger gets a record for each failure, with method, path and the id that
+	// [RequestID] gave, by which AccessLog's is found: level Error where the
+	// answer is a 5xx, or had begun already, with the stack of a panic; Info for what Problem or a *[Problem] maps to a 4xx; Debug where
 	// the client has left. Default: slog.Default(), asked each time.
 	Logger *slog.Logger
 

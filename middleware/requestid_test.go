@@ -92,3 +92,13 @@ func TestNoRequestID(t *testing.T) {
 	_, err := pipeline.New().Use(middleware.RequestID(middleware.RequestIDOptions{Header: "X Request"})).Build()
 	require.ErrorContains(t, err, `middleware.RequestID: Header is "X Request"`)
 }
+
+// What Recover logs is found by the id that the client was told.
+func TestRequestIDInFailures(t *testing.T) {
+	l := &logs{}
+	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: l.logger()}), middleware.RequestID(middleware.RequestIDOptions{})).
+		RunFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }).MustBuild()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, w.Header().Get("X-Request-Id"), l.records(t)[0]["id"])
+}

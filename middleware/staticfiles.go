@@ -18,7 +18,8 @@ import (
 
 // StaticFilesOptions configure [StaticFiles].
 type StaticFilesOptions struct {
-	// FS holds the files. Required. os.DirFS follows symbolic links out of its
+	// FS holds the files. Required. The names in an embed.FS begin with the
+	// folder's: for "//go:embed static" pass fs.Sub(files, "static"). os.DirFS follows symbolic links out of its
 	// folder; os.Root's FS does not.
 	//
 	// A file without a modification time is taken for one that never changes, as
@@ -89,6 +90,8 @@ func (opts StaticFilesOptions) problem() string {
 	var problems []string
 	if opts.FS == nil {
 		problems = append(problems, "FS is nil: set it to an embed.FS, os.DirFS(dir) or another fs.FS")
+	} else if _, err := fs.Stat(opts.FS, "."); err != nil {
+		problems = append(problems, "FS can't be read: "+err.Error())
 	}
 	for _, ext := range slices.Sorted(maps.Keys(opts.Types)) {
 		if !strings.HasPrefix(ext, ".") || ext != path.Ext(ext) || ext != strings.ToLower(ext) {

@@ -380,3 +380,8 @@ func TestStaticFilesOverTheWire(t *testing.T) {
 		require.Equal(t, 206, res.StatusCode)
 	})
 }
+
+func TestStaticFilesOfNothing(t *testing.T) {
+	_, err := pipeline.New().Use(middleware.StaticFiles(middleware.StaticFilesOptions{FS: os.DirFS(t.TempDir() + "/missing")})).Build()
+	require.ErrorContains(t, err, "FS can't be read")
+}

@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/justinas/alice"
 
@@ -33,8 +35,13 @@ import (
 func (b *Builder) Build() (http.Handler, error) {
 	bd := &build{}
 	h := bd.handler(b, notFound, pathFacts{})
-	if len(bd.errs) > 0 {
-		return nil, errors.Join(bd.errs...)
+	if len(bd.mistakes) > 0 {
+		slices.SortStableFunc(bd.mistakes, func(a, b found) int { return cmp.Compare(a.seq, b.seq) })
+		errs := make([]error, len(bd.mistakes))
+		for i, m := range bd.mistakes {
+			errs[i] = m.err
+		}
+		return nil, errors.Join(errs...)
 	}
 	if !b.opts.DangerouslyAllowUncleanPaths {
 		h = branch.CleanPaths(h)
@@ -55,10 +62,16 @@ func (b *Builder) MustBuild() http.Handler {
 var notFound = http.HandlerFunc(http.NotFound)
 
 // build is one run of Build over a tree of builders.
-type build struct{ errs []error }
+type build struct{ mistakes []found }
+
+// found is a mistake, and the number of the call that made it.
+type found struct {
+	seq int64
+	err error
+}
 
 func (bd *build) fail(s *step, format string, args ...any) {
-	bd.errs = append(bd.errs, mistake(s, format, args...))
+	bd.mistakes = append(bd.mistakes, found{s.seq, mistake(s, format, args...)})
 }
 
 // handler makes the pipeline of b in front of end, which Run replaces. It goes

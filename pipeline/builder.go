@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/branch"
 )
@@ -29,8 +31,9 @@ type Options struct {
 // A Builder is not safe for concurrent use, and is no handler itself: an
 // unbuilt pipeline can't be served by mistake.
 type Builder struct {
-	opts  Options
-	steps []step
+	opts   Options
+	steps  []step
+	inside *step // the branch that is being configured, by a function with a builder of its own
 }
 
 // New returns an empty builder with the default options.
@@ -108,6 +111,7 @@ const (
 type step struct {
 	kind  kind
 	at    string // file:line of the call
+	seq   int64  // in the order of the calls
 	label string // for printing
 	name  string // given with UseNamed
 	bad   error  // a mistake that the call itself could see
@@ -120,4 +124,16 @@ type step struct {
 	sub     *Builder                 // kindMap, kindMapWhen, kindUseWhen
 }
 
-func (b *Builder) add(s step) { b.steps = append(b.steps, s) }
+// sequence numbers the calls to all builders, so that Build lists mistakes in the
+// order in which they were made.
+var sequence atomic.Int64
+
+func (b *Builder) add(s step) {
+	if s.seq == 0 {
+		s.seq = sequence.Add(1)
+	}
+	if in := b.inside; in != nil && s.bad == nil {
+		s.bad = fmt.Errorf("called on the builder around the branch, inside the function that configures %s(%s) at %s: use that function's own builder", in.kind, in.label, in.at)
+	}
+	b.steps = append(b.steps, s)
+}

@@ -221,3 +221,33 @@ pipeline
 }
 
 func showNext(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }
+
+// The slip that everybody makes once.
+func TestTheBuilderAroundInsideABranch(t *testing.T) {
+	app := pipeline.New()
+	app.Map("/x", func(*pipeline.Builder) { app.Run(text("oops")) })
+	app.Run(text("end"))
+	_, err := app.Build()
+	require.ErrorContains(t, err, "called on the builder around the branch, inside the function that configures Map(/x)")
+	require.ErrorContains(t, err, "use that function's own builder")
+}
+
+// Mistakes are listed in the order of the calls, also those of constructors, which
+// run from the last to the first, and those inside branches.
+func TestMistakesInOrder(t *testing.T) {
+	bad := func(name string) pipeline.Middleware {
+		return func(http.Handler) http.Handler { panic(&pipeline.ConfigError{Component: name, Problem: "no"}) }
+	}
+	app := pipeline.New()
+	app.Use(bad("1"))
+	app.Map("/a", func(b *pipeline.Builder) { b.Use(bad("2")).Run(nil) })
+	app.Use(bad("4"))
+	app.Mount("bad", text("5"))
+	_, err := app.Build()
+	var order []string
+	for _, m := range err.(interface{ Unwrap() []error }).Unwrap() {
+		text := m.Error()
+		order = append(order, text[strings.LastIndex(text, "): ")+3:])
+	}
+	require.Equal(t, []string{"1: no", "2: no", "the handler is nil", "4: no", `the prefix "bad" must begin with a slash: "/bad"`}, order)
+}

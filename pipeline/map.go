@@ -43,7 +43,8 @@ func (b *Builder) UseWhen(p branch.Predicate, configure func(*Builder)) *Builder
 }
 
 // Mount adds a branch that is a single handler: a *wsmanager.Manager, a
-// ServeMux, a pipeline that was built elsewhere. It is Map with nothing but Run.
+// ServeMux, a pipeline that was built elsewhere. It is Map with nothing but Run:
+// it takes the requests below prefix as well, and h may ask branch.Exact.
 func (b *Builder) Mount(prefix string, h http.Handler) *Builder {
 	b.add(step{kind: kindMount, at: caller(), label: prefix, prefix: prefix, handler: h})
 	return b
@@ -57,11 +58,15 @@ func (b *Builder) MountWith(prefix string, opts branch.MapOptions, h http.Handle
 }
 
 func (b *Builder) addBranch(s step, configure func(*Builder)) {
+	s.seq = sequence.Add(1) // before those of the branch
 	s.sub = NewWith(b.opts)
 	if configure == nil {
 		s.bad = errNoConfigure
 	} else {
+		around := b.inside
+		b.inside = &s
 		configure(s.sub)
+		b.inside = around
 	}
 	b.add(s)
 }

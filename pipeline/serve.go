@@ -33,6 +33,9 @@ const (
 // A drain is what has to end beside HTTP requests: pass the Shutdown method of
 // each wsmanager.Manager, because net/http knows nothing of hijacked sockets.
 //
+// It catches no signals: make ctx with signal.NotifyContext(ctx, os.Interrupt,
+// syscall.SIGTERM).
+//
 // It fills srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and
 // srv.IdleTimeout (2 min) where they are zero and srv.ReadTimeout does not stand in
 // for them. With srv.TLSConfig set it serves TLS with the certificates there. A
