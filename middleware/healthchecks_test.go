@@ -624,10 +624,10 @@ func TestHealthChecksMistakes(t *testing.T) {
 		require.Contains(t, config.Problem, want)
 	}
 	for name, opts := range map[string]middleware.HealthChecksOptions{
-		`begin with a slash`:           {Path: "health"},
-		`which also answers with a slash at the end`:         {Path: "/health/"},
-		`JSON and Render are both set`: {Path: "/h", JSON: true, Render: func(*http.Request, middleware.HealthReport) (string, []byte, error) { return "", nil, nil }},
-		`Port is -1`:                   {Path: "/h", Port: -1},
+		`begin with a slash`:                         {Path: "health"},
+		`which also answers with a slash at the end`: {Path: "/health/"},
+		`JSON and Render are both set`:               {Path: "/h", JSON: true, Render: func(*http.Request, middleware.HealthReport) (string, []byte, error) { return "", nil, nil }},
+		`Port is -1`:                                 {Path: "/h", Port: -1},
 	} {
 		_, err := pipeline.New().Use(middleware.HealthChecks(opts)).Build()
 		require.ErrorContains(t, err, name)
