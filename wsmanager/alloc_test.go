@@ -4,7 +4,6 @@ package wsmanager_test
 
 import (
 	"io"
-	"net"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -13,16 +12,6 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
-
-// echo sends a message and reads it back, without allocating.
-func echo(c net.Conn, frame, buf []byte) {
-	if _, err := c.Write(frame); err != nil {
-		panic(err)
-	}
-	if _, err := io.ReadFull(c, buf); err != nil {
-		panic(err)
-	}
-}
 
 func TestEchoDoesNotAllocate(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
