@@ -25,9 +25,12 @@ type transport interface {
 	// tryWrite writes as much of p as is taken without waiting, maybe nothing.
 	tryWrite(p []byte) (int, error)
 
+	// triesWrites reports whether tryWrite can write anything at all.
+	triesWrites() bool
+
 	// write writes all of p and waits for as long as it takes, or until close.
-	// It calls progress whenever a part of it is out.
-	write(p []byte, progress func()) error
+	// It calls progress whenever a part of it is out, and returns how much is.
+	write(p []byte, progress func()) (int, error)
 
 	// interrupt makes the read under way, or the next, return errInterrupted.
 	interrupt()
@@ -80,16 +83,18 @@ func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
 // writePiece is after how many bytes a connTransport can tell of progress.
 const writePiece = 16 << 10
 
-func (t *connTransport) write(p []byte, progress func()) error {
-	for len(p) > 0 {
-		n, err := t.conn.Write(p[:min(len(p), writePiece)])
+func (t *connTransport) triesWrites() bool { return false }
+
+func (t *connTransport) write(p []byte, progress func()) (written int, err error) {
+	for written < len(p) {
+		n, err := t.conn.Write(p[written:min(len(p), written+writePiece)])
+		written += n
 		if err != nil {
-			return err
+			return written, err
 		}
 		progress()
-		p = p[n:]
 	}
-	return nil
+	return written, nil
 }
 
 // The errors of setting a deadline are dropped: they mean that the connection
