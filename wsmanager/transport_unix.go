@@ -40,9 +40,9 @@ func newTransport(conn net.Conn) transport {
 		raw, err = c.SyscallConn()
 	}
 	if raw == nil || err != nil {
-		return &connTransport{conn}
+		return &connTransport{conn: conn}
 	}
-	t := &rawTransport{connTransport: connTransport{conn}, raw: raw}
+	t := &rawTransport{connTransport: connTransport{conn: conn}, raw: raw}
 	t.readable = t.readOnce
 	t.writable = t.writeOnce
 	return t
