@@ -15,6 +15,7 @@ func (c *Conn) startWriterLocked() {
 // only while there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
+	defer c.m.registry.fold(c) // the connection may have left it in the meantime
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
