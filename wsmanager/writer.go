@@ -15,7 +15,13 @@ func (c *Conn) startWriterLocked() {
 // only while there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
-	defer c.m.registry.fold(c) // the connection may have left it in the meantime
+	if c.writeBacklog() == stateCut {
+		c.m.registry.fold(c) // the connection may have been released in the meantime
+	}
+}
+
+// writeBacklog returns the state in which the connection is afterwards.
+func (c *Conn) writeBacklog() connState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
@@ -45,6 +51,7 @@ func (c *Conn) writeLoop() {
 		c.m.stats.drop(dropClosed, o.moving)
 		o.moving = 0
 	}
+	return c.state
 }
 
 // writeJoined writes the frames in one go.
