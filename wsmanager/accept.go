@@ -45,15 +45,15 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := m.opts.checkOrigin(r); err != nil {
-		return &refusal{http.StatusForbidden, "This origin may not connect.", err}
+		return &refusal{refusedOrigin, http.StatusForbidden, "This origin may not connect.", err}
 	}
-	if !m.admit() {
-		return refuseDraining()
+	if err := m.admit(); err != nil {
+		return err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.active.done()
+			m.dismiss()
 		}
 	}()
 	accept, err := m.accept(r)
@@ -65,7 +65,12 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	handedOver = true
-	m.driver.start(c, early)
+	m.stats.accepted.Add(1)
+	if m.opts.Block {
+		m.driver.serve(c, early)
+	} else {
+		m.driver.start(c, early)
+	}
 	return nil
 }
 
@@ -80,7 +85,7 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 	if err != nil {
 		var rej *rejection
 		if errors.As(err, &rej) {
-			return Accept{}, &refusal{rej.status, rej.text, err}
+			return Accept{}, &refusal{refusedRejected, rej.status, rej.text, err}
 		}
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
@@ -93,7 +98,28 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 			return Accept{}, internal(fmt.Errorf("OnAccept set the header %s, which belongs to the handshake", canonical))
 		}
 	}
+	if err := m.checkAccept(a); err != nil {
+		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
+	}
 	return a, nil
+}
+
+// checkAccept finds what OnAccept can't ask for.
+func (m *Manager) checkAccept(a Accept) error {
+	for _, name := range a.Groups {
+		if err := checkGroupName(name); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(a.Groups) > m.opts.MaxGroups:
+		return fmt.Errorf("%d groups: %w", len(a.Groups), ErrTooManyGroups)
+	case a.Variant >= MaxVariants:
+		return fmt.Errorf("variant %d: there are %d", a.Variant, MaxVariants)
+	case a.SlowConsumer != 0 && !a.SlowConsumer.valid():
+		return fmt.Errorf("there is no SlowConsumer %d", a.SlowConsumer)
+	}
+	return nil
 }
 
 const expected = `This is a WebSocket endpoint. Connect to it with a WebSocket client, which sends
@@ -110,33 +136,33 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Upgrade", "websocket")
 		}
-		return "", &refusal{http.StatusUpgradeRequired, expected, errors.New("the request asks for no WebSocket")}
+		return "", &refusal{refusedNotWebSocket, http.StatusUpgradeRequired, expected, errors.New("the request asks for no WebSocket")}
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		return "", &refusal{http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + r.Method)}
+		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + r.Method)}
 	}
 	if !r.ProtoAtLeast(1, 1) {
-		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
+		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
 	}
 	if v := h["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return "", &refusal{http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
+		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
 	}
 	if r.ContentLength != 0 {
 		// The hijack would wait for the body, without any time-out of ours.
 		w.Header().Set("Connection", "close")
-		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake has no body.", errors.New("the request has a body")}
+		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has no body.", errors.New("the request has a body")}
 	}
 	keys := h["Sec-Websocket-Key"]
 	if len(keys) != 1 {
-		return "", &refusal{http.StatusBadRequest, "A WebSocket handshake has one Sec-WebSocket-Key.", fmt.Errorf("there are %d keys", len(keys))}
+		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has one Sec-WebSocket-Key.", fmt.Errorf("there are %d keys", len(keys))}
 	}
 	key = strings.TrimSpace(keys[0])
 	if nonce, err := base64.StdEncoding.DecodeString(key); err != nil || len(nonce) != 16 {
-		return "", &refusal{http.StatusBadRequest, "The Sec-WebSocket-Key must be 16 bytes in base64.", errors.New("the key is malformed")}
+		return "", &refusal{refusedMalformed, http.StatusBadRequest, "The Sec-WebSocket-Key must be 16 bytes in base64.", errors.New("the key is malformed")}
 	}
 	return key, nil
 }
@@ -165,6 +191,7 @@ func hasToken(lines []string, token string) bool {
 // refusal is a handshake that ends in an HTTP status: what the client reads, and
 // what the log gets.
 type refusal struct {
+	reason refusedReason
 	status int
 	text   string
 	err    error
@@ -174,12 +201,12 @@ func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
 
 func refuseDraining() error {
-	return &refusal{http.StatusServiceUnavailable, "The server is shutting down.", errors.New("the manager is shutting down")}
+	return &refusal{refusedShuttingDown, http.StatusServiceUnavailable, "The server is shutting down.", errors.New("the manager is shutting down")}
 }
 
 // internal is a refusal that tells the client nothing.
 func internal(err error) error {
-	return &refusal{http.StatusInternalServerError, "The server failed to accept the connection.", err}
+	return &refusal{refusedFailed, http.StatusInternalServerError, "The server failed to accept the connection.", err}
 }
 
 func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -188,9 +215,11 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		// The handshake broke off after its answer had begun. The connection must
 		// not go on as an HTTP one: whoever is in front of us takes it for a
 		// tunnel by now, and checks no requests in it.
+		m.stats.refused[refusedBrokenOff].Add(1)
 		m.logRefusal(r, slog.LevelWarn, http.StatusSwitchingProtocols, err)
 		panic(http.ErrAbortHandler)
 	}
+	m.stats.refused[ref.reason].Add(1)
 	level := slog.LevelInfo
 	switch {
 	case ref.status == http.StatusForbidden:

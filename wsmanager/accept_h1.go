@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
@@ -20,13 +22,20 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
 	}
 	c := &Conn{
-		m: m, id: rand.Text(), value: a.Value, subprotocol: a.Subprotocol,
+		m: m, id: rand.Text(), user: a.User, value: a.Value, subprotocol: a.Subprotocol,
 		since:  m.wheel.clock.now(),
 		frames: frameReader{masked: true, limit: m.opts.MaxMessageSize},
+		policy: m.opts.SlowConsumer,
 		tls:    r.TLS,
 		remote: textAddr(r.RemoteAddr), // until there is the socket's own
 	}
-	m.registry.add(c)
+	if a.SlowConsumer != 0 {
+		c.policy = a.SlowConsumer
+	}
+	if m.opts.MessageRate > 0 {
+		c.limits.messages = rate.NewLimiter(rate.Limit(m.opts.MessageRate), m.opts.MessageBurst)
+	}
+	c.register(a)
 	attached := false
 	defer func() {
 		if !attached { // also when a component above panics in WriteHeader

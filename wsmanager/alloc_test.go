@@ -3,8 +3,8 @@
 package wsmanager_test
 
 import (
+	"context"
 	"io"
-	"net"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -14,40 +14,60 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// echo sends a message and reads it back, without allocating.
-func echo(c net.Conn, frame, buf []byte) {
-	if _, err := c.Write(frame); err != nil {
-		panic(err)
-	}
-	if _, err := io.ReadFull(c, buf); err != nil {
-		panic(err)
-	}
-}
-
 func TestEchoDoesNotAllocate(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{
-		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-	}, quiet(), nil)
-	c := wstest.Dial(t, url, nil).Conn()
-	frame := wstest.Frame(ws.OpText, true, []byte(repeat("x", 128)))
-	buf := make([]byte, 2+2+128)
-	echo(c, frame, buf)
-	allocs := testing.AllocsPerRun(2000, func() { echo(c, frame, buf) })
-	require.Zero(t, allocs)
+	limited := quiet()
+	limited.MessageRate = 1e9
+	for name, tt := range map[string]struct {
+		opts wsmanager.Options
+		send func(*wsmanager.Conn, wsmanager.Message) error
+	}{
+		"Send":                   {quiet(), (*wsmanager.Conn).Send},
+		"Send, with a rate":      {limited, (*wsmanager.Conn).Send},
+		"SendContext, with room": {quiet(), func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(context.Background(), m) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, url := serve(t, wsmanager.Callbacks{OnMessage: tt.send}, tt.opts, nil)
+			c := wstest.Dial(t, url, nil).Conn()
+			frame := wstest.Frame(ws.OpText, true, []byte(repeat("x", 128)))
+			buf := make([]byte, 2+2+128)
+			echo(c, frame, buf)
+			allocs := testing.AllocsPerRun(2000, func() { echo(c, frame, buf) })
+			require.Zero(t, allocs)
+		})
+	}
 }
 
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
-	count := func(receivers int) float64 {
-		m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-		for range receivers {
-			c := wstest.Dial(t, url, nil).Conn()
-			go func() { _, _ = io.Copy(io.Discard, c) }()
-		}
-		msg := wsmanager.Text(repeat("x", 128))
-		return testing.AllocsPerRun(200, func() { m.Broadcast(msg) })
+	msg := wsmanager.Text(repeat("x", 128))
+	for _, tt := range []struct {
+		name string
+		most float64
+		send func(*wsmanager.Manager) wsmanager.Sent
+	}{
+		{"to all", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Broadcast(msg) }},
+		{"to all but those who are not there", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.BroadcastExcept(msg, "nobody") }},
+		{"to a group", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Group("g").Broadcast(msg) }},
+		{"to a choice", 4, func(m *wsmanager.Manager) wsmanager.Sent {
+			return m.BroadcastFunc(msg, func(*wsmanager.Conn) bool { return true })
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			count := func(receivers int) float64 {
+				m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, quiet(), nil)
+				for range receivers {
+					c := wstest.Dial(t, url+"?group=g", nil).Conn()
+					go func() { _, _ = io.Copy(io.Discard, c) }()
+				}
+				return testing.AllocsPerRun(50, func() {
+					if sent := tt.send(m); sent.Queued != receivers {
+						panic(sent)
+					}
+				})
+			}
+			few, many := count(10), count(1000)
+			t.Logf("allocations: %v to 10, %v to 1,000 receivers", few, many)
+			require.LessOrEqual(t, few, tt.most)
+			require.LessOrEqual(t, many, few+1) // a pool may have been emptied meanwhile
+		})
 	}
-	few, many := count(2), count(100)
-	t.Logf("allocations per broadcast: %v to 2, %v to 100 receivers", few, many)
-	require.LessOrEqual(t, few, 4.0)
-	require.LessOrEqual(t, many, few+1)
 }

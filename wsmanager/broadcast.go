@@ -1,38 +1,139 @@
 package wsmanager
 
-import "github.com/gobwas/ws"
-
-// Sent says what became of a broadcast.
+// Sent says what became of a broadcast. Connections that are closing are in
+// neither number.
 type Sent struct {
 	Queued  int // connections it was written to or queued for
-	Dropped int // connections it could not be queued for; they are being closed
+	Dropped int // connections it could not be queued for
+}
+
+// count counts the result of one send.
+func (s *Sent) count(err error) {
+	switch err {
+	case nil:
+		s.Queued++
+	case ErrOutboxFull:
+		s.Dropped++
+	}
 }
 
 // Broadcast sends a message to all connections that are registered when it begins
 // and not closing. Nobody who connects after the first of them has got it gets it.
-// It never blocks: a connection that reads too slowly loses it, and is closed
-// with 1013, without any effect on the others. The frame is made once. Two
-// broadcasts of one goroutine arrive in their order, also with its direct sends
-// in between; broadcasts of different goroutines may arrive in different orders
-// at different connections.
+// It waits for no network: a connection that reads too slowly meets its
+// [SlowConsumer] policy, without any effect on the others. The frame is made once.
+//
+// Broadcasts that come at the same time are joined, and leave in one write for
+// each receiver. All receivers see broadcasts to the same set in the same order;
+// for each goroutine that is the order of its calls, with its direct sends in
+// between.
 //
 // A message that can't be sent (neither text nor binary, or bigger than
-// Options.OutboxBytes) is dropped for all.
-func (m *Manager) Broadcast(msg Message) Sent {
-	var sent Sent
-	if err := m.checkMessage(msg); err != nil {
-		sent.Dropped = m.Len()
-		m.logger().Error("a broadcast can't be sent", "err", err, "type", msg.Type.String(), "bytes", len(msg.Payload))
-		return sent
+// Options.OutboxBytes) is dropped for all, and logged.
+func (m *Manager) Broadcast(msg Message) Sent { return m.BroadcastPrepared(Prepare(msg)) }
+
+// BroadcastExcept is Broadcast to all but the connections with these ids. Ids
+// that are not registered are ignored.
+func (m *Manager) BroadcastExcept(msg Message, ids ...string) Sent {
+	return m.BroadcastPreparedExcept(Prepare(msg), ids...)
+}
+
+// BroadcastFunc is Broadcast to those connections for which want returns true. It
+// is called on this goroutine and under no lock, for each connection just before
+// the message is sent to it. Groups are the quicker way to reach a few of many.
+func (m *Manager) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
+	return m.BroadcastPreparedFunc(Prepare(msg), want)
+}
+
+// BroadcastPrepared is Broadcast of a message that is ready.
+func (m *Manager) BroadcastPrepared(p *Prepared) Sent {
+	return m.broadcast(&m.registry.lane, &m.registry, p, nil)
+}
+
+// BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
+func (m *Manager) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
+	return m.broadcast(&m.registry.lane, &m.registry, p, ids)
+}
+
+// BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
+func (m *Manager) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
+	return m.broadcastFunc(&m.registry, p, want)
+}
+
+// broadcast sends p to an audience by its lane. What calls functions of the
+// application happens before: somebody else may deliver.
+func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []string) Sent {
+	b := broadcasts.Get().(*broadcast)
+	defer b.release()
+	b.encoded = l.variants.Load()
+	for v := range Variant(MaxVariants) {
+		if b.encoded&(1<<v) == 0 {
+			continue
+		}
+		frame, err := m.prepared(p, v)
+		if err != nil {
+			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(v))
+			frame = nil
+		}
+		b.frames[v] = frame
 	}
-	frame := appendFrame(make([]byte, 0, frameSize(len(msg.Payload))), ws.OpCode(msg.Type), msg.Payload)
-	for c := range m.registry.all() {
-		switch c.send(frame, true) {
-		case nil:
-			sent.Queued++
-		case ErrOutboxFull:
-			sent.Dropped++
+	for _, id := range exceptIDs {
+		if c := m.registry.get(id); c != nil {
+			b.except = append(b.except, c)
+		}
+	}
+	l.run(m, to, b)
+	return b.sent
+}
+
+func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool) (sent Sent) {
+	logged := false
+	for c := range walk(to) {
+		v, ok := c.Variant()
+		if !ok || !want(c) {
+			continue
+		}
+		frame, err := m.prepared(p, v)
+		if err == nil {
+			sent.count(c.send(frame, true))
+			continue
+		}
+		sent.Dropped++
+		m.stats.drop(dropUnsendable, 1)
+		if !logged {
+			logged = true
+			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(v))
 		}
 	}
 	return sent
+}
+
+// sendJoined sends the frames of a turn, of which data is all one behind the
+// other, and counts for each broadcast what became of it.
+func (c *Conn) sendJoined(data []byte, frames [][]byte, turn []*broadcast) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		return
+	}
+	i := 0
+	if c.mayTryLocked() {
+		n, err := c.tryWriteLocked(data)
+		if err != nil {
+			return
+		}
+		for ; i < len(frames) && n >= len(frames[i]); i++ {
+			n -= len(frames[i])
+			c.traffic.messagesOut.Add(1)
+			turn[i].sent.Queued++
+		}
+		if n > 0 {
+			c.out.keepRest(frames[i][n:], true)
+			c.startWriterLocked()
+			turn[i].sent.Queued++
+			i++
+		}
+	}
+	for ; i < len(frames) && c.state == stateOpen; i++ {
+		turn[i].sent.count(c.enqueueLocked(frames[i], true))
+	}
 }

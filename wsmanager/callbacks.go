@@ -6,8 +6,9 @@ import "net/http"
 //
 // For one connection: OnAccept, then, once it is registered, OnConnect, then
 // OnMessage for each message, then OnClose, never two at a time. From
-// registration on broadcasts reach the connection, so some may arrive before its
-// OnConnect has ended; its own messages are read only after.
+// registration on broadcasts reach the connection (but see Accept.Deferred), so
+// some may arrive before its OnConnect has ended; its own messages are read only
+// after.
 //
 // A panic in a callback closes that connection with 1011, is logged with its
 // stack, and hurts no other. A callback that blocks holds up its own connection
@@ -30,16 +31,24 @@ type Callbacks struct {
 	OnMessage func(c *Conn, m Message) error
 
 	// OnClose is called exactly once for every OnConnect (also one that failed),
-	// when the connection is out of the registry. Its Context is done and
+	// when the connection is out of the registry and of its groups. Its Context is done and
 	// sends return ErrClosed. err is nil where the peer or Conn.Close ended it
 	// with 1000, 1001 or without a code; otherwise it is a *CloseError, with
-	// ErrSlowConsumer, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown or ErrPanic
-	// in its chain where that is the cause.
+	// ErrSlowConsumer, ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown
+	// or ErrPanic in its chain where that is the cause.
 	OnClose func(c *Conn, err error)
 }
 
 // Accept is OnAccept's answer to a request that may become a connection.
 type Accept struct {
+	// User is whom the connection belongs to, as the application knows them:
+	// [Manager.SendUser] reaches all connections of one. "" is nobody.
+	User string
+
+	// Groups are joined before OnConnect. One name that is none (see [Conn.Join]),
+	// or too many, is a mistake of the application and answered with 500.
+	Groups []string
+
 	// Value is the application's own state of the connection; see [Value].
 	Value any
 
@@ -51,6 +60,19 @@ type Accept struct {
 	// Header is added to the 101. Connection, Upgrade and Sec-WebSocket-* are
 	// the Manager's own; to set them is a mistake and answered with 500.
 	Header http.Header
+
+	// SlowConsumer is the connection's policy; 0 for that of the Options.
+	SlowConsumer SlowConsumer
+
+	// Variant is the encoding that the connection gets of what is sent to many.
+	Variant Variant
+
+	// Deferred keeps broadcasts, and sends to groups and users, from the
+	// connection until [Conn.Ready]: for protocols that are chosen by the first
+	// message. Variant does not count then. The connection is registered and in
+	// its groups all the same, and sends to it alone arrive. How long it may take
+	// to become ready is the application's to watch.
+	Deferred bool
 }
 
 // Value returns the application's state of a connection, Accept.Value; false if

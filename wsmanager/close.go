@@ -63,6 +63,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	c.closeDue = c.m.wheel.after(c.m.opts.CloseTimeout)
 	o := &c.out
 	o.pong, o.ping = nil, false // nothing may follow a close frame
+	c.failWaitersLocked()
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
@@ -80,11 +81,10 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 // dropLocked throws away the data that waits; what is on its way stays.
 func (c *Conn) dropLocked() {
 	o := &c.out
-	for _, f := range o.frames {
-		o.messages--
-		o.bytes -= len(f)
+	if n := len(o.frames); n > 0 {
+		c.m.stats.drop(dropClosed, n)
 	}
-	o.frames = nil
+	o.frames, o.bytes = nil, 0
 }
 
 // peerClosed answers the peer's close frame; it is called by the reader.
@@ -135,6 +135,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	}
 	c.state = stateCut
 	c.closing.Store(true)
+	c.failWaitersLocked()
 	c.dropLocked()
 	c.out.rest, c.out.pong, c.out.closing = nil, nil, nil
 	if c.t != nil {

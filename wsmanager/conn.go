@@ -15,18 +15,30 @@ type Conn struct {
 	// Static from registration on.
 	m           *Manager
 	id          string
+	user        string
 	value       any
 	subprotocol string
 	tls         *tls.ConnectionState
 	since       time.Time
+	policy      SlowConsumer
 
 	// Owned by the reader.
 	frames frameReader
+	limits inbound
 
-	lastRead atomic.Int64 // ticks of the wheel
-	progress atomic.Int64 // when the writer last got on; ticks of the wheel
-	calling  atomic.Bool  // a callback has not returned
-	closing  atomic.Bool  // state is not stateOpen: messages are dropped
+	// Atomic.
+	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
+	calling    atomic.Bool   // a callback has not returned
+	closing    atomic.Bool   // state is not stateOpen: messages are dropped
+	unanswered atomic.Int32  // pings of ours
+	lastRead   atomic.Int64  // ticks of the wheel
+	progress   atomic.Int64  // when the writer last got on; since the wheel's zero
+	traffic    traffic
+
+	groupsMu    sync.Mutex // guards what follows; comes before the locks of groups
+	memberships []*membership
+	userMember  *membership
+	left        bool // out of all groups for good
 
 	mu     sync.Mutex // guards what follows
 	t      transport  // nil until the handshake went out; static then
@@ -90,23 +102,6 @@ func (c *Conn) Context() context.Context {
 		}
 	}
 	return c.ctx
-}
-
-// Send sends a message to the peer. It never blocks, and has taken the bytes of
-// the payload when it returns: they are written, or copied into the outbox.
-// Messages of one goroutine arrive in the order of their sends.
-//
-// It returns ErrClosed if the connection is closing, ErrOutboxFull if the peer
-// reads too slowly, ErrMessageTooBig and ErrMessageType for messages that can't
-// be sent. nil does not mean that the peer has got the message.
-func (c *Conn) Send(m Message) error {
-	buf, err := c.m.encode(m)
-	if err != nil {
-		return err
-	}
-	err = c.send(*buf, false)
-	putFrame(buf)
-	return err
 }
 
 // Close begins to close the connection: what was sent before goes out first,

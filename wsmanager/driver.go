@@ -8,4 +8,8 @@ type driver interface {
 	// start takes over a connection whose handshake went out. early is what
 	// came after the handshake's request in the same segment.
 	start(c *Conn, early []byte)
+
+	// serve is start for a caller who waits until the connection has ended and
+	// its transport is closed.
+	serve(c *Conn, early []byte)
 }

@@ -9,10 +9,10 @@ import (
 // works for every net.Conn.
 type goroutineDriver struct{}
 
-func (goroutineDriver) start(c *Conn, early []byte) { go serveConn(c, early) }
+func (goroutineDriver) start(c *Conn, early []byte) { go goroutineDriver{}.serve(c, early) }
 
-func serveConn(c *Conn, early []byte) {
-	defer c.m.active.done()
+func (goroutineDriver) serve(c *Conn, early []byte) {
+	defer c.m.dismiss()
 	defer linger(c)
 	// What stands if a callback ends this goroutine with runtime.Goexit.
 	err := error(&CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: it ended its goroutine", ErrPanic)})

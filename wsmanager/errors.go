@@ -16,8 +16,9 @@ var (
 	// that is not (or no longer) registered.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
-	// ErrOutboxFull is returned by sends that found the outbox full. The
-	// connection is being closed with 1013 then (see [ErrSlowConsumer]).
+	// ErrOutboxFull is returned by sends that found the outbox full. The message
+	// is dropped, and the connection is being closed with 1013 unless its
+	// [SlowConsumer] policy is another.
 	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
 
 	// ErrMessageTooBig is returned by sends of a message that could never fit
@@ -27,6 +28,15 @@ var (
 	// ErrMessageType is returned by sends of a message that is neither text nor
 	// binary: use [Text] or [Binary].
 	ErrMessageType = errors.New("wsmanager: the message is neither text nor binary")
+
+	// ErrTooManyGroups is returned by [Conn.Join] beyond Options.MaxGroups.
+	ErrTooManyGroups = errors.New("wsmanager: the connection is in too many groups")
+
+	// ErrNotReady is returned by [Conn.SendPrepared] on a connection that was
+	// accepted with Accept.Deferred and is not ready; ErrReady by [Conn.Ready] on
+	// one that is.
+	ErrNotReady = errors.New("wsmanager: the connection is not ready")
+	ErrReady    = errors.New("wsmanager: the connection is ready already")
 )
 
 // Why a connection ended; found in OnClose's error with [errors.Is].
@@ -42,6 +52,10 @@ var (
 	// ErrWriteTimeout: a write made no progress for Options.WriteTimeout. The
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
+
+	// ErrRateLimit: the peer sent more than Options.MessageRate or ControlRate
+	// allows. It was closed with 1008.
+	ErrRateLimit = errors.New("wsmanager: the peer sends too much")
 
 	// ErrShutdown: [Manager.Shutdown] closed it with 1001.
 	ErrShutdown = errors.New("wsmanager: the manager is shutting down")

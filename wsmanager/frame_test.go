@@ -241,7 +241,7 @@ func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
 		r.add(&Conn{id: fmt.Sprint(i)})
 	}
 	seen := 0
-	for range r.all() {
+	for range walk(&r) {
 		seen++
 	}
 	require.Equal(t, 1000, seen)

@@ -26,7 +26,7 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
 	}
 	if c.out.writing {
-		at = min(at, c.progress.Load()+w.ticks(c.m.opts.WriteTimeout))
+		at = min(at, c.progressTick()+w.ticks(c.m.opts.WriteTimeout))
 	}
 	return at, true
 }
@@ -39,7 +39,7 @@ func (c *Conn) due(now int64) {
 	switch {
 	case c.state == stateCut:
 		return
-	case c.out.writing && now-c.progress.Load() >= w.ticks(c.m.opts.WriteTimeout):
+	case c.out.writing && now-c.progressTick() >= w.ticks(c.m.opts.WriteTimeout):
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
 	case c.state == stateClosing:
@@ -61,6 +61,9 @@ func (c *Conn) due(now int64) {
 	}
 	c.scheduleLocked()
 }
+
+// progressTick is when the writer last got on, in ticks.
+func (c *Conn) progressTick() int64 { return c.progress.Load() / int64(c.m.wheel.tick) }
 
 // pingTicks is the ping interval with up to 10 % more or less, so that
 // connections that came together don't stay together.

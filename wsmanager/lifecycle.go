@@ -38,10 +38,45 @@ func (c *Conn) attach(t transport, remote net.Addr) {
 	}
 }
 
+// register lets the connection be found: by id, in its groups and by its user.
+func (c *Conn) register(a Accept) {
+	if !a.Deferred {
+		c.m.registry.lane.speak(a.Variant)
+		c.variant.Store(uint32(a.Variant) + 1)
+	}
+	c.m.registry.add(c)
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	if c.user != "" {
+		c.userMember = c.m.users.add(c, c.user)
+	}
+	for _, name := range a.Groups {
+		if c.membership(name) < 0 {
+			c.memberships = append(c.memberships, c.m.groups.add(c, name))
+		}
+	}
+}
+
+// unregister takes the connection out of the registry, its groups and its user's
+// connections, for good.
+func (c *Conn) unregister() {
+	c.m.registry.remove(c)
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	c.left = true
+	if c.userMember != nil {
+		c.userMember.leave()
+	}
+	for _, ship := range c.memberships {
+		ship.leave()
+	}
+	c.userMember, c.memberships = nil, nil
+}
+
 // abandon ends a connection whose handshake broke off: no callback knows of it,
 // but somebody may have found it in the registry.
 func (c *Conn) abandon() {
-	c.m.registry.remove(c)
+	c.unregister()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
@@ -91,6 +126,7 @@ func (c *Conn) endBy(err error) error {
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
+	c.traffic.bytesIn.Add(uint64(len(p)))
 	err := c.frames.feed(p, (*connFrames)(c))
 	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
 	return err
@@ -101,7 +137,14 @@ type connFrames Conn
 
 func (f *connFrames) onData(t MessageType, payload []byte) error {
 	c := (*Conn)(f)
-	if c.closing.Load() || c.m.callbacks.OnMessage == nil {
+	c.traffic.messagesIn.Add(1)
+	if c.closing.Load() {
+		return nil
+	}
+	if err := c.checkMessageRate(); err != nil {
+		return err
+	}
+	if c.m.callbacks.OnMessage == nil {
 		return nil
 	}
 	return c.endBy(c.callMessage(Message{t, payload}))
@@ -109,13 +152,25 @@ func (f *connFrames) onData(t MessageType, payload []byte) error {
 
 func (f *connFrames) onPing(payload []byte) error {
 	c := (*Conn)(f)
+	if err := c.checkControlRate(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sendControlLocked(ws.OpPong, payload)
 	return nil
 }
 
-func (f *connFrames) onPong([]byte) error { return nil } // its arrival is all it says
+// onPong has nothing to do, as the arrival is all that a pong says. Those that
+// answer our pings are none of the peer's doing and don't count against it.
+func (f *connFrames) onPong([]byte) error {
+	c := (*Conn)(f)
+	if c.unanswered.Load() > 0 {
+		c.unanswered.Add(-1)
+		return nil
+	}
+	return c.checkControlRate()
+}
 
 func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
 	(*Conn)(f).peerClosed(code, reason)
@@ -187,7 +242,8 @@ func (c *Conn) finish(err error) {
 	c.mu.Unlock()
 
 	c.m.linger(c, true)
-	c.m.registry.remove(c)
+	c.unregister()
+	c.m.stats.close(cause.Code)
 	c.mu.Lock()
 	c.endLocked()
 	c.mu.Unlock()
@@ -223,6 +279,7 @@ func (c *Conn) release() {
 	c.cutLocked(nil)
 	c.mu.Unlock()
 	c.m.wheel.remove(c)
+	c.m.registry.fold(c)
 	c.m.linger(c, false)
 }
 

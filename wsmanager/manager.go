@@ -1,15 +1,10 @@
 package wsmanager
 
 import (
-	"context"
-	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -21,6 +16,9 @@ type Manager struct {
 	driver    driver
 
 	registry registry
+	groups   groups
+	users    groups
+	stats    stats
 	wheel    wheel
 	active   activity
 
@@ -28,6 +26,7 @@ type Manager struct {
 
 	mu        sync.Mutex         // guards what follows
 	draining  bool               // no new connections
+	admitted  int                // handshakes and connections with an open transport
 	lingering map[*Conn]struct{} // out of the registry, transport still open
 }
 
@@ -54,6 +53,9 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	}
 	m := &Manager{callbacks: cb, opts: opts, driver: goroutineDriver{}, lingering: make(map[*Conn]struct{})}
 	m.registry.init()
+	m.groups.init()
+	m.users.init()
+	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.CloseTimeout))
 	m.active.idle = sync.NewCond(&m.active.mu)
 	return m, nil
@@ -69,7 +71,7 @@ func (m *Manager) Conn(id string) (*Conn, bool) {
 // All walks the connections that are registered when the walk begins, in no
 // particular order. Those that end meanwhile may still be seen. No lock is held
 // while the loop's body runs.
-func (m *Manager) All() iter.Seq[*Conn] { return m.registry.all() }
+func (m *Manager) All() iter.Seq[*Conn] { return walk(&m.registry) }
 
 // Len returns how many connections are registered.
 func (m *Manager) Len() int { return int(m.registry.count.Load()) }
@@ -92,75 +94,6 @@ func (m *Manager) CloseConn(id string, code StatusCode, reason string) error {
 		return ErrNoConn
 	}
 	return c.Close(code, reason)
-}
-
-// Shutdown ends the Manager: from now on handshakes are answered with 503, and
-// every connection is closed with 1001 after what was sent to it; OnClose gets
-// ErrShutdown. It waits until all connections have ended and all callbacks have
-// returned, at most until ctx ends; then it cuts what is left and returns an
-// error that says how many callbacks have not returned. A connection that does
-// not answer is cut after Options.CloseTimeout in any case.
-//
-// Shutdown may be called more than once, also at the same time: each call waits.
-// Don't wait for it inside a callback: it waits for that callback.
-func (m *Manager) Shutdown(ctx context.Context) error {
-	m.mu.Lock()
-	m.draining = true
-	m.mu.Unlock()
-	for c := range m.registry.all() {
-		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
-	}
-	if m.active.wait(ctx) {
-		return nil
-	}
-	left := m.unended()
-	for _, c := range left {
-		c.mu.Lock()
-		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
-		c.mu.Unlock()
-	}
-	// What is left needs no more than the processor, save the callbacks.
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if m.active.wait(grace) {
-		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
-	}
-	calls := m.accepting.Load()
-	for _, c := range left {
-		if c.calling.Load() {
-			calls++
-		}
-	}
-	return fmt.Errorf("wsmanager: shutdown: connections were cut, and %d callbacks have not returned: %w", calls, context.Cause(ctx))
-}
-
-// unended returns the connections whose transport may be open.
-func (m *Manager) unended() []*Conn {
-	conns := slices.Collect(m.registry.all())
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.AppendSeq(conns, maps.Keys(m.lingering))
-}
-
-// shutdownGrace is how long after the deadline Shutdown waits for the ends of
-// connections that it has cut.
-const shutdownGrace = 500 * time.Millisecond
-
-// admit reports whether there is room for a connection, and counts it.
-func (m *Manager) admit() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.draining {
-		return false
-	}
-	m.active.add()
-	return true
-}
-
-func (m *Manager) isDraining() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.draining
 }
 
 func (m *Manager) logger() *slog.Logger {

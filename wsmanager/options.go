@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 )
@@ -42,14 +43,49 @@ type Options struct {
 	MaxMessageSize int
 
 	// OutboxMessages and OutboxBytes bound what waits for a peer that does not
-	// read. A send beyond either returns ErrOutboxFull and closes the connection
-	// with 1013. Default: 256 messages and 1 MiB.
+	// read. A send beyond either meets the SlowConsumer policy. Default: 256
+	// messages and 1 MiB.
 	//
 	// On a plain TCP socket only what the kernel does not take waits here. Over
-	// TLS every message does until a goroutine has written it, so a burst of
-	// more messages than this is too much however fast the peer reads.
+	// TLS every message does until a goroutine has written it; so there a burst
+	// may have 16 times as many messages as long as no write is stuck for 100
+	// ms, but not more bytes. Who has more to send than this at once uses
+	// [Conn.SendContext].
 	OutboxMessages int
 	OutboxBytes    int
+
+	// SlowConsumer is the policy of a connection whose outbox is full, unless
+	// OnAccept chooses another. Default: SlowConsumerClose.
+	SlowConsumer SlowConsumer
+
+	// MaxConnections is how many connections there may be, those that are still
+	// closing included; a handshake beyond is answered with 503, before OnAccept.
+	// Default: 0, no limit but the process's file descriptors.
+	MaxConnections int
+
+	// MessageRate is how many messages a second a peer may send, in the long run,
+	// and MessageBurst how many at once; a peer that sends more is closed with
+	// 1008 (ErrRateLimit). Default: 0, no limit; MessageBurst as many as a second
+	// allows, at least 1.
+	MessageRate  float64
+	MessageBurst int
+
+	// ControlRate is how many pings, and pongs that answer none of ours, a peer
+	// may send a second; more close with 1008 (ErrRateLimit). Default: 20.
+	ControlRate int
+
+	// MaxGroups is how many groups a connection may be in. Default: 1000. To find
+	// one of them takes longer the more there are.
+	MaxGroups int
+
+	// Block keeps ServeHTTP from returning before the socket is closed, as
+	// handlers in ASP.NET Core do. Components above then see a request that lasts
+	// as long as the connection: an access log writes its line at the end, with
+	// the true duration; a time-out that cancels the request's context changes
+	// nothing here. net/http's goroutine and request stay in memory as long, some
+	// 10 KB. Panics of callbacks still end their connection and don't reach a
+	// component that recovers. Default: return once the socket is accepted.
+	Block bool
 
 	// PingInterval is how often a ping goes out, give or take 10 %. Default:
 	// 50 s, below the 60 s after which proxies usually cut.
@@ -81,12 +117,28 @@ func (o Options) withDefaults() (Options, error) {
 		if *v == 0 {
 			*v = def
 		} else if *v < 0 {
-			errs = append(errs, fmt.Errorf("wsmanager: Options.%s is %d: it must be positive, or 0 for the default of %d", name, *v, def))
+			meaning := fmt.Sprintf("the default of %d", def)
+			if def == 0 {
+				meaning = "no limit"
+			}
+			errs = append(errs, fmt.Errorf("wsmanager: Options.%s is %d: it must be positive, or 0 for %s", name, *v, meaning))
 		}
 	}
 	size("MaxMessageSize", &o.MaxMessageSize, 64<<10)
 	size("OutboxMessages", &o.OutboxMessages, 256)
 	size("OutboxBytes", &o.OutboxBytes, 1<<20)
+	if o.SlowConsumer == 0 {
+		o.SlowConsumer = SlowConsumerClose
+	} else if !o.SlowConsumer.valid() {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.SlowConsumer is %d: there is no such policy", o.SlowConsumer))
+	}
+	size("MaxConnections", &o.MaxConnections, 0)
+	size("ControlRate", &o.ControlRate, 20)
+	size("MaxGroups", &o.MaxGroups, 1000)
+	if !(o.MessageRate >= 0) || math.IsInf(o.MessageRate, 1) { // or NaN
+		errs = append(errs, fmt.Errorf("wsmanager: Options.MessageRate is %v: it must be positive, or 0 for no limit", o.MessageRate))
+	}
+	size("MessageBurst", &o.MessageBurst, max(1, int(min(o.MessageRate, math.MaxInt32))))
 	if frameSize(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}

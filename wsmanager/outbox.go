@@ -11,11 +11,16 @@ import (
 // so that they are never dropped for want of room. Conn.mu guards it.
 type outbox struct {
 	rest     []byte   // of the frame that went out in part: first
+	restData bool     // that frame is a message
 	pong     []byte   // the answer to the newest ping
 	ping     bool     // a ping is due
-	frames   [][]byte // data
-	messages int      // data frames in frames and on their way
+	frames   [][]byte // messages that wait, whole
 	bytes    int      // of these
+
+	moving int // messages that have left frames and are not wholly written
+	flying int // bytes of data in the write under way
+
+	waiters []*waiter // sends that wait for room
 
 	closing   []byte // the close frame: last
 	closeSent bool
@@ -32,8 +37,11 @@ const maxPooledFrame = 160 << 10
 
 // encode makes the frame of a message in a buffer to be given back by putFrame.
 func (m *Manager) encode(msg Message) (*[]byte, error) {
-	if err := m.checkMessage(msg); err != nil {
+	if err := checkType(msg); err != nil {
 		return nil, err
+	}
+	if frameSize(len(msg.Payload)) > m.opts.OutboxBytes {
+		return nil, ErrMessageTooBig
 	}
 	buf := frameBuffers.Get().(*[]byte)
 	*buf = appendFrame((*buf)[:0], ws.OpCode(msg.Type), msg.Payload)
@@ -46,70 +54,11 @@ func putFrame(buf *[]byte) {
 	}
 }
 
-func (m *Manager) checkMessage(msg Message) error {
+func checkType(msg Message) error {
 	if msg.Type != TextMessage && msg.Type != BinaryMessage {
 		return ErrMessageType
 	}
-	if frameSize(len(msg.Payload)) > m.opts.OutboxBytes {
-		return ErrMessageTooBig
-	}
 	return nil
-}
-
-// send writes a data frame, or queues it. A frame that is not shared is copied
-// if it has to wait.
-func (c *Conn) send(frame []byte, shared bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != stateOpen {
-		return ErrClosed
-	}
-	o := &c.out
-	if c.t != nil && !o.writing && !o.waiting() {
-		n, err := c.t.tryWrite(frame)
-		if err != nil {
-			c.vanishedLocked(err)
-			return ErrClosed
-		}
-		if n == len(frame) {
-			return nil
-		}
-		if n > 0 {
-			rest := frame[n:]
-			if !shared {
-				rest = append([]byte(nil), rest...)
-			}
-			o.keepRest(rest)
-			c.startWriterLocked()
-			return nil
-		}
-	}
-	if o.messages >= c.m.opts.OutboxMessages || o.bytes+len(frame) > c.m.opts.OutboxBytes {
-		c.closeLocked(&CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
-		return ErrOutboxFull
-	}
-	if !shared {
-		frame = append([]byte(nil), frame...)
-	}
-	o.frames = append(o.frames, frame)
-	o.messages++
-	o.bytes += len(frame)
-	c.startWriterLocked()
-	return nil
-}
-
-// sendControlLocked writes a ping or pong, or leaves it in its place: a newer one
-// takes it over, so that a peer can't make us keep many.
-func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
-	if c.state != stateOpen || c.t == nil {
-		return
-	}
-	if op == ws.OpPing {
-		c.out.ping = true
-	} else {
-		c.out.pong = appendFrame(nil, op, payload)
-	}
-	c.flushLocked()
 }
 
 // waiting reports whether there is anything to write.
@@ -117,166 +66,112 @@ func (o *outbox) waiting() bool {
 	return o.rest != nil || o.pong != nil || o.ping || len(o.frames) > 0 || o.closing != nil && !o.closeSent
 }
 
+// load is what counts against the limits: what waits and what is on its way.
+func (o *outbox) load() (messages, bytes int) {
+	return len(o.frames) + o.moving, o.bytes + o.flying + len(o.rest)
+}
+
+func (o *outbox) push(frame []byte) {
+	o.frames = append(o.frames, frame)
+	o.bytes += len(frame)
+}
+
+// pop removes the oldest message that waits.
+func (o *outbox) pop() []byte {
+	f := o.frames[0]
+	o.frames[0] = nil
+	o.frames = o.frames[1:]
+	o.bytes -= len(f)
+	return f
+}
+
+// keepRest remembers what is left of a frame that went out in part.
+func (o *outbox) keepRest(rest []byte, data bool) {
+	if len(rest) > 0 {
+		o.rest, o.restData = rest, data
+		if data {
+			o.moving++
+		}
+	}
+}
+
 var pingFrame = appendFrame(nil, ws.OpPing, nil)
 
 // writeChunk is about how much one blocking write takes on.
 const writeChunk = 64 << 10
 
-// take removes what the next write takes on. It tells how many messages and
-// bytes of data are in it, and whether the close frame is.
-func (o *outbox) take() (bufs [][]byte, messages, bytes int, closes bool) {
+// batch is what one write takes on.
+type batch struct {
+	bufs    [][]byte
+	resumed bool // bufs[0] goes on with a message
+	first   int  // bufs[first:] are messages, but for a close frame at the end
+	parted  bool // the last of bufs is not the end of its message
+	closes  bool // the last of bufs is the close frame
+}
+
+// take removes the next batch.
+func (o *outbox) take() (b batch) {
+	size := 0 // of data
 	if o.rest != nil {
-		if len(o.rest) > writeChunk {
-			part := o.rest[:writeChunk]
-			o.rest = o.rest[writeChunk:]
-			return [][]byte{part}, 0, len(part), false
+		b.resumed = o.restData
+		part := o.rest
+		if len(part) > writeChunk {
+			part, b.parted = part[:writeChunk], true
 		}
-		bufs = append(bufs, o.rest)
-		messages, bytes = 1, len(o.rest)
-		o.rest = nil
+		b.bufs, size = append(b.bufs, part), len(part)
+		o.rest = o.rest[len(part):]
+		b.first = 1
 	}
+	if !b.parted {
+		o.rest = nil
+		b.control(o)
+		for len(o.frames) > 0 && size < writeChunk {
+			f := o.pop()
+			o.moving++
+			if len(f) > writeChunk {
+				o.rest, o.restData, b.parted = f[writeChunk:], true, true
+				f = f[:writeChunk]
+			}
+			b.bufs = append(b.bufs, f)
+			size += len(f)
+		}
+		if len(o.frames) == 0 {
+			o.frames = nil
+		}
+		if o.rest == nil && len(o.frames) == 0 && o.closing != nil && !o.closeSent {
+			b.bufs, b.closes = append(b.bufs, o.closing), true
+		}
+	}
+	o.flying = size
+	return b
+}
+
+// control takes the control frames, which go between two messages.
+func (b *batch) control(o *outbox) {
 	if o.pong != nil {
-		bufs = append(bufs, o.pong)
+		b.bufs = append(b.bufs, o.pong)
 		o.pong = nil
+		b.first++
 	}
 	if o.ping {
-		bufs = append(bufs, pingFrame)
+		b.bufs = append(b.bufs, pingFrame)
 		o.ping = false
-	}
-	for len(o.frames) > 0 && bytes < writeChunk {
-		f := o.frames[0]
-		o.frames[0] = nil
-		o.frames = o.frames[1:]
-		if len(f) > writeChunk {
-			bufs = append(bufs, f[:writeChunk])
-			o.rest = f[writeChunk:]
-			return bufs, messages, bytes + writeChunk, false
-		}
-		bufs = append(bufs, f)
-		messages++
-		bytes += len(f)
-	}
-	if len(o.frames) == 0 {
-		o.frames = nil
-		if o.closing != nil && !o.closeSent {
-			bufs = append(bufs, o.closing)
-			closes = true
-		}
-	}
-	return bufs, messages, bytes, closes
-}
-
-// flushLocked sends what waits: at once as far as that goes without waiting, the
-// rest by a writer goroutine.
-func (c *Conn) flushLocked() {
-	o := &c.out
-	if c.t == nil || o.writing || c.state == stateCut || !o.waiting() {
-		return
-	}
-	if o.rest == nil && len(o.frames) == 0 {
-		// A control frame alone, the common case.
-		switch {
-		case o.closing != nil:
-			n, ok := c.tryControlLocked(o.closing)
-			if o.closing = o.closing[n:]; ok {
-				c.closeSentLocked()
-				return
-			}
-		case o.pong != nil && !o.ping:
-			n, ok := c.tryControlLocked(o.pong)
-			if ok || n > 0 {
-				o.keepRest(o.pong[n:])
-				o.pong = nil
-			}
-		case o.ping && o.pong == nil:
-			n, ok := c.tryControlLocked(pingFrame)
-			if ok || n > 0 {
-				o.keepRest(pingFrame[n:])
-				o.ping = false
-			}
-		}
-	}
-	if o.waiting() {
-		c.startWriterLocked()
+		b.first++
 	}
 }
 
-// tryControlLocked writes as much of the frame as goes without waiting, and
-// reports whether that is all.
-func (c *Conn) tryControlLocked(frame []byte) (n int, all bool) {
-	n, err := c.t.tryWrite(frame)
-	if err != nil {
-		c.vanishedLocked(err)
-		return n, false
-	}
-	return n, n == len(frame)
-}
-
-// keepRest remembers what is left of a frame that went out in part.
-func (o *outbox) keepRest(rest []byte) {
-	if len(rest) > 0 {
-		o.rest = rest
-		o.messages++
-		o.bytes += len(rest)
-	}
-}
-
-func (c *Conn) startWriterLocked() {
-	if c.t == nil || c.out.writing || c.state == stateCut {
-		return
-	}
-	c.out.writing = true
-	c.progressed()
-	c.scheduleLocked()
-	c.m.active.add()
-	go c.writeLoop()
-}
-
-// writeLoop writes until nothing waits. There is one per connection at most, and
-// only while there is a backlog.
-func (c *Conn) writeLoop() {
-	defer c.m.active.done()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := &c.out
-	progress := c.progressed
-	for c.state != stateCut && o.waiting() {
-		frames, messages, bytes, closes := o.take()
-		c.progressed()
-		c.mu.Unlock()
-		err := c.writeJoined(frames, progress)
-		c.mu.Lock()
-		o.messages -= messages
-		o.bytes -= bytes
-		if err != nil {
-			c.vanishedLocked(err)
+// messages is how many messages have their last byte among the first n bytes of
+// the batch.
+func (b *batch) messages(n int) (count int) {
+	for i, p := range b.bufs {
+		if n -= len(p); n < 0 {
 			break
 		}
-		if closes {
-			c.closeSentLocked()
+		last := i == len(b.bufs)-1
+		data := i >= b.first && !(last && b.closes) || i == 0 && b.resumed
+		if data && !(last && b.parted) {
+			count++
 		}
 	}
-	o.writing = false
-}
-
-// writeJoined writes the frames in one go.
-func (c *Conn) writeJoined(frames [][]byte, progress func()) error {
-	if len(frames) == 1 {
-		return c.t.write(frames[0], progress)
-	}
-	buf := frameBuffers.Get().(*[]byte)
-	defer putFrame(buf)
-	*buf = (*buf)[:0]
-	for _, f := range frames {
-		*buf = append(*buf, f...)
-	}
-	return c.t.write(*buf, progress)
-}
-
-// progressed notes that the writer is getting on.
-func (c *Conn) progressed() { c.progress.Store(c.m.wheel.now()) }
-
-// vanishedLocked cuts a connection whose peer is gone, as a write has noticed.
-func (c *Conn) vanishedLocked(err error) {
-	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
+	return count
 }

@@ -203,10 +203,13 @@ func TestOptions(t *testing.T) {
 		{"message that fits but for its header", wsmanager.Options{MaxMessageSize: 1 << 20}, []string{"don't fit OutboxBytes"}},
 		{"idle below ping", wsmanager.Options{IdleTimeout: 1}, []string{"IdleTimeout (1ns) must be above PingInterval (50s)"}},
 		{"everything at once", wsmanager.Options{
+			MaxConnections: -1, MessageRate: -1, MessageBurst: -1, ControlRate: -1, MaxGroups: -1, SlowConsumer: 9,
 			MaxMessageSize: -1, OutboxMessages: -1, OutboxBytes: -1, PingInterval: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1, CloseTimeout: -1,
 			AllowedOrigins: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"},
 		}, []string{
 			"Options.MaxMessageSize is -1: it must be positive, or 0 for the default of 65536", "OutboxMessages is -1", "OutboxBytes is -1",
+			"MaxConnections is -1: it must be positive, or 0 for no limit", "MessageRate is -1: it must be positive, or 0 for no limit", "MessageBurst is -1",
+			"ControlRate is -1: it must be positive, or 0 for the default of 20", "MaxGroups is -1", "SlowConsumer is 9: there is no such policy",
 			"PingInterval is -1ns: it must be positive, or 0 for the default of 50s", "IdleTimeout is -1ns", "WriteTimeout is -1ns", "HandshakeTimeout is -1ns", "CloseTimeout is -1ns",
 			`AllowedOrigins: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is no URL`,
 		}},

@@ -25,9 +25,12 @@ type transport interface {
 	// tryWrite writes as much of p as is taken without waiting, maybe nothing.
 	tryWrite(p []byte) (int, error)
 
+	// triesWrites reports whether tryWrite can write anything at all.
+	triesWrites() bool
+
 	// write writes all of p and waits for as long as it takes, or until close.
-	// It calls progress whenever a part of it is out.
-	write(p []byte, progress func()) error
+	// It calls progress whenever a part of it is out, and returns how much is.
+	write(p []byte, progress func()) (int, error)
 
 	// interrupt makes the read under way, or the next, return errInterrupted.
 	interrupt()
@@ -50,15 +53,36 @@ const readBufferSize = 16 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
 
-// connTransport is the transport over any net.Conn. Reads hold a buffer while
-// they wait, and nothing is written without waiting, so each send goes through
-// the outbox; rawTransport does better for plain sockets.
-type connTransport struct{ conn net.Conn }
+// connTransport is the transport over any net.Conn. Nothing can be written without
+// waiting, so each send goes through the outbox; and a read has to hold a buffer
+// while it waits: a small one, which is all that most messages need. Only while
+// one read after the other fills its buffer is the next a big one. rawTransport
+// does better for plain sockets; crypto/tls can't be asked whether it has
+// something without reading it.
+type connTransport struct {
+	conn net.Conn
+	full bool // the last read filled its buffer; owned by the reader
+}
+
+// idleBufferSize is what a connTransport holds while it waits.
+const idleBufferSize = 1 << 10
+
+var idleBuffers = sync.Pool{New: func() any { return new([idleBufferSize]byte) }}
 
 func (t *connTransport) read(consume func(p []byte) error) error {
-	buf := readBuffers.Get().(*[readBufferSize]byte)
-	defer readBuffers.Put(buf)
-	n, err := t.conn.Read(buf[:])
+	if t.full {
+		buf := readBuffers.Get().(*[readBufferSize]byte)
+		defer readBuffers.Put(buf)
+		return t.readInto(buf[:], consume)
+	}
+	buf := idleBuffers.Get().(*[idleBufferSize]byte)
+	defer idleBuffers.Put(buf)
+	return t.readInto(buf[:], consume)
+}
+
+func (t *connTransport) readInto(buf []byte, consume func(p []byte) error) error {
+	n, err := t.conn.Read(buf)
+	t.full = n == len(buf)
 	if n > 0 {
 		if err := consume(buf[:n]); err != nil {
 			return err
@@ -80,16 +104,18 @@ func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
 // writePiece is after how many bytes a connTransport can tell of progress.
 const writePiece = 16 << 10
 
-func (t *connTransport) write(p []byte, progress func()) error {
-	for len(p) > 0 {
-		n, err := t.conn.Write(p[:min(len(p), writePiece)])
+func (t *connTransport) triesWrites() bool { return false }
+
+func (t *connTransport) write(p []byte, progress func()) (written int, err error) {
+	for written < len(p) {
+		n, err := t.conn.Write(p[written:min(len(p), written+writePiece)])
+		written += n
 		if err != nil {
-			return err
+			return written, err
 		}
 		progress()
-		p = p[n:]
 	}
-	return nil
+	return written, nil
 }
 
 // The errors of setting a deadline are dropped: they mean that the connection

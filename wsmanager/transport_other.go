@@ -5,4 +5,4 @@ package wsmanager
 import "net"
 
 // newTransport makes the transport for conn.
-func newTransport(conn net.Conn) transport { return &connTransport{conn} }
+func newTransport(conn net.Conn) transport { return &connTransport{conn: conn} }

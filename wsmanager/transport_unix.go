@@ -40,9 +40,9 @@ func newTransport(conn net.Conn) transport {
 		raw, err = c.SyscallConn()
 	}
 	if raw == nil || err != nil {
-		return &connTransport{conn}
+		return &connTransport{conn: conn}
 	}
-	t := &rawTransport{connTransport: connTransport{conn}, raw: raw}
+	t := &rawTransport{connTransport: connTransport{conn: conn}, raw: raw}
 	t.readable = t.readOnce
 	t.writable = t.writeOnce
 	return t
@@ -88,10 +88,9 @@ func (t *rawTransport) readOnce(fd uintptr) bool {
 
 func (t *rawTransport) tryWrite(p []byte) (int, error) { return t.writeRaw(p, nil) }
 
-func (t *rawTransport) write(p []byte, progress func()) error {
-	_, err := t.writeRaw(p, progress)
-	return err
-}
+func (t *rawTransport) triesWrites() bool { return true }
+
+func (t *rawTransport) write(p []byte, progress func()) (int, error) { return t.writeRaw(p, progress) }
 
 func (t *rawTransport) writeRaw(p []byte, progress func()) (int, error) {
 	t.p, t.written, t.writeErr, t.progress = p, 0, nil, progress

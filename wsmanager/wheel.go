@@ -66,6 +66,9 @@ func (w *wheel) now() int64 {
 	return t
 }
 
+// elapsed is how long the wheel is there.
+func (w *wheel) elapsed() time.Duration { return w.clock.now().Sub(w.zero) }
+
 // coarse is the time as of the last tick: good to a tick while any connection is
 // in the wheel, and free.
 func (w *wheel) coarse() int64 { return w.current.Load() }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/speakingtube/speakingtube/pipeline"
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// endpoints are the Managers by path.
+type endpoints struct {
+	sockets map[string]*wsmanager.Manager
+	drains  []func(context.Context) error
+	debug   bool
+}
+
+// newEndpoints makes them. What blocks does so until done is closed.
+func newEndpoints(log *slog.Logger, debug bool, done <-chan struct{}) *endpoints {
+	e := &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: debug}
+	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
+		m := wsmanager.MustNew(cb, wsmanager.Options{
+			Logger:         log.With("path", path),
+			MaxMessageSize: 16 << 20, // conformance suites send as much
+			OutboxBytes:    64 << 20,
+			OutboxMessages: 1 << 16,
+		})
+		e.sockets[path] = m
+		return m
+	}
+	drained := func(m *wsmanager.Manager) { e.drains = append(e.drains, m.Shutdown) }
+
+	drained(add("/echo", wsmanager.Callbacks{OnMessage: echo}))
+	drained(add("/broadcast", wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			c.Manager().Broadcast(m)
+			return nil
+		},
+	}))
+	if !debug {
+		return e
+	}
+	drained(add("/sleep", wsmanager.Callbacks{OnAccept: acceptSleep, OnMessage: sleep}))
+	blocked := add("/block", wsmanager.Callbacks{
+		OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { <-done; return nil },
+	})
+	e.drains = append(e.drains, func(context.Context) error {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = blocked.Shutdown(now) // says that the callbacks have not returned: that is what they are for
+		return nil
+	})
+	return e
+}
+
+// echo answers with the message itself. SendContext, not Send: a client that
+// writes without reading is held up instead of cut off. The connection's end ends
+// the wait as well.
+func echo(c *wsmanager.Conn, m wsmanager.Message) error {
+	return c.SendContext(context.Background(), m)
+}
+
+// acceptSleep reads how long /sleep takes for a message.
+func acceptSleep(r *http.Request) (wsmanager.Accept, error) {
+	ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
+	if err != nil || ms < 0 || ms > 60_000 {
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusBadRequest, "Say how long, as in /sleep?ms=10: 0 to 60000.")
+	}
+	return wsmanager.Accept{Value: time.Duration(ms) * time.Millisecond}, nil
+}
+
+// sleep is a callback that takes its time.
+func sleep(c *wsmanager.Conn, m wsmanager.Message) error {
+	d, _ := wsmanager.Value[time.Duration](c)
+	select {
+	case <-time.After(d):
+		return c.Send(m)
+	case <-c.Context().Done():
+		return nil
+	}
+}
+
+func (e *endpoints) app() *pipeline.Builder {
+	app := pipeline.New()
+	for _, path := range []string{"/echo", "/broadcast", "/sleep", "/block"} {
+		if m, ok := e.sockets[path]; ok {
+			app.Mount(path, m)
+		}
+	}
+	if e.debug {
+		app.Map("/mem", func(b *pipeline.Builder) { b.RunFunc(e.mem) })
+	}
+	return app
+}
+
+// mem answers with what the process holds, after a collection.
+func (e *endpoints) mem(w http.ResponseWriter, _ *http.Request) {
+	runtime.GC()
+	debug.FreeOSMemory()
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	connections := 0
+	for _, m := range e.sockets {
+		connections += m.Len()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]uint64{ // an error means that the client is gone
+		"connections":  uint64(connections),
+		"goroutines":   uint64(runtime.NumGoroutine()),
+		"heap_alloc":   ms.HeapAlloc,
+		"heap_inuse":   ms.HeapInuse,
+		"heap_objects": ms.HeapObjects,
+		"stack_inuse":  ms.StackInuse,
+		"mallocs":      ms.Mallocs,
+		"sys":          ms.Sys,
+	})
+}

@@ -1,0 +1,66 @@
+// Echo is what load tools and conformance suites are pointed at: /echo answers
+// each message with itself, /broadcast sends each to all of its sockets. Nothing
+// is printed but what goes wrong.
+//
+//	go run ./examples/echo -addr 127.0.0.1:9001
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "echo:", err)
+		os.Exit(1)
+	}
+}
+
+// drivers are the values of -driver. There is one driver yet, so they all mean
+// it; load tools can be written for what is to come.
+var drivers = []string{"auto", "goroutine", "eventloop"}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
+	flags.SetOutput(stdout)
+	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
+	driver := flags.String("driver", drivers[0], "how connections wait for messages: "+strings.Join(drivers, ", "))
+	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if !slices.Contains(drivers, *driver) {
+		return fmt.Errorf("-driver is %q: it must be one of %s", *driver, strings.Join(drivers, ", "))
+	}
+	log := slog.New(slog.NewTextHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	done := make(chan struct{})
+	defer close(done)
+	endpoints := newEndpoints(log, *debug, done)
+	h, err := endpoints.app().Build()
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "serving http://%s (Ctrl-C ends)\n", ln.Addr())
+	return pipeline.ServeListener(ctx, ln, &http.Server{Handler: h}, endpoints.drains...)
+}

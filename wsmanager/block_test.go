@@ -1,0 +1,76 @@
+package wsmanager_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// ServeHTTP returns once the socket is accepted, or with Options.Block once it is
+// closed.
+func TestWhenServeHTTPReturns(t *testing.T) {
+	for _, block := range []bool{false, true} {
+		t.Run(map[bool]string{false: "detached", true: "Block"}[block], func(t *testing.T) {
+			j := newJournal()
+			opts := quiet()
+			opts.Block = block
+			returned := make(chan struct{})
+			cb := noting(j)
+			onMessage := cb.OnMessage
+			cb.OnMessage = func(c *wsmanager.Conn, m wsmanager.Message) error {
+				if string(m.Payload) == "panic" {
+					panic("oops")
+				}
+				return onMessage(c, m)
+			}
+			m, url := serve(t, cb, opts, func(m *wsmanager.Manager) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer close(returned)
+					m.ServeHTTP(w, r)
+				})
+			})
+			c := wstest.Handshake(t, wstest.Request(t, url), wstest.Frame(1, true, []byte("early")))
+			c.ExpectText("early")
+			c.SendText("hello")
+			c.ExpectText("hello")
+			if block {
+				select {
+				case <-returned:
+					t.Fatal("it has returned")
+				default:
+				}
+			} else {
+				<-returned
+			}
+			c.SendText("panic") // reaches no component that recovers
+			c.ExpectClose(1011)
+			require.NoError(t, c.Conn().Close())
+			<-returned
+			require.Len(t, j.await(t, 4), 4)
+			require.NoError(t, m.Shutdown(t.Context()))
+		})
+	}
+}
+
+// Shutdown ends handlers that block, so that http.Server.Shutdown may go on.
+func TestShutdownEndsHandlersThatBlock(t *testing.T) {
+	opts := quiet()
+	opts.Block = true
+	returned := make(chan struct{})
+	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.ServeHTTP(w, r)
+			close(returned)
+		})
+	})
+	c := wstest.Dial(t, url, nil)
+	done := make(chan error)
+	go func() { done <- m.Shutdown(t.Context()) }()
+	c.ExpectClose(1001)
+	require.NoError(t, <-done)
+	<-returned
+}

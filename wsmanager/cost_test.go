@@ -1,0 +1,69 @@
+package wsmanager_test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// An idle connection is one goroutine: none of net/http, none for its pings, none
+// to write.
+func TestGoroutinesOfIdleConnections(t *testing.T) {
+	const n = 50
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	before := runtime.NumGoroutine()
+	for range n {
+		wstest.Dial(t, url, nil)
+	}
+	m.Broadcast(wsmanager.Text("x"))
+	settles(t, func() bool { return runtime.NumGoroutine() <= before+n })
+}
+
+// After Shutdown no goroutine and no descriptor of ours is left, however the
+// connections were doing.
+func TestShutdownLeavesNothing(t *testing.T) {
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("the system does not tell which descriptors are open")
+		}
+		return len(entries)
+	}
+	opts := quiet()
+	opts.CloseTimeout = 50 * time.Millisecond
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	wstest.Dial(t, url, nil).Kill() // whatever is made once, is made
+	settles(t, func() bool { return m.Len() == 0 && m.Stats().Closed[1006] == 1 })
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	const n = 50
+	for i := range n {
+		c := wstest.Dial(t, url, nil)
+		switch i % 3 {
+		case 0:
+			c.SendRaw([]byte{0xff, 0xff}) // failed
+		case 1:
+			c.SendRaw([]byte{0x81}) // in the middle of a header
+		}
+	}
+	for range 100 { // nobody reads
+		m.Broadcast(wsmanager.Binary(make([]byte, 60<<10)))
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+	settles(t, func() bool {
+		return runtime.NumGoroutine() <= goroutines && descriptors() <= files+n // the clients' own ends
+	})
+}
+
+// settles waits until f is true, without a goroutine of its own.
+func settles(t *testing.T, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(wstest.Patience); !f(); time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline))
+	}
+}

@@ -1,0 +1,156 @@
+package wsmanager
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// MaxGroupName is how many bytes the name of a group may have. Names often come
+// from clients.
+const MaxGroupName = 256
+
+// Group is the connections of a Manager that have joined one name, or those of
+// one user: see [Manager.Group] and [Manager.User]. It is a value and holds no
+// connection: each call looks the members up. A group exists as long as it has
+// members; an empty one costs nothing.
+type Group struct {
+	m    *Manager
+	set  *groups
+	name string
+}
+
+// Group returns the group with the name, whether or not it has members.
+func (m *Manager) Group(name string) Group { return Group{m, &m.groups, name} }
+
+// User returns the connections that were accepted with the name in Accept.User,
+// as a group: a user may have several.
+func (m *Manager) User(name string) Group { return Group{m, &m.users, name} }
+
+// SendUser sends a message to all connections of a user; Sent is zero if there
+// are none.
+func (m *Manager) SendUser(name string, msg Message) Sent { return m.User(name).Broadcast(msg) }
+
+// SendUserPrepared is SendUser of a message that is ready.
+func (m *Manager) SendUserPrepared(name string, p *Prepared) Sent {
+	return m.User(name).BroadcastPrepared(p)
+}
+
+// Name returns the group's or user's name.
+func (g Group) Name() string { return g.name }
+
+// Len returns how many connections are in the group.
+func (g Group) Len() int {
+	if set := g.set.get(g.name); set != nil {
+		return set.len()
+	}
+	return 0
+}
+
+// Members walks the connections that are in the group when the walk begins, in no
+// particular order. Those that leave meanwhile may still be seen. No lock is held
+// while the loop's body runs.
+func (g Group) Members() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		if set := g.set.get(g.name); set != nil {
+			walk(set)(yield)
+		}
+	}
+}
+
+// Broadcast sends a message to the members; see [Manager.Broadcast], which it is
+// like in all but who gets it.
+func (g Group) Broadcast(msg Message) Sent { return g.BroadcastPrepared(Prepare(msg)) }
+
+// BroadcastExcept is Broadcast to all members but the connections with these ids.
+func (g Group) BroadcastExcept(msg Message, ids ...string) Sent {
+	return g.BroadcastPreparedExcept(Prepare(msg), ids...)
+}
+
+// BroadcastFunc is Broadcast to those members for which want returns true; see
+// [Manager.BroadcastFunc].
+func (g Group) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
+	return g.BroadcastPreparedFunc(Prepare(msg), want)
+}
+
+// BroadcastPrepared is Broadcast of a message that is ready.
+func (g Group) BroadcastPrepared(p *Prepared) Sent { return g.BroadcastPreparedExcept(p) }
+
+// BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
+func (g Group) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
+	set := g.set.get(g.name)
+	if set == nil {
+		return Sent{}
+	}
+	return g.m.broadcast(&set.lane, set, p, ids)
+}
+
+// BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
+func (g Group) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
+	set := g.set.get(g.name)
+	if set == nil {
+		return Sent{}
+	}
+	return g.m.broadcastFunc(set, p, want)
+}
+
+// User returns the identity that OnAccept gave in Accept.User, or "".
+func (c *Conn) User() string { return c.user }
+
+// Join makes the connection a member of the group with the name, of 1 to
+// [MaxGroupName] bytes, until it leaves or ends. A second Join does nothing.
+//
+// It returns ErrClosed once the connection is closing, ErrTooManyGroups beyond
+// Options.MaxGroups, and an error that says so for a name that is none.
+func (c *Conn) Join(name string) error {
+	if err := checkGroupName(name); err != nil {
+		return err
+	}
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	switch {
+	case c.left || c.closing.Load():
+		return ErrClosed
+	case c.membership(name) >= 0:
+		return nil
+	case len(c.memberships) >= c.m.opts.MaxGroups:
+		return ErrTooManyGroups
+	}
+	c.memberships = append(c.memberships, c.m.groups.add(c, name))
+	return nil
+}
+
+// Leave ends the membership in the group with the name, if there is one.
+func (c *Conn) Leave(name string) {
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	if i := c.membership(name); i >= 0 {
+		c.memberships[i].leave()
+		c.memberships = slices.Delete(c.memberships, i, i+1)
+	}
+}
+
+// Groups returns the names of the groups that the connection is in, in the order
+// in which it joined them.
+func (c *Conn) Groups() []string {
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	names := make([]string, len(c.memberships))
+	for i, ship := range c.memberships {
+		names[i] = ship.of.name
+	}
+	return names
+}
+
+// membership finds the membership in the group with the name, -1 if there is
+// none.
+func (c *Conn) membership(name string) int {
+	return slices.IndexFunc(c.memberships, func(ship *membership) bool { return ship.of.name == name })
+}
+
+func checkGroupName(name string) error {
+	if n := len(name); n == 0 || n > MaxGroupName {
+		return fmt.Errorf("wsmanager: a group's name has %d bytes: 1 to %d are allowed", n, MaxGroupName)
+	}
+	return nil
+}

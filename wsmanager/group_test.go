@@ -1,0 +1,262 @@
+package wsmanager_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// byQuery accepts a connection as its query says: ?user=ann&group=a&group=b&defer.
+func byQuery(r *http.Request) (wsmanager.Accept, error) {
+	q := r.URL.Query()
+	return wsmanager.Accept{User: q.Get("user"), Groups: q["group"], Value: q.Get("name"), Deferred: q.Has("defer")}, nil
+}
+
+// named finds a connection by its ?name=.
+func named(t *testing.T, m *wsmanager.Manager, name string) *wsmanager.Conn {
+	t.Helper()
+	for c := range m.All() {
+		if v, _ := wsmanager.Value[string](c); v == name {
+			return c
+		}
+	}
+	t.Fatalf("there is no connection %q", name)
+	return nil
+}
+
+// room is a Manager with connections by name; dial has the rest of the query.
+type room struct {
+	m       *wsmanager.Manager
+	clients map[string]*wstest.Client
+	conns   map[string]*wsmanager.Conn
+}
+
+func newRoom(t *testing.T, opts wsmanager.Options, queries map[string]string) *room {
+	t.Helper()
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
+	r := &room{m, map[string]*wstest.Client{}, map[string]*wsmanager.Conn{}}
+	for name, query := range queries {
+		r.clients[name] = wstest.Dial(t, url+"?name="+name+"&"+query, nil)
+		r.conns[name] = named(t, m, name)
+	}
+	return r
+}
+
+// heard is what each client got since the last time it was asked: everybody is
+// sent a mark, and what came before it was.
+func (r *room) heard() map[string][]string {
+	got := map[string][]string{}
+	for name, client := range r.clients {
+		if r.conns[name].Send(wsmanager.Text("mark")) != nil {
+			continue // it has left
+		}
+		for text := client.Text(); text != "mark"; text = client.Text() {
+			got[name] = append(got[name], text)
+		}
+	}
+	return got
+}
+
+func (r *room) id(name string) string { return r.conns[name].ID() }
+
+func TestWhoGetsWhat(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{
+		"ann": "user=ann&group=a", "ann2": "user=ann&group=b", "bob": "user=bob&group=a&group=b&group=a", "eve": "",
+	})
+	m, a := r.m, r.m.Group("a")
+	x := wsmanager.Text("x")
+	p := wsmanager.Prepare(x)
+	isBob := func(c *wsmanager.Conn) bool { return c.User() == "bob" }
+	for _, tt := range []struct {
+		name string
+		send func() wsmanager.Sent
+		want []string
+	}{
+		{"to all", func() wsmanager.Sent { return m.Broadcast(x) }, []string{"ann", "ann2", "bob", "eve"}},
+		{"to all, prepared", func() wsmanager.Sent { return m.BroadcastPrepared(p) }, []string{"ann", "ann2", "bob", "eve"}},
+		{"to all but one", func() wsmanager.Sent { return m.BroadcastExcept(x, r.id("bob")) }, []string{"ann", "ann2", "eve"}},
+		{"to all but some", func() wsmanager.Sent { return m.BroadcastPreparedExcept(p, r.id("bob"), "nobody", r.id("ann")) }, []string{"ann2", "eve"}},
+		{"to all but none", func() wsmanager.Sent { return m.BroadcastExcept(x) }, []string{"ann", "ann2", "bob", "eve"}},
+		{"to a choice", func() wsmanager.Sent { return m.BroadcastFunc(x, isBob) }, []string{"bob"}},
+		{"to a choice, prepared", func() wsmanager.Sent { return m.BroadcastPreparedFunc(p, isBob) }, []string{"bob"}},
+		{"to a group", func() wsmanager.Sent { return a.Broadcast(x) }, []string{"ann", "bob"}},
+		{"to a group, prepared", func() wsmanager.Sent { return a.BroadcastPrepared(p) }, []string{"ann", "bob"}},
+		{"to a group but one", func() wsmanager.Sent { return a.BroadcastExcept(x, r.id("bob")) }, []string{"ann"}},
+		{"to a group but some", func() wsmanager.Sent { return a.BroadcastPreparedExcept(p, r.id("ann"), r.id("bob"), r.id("eve")) }, nil},
+		{"to a choice of a group", func() wsmanager.Sent { return a.BroadcastFunc(x, isBob) }, []string{"bob"}},
+		{"to a choice of a group, prepared", func() wsmanager.Sent { return m.Group("b").BroadcastPreparedFunc(p, isBob) }, []string{"bob"}},
+		{"to nobody", func() wsmanager.Sent { return m.Group("none").Broadcast(x) }, nil},
+		{"to a choice of nobody", func() wsmanager.Sent { return m.Group("none").BroadcastFunc(x, isBob) }, nil},
+		{"to a user", func() wsmanager.Sent { return m.SendUser("ann", x) }, []string{"ann", "ann2"}},
+		{"to a user, prepared", func() wsmanager.Sent { return m.SendUserPrepared("bob", p) }, []string{"bob"}},
+		{"to a user but one", func() wsmanager.Sent { return m.User("ann").BroadcastExcept(x, r.id("ann")) }, []string{"ann2"}},
+		{"to a user who is not there", func() wsmanager.Sent { return m.SendUser("joe", x) }, nil},
+		{"to the user without a name", func() wsmanager.Sent { return m.SendUser("", x) }, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, wsmanager.Sent{Queued: len(tt.want)}, tt.send())
+			got := r.heard()
+			require.Equal(t, tt.want, slices.Sorted(maps.Keys(got)))
+			for _, texts := range got {
+				require.Equal(t, []string{"x"}, texts)
+			}
+		})
+	}
+}
+
+func TestJoinAndLeave(t *testing.T) {
+	opts := quiet()
+	opts.MaxGroups = 3
+	r := newRoom(t, opts, map[string]string{"ann": "group=first&group=first", "bob": ""})
+	ann, bob := r.conns["ann"], r.conns["bob"]
+	g := r.m.Group("g")
+	require.Equal(t, "g", g.Name())
+	require.Zero(t, g.Len())
+	require.Equal(t, []string{"first"}, ann.Groups())
+
+	require.NoError(t, ann.Join("g"))
+	require.NoError(t, ann.Join("g"), "again does nothing")
+	require.NoError(t, bob.Join("g"))
+	require.Equal(t, 2, g.Len())
+	require.ElementsMatch(t, []*wsmanager.Conn{ann, bob}, slices.Collect(g.Members()))
+	require.Equal(t, []string{"first", "g"}, ann.Groups())
+	require.NoError(t, ann.Join("third"))
+	require.ErrorIs(t, ann.Join("fourth"), wsmanager.ErrTooManyGroups)
+	require.ErrorContains(t, ann.Join(""), "0 bytes")
+	require.ErrorContains(t, ann.Join(repeat("x", 257)), "257 bytes")
+	require.NoError(t, bob.Join(repeat("x", 256)))
+
+	ann.Leave("g")
+	ann.Leave("g")
+	ann.Leave("never joined")
+	require.Equal(t, []string{"first", "third"}, ann.Groups())
+	require.Equal(t, wsmanager.Sent{Queued: 1}, g.Broadcast(wsmanager.Text("only bob")))
+	require.Equal(t, map[string][]string{"bob": {"only bob"}}, r.heard())
+
+	// The body of the walk may change what is walked.
+	for c := range g.Members() {
+		c.Leave("g")
+		require.NoError(t, c.Join("g"))
+		break
+	}
+	require.Equal(t, 4, r.m.Stats().Groups)
+}
+
+// In OnClose the connection is out of its groups, and no call brings it back.
+func TestGroupsEndWithTheConnection(t *testing.T) {
+	j := newJournal()
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: byQuery,
+		OnClose: func(c *wsmanager.Conn, _ error) {
+			m := c.Manager()
+			j.note("%v %d %d %v", c.Groups(), m.Group("g").Len(), m.User("ann").Len(), c.Join("g"))
+		},
+	}, quiet(), nil)
+	c := wstest.Dial(t, url+"?group=g&user=ann", nil)
+	conn := only(t, m)
+	require.Equal(t, "ann", conn.User())
+	require.Equal(t, 1, m.Group("g").Len())
+	require.Equal(t, 1, m.User("ann").Len())
+	require.NoError(t, conn.Close(1000, ""))
+	require.ErrorIs(t, conn.Join("h"), wsmanager.ErrClosed, "already when it closes")
+	c.ExpectClose(1000)
+	require.Equal(t, []string{"[] 0 0 wsmanager: the connection is closed"}, j.await(t, 1))
+	s := m.Stats()
+	require.Zero(t, s.Groups)
+	require.Zero(t, s.Users)
+}
+
+// From before OnConnect on; a handshake that breaks off leaves nothing behind.
+func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
+	j := newJournal()
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: byQuery,
+		OnConnect: func(c *wsmanager.Conn) error {
+			j.note("%v %v", c.Groups(), c.Manager().Group("g").Broadcast(wsmanager.Text("hello")))
+			return nil
+		},
+	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/broken" {
+				w = cannotHijack{w}
+			}
+			m.ServeHTTP(w, r)
+		})
+	})
+	wstest.Dial(t, url+"?group=g", nil).ExpectText("hello")
+	require.Equal(t, []string{"[g] {1 0}"}, j.await(t, 1))
+	res, err := http.DefaultClient.Do(wstest.Request(t, url+"/broken?group=g&user=x"))
+	if err == nil {
+		res.Body.Close()
+	}
+	require.Error(t, err)
+	require.Equal(t, 1, m.Group("g").Len())
+	s := m.Stats()
+	require.Zero(t, s.Users)
+	require.EqualValues(t, 1, s.Refused.BrokenOff)
+}
+
+func TestAcceptThatCannotBe(t *testing.T) {
+	for name, a := range map[string]wsmanager.Accept{
+		"a group without a name":  {Groups: []string{"a", ""}},
+		"a group's name too long": {Groups: []string{repeat("x", 257)}},
+		"too many groups":         {Groups: numbers(1001)},
+		"no such variant":         {Variant: 8},
+		"no such policy":          {SlowConsumer: 99},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts, log := logged()
+			m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) { return a, nil }}, opts, nil)
+			require.Equal(t, 500, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+			require.Contains(t, log.record(t, 0)["err"], "OnAccept: ")
+			require.Zero(t, m.Len())
+			require.EqualValues(t, 1, m.Stats().Refused.Failed)
+		})
+	}
+}
+
+func numbers(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprint(i))
+	}
+	return names
+}
+
+// Groups that come and go under many hands are never half there.
+func TestGroupChurn(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"a": "", "b": "", "c": "", "d": ""})
+	for _, c := range r.clients {
+		go func() {
+			for {
+				if _, err := c.Conn().Read(make([]byte, 4096)); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	var wg sync.WaitGroup
+	for _, c := range r.conns {
+		wg.Go(func() {
+			for i := range 500 {
+				name := fmt.Sprint(i % 3)
+				if err := c.Join(name); err != nil {
+					t.Error(err)
+				}
+				if sent := r.m.Group(name).Broadcast(wsmanager.Text("x")); sent.Queued+sent.Dropped < 1 || sent.Queued+sent.Dropped > 4 {
+					t.Error(sent)
+				}
+				c.Leave(name)
+			}
+		})
+	}
+	wg.Wait()
+	require.Zero(t, r.m.Stats().Groups)
+}

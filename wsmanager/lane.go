@@ -1,0 +1,191 @@
+package wsmanager
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// audience is a set of connections that can be broadcast to.
+type audience interface {
+	// appendTo appends the connections that are in it now.
+	appendTo(conns []*Conn) []*Conn
+}
+
+// lane is the way to one audience. One goroutine at a time delivers on it;
+// broadcasts that come meanwhile wait for it to end its turn and then go together,
+// in one write for each receiver. So the work of many senders shrinks as their
+// number grows, and since a broadcast returns only when it was delivered, the
+// order against direct sends is that of the calls. No network is waited for: a
+// turn is writes that don't block. One sender has at most one turn, its own.
+type lane struct {
+	variants atomic.Uint32 // that connections of the audience speak or spoke, by bit
+
+	mu      sync.Mutex   // guards what follows
+	busy    bool         // somebody delivers
+	pending []*broadcast // who wait, in order; the first has the next turn
+	spare   []*broadcast // an empty slice for pending
+}
+
+// speak notes a variant among those that broadcasts have to be encoded for.
+func (l *lane) speak(v Variant) { l.variants.Or(1 << v) }
+
+// broadcast is one message on its way to many.
+type broadcast struct {
+	frames  [MaxVariants][]byte // nil for one that can't be sent
+	encoded uint32              // the variants that frames holds; who speaks another came later
+	except  []*Conn
+	sent    Sent
+	turn    chan bool // true: deliver what is pending; false: it was delivered
+}
+
+var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
+
+// release gives b back.
+func (b *broadcast) release() {
+	*b = broadcast{} // no channel either: in a synctest bubble it belongs to the bubble
+	broadcasts.Put(b)
+}
+
+// run delivers b, together with others if there are.
+func (l *lane) run(m *Manager, to audience, b *broadcast) {
+	l.mu.Lock()
+	if !l.busy {
+		l.busy = true
+		l.mu.Unlock()
+		m.deliverOne(to, b)
+		l.mu.Lock()
+		l.passOnLocked()
+		l.mu.Unlock()
+		return
+	}
+	b.turn = make(chan bool, 1)
+	l.pending = append(l.pending, b)
+	l.mu.Unlock()
+	if lead := <-b.turn; !lead {
+		return
+	}
+	l.mu.Lock()
+	turn := l.pending
+	l.pending, l.spare = l.spare, nil
+	l.mu.Unlock()
+	m.deliver(to, turn)
+	for _, other := range turn[1:] {
+		other.turn <- false
+	}
+	l.mu.Lock()
+	clear(turn)
+	l.spare = turn[:0]
+	l.passOnLocked()
+	l.mu.Unlock()
+}
+
+// passOnLocked gives the turn to the next.
+func (l *lane) passOnLocked() {
+	if len(l.pending) == 0 {
+		l.busy = false
+		return
+	}
+	l.pending[0].turn <- true
+}
+
+// deliverOne sends a broadcast to all who are in the audience now.
+func (m *Manager) deliverOne(to audience, b *broadcast) {
+	buf := snapshot(to)
+	defer putSnapshot(buf)
+	for _, c := range *buf {
+		if v, ok := c.Variant(); ok {
+			b.deliverTo(c, v)
+		}
+	}
+}
+
+// deliver sends the broadcasts of a turn to all who are in the audience now.
+func (m *Manager) deliver(to audience, turn []*broadcast) {
+	if len(turn) == 1 {
+		m.deliverOne(to, turn[0])
+		return
+	}
+	buf := snapshot(to)
+	defer putSnapshot(buf)
+	j := joined{turn: turn}
+	defer j.release()
+	for _, c := range *buf {
+		v, ok := c.Variant()
+		if !ok {
+			continue
+		}
+		if data, frames := j.variant(v); data != nil && !j.excepts(c) {
+			c.sendJoined(data, frames, turn)
+			continue
+		}
+		for _, b := range turn {
+			b.deliverTo(c, v)
+		}
+	}
+}
+
+func (b *broadcast) deliverTo(c *Conn, v Variant) {
+	if b.encoded&(1<<v) == 0 || slices.Contains(b.except, c) {
+		return
+	}
+	frame := b.frames[v]
+	if frame == nil {
+		b.sent.Dropped++
+		c.m.stats.drop(dropUnsendable, 1)
+		return
+	}
+	b.sent.count(c.send(frame, true))
+}
+
+// joined is the frames of a turn, one behind the other, for each variant that
+// somebody turns out to speak.
+type joined struct {
+	turn []*broadcast
+	each [MaxVariants]struct {
+		made   bool
+		data   *[]byte // nil if they can't be joined
+		frames [][]byte
+	}
+}
+
+// maxJoined is up to how many bytes frames are joined. Above it the writes are
+// not what costs.
+const maxJoined = 128 << 10
+
+// variant returns the frames for v, nil if they have to be sent one by one.
+func (j *joined) variant(v Variant) (data []byte, frames [][]byte) {
+	e := &j.each[v]
+	if !e.made {
+		e.made = true
+		size := 0
+		for _, b := range j.turn {
+			size += len(b.frames[v])
+			e.frames = append(e.frames, b.frames[v])
+		}
+		whole := !slices.ContainsFunc(e.frames, func(f []byte) bool { return f == nil })
+		if whole && size <= maxJoined {
+			e.data = frameBuffers.Get().(*[]byte)
+			*e.data = (*e.data)[:0]
+			for _, f := range e.frames {
+				*e.data = append(*e.data, f...)
+			}
+		}
+	}
+	if e.data == nil {
+		return nil, nil
+	}
+	return *e.data, e.frames
+}
+
+func (j *joined) excepts(c *Conn) bool {
+	return slices.ContainsFunc(j.turn, func(b *broadcast) bool { return slices.Contains(b.except, c) })
+}
+
+func (j *joined) release() {
+	for i := range j.each {
+		if buf := j.each[i].data; buf != nil {
+			putFrame(buf)
+		}
+	}
+}

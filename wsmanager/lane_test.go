@@ -1,0 +1,194 @@
+package wsmanager
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// gated is an audience whose first look-up is held up, so that broadcasts pile
+// up behind the one that makes it.
+type gated struct {
+	audience
+	gate chan struct{}
+}
+
+func (g *gated) appendTo(conns []*Conn) []*Conn {
+	<-g.gate
+	return g.audience.appendTo(conns)
+}
+
+// pile runs the broadcasts so that the first has the first turn, and all others,
+// in their order, the second.
+func pile(t *testing.T, m *Manager, calls ...func(to audience) Sent) []Sent {
+	t.Helper()
+	l := &m.registry.lane
+	g := &gated{&m.registry, make(chan struct{})}
+	sent := make([]Sent, len(calls))
+	done := make(chan struct{})
+	state := func() (bool, int) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.busy, len(l.pending)
+	}
+	for i, call := range calls {
+		go func() {
+			sent[i] = call(g)
+			done <- struct{}{}
+		}()
+		require.Eventually(t, func() bool {
+			busy, pending := state()
+			return busy && pending == i
+		}, 10*time.Second, 50*time.Microsecond)
+	}
+	close(g.gate)
+	for range calls {
+		<-done
+	}
+	busy, pending := state()
+	require.False(t, busy)
+	require.Zero(t, pending)
+	return sent
+}
+
+// texts are broadcasts of t0, t1 and so on.
+func texts(m *Manager, n int) (calls []func(audience) Sent) {
+	for i := range n {
+		calls = append(calls, func(to audience) Sent {
+			return m.broadcast(&m.registry.lane, to, Prepare(Text(fmt.Sprintf("t%d", i))), nil)
+		})
+	}
+	return calls
+}
+
+// Broadcasts that come while one is under way leave together, in one write for
+// each receiver and in order.
+func TestPendingBroadcastsAreJoined(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	var trs []*fakeTransport
+	for i := range 3 {
+		tr := newFakeTransport(1 << 20)
+		trs = append(trs, tr)
+		fakeConn(t, m, fmt.Sprint(i), tr, Accept{})
+	}
+	for _, sent := range pile(t, m, texts(m, 5)...) {
+		require.Equal(t, Sent{Queued: 3}, sent)
+	}
+	for _, tr := range trs {
+		require.Equal(t, []string{"t0", "t1", "t2", "t3", "t4"}, tr.frames(t))
+		require.Equal(t, 2, tr.count(), "the first, and all others")
+	}
+	s := m.Stats()
+	require.EqualValues(t, 15, s.MessagesOut)
+	require.EqualValues(t, 3*trs[0].wrote.Len(), s.BytesOut)
+}
+
+// Who must not get one of those that are joined gets the others.
+func TestJoinedBroadcastsWithExceptions(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	a, b := newFakeTransport(1<<20), newFakeTransport(1<<20)
+	fakeConn(t, m, "a", a, Accept{})
+	fakeConn(t, m, "b", b, Accept{})
+	calls := texts(m, 4)
+	calls[2] = func(to audience) Sent {
+		return m.broadcast(&m.registry.lane, to, Prepare(Text("not for a")), []string{"a", "nobody"})
+	}
+	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, pile(t, m, calls...))
+	require.Equal(t, []string{"t0", "t1", "t3"}, a.frames(t))
+	require.Equal(t, []string{"t0", "t1", "not for a", "t3"}, b.frames(t))
+}
+
+// The kernel takes a part of what is joined, wherever it stops: order and counts
+// hold, and the policy is met by each message for itself.
+func TestJoinedBroadcastsTakenInPart(t *testing.T) {
+	for room := range 30 { // t0 alone is 4 bytes, the five joined are 20
+		t.Run(fmt.Sprint(room), func(t *testing.T) {
+			m, _ := fakeManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest})
+			tr := newFakeTransport(room)
+			fakeConn(t, m, "a", tr, Accept{})
+			var queued, dropped int
+			var want []string
+			for i, sent := range pile(t, m, texts(m, 6)...) {
+				require.Equal(t, 1, sent.Queued+sent.Dropped)
+				queued += sent.Queued
+				dropped += sent.Dropped
+				if sent.Queued == 1 {
+					want = append(want, fmt.Sprintf("t%d", i))
+				}
+			}
+			tr.letGo()
+			idle(t, m)
+			require.Equal(t, want, tr.frames(t))
+			s := m.Stats()
+			require.EqualValues(t, queued, s.MessagesOut)
+			require.EqualValues(t, dropped, s.Dropped.OutboxFull)
+		})
+	}
+}
+
+// Each variant has its own joined frames; who became ready in a new variant after
+// the broadcasts began gets none of them, and a variant that can't be encoded
+// drops only its own.
+func TestJoinedBroadcastsInVariants(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	trs := map[string]*fakeTransport{}
+	for id, a := range map[string]Accept{"zero": {}, "one": {Variant: 1}, "bad": {Variant: 2}, "late": {Deferred: true}} {
+		trs[id] = newFakeTransport(1 << 20)
+		fakeConn(t, m, id, trs[id], a)
+	}
+	var calls []func(audience) Sent
+	for i := range 3 {
+		p := PrepareFunc(func(v Variant) (Message, error) {
+			if v == 2 {
+				return Message{}, ErrMessageType
+			}
+			return Text(fmt.Sprintf("m%d in %d", i, v)), nil
+		})
+		calls = append(calls, func(to audience) Sent { return m.broadcast(&m.registry.lane, to, p, nil) })
+	}
+	calls = append(calls, func(to audience) Sent {
+		late, _ := m.Conn("late")
+		require.NoError(t, late.Ready(3))
+		return m.broadcast(&m.registry.lane, to, Prepare(Text("for all")), nil)
+	})
+	sent := pile(t, m, calls...)
+	require.Equal(t, []Sent{{2, 1}, {2, 1}, {2, 1}, {4, 0}}, sent)
+	require.Equal(t, []string{"m0 in 0", "m1 in 0", "m2 in 0", "for all"}, trs["zero"].frames(t))
+	require.Equal(t, []string{"m0 in 1", "m1 in 1", "m2 in 1", "for all"}, trs["one"].frames(t))
+	require.Equal(t, []string{"for all"}, trs["bad"].frames(t))
+	require.Equal(t, []string{"for all"}, trs["late"].frames(t))
+	require.Equal(t, Dropped{Unsendable: 3}, m.Stats().Dropped)
+}
+
+// What is too much to be joined goes one by one.
+func TestBigBroadcastsAreNotJoined(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(1 << 20)
+	fakeConn(t, m, "a", tr, Accept{})
+	var calls []func(audience) Sent
+	for range 4 {
+		calls = append(calls, func(to audience) Sent {
+			return m.broadcast(&m.registry.lane, to, Prepare(Binary(make([]byte, 60<<10))), nil)
+		})
+	}
+	pile(t, m, calls...)
+	require.Len(t, tr.frames(t), 4)
+	require.Equal(t, 4, tr.count())
+}
+
+// Joined behind a direct send that waits, broadcasts wait as well.
+func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("direct")))
+	tr.setRoom(1 << 20) // the kernel would take more, but what waits comes first
+	pile(t, m, texts(m, 4)...)
+	require.NoError(t, c.Send(Text("direct too")))
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "direct", "t0", "t1", "t2", "t3", "direct too"}, tr.frames(t))
+}

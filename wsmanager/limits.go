@@ -1,0 +1,51 @@
+package wsmanager
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+var (
+	errTooManyMessages = errors.New("more messages than Options.MessageRate")
+	errTooManyControls = errors.New("more pings and pongs than Options.ControlRate")
+)
+
+// inbound limits what a peer may send in a time. A peer that sends more is closed
+// with 1008. Not reading from it for a while, the other way, would also not read
+// its pongs and its close frame, and hold a buffer for each that is held up.
+// Owned by the reader.
+type inbound struct {
+	messages *rate.Limiter // nil without a limit
+	controls bucket
+}
+
+func (c *Conn) checkMessageRate() error {
+	if c.limits.messages == nil || c.limits.messages.AllowN(c.m.wheel.clock.now(), 1) {
+		return nil
+	}
+	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyMessages)}
+}
+
+func (c *Conn) checkControlRate() error {
+	if c.limits.controls.allow(c.m.wheel.elapsed(), c.m.opts.ControlRate) {
+		return nil
+	}
+	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyControls)}
+}
+
+// bucket is a token bucket of one second's worth of tokens in 8 bytes: every
+// connection has one, and a rate.Limiter has 80. It holds when it will be full
+// again (the generic cell rate algorithm).
+type bucket time.Duration
+
+// allow takes a token, if there is one.
+func (b *bucket) allow(now time.Duration, perSecond int) bool {
+	full := max(time.Duration(*b), now) + time.Second/time.Duration(perSecond)
+	if full-now > time.Second {
+		return false
+	}
+	*b = bucket(full)
+	return true
+}

@@ -1,0 +1,169 @@
+package wsmanager_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestMaxConnections(t *testing.T) {
+	opts, log := logged()
+	opts.MaxConnections = 2
+	asked := 0
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(*http.Request) (wsmanager.Accept, error) { asked++; return wsmanager.Accept{}, nil },
+	}, opts, nil)
+	first, second := wstest.Dial(t, url, nil), wstest.Dial(t, url, nil)
+	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	require.Equal(t, 503, c.Response.StatusCode)
+	body, err := io.ReadAll(c.Response.Body)
+	require.NoError(t, err)
+	require.Equal(t, "There are too many connections.\n", string(body))
+	require.Equal(t, "there are 2 connections", log.record(t, 0)["err"])
+	require.Equal(t, 2, asked, "nobody is authenticated in vain")
+	require.EqualValues(t, 1, m.Stats().Refused.Limit)
+
+	// There is room again once one is gone for good, and no handshake that was
+	// refused keeps a place.
+	first.SendClose(1000, "")
+	first.ExpectClose(1000)
+	require.Eventually(t, func() bool {
+		return wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode == http.StatusSwitchingProtocols
+	}, wstest.Patience, time.Millisecond)
+	second.SendText("still here")
+}
+
+// Handshakes that come to nothing give their place back.
+func TestMaxConnectionsCountsNoRefusals(t *testing.T) {
+	opts := quiet()
+	opts.MaxConnections = 1
+	_, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			if r.URL.Path == "/no" {
+				return wsmanager.Accept{}, wsmanager.Reject(401, "no")
+			}
+			return wsmanager.Accept{}, nil
+		},
+	}, opts, nil)
+	for range 5 {
+		require.Equal(t, 401, wstest.Handshake(t, wstest.Request(t, url+"/no"), nil).Response.StatusCode)
+	}
+	wstest.Dial(t, url, nil)
+}
+
+// A peer may send as many messages as the rate and the burst say; one more closes
+// with 1008. What came before is handled.
+func TestMessageRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.MessageRate, opts.MessageBurst = 10, 3
+		n := 0
+		var got error
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { n++; return nil },
+			OnClose:   func(_ *wsmanager.Conn, err error) { got = err },
+		}, opts)
+		c := pipe(t, m)
+		send := func() {
+			_, err := c.Write(wstest.Frame(ws.OpText, true, []byte("x")))
+			require.NoError(t, err)
+		}
+		for range 50 { // at the rate, for ever
+			send()
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 3 {
+			send()
+		}
+		synctest.Wait()
+		require.Equal(t, 53, n)
+		require.NoError(t, got)
+		send()
+		op, _ := next(t, c, time.Now())
+		require.Equal(t, ws.OpClose, op)
+		synctest.Wait()
+		require.Equal(t, 53, n)
+		require.ErrorIs(t, got, wsmanager.ErrRateLimit)
+		var ce *wsmanager.CloseError
+		require.True(t, errors.As(got, &ce))
+		require.Equal(t, wsmanager.StatusPolicyViolation, ce.Code)
+		_ = c.Close()
+		synctest.Wait()
+		require.EqualValues(t, 1, m.Stats().Closed[1008])
+	})
+}
+
+// 20 control frames a second, by default; the answers to our own pings are none
+// of the peer's doing.
+func TestControlRate(t *testing.T) {
+	for name, op := range map[string]ws.OpCode{"pings": ws.OpPing, "pongs that nobody asked for": ws.OpPong} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var got error
+				m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got = err }}, quiet())
+				c := pipe(t, m)
+				reads := make(chan ws.OpCode, 1000)
+				go func() {
+					defer close(reads)
+					for {
+						h, err := ws.ReadHeader(c)
+						if err != nil {
+							return
+						}
+						_, _ = io.CopyN(io.Discard, c, h.Length) // the next read tells
+						reads <- h.OpCode
+					}
+				}()
+				send := func() {
+					_, err := c.Write(wstest.Frame(op, true, nil))
+					require.NoError(t, err)
+				}
+				for range 100 {
+					send()
+					time.Sleep(50 * time.Millisecond)
+				}
+				time.Sleep(time.Second)
+				for range 20 {
+					send()
+				}
+				synctest.Wait()
+				require.NoError(t, got)
+				send()
+				synctest.Wait()
+				require.ErrorIs(t, got, wsmanager.ErrRateLimit)
+				_ = c.Close()
+				var last ws.OpCode
+				for last = range reads {
+				}
+				require.Equal(t, ws.OpClose, last)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestAnsweredPingsDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.PingInterval, opts.ControlRate = 20*time.Millisecond, 1
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		c := pipe(t, m)
+		for range 200 {
+			op, _ := next(t, c, time.Now())
+			require.Equal(t, ws.OpPing, op)
+			_, err := c.Write(wstest.Frame(ws.OpPong, true, nil))
+			require.NoError(t, err)
+		}
+		_ = c.Close()
+		synctest.Wait()
+	})
+}

@@ -1,0 +1,214 @@
+package wsmanager
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// What each policy does with ten messages for an outbox of three, while the first
+// bytes of one have left.
+func TestSlowConsumerPolicies(t *testing.T) {
+	for _, tt := range []struct {
+		policy  SlowConsumer
+		results string // of the ten sends: queued, full, closed
+		arrive  []string
+		dropped Dropped
+	}{
+		{SlowConsumerClose, "qqfccccccc", []string{"half", "0x8"}, Dropped{OutboxFull: 1, Closed: 2}},
+		{SlowConsumerDropNewest, "qqffffffff", []string{"half", "m0", "m1"}, Dropped{OutboxFull: 8}},
+		{SlowConsumerDropOldest, "qqqqqqqqqq", []string{"half", "m7", "m8", "m9"}, Dropped{Oldest: 7}},
+	} {
+		for name, send := range map[string]func(*Conn, Message) byte{
+			"Send": func(c *Conn, m Message) byte {
+				switch c.Send(m) {
+				case nil:
+					return 'q'
+				case ErrOutboxFull:
+					return 'f'
+				case ErrClosed:
+					return 'c'
+				}
+				return '?'
+			},
+			"Broadcast": func(c *Conn, m Message) byte {
+				switch c.m.Broadcast(m) {
+				case Sent{Queued: 1}:
+					return 'q'
+				case Sent{Dropped: 1}:
+					return 'f'
+				case Sent{}:
+					return 'c'
+				}
+				return '?'
+			},
+		} {
+			t.Run(tt.policy.String()+"/"+name, func(t *testing.T) {
+				m, _ := fakeManager(t, Options{OutboxMessages: 3, SlowConsumer: tt.policy})
+				tr := newFakeTransport(0)
+				c := fakeConn(t, m, "a", tr, Accept{})
+				stuck(t, c, tr, "half")
+				var results []byte
+				for i := range 10 {
+					results = append(results, send(c, Text(fmt.Sprintf("m%d", i))))
+				}
+				require.Equal(t, tt.results, string(results))
+				tr.letGo()
+				idle(t, m)
+				require.Equal(t, tt.arrive, tr.frames(t))
+				s := m.Stats()
+				require.Equal(t, tt.dropped, s.Dropped)
+				queued := 1 + countByte(results, 'q')
+				require.Equal(t, queued, int(s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed), "all that was queued is accounted for")
+			})
+		}
+	}
+}
+
+func countByte(p []byte, b byte) (n int) {
+	for _, x := range p {
+		if x == b {
+			n++
+		}
+	}
+	return n
+}
+
+// OnAccept may choose another policy for one connection.
+func TestPolicyOfOneConnection(t *testing.T) {
+	m, _ := fakeManager(t, Options{OutboxMessages: 1})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{SlowConsumer: SlowConsumerDropOldest})
+	stuck(t, c, tr, "half")
+	for i := range 10 {
+		require.NoError(t, c.Send(Text(fmt.Sprint(i))))
+	}
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "9"}, tr.frames(t))
+}
+
+// By bytes: as many of the oldest go as the new one needs.
+func TestDropOldestByBytes(t *testing.T) {
+	m, _ := fakeManager(t, Options{OutboxBytes: 100, MaxMessageSize: 50, SlowConsumer: SlowConsumerDropOldest})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	for i := range 10 {
+		require.NoError(t, c.Send(Text(fmt.Sprintf("%08d", i)))) // 10 bytes each
+	}
+	require.Zero(t, m.Stats().Dropped.Oldest)
+	big := fmt.Sprintf("%023d", 0) // 25 bytes
+	require.NoError(t, c.Send(Text(big)))
+	require.EqualValues(t, 3, m.Stats().Dropped.Oldest)
+	require.ErrorIs(t, c.Send(Text(fmt.Sprintf("%099d", 0))), ErrMessageTooBig)
+	tr.letGo()
+	idle(t, m)
+	got := tr.frames(t)
+	require.Equal(t, []string{"half", "00000003"}, got[:2])
+	require.Equal(t, big, got[len(got)-1])
+}
+
+// Pongs and the close frame find a place in a full outbox, and a pong passes the
+// data that waits; it does not split a message.
+func TestControlFramesAreExempt(t *testing.T) {
+	m, _ := fakeManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("m0")))
+	require.ErrorIs(t, c.Send(Text("m1")), ErrOutboxFull)
+	c.mu.Lock()
+	for i := range 100 {
+		c.sendControlLocked(ws.OpPong, fmt.Append(nil, i)) // the newest is kept
+	}
+	c.mu.Unlock()
+	tr.goOn <- struct{}{}
+	<-tr.entered
+	require.NoError(t, c.Close(1000, ""))
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "0xa", "m0", "0x8"}, tr.frames(t))
+}
+
+// What waits when the connection is cut is counted, what is on its way as well.
+func TestDropsAtTheCut(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	for range 5 {
+		require.NoError(t, c.Send(Text("x")))
+	}
+	tr.goOn <- struct{}{}
+	<-tr.entered // with the five
+	require.NoError(t, c.Send(Text("waits")))
+	c.mu.Lock()
+	c.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+	c.mu.Unlock()
+	idle(t, m)
+	s := m.Stats()
+	require.EqualValues(t, 1, s.MessagesOut)
+	require.Equal(t, Dropped{Closed: 6}, s.Dropped)
+}
+
+// A message of many chunks is one message, and its parts stay together.
+func TestBigMessagesInChunks(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	big := string(make([]byte, 300<<10))
+	tr.setRoom(100)
+	require.NoError(t, c.Send(Text(big)))
+	<-tr.entered
+	require.NoError(t, c.Send(Text("small")))
+	require.NoError(t, c.Send(Text(big)))
+	c.mu.Lock()
+	c.sendControlLocked(ws.OpPing, nil)
+	c.mu.Unlock()
+	require.NoError(t, c.Send(Text("last")))
+	require.NoError(t, c.Close(1000, ""))
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{big, "small", big, "last", "0x8"}, tr.frames(t), "a ping behind a close frame is dropped")
+	s := m.Stats()
+	require.EqualValues(t, 4, s.MessagesOut)
+	require.EqualValues(t, tr.wrote.Len(), s.BytesOut)
+	require.Zero(t, s.Dropped)
+}
+
+// Where nothing can be tried, a burst is told from a stuck write by time; the
+// bytes are bounded in any case.
+func TestBurstRule(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		cannotTry bool
+		stuck     bool
+		size      int
+		want      int
+	}{
+		{"plain socket", false, false, 10, 9}, // beside the one on its way
+		{"a burst", true, false, 10, 159},
+		{"a burst, by bytes", true, false, 1000, 10},
+		{"a stuck write", true, true, 10, 9},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, clock := fakeManager(t, Options{OutboxMessages: 10, OutboxBytes: 12_000, MaxMessageSize: 1000, SlowConsumer: SlowConsumerDropNewest})
+			tr := newFakeTransport(0)
+			tr.cannotTry = tt.cannotTry
+			c := fakeConn(t, m, "a", tr, Accept{})
+			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
+			<-tr.entered
+			if tt.stuck {
+				clock.step(2 * stuckAfter)
+			}
+			n := 0
+			for c.Send(Binary(make([]byte, tt.size))) == nil {
+				n++
+			}
+			require.Equal(t, tt.want, n)
+		})
+	}
+}

@@ -1,0 +1,152 @@
+package wsmanager
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gobwas/ws"
+)
+
+// Variant is one of the encodings that the connections of a Manager speak side by
+// side: a hub's JSON and its MessagePack, say. What each number means is up to
+// the application; without variants all connections have 0. A connection's is set
+// once, by Accept.Variant or [Conn.Ready], before the first broadcast reaches it.
+type Variant uint8
+
+// MaxVariants is how many variants there are: 0 to MaxVariants-1.
+const MaxVariants = 8
+
+// Prepared is a message made ready to be sent any number of times, to any number
+// of connections of any Manager. It is encoded once for each [Variant] that is
+// needed, and immutable. Make one with [Prepare], [PrepareJSON] or [PrepareFunc].
+type Prepared struct {
+	one    encoding
+	encode func(Variant) (Message, error) // nil: one is good for all variants
+	each   []*encoding                    // by variant
+}
+
+// encoding is the frame of a message, or why there is none.
+type encoding struct {
+	once  sync.Once
+	frame []byte
+	err   error
+}
+
+// Prepare makes a message ready that is the same in all variants. It has taken
+// the bytes of the payload when it returns. A message that can't be sent is
+// reported by its sends.
+func Prepare(m Message) *Prepared {
+	p := &Prepared{}
+	p.one.set(m)
+	return p
+}
+
+// PrepareJSON makes a text message of v in JSON. An error is json.Marshal's.
+func PrepareJSON(v any) (*Prepared, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return Prepare(Message{TextMessage, text}), nil
+}
+
+// PrepareFunc makes a message ready that each variant encodes in its own way.
+// encode is called at most once for each variant, when the first send needs it,
+// on that send's goroutine and under no lock; it has to return the same message
+// whenever that is. Its error is returned by sends to one connection; broadcasts
+// count it as Dropped for every receiver of that variant.
+func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
+	p := &Prepared{encode: encode, each: make([]*encoding, MaxVariants)}
+	for v := range p.each {
+		p.each[v] = &encoding{}
+	}
+	return p
+}
+
+func (e *encoding) set(m Message) {
+	if e.err = checkType(m); e.err == nil {
+		e.frame = appendFrame(make([]byte, 0, frameSize(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
+	}
+}
+
+var errEncodePanicked = errors.New("wsmanager: PrepareFunc's function panicked")
+
+// frame returns the frame for a variant, encoding it if nobody has before.
+func (p *Prepared) frame(v Variant) ([]byte, error) {
+	e := &p.one
+	if p.encode != nil {
+		e = p.each[v]
+		e.once.Do(func() {
+			e.err = errEncodePanicked // stands if it does
+			m, err := p.encode(v)
+			if err != nil {
+				e.err = fmt.Errorf("wsmanager: encoding variant %d: %w", v, err)
+				return
+			}
+			e.set(m)
+		})
+	}
+	return e.frame, e.err
+}
+
+// prepared returns the frame for a variant if it can be sent by this Manager.
+func (m *Manager) prepared(p *Prepared, v Variant) ([]byte, error) {
+	frame, err := p.frame(v)
+	if err == nil && len(frame) > m.opts.OutboxBytes {
+		err = ErrMessageTooBig
+	}
+	return frame, err
+}
+
+// SendPrepared is Send for a message that is ready. Besides Send's errors it
+// returns PrepareFunc's, and ErrNotReady before [Conn.Ready] of a connection that
+// was accepted with Accept.Deferred.
+func (c *Conn) SendPrepared(p *Prepared) error {
+	v, ok := c.Variant()
+	if !ok {
+		return ErrNotReady
+	}
+	frame, err := c.m.prepared(p, v)
+	if err != nil {
+		return err
+	}
+	return c.send(frame, true)
+}
+
+// Variant returns the connection's variant; false before [Conn.Ready] of one that
+// was accepted with Accept.Deferred.
+func (c *Conn) Variant() (Variant, bool) {
+	v := c.variant.Load()
+	return Variant(v - 1), v != 0
+}
+
+// Ready ends the state that Accept.Deferred began: from now on broadcasts, and
+// sends to its groups and user, reach the connection, encoded for the variant. It
+// returns ErrReady if the connection is ready already, and ErrClosed if it has
+// ended.
+func (c *Conn) Ready(v Variant) error {
+	if v >= MaxVariants {
+		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
+	}
+	c.groupsMu.Lock()
+	defer c.groupsMu.Unlock()
+	switch {
+	case c.left:
+		return ErrClosed
+	case c.variant.Load() != 0:
+		return ErrReady
+	}
+	// Before anybody sees that it is ready: whoever broadcasts then finds the
+	// variant among those to encode.
+	c.m.registry.lane.speak(v)
+	if c.userMember != nil {
+		c.userMember.of.lane.speak(v)
+	}
+	for _, s := range c.memberships {
+		s.of.lane.speak(v)
+	}
+	c.variant.Store(uint32(v) + 1)
+	return nil
+}

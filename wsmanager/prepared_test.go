@@ -1,0 +1,203 @@
+package wsmanager_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestPreparedIsImmutable(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"ann": "", "bob": ""})
+	payload := []byte("before")
+	p := wsmanager.Prepare(wsmanager.Message{Type: wsmanager.TextMessage, Payload: payload})
+	copy(payload, "after!")
+	for range 3 {
+		require.NoError(t, r.conns["ann"].SendPrepared(p))
+	}
+	require.Equal(t, wsmanager.Sent{Queued: 2}, r.m.BroadcastPrepared(p))
+	require.Equal(t, map[string][]string{"ann": {"before", "before", "before", "before"}, "bob": {"before"}}, r.heard())
+}
+
+func TestPrepareJSON(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	p, err := wsmanager.PrepareJSON(map[string]any{"price": 12.5})
+	require.NoError(t, err)
+	require.NoError(t, r.conns["ann"].SendPrepared(p))
+	require.Equal(t, []string{`{"price":12.5}`}, r.heard()["ann"])
+	_, err = wsmanager.PrepareJSON(func() {})
+	require.ErrorContains(t, err, "unsupported type")
+}
+
+func TestPreparedThatCannotBeSent(t *testing.T) {
+	opts, log := logged()
+	opts.OutboxBytes, opts.MaxMessageSize = 2000, 1000
+	r := newRoom(t, opts, map[string]string{"ann": ""})
+	fails := errors.New("no such encoding")
+	for name, tt := range map[string]struct {
+		p    *wsmanager.Prepared
+		want error
+	}{
+		"type":    {wsmanager.Prepare(wsmanager.Message{}), wsmanager.ErrMessageType},
+		"size":    {wsmanager.Prepare(wsmanager.Binary(make([]byte, 2000))), wsmanager.ErrMessageTooBig},
+		"encoder": {wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return wsmanager.Message{}, fails }), fails},
+		"encoded": {wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return wsmanager.Message{}, nil }), wsmanager.ErrMessageType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, logged := r.m.Stats().Dropped.Unsendable, len(log.all())
+			require.ErrorIs(t, r.conns["ann"].SendPrepared(tt.p), tt.want)
+			require.Equal(t, wsmanager.Sent{Dropped: 1}, r.m.BroadcastPrepared(tt.p))
+			require.Equal(t, wsmanager.Sent{Dropped: 1}, r.m.BroadcastPreparedFunc(tt.p, func(*wsmanager.Conn) bool { return true }))
+			require.Equal(t, before+2, r.m.Stats().Dropped.Unsendable)
+			require.Len(t, log.all(), logged+2)
+			require.Contains(t, log.record(t, logged)["err"], tt.want.Error())
+		})
+	}
+	require.Empty(t, r.heard()["ann"])
+}
+
+// Each variant is encoded once, however many connections and sends there are, and
+// only if somebody speaks it.
+func TestVariants(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"json": "defer&group=g", "json2": "defer&group=g", "packed": "defer&group=g&user=ann", "later": "defer&group=g"})
+	const text, packed = wsmanager.Variant(0), wsmanager.Variant(5)
+	require.NoError(t, r.conns["json"].Ready(text))
+	require.NoError(t, r.conns["json2"].Ready(text))
+	require.NoError(t, r.conns["packed"].Ready(packed))
+	var calls [wsmanager.MaxVariants]atomic.Int32
+	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
+		calls[v].Add(1)
+		return wsmanager.Text(fmt.Sprintf("as %d", v)), nil
+	})
+	for _, send := range []func() wsmanager.Sent{
+		func() wsmanager.Sent { return r.m.BroadcastPrepared(p) },
+		func() wsmanager.Sent { return r.m.Group("g").BroadcastPrepared(p) },
+		func() wsmanager.Sent {
+			return r.m.BroadcastPreparedFunc(p, func(*wsmanager.Conn) bool { return true })
+		},
+	} {
+		require.Equal(t, wsmanager.Sent{Queued: 3}, send())
+		require.Equal(t, map[string][]string{"json": {"as 0"}, "json2": {"as 0"}, "packed": {"as 5"}}, r.heard())
+	}
+	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.SendUserPrepared("ann", p))
+	require.NoError(t, r.conns["packed"].SendPrepared(p))
+	require.Equal(t, map[string][]string{"packed": {"as 5", "as 5"}}, r.heard())
+	for v := range calls {
+		want := int32(0)
+		if v == int(text) || v == int(packed) {
+			want = 1
+		}
+		require.Equal(t, want, calls[v].Load(), "variant %d", v)
+	}
+}
+
+// Until it is ready a deferred connection gets what is sent to it alone, and
+// nothing that is sent to many.
+func TestDeferred(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"late": "defer&group=g&user=ann"})
+	late, x := r.conns["late"], wsmanager.Text("too early")
+	require.Equal(t, 1, r.m.Len())
+	require.Equal(t, 1, r.m.Group("g").Len())
+	_, ready := late.Variant()
+	require.False(t, ready)
+	require.NoError(t, late.Join("h"))
+	for _, sent := range []wsmanager.Sent{
+		r.m.Broadcast(x), r.m.Group("g").Broadcast(x), r.m.Group("h").Broadcast(x), r.m.SendUser("ann", x),
+		r.m.BroadcastFunc(x, func(*wsmanager.Conn) bool { return true }),
+	} {
+		require.Zero(t, sent)
+	}
+	require.ErrorIs(t, late.SendPrepared(wsmanager.Prepare(x)), wsmanager.ErrNotReady)
+	require.NoError(t, r.m.Send(late.ID(), wsmanager.Text("hello")))
+	require.Equal(t, map[string][]string{"late": {"hello"}}, r.heard())
+
+	require.ErrorContains(t, late.Ready(8), "variant 8")
+	require.NoError(t, late.Ready(7))
+	require.ErrorIs(t, late.Ready(7), wsmanager.ErrReady)
+	v, ready := late.Variant()
+	require.True(t, ready)
+	require.EqualValues(t, 7, v)
+	for _, g := range []wsmanager.Group{r.m.Group("g"), r.m.Group("h"), r.m.User("ann")} {
+		require.Equal(t, wsmanager.Sent{Queued: 1}, g.Broadcast(wsmanager.Text("to "+g.Name())))
+	}
+	require.Equal(t, map[string][]string{"late": {"to g", "to h", "to ann"}}, r.heard())
+}
+
+func TestReadyAfterTheEnd(t *testing.T) {
+	ended := make(chan error, 1)
+	_, url := serve(t, wsmanager.Callbacks{
+		OnAccept: byQuery,
+		OnClose:  func(c *wsmanager.Conn, _ error) { ended <- c.Ready(0) },
+	}, quiet(), nil)
+	c := wstest.Dial(t, url+"?defer", nil)
+	c.SendClose(1000, "")
+	require.ErrorIs(t, <-ended, wsmanager.ErrClosed)
+}
+
+// A protocol chosen by the first message: what the hub does.
+func TestReadyByTheFirstMessage(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: byQuery,
+		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
+			v := wsmanager.Variant(0)
+			if msg.Type == wsmanager.BinaryMessage {
+				v = 1
+			}
+			if err := c.Send(wsmanager.Text("welcome")); err != nil {
+				return err
+			}
+			return c.Ready(v)
+		},
+	}, quiet(), nil)
+	text, binary := wstest.Dial(t, url+"?defer", nil), wstest.Dial(t, url+"?defer", nil)
+	text.SendText("hi")
+	binary.SendBinary(nil)
+	text.ExpectText("welcome")
+	binary.ExpectText("welcome")
+	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
+		if v == 1 {
+			return wsmanager.Binary([]byte{0xff}), nil
+		}
+		return wsmanager.Text("{}"), nil
+	})
+	for sent := (wsmanager.Sent{}); sent.Queued < 2; { // welcome may be here before Ready
+		sent = m.BroadcastPrepared(p)
+	}
+	text.ExpectText("{}")
+	f, err := binary.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpBinary, f.Header.OpCode)
+	require.Equal(t, []byte{0xff}, f.Payload)
+}
+
+// An encoder that panics does so at the one who sends, and nobody else is hurt.
+func TestEncoderThatPanics(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	p := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { panic("oops") })
+	require.PanicsWithValue(t, "oops", func() { r.m.BroadcastPrepared(p) })
+	require.ErrorContains(t, r.conns["ann"].SendPrepared(p), "panicked")
+	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Broadcast(wsmanager.Text("on it goes")))
+	require.Panics(t, func() { r.m.BroadcastFunc(wsmanager.Text("x"), func(*wsmanager.Conn) bool { panic("oops") }) })
+	require.Equal(t, map[string][]string{"ann": {"on it goes"}}, r.heard())
+}
+
+// A function of the application may itself broadcast to the same set.
+func TestBroadcastsWithinBroadcasts(t *testing.T) {
+	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	inner := wsmanager.Text("inner")
+	r.m.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
+		r.m.Broadcast(inner)
+		return wsmanager.Text("outer"), nil
+	}))
+	r.m.BroadcastFunc(wsmanager.Text("outer"), func(*wsmanager.Conn) bool {
+		r.m.Broadcast(inner)
+		return true
+	})
+	require.Equal(t, []string{"inner", "outer", "inner", "outer"}, r.heard()["ann"])
+}

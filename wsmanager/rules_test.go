@@ -1,0 +1,103 @@
+package wsmanager
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// meddling is a transport that uses the Manager in the middle of a write, as any
+// other goroutine may at that moment. Were a lock of the registry or of groups
+// held, it would wait for ever.
+type meddling struct {
+	*fakeTransport
+	meddle func()
+}
+
+func (t *meddling) tryWrite(p []byte) (int, error) {
+	t.meddle()
+	return t.fakeTransport.tryWrite(p)
+}
+
+func TestNoLockIsHeldWhileWriting(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := &meddling{fakeTransport: newFakeTransport(1 << 20)}
+	writes := 0
+	tr.meddle = func() {
+		writes++
+		other := &Conn{m: m, id: fmt.Sprint("meddler", writes)}
+		other.register(Accept{Groups: []string{"g", "h"}}) // takes the write locks
+		if m.Group("g").Len() != 2 || m.Len() != 2 || len(m.Stats().Closed) != 0 {
+			t.Error("the meddler is not there")
+		}
+		other.unregister()
+	}
+	c := &Conn{m: m, id: "a", user: "ann", policy: SlowConsumerClose, remote: textAddr("fake")}
+	c.register(Accept{Groups: []string{"g"}})
+	c.attach(tr, nil)
+	defer func() { c.unregister(); c.release() }()
+	want := func(*Conn) bool { return true }
+	for name, send := range map[string]func(Message) Sent{
+		"Broadcast":           m.Broadcast,
+		"BroadcastExcept":     func(msg Message) Sent { return m.BroadcastExcept(msg, "b") },
+		"BroadcastFunc":       func(msg Message) Sent { return m.BroadcastFunc(msg, want) },
+		"Group.Broadcast":     m.Group("g").Broadcast,
+		"Group.BroadcastFunc": func(msg Message) Sent { return m.Group("g").BroadcastFunc(msg, want) },
+		"SendUser":            func(msg Message) Sent { return m.SendUser("ann", msg) },
+	} {
+		writes = 0
+		require.Equal(t, Sent{Queued: 1}, send(Text(name)), name)
+		require.Equal(t, 1, writes)
+	}
+}
+
+func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{Groups: []string{"g"}})
+	asked := 0
+	meddle := func() {
+		asked++
+		require.NoError(t, c.Join(fmt.Sprint(asked)))
+		c.Leave("g")
+		require.NoError(t, c.Join("g"))
+		require.NoError(t, c.Send(Text("x")))
+		require.Equal(t, Sent{Queued: 1}, m.Group("g").Broadcast(Text("x")))
+	}
+	want := func(*Conn) bool { meddle(); return true }
+	encoding := func() *Prepared {
+		return PrepareFunc(func(Variant) (Message, error) { meddle(); return Text("x"), nil })
+	}
+	m.BroadcastFunc(Text("x"), want)
+	m.Group("g").BroadcastFunc(Text("x"), want)
+	m.BroadcastPrepared(encoding())
+	m.Group("g").BroadcastPrepared(encoding())
+	require.NoError(t, c.SendPrepared(encoding()))
+	for range m.All() {
+		meddle()
+	}
+	for range m.Group("g").Members() {
+		meddle()
+	}
+	require.Equal(t, 7, asked)
+}
+
+// However many messages wait, one goroutine writes them, and none does when
+// nothing waits.
+func TestNoGoroutinePerMessage(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	before := runtime.NumGoroutine()
+	stuck(t, c, tr, "half")
+	for range 100 {
+		require.NoError(t, c.Send(Text("x")))
+		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("x")))
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), before+1)
+	tr.letGo()
+	idle(t, m)
+	require.Len(t, tr.frames(t), 201)
+	require.False(t, c.out.writing)
+}

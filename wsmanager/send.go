@@ -1,0 +1,208 @@
+package wsmanager
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Send sends a message to the peer. It never blocks, and has taken the bytes of
+// the payload when it returns: they are written, or copied into the outbox.
+// Messages of one goroutine arrive in the order of their sends.
+//
+// It returns ErrClosed if the connection is closing, ErrOutboxFull if the peer
+// reads too slowly (see [SlowConsumer]), ErrMessageTooBig and ErrMessageType for
+// messages that can't be sent. nil does not mean that the peer has got the
+// message.
+func (c *Conn) Send(m Message) error {
+	buf, err := c.m.encode(m)
+	if err != nil {
+		return err
+	}
+	err = c.send(*buf, false)
+	putFrame(buf)
+	return err
+}
+
+// send writes a message's frame, or queues it. A frame that is not shared is
+// copied if it has to wait.
+func (c *Conn) send(frame []byte, shared bool) error {
+	c.mu.Lock()
+	sent, err := c.tryLocked(frame, shared)
+	if sent || err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	err = c.enqueueLocked(frame, shared)
+	crowded := c.crowdedLocked()
+	c.mu.Unlock()
+	if crowded {
+		runtime.Gosched()
+	}
+	return err
+}
+
+// tryLocked writes a frame straight away if nothing is in front of it. What the
+// transport takes only a part of counts as sent: the rest follows.
+func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
+	if c.state != stateOpen {
+		return false, ErrClosed
+	}
+	if !c.mayTryLocked() {
+		return false, nil
+	}
+	n, err := c.tryWriteLocked(frame)
+	switch {
+	case err != nil:
+		return false, ErrClosed
+	case n == len(frame):
+		c.traffic.messagesOut.Add(1)
+	case n > 0:
+		rest := frame[n:]
+		if !shared {
+			rest = append([]byte(nil), rest...)
+		}
+		c.out.keepRest(rest, true)
+		c.startWriterLocked()
+	}
+	return n > 0, nil
+}
+
+// mayTryLocked reports whether nothing is in front of a frame that is to be
+// written now.
+func (c *Conn) mayTryLocked() bool { return c.t != nil && !c.out.writing && !c.out.waiting() }
+
+// tryWriteLocked writes what goes without waiting. An error has cut the
+// connection.
+func (c *Conn) tryWriteLocked(p []byte) (n int, err error) {
+	n, err = c.t.tryWrite(p)
+	if n > 0 {
+		c.traffic.bytesOut.Add(uint64(n))
+	}
+	if err != nil {
+		c.vanishedLocked(err)
+	}
+	return n, err
+}
+
+// enqueueLocked queues a message's frame, as far as the policy lets it.
+func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
+	if !c.fitsLocked(len(frame)) {
+		switch c.policy {
+		case SlowConsumerDropOldest:
+			for !c.fitsLocked(len(frame)) { // ends: an empty queue has room for any
+				c.out.pop()
+				c.m.stats.drop(dropOldest, 1)
+			}
+		case SlowConsumerDropNewest:
+			c.m.stats.drop(dropOutboxFull, 1)
+			return ErrOutboxFull
+		default:
+			c.m.stats.drop(dropOutboxFull, 1)
+			c.closeLocked(&CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
+			return ErrOutboxFull
+		}
+	}
+	if !shared {
+		frame = append([]byte(nil), frame...)
+	}
+	c.out.push(frame)
+	c.startWriterLocked()
+	return nil
+}
+
+// fitsLocked reports whether the outbox has room for a frame of n bytes. What is
+// on its way counts as well, but not where the oldest are dropped to make room:
+// there it could push out every new message while one old one is stuck.
+func (c *Conn) fitsLocked(n int) bool {
+	o := &c.out
+	messages, bytes := o.load()
+	if c.policy == SlowConsumerDropOldest {
+		messages, bytes = len(o.frames), o.bytes
+	}
+	if bytes+n > c.m.opts.OutboxBytes {
+		return false
+	}
+	return messages < c.m.opts.OutboxMessages || messages < burst*c.m.opts.OutboxMessages && c.onlyBurstLocked()
+}
+
+// Where nothing can be written without waiting, a message passes the outbox
+// however fast the peer reads, and a burst says more about our scheduler than
+// about the peer. There the number of messages counts only once the write under
+// way is stuck for stuckAfter; until then there may be burst times as many, in
+// the same number of bytes.
+const (
+	burst      = 16
+	stuckAfter = 100 * time.Millisecond
+)
+
+// onlyBurstLocked reports whether what waits may be a mere burst.
+func (c *Conn) onlyBurstLocked() bool {
+	return c.out.writing && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.progress.Load()) < stuckAfter
+}
+
+// crowdedLocked reports whether a burst fills more than half of what it may: time
+// for the sender to let the writer run, which on one processor it could not
+// otherwise.
+func (c *Conn) crowdedLocked() bool {
+	messages, bytes := c.out.load()
+	return (messages > burst/2*c.m.opts.OutboxMessages || bytes > c.m.opts.OutboxBytes/2) && c.state == stateOpen && c.onlyBurstLocked()
+}
+
+// sendControlLocked writes a ping or pong, or leaves it in its place: a newer one
+// takes it over, so that a peer can't make us keep many.
+func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
+	if c.state != stateOpen || c.t == nil {
+		return
+	}
+	if op == ws.OpPing {
+		c.unanswered.Add(1)
+		c.out.ping = true
+	} else {
+		c.out.pong = appendFrame(nil, op, payload)
+	}
+	c.flushLocked()
+}
+
+// flushLocked sends what waits: at once as far as that goes without waiting, the
+// rest by a writer goroutine.
+func (c *Conn) flushLocked() {
+	o := &c.out
+	if c.t == nil || o.writing || c.state == stateCut || !o.waiting() {
+		return
+	}
+	if o.rest == nil && len(o.frames) == 0 {
+		// A control frame alone, the common case.
+		switch {
+		case o.closing != nil:
+			n, ok := c.tryControlLocked(o.closing)
+			if o.closing = o.closing[n:]; ok {
+				c.closeSentLocked()
+				return
+			}
+		case o.pong != nil && !o.ping:
+			n, ok := c.tryControlLocked(o.pong)
+			if ok || n > 0 {
+				o.keepRest(o.pong[n:], false)
+				o.pong = nil
+			}
+		case o.ping && o.pong == nil:
+			n, ok := c.tryControlLocked(pingFrame)
+			if ok || n > 0 {
+				o.keepRest(pingFrame[n:], false)
+				o.ping = false
+			}
+		}
+	}
+	if o.waiting() {
+		c.startWriterLocked()
+	}
+}
+
+// tryControlLocked writes as much of the frame as goes without waiting, and
+// reports whether that is all.
+func (c *Conn) tryControlLocked(frame []byte) (n int, all bool) {
+	n, err := c.tryWriteLocked(frame)
+	return n, err == nil && n == len(frame)
+}

@@ -1,0 +1,92 @@
+package wsmanager
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Shutdown ends the Manager: from now on handshakes are answered with 503, and
+// every connection is closed with 1001 after what was sent to it; OnClose gets
+// ErrShutdown. It waits until all connections have ended and all callbacks have
+// returned, at most until ctx ends; then it cuts what is left and returns an
+// error that says how many callbacks have not returned. A connection that does
+// not answer is cut after Options.CloseTimeout in any case.
+//
+// Shutdown may be called more than once, also at the same time: each call waits.
+// Don't wait for it inside a callback: it waits for that callback.
+func (m *Manager) Shutdown(ctx context.Context) error {
+	m.mu.Lock()
+	m.draining = true
+	m.mu.Unlock()
+	for c := range walk(&m.registry) {
+		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
+	}
+	if m.active.wait(ctx) {
+		return nil
+	}
+	left := m.unended()
+	for _, c := range left {
+		c.mu.Lock()
+		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
+		c.mu.Unlock()
+	}
+	// What is left needs no more than the processor, save the callbacks.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if m.active.wait(grace) {
+		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
+	}
+	calls := m.accepting.Load()
+	for _, c := range left {
+		if c.calling.Load() {
+			calls++
+		}
+	}
+	return fmt.Errorf("wsmanager: shutdown: connections were cut, and %d callbacks have not returned: %w", calls, context.Cause(ctx))
+}
+
+// unended returns the connections whose transport may be open.
+func (m *Manager) unended() []*Conn {
+	conns := m.registry.appendTo(nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.AppendSeq(conns, maps.Keys(m.lingering))
+}
+
+// shutdownGrace is how long after the deadline Shutdown waits for the ends of
+// connections that it has cut.
+const shutdownGrace = 500 * time.Millisecond
+
+// admit counts a handshake that may become a connection, unless there is no room
+// for it.
+func (m *Manager) admit() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		return refuseDraining()
+	}
+	if limit := m.opts.MaxConnections; limit > 0 && m.admitted >= limit {
+		return &refusal{refusedLimit, http.StatusServiceUnavailable, "There are too many connections.", fmt.Errorf("there are %d connections", m.admitted)}
+	}
+	m.admitted++
+	m.active.add()
+	return nil
+}
+
+// dismiss is the end of what admit has counted.
+func (m *Manager) dismiss() {
+	m.mu.Lock()
+	m.admitted--
+	m.mu.Unlock()
+	m.active.done()
+}
+
+func (m *Manager) isDraining() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.draining
+}

@@ -1,0 +1,159 @@
+package wsmanager
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// Stats is what a Manager has done, as [Manager.Stats] tells it. All but
+// Connections, Groups and Users only grow.
+type Stats struct {
+	Connections int // registered now
+	Groups      int // with members now
+	Users       int // with connections now
+
+	Accepted uint64 // handshakes answered with 101
+	Refused  Refused
+
+	MessagesIn, BytesIn uint64 // messages received whole; bytes read, frame headers and control frames included
+
+	// MessagesOut counts the messages whose last byte was handed to the socket,
+	// BytesOut all bytes that were, frame headers and control frames included.
+	MessagesOut, BytesOut uint64
+
+	Dropped Dropped
+
+	// Closed counts the connections that have ended, by the code of the close
+	// frame that began it, ours or the peer's: 1005 for one without a code, 1006
+	// where there was none.
+	Closed map[StatusCode]uint64
+}
+
+// Refused counts handshakes that did not become a connection, by reason.
+type Refused struct {
+	NotWebSocket uint64 // 426: a request that asks for no WebSocket
+	Malformed    uint64 // 400, 405, 426: a handshake that is none, or of another version
+	Origin       uint64 // 403: a foreign origin
+	Limit        uint64 // 503: Options.MaxConnections
+	ShuttingDown uint64 // 503: Shutdown
+	Rejected     uint64 // as OnAccept said by Reject
+	Failed       uint64 // 500: OnAccept failed, or the connection could not be taken over
+	BrokenOff    uint64 // ended while the 101 went out
+}
+
+// Dropped counts messages that were to be sent and will not arrive, once for each
+// connection that does not get one, by reason. A send that returned ErrClosed, or
+// was given up while it waited, is not among them.
+type Dropped struct {
+	OutboxFull uint64 // found the outbox full: ErrOutboxFull
+	Oldest     uint64 // made room for newer ones, by SlowConsumerDropOldest
+	Closed     uint64 // waited, or were on their way in part, when the connection ended
+	Unsendable uint64 // broadcasts that can't be sent: see Manager.Broadcast
+}
+
+// Stats returns the Manager's counters. It is meant to be asked every few seconds:
+// it looks at each connection, without stopping any. The counters are read one
+// after the other, so that figures of a busy Manager may be a few messages apart.
+func (m *Manager) Stats() Stats {
+	s := Stats{
+		Connections: m.Len(),
+		Groups:      m.groups.len(),
+		Users:       m.users.len(),
+		Accepted:    m.stats.accepted.Load(),
+	}
+	r := &m.stats.refused
+	s.Refused = Refused{
+		NotWebSocket: r[refusedNotWebSocket].Load(),
+		Malformed:    r[refusedMalformed].Load(),
+		Origin:       r[refusedOrigin].Load(),
+		Limit:        r[refusedLimit].Load(),
+		ShuttingDown: r[refusedShuttingDown].Load(),
+		Rejected:     r[refusedRejected].Load(),
+		Failed:       r[refusedFailed].Load(),
+		BrokenOff:    r[refusedBrokenOff].Load(),
+	}
+	d := &m.stats.dropped
+	s.Dropped = Dropped{
+		OutboxFull: d[dropOutboxFull].Load(),
+		Oldest:     d[dropOldest].Load(),
+		Closed:     d[dropClosed].Load(),
+		Unsendable: d[dropUnsendable].Load(),
+	}
+	t := m.registry.traffic()
+	s.MessagesIn, s.BytesIn, s.MessagesOut, s.BytesOut = t.messagesIn, t.bytesIn, t.messagesOut, t.bytesOut
+	m.stats.mu.Lock()
+	defer m.stats.mu.Unlock()
+	s.Closed = maps.Clone(m.stats.closed)
+	return s
+}
+
+// stats is the counters of a Manager that no connection has for itself.
+type stats struct {
+	accepted atomic.Uint64
+	refused  [refusedReasons]atomic.Uint64
+	dropped  [dropReasons]atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	closed map[StatusCode]uint64
+}
+
+type refusedReason uint8
+
+const (
+	refusedNotWebSocket refusedReason = iota
+	refusedMalformed
+	refusedOrigin
+	refusedLimit
+	refusedShuttingDown
+	refusedRejected
+	refusedFailed
+	refusedBrokenOff
+	refusedReasons
+)
+
+type dropReason uint8
+
+const (
+	dropOutboxFull dropReason = iota
+	dropOldest
+	dropClosed
+	dropUnsendable
+	dropReasons
+)
+
+func (s *stats) drop(why dropReason, messages int) { s.dropped[why].Add(uint64(messages)) }
+
+func (s *stats) close(code StatusCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed[code]++
+}
+
+// traffic is what went over one connection. The connection counts for itself,
+// without a line of cache that it shares with others, and is folded into its
+// shard of the registry when it leaves.
+type traffic struct {
+	messagesIn, bytesIn, messagesOut, bytesOut atomic.Uint64
+}
+
+// total is a sum of traffic.
+type total struct {
+	messagesIn, bytesIn, messagesOut, bytesOut uint64
+}
+
+// add adds what t has, and leaves it there.
+func (s *total) add(t *traffic) {
+	s.messagesIn += t.messagesIn.Load()
+	s.bytesIn += t.bytesIn.Load()
+	s.messagesOut += t.messagesOut.Load()
+	s.bytesOut += t.bytesOut.Load()
+}
+
+// fold adds what t has, and takes it away.
+func (s *total) fold(t *traffic) {
+	s.messagesIn += t.messagesIn.Swap(0)
+	s.bytesIn += t.bytesIn.Swap(0)
+	s.messagesOut += t.messagesOut.Swap(0)
+	s.bytesOut += t.bytesOut.Swap(0)
+}

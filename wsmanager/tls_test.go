@@ -1,0 +1,91 @@
+package wsmanager_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// overTLS serves m over TLS and connects one client.
+func overTLS(t *testing.T, m *wsmanager.Manager) *wstest.Client {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(m)
+	srv.StartTLS()
+	t.Cleanup(func() {
+		shutdown(t, m)
+		srv.Close()
+	})
+	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "example.com"})
+	require.NoError(t, err)
+	c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
+	require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
+	return c
+}
+
+// Over TLS every message passes the outbox. A burst to a peer that reads as fast
+// as it can is not the peer's fault, not even on one processor.
+func TestBurstOverTLS(t *testing.T) {
+	for _, procs := range []int{1, runtime.GOMAXPROCS(0)} {
+		t.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			const burst, size = 3000, 300 // 12 times the messages of the outbox, in fewer bytes
+			m := wsmanager.MustNew(wsmanager.Callbacks{
+				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+					for i := range burst {
+						if err := c.Send(wsmanager.Text(fmt.Sprintf("%0*d", size, i))); err != nil {
+							return fmt.Errorf("message %d: %w", i, err)
+						}
+					}
+					return nil
+				},
+			}, quiet())
+			c := overTLS(t, m)
+			c.SendText("go")
+			for i := range burst {
+				c.ExpectText(fmt.Sprintf("%0*d", size, i))
+			}
+			require.Zero(t, m.Stats().Dropped)
+		})
+	}
+}
+
+// One that reads nothing meets its policy all the same, and in bounds.
+func TestSlowConsumerOverTLS(t *testing.T) {
+	j := newJournal()
+	opts := quiet()
+	opts.OutboxMessages = 4
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+	}, opts)
+	overTLS(t, m)
+	conn := only(t, m)
+	var err error
+	for err == nil {
+		err = conn.Send(wsmanager.Binary(make([]byte, 10_000)))
+	}
+	require.ErrorIs(t, err, wsmanager.ErrOutboxFull)
+	require.Equal(t, []string{"wsmanager: closed here with 1013: wsmanager: the peer reads too slowly"}, j.await(t, 1))
+}
+
+// Messages of all sizes come through the small buffer that an idle connection
+// holds, and the big one.
+func TestReadsOverTLS(t *testing.T) {
+	c := overTLS(t, wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+	}, quiet()))
+	for _, size := range []int{0, 1, 1015, 1016, 1017, 2040, 16 << 10, 64 << 10} {
+		for range 3 {
+			c.SendText(repeat("x", size))
+			c.ExpectText(repeat("x", size))
+		}
+	}
+}
