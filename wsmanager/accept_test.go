@@ -361,3 +361,9 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 	require.Zero(t, m.Len())
 	require.NoError(t, m.Shutdown(t.Context()))
 }
+
+func TestOriginsThatWouldNeverMatch(t *testing.T) {
+	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{"https://*.example.com", "*"}})
+	require.ErrorContains(t, err, "has a wildcard: list each origin")
+	require.ErrorContains(t, err, "is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
+}

@@ -85,7 +85,7 @@ func (t *fakeTransport) frames(tt *testing.T) (got []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for r := bytes.NewReader(t.wrote.Bytes()); r.Len() > 0; {
-		f, err := ws.ReadFrame(r)
+		f, err := ws.ReadFrame(r) //nolint:staticcheck // the bytes are our own, in memory
 		require.NoError(tt, err)
 		require.NoError(tt, ws.CheckHeader(f.Header, ws.StateClientSide))
 		if f.Header.OpCode.IsControl() {

@@ -1,7 +1,6 @@
 package wsmanager_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -94,7 +93,7 @@ func TestMessageRate(t *testing.T) {
 		require.Equal(t, 53, n)
 		require.ErrorIs(t, got, wsmanager.ErrRateLimit)
 		var ce *wsmanager.CloseError
-		require.True(t, errors.As(got, &ce))
+		require.ErrorAs(t, got, &ce)
 		require.Equal(t, wsmanager.StatusPolicyViolation, ce.Code)
 		_ = c.Close()
 		synctest.Wait()

@@ -24,6 +24,10 @@ func parseOrigin(s string) (origin, error) {
 	}
 	port := defaultPort(strings.ToLower(u.Scheme))
 	switch {
+	case s == "*":
+		return origin{}, errors.New("is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
+	case strings.Contains(s, "*"):
+		return origin{}, errors.New("has a wildcard: list each origin")
 	case port == "":
 		return origin{}, errors.New(`must begin with "http://" or "https://"`)
 	case u.Hostname() == "":
@@ -73,5 +77,5 @@ func (o *Options) checkOrigin(r *http.Request) error {
 	if strings.EqualFold(host, from.host) && port == from.port {
 		return nil
 	}
-	return errors.New("the origin is another host")
+	return errors.New("the origin is neither this host nor in AllowedOrigins")
 }

@@ -2,7 +2,6 @@ package wsmanager
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -136,7 +135,7 @@ func TestSendContextOfWhatCannotBeSent(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, c.SendContext(ctx, Text("x")), context.Canceled)
 	require.NoError(t, c.Close(1000, ""))
-	require.True(t, errors.Is(c.SendContext(t.Context(), Text("x")), ErrClosed))
+	require.ErrorIs(t, c.SendContext(t.Context(), Text("x")), ErrClosed)
 }
 
 // With room it is a Send: nothing waits, and straight to the socket.

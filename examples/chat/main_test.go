@@ -220,7 +220,7 @@ func TestForeignOriginIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, c.Response.StatusCode)
 	ann.SendText("nobody came")
 	ann.ExpectText(annID + " said: nobody came")
-	s.out.waitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is another host"`)
+	s.out.waitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in AllowedOrigins"`)
 	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
 
