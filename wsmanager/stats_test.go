@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,8 @@ func TestStatsOfTraffic(t *testing.T) {
 		c.ExpectPong([]byte("abc"))
 		in, out = in+9, out+5
 	}
+	// A client may read a frame before the writer has counted it.
+	require.Eventually(t, func() bool { return m.Stats().BytesOut == uint64(out) }, wstest.Patience, 100*time.Microsecond)
 	s := m.Stats()
 	require.Equal(t, 10, s.Connections)
 	require.EqualValues(t, 10, s.Accepted)
