@@ -68,14 +68,15 @@ func ExamplePrepareFunc() {
 // A protocol that the first message chooses: until then nothing that is sent to
 // many reaches the connection, whose encoding nobody knows.
 func ExampleConn_Ready() {
+	sent := make(chan wsmanager.Sent, 2)
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Deferred: true}, nil },
 		OnConnect: func(c *wsmanager.Conn) error {
-			fmt.Println("before:", c.Manager().Broadcast(wsmanager.Text("news")))
+			sent <- c.Manager().Broadcast(wsmanager.Text("news"))
 			if err := c.Ready(0); err != nil { // in OnMessage, in earnest
 				return err
 			}
-			fmt.Println("after:", c.Manager().Broadcast(wsmanager.Text("news")))
+			sent <- c.Manager().Broadcast(wsmanager.Text("news"))
 			return nil
 		},
 	}, wsmanager.Options{Logger: quiet().Logger})
@@ -83,6 +84,8 @@ func ExampleConn_Ready() {
 	defer srv.Close()
 	read, end := dial(srv, "/")
 	defer end()
+	fmt.Println("before:", <-sent)
+	fmt.Println("after:", <-sent)
 	fmt.Println(read())
 	// Output:
 	// before: {0 0}
