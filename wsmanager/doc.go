@@ -19,23 +19,36 @@
 //	…
 //	err = chat.Shutdown(ctx) // beside http.Server.Shutdown, which knows no sockets
 //
+// # Sending
+//
+// [Conn.Send] and [Manager.Send] reach one connection, [Manager.Broadcast] all,
+// [Group.Broadcast] those that have joined a name, [Manager.SendUser] those of one
+// user; each kind of broadcast can leave connections out or choose them. What many
+// get is encoded once: see [Prepared]. None of these waits for the network: what a
+// peer does not read fast enough waits in its bounded outbox, and when that is
+// full its [SlowConsumer] policy says what happens. [Conn.SendContext] waits for
+// room instead.
+//
 // # Concurrency
 //
-// All methods of [Manager] and [Conn] are safe for concurrent use and may be
-// called from inside any callback; none of them blocks but Shutdown. The
-// callbacks of one connection never overlap; those of different connections run
-// in parallel. ServeHTTP returns as soon as the socket is accepted; nothing of
-// the request lives on but what OnAccept returned.
+// All methods of [Manager], [Conn], [Group] and [Prepared] are safe for concurrent
+// use and may be called from inside any callback; none of them blocks but Shutdown
+// and SendContext. (Broadcasts to one set of connections take turns, which are
+// short and wait for no network.) The callbacks of one connection never overlap;
+// those of different connections run in parallel. ServeHTTP returns as soon as
+// the socket is accepted (but see Options.Block); nothing of the request lives on
+// but what OnAccept returned.
 //
 // # Failure
 //
-// A request that is no valid handshake, comes from a foreign origin or is turned
-// down by OnAccept is answered over HTTP before anything is taken over. After
-// that, every end of a connection reaches OnClose exactly once and is logged
-// once. Bytes from the network never panic and never allocate beyond the limits;
-// protocol errors close with the code of RFC 6455, a panic in a callback with
-// 1011, a peer that reads too slowly with 1013. Each limit of [Options] has a
-// default.
+// A request that is no valid handshake, comes from a foreign origin, is turned
+// down by OnAccept or finds the Manager full is answered over HTTP before anything
+// is taken over. After that, every end of a connection reaches OnClose exactly
+// once and is logged once. Bytes from the network never panic and never allocate
+// beyond the limits; protocol errors close with the code of RFC 6455, a panic in a
+// callback with 1011, a peer that sends too much with 1008, one that reads too
+// slowly with 1013. Each limit of [Options] has a default. Every message that was
+// taken is written, or counted in [Stats] by the reason why not.
 //
 // # Testing
 //

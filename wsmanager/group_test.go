@@ -232,7 +232,9 @@ func numbers(n int) (names []string) {
 
 // Groups that come and go under many hands are never half there.
 func TestGroupChurn(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"a": "", "b": "", "c": "", "d": ""})
+	opts := quiet()
+	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody is to leave
+	r := newRoom(t, opts, map[string]string{"a": "", "b": "", "c": "", "d": ""})
 	for _, c := range r.clients {
 		go func() {
 			for {

@@ -141,7 +141,8 @@ func TestControlRate(t *testing.T) {
 				require.ErrorIs(t, got, wsmanager.ErrRateLimit)
 				_ = c.Close()
 				var last ws.OpCode
-				for last = range reads {
+				for op := range reads {
+					last = op
 				}
 				require.Equal(t, ws.OpClose, last)
 				synctest.Wait()

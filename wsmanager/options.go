@@ -48,8 +48,8 @@ type Options struct {
 	//
 	// On a plain TCP socket only what the kernel does not take waits here. Over
 	// TLS every message does until a goroutine has written it; so there a burst
-	// may have 16 times as many messages as long as no write is stuck for 100
-	// ms, but not more bytes. Who has more to send than this at once uses
+	// may have 16 times as many messages as long as no write is stuck for a
+	// second, but not more bytes. Who has more to send than this at once uses
 	// [Conn.SendContext].
 	OutboxMessages int
 	OutboxBytes    int

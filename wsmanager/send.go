@@ -134,7 +134,7 @@ func (c *Conn) fitsLocked(n int) bool {
 // the same number of bytes.
 const (
 	burst      = 16
-	stuckAfter = 100 * time.Millisecond
+	stuckAfter = time.Second
 )
 
 // onlyBurstLocked reports whether what waits may be a mere burst.

@@ -1,0 +1,81 @@
+package wsmanager_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// A client that wants a big answer gets it as fast as it reads, and no faster.
+// Send would find the outbox full.
+func ExampleConn_SendContext() {
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnConnect: func(c *wsmanager.Conn) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			for row := range 10_000 { // of a report
+				if err := c.SendContext(ctx, wsmanager.Text(fmt.Sprint("row ", row))); err != nil {
+					return err
+				}
+			}
+			return c.Close(wsmanager.StatusNormalClosure, "that was all")
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+	srv := httptest.NewServer(m)
+	defer srv.Close()
+	read, end := dial(srv, "/")
+	defer end()
+	rows := 0
+	for text := read(); len(text) > 3 && text[:4] == "row "; text = read() {
+		rows++
+	}
+	fmt.Println(rows, "rows")
+	// Output: 10000 rows
+}
+
+// Of positions only the newest counts: a client that reads too slowly skips some.
+func ExampleSlowConsumer() {
+	positions := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{
+		SlowConsumer:   wsmanager.SlowConsumerDropOldest,
+		OutboxMessages: 1,
+	})
+	fmt.Println(positions.Broadcast(wsmanager.Text("52.52 13.40")), positions.Stats().Dropped.Oldest)
+	// Output: {0 0} 0
+}
+
+// With the other two policies a send that finds the outbox full says so. The
+// mistake is to try again at once: a peer that does not read won't by then.
+func ExampleConn_Send_full() {
+	send := func(c *wsmanager.Conn, m wsmanager.Message) error {
+		err := c.Send(m)
+		if errors.Is(err, wsmanager.ErrOutboxFull) || errors.Is(err, wsmanager.ErrClosed) {
+			return nil // it is counted, and with SlowConsumerClose OnClose tells
+		}
+		return err // a message that can't be sent: a mistake of ours
+	}
+	_ = send
+	// Output:
+}
+
+// Stats are for a scraper that comes every few seconds.
+func ExampleManager_Stats() {
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+	}, wsmanager.Options{Logger: quiet().Logger})
+	r := httptest.NewRequest("GET", "/", nil) // asks for no WebSocket
+	m.ServeHTTP(httptest.NewRecorder(), r)
+	s := m.Stats()
+	fmt.Println("connections:", s.Connections)
+	fmt.Println("refused:", s.Refused.NotWebSocket)
+	fmt.Println("messages in and out:", s.MessagesIn, s.MessagesOut)
+	fmt.Println("closed by the idle time-out and the like:", s.Closed[wsmanager.StatusGoingAway])
+	// Output:
+	// connections: 0
+	// refused: 1
+	// messages in and out: 0 0
+	// closed by the idle time-out and the like: 0
+}

@@ -1,0 +1,116 @@
+package wsmanager_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// dial connects to a Manager that is served for the time of an example, and
+// returns a function that reads the next text.
+func dial(srv *httptest.Server, path string) (read func() string, end func()) {
+	client, early, _, err := ws.Dial(context.Background(), "ws"+srv.URL[len("http"):]+path)
+	if err != nil {
+		panic(err)
+	}
+	in := struct {
+		io.Reader
+		io.Writer
+	}{client, client}
+	if early != nil { // came with the handshake's answer
+		in.Reader = early
+	}
+	read = func() string {
+		text, err := wsutil.ReadServerText(in)
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	}
+	return read, func() { client.Close() }
+}
+
+// Clients subscribe to topics, and what happens there reaches those who did. A
+// topic exists as long as somebody is subscribed.
+func ExampleConn_Join() {
+	news := wsmanager.MustNew(wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			return wsmanager.Accept{Groups: []string{"headlines"}}, nil // joined before OnConnect
+		},
+		OnConnect: func(c *wsmanager.Conn) error {
+			if err := c.Join("weather"); err != nil {
+				return err
+			}
+			return c.Send(wsmanager.Text("subscribed"))
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+	srv := httptest.NewServer(news)
+	defer srv.Close()
+	read, end := dial(srv, "/")
+	defer end()
+	fmt.Println(read())
+
+	fmt.Println(news.Group("weather").Broadcast(wsmanager.Text("rain")))
+	fmt.Println(news.Group("sports").Broadcast(wsmanager.Text("1:0")))
+	fmt.Println(read())
+	for c := range news.Group("headlines").Members() {
+		fmt.Println(c.Groups())
+	}
+	// Output:
+	// subscribed
+	// {1 0}
+	// {0 0}
+	// rain
+	// [headlines weather]
+}
+
+// A user may have several connections: a phone, and two tabs.
+func ExampleManager_SendUser() {
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil // from a session, in earnest
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+	srv := httptest.NewServer(m)
+	defer srv.Close()
+	for range 2 {
+		_, end := dial(srv, "/?user=ann")
+		defer end()
+	}
+	fmt.Println(m.SendUser("ann", wsmanager.Text("you have mail")))
+	fmt.Println(m.User("ann").Len(), m.User("bob").Len())
+	// Output:
+	// {2 0}
+	// 2 0
+}
+
+// The sender's own message need not come back to it.
+func ExampleManager_BroadcastExcept() {
+	room := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			c.Manager().BroadcastExcept(m, c.ID())
+			return nil
+		},
+	}, wsmanager.Options{Logger: quiet().Logger})
+	srv := httptest.NewServer(room)
+	defer srv.Close()
+	read, end := dial(srv, "/")
+	defer end()
+
+	other, _, _, err := ws.Dial(context.Background(), "ws"+srv.URL[len("http"):])
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer other.Close()
+	_ = wsutil.WriteClientText(other, []byte("hello, others"))
+	fmt.Println(read())
+	// Output: hello, others
+}
