@@ -30,7 +30,8 @@ type AccessLogOptions struct {
 
 	// Attrs returns what the record is to say besides, such as the user or a
 	// header. It is called when the response is complete, on the request's
-	// goroutine. Default: nothing.
+	// goroutine; below http.TimeoutHandler the handlers may still be running
+	// then, and must not be waited for nor looked at. Default: nothing.
 	Attrs func(*http.Request, *pipeline.Response) []slog.Attr
 }
 
@@ -77,7 +78,11 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 		_ = res.NotifyCompleted(rec)
 		defer rec.returned()
 		next.ServeHTTP(w, r)
-		rec.gone.Store(!res.Upgraded() && context.Cause(r.Context()) == context.Canceled)
+		// Over HTTP/2 the answer to a HEAD is complete with its headers, and
+		// net/http ends the context then.
+		answered := r.Method == http.MethodHead && r.ProtoMajor >= 2 && res.Started()
+		rec.gone.Store(!res.Upgraded() && !answered && context.Cause(r.Context()) == context.Canceled)
+		rec.unsent.Store(!res.Started())
 		rec.inOrder = true
 	})
 	return func(next http.Handler) http.Handler { return observed(next) }
@@ -102,6 +107,9 @@ type accessRecord struct {
 	inOrder bool        // the handlers have returned, not panicked
 	cut     atomic.Bool // they panicked in the middle of the response
 	gone    atomic.Bool // the client had left when they returned
+	unsent  atomic.Bool // and nothing had been sent to it
+	pattern string      // the request's, when they returned: it may change while Completed runs
+	known   atomic.Bool // pattern is there
 
 	// The attributes of the groups live here, not in slices of their own.
 	request  [5]slog.Attr
@@ -111,6 +119,8 @@ type accessRecord struct {
 // returned notes a panic in the middle of the response. Below
 // http.TimeoutHandler the record may be written meanwhile.
 func (rec *accessRecord) returned() {
+	rec.pattern = rec.r.Pattern
+	rec.known.Store(true)
 	if !rec.inOrder && rec.res.Started() {
 		rec.cut.Store(true)
 	}
@@ -124,7 +134,7 @@ func (rec *accessRecord) Completed() {
 	}
 	status, bytes, gone := rec.res.Status(), rec.res.BytesWritten(), rec.gone.Load()
 	failed := rec.cut.Load() || status == 0
-	if gone && status == http.StatusOK && bytes == 0 {
+	if gone && rec.unsent.Load() && status == http.StatusOK && bytes == 0 {
 		status = statusClientGone // the 200 is net/http's, for nobody
 	}
 	level := slog.LevelInfo
@@ -179,7 +189,10 @@ func (rec *accessRecord) route() string {
 	if route := rec.res.Route(); route != "" {
 		return route
 	}
-	return rec.r.Pattern
+	if rec.known.Load() {
+		return rec.pattern
+	}
+	return ""
 }
 
 // url is the path with the query, with the values of secret parameters taken

@@ -41,7 +41,8 @@ var serveFailing = pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Re
 //
 // If the response has started, Fail logs and panics with http.ErrAbortHandler.
 // It can't see what lies in the buffer of a component in between that is not of
-// package pipeline (http.TimeoutHandler, say), or what was written where nothing
+// package pipeline (http.TimeoutHandler, say), nor a status that [StatusPages] holds
+// back, or what was written where nothing
 // above observes the response: so fail first and write then, or use a
 // HandlerFunc, which does see it.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {

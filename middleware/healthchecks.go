@@ -219,7 +219,7 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if res, ok := pipeline.ResponseFrom(r); ok {
-		res.SetRoute(branch.PathBase(r) + "/" + strings.TrimPrefix(h.path, "/"))
+		res.SetRoute(routeBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
 	}
 	header := w.Header()
 	if !h.cached {

@@ -47,6 +47,8 @@ func RequestID(opts RequestIDOptions) pipeline.Middleware {
 				id.value[0] = newRequestID()
 			}
 			w.Header()[key] = id.value[:]
+			id.key = key
+			_ = res.NotifyStarting(id)
 			res.SetValue(requestIDKey{}, id)
 		}
 		next.ServeHTTP(w, r)
@@ -79,7 +81,18 @@ func requestIDOf(res *pipeline.Response) string {
 type requestIDKey struct{}
 
 // requestID is the state of one request; the header's value lives in it.
-type requestID struct{ value [1]string }
+type requestID struct {
+	key   string
+	value [1]string
+}
+
+// Starting puts the id back where a handler cleared the headers, as
+// httputil.ReverseProxy does after each 1xx.
+func (id *requestID) Starting(h http.Header, _ int) {
+	if _, ok := h[id.key]; !ok {
+		h[id.key] = id.value[:]
+	}
+}
 
 func newRequestID() string {
 	var b [16]byte

@@ -39,6 +39,7 @@ type Response struct {
 	bytes    atomic.Int64
 	upgraded atomic.Bool
 	flushed  atomic.Bool
+	lent     bool          // what is hijacked is an outer Response's to close
 	phase    atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards what follows
@@ -155,9 +156,14 @@ func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response,
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own, ow := newResponse(w, r)
+			outer, observed := ResponseFrom(r)
+			own.lent = observed
 			defer own.complete()
 			f(ow, r, own, next)
 			own.handedOver()
+			if observed {
+				outer.handedOver()
+			}
 		})
 	}
 }

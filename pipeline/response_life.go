@@ -202,7 +202,7 @@ func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (n
 	res.upgraded.Store(true)
 	res.mu.Lock()
 	defer res.mu.Unlock()
-	if res.phase.Load() != phaseCompleted {
+	if res.phase.Load() != phaseCompleted && !res.lent {
 		res.hijacked = conn
 	}
 	return conn, rw, nil
