@@ -38,41 +38,6 @@ func (c *Conn) attach(t transport, remote net.Addr) {
 	}
 }
 
-// register lets the connection be found: by id, in its groups and by its user.
-func (c *Conn) register(a Accept) {
-	if !a.Deferred {
-		c.m.registry.lane.speak(a.Variant)
-		c.variant.Store(uint32(a.Variant) + 1)
-	}
-	c.m.registry.add(c)
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
-	if c.user != "" {
-		c.userMember = c.m.users.add(c, c.user)
-	}
-	for _, name := range a.Groups {
-		if c.membership(name) < 0 {
-			c.memberships = append(c.memberships, c.m.groups.add(c, name))
-		}
-	}
-}
-
-// unregister takes the connection out of the registry, its groups and its user's
-// connections, for good.
-func (c *Conn) unregister() {
-	c.m.registry.remove(c)
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
-	c.left = true
-	if c.userMember != nil {
-		c.userMember.leave()
-	}
-	for _, ship := range c.memberships {
-		ship.leave()
-	}
-	c.userMember, c.memberships = nil, nil
-}
-
 // abandon ends a connection whose handshake broke off: no callback knows of it,
 // but somebody may have found it in the registry.
 func (c *Conn) abandon() {
@@ -292,48 +257,4 @@ func (m *Manager) linger(c *Conn, on bool) {
 	} else {
 		delete(m.lingering, c)
 	}
-}
-
-// logEnd writes the connection's one record.
-func (c *Conn) logEnd(cause *CloseError) {
-	c.mu.Lock()
-	stack, late := c.stack, c.late
-	c.mu.Unlock()
-	level := slog.LevelInfo
-	switch {
-	case stack != nil:
-		level = slog.LevelError
-	case cause.Code == StatusInternalError && !cause.Remote:
-		level = slog.LevelError
-	case late != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
-		level = slog.LevelWarn
-	}
-	logger := c.m.logger()
-	if !logger.Enabled(context.Background(), level) {
-		return
-	}
-	by := "server"
-	if cause.Remote {
-		by = "peer"
-	}
-	attrs := []slog.Attr{
-		slog.String("id", c.id),
-		slog.Int("code", int(cause.Code)),
-		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.clock.now().Sub(c.since)),
-		slog.String("remote", c.RemoteAddr().String()),
-	}
-	if cause.Reason != "" {
-		attrs = append(attrs, slog.String("reason", cause.Reason))
-	}
-	if cause.Err != nil {
-		attrs = append(attrs, slog.Any("err", cause.Err))
-	}
-	if late != nil { // came when the connection was closing already
-		attrs = append(attrs, slog.Any("late_err", late))
-	}
-	if stack != nil {
-		attrs = append(attrs, slog.String("stack", string(stack)))
-	}
-	logger.LogAttrs(context.Background(), level, "websocket closed", attrs...)
 }

@@ -1,0 +1,51 @@
+package wsmanager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// logEnd writes the connection's one record.
+func (c *Conn) logEnd(cause *CloseError) {
+	c.mu.Lock()
+	stack, late := c.stack, c.late
+	c.mu.Unlock()
+	level := slog.LevelInfo
+	switch {
+	case stack != nil:
+		level = slog.LevelError
+	case cause.Code == StatusInternalError && !cause.Remote:
+		level = slog.LevelError
+	case late != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
+		level = slog.LevelWarn
+	}
+	logger := c.m.logger()
+	if !logger.Enabled(context.Background(), level) {
+		return
+	}
+	by := "server"
+	if cause.Remote {
+		by = "peer"
+	}
+	attrs := []slog.Attr{
+		slog.String("id", c.id),
+		slog.Int("code", int(cause.Code)),
+		slog.String("by", by),
+		slog.Duration("lasted", c.m.wheel.clock.now().Sub(c.since)),
+		slog.String("remote", c.RemoteAddr().String()),
+	}
+	if cause.Reason != "" {
+		attrs = append(attrs, slog.String("reason", cause.Reason))
+	}
+	if cause.Err != nil {
+		attrs = append(attrs, slog.Any("err", cause.Err))
+	}
+	if late != nil { // came when the connection was closing already
+		attrs = append(attrs, slog.Any("late_err", late))
+	}
+	if stack != nil {
+		attrs = append(attrs, slog.String("stack", string(stack)))
+	}
+	logger.LogAttrs(context.Background(), level, "websocket closed", attrs...)
+}
