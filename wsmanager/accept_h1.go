@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
@@ -21,20 +19,8 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	if !canHijack(w) {
 		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
 	}
-	c := &Conn{
-		m: m, id: rand.Text(), user: a.User, value: a.Value, subprotocol: a.Subprotocol,
-		since:  m.wheel.clock.now(),
-		frames: frameReader{masked: true, limit: m.opts.MaxMessageSize},
-		policy: m.opts.SlowConsumer,
-		tls:    r.TLS,
-		remote: textAddr(r.RemoteAddr), // until there is the socket's own
-	}
-	if a.SlowConsumer != 0 {
-		c.policy = a.SlowConsumer
-	}
-	if m.opts.MessageRate > 0 {
-		c.limits.messages = rate.NewLimiter(rate.Limit(m.opts.MessageRate), m.opts.MessageBurst)
-	}
+	c := m.newConn(rand.Text(), a, r.TLS, r.RemoteAddr)
+	m.settle() // what was broadcast before is not for it
 	c.register(a)
 	attached := false
 	defer func() {
@@ -74,7 +60,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
 	}
 	attached = true
-	c.attach(newTransport(conn), conn.RemoteAddr())
+	c.attach(newTransport(conn))
 	return c, early, nil
 }
 

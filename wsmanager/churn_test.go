@@ -177,8 +177,9 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 
 	s := m.Stats()
 	require.EqualValues(t, clients*each, s.Accepted)
-	require.EqualValues(t, book.queued.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed)
-	require.EqualValues(t, book.full.Load(), s.Dropped.OutboxFull)
+	// A broadcast that was held back counts as queued, and may find the outbox full.
+	require.EqualValues(t, book.queued.Load()+book.full.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed+s.Dropped.OutboxFull)
+	require.LessOrEqual(t, uint64(book.full.Load()), s.Dropped.OutboxFull)
 	require.GreaterOrEqual(t, s.MessagesIn, uint64(messages.Load()))
 	ended := uint64(0)
 	for _, n := range s.Closed {

@@ -9,7 +9,7 @@ import (
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()
-	stack, late := c.stack, c.late
+	stack, late := c.end.stack, c.end.late
 	c.mu.Unlock()
 	level := slog.LevelInfo
 	switch {
@@ -32,7 +32,7 @@ func (c *Conn) logEnd(cause *CloseError) {
 		slog.String("id", c.id),
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.clock.now().Sub(c.since)),
+		slog.Duration("lasted", c.m.wheel.elapsed()-c.since),
 		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {

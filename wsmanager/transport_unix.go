@@ -3,28 +3,24 @@
 package wsmanager
 
 import (
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 )
 
 // rawTransport is the transport over a plain socket. It waits without holding a
 // buffer, and writes straight from the sender as long as the kernel takes it.
 type rawTransport struct {
-	connTransport
-	raw syscall.RawConn
+	conn net.Conn
+	raw  syscall.RawConn
 
-	// The callbacks for raw, made once, and what they work on.
-	readable func(fd uintptr) bool // owned by the reader
+	// Owned by the reader: the callback for raw, made once, and its result.
+	readable func(fd uintptr) bool
 	buf      *[readBufferSize]byte
 	n        int
-	readErr  error
-
-	writable func(fd uintptr) bool // owned by whoever may write
-	p        []byte
-	written  int
-	writeErr error
-	progress func() // wait for room, and tell when there was some; nil: don't wait
+	err      error
 }
 
 // newTransport makes the best transport for conn. Only conns of exactly these
@@ -42,9 +38,8 @@ func newTransport(conn net.Conn) transport {
 	if raw == nil || err != nil {
 		return &connTransport{conn: conn}
 	}
-	t := &rawTransport{connTransport: connTransport{conn: conn}, raw: raw}
+	t := &rawTransport{conn: conn, raw: raw}
 	t.readable = t.readOnce
-	t.writable = t.writeOnce
 	return t
 }
 
@@ -53,7 +48,7 @@ func (t *rawTransport) read(consume func(p []byte) error) error {
 	buf, n := t.buf, t.n
 	t.buf = nil
 	if err == nil {
-		err = t.readErr
+		err = t.err
 	}
 	if buf == nil {
 		return readError(err)
@@ -71,7 +66,7 @@ func (t *rawTransport) readOnce(fd uintptr) bool {
 		case err == syscall.EINTR:
 			continue
 		case err == nil && n > 0:
-			t.buf, t.n, t.readErr = buf, n, nil
+			t.buf, t.n, t.err = buf, n, nil
 			return true
 		}
 		readBuffers.Put(buf)
@@ -81,45 +76,71 @@ func (t *rawTransport) readOnce(fd uintptr) bool {
 		if err == nil {
 			err = io.EOF
 		}
-		t.n, t.readErr = 0, err
+		t.n, t.err = 0, err
 		return true
 	}
 }
 
-func (t *rawTransport) tryWrite(p []byte) (int, error) { return t.writeRaw(p, nil) }
-
-func (t *rawTransport) triesWrites() bool { return true }
-
-func (t *rawTransport) write(p []byte, progress func()) (int, error) { return t.writeRaw(p, progress) }
-
-func (t *rawTransport) writeRaw(p []byte, progress func()) (int, error) {
-	t.p, t.written, t.writeErr, t.progress = p, 0, nil, progress
-	err := t.raw.Write(t.writable)
-	t.p, t.progress = nil, nil
-	if err == nil {
-		err = t.writeErr
-	}
-	return t.written, err
+// rawWrite is one tryWrite under way.
+type rawWrite struct {
+	p        []byte
+	written  int
+	err      error
+	writable func(fd uintptr) bool // once
 }
 
-// writeOnce writes until all is written or the kernel takes no more.
-func (t *rawTransport) writeOnce(fd uintptr) bool {
-	for t.written < len(t.p) {
-		n, err := syscall.Write(int(fd), t.p[t.written:])
+var rawWrites = sync.Pool{New: func() any {
+	w := new(rawWrite)
+	w.writable = w.once
+	return w
+}}
+
+func (t *rawTransport) tryWrite(p []byte) (int, error) {
+	w := rawWrites.Get().(*rawWrite)
+	w.p, w.written, w.err = p, 0, nil
+	err := t.raw.Write(w.writable)
+	if err == nil {
+		err = w.err
+	}
+	n := w.written
+	w.p = nil
+	rawWrites.Put(w)
+	return n, err
+}
+
+// once writes until all is written or the kernel takes no more. It never waits.
+func (w *rawWrite) once(fd uintptr) bool {
+	for w.written < len(w.p) {
+		n, err := writeNow(int(fd), w.p[w.written:])
 		if n > 0 {
-			t.written += n
-			if t.progress != nil {
-				t.progress()
-			}
+			w.written += n
 		}
 		switch err {
 		case nil, syscall.EINTR:
 		case syscall.EAGAIN:
-			return t.progress == nil // false: wait
+			return true
 		default:
-			t.writeErr = err
+			w.err = err
 			return true
 		}
 	}
 	return true
 }
+
+func (t *rawTransport) triesWrites() bool { return true }
+
+func (t *rawTransport) awaitWritable() error {
+	waited := false
+	return t.raw.Write(func(uintptr) bool {
+		defer func() { waited = true }()
+		return waited
+	})
+}
+
+func (t *rawTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
+
+func (t *rawTransport) interrupt()           { interruptRead(t.conn) }
+func (t *rawTransport) resume()              { resumeRead(t.conn) }
+func (t *rawTransport) closeWrite() error    { return closeWrite(t.conn) }
+func (t *rawTransport) close() error         { return t.conn.Close() }
+func (t *rawTransport) remoteAddr() net.Addr { return t.conn.RemoteAddr() }
