@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
@@ -19,7 +18,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	if !canHijack(w) {
 		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
 	}
-	c := m.newConn(rand.Text(), a, r.TLS, r.RemoteAddr)
+	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
 	m.settle() // what was broadcast before is not for it
 	c.register(a)
 	attached := false
@@ -46,11 +45,9 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.
-	deadline := time.Now().Add(m.opts.HandshakeTimeout)
-	_ = rc.SetReadDeadline(deadline)
-	_ = rc.SetWriteDeadline(deadline)
+	_ = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
 	w.WriteHeader(http.StatusSwitchingProtocols)
-	conn, rw, err := rc.Hijack() // sends the answer; clears the deadlines
+	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
@@ -88,6 +85,7 @@ func canHijack(w http.ResponseWriter) bool {
 // acceptKey is the proof that the handshake was understood (RFC 6455, section
 // 4.2.2, item 5.4).
 func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	var buf [64]byte
+	sum := sha1.Sum(append(append(buf[:0], key...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -53,6 +53,7 @@ type Conn struct {
 	pingDue   int64       // ticks of the wheel
 
 	wheel wheelEntry // guarded by the wheel's lock
+	next  *Conn      // guarded by the registry's lock
 }
 
 // identity is what the handshake said about a connection.

@@ -6,12 +6,6 @@ import (
 	"sync/atomic"
 )
 
-// audience is a set of connections that can be broadcast to.
-type audience interface {
-	// appendTo appends the connections that are in it now.
-	appendTo(conns []*Conn) []*Conn
-}
-
 // lane is the way to one audience. One goroutine at a time delivers on it;
 // broadcasts that come meanwhile wait for it to end its turn and then go together,
 // in one write for each receiver. So the work of many senders shrinks as their

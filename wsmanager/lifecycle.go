@@ -1,11 +1,9 @@
 package wsmanager
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"runtime/debug"
 
 	"github.com/gobwas/ws"
@@ -61,9 +59,7 @@ func (c *Conn) endLocked() {
 
 // open tells the application that the connection is there.
 func (c *Conn) open() error {
-	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
-		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
-	}
+	c.logStart()
 	if f := c.m.callbacks.OnConnect; f != nil {
 		return c.endBy(c.call(func() error { return f(c) }))
 	}

@@ -6,6 +6,13 @@ import (
 	"log/slog"
 )
 
+// logStart notes a connection for those who want to know everything.
+func (c *Conn) logStart() {
+	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
+		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
+	}
+}
+
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()

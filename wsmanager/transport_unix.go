@@ -19,8 +19,7 @@ type rawTransport struct {
 	// Owned by the reader: the callback for raw, made once, and its result.
 	readable func(fd uintptr) bool
 	buf      *[readBufferSize]byte
-	n        int
-	err      error
+	n        int // bytes in buf; without buf the read's error, negative, 0 for the end
 }
 
 // newTransport makes the best transport for conn. Only conns of exactly these
@@ -44,41 +43,39 @@ func newTransport(conn net.Conn) transport {
 }
 
 func (t *rawTransport) read(consume func(p []byte) error) error {
-	err := t.raw.Read(t.readable)
-	buf, n := t.buf, t.n
-	t.buf = nil
-	if err == nil {
-		err = t.err
-	}
-	if buf == nil {
+	if err := t.raw.Read(t.readable); err != nil {
 		return readError(err)
 	}
-	defer readBuffers.Put(buf)
-	return consume(buf[:n])
+	buf := t.buf
+	switch {
+	case buf != nil:
+		t.buf = nil
+		defer readBuffers.Put(buf)
+		return consume(buf[:t.n])
+	case t.n < 0:
+		return syscall.Errno(-t.n)
+	}
+	return io.EOF
 }
 
 // readOnce takes a buffer only for a descriptor that may have something.
 func (t *rawTransport) readOnce(fd uintptr) bool {
 	buf := readBuffers.Get().(*[readBufferSize]byte)
-	for {
-		n, err := syscall.Read(int(fd), buf[:])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == nil && n > 0:
-			t.buf, t.n, t.err = buf, n, nil
-			return true
-		}
-		readBuffers.Put(buf)
-		if err == syscall.EAGAIN {
-			return false // wait
-		}
-		if err == nil {
-			err = io.EOF
-		}
-		t.n, t.err = 0, err
+	n, err := syscall.Read(int(fd), buf[:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), buf[:])
+	}
+	if n > 0 {
+		t.buf, t.n = buf, n
 		return true
 	}
+	readBuffers.Put(buf)
+	if errno, ok := err.(syscall.Errno); ok {
+		t.n = -int(errno)
+		return errno != syscall.EAGAIN // or wait
+	}
+	t.n = 0
+	return true
 }
 
 // rawWrite is one tryWrite under way.
