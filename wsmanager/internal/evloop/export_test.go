@@ -1,0 +1,57 @@
+//go:build linux
+
+package evloop
+
+import (
+	"syscall"
+	"time"
+)
+
+// Watched are options with a watchdog that looks that often.
+func Watched(tick, hold time.Duration) Options {
+	return Options{tick: tick, shortTick: tick, hold: hold}
+}
+
+// Nervous are options with a watchdog that deposes, at one look in two, whoever
+// leads, and draws no conclusions from it.
+func Nervous(tick time.Duration) Options {
+	return Options{tick: tick, shortTick: tick, nervous: true}
+}
+
+// The modes, for Socket.Mode.
+const (
+	Inline   = inline
+	Slow     = slow
+	Detached = detached
+)
+
+// Mode is the socket's mode.
+func (s *Socket) Mode() uint32 { return s.state.Load() & modeMask }
+
+// Gen is the socket's generation, and FD its descriptor.
+func (s *Socket) Gen() uint32 { return s.gen }
+func (s *Socket) FD() int     { return int(s.fd) }
+
+// Inject has the leader serve an event that no kernel sent.
+func (l *Loop) Inject(fd int, gen, events uint32) {
+	l.posts.add(l.wakefd, syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(gen)})
+}
+
+// KickEvent is the event of Socket.Kick.
+const KickEvent = kickEvent
+
+// Retreat has the loop give all sockets to goroutines for so long.
+func (l *Loop) Retreat(d time.Duration) {
+	l.mood.retreatTo = l.now() + int64(d)
+	l.mood.settle(l.now())
+}
+
+// Parked reports whether the watchdog sleeps.
+func (l *Loop) Parked() bool { return l.watchdog.parked.Load() }
+
+// WithoutMetrics takes the scheduler's metrics away, as an older Go does.
+func (l *Loop) WithoutMetrics() {
+	for i := range l.watchdog.samples {
+		l.watchdog.samples[i].Name = "/none:goroutines"
+	}
+}
