@@ -28,9 +28,15 @@ const (
 // Mode is the socket's mode.
 func (s *Socket) Mode() uint32 { return s.state.Load() & modeMask }
 
-// Gen is the socket's generation, and FD its descriptor.
-func (s *Socket) Gen() uint32 { return s.gen }
-func (s *Socket) FD() int     { return int(s.fd) }
+// Ending reports whether the owner has begun to end the socket.
+func (s *Socket) Ending() bool { return s.state.Load()&ending != 0 }
+
+// Descriptor is the socket's descriptor and generation, 0 before Add.
+func (s *Socket) Descriptor() (fd int, gen uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.fd), s.gen
+}
 
 // Inject has the leader serve an event that no kernel sent.
 func (l *Loop) Inject(fd int, gen, events uint32) {
@@ -40,11 +46,14 @@ func (l *Loop) Inject(fd int, gen, events uint32) {
 // KickEvent is the event of Socket.Kick.
 const KickEvent = kickEvent
 
-// Retreat has the loop give all sockets to goroutines for so long.
-func (l *Loop) Retreat(d time.Duration) {
-	l.mood.retreatTo = l.now() + int64(d)
-	l.mood.settle(l.now())
-}
+// The moods, for Loop.Tell.
+const (
+	Calm      = calm
+	Retreated = retreated
+)
+
+// Tell sets the mood, until the watchdog looks.
+func (l *Loop) Tell(mood uint32) { l.mood.level.Store(mood) }
 
 // Parked reports whether the watchdog sleeps.
 func (l *Loop) Parked() bool { return l.watchdog.parked.Load() }

@@ -5,6 +5,7 @@ package evloop_test
 import (
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,38 +21,58 @@ func TestMain(m *testing.M) { wstest.Main(m) }
 // patience is how long a test waits for what should be there at once.
 const patience = wstest.Patience
 
-// conn is a handler made of functions, nil for nothing.
+// conn is a handler made of functions, nil for nothing. What the kernel tells is
+// no order for the race detector: so a mutex is, for functions that are changed
+// after Add, by set.
 type conn struct {
 	evloop.Socket
+	ended chan error // gets End's error
+
+	mu       sync.Mutex
 	data     func(c *conn, p []byte) bool
+	reply    func(c *conn, p []byte) // how obedient answers; nil: by Write
 	kick     func(c *conn)
 	writable func(c *conn)
 	end      func(c *conn, err error)
-	ended    chan error // gets End's error
+}
+
+func (c *conn) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
 }
 
 func (c *conn) Data(p []byte) bool {
-	if c.data == nil {
-		return true
-	}
-	return c.data(c, p)
+	c.mu.Lock()
+	data := c.data
+	c.mu.Unlock()
+	return data == nil || data(c, p)
 }
 
 func (c *conn) Kicked() {
-	if c.kick != nil {
-		c.kick(c)
+	c.mu.Lock()
+	kick := c.kick
+	c.mu.Unlock()
+	if kick != nil {
+		kick(c)
 	}
 }
 
 func (c *conn) Writable() {
-	if c.writable != nil {
-		c.writable(c)
+	c.mu.Lock()
+	writable := c.writable
+	c.mu.Unlock()
+	if writable != nil {
+		writable(c)
 	}
 }
 
 func (c *conn) End(err error) {
-	if c.end != nil {
-		c.end(c, err)
+	c.mu.Lock()
+	end := c.end
+	c.mu.Unlock()
+	if end != nil {
+		end(c, err)
 	}
 	c.ended <- err
 }

@@ -23,6 +23,8 @@ func (ld *leader) serve(ev *syscall.EpollEvent) {
 	state, ok := ld.look(s)
 	switch {
 	case !ok:
+		// The event may have been the one that its registration was good for.
+		s.rearm()
 	case state == open|inline && ev.Events&^readEvents == 0 && l.mood.calm():
 		ld.read(s)
 	default:
@@ -35,7 +37,8 @@ func (ld *leader) serve(ev *syscall.EpollEvent) {
 // leader takes it out of that mode, or the watchdog, when it deposes the leader,
 // and then on the leader's behalf. A leader that was deposed before it looked
 // must not act on what it sees: the socket may be inline again for its
-// successor.
+// successor. Without it, one who was put aside for some milliseconds right
+// before reading the state could serve a socket beside its successor.
 func (ld *leader) look(s *Socket) (state uint32, ok bool) {
 	state = s.state.Load()
 	return state, ld.loop.w.Load() == ld.me && state&(open|ending) == open
@@ -46,7 +49,7 @@ func (ld *leader) serveRarer(s *Socket, state, events uint32) {
 		ld.flush(s)
 		var ok bool
 		if state, ok = ld.look(s); !ok {
-			return
+			return // and flush has armed
 		}
 	} else if events&syscall.EPOLLOUT != 0 || state&modeMask == detached {
 		s.rearm() // the event may have used up a registration that is still wanted
