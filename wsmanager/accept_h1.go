@@ -9,14 +9,17 @@ import (
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
-// returns the registered connection with its transport, and the bytes that came
-// with the request.
+// returns the registered connection with its transport, who drives it, and the
+// bytes that came with the request.
 //
 // The connection is registered before the answer goes out: what is broadcast
 // after a client has seen its socket open reaches it.
-func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, []byte, error) {
+func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, driver, []byte, error) {
 	if !canHijack(w) {
-		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+	}
+	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
+		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
 	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
 	m.settle() // what was broadcast before is not for it
@@ -28,7 +31,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		}
 	}()
 	if m.isDraining() { // it may have looked through the registry already
-		return nil, nil, refuseDraining()
+		return nil, nil, nil, refuseDraining()
 	}
 	h := w.Header()
 	for name, values := range a.Header {
@@ -49,16 +52,21 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
 	if err != nil {
-		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
+		return nil, nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {
 		early = make([]byte, n)
 		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
 	}
+	t, d, err := m.drive(c, conn)
+	if err != nil {
+		_ = conn.Close() // nobody else has it
+		return nil, nil, nil, err
+	}
 	attached = true
-	c.attach(newTransport(conn))
-	return c, early, nil
+	c.attach(t)
+	return c, d, early, nil
 }
 
 // textAddr is an address of which only the text is known.

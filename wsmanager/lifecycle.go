@@ -179,10 +179,12 @@ func (c *Conn) call(f func() error) (err error) {
 }
 
 // recovered is the end that a panic makes.
-func (c *Conn) recovered(v any) error {
+func (c *Conn) recovered(v any) error { return c.crashed(v, debug.Stack()) }
+
+func (c *Conn) crashed(v any, stack []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.endingLocked().stack = debug.Stack()
+	c.endingLocked().stack = stack
 	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
 }
 

@@ -3,8 +3,14 @@ package wsmanager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 )
+
+// logLoop writes what an event loop can tell nobody else.
+func (m *Manager) logLoop(format string, args ...any) {
+	m.logger().Error("websocket event loop", "err", fmt.Sprintf(format, args...))
+}
 
 // logStart notes a connection for those who want to know everything.
 func (c *Conn) logStart() {

@@ -36,12 +36,15 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 }
 
 // A component above, or a listener, that sets a read deadline: the connection
-// ends with it, and nothing else does.
+// ends with it, and nothing else does. One in an event loop is not net/http's any
+// more.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	j := newJournal()
+	opts := quiet()
+	opts.Driver = wsmanager.DriverGoroutine
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(w, r)
 			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // no error: net/http lets it

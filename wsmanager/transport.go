@@ -29,6 +29,11 @@ type transport interface {
 	// awaitWritable is used, otherwise write.
 	triesWrites() bool
 
+	// wantWritable asks that Conn.pump be called when tryWrite may write more; then
+	// the transport calls it for as long as it says so, and Conn.writerEnded after
+	// that. False: it can't do that, and a goroutine has to, by awaitWritable.
+	wantWritable() bool
+
 	// awaitWritable waits until tryWrite may write more, or until close.
 	awaitWritable() error
 
@@ -107,6 +112,7 @@ func readError(err error) error {
 
 func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
 func (t *connTransport) triesWrites() bool            { return false }
+func (t *connTransport) wantWritable() bool           { return false }
 func (t *connTransport) awaitWritable() error         { return errors.ErrUnsupported }
 
 // writePiece is after how many bytes a connTransport can tell of progress.

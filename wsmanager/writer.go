@@ -10,6 +10,9 @@ func (c *Conn) startWriterLocked() {
 	c.out.writing = true
 	c.progressed(c.out)
 	c.scheduleLocked()
+	if c.t.wantWritable() {
+		return
+	}
 	c.m.active.add()
 	go c.writeLoop()
 }
@@ -24,6 +27,11 @@ func (c *Conn) writeLoop() {
 	}
 	for pump() {
 	}
+	c.writerEnded()
+}
+
+// writerEnded is called when nothing is left for a writer, without the lock.
+func (c *Conn) writerEnded() {
 	if c.closing.Load() {
 		c.m.registry.fold(c) // the connection may have been released in the meantime
 	}

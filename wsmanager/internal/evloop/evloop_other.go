@@ -16,6 +16,12 @@ func New(Options) (*Loop, error) { return nil, errors.ErrUnsupported }
 // Add returns errors.ErrUnsupported.
 func (*Loop) Add(int, Handler, *Socket) error { return errors.ErrUnsupported }
 
+// AddOwned returns errors.ErrUnsupported.
+func (*Loop) AddOwned(int, Handler, *Socket) error { return errors.ErrUnsupported }
+
+// Release does nothing.
+func (*Socket) Release() {}
+
 // Close does nothing.
 func (*Loop) Close() error { return nil }
 

@@ -65,11 +65,22 @@ func (l *Loop) now() int64 { return int64(time.Since(l.born)) }
 //
 // On an error the descriptor is still the caller's, and h is never called. The
 // error is ErrClosed after Close, ErrAdded for a used s, or the system's.
-func (l *Loop) Add(fd int, h Handler, s *Socket) error {
+func (l *Loop) Add(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, inline) }
+
+// AddOwned is Add for a caller who has to do something with the socket before its
+// first Data: until Release the caller owns it, as a running handler would. It may
+// be written to, and Writable is called.
+func (l *Loop) AddOwned(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, detached) }
+
+// Release ends what AddOwned began, once. Bytes, kicks and ends that came
+// meanwhile are handled from now on.
+func (s *Socket) Release() { s.handBack(inline) }
+
+func (l *Loop) add(fd int, h Handler, s *Socket, mode uint32) error {
 	if err := l.enter(); err != nil {
 		return err
 	}
-	if err := s.attach(l, fd, h); err != nil {
+	if err := s.attach(l, fd, h, mode); err != nil {
 		l.leave()
 		return err
 	}

@@ -33,8 +33,8 @@ type Socket struct {
 	marks *marks // mostly nil
 }
 
-// attach puts the socket into the loop.
-func (s *Socket) attach(l *Loop, fd int, h Handler) error {
+// attach puts the socket into the loop, in a mode.
+func (s *Socket) attach(l *Loop, fd int, h Handler, mode uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loop != nil {
@@ -48,11 +48,11 @@ func (s *Socket) attach(l *Loop, fd int, h Handler) error {
 		gen = l.gens.Add(1)
 	}
 	s.loop, s.handler, s.fd, s.gen = l, h, int32(fd), gen
-	s.setLocked(open, 0)
+	s.setLocked(open|mode, 0)
 	l.table.set(s.fd, s)
-	if err := epollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, registration(open|inline), gen); err != nil {
+	if err := epollCtl(l.epfd, syscall.EPOLL_CTL_ADD, fd, registration(open|mode), gen); err != nil {
 		l.table.set(s.fd, nil)
-		s.setLocked(0, open)
+		s.setLocked(0, open|mode)
 		s.loop, s.handler = nil, nil
 		return os.NewSyscallError("epoll_ctl", err)
 	}

@@ -1,0 +1,162 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
+)
+
+// loopTransport is the transport of a connection in an event loop, and its driver.
+// What the loop calls is never called twice at a time, but for Writable.
+type loopTransport struct {
+	evloop.Socket
+	c      *Conn
+	remote netip.AddrPort
+	ended  chan struct{} // closed at the end; nil unless somebody waits
+
+	finished bool // for the application; what still comes is thrown away
+}
+
+// newTransport takes c's plain TCP connection over: its descriptor is duplicated
+// into the loop, and the net.Conn closed.
+func (l *loops) newTransport(c *Conn, conn net.Conn) (*loopTransport, error) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil, errNotPlainTCP
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var errno syscall.Errno
+	err = raw.Control(func(old uintptr) {
+		n, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		fd, errno = int(n), e
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case errno != 0:
+		return nil, fmt.Errorf("duplicating its descriptor: %w", errno)
+	}
+	t := &loopTransport{c: c}
+	if addr, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		t.remote = addr.AddrPort()
+	}
+	if err := l.one().AddOwned(fd, t, &t.Socket); err != nil {
+		_ = syscall.Close(fd) // the connection goes on in its net.Conn
+		return nil, err
+	}
+	_ = conn.Close() // the connection goes on in its duplicate
+	return t, nil
+}
+
+func (t *loopTransport) start(c *Conn, early []byte) {
+	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
+		c.logStart()
+		t.Release()
+		return
+	}
+	go t.open(early)
+}
+
+func (t *loopTransport) serve(c *Conn, early []byte) {
+	t.ended = make(chan struct{})
+	t.start(c, early)
+	<-t.ended
+}
+
+// open opens the connection, feeds it what came with its handshake, and gives it
+// to the loop.
+func (t *loopTransport) open(early []byte) {
+	err := errExited
+	defer func() {
+		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
+			err = t.c.recovered(v)
+		}
+		if err != nil {
+			t.finish(err)
+		}
+		t.Release()
+	}()
+	err = t.c.open()
+	if err == nil && len(early) > 0 {
+		err = errExited
+		err = t.c.consume(early)
+	}
+}
+
+// finish ends the connection for the application.
+func (t *loopTransport) finish(err error) {
+	if !t.finished {
+		t.finished = true
+		t.c.finish(err)
+	}
+}
+
+// Data implements evloop.Handler.
+func (t *loopTransport) Data(p []byte) bool {
+	if t.finished {
+		return true // until the peer has seen the end, or the wheel cuts
+	}
+	if err := t.c.consume(p); err != nil {
+		t.finish(err)
+	}
+	return true
+}
+
+// Kicked implements evloop.Handler: it is what interrupt leads to.
+func (t *loopTransport) Kicked() { t.finish(errInterrupted) }
+
+// Writable implements evloop.Handler.
+func (t *loopTransport) Writable() {
+	if t.c.pump() {
+		_ = t.WantWritable() // an error means that the end is coming
+	} else {
+		t.c.writerEnded()
+	}
+}
+
+// End implements evloop.Handler.
+func (t *loopTransport) End(err error) {
+	c := t.c
+	defer func() {
+		if t.ended != nil {
+			close(t.ended)
+		}
+		c.m.dismiss()
+	}()
+	defer c.release()
+	var panicked *evloop.PanicError
+	switch {
+	case errors.As(err, &panicked): // a bug of ours
+		err = c.crashed(panicked.Value, panicked.Stack)
+	case errors.Is(err, evloop.ErrGoexit):
+		err = errExited
+	}
+	t.finish(err)
+}
+
+func (t *loopTransport) read(func([]byte) error) error { return errors.ErrUnsupported } // the loop does
+
+func (t *loopTransport) tryWrite(p []byte) (int, error) { return t.Write(p) }
+func (t *loopTransport) triesWrites() bool              { return true }
+
+func (t *loopTransport) wantWritable() bool {
+	_ = t.WantWritable() // an error means that the end is coming
+	return true
+}
+
+func (t *loopTransport) awaitWritable() error              { return errors.ErrUnsupported }
+func (t *loopTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
+
+func (t *loopTransport) interrupt()           { t.Kick() }
+func (t *loopTransport) resume()              {}
+func (t *loopTransport) closeWrite() error    { return t.CloseWrite() }
+func (t *loopTransport) close() error         { t.Shut(); return nil }
+func (t *loopTransport) remoteAddr() net.Addr { return net.TCPAddrFromAddrPort(t.remote) }
