@@ -83,7 +83,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	} else {
 		c.pushLocked(frame, 0, true)
 	}
-	if c.t == nil {
+	if !c.attached {
 		return // the handshake is not through; attach flushes
 	}
 	c.scheduleLocked()
@@ -169,7 +169,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		}
 	}
 	c.dropLocked()
-	if c.t != nil {
+	if c.attached {
 		_ = c.t.close() // there is nothing to do about an error: it is gone either way
 	}
 }

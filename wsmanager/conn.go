@@ -21,13 +21,17 @@ type Conn struct {
 	who    *identity
 	since  time.Duration // the wheel's time
 	policy SlowConsumer
+	part   uint8 // of the Manager's counters of traffic
 
 	left bool // out of all groups for good; guarded by groupsMu
 
 	// Guarded by mu.
-	state connState
-	mode  closeMode
-	ended bool // OnClose is due or done
+	state    connState
+	mode     closeMode
+	attached bool // the handshake went out: t is there
+	ended    bool // OnClose is due or done
+
+	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
 
 	// Atomic.
 	calling    atomic.Bool   // a callback has not returned
@@ -35,7 +39,6 @@ type Conn struct {
 	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
 	unanswered atomic.Int32  // pings of ours
 	lastRead   atomic.Int64  // ticks of the wheel
-	traffic    traffic
 
 	// Owned by the reader.
 	frames  *frameReader // nil between messages
@@ -44,13 +47,12 @@ type Conn struct {
 	groupsMu sync.Mutex // guards places; comes before the locks of groups
 	places   *places    // nil until it is in a group
 
-	mu        sync.Mutex  // guards what follows
-	t         transport   // nil until the handshake went out; static then
-	handshake *handshake  // nil from then on, unless it knows more than t
-	out       *outbox     // nil while nothing waits
-	end       *ending     // nil until something ends the connection
-	ctx       *cancelable // nil until somebody asks
-	pingDue   int64       // ticks of the wheel
+	mu      sync.Mutex  // guards what follows
+	t       transport   // static once attached
+	out     *outbox     // nil while nothing waits
+	end     *ending     // nil until something ends the connection
+	ctx     *cancelable // nil until somebody asks
+	pingDue int64       // ticks of the wheel
 
 	wheel wheelEntry // guarded by the wheel's lock
 	next  *Conn      // guarded by the registry's lock
@@ -66,11 +68,6 @@ type identity struct {
 
 // anonymous is the identity of all about whom nothing was said.
 var anonymous identity
-
-// handshake is what is known of a connection while its answer goes out.
-type handshake struct {
-	remote textAddr
-}
 
 // ending is how a connection ends.
 type ending struct {
@@ -99,10 +96,11 @@ const (
 func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
 	c := &Conn{
 		m: m, id: id, who: &anonymous,
-		since:     m.wheel.elapsed(),
-		policy:    m.opts.SlowConsumer,
-		inbound:   m.opts.newInbound(),
-		handshake: &handshake{textAddr(remote)},
+		since:   m.wheel.elapsed(),
+		policy:  m.opts.SlowConsumer,
+		inbound: m.opts.newInbound(),
+		part:    uint8(m.joined.Add(1) % trafficParts),
+		t:       &addressed{remote: textAddr(remote)},
 	}
 	if a.SlowConsumer != 0 {
 		c.policy = a.SlowConsumer
@@ -134,9 +132,6 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.handshake != nil {
-		return c.handshake.remote
-	}
 	return c.t.remoteAddr()
 }
 

@@ -57,9 +57,9 @@ type driver interface {
 // says who drives it.
 func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
 	if m.loops != nil {
-		t, err := m.loops.newTransport(c, conn)
+		t, d, err := m.loops.newTransport(c, conn)
 		if err == nil {
-			return t, t, nil
+			return t, d, nil
 		}
 		if m.opts.Driver == DriverEventLoop {
 			return nil, nil, fmt.Errorf("the event loop can't serve a %T: %w", conn, err)

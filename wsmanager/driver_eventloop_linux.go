@@ -14,23 +14,26 @@ import (
 // What the loop calls is never called twice at a time, but for Writable.
 type loopTransport struct {
 	evloop.Socket
-	c      *Conn
-	remote netip.AddrPort
-	ended  chan struct{} // closed at the end; nil unless somebody waits
+	c     *Conn
+	ended chan struct{} // closed at the end; nil unless somebody waits
+
+	addr [16]byte // of the peer; packed, as netip.AddrPort is twice as long
+	port uint16
+	is4  bool
 
 	finished bool // for the application; what still comes is thrown away
 }
 
 // newTransport takes c's plain TCP connection over: its descriptor is duplicated
 // into the loop, and the net.Conn closed.
-func (l *loops) newTransport(c *Conn, conn net.Conn) (*loopTransport, error) {
+func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return nil, errNotPlainTCP
+		return nil, nil, errNotPlainTCP
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var fd int
 	var errno syscall.Errno
@@ -40,20 +43,23 @@ func (l *loops) newTransport(c *Conn, conn net.Conn) (*loopTransport, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case errno != 0:
-		return nil, fmt.Errorf("duplicating its descriptor: %w", errno)
+		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
 	t := &loopTransport{c: c}
-	if addr, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		t.remote = addr.AddrPort()
-	}
 	if err := l.one().AddOwned(fd, t, &t.Socket); err != nil {
 		_ = syscall.Close(fd) // the connection goes on in its net.Conn
-		return nil, err
+		return nil, nil, err
 	}
 	_ = conn.Close() // the connection goes on in its duplicate
-	return t, nil
+	peer, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok || peer.Zone != "" {
+		return &addressed{t, conn.RemoteAddr()}, t, nil
+	}
+	addr := peer.AddrPort()
+	t.addr, t.port, t.is4 = addr.Addr().As16(), addr.Port(), addr.Addr().Is4()
+	return t, t, nil
 }
 
 func (t *loopTransport) start(c *Conn, early []byte) {
@@ -117,8 +123,6 @@ func (t *loopTransport) Kicked() { t.finish(errInterrupted) }
 func (t *loopTransport) Writable() {
 	if t.c.pump() {
 		_ = t.WantWritable() // an error means that the end is coming
-	} else {
-		t.c.writerEnded()
 	}
 }
 
@@ -155,8 +159,15 @@ func (t *loopTransport) wantWritable() bool {
 func (t *loopTransport) awaitWritable() error              { return errors.ErrUnsupported }
 func (t *loopTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
 
-func (t *loopTransport) interrupt()           { t.Kick() }
-func (t *loopTransport) resume()              {}
-func (t *loopTransport) closeWrite() error    { return t.CloseWrite() }
-func (t *loopTransport) close() error         { t.Shut(); return nil }
-func (t *loopTransport) remoteAddr() net.Addr { return net.TCPAddrFromAddrPort(t.remote) }
+func (t *loopTransport) interrupt()        { t.Kick() }
+func (t *loopTransport) resume()           {}
+func (t *loopTransport) closeWrite() error { return t.CloseWrite() }
+func (t *loopTransport) close() error      { t.Shut(); return nil }
+
+func (t *loopTransport) remoteAddr() net.Addr {
+	addr := netip.AddrFrom16(t.addr)
+	if t.is4 {
+		addr = addr.Unmap()
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, t.port))
+}

@@ -5,10 +5,6 @@ package wsmanager
 import "net"
 
 // newTransport is never called: there are no loops.
-func (*loops) newTransport(*Conn, net.Conn) (*loopTransport, error) { return nil, errNotPlainTCP }
-
-// loopTransport is nothing on this system.
-type loopTransport struct {
-	connTransport
-	goroutineDriver
+func (*loops) newTransport(*Conn, net.Conn) (transport, driver, error) {
+	return nil, nil, errNotPlainTCP
 }

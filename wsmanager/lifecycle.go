@@ -17,10 +17,10 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 func (c *Conn) attach(t transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t = t
-	if t.remoteAddr() != nil {
-		c.handshake = nil
+	if t.remoteAddr() == nil {
+		t = &addressed{t, c.t.remoteAddr()}
 	}
+	c.t, c.attached = t, true
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
@@ -89,7 +89,7 @@ func (c *Conn) endBy(err error) error {
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
-	c.traffic.bytesIn.Add(uint64(len(p)))
+	c.traffic().bytesIn.Add(uint64(len(p)))
 	if c.frames == nil {
 		c.frames = c.m.getFrameReader()
 	}
@@ -108,7 +108,7 @@ type connFrames Conn
 
 func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
-	c.traffic.messagesIn.Add(1)
+	c.traffic().messagesIn.Add(1)
 	if c.closing.Load() {
 		return nil
 	}
@@ -258,7 +258,6 @@ func (c *Conn) release() {
 	c.cutLocked(nil)
 	c.mu.Unlock()
 	c.m.wheel.remove(c)
-	c.m.registry.fold(c)
 	c.m.linger(c, false)
 }
 

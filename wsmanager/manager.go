@@ -24,7 +24,8 @@ type Manager struct {
 	active   activity
 	bursts   bursts
 
-	accepting atomic.Int64 // OnAccept calls that have not returned
+	accepting atomic.Int64  // OnAccept calls that have not returned
+	joined    atomic.Uint32 // connections that were made
 
 	mu        sync.Mutex         // guards what follows
 	draining  bool               // no new connections

@@ -29,9 +29,9 @@ type transport interface {
 	// awaitWritable is used, otherwise write.
 	triesWrites() bool
 
-	// wantWritable asks that Conn.pump be called when tryWrite may write more; then
-	// the transport calls it for as long as it says so, and Conn.writerEnded after
-	// that. False: it can't do that, and a goroutine has to, by awaitWritable.
+	// wantWritable asks that Conn.pump be called when tryWrite may write more, and
+	// again for as long as it says so. False: the transport can't do that, and a
+	// goroutine has to, by awaitWritable.
 	wantWritable() bool
 
 	// awaitWritable waits until tryWrite may write more, or until close.
@@ -55,6 +55,15 @@ type transport interface {
 
 	remoteAddr() net.Addr
 }
+
+// addressed is a transport of which another than itself knows the address; while a
+// handshake goes out, the address is all that there is.
+type addressed struct {
+	transport
+	remote net.Addr
+}
+
+func (t *addressed) remoteAddr() net.Addr { return t.remote }
 
 // errInterrupted is returned by a read that interrupt has ended.
 var errInterrupted = errors.New("wsmanager: the read was interrupted")
