@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -67,6 +68,12 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	conn, rw, err := rc.Hijack() // sends the answer; clears the deadlines
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
+	}
+	if !time.Now().Before(deadline) {
+		// net/http says nothing of a write that fails there: only a part of the
+		// answer may have left.
+		_ = conn.Close() // there is nothing to do about an error
+		return nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {
