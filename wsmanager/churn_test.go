@@ -198,7 +198,7 @@ func (run *churn) test(t *testing.T) {
 		})
 	}
 
-	const clients, each = 8, 40
+	const clients, each = 8, 20
 	duration, start := churnTime(t), time.Now()
 	var wg sync.WaitGroup
 	for range clients {
@@ -338,7 +338,7 @@ func (run *churn) read(t *testing.T, c *wstest.Client) {
 		}
 		if f.Header.OpCode == ws.OpClose {
 			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the server may be gone
-			if !run.calm { // a wrapped socket ends only with the close time-out
+			if !run.calm {                                                   // a wrapped socket ends only with the close time-out
 				_, _ = io.Copy(io.Discard, c.Conn())
 			}
 			return
