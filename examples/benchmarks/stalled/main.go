@@ -44,14 +44,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.IntVar(&cfg.n, "n", 1000, "sockets")
 	flags.Float64Var(&cfg.rate, "rate", 20, "broadcasts a second")
 	flags.DurationVar(&cfg.duration, "duration", 5*time.Second, "of a run")
+	flags.DurationVar(&cfg.warmUp, "warm-up", 2*time.Second, "before each run")
 	flags.IntVar(&cfg.rounds, "rounds", 5, "of A and B, for each policy")
 	flags.IntVar(&cfg.flood, "flood", 128<<20, "bytes to offer the stalled connection in the end")
+	flags.DurationVar(&cfg.closing, "close-timeout", 5*time.Second, "the server's CloseTimeout")
 	asJSON := flags.Bool("json", false, "print all figures as JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if cfg.n < 2 || cfg.rate <= 0 || cfg.duration <= 0 || cfg.rounds < 1 || cfg.flood < 0 {
-		return fmt.Errorf("-n must be at least 2, -rate, -duration and -rounds above 0")
+	if cfg.n < 2 || cfg.rate <= 0 || cfg.duration <= 0 || cfg.warmUp <= 0 || cfg.closing <= 0 || cfg.rounds < 1 || cfg.flood < 0 {
+		return fmt.Errorf("-n must be at least 2, the others above 0")
 	}
 	var results []result
 	var checks []harness.Check
@@ -68,9 +70,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		Checks  []harness.Check `json:"checks"`
 	}{results, checks}, checks)
 }
-
-// closeTimeout is the default of wsmanager.Options.
-const closeTimeout = 5 * time.Second
 
 // checks holds a result against the bounds.
 func (r *result) checks(cfg config) []harness.Check {
@@ -93,7 +92,7 @@ func (r *result) checks(cfg config) []harness.Check {
 		list = append(list, harness.Check{What: "dropped", Got: dropped, Bound: "oldest, none full", OK: d.OutboxFull == 0 && d.Oldest > 0})
 	}
 	if c := r.Close; c != nil {
-		list = append(list, harness.Check{What: "CloseConn of the stalled one: returned / gone", Got: fmt.Sprintf("%v / %v", c.Call.Round(time.Microsecond), c.Gone.Round(time.Millisecond)), Bound: fmt.Sprintf("at once / %v", closeTimeout), OK: c.Call < 100*time.Millisecond && c.Gone < closeTimeout+2*time.Second})
+		list = append(list, harness.Check{What: "CloseConn of the stalled one: returned / gone", Got: fmt.Sprintf("%v / %v", c.Call.Round(time.Microsecond), c.Gone.Round(time.Millisecond)), Bound: fmt.Sprintf("at once / CloseTimeout, %v", cfg.closing), OK: c.Call < 100*time.Millisecond && c.Gone < cfg.closing+2*time.Second})
 	}
 	for i := range list {
 		list[i].What = r.Policy + ": " + list[i].What

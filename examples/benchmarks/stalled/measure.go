@@ -22,8 +22,10 @@ type config struct {
 	n        int
 	rate     float64
 	duration time.Duration
+	warmUp   time.Duration // before each run; fills what a stalled one has, too
 	rounds   int
 	flood    int // bytes
+	closing  time.Duration
 }
 
 // outbox is how many messages wait for a connection: few, so that a stalled one's
@@ -75,7 +77,7 @@ type reader struct {
 }
 
 func measure(ctx context.Context, cfg config, policy wsmanager.SlowConsumer) (res result, err error) {
-	child, err := harness.StartChild("-policy", fmt.Sprint(int(policy)), "-outbox", fmt.Sprint(outbox))
+	child, err := harness.StartChild("-policy", fmt.Sprint(int(policy)), "-outbox", fmt.Sprint(outbox), "-close", cfg.closing.String())
 	if err != nil {
 		return res, err
 	}
@@ -173,7 +175,7 @@ func (p *parent) broadcast(d time.Duration) (b broadcasts, err error) {
 
 // run is one run; while, if it is not nil, is called every 100 ms meanwhile.
 func (p *parent) run(while func()) (figures, error) {
-	if _, err := p.broadcast(2 * time.Second); err != nil { // warms up, and fills what a stalled one has
+	if _, err := p.broadcast(p.warmUp); err != nil {
 		return figures{}, err
 	}
 	p.record(true)
@@ -219,31 +221,41 @@ func (p *parent) run(while func()) (figures, error) {
 func (p *parent) rounds(policy wsmanager.SlowConsumer) (result, error) {
 	res := result{Policy: policy.String(), Codes: map[int]int{}}
 	var rss []int64
-	for range p.config.rounds {
-		// A: the one that will be stalled reads.
+	allRead := func() error {
+		// The one that would be stalled reads.
 		c, err := harness.Dial(p.ctx, p.addr+"/ws", nil)
 		if err != nil {
-			return res, err
+			return err
 		}
-		go func() { _ = c.Read(nil, func([]byte, int) error { return nil }) }() // until it is closed below
-		a, err := p.run(nil)
-		_ = c.Conn.Close()
-		if err != nil {
-			return res, err
-		}
-
+		defer c.Conn.Close()
+		go func() { _ = c.Read(nil, func([]byte, int) error { return nil }) }() // until it is closed
+		f, err := p.run(nil)
+		res.A = append(res.A, f)
+		return err
+	}
+	oneStalled := func() error {
 		s := &stalledClients{p: p, policy: policy, codes: res.Codes}
 		if err := s.start(); err != nil {
-			return res, err
+			return err
 		}
-		b, err := p.run(func() { rss = append(rss, p.child.RSS()) })
-		if err == nil && len(res.B) == p.config.rounds-1 {
+		f, err := p.run(func() { rss = append(rss, p.child.RSS()) })
+		res.B = append(res.B, f)
+		if err == nil && len(res.B) == p.config.rounds {
 			err = p.lastOfStalled(&res)
 		}
-		if err := errors.Join(err, s.stop()); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	for round := range p.config.rounds {
+		first, second := allRead, oneStalled
+		if round%2 == 1 { // neither has the better place
+			first, second = second, first
+		}
+		if err := first(); err != nil {
 			return res, err
 		}
-		res.A, res.B = append(res.A, a), append(res.B, b)
+		if err := second(); err != nil {
+			return res, err
+		}
 	}
 	for i, runs := range [][]figures{res.A, res.B} {
 		var p50, p99 []float64

@@ -40,6 +40,7 @@ func child(args []string, out *json.Encoder) error {
 	flags := flag.NewFlagSet("child", flag.ContinueOnError)
 	policy := flags.Int("policy", 0, "")
 	outbox := flags.Int("outbox", 0, "")
+	closing := flags.Duration("close", 0, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,6 +58,7 @@ func child(args []string, out *json.Encoder) error {
 		// It is the policy that is looked at: a stalled reader lives on.
 		WriteTimeout: time.Hour,
 		IdleTimeout:  time.Hour,
+		CloseTimeout: *closing,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/ws", s.m)
@@ -155,6 +157,9 @@ type broadcasts struct {
 func (s *server) flood(w http.ResponseWriter, r *http.Request) {
 	bytes, err := strconv.Atoi(r.FormValue("bytes"))
 	c, _ := s.current()
+	for deadline := time.Now().Add(10 * time.Second); c == nil && time.Now().Before(deadline); c, _ = s.current() {
+		time.Sleep(10 * time.Millisecond) // the policy has closed one, and the next is coming
+	}
 	if err != nil || c == nil {
 		http.Error(w, "bytes=1000000, and a stalled connection", http.StatusBadRequest)
 		return
