@@ -45,9 +45,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.Float64Var(&cfg.rate, "rate", 20, "broadcasts a second")
 	flags.DurationVar(&cfg.duration, "duration", 5*time.Second, "of a run")
 	flags.DurationVar(&cfg.warmUp, "warm-up", 2*time.Second, "before each run")
-	flags.IntVar(&cfg.rounds, "rounds", 5, "of A and B, for each policy")
+	flags.IntVar(&cfg.rounds, "rounds", 9, "of A and B, for each policy")
 	flags.IntVar(&cfg.flood, "flood", 128<<20, "bytes to offer the stalled connection in the end")
 	flags.DurationVar(&cfg.closing, "close-timeout", 5*time.Second, "the server's CloseTimeout")
+	only := flags.String("policy", "", `"close", "drop newest" or "drop oldest"; default: each`)
 	asJSON := flags.Bool("json", false, "print all figures as JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,12 +59,18 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var results []result
 	var checks []harness.Check
 	for _, policy := range policies {
+		if *only != "" && *only != policy.String() {
+			continue
+		}
 		res, err := measure(ctx, cfg, policy)
 		if err != nil {
 			return fmt.Errorf("%v: %w", policy, err)
 		}
 		results = append(results, res)
 		checks = append(checks, res.checks(cfg)...)
+	}
+	if results == nil {
+		return fmt.Errorf("there is no policy %q", *only)
 	}
 	return harness.Print(stdout, *asJSON, struct {
 		Results []result        `json:"results"`

@@ -59,6 +59,7 @@ func TestPolicies(t *testing.T) {
 func TestFlags(t *testing.T) {
 	var out bytes.Buffer
 	require.ErrorContains(t, run(t.Context(), []string{"-n", "1"}, &out), "at least 2")
+	require.ErrorContains(t, run(t.Context(), []string{"-policy", "wait"}, &out), `no policy "wait"`)
 	require.Error(t, run(t.Context(), []string{"-no-such-flag"}, &out))
 }
 
