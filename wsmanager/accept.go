@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -89,7 +90,7 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		}
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
-	if a.Subprotocol != "" && !slices.Contains(tokens(r.Header["Sec-Websocket-Protocol"]), a.Subprotocol) {
+	if a.Subprotocol != "" && !slices.Contains(slices.Collect(tokens(r.Header["Sec-Websocket-Protocol"])), a.Subprotocol) {
 		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", a.Subprotocol))
 	}
 	for name := range a.Header {
@@ -170,22 +171,27 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 // wantsWebSocket reports whether the request asks for a WebSocket, well or badly.
 func wantsWebSocket(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
 
-// tokens splits a header that is a list (RFC 9110, section 5.6.1), which may be
+// tokens walks a header that is a list (RFC 9110, section 5.6.1), which may be
 // spread over several lines.
-func tokens(lines []string) []string {
-	var list []string
-	for _, line := range lines {
-		for item := range strings.SplitSeq(line, ",") {
-			if item = strings.Trim(item, " \t"); item != "" {
-				list = append(list, item)
+func tokens(lines []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for item := range strings.SplitSeq(line, ",") {
+				if item = strings.Trim(item, " \t"); item != "" && !yield(item) {
+					return
+				}
 			}
 		}
 	}
-	return list
 }
 
 func hasToken(lines []string, token string) bool {
-	return slices.ContainsFunc(tokens(lines), func(s string) bool { return strings.EqualFold(s, token) })
+	for item := range tokens(lines) {
+		if strings.EqualFold(item, token) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusal is a handshake that ends in an HTTP status: what the client reads, and

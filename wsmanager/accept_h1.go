@@ -1,15 +1,12 @@
 package wsmanager
 
 import (
-	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
@@ -22,20 +19,8 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	if !canHijack(w) {
 		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
 	}
-	c := &Conn{
-		m: m, id: rand.Text(), user: a.User, value: a.Value, subprotocol: a.Subprotocol,
-		since:  m.wheel.clock.now(),
-		frames: frameReader{masked: true, limit: m.opts.MaxMessageSize},
-		policy: m.opts.SlowConsumer,
-		tls:    r.TLS,
-		remote: textAddr(r.RemoteAddr), // until there is the socket's own
-	}
-	if a.SlowConsumer != 0 {
-		c.policy = a.SlowConsumer
-	}
-	if m.opts.MessageRate > 0 {
-		c.limits.messages = rate.NewLimiter(rate.Limit(m.opts.MessageRate), m.opts.MessageBurst)
-	}
+	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	m.settle() // what was broadcast before is not for it
 	c.register(a)
 	attached := false
 	defer func() {
@@ -62,14 +47,13 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.
 	deadline := time.Now().Add(m.opts.HandshakeTimeout)
-	_ = rc.SetReadDeadline(deadline)
-	_ = rc.SetWriteDeadline(deadline)
+	limited := rc.SetWriteDeadline(deadline) == nil
 	w.WriteHeader(http.StatusSwitchingProtocols)
-	conn, rw, err := rc.Hijack() // sends the answer; clears the deadlines
+	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
-	if !time.Now().Before(deadline) {
+	if limited && !time.Now().Before(deadline) {
 		// net/http says nothing of a write that fails there: only a part of the
 		// answer may have left.
 		_ = conn.Close() // there is nothing to do about an error
@@ -81,7 +65,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
 	}
 	attached = true
-	c.attach(newTransport(conn), conn.RemoteAddr())
+	c.attach(newTransport(conn))
 	return c, early, nil
 }
 
@@ -109,6 +93,7 @@ func canHijack(w http.ResponseWriter) bool {
 // acceptKey is the proof that the handshake was understood (RFC 6455, section
 // 4.2.2, item 5.4).
 func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	var buf [64]byte
+	sum := sha1.Sum(append(append(buf[:0], key...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }

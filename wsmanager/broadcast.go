@@ -3,7 +3,11 @@ package wsmanager
 // Sent says what became of a broadcast. Connections that are closing are in
 // neither number.
 type Sent struct {
-	Queued  int // connections it was written to or queued for
+	// Queued is how many connections it was written to or queued for. If it was
+	// held back, to be joined with the next, it counts as queued for all, and what
+	// finds an outbox full then is in [Stats] only.
+	Queued int
+
 	Dropped int // connections it could not be queued for
 }
 
@@ -23,7 +27,9 @@ func (s *Sent) count(err error) {
 // [SlowConsumer] policy, without any effect on the others. The frame is made once.
 //
 // Broadcasts that come at the same time are joined, and leave in one write for
-// each receiver. All receivers see broadcasts to the same set in the same order;
+// each receiver. So are those that callbacks make for messages that have arrived
+// together: they leave when the last of these was handled, after a millisecond at
+// most, and before anything else that is sent, closed, joined or left. All receivers see broadcasts to the same set in the same order;
 // for each goroutine that is the order of its calls, with its direct sends in
 // between.
 //
@@ -62,8 +68,10 @@ func (m *Manager) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent
 // broadcast sends p to an audience by its lane. What calls functions of the
 // application happens before: somebody else may deliver.
 func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []string) Sent {
+	if !m.bursts.wanted.Load() {
+		m.bursts.wanted.Store(true)
+	}
 	b := broadcasts.Get().(*broadcast)
-	defer b.release()
 	b.encoded = l.variants.Load()
 	for v := range Variant(MaxVariants) {
 		if b.encoded&(1<<v) == 0 {
@@ -81,11 +89,20 @@ func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []strin
 			b.except = append(b.except, c)
 		}
 	}
-	l.run(m, to, b)
-	return b.sent
+	if sent, held := m.hold(l, to, b); held {
+		return sent
+	}
+	if !m.join(l, to, b) {
+		b.alone[0] = b
+		l.run(m, to, b.alone[:])
+	}
+	sent := b.sent
+	b.release()
+	return sent
 }
 
 func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool) (sent Sent) {
+	m.settle()
 	logged := false
 	for c := range walk(to) {
 		v, ok := c.Variant()
@@ -112,28 +129,25 @@ func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool)
 func (c *Conn) sendJoined(data []byte, frames [][]byte, turn []*broadcast) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != stateOpen {
-		return
-	}
 	i := 0
-	if c.mayTryLocked() {
-		n, err := c.tryWriteLocked(data)
-		if err != nil {
-			return
-		}
+	if c.state == stateOpen && c.mayTryLocked() {
+		n, _ := c.tryWriteLocked(data) // after an error the state says so
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
 			c.traffic.messagesOut.Add(1)
-			turn[i].sent.Queued++
+			turn[i].result(c, nil)
 		}
-		if n > 0 {
-			c.out.keepRest(frames[i][n:], true)
-			c.startWriterLocked()
-			turn[i].sent.Queued++
+		if n > 0 && c.state == stateOpen {
+			c.pushLocked(frames[i], n, true)
+			turn[i].result(c, nil)
 			i++
 		}
 	}
-	for ; i < len(frames) && c.state == stateOpen; i++ {
-		turn[i].sent.count(c.enqueueLocked(frames[i], true))
+	for ; i < len(frames); i++ {
+		err := ErrClosed
+		if c.state == stateOpen {
+			err = c.enqueueLocked(frames[i], true)
+		}
+		turn[i].result(c, err)
 	}
 }

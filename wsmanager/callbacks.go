@@ -78,6 +78,6 @@ type Accept struct {
 // Value returns the application's state of a connection, Accept.Value; false if
 // it is of another type.
 func Value[T any](c *Conn) (T, bool) {
-	v, ok := c.value.(T)
+	v, ok := c.who.value.(T)
 	return v, ok
 }

@@ -219,8 +219,9 @@ func (run *churn) test(t *testing.T) {
 
 	s := m.Stats()
 	require.EqualValues(t, run.dials.Load(), s.Accepted)
-	require.EqualValues(t, book.queued.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed)
-	require.EqualValues(t, book.full.Load(), s.Dropped.OutboxFull)
+	// A broadcast that was held back counts as queued, and may find the outbox full.
+	require.EqualValues(t, book.queued.Load()+book.full.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed+s.Dropped.OutboxFull)
+	require.LessOrEqual(t, uint64(book.full.Load()), s.Dropped.OutboxFull)
 	require.Positive(t, run.received.Load())
 	if run.calm {
 		require.EqualValues(t, s.MessagesOut, run.received.Load(), "what is written arrives")

@@ -58,33 +58,61 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	if c.state != stateOpen {
 		return
 	}
-	c.state, c.mode, c.cause = stateClosing, mode, cause
+	c.state, c.mode = stateClosing, mode
 	c.closing.Store(true)
-	c.closeDue = c.m.wheel.after(c.m.opts.CloseTimeout)
-	o := &c.out
-	o.pong, o.ping = nil, false // nothing may follow a close frame
+	e := c.endingLocked()
+	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
+	if c.out != nil {
+		c.out.pong, c.out.ping = nil, false // nothing may follow a close frame
+	}
 	c.failWaitersLocked()
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
-	o.closing = closeFrame(cause.Code, cause.Reason)
+	frame := closeFrame(cause.Code, cause.Reason)
+	if c.mayTryLocked() {
+		n, err := c.tryWriteLocked(frame)
+		switch {
+		case err != nil:
+			return
+		case n == len(frame):
+			c.closeSentLocked()
+		default:
+			c.pushLocked(frame, n, true)
+		}
+	} else {
+		c.pushLocked(frame, 0, true)
+	}
 	if c.t == nil {
 		return // the handshake is not through; attach flushes
 	}
 	c.scheduleLocked()
-	c.flushLocked()
 	if mode == closeFail && c.state != stateCut {
 		c.t.interrupt() // OnClose does not wait for what the peer does
 	}
 }
 
-// dropLocked throws away the data that waits; what is on its way stays.
+// endingLocked returns the place for what is known of the end.
+func (c *Conn) endingLocked() *ending {
+	if c.end == nil {
+		c.end = &ending{}
+	}
+	return c.end
+}
+
+// causeLocked returns why the connection ends, nil while it does not.
+func (c *Conn) causeLocked() *CloseError {
+	if c.end == nil {
+		return nil
+	}
+	return c.end.cause
+}
+
+// dropLocked throws away the messages that wait; what is on its way stays.
 func (c *Conn) dropLocked() {
-	o := &c.out
-	if n := len(o.frames); n > 0 {
+	if n := c.out.dropAll(); n > 0 {
 		c.m.stats.drop(dropClosed, n)
 	}
-	o.frames, o.bytes = nil, 0
 }
 
 // peerClosed answers the peer's close frame; it is called by the reader.
@@ -100,10 +128,8 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 			// data, so ours goes out now if it has not yet.
 			c.mode = closeReply
 			c.dropLocked()
-			if c.out.closeSent {
+			if c.end.closeSent {
 				c.cutLocked(nil)
-			} else {
-				c.flushLocked()
 			}
 		}
 	}
@@ -111,7 +137,7 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 
 // closeSentLocked goes on when the close frame has been written.
 func (c *Conn) closeSentLocked() {
-	c.out.closeSent = true
+	c.end.closeSent = true
 	if c.state != stateClosing {
 		return
 	}
@@ -131,13 +157,18 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		return
 	}
 	if c.state == stateOpen {
-		c.cause = cause
+		c.endingLocked().cause = cause
 	}
 	c.state = stateCut
 	c.closing.Store(true)
 	c.failWaitersLocked()
+	if o := c.out; o != nil {
+		o.pong, o.ping = nil, false
+		if o.claimed == 0 {
+			o.sent = 0 // what has left in part won't be whole
+		}
+	}
 	c.dropLocked()
-	c.out.rest, c.out.pong, c.out.closing = nil, nil, nil
 	if c.t != nil {
 		_ = c.t.close() // there is nothing to do about an error: it is gone either way
 	}

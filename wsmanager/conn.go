@@ -11,52 +11,79 @@ import (
 
 // Conn is one WebSocket connection of a Manager. All methods are safe for
 // concurrent use and may be called from inside any callback.
+//
+// Most connections are idle most of the time, so what an idle one does not need
+// is behind pointers that are nil until it does.
 type Conn struct {
 	// Static from registration on.
-	m           *Manager
-	id          string
+	m      *Manager
+	id     string
+	who    *identity
+	since  time.Duration // the wheel's time
+	policy SlowConsumer
+
+	left bool // out of all groups for good; guarded by groupsMu
+
+	// Guarded by mu.
+	state connState
+	mode  closeMode
+	ended bool // OnClose is due or done
+
+	// Atomic.
+	calling    atomic.Bool   // a callback has not returned
+	closing    atomic.Bool   // state is not stateOpen: messages are dropped
+	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
+	unanswered atomic.Int32  // pings of ours
+	lastRead   atomic.Int64  // ticks of the wheel
+	traffic    traffic
+
+	// Owned by the reader.
+	frames  *frameReader // nil between messages
+	inbound *inbound     // nil until there is something to limit
+
+	groupsMu sync.Mutex // guards places; comes before the locks of groups
+	places   *places    // nil until it is in a group
+
+	mu        sync.Mutex  // guards what follows
+	t         transport   // nil until the handshake went out; static then
+	handshake *handshake  // nil from then on, unless it knows more than t
+	out       *outbox     // nil while nothing waits
+	end       *ending     // nil until something ends the connection
+	ctx       *cancelable // nil until somebody asks
+	pingDue   int64       // ticks of the wheel
+
+	wheel wheelEntry // guarded by the wheel's lock
+	next  *Conn      // guarded by the registry's lock
+}
+
+// identity is what the handshake said about a connection.
+type identity struct {
 	user        string
 	value       any
 	subprotocol string
 	tls         *tls.ConnectionState
-	since       time.Time
-	policy      SlowConsumer
+}
 
-	// Owned by the reader.
-	frames frameReader
-	limits inbound
+// anonymous is the identity of all about whom nothing was said.
+var anonymous identity
 
-	// Atomic.
-	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
-	calling    atomic.Bool   // a callback has not returned
-	closing    atomic.Bool   // state is not stateOpen: messages are dropped
-	unanswered atomic.Int32  // pings of ours
-	lastRead   atomic.Int64  // ticks of the wheel
-	progress   atomic.Int64  // when the writer last got on; since the wheel's zero
-	traffic    traffic
+// handshake is what is known of a connection while its answer goes out.
+type handshake struct {
+	remote textAddr
+}
 
-	groupsMu    sync.Mutex // guards what follows; comes before the locks of groups
-	memberships []*membership
-	userMember  *membership
-	left        bool // out of all groups for good
+// ending is how a connection ends.
+type ending struct {
+	cause     *CloseError // set with the first change of state
+	late      error       // what went wrong when it was closing already
+	stack     []byte      // of a callback that panicked
+	closeSent bool        // our close frame
+	due       int64       // when it is cut, in ticks of the wheel
+}
 
-	mu     sync.Mutex // guards what follows
-	t      transport  // nil until the handshake went out; static then
-	remote net.Addr   // as the request says until then
-	state  connState
-	mode   closeMode
-	cause  *CloseError // why it ends; set with the first change of state
-	late   error       // what went wrong when it was closing already
-	stack  []byte      // of a callback that panicked
-	out    outbox
-	ctx    context.Context // made on first use
+type cancelable struct {
+	context.Context
 	cancel context.CancelCauseFunc
-
-	// In ticks of the wheel.
-	closeDue int64 // when a closing connection is cut
-	pingDue  int64
-
-	wheel wheelEntry // guarded by the wheel's lock
 }
 
 // connState only goes forward.
@@ -68,6 +95,24 @@ const (
 	stateCut               // the transport is closed
 )
 
+// newConn makes a connection that is to be registered.
+func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
+	c := &Conn{
+		m: m, id: id, who: &anonymous,
+		since:     m.wheel.elapsed(),
+		policy:    m.opts.SlowConsumer,
+		inbound:   m.opts.newInbound(),
+		handshake: &handshake{textAddr(remote)},
+	}
+	if a.SlowConsumer != 0 {
+		c.policy = a.SlowConsumer
+	}
+	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
+		c.who = &identity{a.User, a.Value, a.Subprotocol, state}
+	}
+	return c
+}
+
 // ID returns the connection's id: 128 bits of random text, unique for good. It
 // is an address, not a secret: it authorises nothing.
 func (c *Conn) ID() string { return c.id }
@@ -75,19 +120,25 @@ func (c *Conn) ID() string { return c.id }
 // Manager returns the Manager that the connection belongs to.
 func (c *Conn) Manager() *Manager { return c.m }
 
+// User returns the identity that OnAccept gave in Accept.User, or "".
+func (c *Conn) User() string { return c.who.user }
+
 // Subprotocol returns the sub-protocol that OnAccept chose, or "".
-func (c *Conn) Subprotocol() string { return c.subprotocol }
+func (c *Conn) Subprotocol() string { return c.who.subprotocol }
+
+// TLS returns the state of the TLS connection, or nil if there is none.
+func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 
 // RemoteAddr returns the address of the socket's other end: a proxy's, where
 // there is one.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote
+	if c.handshake != nil {
+		return c.handshake.remote
+	}
+	return c.t.remoteAddr()
 }
-
-// TLS returns the state of the TLS connection, or nil if there is none.
-func (c *Conn) TLS() *tls.ConnectionState { return c.tls }
 
 // Context returns a context that ends with the connection, with OnClose's error
 // as its cause (context.Canceled where that is nil). It is done before OnClose
@@ -96,12 +147,13 @@ func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancelCause(c.m.opts.BaseContext)
-		if c.out.ended {
-			c.cancel(c.cause.callbackError())
+		c.ctx = &cancelable{}
+		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(c.m.opts.BaseContext)
+		if c.ended {
+			c.ctx.cancel(c.causeLocked().callbackError())
 		}
 	}
-	return c.ctx
+	return c.ctx.Context
 }
 
 // Close begins to close the connection: what was sent before goes out first,
@@ -117,6 +169,7 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
+	c.m.settle()
 	c.close(&CloseError{Code: code, Reason: reason}, closeGraceful)
 	return nil
 }

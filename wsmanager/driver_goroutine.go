@@ -14,6 +14,11 @@ type goroutineDriver struct{}
 // connection. The second waits on the 2 KB that it was given; keep the frames
 // between here and the read small.
 func (goroutineDriver) start(c *Conn, early []byte) {
+	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
+		c.logStart()
+		go readConn(c)
+		return
+	}
 	go func() {
 		if openConn(c, early) {
 			go readConn(c)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -22,11 +23,12 @@ type fakeTransport struct {
 	entered chan struct{} // a write has begun
 	goOn    chan struct{} // lets one write go; closed: all
 
-	mu     sync.Mutex // guards what follows
-	room   int        // bytes that tryWrite takes
-	wrote  bytes.Buffer
-	writes int // calls of tryWrite and write that wrote something
-	closed chan struct{}
+	mu      sync.Mutex // guards what follows
+	room    int        // bytes that tryWrite takes
+	granted bool       // the next tryWrite takes all
+	wrote   bytes.Buffer
+	writes  int // calls of tryWrite and write that wrote something
+	closed  chan struct{}
 }
 
 func newFakeTransport(room int) *fakeTransport {
@@ -40,9 +42,34 @@ func (t *fakeTransport) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := min(len(p), t.room)
-	t.room -= n
+	if t.granted {
+		n, t.granted = len(p), false
+	} else {
+		t.room -= n
+	}
 	t.note(p[:n])
 	return n, nil
+}
+
+// wait holds a write up until it is let go.
+func (t *fakeTransport) wait() error {
+	t.entered <- struct{}{}
+	select {
+	case <-t.goOn:
+		return nil
+	case <-t.closed:
+		return errors.New("closed")
+	}
+}
+
+func (t *fakeTransport) awaitWritable() error {
+	if err := t.wait(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.granted = true
+	return nil
 }
 
 func (t *fakeTransport) note(p []byte) {
@@ -53,11 +80,8 @@ func (t *fakeTransport) note(p []byte) {
 }
 
 func (t *fakeTransport) write(p []byte, progress func()) (int, error) {
-	t.entered <- struct{}{}
-	select {
-	case <-t.goOn:
-	case <-t.closed:
-		return 0, errors.New("closed")
+	if err := t.wait(); err != nil {
+		return 0, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,10 +90,11 @@ func (t *fakeTransport) write(p []byte, progress func()) (int, error) {
 	return len(p), nil
 }
 
-func (t *fakeTransport) interrupt()        {}
-func (t *fakeTransport) resume()           {}
-func (t *fakeTransport) closeWrite() error { return nil }
-func (t *fakeTransport) close() error      { close(t.closed); return nil }
+func (t *fakeTransport) interrupt()           {}
+func (t *fakeTransport) resume()              {}
+func (t *fakeTransport) closeWrite() error    { return nil }
+func (t *fakeTransport) close() error         { close(t.closed); return nil }
+func (t *fakeTransport) remoteAddr() net.Addr { return textAddr("fake") }
 
 // setRoom is how many bytes are taken from now on without waiting.
 func (t *fakeTransport) setRoom(n int) {
@@ -116,12 +141,9 @@ func fakeManager(t *testing.T, opts Options) (*Manager, *stepClock) {
 // fakeConn registers a connection over the transport. Nothing reads from it.
 func fakeConn(t *testing.T, m *Manager, id string, tr *fakeTransport, a Accept) *Conn {
 	t.Helper()
-	c := &Conn{m: m, id: id, user: a.User, policy: m.opts.SlowConsumer, remote: textAddr("fake")}
-	if a.SlowConsumer != 0 {
-		c.policy = a.SlowConsumer
-	}
+	c := m.newConn(id, a, nil, "fake")
 	c.register(a)
-	c.attach(tr, nil)
+	c.attach(tr)
 	t.Cleanup(func() {
 		c.unregister()
 		c.release()

@@ -18,7 +18,7 @@ import (
 // events notes what a frameReader finds.
 type events struct{ got []string }
 
-func (e *events) onData(t MessageType, p []byte) error {
+func (e *events) onData(t MessageType, p []byte, _ bool) error {
 	e.got = append(e.got, fmt.Sprintf("%v %q", t, p))
 	return nil
 }

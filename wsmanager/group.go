@@ -94,9 +94,6 @@ func (g Group) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
 	return g.m.broadcastFunc(set, p, want)
 }
 
-// User returns the identity that OnAccept gave in Accept.User, or "".
-func (c *Conn) User() string { return c.user }
-
 // Join makes the connection a member of the group with the name, of 1 to
 // [MaxGroupName] bytes, until it leaves or ends. A second Join does nothing.
 //
@@ -106,6 +103,7 @@ func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err
 	}
+	c.m.settle()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	switch {
@@ -113,20 +111,25 @@ func (c *Conn) Join(name string) error {
 		return ErrClosed
 	case c.membership(name) >= 0:
 		return nil
-	case len(c.memberships) >= c.m.opts.MaxGroups:
+	}
+	if c.places == nil {
+		c.places = &places{}
+	}
+	if len(c.places.groups) >= c.m.opts.MaxGroups {
 		return ErrTooManyGroups
 	}
-	c.memberships = append(c.memberships, c.m.groups.add(c, name))
+	c.places.groups = append(c.places.groups, c.m.groups.add(c, name))
 	return nil
 }
 
 // Leave ends the membership in the group with the name, if there is one.
 func (c *Conn) Leave(name string) {
+	c.m.settle()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	if i := c.membership(name); i >= 0 {
-		c.memberships[i].leave()
-		c.memberships = slices.Delete(c.memberships, i, i+1)
+		c.places.groups[i].leave()
+		c.places.groups = slices.Delete(c.places.groups, i, i+1)
 	}
 }
 
@@ -135,8 +138,11 @@ func (c *Conn) Leave(name string) {
 func (c *Conn) Groups() []string {
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
-	names := make([]string, len(c.memberships))
-	for i, ship := range c.memberships {
+	if c.places == nil {
+		return nil
+	}
+	names := make([]string, len(c.places.groups))
+	for i, ship := range c.places.groups {
 		names[i] = ship.of.name
 	}
 	return names
@@ -145,7 +151,10 @@ func (c *Conn) Groups() []string {
 // membership finds the membership in the group with the name, -1 if there is
 // none.
 func (c *Conn) membership(name string) int {
-	return slices.IndexFunc(c.memberships, func(ship *membership) bool { return ship.of.name == name })
+	if c.places == nil {
+		return -1
+	}
+	return slices.IndexFunc(c.places.groups, func(ship *membership) bool { return ship.of.name == name })
 }
 
 func checkGroupName(name string) error {

@@ -21,12 +21,12 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 	case stateCut:
 		return 0, false
 	case stateClosing:
-		at = c.closeDue
+		at = c.end.due
 	default:
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
 	}
-	if c.out.writing {
-		at = min(at, c.progressTick()+w.ticks(c.m.opts.WriteTimeout))
+	if since, ok := c.writeStuckSince(); ok {
+		at = min(at, w.tickOf(since)+w.ticks(c.m.opts.WriteTimeout))
 	}
 	return at, true
 }
@@ -36,14 +36,15 @@ func (c *Conn) due(now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &c.m.wheel
+	since, writing := c.writeStuckSince()
 	switch {
 	case c.state == stateCut:
 		return
-	case c.out.writing && now-c.progressTick() >= w.ticks(c.m.opts.WriteTimeout):
+	case writing && now-w.tickOf(since) >= w.ticks(c.m.opts.WriteTimeout):
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
 	case c.state == stateClosing:
-		if now >= c.closeDue {
+		if now >= c.end.due {
 			c.cutLocked(nil)
 			return
 		}
@@ -61,9 +62,6 @@ func (c *Conn) due(now int64) {
 	}
 	c.scheduleLocked()
 }
-
-// progressTick is when the writer last got on, in ticks.
-func (c *Conn) progressTick() int64 { return c.progress.Load() / int64(c.m.wheel.tick) }
 
 // pingTicks is the ping interval with up to 10 % more or less, so that
 // connections that came together don't stay together.

@@ -6,12 +6,6 @@ import (
 	"sync/atomic"
 )
 
-// audience is a set of connections that can be broadcast to.
-type audience interface {
-	// appendTo appends the connections that are in it now.
-	appendTo(conns []*Conn) []*Conn
-}
-
 // lane is the way to one audience. One goroutine at a time delivers on it;
 // broadcasts that come meanwhile wait for it to end its turn and then go together,
 // in one write for each receiver. So the work of many senders shrinks as their
@@ -36,7 +30,9 @@ type broadcast struct {
 	encoded uint32              // the variants that frames holds; who speaks another came later
 	except  []*Conn
 	sent    Sent
-	turn    chan bool // true: deliver what is pending; false: it was delivered
+	alone   [1]*broadcast // a turn of its own
+	held    bool          // its caller has been told that it is queued, and has gone
+	turn    chan bool     // of the first that somebody waits for; true: deliver what is pending; false: it was delivered
 }
 
 var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
@@ -47,35 +43,38 @@ func (b *broadcast) release() {
 	broadcasts.Put(b)
 }
 
-// run delivers b, together with others if there are.
-func (l *lane) run(m *Manager, to audience, b *broadcast) {
+// run delivers the broadcasts in one turn, together with others if there are.
+func (l *lane) run(m *Manager, to audience, turn []*broadcast) {
 	l.mu.Lock()
 	if !l.busy {
 		l.busy = true
 		l.mu.Unlock()
-		m.deliverOne(to, b)
+		m.deliver(to, turn)
 		l.mu.Lock()
 		l.passOnLocked()
 		l.mu.Unlock()
 		return
 	}
-	b.turn = make(chan bool, 1)
-	l.pending = append(l.pending, b)
+	first := turn[0]
+	first.turn = make(chan bool, 1)
+	l.pending = append(l.pending, turn...)
 	l.mu.Unlock()
-	if lead := <-b.turn; !lead {
+	if lead := <-first.turn; !lead {
 		return
 	}
 	l.mu.Lock()
-	turn := l.pending
+	all := l.pending
 	l.pending, l.spare = l.spare, nil
 	l.mu.Unlock()
-	m.deliver(to, turn)
-	for _, other := range turn[1:] {
-		other.turn <- false
+	m.deliver(to, all)
+	for _, other := range all[1:] {
+		if other.turn != nil {
+			other.turn <- false
+		}
 	}
 	l.mu.Lock()
-	clear(turn)
-	l.spare = turn[:0]
+	clear(all)
+	l.spare = all[:0]
 	l.passOnLocked()
 	l.mu.Unlock()
 }
@@ -135,7 +134,15 @@ func (b *broadcast) deliverTo(c *Conn, v Variant) {
 		c.m.stats.drop(dropUnsendable, 1)
 		return
 	}
-	b.sent.count(c.send(frame, true))
+	b.result(c, c.send(frame, true))
+}
+
+// result notes what became of a broadcast for one connection.
+func (b *broadcast) result(c *Conn, err error) {
+	b.sent.count(err)
+	if err == ErrClosed && b.held {
+		c.m.stats.drop(dropClosed, 1)
+	}
 }
 
 // joined is the frames of a turn, one behind the other, for each variant that

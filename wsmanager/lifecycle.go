@@ -1,12 +1,9 @@
 package wsmanager
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"runtime/debug"
 
 	"github.com/gobwas/ws"
@@ -17,12 +14,12 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 
 // attach gives a registered connection its transport: the handshake went out.
 // What was sent meanwhile goes out now.
-func (c *Conn) attach(t transport, remote net.Addr) {
+func (c *Conn) attach(t transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = t
-	if remote != nil {
-		c.remote = remote
+	if t.remoteAddr() != nil {
+		c.handshake = nil
 	}
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
@@ -41,10 +38,12 @@ func (c *Conn) attach(t transport, remote net.Addr) {
 // abandon ends a connection whose handshake broke off: no callback knows of it,
 // but somebody may have found it in the registry.
 func (c *Conn) abandon() {
+	c.mu.Lock()
+	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.mu.Unlock()
 	c.unregister()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
 	c.endLocked()
 }
 
@@ -52,17 +51,15 @@ var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 
 // endLocked ends the Context: the connection has ended for the application.
 func (c *Conn) endLocked() {
-	c.out.ended = true
-	if c.cancel != nil {
-		c.cancel(c.cause.callbackError())
+	c.ended = true
+	if c.ctx != nil {
+		c.ctx.cancel(c.causeLocked().callbackError())
 	}
 }
 
 // open tells the application that the connection is there.
 func (c *Conn) open() error {
-	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
-		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
-	}
+	c.logStart()
 	if f := c.m.callbacks.OnConnect; f != nil {
 		return c.endBy(c.call(func() error { return f(c) }))
 	}
@@ -75,6 +72,7 @@ func (c *Conn) endBy(err error) error {
 	if err == nil {
 		return nil // before anything that allocates
 	}
+	c.m.settle()
 	var ce *CloseError
 	if errors.Is(err, ErrPanic) || !errors.As(err, &ce) {
 		return err
@@ -82,7 +80,7 @@ func (c *Conn) endBy(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateOpen {
-		c.late = ce.Err
+		c.end.late = ce.Err
 	}
 	c.closeLocked(ce, closeGraceful)
 	return nil // goes on to read, for the peer's close frame
@@ -92,7 +90,15 @@ func (c *Conn) endBy(err error) error {
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
 	c.traffic.bytesIn.Add(uint64(len(p)))
+	if c.frames == nil {
+		c.frames = c.m.getFrameReader()
+	}
 	err := c.frames.feed(p, (*connFrames)(c))
+	if c.frames.atRest() {
+		putFrameReader(c.frames)
+		c.frames = nil
+	}
+	c.m.settle()
 	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
 	return err
 }
@@ -100,7 +106,7 @@ func (c *Conn) consume(p []byte) error {
 // connFrames is a Conn in its role as the handler of its frames.
 type connFrames Conn
 
-func (f *connFrames) onData(t MessageType, payload []byte) error {
+func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
 	c.traffic.messagesIn.Add(1)
 	if c.closing.Load() {
@@ -111,6 +117,10 @@ func (f *connFrames) onData(t MessageType, payload []byte) error {
 	}
 	if c.m.callbacks.OnMessage == nil {
 		return nil
+	}
+	if more && c.m.bursts.wanted.Load() {
+		epoch := c.m.bursts.enter()
+		defer c.m.bursts.leave(epoch)
 	}
 	return c.endBy(c.callMessage(Message{t, payload}))
 }
@@ -138,7 +148,9 @@ func (f *connFrames) onPong([]byte) error {
 }
 
 func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
-	(*Conn)(f).peerClosed(code, reason)
+	c := (*Conn)(f)
+	c.m.settle()
+	c.peerClosed(code, reason)
 	return errEnded
 }
 
@@ -170,7 +182,7 @@ func (c *Conn) call(f func() error) (err error) {
 func (c *Conn) recovered(v any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stack = debug.Stack()
+	c.endingLocked().stack = debug.Stack()
 	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
 }
 
@@ -203,7 +215,7 @@ func (c *Conn) finish(err error) {
 		}
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
 	}
-	cause := c.cause
+	cause := c.end.cause
 	c.mu.Unlock()
 
 	c.m.linger(c, true)
@@ -216,7 +228,7 @@ func (c *Conn) finish(err error) {
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
-			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.stack))
+			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.end.stack))
 		}
 	}
 }
@@ -227,12 +239,12 @@ func (c *Conn) failLocked(ce *CloseError) {
 		c.closeLocked(ce, closeFail)
 		return
 	}
-	c.late = ce.Err
+	c.end.late = ce.Err
 	if c.state == stateClosing && c.mode == closeGraceful {
 		// We were waiting for the peer's close frame; it won't be understood.
 		c.mode = closeFail
 		c.dropLocked()
-		if c.out.closeSent {
+		if c.end.closeSent {
 			c.closeSentLocked()
 		}
 	}

@@ -21,15 +21,27 @@ type inbound struct {
 	controls bucket
 }
 
+// newInbound returns nil where there is nothing to limit before the peer sends
+// its first ping.
+func (o *Options) newInbound() *inbound {
+	if o.MessageRate <= 0 {
+		return nil
+	}
+	return &inbound{messages: rate.NewLimiter(rate.Limit(o.MessageRate), o.MessageBurst)}
+}
+
 func (c *Conn) checkMessageRate() error {
-	if c.limits.messages == nil || c.limits.messages.AllowN(c.m.wheel.clock.now(), 1) {
+	if c.inbound == nil || c.inbound.messages == nil || c.inbound.messages.AllowN(c.m.wheel.clock.now(), 1) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyMessages)}
 }
 
 func (c *Conn) checkControlRate() error {
-	if c.limits.controls.allow(c.m.wheel.elapsed(), c.m.opts.ControlRate) {
+	if c.inbound == nil {
+		c.inbound = &inbound{}
+	}
+	if c.inbound.controls.allow(c.m.wheel.elapsed(), c.m.opts.ControlRate) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyControls)}

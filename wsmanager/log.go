@@ -6,10 +6,17 @@ import (
 	"log/slog"
 )
 
+// logStart notes a connection for those who want to know everything.
+func (c *Conn) logStart() {
+	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
+		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
+	}
+}
+
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()
-	stack, late := c.stack, c.late
+	stack, late := c.end.stack, c.end.late
 	c.mu.Unlock()
 	level := slog.LevelInfo
 	switch {
@@ -32,7 +39,7 @@ func (c *Conn) logEnd(cause *CloseError) {
 		slog.String("id", c.id),
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.clock.now().Sub(c.since)),
+		slog.Duration("lasted", c.m.wheel.elapsed()-c.since),
 		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {

@@ -21,6 +21,7 @@ type Manager struct {
 	stats    stats
 	wheel    wheel
 	active   activity
+	bursts   bursts
 
 	accepting atomic.Int64 // OnAccept calls that have not returned
 

@@ -2,38 +2,51 @@ package wsmanager
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/gobwas/ws"
 )
 
 // outbox is what waits to be written to one connection, in order. Only whole
-// frames enter it; control frames and the close frame have places of their own,
-// so that they are never dropped for want of room. Conn.mu guards it.
+// frames enter it. Control frames don't count against its limits and are never
+// dropped for want of room. Conn.mu guards it; where it is nil, nothing waits.
 type outbox struct {
-	rest     []byte   // of the frame that went out in part: first
-	restData bool     // that frame is a message
-	pong     []byte   // the answer to the newest ping
-	ping     bool     // a ping is due
-	frames   [][]byte // messages that wait, whole
-	bytes    int      // of these
+	frames [][]byte // in order; the close frame is the last
+	sent   int      // bytes of frames[0] that have left
 
-	moving int // messages that have left frames and are not wholly written
-	flying int // bytes of data in the write under way
+	messages int // in frames
+	bytes    int // of these that have not left
+
+	pong []byte // the answer to the newest ping; goes before the next frame
+	ping bool   // a ping is due
+
+	claimed     int // of frames, that a write without the lock is at work on
+	claimedMsgs int // messages among these
+	claimedSize int // bytes of these
 
 	waiters []*waiter // sends that wait for room
 
-	closing   []byte // the close frame: last
-	closeSent bool
-
-	writing bool // a writer goroutine is at work
-	ended   bool // OnClose is due or done
+	writing  bool         // somebody sees to it that all this is written
+	progress atomic.Int64 // when that last got on; since the wheel's zero
 }
 
-// frameBuffers lends the buffers in which single sends are encoded.
+// frameBuffers lends the buffers in which frames are encoded and joined.
 var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooledFrame keeps the buffers of rare big messages out of the pool.
 const maxPooledFrame = 160 << 10
+
+func getFrame() *[]byte {
+	buf := frameBuffers.Get().(*[]byte)
+	*buf = (*buf)[:0]
+	return buf
+}
+
+func putFrame(buf *[]byte) {
+	if cap(*buf) <= maxPooledFrame {
+		frameBuffers.Put(buf)
+	}
+}
 
 // encode makes the frame of a message in a buffer to be given back by putFrame.
 func (m *Manager) encode(msg Message) (*[]byte, error) {
@@ -43,15 +56,9 @@ func (m *Manager) encode(msg Message) (*[]byte, error) {
 	if frameSize(len(msg.Payload)) > m.opts.OutboxBytes {
 		return nil, ErrMessageTooBig
 	}
-	buf := frameBuffers.Get().(*[]byte)
-	*buf = appendFrame((*buf)[:0], ws.OpCode(msg.Type), msg.Payload)
+	buf := getFrame()
+	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
-}
-
-func putFrame(buf *[]byte) {
-	if cap(*buf) <= maxPooledFrame {
-		frameBuffers.Put(buf)
-	}
 }
 
 func checkType(msg Message) error {
@@ -61,117 +68,185 @@ func checkType(msg Message) error {
 	return nil
 }
 
+// isMessage tells the frames of messages from control frames.
+func isMessage(frame []byte) bool { return frame[0]&0x08 == 0 }
+
+func isClose(frame []byte) bool { return ws.OpCode(frame[0]&0x0f) == ws.OpClose }
+
 // waiting reports whether there is anything to write.
 func (o *outbox) waiting() bool {
-	return o.rest != nil || o.pong != nil || o.ping || len(o.frames) > 0 || o.closing != nil && !o.closeSent
+	return o != nil && (len(o.frames) > 0 || o.pong != nil || o.ping)
 }
 
-// load is what counts against the limits: what waits and what is on its way.
+// busy reports whether somebody sees to what is to be written.
+func (o *outbox) busy() bool { return o != nil && o.writing }
+
+// load is what counts against the limits.
 func (o *outbox) load() (messages, bytes int) {
-	return len(o.frames) + o.moving, o.bytes + o.flying + len(o.rest)
+	if o == nil {
+		return 0, 0
+	}
+	return o.messages, o.bytes
 }
 
-func (o *outbox) push(frame []byte) {
+// held is how many frames are beyond recall, at the head: those under way.
+func (o *outbox) held() int {
+	if o.claimed == 0 && o.sent > 0 {
+		return 1
+	}
+	return o.claimed
+}
+
+// droppable is the part of the load that is not under way.
+func (o *outbox) droppable() (messages, bytes int) {
+	messages, bytes = o.load()
+	switch {
+	case o == nil:
+	case o.claimed > 0:
+		messages, bytes = messages-o.claimedMsgs, bytes-o.claimedSize
+	case o.sent > 0 && isMessage(o.frames[0]):
+		messages, bytes = messages-1, bytes-(len(o.frames[0])-o.sent)
+	}
+	return messages, bytes
+}
+
+// push queues a frame, of which the first sent bytes have left if it is the only
+// one.
+func (o *outbox) push(frame []byte, sent int) {
 	o.frames = append(o.frames, frame)
-	o.bytes += len(frame)
+	o.sent += sent
+	if isMessage(frame) {
+		o.messages++
+		o.bytes += len(frame) - sent
+	}
 }
 
-// pop removes the oldest message that waits.
-func (o *outbox) pop() []byte {
-	f := o.frames[0]
-	o.frames[0] = nil
-	o.frames = o.frames[1:]
-	o.bytes -= len(f)
-	return f
-}
-
-// keepRest remembers what is left of a frame that went out in part.
-func (o *outbox) keepRest(rest []byte, data bool) {
-	if len(rest) > 0 {
-		o.rest, o.restData = rest, data
-		if data {
-			o.moving++
+// dropOldest removes the oldest message that is not under way, if there is one.
+func (o *outbox) dropOldest() bool {
+	for i := o.held(); i < len(o.frames); i++ {
+		if f := o.frames[i]; isMessage(f) {
+			o.frames = deleteFrame(o.frames, i)
+			o.messages--
+			o.bytes -= len(f)
+			return true
 		}
 	}
+	return false
+}
+
+// deleteFrame is slices.Delete, but cheap near the head, where the oldest are.
+func deleteFrame(frames [][]byte, i int) [][]byte {
+	copy(frames[1:i+1], frames[:i])
+	frames[0] = nil
+	return frames[1:]
+}
+
+// dropAll removes the messages that are not under way and returns how many.
+func (o *outbox) dropAll() (n int) {
+	if o == nil {
+		return 0
+	}
+	keep := o.held()
+	for _, f := range o.frames[keep:] {
+		if !isMessage(f) {
+			o.frames[keep] = f
+			keep++
+			continue
+		}
+		n++
+		o.messages--
+		o.bytes -= len(f)
+	}
+	clear(o.frames[keep:])
+	o.frames = o.frames[:keep]
+	return n
 }
 
 var pingFrame = appendFrame(nil, ws.OpPing, nil)
 
-// writeChunk is about how much one blocking write takes on.
-const writeChunk = 64 << 10
-
-// batch is what one write takes on.
-type batch struct {
-	bufs    [][]byte
-	resumed bool // bufs[0] goes on with a message
-	first   int  // bufs[first:] are messages, but for a close frame at the end
-	parted  bool // the last of bufs is not the end of its message
-	closes  bool // the last of bufs is the close frame
-}
-
-// take removes the next batch.
-func (o *outbox) take() (b batch) {
-	size := 0 // of data
-	if o.rest != nil {
-		b.resumed = o.restData
-		part := o.rest
-		if len(part) > writeChunk {
-			part, b.parted = part[:writeChunk], true
-		}
-		b.bufs, size = append(b.bufs, part), len(part)
-		o.rest = o.rest[len(part):]
-		b.first = 1
+// lineUpControl puts the control frames that are due before the first frame that
+// has not begun to leave.
+func (o *outbox) lineUpControl() {
+	at := o.held()
+	insert := func(frame []byte) {
+		o.frames = append(o.frames, nil)
+		copy(o.frames[at+1:], o.frames[at:])
+		o.frames[at] = frame
+		at++
 	}
-	if !b.parted {
-		o.rest = nil
-		b.control(o)
-		for len(o.frames) > 0 && size < writeChunk {
-			f := o.pop()
-			o.moving++
-			if len(f) > writeChunk {
-				o.rest, o.restData, b.parted = f[writeChunk:], true, true
-				f = f[:writeChunk]
-			}
-			b.bufs = append(b.bufs, f)
-			size += len(f)
-		}
-		if len(o.frames) == 0 {
-			o.frames = nil
-		}
-		if o.rest == nil && len(o.frames) == 0 && o.closing != nil && !o.closeSent {
-			b.bufs, b.closes = append(b.bufs, o.closing), true
-		}
-	}
-	o.flying = size
-	return b
-}
-
-// control takes the control frames, which go between two messages.
-func (b *batch) control(o *outbox) {
 	if o.pong != nil {
-		b.bufs = append(b.bufs, o.pong)
+		insert(o.pong)
 		o.pong = nil
-		b.first++
 	}
 	if o.ping {
-		b.bufs = append(b.bufs, pingFrame)
+		insert(pingFrame)
 		o.ping = false
-		b.first++
 	}
 }
 
-// messages is how many messages have their last byte among the first n bytes of
-// the batch.
-func (b *batch) messages(n int) (count int) {
-	for i, p := range b.bufs {
-		if n -= len(p); n < 0 {
+// writeChunk is about how much is joined for one write.
+const writeChunk = 64 << 10
+
+// next returns what is to be written next and of how many frames it is: several
+// frames are joined, in the buffer; one big frame is returned as it is.
+func (o *outbox) next(buf *[]byte) (p []byte, frames int) {
+	o.lineUpControl()
+	first := o.frames[0][o.sent:]
+	if len(o.frames) == 1 || len(first) >= writeChunk {
+		return first, 1
+	}
+	*buf = append((*buf)[:0], first...)
+	frames = 1
+	for _, f := range o.frames[1:] {
+		if len(*buf)+len(f) > writeChunk {
 			break
 		}
-		last := i == len(b.bufs)-1
-		data := i >= b.first && !(last && b.closes) || i == 0 && b.resumed
-		if data && !(last && b.parted) {
-			count++
+		*buf = append(*buf, f...)
+		frames++
+	}
+	return *buf, frames
+}
+
+// claim notes that the first frames are being written without the lock.
+func (o *outbox) claim(frames int) {
+	o.claimed, o.claimedMsgs, o.claimedSize = frames, 0, 0
+	for i, f := range o.frames[:frames] {
+		if !isMessage(f) {
+			continue
+		}
+		o.claimedMsgs++
+		o.claimedSize += len(f)
+		if i == 0 {
+			o.claimedSize -= o.sent
 		}
 	}
-	return count
+}
+
+// advance notes that n bytes were written. It returns how many messages are out
+// with them, and whether the close frame is.
+func (o *outbox) advance(n int) (messages int, closed bool) {
+	for n > 0 {
+		f := o.frames[0]
+		part := min(n, len(f)-o.sent)
+		n -= part
+		o.sent += part
+		if isMessage(f) {
+			o.bytes -= part
+		}
+		if o.sent < len(f) {
+			break
+		}
+		o.frames[0], o.frames, o.sent = nil, o.frames[1:], 0
+		switch {
+		case isMessage(f):
+			o.messages--
+			messages++
+		case isClose(f):
+			closed = true
+		}
+	}
+	if len(o.frames) == 0 {
+		o.frames = nil // and its array, which has grown with the backlog
+	}
+	return messages, closed
 }

@@ -3,6 +3,7 @@ package wsmanager
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -126,32 +127,40 @@ func TestControlFramesAreExempt(t *testing.T) {
 	}
 	c.mu.Unlock()
 	tr.goOn <- struct{}{}
-	<-tr.entered
+	idle(t, m)
+	stuck(t, c, tr, "half too")
 	require.NoError(t, c.Close(1000, ""))
 	tr.letGo()
 	idle(t, m)
-	require.Equal(t, []string{"half", "0xa", "m0", "0x8"}, tr.frames(t))
+	require.Equal(t, []string{"half", "0xa", "m0", "half too", "0x8"}, tr.frames(t))
 }
 
 // What waits when the connection is cut is counted, what is on its way as well.
 func TestDropsAtTheCut(t *testing.T) {
-	m, _ := fakeManager(t, Options{})
-	tr := newFakeTransport(0)
-	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
-	for range 5 {
-		require.NoError(t, c.Send(Text("x")))
+	for name, cannotTry := range map[string]bool{"plain socket": false, "blocking writes": true} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := fakeManager(t, Options{})
+			tr := newFakeTransport(0)
+			tr.cannotTry = cannotTry
+			c := fakeConn(t, m, "a", tr, Accept{})
+			require.NoError(t, c.Send(Text("goes")))
+			<-tr.entered
+			tr.goOn <- struct{}{}
+			require.Eventually(t, func() bool { return m.Stats().MessagesOut == 1 }, 10*time.Second, 50*time.Microsecond)
+			require.NoError(t, c.Send(Text("on its way")))
+			<-tr.entered
+			for range 5 {
+				require.NoError(t, c.Send(Text("waits")))
+			}
+			c.mu.Lock()
+			c.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+			c.mu.Unlock()
+			idle(t, m)
+			s := m.Stats()
+			require.EqualValues(t, 1, s.MessagesOut)
+			require.Equal(t, Dropped{Closed: 6}, s.Dropped)
+		})
 	}
-	tr.goOn <- struct{}{}
-	<-tr.entered // with the five
-	require.NoError(t, c.Send(Text("waits")))
-	c.mu.Lock()
-	c.cutLocked(&CloseError{Code: StatusAbnormalClosure})
-	c.mu.Unlock()
-	idle(t, m)
-	s := m.Stats()
-	require.EqualValues(t, 1, s.MessagesOut)
-	require.Equal(t, Dropped{Closed: 6}, s.Dropped)
 }
 
 // A message of many chunks is one message, and its parts stay together.

@@ -112,6 +112,7 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
+	c.m.settle()
 	return c.send(frame, true)
 }
 
@@ -130,6 +131,7 @@ func (c *Conn) Ready(v Variant) error {
 	if v >= MaxVariants {
 		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
 	}
+	c.m.settle()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	switch {
@@ -141,11 +143,8 @@ func (c *Conn) Ready(v Variant) error {
 	// Before anybody sees that it is ready: whoever broadcasts then finds the
 	// variant among those to encode.
 	c.m.registry.lane.speak(v)
-	if c.userMember != nil {
-		c.userMember.of.lane.speak(v)
-	}
-	for _, s := range c.memberships {
-		s.of.lane.speak(v)
+	for ship := range c.places.all() {
+		ship.of.lane.speak(v)
 	}
 	c.variant.Store(uint32(v) + 1)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -17,7 +18,8 @@ var (
 // frameHandler is told what a frameReader has found. The payloads are lent for
 // the call. An error ends the reading and is returned by feed.
 type frameHandler interface {
-	onData(t MessageType, payload []byte) error
+	// more says that further bytes of the peer are at hand.
+	onData(t MessageType, payload []byte, more bool) error
 	onPing(payload []byte) error
 	onPong(payload []byte) error
 	onCloseFrame(code StatusCode, reason string) error
@@ -42,6 +44,23 @@ type frameReader struct {
 	text utf8Check
 	ctl  []byte // what there is of a control frame that arrives in pieces
 }
+
+// frameReaders lends those of connections that are in the middle of something.
+var frameReaders = sync.Pool{New: func() any { return new(frameReader) }}
+
+func (m *Manager) getFrameReader() *frameReader {
+	fr := frameReaders.Get().(*frameReader)
+	fr.masked, fr.limit = true, m.opts.MaxMessageSize
+	return fr
+}
+
+func putFrameReader(fr *frameReader) {
+	*fr = frameReader{}
+	frameReaders.Put(fr)
+}
+
+// atRest reports whether the reader is between two messages and holds nothing.
+func (fr *frameReader) atRest() bool { return !fr.inFrame && fr.hdrLen == 0 && fr.typ == 0 }
 
 func protocolError(err error) error {
 	return &CloseError{Code: StatusProtocolError, Err: err}
@@ -71,7 +90,7 @@ func (fr *frameReader) feed(p []byte, h frameHandler) error {
 		if fr.head.OpCode.IsControl() {
 			err = fr.control(part, h)
 		} else {
-			err = fr.data(part, h)
+			err = fr.data(part, len(p) > 0, h)
 		}
 		if err != nil {
 			return err
@@ -125,7 +144,7 @@ func (fr *frameReader) state() ws.State {
 }
 
 // data takes a part of a data frame.
-func (fr *frameReader) data(part []byte, h frameHandler) error {
+func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
 	frameEnds := fr.done == fr.head.Length
 	ends := frameEnds && fr.head.Fin
 	if fr.typ == TextMessage && (!fr.text.feed(part) || ends && !fr.text.complete()) {
@@ -141,7 +160,7 @@ func (fr *frameReader) data(part []byte, h frameHandler) error {
 	}
 	t := fr.typ
 	fr.inFrame, fr.typ, fr.msg = false, 0, nil
-	return h.onData(t, part)
+	return h.onData(t, part, more)
 }
 
 // control takes a part of a control frame.

@@ -1,5 +1,7 @@
 package wsmanager
 
+import "iter"
+
 // register lets the connection be found: by id, in its groups and by its user.
 func (c *Conn) register(a Accept) {
 	if !a.Deferred {
@@ -7,30 +9,51 @@ func (c *Conn) register(a Accept) {
 		c.variant.Store(uint32(a.Variant) + 1)
 	}
 	c.m.registry.add(c)
+	if c.who.user == "" && len(a.Groups) == 0 {
+		return
+	}
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
-	if c.user != "" {
-		c.userMember = c.m.users.add(c, c.user)
+	c.places = &places{}
+	if c.who.user != "" {
+		c.places.user = c.m.users.add(c, c.who.user)
 	}
 	for _, name := range a.Groups {
 		if c.membership(name) < 0 {
-			c.memberships = append(c.memberships, c.m.groups.add(c, name))
+			c.places.groups = append(c.places.groups, c.m.groups.add(c, name))
 		}
 	}
 }
 
 // unregister takes the connection out of the registry, its groups and its user's
-// connections, for good.
+// connections, for good. It is closing already.
 func (c *Conn) unregister() {
+	c.m.settle() // what is held counts it among its receivers
 	c.m.registry.remove(c)
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	c.left = true
-	if c.userMember != nil {
-		c.userMember.leave()
-	}
-	for _, ship := range c.memberships {
+	for ship := range c.places.all() {
 		ship.leave()
 	}
-	c.userMember, c.memberships = nil, nil
+	c.places = nil
+}
+
+// places is where a connection is a member. Where it is nil, that is nowhere.
+type places struct {
+	groups []*membership
+	user   *membership // nil without one
+}
+
+func (p *places) all() iter.Seq[*membership] {
+	return func(yield func(*membership) bool) {
+		if p == nil || p.user != nil && !yield(p.user) {
+			return
+		}
+		for _, ship := range p.groups {
+			if !yield(ship) {
+				return
+			}
+		}
+	}
 }

@@ -9,6 +9,9 @@ import (
 
 // registry holds the connections of a Manager by id. No I/O and no callback ever
 // happens under one of its locks.
+//
+// Each shard is a hash table that is chained through the connections: a map would
+// take five times the memory, and longer to walk.
 type registry struct {
 	seed   maphash.Seed
 	count  atomic.Int64
@@ -19,46 +22,98 @@ type registry struct {
 const registryShards = 16
 
 type shard struct {
-	mu    sync.RWMutex
-	conns map[string]*Conn
-	past  total // of connections that have left
+	mu      sync.RWMutex
+	buckets []*Conn // of chains through Conn.next; a power of two, nil if there is none
+	count   int
+	past    total // of connections that have left
 }
 
-func (r *registry) init() {
-	r.seed = maphash.MakeSeed()
-	for i := range r.shards {
-		r.shards[i].conns = make(map[string]*Conn)
+func (r *registry) init() { r.seed = maphash.MakeSeed() }
+
+// find returns the shard of an id, and the hash that finds its bucket there.
+func (r *registry) find(id string) (*shard, uint64) {
+	h := maphash.String(r.seed, id)
+	return &r.shards[h%registryShards], h / registryShards
+}
+
+// bucket is where the chain for a hash begins. There is at least one.
+func (s *shard) bucket(hash uint64) **Conn { return &s.buckets[hash&uint64(len(s.buckets)-1)] }
+
+// resize spreads the connections over n buckets.
+func (r *registry) resize(s *shard, n int) {
+	old := s.buckets
+	s.buckets = make([]*Conn, n)
+	for _, c := range old {
+		for c != nil {
+			next := c.next
+			_, hash := r.find(c.id)
+			b := s.bucket(hash)
+			c.next, *b = *b, c
+			c = next
+		}
 	}
-}
-
-func (r *registry) shard(id string) *shard {
-	return &r.shards[maphash.String(r.seed, id)%registryShards]
 }
 
 func (r *registry) add(c *Conn) {
-	s := r.shard(c.id)
+	s, hash := r.find(c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns[c.id] = c
+	if s.count++; s.count > len(s.buckets) {
+		r.resize(s, max(8, 2*len(s.buckets)))
+	}
+	b := s.bucket(hash)
+	c.next, *b = *b, c
 	r.count.Add(1)
 }
 
+// remove takes c out if it is in.
 func (r *registry) remove(c *Conn) {
-	s := r.shard(c.id)
+	s, hash := r.find(c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns[c.id] == c {
-		delete(s.conns, c.id)
-		r.count.Add(-1)
-	}
 	s.past.fold(&c.traffic)
+	if s.count == 0 {
+		return
+	}
+	b := s.bucket(hash)
+	for *b != c {
+		if *b == nil {
+			return
+		}
+		b = &(*b).next
+	}
+	*b, c.next = c.next, nil
+	r.count.Add(-1)
+	if s.count--; s.count < len(s.buckets)/4 && s.count >= 4 {
+		r.resize(s, len(s.buckets)/2)
+	}
 }
 
 func (r *registry) get(id string) *Conn {
-	s := r.shard(id)
+	s, hash := r.find(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.conns[id]
+	if s.count == 0 {
+		return nil
+	}
+	c := *s.bucket(hash)
+	for c != nil && c.id != id {
+		c = c.next
+	}
+	return c
+}
+
+// all walks the connections of the shard, under its lock.
+func (s *shard) all() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, c := range s.buckets {
+			for ; c != nil; c = c.next {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // traffic sums up what went over all connections that are or were registered.
@@ -70,7 +125,7 @@ func (r *registry) traffic() (sum total) {
 		sum.bytesIn += s.past.bytesIn
 		sum.messagesOut += s.past.messagesOut
 		sum.bytesOut += s.past.bytesOut
-		for _, c := range s.conns {
+		for c := range s.all() {
 			sum.add(&c.traffic)
 		}
 		s.mu.RUnlock()
@@ -80,7 +135,7 @@ func (r *registry) traffic() (sum total) {
 
 // fold counts what a connection has sent since it left the registry.
 func (r *registry) fold(c *Conn) {
-	s := r.shard(c.id)
+	s, _ := r.find(c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.past.fold(&c.traffic)
@@ -90,40 +145,10 @@ func (r *registry) appendTo(conns []*Conn) []*Conn {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.RLock()
-		for _, c := range s.conns {
+		for c := range s.all() {
 			conns = append(conns, c)
 		}
 		s.mu.RUnlock()
 	}
 	return conns
-}
-
-// snapshots lends the slices through which audiences are walked.
-var snapshots = sync.Pool{New: func() any { return new([]*Conn) }}
-
-// snapshot returns who is in the audience now, in a slice to be given back by
-// putSnapshot. Those who come later are not seen: so whoever was told of a
-// broadcast, and connects because of it, does not get it as well.
-func snapshot(of audience) *[]*Conn {
-	buf := snapshots.Get().(*[]*Conn)
-	*buf = of.appendTo((*buf)[:0])
-	return buf
-}
-
-func putSnapshot(buf *[]*Conn) {
-	clear(*buf) // a pool must keep no connection alive
-	snapshots.Put(buf)
-}
-
-// walk walks a snapshot of the audience.
-func walk(of audience) iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) {
-		buf := snapshot(of)
-		defer putSnapshot(buf)
-		for _, c := range *buf {
-			if !yield(c) {
-				return
-			}
-		}
-	}
 }

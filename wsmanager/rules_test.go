@@ -27,16 +27,18 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	writes := 0
 	tr.meddle = func() {
 		writes++
-		other := &Conn{m: m, id: fmt.Sprint("meddler", writes)}
-		other.register(Accept{Groups: []string{"g", "h"}}) // takes the write locks
+		a := Accept{Groups: []string{"g", "h"}}
+		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
+		other.register(a) // takes the write locks
 		if m.Group("g").Len() != 2 || m.Len() != 2 || len(m.Stats().Closed) != 0 {
 			t.Error("the meddler is not there")
 		}
 		other.unregister()
 	}
-	c := &Conn{m: m, id: "a", user: "ann", policy: SlowConsumerClose, remote: textAddr("fake")}
-	c.register(Accept{Groups: []string{"g"}})
-	c.attach(tr, nil)
+	a := Accept{User: "ann", Groups: []string{"g"}}
+	c := m.newConn("a", a, nil, "fake")
+	c.register(a)
+	c.attach(tr)
 	defer func() { c.unregister(); c.release() }()
 	want := func(*Conn) bool { return true }
 	for name, send := range map[string]func(Message) Sent{
@@ -99,5 +101,5 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	tr.letGo()
 	idle(t, m)
 	require.Len(t, tr.frames(t), 201)
-	require.False(t, c.out.writing)
+	require.Nil(t, c.out)
 }

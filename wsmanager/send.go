@@ -20,6 +20,7 @@ func (c *Conn) Send(m Message) error {
 	if err != nil {
 		return err
 	}
+	c.m.settle()
 	err = c.send(*buf, false)
 	putFrame(buf)
 	return err
@@ -59,19 +60,14 @@ func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
 	case n == len(frame):
 		c.traffic.messagesOut.Add(1)
 	case n > 0:
-		rest := frame[n:]
-		if !shared {
-			rest = append([]byte(nil), rest...)
-		}
-		c.out.keepRest(rest, true)
-		c.startWriterLocked()
+		c.pushLocked(frame, n, shared)
 	}
 	return n > 0, nil
 }
 
 // mayTryLocked reports whether nothing is in front of a frame that is to be
 // written now.
-func (c *Conn) mayTryLocked() bool { return c.t != nil && !c.out.writing && !c.out.waiting() }
+func (c *Conn) mayTryLocked() bool { return c.t != nil && !c.out.busy() && !c.out.waiting() }
 
 // tryWriteLocked writes what goes without waiting. An error has cut the
 // connection.
@@ -86,13 +82,28 @@ func (c *Conn) tryWriteLocked(p []byte) (n int, err error) {
 	return n, err
 }
 
+// pushLocked queues a frame of which the first sent bytes have left.
+func (c *Conn) pushLocked(frame []byte, sent int, shared bool) {
+	if !shared {
+		frame = append([]byte(nil), frame...)
+	}
+	c.outboxLocked().push(frame, sent)
+	c.startWriterLocked()
+}
+
+func (c *Conn) outboxLocked() *outbox {
+	if c.out == nil {
+		c.out = &outbox{}
+	}
+	return c.out
+}
+
 // enqueueLocked queues a message's frame, as far as the policy lets it.
 func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 	if !c.fitsLocked(len(frame)) {
 		switch c.policy {
 		case SlowConsumerDropOldest:
-			for !c.fitsLocked(len(frame)) { // ends: an empty queue has room for any
-				c.out.pop()
+			for !c.fitsLocked(len(frame)) && c.out.dropOldest() {
 				c.m.stats.drop(dropOldest, 1)
 			}
 		case SlowConsumerDropNewest:
@@ -104,11 +115,7 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 			return ErrOutboxFull
 		}
 	}
-	if !shared {
-		frame = append([]byte(nil), frame...)
-	}
-	c.out.push(frame)
-	c.startWriterLocked()
+	c.pushLocked(frame, 0, shared)
 	return nil
 }
 
@@ -116,10 +123,9 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 // on its way counts as well, but not where the oldest are dropped to make room:
 // there it could push out every new message while one old one is stuck.
 func (c *Conn) fitsLocked(n int) bool {
-	o := &c.out
-	messages, bytes := o.load()
+	messages, bytes := c.out.load()
 	if c.policy == SlowConsumerDropOldest {
-		messages, bytes = len(o.frames), o.bytes
+		messages, bytes = c.out.droppable()
 	}
 	if bytes+n > c.m.opts.OutboxBytes {
 		return false
@@ -139,7 +145,7 @@ const (
 
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
-	return c.out.writing && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.progress.Load()) < stuckAfter
+	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills more than half of what it may: time
@@ -158,51 +164,24 @@ func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
 	}
 	if op == ws.OpPing {
 		c.unanswered.Add(1)
-		c.out.ping = true
-	} else {
-		c.out.pong = appendFrame(nil, op, payload)
 	}
-	c.flushLocked()
-}
-
-// flushLocked sends what waits: at once as far as that goes without waiting, the
-// rest by a writer goroutine.
-func (c *Conn) flushLocked() {
-	o := &c.out
-	if c.t == nil || o.writing || c.state == stateCut || !o.waiting() {
-		return
-	}
-	if o.rest == nil && len(o.frames) == 0 {
-		// A control frame alone, the common case.
-		switch {
-		case o.closing != nil:
-			n, ok := c.tryControlLocked(o.closing)
-			if o.closing = o.closing[n:]; ok {
-				c.closeSentLocked()
-				return
-			}
-		case o.pong != nil && !o.ping:
-			n, ok := c.tryControlLocked(o.pong)
-			if ok || n > 0 {
-				o.keepRest(o.pong[n:], false)
-				o.pong = nil
-			}
-		case o.ping && o.pong == nil:
-			n, ok := c.tryControlLocked(pingFrame)
-			if ok || n > 0 {
-				o.keepRest(pingFrame[n:], false)
-				o.ping = false
-			}
+	if c.mayTryLocked() {
+		buf := getFrame()
+		defer putFrame(buf)
+		*buf = appendFrame(*buf, op, payload)
+		n, err := c.tryWriteLocked(*buf)
+		if err != nil || n == len(*buf) {
+			return
+		}
+		if n > 0 {
+			c.pushLocked(*buf, n, false)
+			return
 		}
 	}
-	if o.waiting() {
-		c.startWriterLocked()
+	if o := c.outboxLocked(); op == ws.OpPing {
+		o.ping = true
+	} else {
+		o.pong = appendFrame(nil, op, payload)
 	}
-}
-
-// tryControlLocked writes as much of the frame as goes without waiting, and
-// reports whether that is all.
-func (c *Conn) tryControlLocked(frame []byte) (n int, all bool) {
-	n, err := c.tryWriteLocked(frame)
-	return n, err == nil && n == len(frame)
+	c.startWriterLocked()
 }

@@ -22,6 +22,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	m.mu.Lock()
 	m.draining = true
 	m.mu.Unlock()
+	m.settle()
 	for c := range walk(&m.registry) {
 		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}

@@ -13,8 +13,8 @@ import (
 // knows of the world outside, so that sockets, TLS, HTTP/2 streams and event
 // loops fit behind it. It knows no frames.
 //
-// The methods for reading belong to the connection's reader; tryWrite and write
-// are never called at the same time (Conn.mu and Conn.writing see to that); the
+// The methods for reading belong to the connection's reader; those for writing are
+// never called at the same time (Conn.mu and outbox.writing see to that); the
 // others may be called at any time.
 type transport interface {
 	// read waits for bytes and hands them to consume, in a buffer that is lent
@@ -25,8 +25,12 @@ type transport interface {
 	// tryWrite writes as much of p as is taken without waiting, maybe nothing.
 	tryWrite(p []byte) (int, error)
 
-	// triesWrites reports whether tryWrite can write anything at all.
+	// triesWrites reports whether tryWrite can write anything at all. If so,
+	// awaitWritable is used, otherwise write.
 	triesWrites() bool
+
+	// awaitWritable waits until tryWrite may write more, or until close.
+	awaitWritable() error
 
 	// write writes all of p and waits for as long as it takes, or until close.
 	// It calls progress whenever a part of it is out, and returns how much is.
@@ -43,6 +47,8 @@ type transport interface {
 	closeWrite() error
 	// close cuts both directions and ends reads and writes under way.
 	close() error
+
+	remoteAddr() net.Addr
 }
 
 // errInterrupted is returned by a read that interrupt has ended.
@@ -100,11 +106,11 @@ func readError(err error) error {
 }
 
 func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
+func (t *connTransport) triesWrites() bool            { return false }
+func (t *connTransport) awaitWritable() error         { return errors.ErrUnsupported }
 
 // writePiece is after how many bytes a connTransport can tell of progress.
 const writePiece = 16 << 10
-
-func (t *connTransport) triesWrites() bool { return false }
 
 func (t *connTransport) write(p []byte, progress func()) (written int, err error) {
 	for written < len(p) {
@@ -118,26 +124,30 @@ func (t *connTransport) write(p []byte, progress func()) (written int, err error
 	return written, nil
 }
 
+func (t *connTransport) interrupt()           { interruptRead(t.conn) }
+func (t *connTransport) resume()              { resumeRead(t.conn) }
+func (t *connTransport) closeWrite() error    { return closeWrite(socket(t.conn)) }
+func (t *connTransport) close() error         { return socket(t.conn).Close() }
+func (t *connTransport) remoteAddr() net.Addr { return t.conn.RemoteAddr() }
+
 // The errors of setting a deadline are dropped: they mean that the connection
 // is closed, and the read says so.
-func (t *connTransport) interrupt() { _ = t.conn.SetReadDeadline(time.Unix(1, 0)) }
-func (t *connTransport) resume()    { _ = t.conn.SetReadDeadline(time.Time{}) }
+func interruptRead(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
+func resumeRead(conn net.Conn)    { _ = conn.SetReadDeadline(time.Time{}) }
 
-func (t *connTransport) closeWrite() error {
-	if cw, ok := t.socket().(interface{ CloseWrite() error }); ok {
+func closeWrite(conn net.Conn) error {
+	if cw, ok := conn.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
 	return nil
 }
 
-func (t *connTransport) close() error { return t.socket().Close() }
-
 // socket is the connection that can be closed without waiting: tls.Conn would
 // wait up to 5 seconds to tell a peer that does not read. The WebSocket's close
 // frame has told it already, if anything could.
-func (t *connTransport) socket() net.Conn {
-	if tc, ok := t.conn.(*tls.Conn); ok {
+func socket(conn net.Conn) net.Conn {
+	if tc, ok := conn.(*tls.Conn); ok {
 		return tc.NetConn()
 	}
-	return t.conn
+	return conn
 }

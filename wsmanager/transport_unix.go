@@ -3,28 +3,23 @@
 package wsmanager
 
 import (
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"syscall"
 )
 
 // rawTransport is the transport over a plain socket. It waits without holding a
 // buffer, and writes straight from the sender as long as the kernel takes it.
 type rawTransport struct {
-	connTransport
-	raw syscall.RawConn
+	conn net.Conn
+	raw  syscall.RawConn
 
-	// The callbacks for raw, made once, and what they work on.
-	readable func(fd uintptr) bool // owned by the reader
+	// Owned by the reader: the callback for raw, made once, and its result.
+	readable func(fd uintptr) bool
 	buf      *[readBufferSize]byte
-	n        int
-	readErr  error
-
-	writable func(fd uintptr) bool // owned by whoever may write
-	p        []byte
-	written  int
-	writeErr error
-	progress func() // wait for room, and tell when there was some; nil: don't wait
+	n        int // bytes in buf; without buf the read's error, negative, 0 for the end
 }
 
 // newTransport makes the best transport for conn. Only conns of exactly these
@@ -42,84 +37,107 @@ func newTransport(conn net.Conn) transport {
 	if raw == nil || err != nil {
 		return &connTransport{conn: conn}
 	}
-	t := &rawTransport{connTransport: connTransport{conn: conn}, raw: raw}
+	t := &rawTransport{conn: conn, raw: raw}
 	t.readable = t.readOnce
-	t.writable = t.writeOnce
 	return t
 }
 
 func (t *rawTransport) read(consume func(p []byte) error) error {
-	err := t.raw.Read(t.readable)
-	buf, n := t.buf, t.n
-	t.buf = nil
-	if err == nil {
-		err = t.readErr
-	}
-	if buf == nil {
+	if err := t.raw.Read(t.readable); err != nil {
 		return readError(err)
 	}
-	defer readBuffers.Put(buf)
-	return consume(buf[:n])
+	buf := t.buf
+	switch {
+	case buf != nil:
+		t.buf = nil
+		defer readBuffers.Put(buf)
+		return consume(buf[:t.n])
+	case t.n < 0:
+		return syscall.Errno(-t.n)
+	}
+	return io.EOF
 }
 
 // readOnce takes a buffer only for a descriptor that may have something.
 func (t *rawTransport) readOnce(fd uintptr) bool {
 	buf := readBuffers.Get().(*[readBufferSize]byte)
-	for {
-		n, err := syscall.Read(int(fd), buf[:])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == nil && n > 0:
-			t.buf, t.n, t.readErr = buf, n, nil
-			return true
-		}
-		readBuffers.Put(buf)
-		if err == syscall.EAGAIN {
-			return false // wait
-		}
-		if err == nil {
-			err = io.EOF
-		}
-		t.n, t.readErr = 0, err
+	n, err := syscall.Read(int(fd), buf[:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), buf[:])
+	}
+	if n > 0 {
+		t.buf, t.n = buf, n
 		return true
 	}
-}
-
-func (t *rawTransport) tryWrite(p []byte) (int, error) { return t.writeRaw(p, nil) }
-
-func (t *rawTransport) triesWrites() bool { return true }
-
-func (t *rawTransport) write(p []byte, progress func()) (int, error) { return t.writeRaw(p, progress) }
-
-func (t *rawTransport) writeRaw(p []byte, progress func()) (int, error) {
-	t.p, t.written, t.writeErr, t.progress = p, 0, nil, progress
-	err := t.raw.Write(t.writable)
-	t.p, t.progress = nil, nil
-	if err == nil {
-		err = t.writeErr
+	readBuffers.Put(buf)
+	if errno, ok := err.(syscall.Errno); ok {
+		t.n = -int(errno)
+		return errno != syscall.EAGAIN // or wait
 	}
-	return t.written, err
+	t.n = 0
+	return true
 }
 
-// writeOnce writes until all is written or the kernel takes no more.
-func (t *rawTransport) writeOnce(fd uintptr) bool {
-	for t.written < len(t.p) {
-		n, err := syscall.Write(int(fd), t.p[t.written:])
+// rawWrite is one tryWrite under way.
+type rawWrite struct {
+	p        []byte
+	written  int
+	err      error
+	writable func(fd uintptr) bool // once
+}
+
+var rawWrites = sync.Pool{New: func() any {
+	w := new(rawWrite)
+	w.writable = w.once
+	return w
+}}
+
+func (t *rawTransport) tryWrite(p []byte) (int, error) {
+	w := rawWrites.Get().(*rawWrite)
+	w.p, w.written, w.err = p, 0, nil
+	err := t.raw.Write(w.writable)
+	if err == nil {
+		err = w.err
+	}
+	n := w.written
+	w.p = nil
+	rawWrites.Put(w)
+	return n, err
+}
+
+// once writes until all is written or the kernel takes no more. It never waits.
+func (w *rawWrite) once(fd uintptr) bool {
+	for w.written < len(w.p) {
+		n, err := writeNow(int(fd), w.p[w.written:])
 		if n > 0 {
-			t.written += n
-			if t.progress != nil {
-				t.progress()
-			}
+			w.written += n
 		}
 		switch err {
 		case nil, syscall.EINTR:
 		case syscall.EAGAIN:
-			return t.progress == nil // false: wait
+			return true
 		default:
-			t.writeErr = err
+			w.err = err
 			return true
 		}
 	}
 	return true
 }
+
+func (t *rawTransport) triesWrites() bool { return true }
+
+func (t *rawTransport) awaitWritable() error {
+	waited := false
+	return t.raw.Write(func(uintptr) bool {
+		defer func() { waited = true }()
+		return waited
+	})
+}
+
+func (t *rawTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
+
+func (t *rawTransport) interrupt()           { interruptRead(t.conn) }
+func (t *rawTransport) resume()              { resumeRead(t.conn) }
+func (t *rawTransport) closeWrite() error    { return closeWrite(t.conn) }
+func (t *rawTransport) close() error         { return t.conn.Close() }
+func (t *rawTransport) remoteAddr() net.Addr { return t.conn.RemoteAddr() }

@@ -27,6 +27,7 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
+	c.m.settle()
 	w, err := c.sendOrWait(*buf)
 	putFrame(buf)
 	if w == nil {
@@ -51,8 +52,9 @@ func (c *Conn) sendOrWait(frame []byte) (*waiter, error) {
 		return nil, err
 	}
 	w := &waiter{append([]byte(nil), frame...), make(chan error, 1)}
-	c.out.waiters = append(c.out.waiters, w)
-	if c.letInLocked(); len(c.out.waiters) == 0 {
+	o := c.outboxLocked()
+	o.waiters = append(o.waiters, w)
+	if c.letInLocked(); len(o.waiters) == 0 {
 		return nil, nil
 	}
 	return w, nil
@@ -62,6 +64,9 @@ func (c *Conn) sendOrWait(frame []byte) (*waiter, error) {
 func (c *Conn) giveUp(w *waiter) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.out == nil {
+		return false
+	}
 	i := slices.Index(c.out.waiters, w)
 	if i < 0 {
 		return false
@@ -73,7 +78,7 @@ func (c *Conn) giveUp(w *waiter) bool {
 
 // letInLocked moves those who wait into the outbox, as far as there is room.
 func (c *Conn) letInLocked() {
-	o := &c.out
+	o := c.out
 	for len(o.waiters) > 0 && c.state == stateOpen {
 		w := o.waiters[0]
 		messages, bytes := o.load()
@@ -81,7 +86,7 @@ func (c *Conn) letInLocked() {
 			return
 		}
 		o.waiters = slices.Delete(o.waiters, 0, 1)
-		o.push(w.frame)
+		o.push(w.frame, 0)
 		w.done <- nil
 		c.startWriterLocked()
 	}
@@ -92,6 +97,9 @@ func (c *Conn) letInLocked() {
 
 // failWaitersLocked ends all waits: the connection is closing.
 func (c *Conn) failWaitersLocked() {
+	if c.out == nil {
+		return
+	}
 	for _, w := range c.out.waiters {
 		w.done <- ErrClosed
 	}

@@ -14,6 +14,9 @@ import (
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.out == nil {
+		return 0
+	}
 	return len(c.out.waiters)
 }
 

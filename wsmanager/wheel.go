@@ -59,6 +59,9 @@ func (w *wheel) init(c clock, shortest time.Duration) {
 // ticks is d in ticks, rounded up.
 func (w *wheel) ticks(d time.Duration) int64 { return int64((d-1)/w.tick) + 1 }
 
+// tickOf is the tick of a reading of elapsed.
+func (w *wheel) tickOf(elapsed time.Duration) int64 { return int64(elapsed / w.tick) }
+
 // now reads the clock, in ticks.
 func (w *wheel) now() int64 {
 	t := int64(w.clock.now().Sub(w.zero) / w.tick)

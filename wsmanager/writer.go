@@ -1,11 +1,14 @@
 package wsmanager
 
+import "time"
+
+// startWriterLocked makes somebody see to what waits in the outbox.
 func (c *Conn) startWriterLocked() {
-	if c.t == nil || c.out.writing || c.state == stateCut {
+	if c.t == nil || c.state == stateCut || c.out.writing {
 		return
 	}
 	c.out.writing = true
-	c.progressed()
+	c.progressed(c.out)
 	c.scheduleLocked()
 	c.m.active.add()
 	go c.writeLoop()
@@ -15,61 +18,127 @@ func (c *Conn) startWriterLocked() {
 // only while there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
-	if c.writeBacklog() == stateCut {
+	pump := c.pumpBlocking
+	if c.t.triesWrites() {
+		pump = c.pumpWaiting
+	}
+	for pump() {
+	}
+	if c.closing.Load() {
 		c.m.registry.fold(c) // the connection may have been released in the meantime
 	}
 }
 
-// writeBacklog returns the state in which the connection is afterwards.
-func (c *Conn) writeBacklog() connState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := &c.out
-	progress := c.progressed
-	for c.state != stateCut && o.waiting() {
-		b := o.take()
-		c.progressed()
-		c.mu.Unlock()
-		n, err := c.writeJoined(b.bufs, progress)
-		done := b.messages(n)
-		c.traffic.bytesOut.Add(uint64(n))
-		c.traffic.messagesOut.Add(uint64(done))
+// pumpWaiting is pump, and a wait for more to go.
+func (c *Conn) pumpWaiting() bool {
+	if !c.pump() {
+		return false
+	}
+	if err := c.t.awaitWritable(); err != nil {
 		c.mu.Lock()
-		o.flying = 0
-		o.moving -= done
-		if err != nil {
-			c.vanishedLocked(err)
-			break
-		}
-		if b.closes {
-			c.closeSentLocked()
-		}
-		c.letInLocked()
+		defer c.mu.Unlock()
+		c.vanishedLocked(err)
 	}
-	o.writing = false
-	if c.state == stateCut && o.moving > 0 {
-		c.m.stats.drop(dropClosed, o.moving)
-		o.moving = 0
-	}
-	return c.state
+	return true
 }
 
-// writeJoined writes the frames in one go.
-func (c *Conn) writeJoined(frames [][]byte, progress func()) (int, error) {
-	if len(frames) == 1 {
-		return c.t.write(frames[0], progress)
-	}
-	buf := frameBuffers.Get().(*[]byte)
+// pump writes what goes without waiting, and reports whether something is left.
+func (c *Conn) pump() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.out
+	buf := getFrame()
 	defer putFrame(buf)
-	*buf = (*buf)[:0]
-	for _, f := range frames {
-		*buf = append(*buf, f...)
+	for c.state != stateCut && o.waiting() {
+		p, _ := o.next(buf)
+		n, err := c.tryWriteLocked(p)
+		if err != nil {
+			break
+		}
+		c.wroteLocked(n)
+		if n < len(p) && c.state != stateCut {
+			return true
+		}
 	}
-	return c.t.write(*buf, progress)
+	c.writerEndsLocked()
+	return false
+}
+
+// pumpBlocking writes one batch, however long that takes, and reports whether
+// there is more.
+func (c *Conn) pumpBlocking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.out
+	if c.state != stateCut && o.waiting() {
+		buf := getFrame()
+		defer putFrame(buf)
+		p, frames := o.next(buf)
+		o.claim(frames)
+		c.progressed(o)
+		c.mu.Unlock()
+		n, err := c.t.write(p, func() { c.progressed(o) })
+		c.traffic.bytesOut.Add(uint64(n))
+		c.mu.Lock()
+		o.claim(0)
+		c.wroteLocked(n)
+		if err != nil {
+			c.vanishedLocked(err)
+		}
+	}
+	if c.state != stateCut && o.waiting() {
+		return true
+	}
+	c.writerEndsLocked()
+	return false
+}
+
+// wroteLocked notes that n bytes of the outbox have left.
+func (c *Conn) wroteLocked(n int) {
+	if n == 0 {
+		return
+	}
+	c.progressed(c.out)
+	messages, closed := c.out.advance(n)
+	c.traffic.messagesOut.Add(uint64(messages))
+	if closed {
+		c.closeSentLocked()
+	}
+	c.letInLocked()
+}
+
+// writerEndsLocked is called when nobody writes any more.
+func (c *Conn) writerEndsLocked() {
+	o := c.out
+	o.writing = false
+	switch {
+	case c.state == stateCut:
+		o.sent = 0
+		c.dropLocked() // what was under way
+	case len(o.waiters) > 0: // they are let in by what they wait for
+	default:
+		c.out = nil
+	}
 }
 
 // progressed notes that the writer is getting on.
-func (c *Conn) progressed() { c.progress.Store(int64(c.m.wheel.elapsed())) }
+func (c *Conn) progressed(o *outbox) { o.progress.Store(int64(c.m.wheel.elapsed())) }
+
+// writeStuckSince is when the write under way last got on; false if there is
+// none.
+func (c *Conn) writeStuckSince() (time.Duration, bool) {
+	if !c.out.busy() {
+		return 0, false
+	}
+	return time.Duration(c.out.progress.Load()), true
+}
+
+// flushLocked sends what waits.
+func (c *Conn) flushLocked() {
+	if c.t != nil && c.state != stateCut && c.out.waiting() && !c.out.writing {
+		c.startWriterLocked()
+	}
+}
 
 // vanishedLocked cuts a connection whose peer is gone, as a write has noticed.
 func (c *Conn) vanishedLocked(err error) {

@@ -1,0 +1,199 @@
+package wsmanager
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// burstManager is a Manager with two connections, of which the first is about to
+// get messages.
+func burstManager(t *testing.T, opts Options, onMessage func(*Conn, Message) error) (m *Manager, from, to *Conn, trs [2]*fakeTransport) {
+	t.Helper()
+	opts.Logger = slog.New(slog.DiscardHandler)
+	m, err := newManager(Callbacks{OnMessage: onMessage}, opts, newStepClock())
+	require.NoError(t, err)
+	m.Broadcast(Text("nobody hears this")) // from now on it is known that there are broadcasts
+	trs = [2]*fakeTransport{newFakeTransport(1 << 20), newFakeTransport(1 << 20)}
+	from = fakeConn(t, m, "from", trs[0], Accept{Groups: []string{"both"}})
+	to = fakeConn(t, m, "to", trs[1], Accept{Groups: []string{"both"}})
+	return m, from, to, trs
+}
+
+// segment is messages that arrive together.
+func segment(texts ...string) []byte {
+	var b bytes.Buffer
+	for _, text := range texts {
+		f := ws.MaskFrameWith(ws.NewTextFrame([]byte(text)), [4]byte{1, 2, 3, 4})
+		_ = ws.WriteFrame(&b, f)
+	}
+	return b.Bytes()
+}
+
+// What the callbacks for messages that came together broadcast leaves in one write
+// for each receiver.
+func TestBroadcastsOfABurstAreJoined(t *testing.T) {
+	for name, broadcast := range map[string]func(*Manager, Message) Sent{
+		"to all":     (*Manager).Broadcast,
+		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Broadcast(msg) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
+				return nil
+			})
+			require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+			for _, tr := range trs {
+				require.Equal(t, []string{"a", "b", "c", "d"}, tr.frames(t))
+				require.Equal(t, 1, tr.count())
+			}
+			require.EqualValues(t, 8, m.Stats().MessagesOut)
+			require.NoError(t, from.consume(segment("alone")))
+			require.Equal(t, 2, trs[1].count())
+		})
+	}
+}
+
+// Whatever else a callback does after a broadcast comes after it.
+func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
+	late := newFakeTransport(1 << 20)
+	for _, tt := range []struct {
+		name string
+		then func(t *testing.T, from, to *Conn)
+		want []string // what to gets
+	}{
+		{"a direct send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Send(Text("direct"))) },
+			[]string{"first", "direct", "last"}},
+		{"a prepared send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendPrepared(Prepare(Text("direct")))) },
+			[]string{"first", "direct", "last"}},
+		{"a send that may wait", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendContext(t.Context(), Text("direct"))) },
+			[]string{"first", "direct", "last"}},
+		{"a broadcast to others", func(_ *testing.T, from, _ *Conn) { from.m.Group("both").Broadcast(Text("group")) },
+			[]string{"first", "group", "last"}},
+		{"a broadcast to some", func(_ *testing.T, from, _ *Conn) {
+			from.m.BroadcastFunc(Text("some"), func(*Conn) bool { return true })
+		}, []string{"first", "some", "last"}},
+		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
+			[]string{"first", "0x8"}},
+		{"somebody comes", func(t *testing.T, from, _ *Conn) {
+			from.m.settle() // as the handshake does
+			fakeConn(t, from.m, "late", late, Accept{})
+		}, []string{"first", "last"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+				c.m.Broadcast(msg)
+				if string(msg.Payload) == "first" {
+					to, _ := c.m.Conn("to")
+					tt.then(t, c, to)
+				}
+				return nil
+			})
+			require.NoError(t, from.consume(segment("first", "last")))
+			require.Equal(t, tt.want, trs[1].frames(t))
+		})
+	}
+	require.Equal(t, []string{"last"}, late.frames(t))
+}
+
+// Who leaves a group gets what was broadcast before, who joins does not.
+func TestGroupsOfABurst(t *testing.T) {
+	var other *Conn
+	m, from, to, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+		g := c.m.Group("g")
+		switch string(msg.Payload) {
+		case "join":
+			g.Broadcast(Text("before"))
+			require.NoError(t, other.Join("g"))
+			g.Broadcast(Text("inside"))
+		case "leave":
+			g.Broadcast(Text("still inside"))
+			other.Leave("g")
+			g.Broadcast(Text("after"))
+		}
+		return nil
+	})
+	other = to
+	require.NoError(t, from.Join("g"))
+	require.NoError(t, from.consume(segment("join", "leave", "nothing")))
+	require.Equal(t, []string{"inside", "still inside"}, trs[1].frames(t))
+	require.Equal(t, []string{"before", "inside", "still inside", "after"}, trs[0].frames(t))
+	require.Equal(t, 1, m.Group("g").Len())
+}
+
+// A callback that takes its time holds nothing back for longer than a moment, and
+// the broadcasts of others not a second time.
+func TestSlowCallbackOfABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		m, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+			c.m.Broadcast(msg)
+			if string(msg.Payload) == "slow" {
+				<-goOn
+			}
+			return nil
+		})
+		done := make(chan error)
+		go func() { done <- from.consume(segment("slow", "next")) }()
+		synctest.Wait()
+		require.Empty(t, trs[1].frames(t))
+		time.Sleep(maxHold)
+		synctest.Wait()
+		require.Equal(t, []string{"slow"}, trs[1].frames(t))
+		m.Broadcast(Text("of another"))
+		require.Equal(t, []string{"slow", "of another"}, trs[1].frames(t))
+		close(goOn)
+		require.NoError(t, <-done)
+		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
+		require.Zero(t, uint32(m.bursts.running.Load()))
+	})
+}
+
+// A burst is not held back without limit.
+func TestLongBurst(t *testing.T) {
+	var texts []string
+	for i := range 3*maxHeld + 1 {
+		texts = append(texts, fmt.Sprint(i))
+	}
+	_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+		c.m.Broadcast(msg)
+		return nil
+	})
+	require.NoError(t, from.consume(segment(texts...)))
+	require.Equal(t, texts, trs[1].frames(t))
+	require.Equal(t, 4, trs[1].count())
+}
+
+// What was counted as queued, and found no room or no connection any more, is
+// counted as dropped.
+func TestDropsOfABurst(t *testing.T) {
+	m, from, to, trs := burstManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
+		want := Sent{Queued: 2}
+		if string(msg.Payload) == "d" { // the last is not held back
+			want = Sent{Queued: 1, Dropped: 1}
+		}
+		require.Equal(t, want, c.m.Broadcast(msg))
+		return nil
+	})
+	stuck(t, to, trs[1], "half")
+	require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+	require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
+	require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
+
+	m.bursts.enter()
+	require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
+	to.mu.Lock()
+	to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
+	to.mu.Unlock()
+	m.settle()
+	idle(t, m)
+	require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
+	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
+	m.settle()
+}
