@@ -151,15 +151,10 @@ func (p *parent) broadcast(d time.Duration) (b broadcasts, err error) {
 	if err := p.ask(fmt.Sprintf("/broadcast?rate=%g&d=%v", p.rate, d), &b); err != nil {
 		return b, err
 	}
-	want := p.readers[0].seen.Load()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		behind := 0
 		for _, r := range p.readers {
-			seen := r.seen.Load()
-			if seen > want {
-				want = seen
-			}
-			if seen < want {
+			if r.seen.Load() < b.Last {
 				behind++
 			}
 		}
@@ -205,7 +200,7 @@ func (p *parent) run(while func()) (figures, error) {
 	var all []int64
 	for _, r := range p.readers {
 		r.mu.Lock()
-		if len(r.latencies) > b.Messages {
+		if len(r.latencies) != b.Messages {
 			err = fmt.Errorf("a client got %d messages of %d", len(r.latencies), b.Messages)
 		}
 		all = append(all, r.latencies...)

@@ -143,12 +143,14 @@ func (s *server) broadcast(w http.ResponseWriter, r *http.Request) {
 		done.Longest = max(done.Longest, time.Since(began))
 		done.Messages++
 	}
+	done.Last = s.seq
 	answer(w, done)
 }
 
 // broadcasts is what broadcast did.
 type broadcasts struct {
 	Messages int
+	Last     uint64        // its number
 	Longest  time.Duration // of a call of Broadcast
 }
 
