@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -48,11 +49,18 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.
-	_ = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
+	deadline := time.Now().Add(m.opts.HandshakeTimeout)
+	limited := rc.SetWriteDeadline(deadline) == nil
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("taking the connection over: %w", err)
+	}
+	if limited && !time.Now().Before(deadline) {
+		// net/http says nothing of a write that fails there: only a part of the
+		// answer may have left.
+		_ = conn.Close() // there is nothing to do about an error
+		return nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {

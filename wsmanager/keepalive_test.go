@@ -1,12 +1,10 @@
 package wsmanager_test
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,36 +16,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// pipeWriter is a response writer whose connection is one end of a net.Pipe.
-type pipeWriter struct {
-	*httptest.ResponseRecorder
-	conn net.Conn
-}
-
-func (w pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
-}
-
-// pipe connects a client to m without a socket, so that time in a synctest
-// bubble goes by as soon as all wait. Nothing that is written is buffered.
-func pipe(t *testing.T, m *wsmanager.Manager) net.Conn {
+// inMemory connects to h without a socket, so that time in a synctest bubble goes
+// by as soon as all wait, and with hardly a buffer, so that a client that does not
+// read is felt at once.
+func inMemory(t *testing.T, h http.Handler) *wstest.Client {
 	t.Helper()
-	client, server := net.Pipe()
-	r := wstest.Request(t, "http://example.com")
-	w := pipeWriter{httptest.NewRecorder(), server}
-	m.ServeHTTP(w, r)
-	require.Equal(t, http.StatusSwitchingProtocols, w.Code)
-	return client
-}
-
-// next reads a frame and tells when it came.
-func next(t *testing.T, c net.Conn, start time.Time) (ws.OpCode, time.Duration) {
-	t.Helper()
-	h, err := ws.ReadHeader(c)
-	require.NoError(t, err)
-	_, err = io.CopyN(io.Discard, c, h.Length)
-	require.NoError(t, err)
-	return h.OpCode, time.Since(start)
+	return wstest.DialHandler(t, h, "/", nil, wstest.Memory{Buffer: 64, Patience: 1000 * time.Hour})
 }
 
 func TestPingsAndIdleTimeout(t *testing.T) {
@@ -55,30 +29,66 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 		j := newJournal()
 		cb := wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v %v", errors.Is(err, wsmanager.ErrIdleTimeout), err) }}
 		m := wsmanager.MustNew(cb, quiet())
-		start := time.Now()
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		// A ping about every 50 s; the peer is there as long as it answers.
-		last := time.Duration(0)
+		last := time.Now()
 		for range 10 {
-			op, at := next(t, c, start)
-			require.Equal(t, ws.OpPing, op)
-			require.InDelta(t, 50, (at - last).Seconds(), 5+2, "give or take 10 % and the wheel's tick")
-			last = at
-			_, err := c.Write(wstest.Frame(ws.OpPong, true, nil))
-			require.NoError(t, err)
+			require.Empty(t, c.ExpectPing())
+			require.InDelta(t, 50, time.Since(last).Seconds(), 5+2, "give or take 10 % and the wheel's tick")
+			last = time.Now()
+			c.SendPong(nil)
 		}
 		// Then it answers no more: 110 s after the last sign of life it is over.
 		pings := 0
-		op, at := next(t, c, start)
-		for ; op == ws.OpPing; op, at = next(t, c, start) {
+		f, err := c.ReadFrame()
+		for ; err == nil && f.Header.OpCode == ws.OpPing; f, err = c.ReadFrame() {
 			pings++
 		}
-		require.Equal(t, ws.OpClose, op)
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
+		code, _ := ws.ParseCloseFrameData(f.Payload)
+		require.EqualValues(t, 1001, code)
 		require.Contains(t, []int{1, 2}, pings, "by the jitter")
-		require.InDelta(t, 110, (at - last).Seconds(), 2)
+		require.InDelta(t, 110, time.Since(last).Seconds(), 2)
 		synctest.Wait()
 		require.Equal(t, []string{"true wsmanager: closed here with 1001: wsmanager: nothing was received in time"}, j.all())
 		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// Connections that came together don't stay together: the pings of each come
+// between 90 and 110 % of the interval, and spread over all of that.
+func TestPingsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, rounds = 40, 25
+		opts := quiet()
+		opts.PingInterval, opts.IdleTimeout = 100*time.Second, time.Hour
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		gaps := make(chan time.Duration, clients*rounds)
+		for range clients {
+			c := inMemory(t, m)
+			go func() {
+				last := time.Now()
+				for range rounds {
+					if h, err := ws.ReadHeader(c.Conn()); err != nil || h.OpCode != ws.OpPing { // on a goroutine of its own
+						t.Errorf("got %v %v", h, err)
+					}
+					gaps <- time.Since(last)
+					last = time.Now()
+				}
+			}()
+		}
+		var got []time.Duration
+		for range clients * rounds {
+			got = append(got, <-gaps)
+		}
+		slices.Sort(got)
+		tick := time.Second + time.Second // the wheel's, before and after
+		require.GreaterOrEqual(t, got[0], 90*time.Second-tick)
+		require.LessOrEqual(t, got[len(got)-1], 110*time.Second+tick)
+		for i, want := range []float64{92, 96, 100, 104, 108} { // evenly
+			require.InDelta(t, want, got[len(got)*(2*i+1)/10].Seconds(), 2.5)
+		}
 	})
 }
 
@@ -86,17 +96,34 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 func TestDataKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := pipe(t, m)
-		go func() { _, _ = io.Copy(io.Discard, c) }()
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		for range 20 {
 			time.Sleep(100 * time.Second)
-			_, err := c.Write(wstest.Frame(ws.OpText, true, []byte("x")))
-			require.NoError(t, err)
+			c.SendText("x")
 		}
 		require.Equal(t, 1, m.Len())
-		_ = c.Close()
+		c.Kill()
 		synctest.Wait()
 		require.Zero(t, m.Len())
+	})
+}
+
+// So does a message of which a byte arrives now and then: a slow client is none
+// that is gone.
+func TestPartsOfAMessageKeepAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		m := wsmanager.MustNew(noting(j), quiet())
+		c := inMemory(t, m)
+		for _, b := range wstest.Frame(ws.OpText, true, []byte("slowly")) {
+			time.Sleep(100 * time.Second)
+			c.SendRaw([]byte{b})
+		}
+		c.ExpectText("slowly")
+		require.Equal(t, []string{"connect", `text "slowly"`}, j.all())
+		c.SendClose(1000, "")
+		c.ExpectClose(1000)
 	})
 }
 
@@ -107,16 +134,17 @@ func TestWriteTimeout(t *testing.T) {
 		var after time.Duration
 		start := time.Now()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		time.Sleep(time.Second)
-		m.Broadcast(wsmanager.Text("nobody reads this"))
+		m.Broadcast(wsmanager.Text(repeat("nobody reads this ", 100)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.ErrorIs(t, got, wsmanager.ErrWriteTimeout)
 		require.InDelta(t, 11, after.Seconds(), 2)
-		_, err := ws.ReadHeader(c)
-		require.ErrorIs(t, err, io.EOF)
+		f, err := c.ReadFrame()
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "got %v", f.Header) // cut in the middle
 		require.NoError(t, m.Shutdown(t.Context()))
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
 	})
 }
 
@@ -124,18 +152,16 @@ func TestWriteTimeout(t *testing.T) {
 func TestSlowProgressIsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := pipe(t, m)
-		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 1000<<10))))
-		got := 0
+		c := inMemory(t, m)
+		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 992<<10))))
 		buf := make([]byte, 16<<10)
-		for got < 1000<<10 {
+		for got := 0; got < 992<<10; got += len(buf) {
 			time.Sleep(time.Second) // a minute in all, 4 s for each chunk
-			n, err := c.Read(buf)
+			_, err := io.ReadFull(c.Conn(), buf)
 			require.NoError(t, err)
-			got += n
 		}
 		require.Equal(t, 1, m.Len())
-		_ = c.Close()
+		c.Kill()
 		synctest.Wait()
 	})
 }
@@ -147,16 +173,45 @@ func TestCloseTimeout(t *testing.T) {
 		var got error
 		start := time.Now()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		require.NoError(t, only(t, m).Close(4000, "bye"))
-		op, _ := next(t, c, start)
-		require.Equal(t, ws.OpClose, op)
+		f, err := c.ReadFrame()
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.ErrorContains(t, got, "4000")
 		require.InDelta(t, 5, after.Seconds(), 2)
-		_, err := ws.ReadHeader(c)
-		require.ErrorIs(t, err, io.EOF)
+		c.ExpectEOF()
+	})
+}
+
+// A client that does not read even the answer to its handshake ends with
+// Options.HandshakeTimeout, before anybody knew of it.
+func TestHandshakeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, log := logged()
+		j := newJournal()
+		m := wsmanager.MustNew(noting(j), opts)
+		ln := wstest.Listen(64) // less than a 101 has
+		srv := &http.Server{Handler: m}
+		go func() { _ = srv.Serve(ln) }() // http.ErrServerClosed
+		conn, err := ln.Dial()
+		require.NoError(t, err)
+		require.NoError(t, wstest.Request(t, "/").Write(conn))
+		synctest.Wait()
+		require.Equal(t, 1, m.Len(), "registered before the answer is out")
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, m.Len())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Zero(t, m.Len())
+		require.Empty(t, j.all(), "no callback has heard of it")
+		require.Contains(t, log.record(t, 0)["err"], "i/o timeout")
+		require.EqualValues(t, 1, m.Stats().Refused.BrokenOff)
+		require.NoError(t, m.Shutdown(t.Context()))
+		require.NoError(t, srv.Close())
 	})
 }
 
@@ -167,12 +222,12 @@ func TestLingerEnds(t *testing.T) {
 		start := time.Now()
 		j := newJournal()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%v", time.Since(start)) }}, quiet())
-		c := halfClosing{pipe(t, m)}
-		go func() { _, _ = io.Copy(io.Discard, c) }()
-		_, err := c.Write([]byte{0xff, 0xff})
-		require.NoError(t, err)
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		c.SendRaw([]byte{0xff, 0xff})
+		var err error
 		for err == nil {
-			_, err = c.Write(make([]byte, 100))
+			_, err = c.Conn().Write(make([]byte, 100))
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.LessOrEqual(t, time.Since(start), 7*time.Second)
@@ -181,20 +236,23 @@ func TestLingerEnds(t *testing.T) {
 	})
 }
 
-type halfClosing struct{ net.Conn }
-
 // Shutdown waits for peers that answer, and for no others longer than the close
 // time-out.
 func TestShutdownIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		for range 10 {
-			c := pipe(t, m)
-			go func() { _, _ = io.Copy(io.Discard, c) }()
-		}
-		start := time.Now()
-		require.NoError(t, m.Shutdown(t.Context()))
-		require.InDelta(t, 5, time.Since(start).Seconds(), 2)
-		require.Zero(t, m.Len())
-	})
+	for name, opts := range map[string]wsmanager.Options{"": {}, "Block": {Block: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.Logger = quiet().Logger
+				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+				for range 10 {
+					c := inMemory(t, m)
+					go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+				}
+				start := time.Now()
+				require.NoError(t, m.Shutdown(t.Context()))
+				require.InDelta(t, 5, time.Since(start).Seconds(), 2)
+				require.Zero(t, m.Len())
+			})
+		})
+	}
 }
