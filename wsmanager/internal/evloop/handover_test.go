@@ -74,9 +74,8 @@ func TestBlockedHandlerIsLeftBehind(t *testing.T) {
 		send(t, other, "hello")
 		require.Equal(t, "hello", receive(t, other, 5))
 	}
-	stats := l.Stats()
-	require.NotZero(t, stats.Depositions)
-	require.Equal(t, 2, stats.Goroutines, "the leader, and the handler that blocks")
+	require.NotZero(t, l.Stats().Depositions)
+	eventually(t, func() bool { return l.Stats().Goroutines == 2 }, "the leader, and the handler that blocks")
 
 	time.Sleep(5 * time.Millisecond) // see inMode
 	release()
@@ -119,8 +118,7 @@ func TestHandlersThatBlockForEver(t *testing.T) {
 			require.Equal(t, "hello", receive(t, c, 5))
 		}
 	}
-	stats := l.Stats()
-	require.Equal(t, blockers+1, stats.Goroutines, "one for each, and the leader: %+v", stats)
+	eventually(t, func() bool { return l.Stats().Goroutines == blockers+1 }, "one for each, and the leader")
 	for _, ch := range ended {
 		require.Empty(t, ch, "End while Data runs")
 	}

@@ -136,10 +136,7 @@ func (ld *leader) wait() int {
 		}
 		l.streak = 0
 		l.silence(false)
-		if ld.buf != nil {
-			buffers.Put(ld.buf)
-			ld.buf = nil
-		}
+		ld.dropBuffer()
 		if err := l.raw.Read(ld.poll); err != nil {
 			l.opts.Logf("evloop: waiting: %v", err)
 			time.Sleep(l.opts.shortTick) // nothing is known that leads here; polling still serves
@@ -147,6 +144,13 @@ func (ld *leader) wait() int {
 		}
 		l.streak = 1
 		return ld.polled
+	}
+}
+
+func (ld *leader) dropBuffer() {
+	if ld.buf != nil {
+		buffers.Put(ld.buf)
+		ld.buf = nil
 	}
 }
 
@@ -187,8 +191,12 @@ func (l *Loop) silence(on bool) {
 // its socket.
 func (ld *leader) leave() {
 	ld.loop.goroutines.Add(-1)
-	if ld.end || ld.phase == ours {
-		return // or a bug of this package: the panic goes on
+	if ld.end {
+		ld.dropBuffer()
+		return
+	}
+	if ld.phase == ours {
+		return // a bug of this package: the panic goes on
 	}
 	go ld.loop.resume(ld, failure(recover()))
 }

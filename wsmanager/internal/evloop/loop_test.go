@@ -113,7 +113,7 @@ func TestLoopLeavesNothing(t *testing.T) {
 		send(t, clients[i], "x")
 		receive(t, clients[i], 1)
 	}
-	require.Equal(t, 1, l.Stats().Goroutines, "the leader")
+	eventually(t, func() bool { return l.Stats().Goroutines == 1 }, "the leader")
 	eventually(t, l.Parked, "without work the timer stops")
 	for i, c := range clients {
 		c.Close()
@@ -123,6 +123,27 @@ func TestLoopLeavesNothing(t *testing.T) {
 	require.Equal(t, 0, l.Stats().Sockets)
 	eventually(t, func() bool { return l.Stats().Goroutines == 0 }, "the leader ends")
 	eventually(t, func() bool { return nextFD(t) == fd }, "the descriptors are closed")
+}
+
+// A connection that has ended is garbage at once, although the loop lives on.
+func TestLoopForgets(t *testing.T) {
+	l := newLoop(t, evloop.Options{})
+	var left atomic.Int32
+	for range 10 {
+		func() {
+			server, client := pair(t)
+			c := echo()
+			c.ended = make(chan error, 1)
+			left.Add(1)
+			runtime.AddCleanup(c, func(n *atomic.Int32) { n.Add(-1) }, &left)
+			require.NoError(t, l.Add(server, c, &c.Socket))
+			send(t, client, "x")
+			receive(t, client, 1)
+			client.Close()
+			require.Equal(t, io.EOF, await(t, c.ended))
+		}()
+	}
+	eventually(t, func() bool { runtime.GC(); return left.Load() == 0 }, "they are collected")
 }
 
 // nextFD is the lowest descriptor that is free.

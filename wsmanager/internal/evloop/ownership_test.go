@@ -109,16 +109,7 @@ func TestDeposedBeforeItLooked(t *testing.T) {
 			require.NoError(t, epollCtl(l.epfd, syscall.EPOLL_CTL_MOD, int(s.fd), syscall.EPOLLONESHOT, s.gen))
 			s.mu.Unlock()
 			say(t, peer, "x")
-			events := func() uint32 {
-				var evs [4]syscall.EpollEvent
-				n, _ := epollPoll(l.epfd, evs[:])
-				for _, ev := range evs[:n] {
-					if ev.Fd == s.fd {
-						return ev.Events
-					}
-				}
-				return 0
-			}
+			events := func() uint32 { return pending(l, s) }
 			require.Zero(t, events())
 			former(l, s).serve(&syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLOUT, Fd: s.fd, Pad: int32(s.gen)})
 			require.Empty(t, s.entered)
@@ -127,6 +118,54 @@ func TestDeposedBeforeItLooked(t *testing.T) {
 			s.handBack(inline)
 			exit()
 		})
+	}
+}
+
+// pending is what epoll has for s now.
+func pending(l *Loop, s *stage) uint32 {
+	var evs [4]syscall.EpollEvent
+	n, _ := epollPoll(l.epfd, evs[:])
+	for _, ev := range evs[:n] {
+		if ev.Fd == s.fd {
+			return ev.Events
+		}
+	}
+	return 0
+}
+
+// An event of a detached socket says nothing, but has used up the registration
+// for EPOLLOUT.
+func TestEventWhileDetached(t *testing.T) {
+	l, s, _, exit := onStage(t)
+	s.mu.Lock()
+	s.setLocked(detached|want, modeMask)
+	require.NoError(t, epollCtl(l.epfd, syscall.EPOLL_CTL_MOD, int(s.fd), syscall.EPOLLONESHOT, s.gen))
+	s.mu.Unlock()
+	require.Zero(t, pending(l, s))
+	ld := newLeader(l, l.w.Load(), nil)
+	ld.serve(&syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: s.fd, Pad: int32(s.gen)})
+	require.Empty(t, s.entered)
+	require.EqualValues(t, syscall.EPOLLOUT, pending(l, s))
+	close(s.gate)
+	s.handBack(inline)
+	exit()
+}
+
+func TestRegistration(t *testing.T) {
+	const in, out, once = syscall.EPOLLIN | syscall.EPOLLRDHUP, syscall.EPOLLOUT, syscall.EPOLLONESHOT
+	for state, events := range map[uint32]uint32{
+		inline:                     in,
+		inline | want:              in | out,
+		inline | flushing:          in,
+		inline | want | flushing:   in, // when Writable has returned
+		slow:                       in | once,
+		slow | want:                in | out | once,
+		slow | want | flushing:     in | once,
+		detached:                   once,
+		detached | want:            out | once,
+		detached | want | flushing: once,
+	} {
+		require.Equal(t, events, registration(open|kicked|state), "state %b", state)
 	}
 }
 

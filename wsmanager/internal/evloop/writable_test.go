@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,6 +108,55 @@ func TestBacklogAndBytes(t *testing.T) {
 			require.Len(t, receive(t, client, want), want)
 		})
 	}
+}
+
+// A slow socket with a backlog gets an event, and its handler blocks: the event
+// has used up the registration, the backlog needs one nevertheless.
+func TestBacklogOfASlowSocketWhoseHandlerBlocks(t *testing.T) {
+	l := newLoop(t, evloop.Options{})
+	var b backlog
+	c := &conn{writable: b.flush, reply: b.send}
+	client, _ := inMode(t, l, c, evloop.Slow)
+	gate, entered := make(chan struct{}), make(chan struct{}, 1)
+	c.set(func() { c.data = obedient(gate, entered).data })
+	const size = 4 << 20
+	b.send(c, make([]byte, size))
+	send(t, client, "b")
+	await(t, entered)
+	require.Len(t, receive(t, client, size), size)
+	require.Equal(t, evloop.Detached, c.Mode())
+	close(gate)
+	require.Equal(t, "b", receive(t, client, 1))
+}
+
+// A Writable that blocks, which it must not, is left behind too; there is no
+// second one beside it.
+func TestWritableIsNotBesideItself(t *testing.T) {
+	l := newLoop(t, evloop.Options{})
+	calls := make(chan int, 10)
+	gate := make(chan struct{})
+	n := 0
+	c := &conn{writable: func(c *conn) {
+		n++
+		calls <- n
+		if n == 1 {
+			_ = c.WantWritable()
+			<-gate
+		}
+	}}
+	add(t, l, c)
+	require.NoError(t, c.WantWritable())
+	require.Equal(t, 1, await(t, calls))
+	other := add(t, l, echo())
+	fd, gen := c.Descriptor()
+	for range 5 {
+		l.Inject(fd, gen, syscall.EPOLLOUT)
+		send(t, other, "x")
+		receive(t, other, 1)
+	}
+	require.Empty(t, calls)
+	close(gate)
+	require.Equal(t, 2, await(t, calls), "it was wanted")
 }
 
 func TestWantWritableAtOnce(t *testing.T) {
