@@ -23,7 +23,6 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
 	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
-	m.settle() // what was broadcast before is not for it
 	c.register(a)
 	attached := false
 	defer func() {
@@ -60,7 +59,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		// net/http says nothing of a write that fails there: only a part of the
 		// answer may have left.
 		_ = conn.Close() // there is nothing to do about an error
-		return nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
+		return nil, nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {

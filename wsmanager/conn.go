@@ -153,7 +153,8 @@ func (c *Conn) Context() context.Context {
 
 // Close begins to close the connection: what was sent before goes out first,
 // then a close frame with the code and reason, then the peer answers with its
-// own. Whatever of that has not happened after Options.CloseTimeout is cut off.
+// own. Whatever of that has not happened after Options.CloseTimeout is cut off; a
+// peer that has taken none of what waits for it for a second is cut off at once.
 // Close does not wait for it; OnClose tells when it is over. On a connection that
 // is closing already it does nothing.
 //
@@ -165,6 +166,13 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 		return err
 	}
 	c.m.settle()
-	c.close(&CloseError{Code: code, Reason: reason}, closeGraceful)
+	cause := &CloseError{Code: code, Reason: reason}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= stuckAfter {
+		c.cutLocked(cause) // it does not read, so it would not read this either
+	} else {
+		c.closeLocked(cause, closeGraceful)
+	}
 	return nil
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync/atomic"
+	"slices"
+	"sync"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
@@ -12,43 +13,83 @@ import (
 // errNotPlainTCP is why the event loop does not serve a connection.
 var errNotPlainTCP = errors.New("it is no plain TCP connection")
 
-// loops are the event loops of a Manager. They begin with their first connection
-// and end with Shutdown.
+// loops are the event loops of a Manager. They exist while it has connections in
+// them: a Manager without connections has no goroutine.
 type loops struct {
-	all  []*evloop.Loop
-	next atomic.Uint32
+	logf func(format string, args ...any)
+
+	mu      sync.Mutex     // guards what follows
+	all     []*evloop.Loop // nil while there are no sockets
+	next    int            // of all, for the next socket
+	sockets int
+	ending  []*evloop.Loop // closed, maybe not gone yet
 }
 
-// newLoops makes the loops, or says that there are none on this system. One loop
-// serves two processors: half of what a message costs is the kernel's, on
-// whichever processor the sender is.
+// newLoops says whether there are event loops on this system.
 func newLoops(logf func(format string, args ...any)) (*loops, error) {
-	l := &loops{all: make([]*evloop.Loop, max(1, runtime.GOMAXPROCS(0)/2))}
-	for i := range l.all {
-		var err error
-		if l.all[i], err = evloop.New(evloop.Options{Logf: logf}); err != nil {
-			return nil, err
-		}
+	if _, err := evloop.New(evloop.Options{}); err != nil {
+		return nil, err
 	}
-	return l, nil
+	return &loops{logf: logf}, nil
 }
 
-// one chooses a loop for the next connection.
-func (l *loops) one() *evloop.Loop { return l.all[int(l.next.Add(1))%len(l.all)] }
+// enter chooses the loop for a new socket, whose end leave has to be told. One
+// loop serves two processors: half of what a message costs is the kernel's, on
+// whichever processor the sender is.
+func (l *loops) enter() (*evloop.Loop, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		all := make([]*evloop.Loop, max(1, runtime.GOMAXPROCS(0)/2))
+		for i := range all {
+			var err error
+			if all[i], err = evloop.New(evloop.Options{Logf: l.logf}); err != nil {
+				return nil, err
+			}
+		}
+		l.all = all
+	}
+	l.sockets++
+	l.next++
+	return l.all[l.next%len(l.all)], nil
+}
 
-// end ends the loops, those that still have connections with the last of these.
-// It waits for the others.
-func (l *loops) end(ctx context.Context) {
-	if l == nil {
+// leave ends the loops with the last socket.
+func (l *loops) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sockets--; l.sockets > 0 {
 		return
 	}
 	for _, loop := range l.all {
 		_ = loop.Close() // always nil
 	}
-	for _, loop := range l.all {
+	l.ending = append(slices.DeleteFunc(l.ending, gone), l.all...)
+	l.all = nil
+}
+
+func gone(loop *evloop.Loop) bool {
+	select {
+	case <-loop.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits for loops whose sockets have ended to be gone, descriptors and all.
+func (l *loops) wait(ctx context.Context) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	ending := slices.Clone(l.ending)
+	l.mu.Unlock()
+	for _, loop := range ending {
 		select {
 		case <-loop.Done():
 		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -48,7 +48,13 @@ func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) 
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
 	t := &loopTransport{c: c}
-	if err := l.one().AddOwned(fd, t, &t.Socket); err != nil {
+	loop, err := l.enter()
+	if err == nil {
+		if err = loop.AddOwned(fd, t, &t.Socket); err != nil {
+			l.leave()
+		}
+	}
+	if err != nil {
 		_ = syscall.Close(fd) // the connection goes on in its net.Conn
 		return nil, nil, err
 	}
@@ -133,6 +139,7 @@ func (t *loopTransport) End(err error) {
 		if t.ended != nil {
 			close(t.ended)
 		}
+		c.m.loops.leave()
 		c.m.dismiss()
 	}()
 	defer c.release()

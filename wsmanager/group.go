@@ -103,7 +103,7 @@ func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err
 	}
-	c.m.settle()
+	defer c.m.still()()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	switch {
@@ -124,7 +124,7 @@ func (c *Conn) Join(name string) error {
 
 // Leave ends the membership in the group with the name, if there is one.
 func (c *Conn) Leave(name string) {
-	c.m.settle()
+	defer c.m.still()()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	if i := c.membership(name); i >= 0 {

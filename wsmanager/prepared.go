@@ -131,7 +131,7 @@ func (c *Conn) Ready(v Variant) error {
 	if v >= MaxVariants {
 		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
 	}
-	c.m.settle()
+	defer c.m.still()()
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()
 	switch {

@@ -4,6 +4,7 @@ import "iter"
 
 // register lets the connection be found: by id, in its groups and by its user.
 func (c *Conn) register(a Accept) {
+	defer c.m.still()()
 	if !a.Deferred {
 		c.m.registry.lane.speak(a.Variant)
 		c.variant.Store(uint32(a.Variant) + 1)
@@ -28,7 +29,7 @@ func (c *Conn) register(a Accept) {
 // unregister takes the connection out of the registry, its groups and its user's
 // connections, for good. It is closing already.
 func (c *Conn) unregister() {
-	c.m.settle() // what is held counts it among its receivers
+	defer c.m.still()()
 	c.m.registry.remove(c)
 	c.groupsMu.Lock()
 	defer c.groupsMu.Unlock()

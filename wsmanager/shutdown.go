@@ -27,7 +27,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.wait(ctx) {
-		m.loops.end(ctx)
+		m.loops.wait(ctx)
 		return nil
 	}
 	left := m.unended()
@@ -40,7 +40,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	ended := m.active.wait(grace)
-	m.loops.end(grace)
+	m.loops.wait(grace)
 	if ended {
 		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
 	}

@@ -102,15 +102,30 @@ func TestSlowClientThatNeverReads(t *testing.T) {
 	})
 }
 
-// The server can end a stuck connection: from then on nothing is taken for it, and
-// it is gone, with its descriptor, at the close time-out. A client that begins to
-// read in time finds what was sent before, and the code.
+// The server can end a stuck connection at once: from then on nothing is taken for
+// it, and it is gone, with its descriptor. One that may only be slow is given until
+// the close time-out: if it begins to read in time it finds what was sent before,
+// and the code.
 func TestCloseConnOfAStuckConnection(t *testing.T) {
-	for _, reads := range []bool{false, true} {
-		t.Run(fmt.Sprint("reads ", reads), func(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lives bool // it has taken something within a second
+		reads bool
+		takes time.Duration
+	}{
+		{"stuck", false, false, 0},
+		{"slow, and never reads again", true, false, 5 * time.Second},
+		{"slow, and reads again", true, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
 				m, c, conn := slow(t, wsmanager.SlowConsumerDropNewest, j)
+				if tt.lives {
+					c.ExpectText("stuck" + repeat("!", 100))
+					require.NoError(t, conn.Send(wsmanager.Text("stuck again")))
+					synctest.Wait()
+				}
 				for range 10 {
 					m.Broadcast(wsmanager.Text("x"))
 				}
@@ -119,16 +134,13 @@ func TestCloseConnOfAStuckConnection(t *testing.T) {
 				require.ErrorIs(t, conn.Send(wsmanager.Text("y")), wsmanager.ErrClosed)
 				require.Equal(t, wsmanager.Sent{}, m.Broadcast(wsmanager.Text("y")))
 				require.Zero(t, time.Since(began), "none of this waits")
-				if reads {
-					c.ExpectText("stuck" + repeat("!", 100))
+				if tt.reads {
+					c.ExpectText("stuck again")
 					require.Equal(t, "too slow", c.ExpectClose(4001))
 				}
 				require.Equal(t, `wsmanager: closed here with 4001 ("too slow")`, j.await(t, 1)[0])
-				took := time.Since(began)
-				if reads {
-					require.Zero(t, took)
-				} else {
-					require.InDelta(t, 5, took.Seconds(), 1)
+				require.InDelta(t, tt.takes.Seconds(), time.Since(began).Seconds(), tt.takes.Seconds()/5)
+				if !tt.lives {
 					_, err := c.ReadFrame()
 					require.Error(t, err, "in the middle of a frame")
 				}
