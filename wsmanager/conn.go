@@ -23,20 +23,19 @@ type Conn struct {
 	policy SlowConsumer
 	part   uint8 // of the Manager's counters of traffic
 
-	left bool // out of all groups for good; guarded by groupsMu
-
 	// Guarded by mu.
 	state    connState
 	mode     closeMode
 	attached bool // the handshake went out: t is there
 	ended    bool // OnClose is due or done
+	left     bool // out of all groups for good
 
 	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
 
 	// Atomic.
 	calling    atomic.Bool   // a callback has not returned
 	closing    atomic.Bool   // state is not stateOpen: messages are dropped
-	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
+	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under mu
 	unanswered atomic.Int32  // pings of ours
 	lastRead   atomic.Int64  // ticks of the wheel
 
@@ -44,15 +43,12 @@ type Conn struct {
 	frames  *frameReader // nil between messages
 	inbound *inbound     // nil until there is something to limit
 
-	groupsMu sync.Mutex // guards places; comes before the locks of groups
-	places   *places    // nil until it is in a group
-
-	mu      sync.Mutex  // guards what follows
-	t       transport   // static once attached
-	out     *outbox     // nil while nothing waits
-	end     *ending     // nil until something ends the connection
-	ctx     *cancelable // nil until somebody asks
-	pingDue int64       // ticks of the wheel
+	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups and wheel
+	t       transport  // static once attached
+	places  *places    // nil until it is in a group
+	out     *outbox    // nil while nothing waits
+	rare    *rare      // nil until something ends the connection, or asks for its Context
+	pingDue int64      // ticks of the wheel
 
 	wheel wheelEntry // guarded by the wheel's lock
 	next  *Conn      // guarded by the registry's lock
@@ -69,18 +65,16 @@ type identity struct {
 // anonymous is the identity of all about whom nothing was said.
 var anonymous identity
 
-// ending is how a connection ends.
-type ending struct {
-	cause     *CloseError // set with the first change of state
+// rare is what most connections never need before their end.
+type rare struct {
+	ctx    context.Context // nil until somebody asks
+	cancel context.CancelCauseFunc
+
+	cause     *CloseError // why it ends; set with the first change of state
 	late      error       // what went wrong when it was closing already
 	stack     []byte      // of a callback that panicked
 	closeSent bool        // our close frame
 	due       int64       // when it is cut, in ticks of the wheel
-}
-
-type cancelable struct {
-	context.Context
-	cancel context.CancelCauseFunc
 }
 
 // connState only goes forward.
@@ -141,14 +135,14 @@ func (c *Conn) RemoteAddr() net.Addr {
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx = &cancelable{}
-		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(c.m.opts.BaseContext)
+	r := c.rareLocked()
+	if r.ctx == nil {
+		r.ctx, r.cancel = context.WithCancelCause(c.m.opts.BaseContext)
 		if c.ended {
-			c.ctx.cancel(c.causeLocked().callbackError())
+			r.cancel(r.cause.callbackError())
 		}
 	}
-	return c.ctx.Context
+	return r.ctx
 }
 
 // Close begins to close the connection: what was sent before goes out first,

@@ -22,7 +22,8 @@ type loops struct {
 	all     []*evloop.Loop // nil while there are no sockets
 	next    int            // of all, for the next socket
 	sockets int
-	ending  []*evloop.Loop // closed, maybe not gone yet
+	ending  []*evloop.Loop          // closed, maybe not gone yet
+	awaited map[*Conn]chan struct{} // closed at their end
 }
 
 // newLoops says whether there are event loops on this system.
@@ -54,10 +55,24 @@ func (l *loops) enter() (*evloop.Loop, error) {
 	return l.all[l.next%len(l.all)], nil
 }
 
-// leave ends the loops with the last socket.
-func (l *loops) leave() {
+// onEnd has the channel closed when c leaves.
+func (l *loops) onEnd(c *Conn, ended chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.awaited == nil {
+		l.awaited = make(map[*Conn]chan struct{})
+	}
+	l.awaited[c] = ended
+}
+
+// leave ends the loops with the last socket.
+func (l *loops) leave(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ended := l.awaited[c]; ended != nil {
+		close(ended)
+		delete(l.awaited, c)
+	}
 	if l.sockets--; l.sockets > 0 {
 		return
 	}

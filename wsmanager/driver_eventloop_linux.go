@@ -11,11 +11,8 @@ import (
 )
 
 // loopTransport is the transport of a connection in an event loop, and its driver.
-// What the loop calls is never called twice at a time, but for Writable.
 type loopTransport struct {
 	evloop.Socket
-	c     *Conn
-	ended chan struct{} // closed at the end; nil unless somebody waits
 
 	addr [16]byte // of the peer; packed, as netip.AddrPort is twice as long
 	port uint16
@@ -47,11 +44,11 @@ func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) 
 	case errno != 0:
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
-	t := &loopTransport{c: c}
+	t := &loopTransport{}
 	loop, err := l.enter()
 	if err == nil {
-		if err = loop.AddOwned(fd, t, &t.Socket); err != nil {
-			l.leave()
+		if err = loop.AddOwned(fd, (*looped)(c), &t.Socket); err != nil {
+			l.leave(c)
 		}
 	}
 	if err != nil {
@@ -74,72 +71,84 @@ func (t *loopTransport) start(c *Conn, early []byte) {
 		t.Release()
 		return
 	}
-	go t.open(early)
+	go t.open(c, early)
 }
 
 func (t *loopTransport) serve(c *Conn, early []byte) {
-	t.ended = make(chan struct{})
+	ended := make(chan struct{})
+	c.m.loops.onEnd(c, ended)
 	t.start(c, early)
-	<-t.ended
+	<-ended
 }
 
 // open opens the connection, feeds it what came with its handshake, and gives it
 // to the loop.
-func (t *loopTransport) open(early []byte) {
+func (t *loopTransport) open(c *Conn, early []byte) {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
-			err = t.c.recovered(v)
+			err = c.recovered(v)
 		}
 		if err != nil {
-			t.finish(err)
+			t.finish(c, err)
 		}
 		t.Release()
 	}()
-	err = t.c.open()
+	err = c.open()
 	if err == nil && len(early) > 0 {
 		err = errExited
-		err = t.c.consume(early)
+		err = c.consume(early)
 	}
 }
 
 // finish ends the connection for the application.
-func (t *loopTransport) finish(err error) {
+func (t *loopTransport) finish(c *Conn, err error) {
 	if !t.finished {
 		t.finished = true
-		t.c.finish(err)
+		c.finish(err)
 	}
 }
 
+// looped is a Conn in its role as the handler of its socket. What the loop calls
+// is never called twice at a time, but for Writable.
+type looped Conn
+
+func (h *looped) transport() *loopTransport {
+	t := h.t
+	if a, ok := t.(*addressed); ok {
+		t = a.transport
+	}
+	return t.(*loopTransport)
+}
+
 // Data implements evloop.Handler.
-func (t *loopTransport) Data(p []byte) bool {
+func (h *looped) Data(p []byte) bool {
+	t, c := h.transport(), (*Conn)(h)
 	if t.finished {
 		return true // until the peer has seen the end, or the wheel cuts
 	}
-	if err := t.c.consume(p); err != nil {
-		t.finish(err)
+	if err := c.consume(p); err != nil {
+		t.finish(c, err)
 	}
 	return true
 }
 
 // Kicked implements evloop.Handler: it is what interrupt leads to.
-func (t *loopTransport) Kicked() { t.finish(errInterrupted) }
+func (h *looped) Kicked() { h.transport().finish((*Conn)(h), errInterrupted) }
 
 // Writable implements evloop.Handler.
-func (t *loopTransport) Writable() {
-	if t.c.pump() {
-		_ = t.WantWritable() // an error means that the end is coming
+func (h *looped) Writable() {
+	c := (*Conn)(h)
+	if c.pump() {
+		c.t.wantWritable()
 	}
 }
 
 // End implements evloop.Handler.
-func (t *loopTransport) End(err error) {
-	c := t.c
+func (h *looped) End(err error) {
+	c := (*Conn)(h)
 	defer func() {
-		if t.ended != nil {
-			close(t.ended)
-		}
-		c.m.loops.leave()
+		c.m.loops.leave(c)
 		c.m.dismiss()
 	}()
 	defer c.release()
@@ -150,7 +159,7 @@ func (t *loopTransport) End(err error) {
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited
 	}
-	t.finish(err)
+	h.transport().finish(c, err)
 }
 
 func (t *loopTransport) read(func([]byte) error) error { return errors.ErrUnsupported } // the loop does

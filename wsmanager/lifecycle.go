@@ -52,8 +52,8 @@ var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 // endLocked ends the Context: the connection has ended for the application.
 func (c *Conn) endLocked() {
 	c.ended = true
-	if c.ctx != nil {
-		c.ctx.cancel(c.causeLocked().callbackError())
+	if r := c.rare; r != nil && r.ctx != nil {
+		r.cancel(r.cause.callbackError())
 	}
 }
 
@@ -80,7 +80,7 @@ func (c *Conn) endBy(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateOpen {
-		c.end.late = ce.Err
+		c.rare.late = ce.Err
 	}
 	c.closeLocked(ce, closeGraceful)
 	return nil // goes on to read, for the peer's close frame
@@ -184,7 +184,7 @@ func (c *Conn) recovered(v any) error { return c.crashed(v, debug.Stack()) }
 func (c *Conn) crashed(v any, stack []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.endingLocked().stack = stack
+	c.rareLocked().stack = stack
 	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
 }
 
@@ -217,7 +217,7 @@ func (c *Conn) finish(err error) {
 		}
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
 	}
-	cause := c.end.cause
+	cause := c.rare.cause
 	c.mu.Unlock()
 
 	c.m.linger(c, true)
@@ -230,7 +230,7 @@ func (c *Conn) finish(err error) {
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
-			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.end.stack))
+			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.rare.stack))
 		}
 	}
 }
@@ -241,12 +241,12 @@ func (c *Conn) failLocked(ce *CloseError) {
 		c.closeLocked(ce, closeFail)
 		return
 	}
-	c.end.late = ce.Err
+	c.rare.late = ce.Err
 	if c.state == stateClosing && c.mode == closeGraceful {
 		// We were waiting for the peer's close frame; it won't be understood.
 		c.mode = closeFail
 		c.dropLocked()
-		if c.end.closeSent {
+		if c.rare.closeSent {
 			c.closeSentLocked()
 		}
 	}

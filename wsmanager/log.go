@@ -22,7 +22,7 @@ func (c *Conn) logStart() {
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()
-	stack, late := c.end.stack, c.end.late
+	stack, late := c.rare.stack, c.rare.late
 	c.mu.Unlock()
 	level := slog.LevelInfo
 	switch {

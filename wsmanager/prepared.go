@@ -132,8 +132,8 @@ func (c *Conn) Ready(v Variant) error {
 		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
 	}
 	defer c.m.still()()
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.left:
 		return ErrClosed

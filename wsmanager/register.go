@@ -13,8 +13,8 @@ func (c *Conn) register(a Accept) {
 	if c.who.user == "" && len(a.Groups) == 0 {
 		return
 	}
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.places = &places{}
 	if c.who.user != "" {
 		c.places.user = c.m.users.add(c, c.who.user)
@@ -31,8 +31,8 @@ func (c *Conn) register(a Accept) {
 func (c *Conn) unregister() {
 	defer c.m.still()()
 	c.m.registry.remove(c)
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.left = true
 	for ship := range c.places.all() {
 		ship.leave()
