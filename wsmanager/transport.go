@@ -26,7 +26,7 @@ type transport interface {
 	tryWrite(p []byte) (int, error)
 
 	// triesWrites reports whether tryWrite can write anything at all. If so,
-	// awaitWritable is used, otherwise write.
+	// wantWritable or awaitWritable is used, otherwise write.
 	triesWrites() bool
 
 	// wantWritable asks that Conn.pump be called when tryWrite may write more, and

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // rawTransport is the transport over a plain socket. It waits without holding a
@@ -127,11 +129,16 @@ func (w *rawWrite) once(fd uintptr) bool {
 func (t *rawTransport) triesWrites() bool  { return true }
 func (t *rawTransport) wantWritable() bool { return false }
 
+// awaitWritable looks before it waits: Go's poller tells of the change to writable
+// once, and forgets one that came before the wait began.
 func (t *rawTransport) awaitWritable() error {
-	waited := false
-	return t.raw.Write(func(uintptr) bool {
-		defer func() { waited = true }()
-		return waited
+	return t.raw.Write(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, 0)
+		for err == unix.EINTR {
+			n, err = unix.Poll(fds, 0)
+		}
+		return n > 0 || err != nil // an error is the next write's to tell
 	})
 }
 

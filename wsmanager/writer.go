@@ -21,25 +21,18 @@ func (c *Conn) startWriterLocked() {
 // only while there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
-	pump := c.pumpBlocking
-	if c.t.triesWrites() {
-		pump = c.pumpWaiting
+	if !c.t.triesWrites() {
+		for c.pumpBlocking() {
+		}
+		return
 	}
-	for pump() {
+	for c.pump() {
+		if err := c.t.awaitWritable(); err != nil {
+			c.mu.Lock()
+			c.vanishedLocked(err)
+			c.mu.Unlock()
+		}
 	}
-}
-
-// pumpWaiting is pump, and a wait for more to go.
-func (c *Conn) pumpWaiting() bool {
-	if !c.pump() {
-		return false
-	}
-	if err := c.t.awaitWritable(); err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.vanishedLocked(err)
-	}
-	return true
 }
 
 // pump writes what goes without waiting, and reports whether something is left.
