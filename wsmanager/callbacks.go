@@ -70,8 +70,8 @@ type Accept struct {
 	// Deferred keeps broadcasts, and sends to groups and users, from the
 	// connection until [Conn.Ready]: for protocols that are chosen by the first
 	// message. Variant does not count then. The connection is registered and in
-	// its groups all the same, and sends to it alone arrive. How long it may take
-	// to become ready is the application's to watch.
+	// its groups all the same, and sends to it alone arrive. It has
+	// Options.ReadyTimeout to become ready.
 	Deferred bool
 }
 

@@ -33,8 +33,9 @@ var (
 	ErrTooManyGroups = errors.New("wsmanager: the connection is in too many groups")
 
 	// ErrNotReady is returned by [Conn.SendPrepared] on a connection that was
-	// accepted with Accept.Deferred and is not ready; ErrReady by [Conn.Ready] on
-	// one that is.
+	// accepted with Accept.Deferred and is not ready, and is why one ends that is not
+	// within Options.ReadyTimeout; ErrReady is returned by [Conn.Ready] on one that
+	// is.
 	ErrNotReady = errors.New("wsmanager: the connection is not ready")
 	ErrReady    = errors.New("wsmanager: the connection is ready already")
 )

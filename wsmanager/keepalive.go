@@ -24,6 +24,9 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 		at = c.rare.due
 	default:
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
+		if c.variant.Load() == 0 {
+			at = min(at, c.readyDue())
+		}
 	}
 	if since, ok := c.writeStuckSince(); ok {
 		at = min(at, w.tickOf(since)+w.ticks(c.m.opts.WriteTimeout))
@@ -48,6 +51,8 @@ func (c *Conn) due(now int64) {
 			c.cutLocked(nil)
 			return
 		}
+	case c.variant.Load() == 0 && now >= c.readyDue():
+		c.closeLocked(&CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case c.calling.Load():
 		c.lastRead.Store(now) // nothing is read while a callback runs: the peer may be well
 		if now >= c.pingDue {
@@ -61,6 +66,12 @@ func (c *Conn) due(now int64) {
 		c.pingDue = now + c.pingTicks()
 	}
 	c.scheduleLocked()
+}
+
+// readyDue is when a connection that was accepted with Accept.Deferred has to be
+// ready.
+func (c *Conn) readyDue() int64 {
+	return c.m.wheel.tickOf(c.since) + c.m.wheel.ticks(c.m.opts.ReadyTimeout)
 }
 
 // pingTicks is the ping interval with up to 10 % more or less, so that

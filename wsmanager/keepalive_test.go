@@ -256,3 +256,35 @@ func TestShutdownIsBounded(t *testing.T) {
 		})
 	}
 }
+
+// A peer that never says which protocol it speaks does not stay, however well it
+// answers pings.
+func TestReadyTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		opts := quiet()
+		opts.ReadyTimeout = 2 * time.Minute
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnAccept: func(r *http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Deferred: true}, nil },
+			OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+				return c.Ready(1)
+			},
+			OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrNotReady)) },
+		}, opts)
+		began := time.Now()
+		ready, never := inMemory(t, m), inMemory(t, m)
+		ready.SendText("this one")
+		for range 2 {
+			for _, c := range []*wstest.Client{ready, never} {
+				c.ExpectPing()
+				c.SendPong(nil)
+			}
+		}
+		require.Equal(t, "the protocol was not chosen in time", never.ExpectClose(1008))
+		require.InDelta(t, 120, time.Since(began).Seconds(), 2)
+		require.Equal(t, []string{"true"}, j.await(t, 1))
+		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("still here")))
+		ready.ExpectText("still here")
+		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}

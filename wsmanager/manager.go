@@ -70,7 +70,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	m.groups.init()
 	m.users.init()
 	m.stats.closed = make(map[StatusCode]uint64)
-	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.CloseTimeout))
+	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.active.idle = sync.NewCond(&m.active.mu)
 	return m, nil
 }
@@ -98,6 +98,15 @@ func (m *Manager) Send(id string, msg Message) error {
 		return ErrNoConn
 	}
 	return c.Send(msg)
+}
+
+// SendPrepared is Send for a message that is ready; see [Conn.SendPrepared].
+func (m *Manager) SendPrepared(id string, p *Prepared) error {
+	c := m.registry.get(id)
+	if c == nil {
+		return ErrNoConn
+	}
+	return c.SendPrepared(p)
 }
 
 // CloseConn begins to close one connection; see [Conn.Close]. It returns

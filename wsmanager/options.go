@@ -108,6 +108,10 @@ type Options struct {
 	// to arrive is the server's to say: http.Server.ReadHeaderTimeout.
 	HandshakeTimeout time.Duration
 
+	// ReadyTimeout is how long a connection that was accepted with Accept.Deferred may
+	// take until [Conn.Ready]; then it is closed with 1008 (ErrNotReady). Default: 15 s.
+	ReadyTimeout time.Duration
+
 	// CloseTimeout is how long a connection that is closing may take until it
 	// is cut. Default: 5 s.
 	CloseTimeout time.Duration
@@ -159,6 +163,7 @@ func (o Options) withDefaults() (Options, error) {
 	duration("IdleTimeout", &o.IdleTimeout, 110*time.Second)
 	duration("WriteTimeout", &o.WriteTimeout, 10*time.Second)
 	duration("HandshakeTimeout", &o.HandshakeTimeout, 10*time.Second)
+	duration("ReadyTimeout", &o.ReadyTimeout, 15*time.Second)
 	duration("CloseTimeout", &o.CloseTimeout, 5*time.Second)
 	if o.IdleTimeout <= o.PingInterval {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v): a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))

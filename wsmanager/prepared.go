@@ -104,16 +104,21 @@ func (m *Manager) prepared(p *Prepared, v Variant) ([]byte, error) {
 // returns PrepareFunc's, and ErrNotReady before [Conn.Ready] of a connection that
 // was accepted with Accept.Deferred.
 func (c *Conn) SendPrepared(p *Prepared) error {
-	v, ok := c.Variant()
-	if !ok {
-		return ErrNotReady
-	}
-	frame, err := c.m.prepared(p, v)
+	frame, err := c.prepared(p)
 	if err != nil {
 		return err
 	}
 	c.m.settle()
 	return c.send(frame, true)
+}
+
+// prepared returns the frame for the connection's variant.
+func (c *Conn) prepared(p *Prepared) ([]byte, error) {
+	v, ok := c.Variant()
+	if !ok {
+		return nil, ErrNotReady
+	}
+	return c.m.prepared(p, v)
 }
 
 // Variant returns the connection's variant; false before [Conn.Ready] of one that

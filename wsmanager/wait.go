@@ -27,12 +27,32 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	c.m.settle()
-	w, err := c.sendOrWait(*buf)
+	w, err := c.sendOrWait(*buf, false)
 	putFrame(buf)
 	if w == nil {
 		return err
 	}
+	return c.await(ctx, w)
+}
+
+// SendPreparedContext is SendContext for a message that is ready. Besides its errors
+// it returns those of [Conn.SendPrepared].
+func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	frame, err := c.prepared(p)
+	if err != nil {
+		return err
+	}
+	w, err := c.sendOrWait(frame, true)
+	if w == nil {
+		return err
+	}
+	return c.await(ctx, w)
+}
+
+func (c *Conn) await(ctx context.Context, w *waiter) error {
 	select {
 	case err := <-w.done:
 		return err
@@ -45,13 +65,17 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 }
 
 // sendOrWait sends the frame if there is room, and queues up otherwise.
-func (c *Conn) sendOrWait(frame []byte) (*waiter, error) {
+func (c *Conn) sendOrWait(frame []byte, shared bool) (*waiter, error) {
+	c.m.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if sent, err := c.tryLocked(frame, false); sent || err != nil {
+	if sent, err := c.tryLocked(frame, shared); sent || err != nil {
 		return nil, err
 	}
-	w := &waiter{append([]byte(nil), frame...), make(chan error, 1)}
+	if !shared {
+		frame = append([]byte(nil), frame...)
+	}
+	w := &waiter{frame, make(chan error, 1)}
 	o := c.outboxLocked()
 	o.waiters = append(o.waiters, w)
 	if c.letInLocked(); len(o.waiters) == 0 {

@@ -162,3 +162,30 @@ func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 	idle(t, m)
 	require.Len(t, tr.frames(t), 20)
 }
+
+// A prepared message is no copy while it waits.
+func TestSendPreparedContext(t *testing.T) {
+	m, c, tr := fullToHalf(t)
+	p := Prepare(Text("prepared"))
+	result := make(chan error)
+	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
+	awaitWaiters(t, c, 1)
+	frame, err := p.frame(0)
+	require.NoError(t, err)
+	c.mu.Lock()
+	require.Same(t, &frame[0], &c.out.waiters[0].frame[0])
+	c.mu.Unlock()
+	tr.letGo()
+	require.NoError(t, <-result)
+	idle(t, m)
+	require.Equal(t, []string{"half", "m0", "prepared"}, tr.frames(t))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, c.SendPreparedContext(ctx, p), context.Canceled)
+	require.ErrorIs(t, c.SendPreparedContext(t.Context(), Prepare(Message{})), ErrMessageType)
+	require.ErrorIs(t, m.SendPrepared("nobody", p), ErrNoConn)
+	tr.setRoom(1000)
+	require.NoError(t, m.SendPrepared("a", p))
+	require.Equal(t, "prepared", tr.frames(t)[3])
+}
