@@ -254,10 +254,11 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        nil,
+	"wsmanager":        {"wsmanager/internal/evloop"},
 	"wsmanager/wstest": nil,
 
-	"pipeline/pipelinetest": nil,
+	"pipeline/pipelinetest":     nil,
+	"wsmanager/internal/evloop": nil,
 }
 
 // onlyImporters says which files of the root module may import a package of others.
