@@ -100,6 +100,34 @@ func TestDataKeepsAlive(t *testing.T) {
 	})
 }
 
+// A callback that takes its time is none of the peer's doing: not even an OnConnect
+// that takes longer than IdleTimeout, during which nothing at all is read.
+func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
+		}, quiet())
+		start := time.Now()
+		c := pipe(t, m)
+		pongs := make(chan []byte, 100)
+		go func() {
+			for p := range pongs {
+				_, _ = c.Write(p) // nobody reads before OnConnect has returned
+			}
+		}()
+		for at := time.Duration(0); at < 12*time.Minute; {
+			var op ws.OpCode
+			op, at = next(t, c, start)
+			require.Equal(t, ws.OpPing, op)
+			pongs <- wstest.Frame(ws.OpPong, true, nil)
+		}
+		close(pongs)
+		_ = c.Close()
+		synctest.Wait()
+		require.Zero(t, m.Len())
+	})
+}
+
 // A write that makes no progress is cut after the write time-out.
 func TestWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -178,6 +206,60 @@ func TestLingerEnds(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), 7*time.Second)
 		require.Equal(t, []string{"0s"}, j.all(), "OnClose did not wait for it")
 		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// A peer that was failed for its silence gets no message more, and OnClose does
+// not wait for it.
+func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.WriteTimeout, opts.CloseTimeout = time.Hour, time.Hour
+		start := time.Now()
+		j := newJournal()
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%.0f", time.Since(start).Minutes()) }}, opts)
+		c := pipe(t, m) // reads nothing
+		m.Broadcast(wsmanager.Text("under way"))
+		synctest.Wait()
+		m.Broadcast(wsmanager.Text("waits"))
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, []string{"2"}, j.all())
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
+		_ = c.Close()
+		synctest.Wait()
+		require.EqualValues(t, 2, m.Stats().Dropped.Closed)
+	})
+}
+
+// Pings of connections that came together don't go out together for ever.
+func TestPingsSpreadOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.PingInterval, opts.IdleTimeout = 1000*time.Second, 2000*time.Second
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		const n = 50
+		at := make(chan time.Duration, n)
+		start := time.Now()
+		for range n {
+			c := pipe(t, m)
+			go func() {
+				var first time.Duration
+				if _, err := ws.ReadHeader(c); err == nil {
+					first = time.Since(start)
+				}
+				at <- first
+				_ = c.Close()
+			}()
+		}
+		lo, hi := time.Hour, time.Duration(0)
+		for range n {
+			d := <-at
+			lo, hi = min(lo, d), max(hi, d)
+		}
+		synctest.Wait()
+		require.GreaterOrEqual(t, lo, 900*time.Second)
+		require.LessOrEqual(t, hi, 1102*time.Second)
+		require.Greater(t, hi-lo, 100*time.Second, "by chance: half of the range of 200 s, of 50")
 	})
 }
 

@@ -390,6 +390,28 @@ func TestShutdownCuts(t *testing.T) {
 	require.Zero(t, m.Len())
 }
 
+// What Shutdown does not find in the registry any more, because OnClose was called
+// while the peer still holds its end, is cut as well.
+func TestShutdownCutsWhatLingers(t *testing.T) {
+	opts := quiet()
+	opts.CloseTimeout = time.Hour
+	j := newJournal()
+	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	c.SendRaw([]byte("\xff\xff"))
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	j.await(t, 1)
+	require.Zero(t, m.Len())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err = m.Shutdown(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotContains(t, err.Error(), "callbacks")
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
 // A callback that never returns does not keep Shutdown beyond its deadline.
 func TestShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 	release := make(chan struct{})
