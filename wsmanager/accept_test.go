@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -77,6 +78,11 @@ func TestHandshakeRefusals(t *testing.T) {
 			require.EqualValues(t, tt.status, rec["status"])
 			require.Equal(t, "/ws", rec["path"], "without the query")
 			require.NotEmpty(t, rec["err"])
+			level := "INFO"
+			if tt.status == 403 {
+				level = "WARN"
+			}
+			require.Equal(t, level, rec["level"])
 		})
 	}
 }
@@ -134,6 +140,20 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// The options are copied, and the caller's are left alone.
+func TestAllowedOriginsAreCopied(t *testing.T) {
+	opts := quiet()
+	opts.AllowedOrigins = []string{"https://app.example.com"}
+	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	require.Equal(t, []string{"https://app.example.com"}, opts.AllowedOrigins)
+	opts.AllowedOrigins[0] = "https://evil.example"
+	for origin, want := range map[string]int{"https://app.example.com": 101, "https://evil.example": 403} {
+		req := wstest.Request(t, url)
+		req.Header.Set("Origin", origin)
+		require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode)
+	}
+}
+
 func TestOnAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -145,6 +165,7 @@ func TestOnAccept(t *testing.T) {
 	}{
 		{"accepts", wsmanager.Accept{Subprotocol: "v2", Header: http.Header{"Set-Cookie": {"a=1", "b=2"}}}, nil, 101, "", ""},
 		{"rejects", wsmanager.Accept{}, wsmanager.Reject(401, "Log in first."), 401, "Log in first.\n", "INFO"},
+		{"rejects, wrapped", wsmanager.Accept{}, fmt.Errorf("for the log: %w", wsmanager.Reject(403, "Not you.")), 403, "Not you.\n", "WARN"},
 		{"fails", wsmanager.Accept{}, errors.New("the database at 10.1.2.3 is down"), 500, "The server failed to accept the connection.\n", "ERROR"},
 		{"a sub-protocol that was not offered", wsmanager.Accept{Subprotocol: "v9"}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
 		{"a hop-by-hop header", wsmanager.Accept{Header: http.Header{"connection": {"close"}}}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},

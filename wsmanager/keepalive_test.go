@@ -115,16 +115,38 @@ func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
 				_, _ = c.Write(p) // nobody reads before OnConnect has returned
 			}
 		}()
-		for at := time.Duration(0); at < 12*time.Minute; {
+		pings := 0
+		for at := time.Duration(0); at < 12*time.Minute; pings++ {
 			var op ws.OpCode
 			op, at = next(t, c, start)
 			require.Equal(t, ws.OpPing, op)
 			pongs <- wstest.Frame(ws.OpPong, true, nil)
 		}
+		require.GreaterOrEqual(t, pings, 12, "also while the callback ran")
 		close(pongs)
 		_ = c.Close()
 		synctest.Wait()
 		require.Zero(t, m.Len())
+	})
+}
+
+// The silence of a peer is measured from the end of the callback that kept it from
+// being heard.
+func TestIdleTimeCountsFromTheEndOfOnMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after time.Duration
+		start := time.Now()
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { time.Sleep(99 * time.Second); return nil },
+			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
+		}, quiet())
+		c := pipe(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		_, err := c.Write(wstest.Frame(ws.OpText, true, nil))
+		require.NoError(t, err)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		require.InDelta(t, 99+110, after.Seconds(), 2)
 	})
 }
 
