@@ -60,16 +60,16 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, early, err := m.acceptH1(w, r, key, accept)
+	c, d, early, err := m.acceptH1(w, r, key, accept)
 	if err != nil {
 		return err
 	}
 	handedOver = true
 	m.stats.accepted.Add(1)
 	if m.opts.Block {
-		m.driver.serve(c, early)
+		d.serve(c, early)
 	} else {
-		m.driver.start(c, early)
+		d.start(c, early)
 	}
 	return nil
 }

@@ -5,21 +5,24 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
-// returns the registered connection with its transport, and the bytes that came
-// with the request.
+// returns the registered connection with its transport, who drives it, and the
+// bytes that came with the request.
 //
 // The connection is registered before the answer goes out: what is broadcast
 // after a client has seen its socket open reaches it.
-func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, []byte, error) {
+func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, driver, []byte, error) {
 	if !canHijack(w) {
-		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+	}
+	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
+		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
 	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
-	m.settle() // what was broadcast before is not for it
 	c.register(a)
 	attached := false
 	defer func() {
@@ -28,7 +31,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		}
 	}()
 	if m.isDraining() { // it may have looked through the registry already
-		return nil, nil, refuseDraining()
+		return nil, nil, nil, refuseDraining()
 	}
 	h := w.Header()
 	for name, values := range a.Header {
@@ -45,20 +48,32 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.
-	_ = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
+	deadline := time.Now().Add(m.opts.HandshakeTimeout)
+	limited := rc.SetWriteDeadline(deadline) == nil
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
 	if err != nil {
-		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
+		return nil, nil, nil, fmt.Errorf("taking the connection over: %w", err)
+	}
+	if limited && !time.Now().Before(deadline) {
+		// net/http says nothing of a write that fails there: only a part of the
+		// answer may have left.
+		_ = conn.Close() // there is nothing to do about an error
+		return nil, nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
 	}
 	var early []byte
 	if n := rw.Reader.Buffered(); n > 0 {
 		early = make([]byte, n)
 		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
 	}
+	t, d, err := m.drive(c, conn)
+	if err != nil {
+		_ = conn.Close() // nobody else has it
+		return nil, nil, nil, err
+	}
 	attached = true
-	c.attach(newTransport(conn))
-	return c, early, nil
+	c.attach(t)
+	return c, d, early, nil
 }
 
 // textAddr is an address of which only the text is known.

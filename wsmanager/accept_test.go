@@ -262,37 +262,6 @@ func TestHandshakeOverHTTP10(t *testing.T) {
 	require.Zero(t, m.Len())
 }
 
-// deadlines notes the deadlines that are set.
-type deadlines struct {
-	unwrapOnly
-	write *time.Time
-}
-
-func (d deadlines) SetWriteDeadline(t time.Time) error { *d.write = t; return nil }
-
-// A client that does not read the 101 holds the handshake up no longer than
-// Options.HandshakeTimeout says.
-func TestHandshakeTimeout(t *testing.T) {
-	for name, tt := range map[string]struct{ option, want time.Duration }{
-		"default": {0, 10 * time.Second},
-		"option":  {time.Hour, time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			opts := quiet()
-			opts.HandshakeTimeout = tt.option
-			var got time.Time
-			_, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					m.ServeHTTP(deadlines{unwrapOnly{w}, &got}, r)
-				})
-			})
-			before := time.Now()
-			wstest.Dial(t, url, nil)
-			require.WithinRange(t, got, before.Add(tt.want), time.Now().Add(tt.want))
-		})
-	}
-}
-
 // unwrapOnly hides every optional interface but for its Unwrap.
 type unwrapOnly struct{ w http.ResponseWriter }
 

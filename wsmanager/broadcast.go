@@ -134,7 +134,7 @@ func (c *Conn) sendJoined(data []byte, frames [][]byte, turn []*broadcast) {
 		n, _ := c.tryWriteLocked(data) // after an error the state says so
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
-			c.traffic.messagesOut.Add(1)
+			c.traffic().messagesOut.Add(1)
 			turn[i].result(c, nil)
 		}
 		if n > 0 && c.state == stateOpen {

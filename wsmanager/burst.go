@@ -17,7 +17,7 @@ type bursts struct {
 	running atomic.Uint64 // callbacks with further messages at hand; an epoch above
 	held    atomic.Int32  // broadcasts that are held, or being let go
 
-	mu    sync.Mutex // guards what follows; held while the broadcasts are let go
+	mu    sync.Mutex // guards what follows; comes before all other locks, and is held while the broadcasts are let go
 	lane  *lane
 	to    audience
 	turn  []*broadcast
@@ -116,6 +116,15 @@ func (m *Manager) settle() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.letGo(m)
+}
+
+// still lets go what is held, and keeps more from being held until unlock is called:
+// for changes of who is where. A broadcast that is held goes to those who were there
+// when it was made.
+func (m *Manager) still() (unlock func()) {
+	m.bursts.mu.Lock()
+	m.bursts.letGo(m)
+	return m.bursts.mu.Unlock
 }
 
 // letGo is called under mu.

@@ -1,14 +1,11 @@
 package wsmanager
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -262,25 +259,12 @@ func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
 		m.Broadcast(Text("before Ready"))
 		require.NoError(t, d.Ready(0))
 		m.Broadcast(Text("before the handshake"))
-		client, server := net.Pipe()
-		m.ServeHTTP(hijacked{httptest.NewRecorder(), server}, wstest.Request(t, "http://example.com"))
+		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
 		m.Broadcast(Text("after"))
 		m.settle()
 		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
-		f, err := ws.ReadFrame(client) //nolint:staticcheck // the bytes are our own
-		require.NoError(t, err)
-		require.Equal(t, "after", string(f.Payload))
-		require.NoError(t, client.Close())
+		client.ExpectText("after")
+		require.NoError(t, client.Conn().Close())
 		synctest.Wait()
 	})
-}
-
-// hijacked is a response writer whose connection is conn.
-type hijacked struct {
-	*httptest.ResponseRecorder
-	conn net.Conn
-}
-
-func (w hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -44,17 +45,52 @@ func (l *ledger) sent(s wsmanager.Sent) {
 // Connections come and go in every way, from both sides, and join and leave
 // groups, while broadcasts of all kinds run: every OnConnect has its OnClose,
 // every message is delivered or counted as dropped, and nothing is left.
+//
+// A message that a send has taken is written or counted as dropped, to the last
+// one. Where every client reads to the end ("calm") they have read as many as were
+// written, to the last one; elsewhere not more. A connection whose policy is to
+// close misses none between the first and the last that it gets; the gaps of
+// others are not more than what was counted.
+//
+// SPEAKINGTUBE_CHURN=60s makes each take a minute.
 func TestChurn(t *testing.T) {
+	plain := func(ln net.Listener) net.Listener { return smallBuffers{ln} }
+	wrapped := func(ln net.Listener) net.Listener { return plainListener{smallBuffers{ln}} }
 	for _, tt := range []struct {
-		name   string
-		outbox int
-		listen func(net.Listener) net.Listener
+		name string
+		run  *churn
 	}{
-		{"plain sockets", 20, func(ln net.Listener) net.Listener { return smallBuffers{ln} }},
-		{"wrapped sockets", 1, func(ln net.Listener) net.Listener { return plainListener{smallBuffers{ln}} }}, // 16 in a burst
+		{"plain sockets", &churn{outbox: 20, listen: plain}},
+		{"plain sockets, calm", &churn{outbox: 20, listen: plain, calm: true}},
+		{"wrapped sockets", &churn{outbox: 1, listen: wrapped}}, // 16 in a burst
+		{"wrapped sockets, calm", &churn{outbox: 1, listen: wrapped, calm: true}},
 	} {
-		t.Run(tt.name, func(t *testing.T) { churn(t, tt.outbox, tt.listen) })
+		t.Run(tt.name, tt.run.test)
 	}
+}
+
+// churn is one run of TestChurn.
+type churn struct {
+	outbox int
+	listen func(net.Listener) net.Listener
+	calm   bool // clients read to the end, some slowly
+
+	book     ledger
+	dials    atomic.Int64
+	received atomic.Int64 // messages, by all clients
+	gaps     atomic.Int64 // messages to all that a client did not get between two that it got
+}
+
+// churnTime is how long a run takes; 0 for a fixed number of connections.
+func churnTime(t *testing.T) time.Duration {
+	t.Helper()
+	s := os.Getenv("SPEAKINGTUBE_CHURN")
+	if s == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(s)
+	require.NoError(t, err, "SPEAKINGTUBE_CHURN")
+	return d
 }
 
 // smallBuffers makes a peer that does not read felt soon.
@@ -68,18 +104,22 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
+func (run *churn) test(t *testing.T) {
 	var connects, closes, messages atomic.Int64
-	var book ledger
+	book := &run.book
 	opts := quiet()
-	opts.OutboxMessages = outbox
-	opts.CloseTimeout = 200 * time.Millisecond
+	opts.OutboxMessages = run.outbox
+	if !run.calm {
+		opts.CloseTimeout = 200 * time.Millisecond
+	}
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
+			policy := wsmanager.SlowConsumer(1 + rand.IntN(3))
 			return wsmanager.Accept{
 				User:         fmt.Sprint("u", rand.IntN(3)),
 				Groups:       []string{fmt.Sprint("g", rand.IntN(4))},
-				SlowConsumer: wsmanager.SlowConsumer(rand.IntN(4)),
+				SlowConsumer: policy,
+				Header:       http.Header{"X-Policy": {policy.String()}},
 				Variant:      wsmanager.Variant(rand.IntN(3)),
 				Deferred:     rand.IntN(4) == 0,
 			}, nil
@@ -131,7 +171,7 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 		},
 	}, opts)
 	srv := httptest.NewUnstartedServer(m)
-	srv.Listener = listen(srv.Listener)
+	srv.Listener = run.listen(srv.Listener)
 	srv.Start()
 	defer srv.Close()
 	url := srv.URL
@@ -140,13 +180,14 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 	var noise sync.WaitGroup
 	for id := range 3 {
 		noise.Go(func() {
+			var toAll int
 			for seq := 0; ; seq++ {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				book.sent(noisy(m, id, seq))
+				book.sent(noisy(m, id, seq, &toAll))
 				for c := range m.All() {
 					if rand.IntN(200) == 0 {
 						_ = c.Close(1000, "") // nil, as the arguments are good
@@ -157,12 +198,13 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 		})
 	}
 
-	const clients, each = 8, 40
+	const clients, each = 8, 20
+	duration, start := churnTime(t), time.Now()
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
-			for range each {
-				churnOne(t, url)
+			for n := 0; duration == 0 && n < each || time.Since(start) < duration; n++ {
+				run.one(t, url)
 			}
 		})
 	}
@@ -170,16 +212,23 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 	close(stop)
 	noise.Wait()
 	require.NoError(t, m.Shutdown(t.Context()))
-	require.EqualValues(t, clients*each, connects.Load())
+	require.Equal(t, run.dials.Load(), connects.Load())
 	require.Equal(t, connects.Load(), closes.Load())
 	require.Zero(t, m.Len())
 	require.Positive(t, messages.Load())
 
 	s := m.Stats()
-	require.EqualValues(t, clients*each, s.Accepted)
+	require.EqualValues(t, run.dials.Load(), s.Accepted)
 	// A broadcast that was held back counts as queued, and may find the outbox full.
 	require.EqualValues(t, book.queued.Load()+book.full.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed+s.Dropped.OutboxFull)
 	require.LessOrEqual(t, uint64(book.full.Load()), s.Dropped.OutboxFull)
+	require.Positive(t, run.received.Load())
+	if run.calm {
+		require.EqualValues(t, s.MessagesOut, run.received.Load(), "what is written arrives")
+	} else {
+		require.LessOrEqual(t, uint64(run.received.Load()), s.MessagesOut)
+	}
+	require.LessOrEqual(t, uint64(run.gaps.Load()), s.Dropped.OutboxFull+s.Dropped.Oldest)
 	require.GreaterOrEqual(t, s.MessagesIn, uint64(messages.Load()))
 	ended := uint64(0)
 	for _, n := range s.Closed {
@@ -188,12 +237,12 @@ func churn(t *testing.T, outbox int, listen func(net.Listener) net.Listener) {
 	require.Equal(t, s.Accepted, ended)
 	require.Zero(t, s.Groups)
 	require.Zero(t, s.Users)
-	t.Logf("%+v", s)
+	t.Logf("received %d, gaps %d, %+v", run.received.Load(), run.gaps.Load(), s)
 }
 
 // noisy is one broadcast of some kind. What a receiver gets of one id's, it gets
-// once and in order.
-func noisy(m *wsmanager.Manager, id, seq int) wsmanager.Sent {
+// once and in order. Those to all are numbered by themselves.
+func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	text := fmt.Sprintf("noise %d %d %s", id, seq, repeat("n", rand.IntN(3000)))
 	msg, g := wsmanager.Text(text), m.Group(fmt.Sprint("g", rand.IntN(4)))
 	choice := func(c *wsmanager.Conn) bool { return c.ID() < "M" }
@@ -216,13 +265,14 @@ func noisy(m *wsmanager.Manager, id, seq int) wsmanager.Sent {
 			return wsmanager.Message{Type: wsmanager.TextMessage + wsmanager.MessageType(v)%2, Payload: msg.Payload}, nil
 		}))
 	default:
-		return m.Broadcast(msg)
+		*toAll++
+		return m.Broadcast(wsmanager.Text(fmt.Sprintf("all %d %d %s", id, *toAll, repeat("n", rand.IntN(3000)))))
 	}
 }
 
-// churnOne is one connection with some messages and an end by chance. Whatever it
-// reads must be whole frames, and noise in its order.
-func churnOne(t *testing.T, url string) {
+// one is one connection with some messages and an end by chance. Whatever it reads
+// must be whole frames, and noise in its order.
+func (run *churn) one(t *testing.T, url string) {
 	req := wstest.Request(t, url)
 	conn, err := net.Dial("tcp", req.URL.Host)
 	if err != nil {
@@ -231,35 +281,12 @@ func churnOne(t *testing.T, url string) {
 	}
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // as good as it gets
+	run.dials.Add(1)
 	c := wstest.HandshakeOn(t, conn, req, nil)
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
-		switch rand.IntN(5) {
-		case 0:
-			return // never reads
-		case 1:
-			time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // is slow
-		}
-		last := [3]int{-1, -1, -1}
-		for {
-			f, err := c.ReadFrame()
-			if err != nil {
-				return
-			}
-			var id, seq int
-			if n, _ := fmt.Fscanf(bytes.NewReader(f.Payload), "noise %d %d ", &id, &seq); n == 2 && !f.Header.OpCode.IsControl() {
-				if seq <= last[id] {
-					t.Errorf("noise %d %d came after %d", id, seq, last[id])
-				}
-				last[id] = seq
-			}
-			if f.Header.OpCode == ws.OpClose {
-				_, _ = conn.Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the server may be gone
-				_, _ = io.Copy(io.Discard, conn)
-				return
-			}
-		}
+		run.read(t, c)
 	}()
 	for range rand.IntN(20) {
 		if _, err := conn.Write(wstest.Frame(ws.OpText, true, []byte(repeat("x", rand.IntN(2000))))); err != nil {
@@ -267,15 +294,19 @@ func churnOne(t *testing.T, url string) {
 		}
 	}
 	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // is there for a while
-	switch rand.IntN(5) {
+	ends := 5
+	if run.calm {
+		ends = 2
+	}
+	switch rand.IntN(ends) {
 	case 0:
 		_, _ = conn.Write(wstest.Frame(ws.OpClose, true, nil))
 		<-reading
 	case 1:
-		c.Kill()
-	case 2:
 		_, _ = conn.Write([]byte{0xff, 0xff})
 		<-reading
+	case 2:
+		c.Kill()
 	case 3:
 		_, _ = conn.Write([]byte{0x81}) // half a header
 	case 4:
@@ -283,4 +314,55 @@ func churnOne(t *testing.T, url string) {
 	}
 	_ = conn.Close()
 	<-reading
+}
+
+// read reads what one connection gets, unless it is one that does not.
+func (run *churn) read(t *testing.T, c *wstest.Client) {
+	switch rand.IntN(5) {
+	case 0:
+		if !run.calm {
+			return // never reads
+		}
+		time.Sleep(100 * time.Millisecond) // while much comes
+	case 1:
+		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // is slow
+	}
+	complete := c.Response.Header.Get("X-Policy") == wsmanager.SlowConsumerClose.String()
+	last := map[string]*[3]int{"noise": {-1, -1, -1}, "all": {-1, -1, -1}}
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			if run.calm {
+				t.Errorf("there was no close frame: %v", err)
+			}
+			return
+		}
+		if f.Header.OpCode == ws.OpClose {
+			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the server may be gone
+			if !run.calm {                                                   // a wrapped socket ends only with the close time-out
+				_, _ = io.Copy(io.Discard, c.Conn())
+			}
+			return
+		}
+		if f.Header.OpCode.IsControl() {
+			continue
+		}
+		run.received.Add(1)
+		var kind string
+		var id, seq int
+		if n, _ := fmt.Fscanf(bytes.NewReader(f.Payload), "%s %d %d ", &kind, &id, &seq); n != 3 || last[kind] == nil {
+			continue
+		}
+		was := &last[kind][id]
+		if seq <= *was {
+			t.Errorf("%s %d %d came after %d", kind, id, seq, *was)
+		}
+		if missing := seq - *was - 1; kind == "all" && *was >= 0 && missing > 0 {
+			run.gaps.Add(int64(missing))
+			if complete {
+				t.Errorf("%s %d %d came after %d, with the policy to close", kind, id, seq, *was)
+			}
+		}
+		*was = seq
+	}
 }

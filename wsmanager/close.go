@@ -60,7 +60,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	}
 	c.state, c.mode = stateClosing, mode
 	c.closing.Store(true)
-	e := c.endingLocked()
+	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
 	if c.out != nil {
 		c.out.pong, c.out.ping = nil, false // nothing may follow a close frame
@@ -83,7 +83,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	} else {
 		c.pushLocked(frame, 0, true)
 	}
-	if c.t == nil {
+	if !c.attached {
 		return // the handshake is not through; attach flushes
 	}
 	c.scheduleLocked()
@@ -92,20 +92,11 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	}
 }
 
-// endingLocked returns the place for what is known of the end.
-func (c *Conn) endingLocked() *ending {
-	if c.end == nil {
-		c.end = &ending{}
+func (c *Conn) rareLocked() *rare {
+	if c.rare == nil {
+		c.rare = &rare{}
 	}
-	return c.end
-}
-
-// causeLocked returns why the connection ends, nil while it does not.
-func (c *Conn) causeLocked() *CloseError {
-	if c.end == nil {
-		return nil
-	}
-	return c.end.cause
+	return c.rare
 }
 
 // dropLocked throws away the messages that wait; what is on its way stays.
@@ -128,7 +119,7 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 			// data, so ours goes out now if it has not yet.
 			c.mode = closeReply
 			c.dropLocked()
-			if c.end.closeSent {
+			if c.rare.closeSent {
 				c.cutLocked(nil)
 			}
 		}
@@ -137,7 +128,7 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 
 // closeSentLocked goes on when the close frame has been written.
 func (c *Conn) closeSentLocked() {
-	c.end.closeSent = true
+	c.rare.closeSent = true
 	if c.state != stateClosing {
 		return
 	}
@@ -157,7 +148,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		return
 	}
 	if c.state == stateOpen {
-		c.endingLocked().cause = cause
+		c.rareLocked().cause = cause
 	}
 	c.state = stateCut
 	c.closing.Store(true)
@@ -169,7 +160,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		}
 	}
 	c.dropLocked()
-	if c.t != nil {
+	if c.attached {
 		_ = c.t.close() // there is nothing to do about an error: it is gone either way
 	}
 }

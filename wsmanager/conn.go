@@ -21,36 +21,34 @@ type Conn struct {
 	who    *identity
 	since  time.Duration // the wheel's time
 	policy SlowConsumer
-
-	left bool // out of all groups for good; guarded by groupsMu
+	part   uint8 // of the Manager's counters of traffic
 
 	// Guarded by mu.
-	state connState
-	mode  closeMode
-	ended bool // OnClose is due or done
+	state    connState
+	mode     closeMode
+	attached bool // the handshake went out: t is there
+	ended    bool // OnClose is due or done
+	left     bool // out of all groups for good
+
+	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
 
 	// Atomic.
 	calling    atomic.Bool   // a callback has not returned
 	closing    atomic.Bool   // state is not stateOpen: messages are dropped
-	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under groupsMu
+	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under mu
 	unanswered atomic.Int32  // pings of ours
 	lastRead   atomic.Int64  // ticks of the wheel
-	traffic    traffic
 
 	// Owned by the reader.
 	frames  *frameReader // nil between messages
 	inbound *inbound     // nil until there is something to limit
 
-	groupsMu sync.Mutex // guards places; comes before the locks of groups
-	places   *places    // nil until it is in a group
-
-	mu        sync.Mutex  // guards what follows
-	t         transport   // nil until the handshake went out; static then
-	handshake *handshake  // nil from then on, unless it knows more than t
-	out       *outbox     // nil while nothing waits
-	end       *ending     // nil until something ends the connection
-	ctx       *cancelable // nil until somebody asks
-	pingDue   int64       // ticks of the wheel
+	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups and wheel
+	t       transport  // static once attached
+	places  *places    // nil until it is in a group
+	out     *outbox    // nil while nothing waits
+	rare    *rare      // nil until something ends the connection, or asks for its Context
+	pingDue int64      // ticks of the wheel
 
 	wheel wheelEntry // guarded by the wheel's lock
 	next  *Conn      // guarded by the registry's lock
@@ -67,23 +65,16 @@ type identity struct {
 // anonymous is the identity of all about whom nothing was said.
 var anonymous identity
 
-// handshake is what is known of a connection while its answer goes out.
-type handshake struct {
-	remote textAddr
-}
+// rare is what most connections never need before their end.
+type rare struct {
+	ctx    context.Context // nil until somebody asks
+	cancel context.CancelCauseFunc
 
-// ending is how a connection ends.
-type ending struct {
-	cause     *CloseError // set with the first change of state
+	cause     *CloseError // why it ends; set with the first change of state
 	late      error       // what went wrong when it was closing already
 	stack     []byte      // of a callback that panicked
 	closeSent bool        // our close frame
 	due       int64       // when it is cut, in ticks of the wheel
-}
-
-type cancelable struct {
-	context.Context
-	cancel context.CancelCauseFunc
 }
 
 // connState only goes forward.
@@ -99,10 +90,11 @@ const (
 func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
 	c := &Conn{
 		m: m, id: id, who: &anonymous,
-		since:     m.wheel.elapsed(),
-		policy:    m.opts.SlowConsumer,
-		inbound:   m.opts.newInbound(),
-		handshake: &handshake{textAddr(remote)},
+		since:   m.wheel.elapsed(),
+		policy:  m.opts.SlowConsumer,
+		inbound: m.opts.newInbound(),
+		part:    uint8(m.joined.Add(1) % trafficParts),
+		t:       &addressed{remote: textAddr(remote)},
 	}
 	if a.SlowConsumer != 0 {
 		c.policy = a.SlowConsumer
@@ -134,9 +126,6 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.handshake != nil {
-		return c.handshake.remote
-	}
 	return c.t.remoteAddr()
 }
 
@@ -146,19 +135,20 @@ func (c *Conn) RemoteAddr() net.Addr {
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx = &cancelable{}
-		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(c.m.opts.BaseContext)
+	r := c.rareLocked()
+	if r.ctx == nil {
+		r.ctx, r.cancel = context.WithCancelCause(c.m.opts.BaseContext)
 		if c.ended {
-			c.ctx.cancel(c.causeLocked().callbackError())
+			r.cancel(r.cause.callbackError())
 		}
 	}
-	return c.ctx.Context
+	return r.ctx
 }
 
 // Close begins to close the connection: what was sent before goes out first,
 // then a close frame with the code and reason, then the peer answers with its
-// own. Whatever of that has not happened after Options.CloseTimeout is cut off.
+// own. Whatever of that has not happened after Options.CloseTimeout is cut off; a
+// peer that has taken none of what waits for it for a second is cut off at once.
 // Close does not wait for it; OnClose tells when it is over. On a connection that
 // is closing already it does nothing.
 //
@@ -170,6 +160,13 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 		return err
 	}
 	c.m.settle()
-	c.close(&CloseError{Code: code, Reason: reason}, closeGraceful)
+	cause := &CloseError{Code: code, Reason: reason}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= stuckAfter {
+		c.cutLocked(cause) // it does not read, so it would not read this either
+	} else {
+		c.closeLocked(cause, closeGraceful)
+	}
 	return nil
 }

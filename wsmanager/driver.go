@@ -1,15 +1,69 @@
 package wsmanager
 
+import (
+	"fmt"
+	"net"
+)
+
+// Driver is how a Manager's connections wait for messages, and on which
+// goroutines their callbacks run. The contract of the callbacks is the same.
+type Driver uint8
+
+const (
+	// DriverAuto is the event loop where it can serve, and goroutines elsewhere.
+	DriverAuto Driver = iota
+
+	// DriverGoroutine gives each connection a goroutine that waits in a read. It
+	// serves everything that can be accepted, everywhere.
+	DriverGoroutine
+
+	// DriverEventLoop waits for all connections with one goroutine, which also
+	// calls their callbacks as long as these return soon; one that takes its time
+	// goes on in a goroutine of its own and holds up nobody else. An idle connection
+	// has neither goroutine nor buffer. It exists on Linux, for plain TCP: for
+	// connections whose type is exactly *net.TCPConn, since types that embed one may
+	// count or slow what goes through them. What it can't serve is refused.
+	DriverEventLoop
+)
+
+// String returns "auto", "goroutine" or "eventloop".
+func (d Driver) String() string {
+	switch d {
+	case DriverAuto:
+		return "auto"
+	case DriverGoroutine:
+		return "goroutine"
+	case DriverEventLoop:
+		return "eventloop"
+	}
+	return fmt.Sprintf("Driver(%d)", uint8(d))
+}
+
 // driver says when a connection is readable, and on which goroutine its
 // callbacks run. It calls Conn.open once, then Conn.consume with the bytes that
-// came with the handshake and with what it reads, then Conn.finish, never two of
-// these at a time.
+// came with the handshake and with what it reads, then Conn.finish and
+// Conn.release, never two of these at a time.
 type driver interface {
-	// start takes over a connection whose handshake went out. early is what
-	// came after the handshake's request in the same segment.
+	// start begins with a connection whose handshake went out. early is what came
+	// after the handshake's request in the same segment.
 	start(c *Conn, early []byte)
 
 	// serve is start for a caller who waits until the connection has ended and
 	// its transport is closed.
 	serve(c *Conn, early []byte)
+}
+
+// drive makes c's transport for an accepted socket, which then belongs to it, and
+// says who drives it.
+func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
+	if m.loops != nil {
+		t, d, err := m.loops.newTransport(c, conn)
+		if err == nil {
+			return t, d, nil
+		}
+		if m.opts.Driver == DriverEventLoop {
+			return nil, nil, fmt.Errorf("the event loop can't serve a %T: %w", conn, err)
+		}
+	}
+	return newTransport(conn), goroutineDriver{}, nil
 }

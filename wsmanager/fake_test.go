@@ -36,6 +36,7 @@ func newFakeTransport(room int) *fakeTransport {
 }
 
 func (t *fakeTransport) read(func([]byte) error) error { <-t.closed; return io.EOF }
+func (t *fakeTransport) wantWritable() bool            { return false }
 func (t *fakeTransport) triesWrites() bool             { return !t.cannotTry }
 
 func (t *fakeTransport) tryWrite(p []byte) (int, error) {

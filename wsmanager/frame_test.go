@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -214,6 +216,101 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+// gobwas reads a stream as the reader of gobwas/ws does and returns its events in
+// the same words as run, up to the first error, for which it says whether it was one
+// of the protocol; an end of the stream is none.
+func gobwas(stream []byte, limit int) (got []string, failed bool) {
+	src := bytes.NewReader(stream)
+	var stop error // a control frame ended it
+	control := func(h ws.Header, r io.Reader) error {
+		p, err := io.ReadAll(r)
+		if err == nil && len(p) < int(h.Length) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		switch h.OpCode {
+		case ws.OpPing:
+			got = append(got, fmt.Sprintf("ping %q", p))
+		case ws.OpPong:
+			got = append(got, fmt.Sprintf("pong %q", p))
+		default:
+			code, reason := ws.ParseCloseFrameData(p)
+			switch {
+			case len(p) == 0:
+				got, stop = append(got, `close 1005 ""`), errEnded
+			case code >= 1012 && code <= 1014 && utf8.ValidString(reason): // registered since gobwas's list
+				got, stop = append(got, fmt.Sprintf("close %d %q", code, reason)), errEnded
+			case code >= 5000: // gobwas lets them pass; RFC 6455, section 7.4.2, has no such
+				stop = ws.ErrProtocolStatusCodeUnknown
+			case ws.CheckCloseFrameData(code, reason) != nil:
+				stop = ws.CheckCloseFrameData(code, reason)
+			default:
+				got, stop = append(got, fmt.Sprintf("close %d %q", code, reason)), errEnded
+			}
+			return stop
+		}
+		return nil
+	}
+	r := wsutil.Reader{Source: src, State: ws.StateServerSide, CheckUTF8: true, MaxMessageSize: int64(limit), OnIntermediate: control}
+	for {
+		h, err := r.NextFrame()
+		if err == nil && h.OpCode.IsControl() {
+			err = control(h, &r)
+			if err == nil && h.Length == 0 {
+				err = r.Discard()
+			}
+		} else if err == nil {
+			var p []byte
+			if p, err = io.ReadAll(&r); err == nil {
+				got = append(got, fmt.Sprintf("%v %q", MessageType(h.OpCode), p))
+			}
+		}
+		switch {
+		case err == nil:
+		case stop == errEnded || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return got, false
+		default:
+			return got, true
+		}
+	}
+}
+
+// FuzzMessages holds the assembly of messages, their control frames and their
+// failures against gobwas's reader. What both have read must be the same. Where
+// they fail we fail; we alone fail on lengths that are not in their shortest form,
+// and, where the stream ends too soon for them, on bytes that are bad before they
+// are whole.
+func FuzzMessages(f *testing.F) {
+	for _, tt := range frameCases {
+		if len(tt.stream) < 1000 {
+			f.Add([]byte(tt.stream))
+		}
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		const limit = 1000
+		fr := frameReader{masked: true, limit: limit}
+		var ours events
+		err := fr.feed(bytes.Clone(stream), &ours)
+		theirs, theyFail := gobwas(stream, limit)
+		both := min(len(ours.got), len(theirs))
+		for i := range both {
+			require.Equal(t, theirs[i], ours.got[i], "event %d", i)
+		}
+		weFail := err != nil && !errors.Is(err, errEnded)
+		switch {
+		case errors.Is(err, errLengthNotMinimal):
+			require.Len(t, ours.got, both, "they have read on")
+		case theyFail:
+			require.True(t, weFail, "gobwas fails after %q, we do not", theirs)
+			require.Len(t, ours.got, len(theirs))
+		default: // where we fail, they wait for more
+			require.Len(t, ours.got, len(theirs), "we end with %v", err)
+		}
+	})
+}
+
 // FuzzFrames feeds any bytes in any pieces: no panic, nothing beyond the limit,
 // and the same events however the bytes are cut.
 func FuzzFrames(f *testing.F) {
@@ -250,4 +347,75 @@ func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
 		require.Nil(t, c)
 	}
 	snapshots.Put(buf)
+}
+
+// Every first and second byte, with all kinds of lengths, cut everywhere: no panic,
+// and not a byte of memory for what a header only promises.
+func TestEveryHeader(t *testing.T) {
+	lengths := []uint64{0, 1, 125, 126, 1<<16 - 1, 1 << 16, testLimit, testLimit + 1, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<62 - 1, 1<<63 - 1, 1 << 63, 1<<64 - 1}
+	feed := func(header []byte) error {
+		for n := 1; n <= len(header); n++ {
+			fr := frameReader{masked: true, limit: testLimit}
+			err := fr.feed(bytes.Clone(header[:n]), &events{})
+			require.Zero(t, cap(fr.msg)+cap(fr.ctl), "% x", header[:n])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	good := 0
+	for first := range 256 {
+		for second := range 256 {
+			kinds := lengths[:1]
+			if second&0x7f >= 126 {
+				kinds = lengths
+			}
+			for _, length := range kinds {
+				header := []byte{byte(first), byte(second)}
+				switch second & 0x7f {
+				case 126:
+					header = binary.BigEndian.AppendUint16(header, uint16(length))
+				case 127:
+					header = binary.BigEndian.AppendUint64(header, length)
+				}
+				if second&0x80 != 0 {
+					header = append(header, 1, 2, 3, 4)
+				}
+				err := feed(header)
+				if err == nil {
+					good++
+					continue
+				}
+				var ce *CloseError
+				if !errors.Is(err, errEnded) { // an empty close frame
+					require.ErrorAs(t, err, &ce)
+					require.Contains(t, []StatusCode{1002, 1009}, ce.Code)
+				}
+			}
+		}
+	}
+	// Texts and binaries, whole or the first of several: 0 to 125 bytes, 4 of the
+	// lengths above in 16 bits and 2 in 64. Pings and pongs up to 125, and a close
+	// frame of 1 to 125 that has not come.
+	require.Equal(t, 4*(126+lengths16(lengths)+lengths64(lengths))+2*126+125, good)
+}
+
+// lengths16 and lengths64 count those that are right in 16 and in 64 bits.
+func lengths16(lengths []uint64) (n int) {
+	for _, l := range lengths {
+		if uint16(l) >= 126 {
+			n++
+		}
+	}
+	return n
+}
+
+func lengths64(lengths []uint64) (n int) {
+	for _, l := range lengths {
+		if l >= 1<<16 && l <= testLimit {
+			n++
+		}
+	}
+	return n
 }

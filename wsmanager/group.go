@@ -103,9 +103,9 @@ func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err
 	}
-	c.m.settle()
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	defer c.m.still()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.left || c.closing.Load():
 		return ErrClosed
@@ -124,9 +124,9 @@ func (c *Conn) Join(name string) error {
 
 // Leave ends the membership in the group with the name, if there is one.
 func (c *Conn) Leave(name string) {
-	c.m.settle()
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	defer c.m.still()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if i := c.membership(name); i >= 0 {
 		c.places.groups[i].leave()
 		c.places.groups = slices.Delete(c.places.groups, i, i+1)
@@ -136,8 +136,8 @@ func (c *Conn) Leave(name string) {
 // Groups returns the names of the groups that the connection is in, in the order
 // in which it joined them.
 func (c *Conn) Groups() []string {
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.places == nil {
 		return nil
 	}

@@ -21,7 +21,7 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 	case stateCut:
 		return 0, false
 	case stateClosing:
-		at = c.end.due
+		at = c.rare.due
 	default:
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
 	}
@@ -44,7 +44,7 @@ func (c *Conn) due(now int64) {
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
 	case c.state == stateClosing:
-		if now >= c.end.due {
+		if now >= c.rare.due {
 			c.cutLocked(nil)
 			return
 		}

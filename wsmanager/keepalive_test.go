@@ -1,12 +1,10 @@
 package wsmanager_test
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,36 +16,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// pipeWriter is a response writer whose connection is one end of a net.Pipe.
-type pipeWriter struct {
-	*httptest.ResponseRecorder
-	conn net.Conn
-}
-
-func (w pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
-}
-
-// pipe connects a client to m without a socket, so that time in a synctest
-// bubble goes by as soon as all wait. Nothing that is written is buffered.
-func pipe(t *testing.T, m *wsmanager.Manager) net.Conn {
+// inMemory connects to h without a socket, so that time in a synctest bubble goes
+// by as soon as all wait, and with hardly a buffer, so that a client that does not
+// read is felt at once.
+func inMemory(t *testing.T, h http.Handler) *wstest.Client {
 	t.Helper()
-	client, server := net.Pipe()
-	r := wstest.Request(t, "http://example.com")
-	w := pipeWriter{httptest.NewRecorder(), server}
-	m.ServeHTTP(w, r)
-	require.Equal(t, http.StatusSwitchingProtocols, w.Code)
-	return client
-}
-
-// next reads a frame and tells when it came.
-func next(t *testing.T, c net.Conn, start time.Time) (ws.OpCode, time.Duration) {
-	t.Helper()
-	h, err := ws.ReadHeader(c)
-	require.NoError(t, err)
-	_, err = io.CopyN(io.Discard, c, h.Length)
-	require.NoError(t, err)
-	return h.OpCode, time.Since(start)
+	return wstest.DialHandler(t, h, "/", nil, wstest.Memory{Buffer: 64, Patience: 1000 * time.Hour})
 }
 
 func TestPingsAndIdleTimeout(t *testing.T) {
@@ -55,30 +29,66 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 		j := newJournal()
 		cb := wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v %v", errors.Is(err, wsmanager.ErrIdleTimeout), err) }}
 		m := wsmanager.MustNew(cb, quiet())
-		start := time.Now()
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		// A ping about every 50 s; the peer is there as long as it answers.
-		last := time.Duration(0)
+		last := time.Now()
 		for range 10 {
-			op, at := next(t, c, start)
-			require.Equal(t, ws.OpPing, op)
-			require.InDelta(t, 50, (at - last).Seconds(), 5+2, "give or take 10 % and the wheel's tick")
-			last = at
-			_, err := c.Write(wstest.Frame(ws.OpPong, true, nil))
-			require.NoError(t, err)
+			require.Empty(t, c.ExpectPing())
+			require.InDelta(t, 50, time.Since(last).Seconds(), 5+2, "give or take 10 % and the wheel's tick")
+			last = time.Now()
+			c.SendPong(nil)
 		}
 		// Then it answers no more: 110 s after the last sign of life it is over.
 		pings := 0
-		op, at := next(t, c, start)
-		for ; op == ws.OpPing; op, at = next(t, c, start) {
+		f, err := c.ReadFrame()
+		for ; err == nil && f.Header.OpCode == ws.OpPing; f, err = c.ReadFrame() {
 			pings++
 		}
-		require.Equal(t, ws.OpClose, op)
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
+		code, _ := ws.ParseCloseFrameData(f.Payload)
+		require.EqualValues(t, 1001, code)
 		require.Contains(t, []int{1, 2}, pings, "by the jitter")
-		require.InDelta(t, 110, (at - last).Seconds(), 2)
+		require.InDelta(t, 110, time.Since(last).Seconds(), 2)
 		synctest.Wait()
 		require.Equal(t, []string{"true wsmanager: closed here with 1001: wsmanager: nothing was received in time"}, j.all())
 		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// Connections that came together don't stay together: the pings of each come
+// between 90 and 110 % of the interval, and spread over all of that.
+func TestPingsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, rounds = 40, 25
+		opts := quiet()
+		opts.PingInterval, opts.IdleTimeout = 100*time.Second, time.Hour
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		gaps := make(chan time.Duration, clients*rounds)
+		for range clients {
+			c := inMemory(t, m)
+			go func() {
+				last := time.Now()
+				for range rounds {
+					if h, err := ws.ReadHeader(c.Conn()); err != nil || h.OpCode != ws.OpPing { // on a goroutine of its own
+						t.Errorf("got %v %v", h, err)
+					}
+					gaps <- time.Since(last)
+					last = time.Now()
+				}
+			}()
+		}
+		var got []time.Duration
+		for range clients * rounds {
+			got = append(got, <-gaps)
+		}
+		slices.Sort(got)
+		tick := time.Second + time.Second // the wheel's, before and after
+		require.GreaterOrEqual(t, got[0], 90*time.Second-tick)
+		require.LessOrEqual(t, got[len(got)-1], 110*time.Second+tick)
+		for i, want := range []float64{92, 96, 100, 104, 108} { // evenly
+			require.InDelta(t, want, got[len(got)*(2*i+1)/10].Seconds(), 2.5)
+		}
 	})
 }
 
@@ -86,15 +96,14 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 func TestDataKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := pipe(t, m)
-		go func() { _, _ = io.Copy(io.Discard, c) }()
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		for range 20 {
 			time.Sleep(100 * time.Second)
-			_, err := c.Write(wstest.Frame(ws.OpText, true, []byte("x")))
-			require.NoError(t, err)
+			c.SendText("x")
 		}
 		require.Equal(t, 1, m.Len())
-		_ = c.Close()
+		c.Kill()
 		synctest.Wait()
 		require.Zero(t, m.Len())
 	})
@@ -108,23 +117,21 @@ func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
 			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
 		}, quiet())
 		start := time.Now()
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		pongs := make(chan []byte, 100)
 		go func() {
 			for p := range pongs {
-				_, _ = c.Write(p) // nobody reads before OnConnect has returned
+				_, _ = c.Conn().Write(p) // nobody reads before OnConnect has returned
 			}
 		}()
 		pings := 0
-		for at := time.Duration(0); at < 12*time.Minute; pings++ {
-			var op ws.OpCode
-			op, at = next(t, c, start)
-			require.Equal(t, ws.OpPing, op)
+		for ; time.Since(start) < 12*time.Minute; pings++ {
+			c.ExpectPing()
 			pongs <- wstest.Frame(ws.OpPong, true, nil)
 		}
 		require.GreaterOrEqual(t, pings, 12, "also while the callback ran")
 		close(pongs)
-		_ = c.Close()
+		require.NoError(t, c.Conn().Close())
 		synctest.Wait()
 		require.Zero(t, m.Len())
 	})
@@ -140,13 +147,30 @@ func TestIdleTimeCountsFromTheEndOfOnMessage(t *testing.T) {
 			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { time.Sleep(99 * time.Second); return nil },
 			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
 		}, quiet())
-		c := pipe(t, m)
-		go func() { _, _ = io.Copy(io.Discard, c) }()
-		_, err := c.Write(wstest.Frame(ws.OpText, true, nil))
-		require.NoError(t, err)
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		c.SendText("")
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		require.InDelta(t, 99+110, after.Seconds(), 2)
+	})
+}
+
+// So does a message of which a byte arrives now and then: a slow client is none
+// that is gone.
+func TestPartsOfAMessageKeepAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		m := wsmanager.MustNew(noting(j), quiet())
+		c := inMemory(t, m)
+		for _, b := range wstest.Frame(ws.OpText, true, []byte("slowly")) {
+			time.Sleep(100 * time.Second)
+			c.SendRaw([]byte{b})
+		}
+		c.ExpectText("slowly")
+		require.Equal(t, []string{"connect", `text "slowly"`}, j.all())
+		c.SendClose(1000, "")
+		c.ExpectClose(1000)
 	})
 }
 
@@ -157,16 +181,17 @@ func TestWriteTimeout(t *testing.T) {
 		var after time.Duration
 		start := time.Now()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		time.Sleep(time.Second)
-		m.Broadcast(wsmanager.Text("nobody reads this"))
+		m.Broadcast(wsmanager.Text(repeat("nobody reads this ", 100)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.ErrorIs(t, got, wsmanager.ErrWriteTimeout)
 		require.InDelta(t, 11, after.Seconds(), 2)
-		_, err := ws.ReadHeader(c)
-		require.ErrorIs(t, err, io.EOF)
+		f, err := c.ReadFrame()
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "got %v", f.Header) // cut in the middle
 		require.NoError(t, m.Shutdown(t.Context()))
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
 	})
 }
 
@@ -174,18 +199,16 @@ func TestWriteTimeout(t *testing.T) {
 func TestSlowProgressIsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := pipe(t, m)
-		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 1000<<10))))
-		got := 0
+		c := inMemory(t, m)
+		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 992<<10))))
 		buf := make([]byte, 16<<10)
-		for got < 1000<<10 {
+		for got := 0; got < 992<<10; got += len(buf) {
 			time.Sleep(time.Second) // a minute in all, 4 s for each chunk
-			n, err := c.Read(buf)
+			_, err := io.ReadFull(c.Conn(), buf)
 			require.NoError(t, err)
-			got += n
 		}
 		require.Equal(t, 1, m.Len())
-		_ = c.Close()
+		c.Kill()
 		synctest.Wait()
 	})
 }
@@ -197,16 +220,45 @@ func TestCloseTimeout(t *testing.T) {
 		var got error
 		start := time.Now()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		require.NoError(t, only(t, m).Close(4000, "bye"))
-		op, _ := next(t, c, start)
-		require.Equal(t, ws.OpClose, op)
+		f, err := c.ReadFrame()
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.ErrorContains(t, got, "4000")
 		require.InDelta(t, 5, after.Seconds(), 2)
-		_, err := ws.ReadHeader(c)
-		require.ErrorIs(t, err, io.EOF)
+		c.ExpectEOF()
+	})
+}
+
+// A client that does not read even the answer to its handshake ends with
+// Options.HandshakeTimeout, before anybody knew of it.
+func TestHandshakeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts, log := logged()
+		j := newJournal()
+		m := wsmanager.MustNew(noting(j), opts)
+		ln := wstest.Listen(64) // less than a 101 has
+		srv := &http.Server{Handler: m}
+		go func() { _ = srv.Serve(ln) }() // http.ErrServerClosed
+		conn, err := ln.Dial()
+		require.NoError(t, err)
+		require.NoError(t, wstest.Request(t, "/").Write(conn))
+		synctest.Wait()
+		require.Equal(t, 1, m.Len(), "registered before the answer is out")
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, m.Len())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Zero(t, m.Len())
+		require.Empty(t, j.all(), "no callback has heard of it")
+		require.Contains(t, log.record(t, 0)["err"], "i/o timeout")
+		require.EqualValues(t, 1, m.Stats().Refused.BrokenOff)
+		require.NoError(t, m.Shutdown(t.Context()))
+		require.NoError(t, srv.Close())
 	})
 }
 
@@ -217,12 +269,12 @@ func TestLingerEnds(t *testing.T) {
 		start := time.Now()
 		j := newJournal()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%v", time.Since(start)) }}, quiet())
-		c := halfClosing{pipe(t, m)}
-		go func() { _, _ = io.Copy(io.Discard, c) }()
-		_, err := c.Write([]byte{0xff, 0xff})
-		require.NoError(t, err)
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		c.SendRaw([]byte{0xff, 0xff})
+		var err error
 		for err == nil {
-			_, err = c.Write(make([]byte, 100))
+			_, err = c.Conn().Write(make([]byte, 100))
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.LessOrEqual(t, time.Since(start), 7*time.Second)
@@ -240,65 +292,36 @@ func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
 		start := time.Now()
 		j := newJournal()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%.0f", time.Since(start).Minutes()) }}, opts)
-		c := pipe(t, m) // reads nothing
-		m.Broadcast(wsmanager.Text("under way"))
+		c := inMemory(t, m) // reads nothing
+		m.Broadcast(wsmanager.Binary(make([]byte, 100)))
 		synctest.Wait()
 		m.Broadcast(wsmanager.Text("waits"))
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"2"}, j.all())
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
-		_ = c.Close()
+		require.NoError(t, c.Conn().Close())
 		synctest.Wait()
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed)
 	})
 }
 
-// Pings of connections that came together don't go out together for ever.
-func TestPingsSpreadOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
-		opts.PingInterval, opts.IdleTimeout = 1000*time.Second, 2000*time.Second
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		const n = 50
-		at := make(chan time.Duration, n)
-		start := time.Now()
-		for range n {
-			c := pipe(t, m)
-			go func() {
-				var first time.Duration
-				if _, err := ws.ReadHeader(c); err == nil {
-					first = time.Since(start)
-				}
-				at <- first
-				_ = c.Close()
-			}()
-		}
-		lo, hi := time.Hour, time.Duration(0)
-		for range n {
-			d := <-at
-			lo, hi = min(lo, d), max(hi, d)
-		}
-		synctest.Wait()
-		require.GreaterOrEqual(t, lo, 900*time.Second)
-		require.LessOrEqual(t, hi, 1102*time.Second)
-		require.Greater(t, hi-lo, 100*time.Second, "by chance: half of the range of 200 s, of 50")
-	})
-}
-
-type halfClosing struct{ net.Conn }
-
 // Shutdown waits for peers that answer, and for no others longer than the close
 // time-out.
 func TestShutdownIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		for range 10 {
-			c := pipe(t, m)
-			go func() { _, _ = io.Copy(io.Discard, c) }()
-		}
-		start := time.Now()
-		require.NoError(t, m.Shutdown(t.Context()))
-		require.InDelta(t, 5, time.Since(start).Seconds(), 2)
-		require.Zero(t, m.Len())
-	})
+	for name, opts := range map[string]wsmanager.Options{"": {}, "Block": {Block: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts.Logger = quiet().Logger
+				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+				for range 10 {
+					c := inMemory(t, m)
+					go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+				}
+				start := time.Now()
+				require.NoError(t, m.Shutdown(t.Context()))
+				require.InDelta(t, 5, time.Since(start).Seconds(), 2)
+				require.Zero(t, m.Len())
+			})
+		})
+	}
 }

@@ -17,10 +17,10 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 func (c *Conn) attach(t transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.t = t
-	if t.remoteAddr() != nil {
-		c.handshake = nil
+	if t.remoteAddr() == nil {
+		t = &addressed{t, c.t.remoteAddr()}
 	}
+	c.t, c.attached = t, true
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
@@ -52,8 +52,8 @@ var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 // endLocked ends the Context: the connection has ended for the application.
 func (c *Conn) endLocked() {
 	c.ended = true
-	if c.ctx != nil {
-		c.ctx.cancel(c.causeLocked().callbackError())
+	if r := c.rare; r != nil && r.ctx != nil {
+		r.cancel(r.cause.callbackError())
 	}
 }
 
@@ -80,7 +80,7 @@ func (c *Conn) endBy(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateOpen {
-		c.end.late = ce.Err
+		c.rare.late = ce.Err
 	}
 	c.closeLocked(ce, closeGraceful)
 	return nil // goes on to read, for the peer's close frame
@@ -89,7 +89,7 @@ func (c *Conn) endBy(err error) error {
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
-	c.traffic.bytesIn.Add(uint64(len(p)))
+	c.traffic().bytesIn.Add(uint64(len(p)))
 	if c.frames == nil {
 		c.frames = c.m.getFrameReader()
 	}
@@ -108,7 +108,7 @@ type connFrames Conn
 
 func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
-	c.traffic.messagesIn.Add(1)
+	c.traffic().messagesIn.Add(1)
 	if c.closing.Load() {
 		return nil
 	}
@@ -179,10 +179,12 @@ func (c *Conn) call(f func() error) (err error) {
 }
 
 // recovered is the end that a panic makes.
-func (c *Conn) recovered(v any) error {
+func (c *Conn) recovered(v any) error { return c.crashed(v, debug.Stack()) }
+
+func (c *Conn) crashed(v any, stack []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.endingLocked().stack = debug.Stack()
+	c.rareLocked().stack = stack
 	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
 }
 
@@ -215,7 +217,7 @@ func (c *Conn) finish(err error) {
 		}
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
 	}
-	cause := c.end.cause
+	cause := c.rare.cause
 	c.mu.Unlock()
 
 	c.m.linger(c, true)
@@ -228,7 +230,7 @@ func (c *Conn) finish(err error) {
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
-			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.end.stack))
+			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.rare.stack))
 		}
 	}
 }
@@ -239,12 +241,12 @@ func (c *Conn) failLocked(ce *CloseError) {
 		c.closeLocked(ce, closeFail)
 		return
 	}
-	c.end.late = ce.Err
+	c.rare.late = ce.Err
 	if c.state == stateClosing && c.mode == closeGraceful {
 		// We were waiting for the peer's close frame; it won't be understood.
 		c.mode = closeFail
 		c.dropLocked()
-		if c.end.closeSent {
+		if c.rare.closeSent {
 			c.closeSentLocked()
 		}
 	}
@@ -256,7 +258,6 @@ func (c *Conn) release() {
 	c.cutLocked(nil)
 	c.mu.Unlock()
 	c.m.wheel.remove(c)
-	c.m.registry.fold(c)
 	c.m.linger(c, false)
 }
 

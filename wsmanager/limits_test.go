@@ -71,11 +71,8 @@ func TestMessageRate(t *testing.T) {
 			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { n++; return nil },
 			OnClose:   func(_ *wsmanager.Conn, err error) { got = err },
 		}, opts)
-		c := pipe(t, m)
-		send := func() {
-			_, err := c.Write(wstest.Frame(ws.OpText, true, []byte("x")))
-			require.NoError(t, err)
-		}
+		c := inMemory(t, m)
+		send := func() { c.SendText("x") }
 		for range 50 { // at the rate, for ever
 			send()
 			time.Sleep(100 * time.Millisecond)
@@ -87,16 +84,13 @@ func TestMessageRate(t *testing.T) {
 		require.Equal(t, 53, n)
 		require.NoError(t, got)
 		send()
-		op, _ := next(t, c, time.Now())
-		require.Equal(t, ws.OpClose, op)
+		c.ExpectClose(1008)
 		synctest.Wait()
 		require.Equal(t, 53, n)
 		require.ErrorIs(t, got, wsmanager.ErrRateLimit)
 		var ce *wsmanager.CloseError
 		require.ErrorAs(t, got, &ce)
 		require.Equal(t, wsmanager.StatusPolicyViolation, ce.Code)
-		_ = c.Close()
-		synctest.Wait()
 		require.EqualValues(t, 1, m.Stats().Closed[1008])
 	})
 }
@@ -109,23 +103,20 @@ func TestControlRate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got error
 				m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got = err }}, quiet())
-				c := pipe(t, m)
+				c := inMemory(t, m)
 				reads := make(chan ws.OpCode, 1000)
 				go func() {
 					defer close(reads)
 					for {
-						h, err := ws.ReadHeader(c)
+						h, err := ws.ReadHeader(c.Conn())
 						if err != nil {
 							return
 						}
-						_, _ = io.CopyN(io.Discard, c, h.Length) // the next read tells
+						_, _ = io.CopyN(io.Discard, c.Conn(), h.Length) // the next read tells
 						reads <- h.OpCode
 					}
 				}()
-				send := func() {
-					_, err := c.Write(wstest.Frame(op, true, nil))
-					require.NoError(t, err)
-				}
+				send := func() { c.SendRaw(wstest.Frame(op, true, nil)) }
 				for range 100 {
 					send()
 					time.Sleep(50 * time.Millisecond)
@@ -139,7 +130,7 @@ func TestControlRate(t *testing.T) {
 				send()
 				synctest.Wait()
 				require.ErrorIs(t, got, wsmanager.ErrRateLimit)
-				_ = c.Close()
+				require.NoError(t, c.Conn().Close())
 				var last ws.OpCode
 				for op := range reads {
 					last = op
@@ -156,14 +147,11 @@ func TestAnsweredPingsDoNotCount(t *testing.T) {
 		opts := quiet()
 		opts.PingInterval, opts.ControlRate = 20*time.Millisecond, 1
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		c := pipe(t, m)
+		c := inMemory(t, m)
 		for range 200 {
-			op, _ := next(t, c, time.Now())
-			require.Equal(t, ws.OpPing, op)
-			_, err := c.Write(wstest.Frame(ws.OpPong, true, nil))
-			require.NoError(t, err)
+			c.SendPong(c.ExpectPing())
 		}
-		_ = c.Close()
+		c.Kill()
 		synctest.Wait()
 	})
 }

@@ -2,8 +2,14 @@ package wsmanager
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 )
+
+// logLoop writes what an event loop can tell nobody else.
+func (m *Manager) logLoop(format string, args ...any) {
+	m.logger().Error("websocket event loop", "err", fmt.Sprintf(format, args...))
+}
 
 // logStart notes a connection for those who want to know everything.
 func (c *Conn) logStart() {
@@ -16,7 +22,7 @@ func (c *Conn) logStart() {
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()
-	stack, late := c.end.stack, c.end.late
+	stack, late := c.rare.stack, c.rare.late
 	c.mu.Unlock()
 	if errors.Is(late, ErrClosed) {
 		late = nil // a callback that returned what its send said: the end is its reason

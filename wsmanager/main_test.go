@@ -3,10 +3,12 @@ package wsmanager_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +20,27 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMain(m *testing.M) { wstest.Main(m) }
+func TestMain(m *testing.M) { wstest.Main(eachDriver{m}) }
+
+// eachDriver runs everything with the event loop, where there is one, and with
+// goroutines.
+type eachDriver struct{ *testing.M }
+
+func (m eachDriver) Run() (code int) {
+	flag.Parse()
+	drivers := []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine}
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		drivers = drivers[:1] // a fuzzer runs once
+	}
+	for _, d := range drivers {
+		wsmanager.SetAutoDriver(d)
+		if failed := m.M.Run(); failed != 0 {
+			fmt.Fprintf(os.Stderr, "FAIL with the driver %v\n", d)
+			code = failed
+		}
+	}
+	return code
+}
 
 // journal notes what happens, in order.
 type journal struct {

@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -13,7 +14,7 @@ import (
 type Manager struct {
 	callbacks Callbacks
 	opts      Options
-	driver    driver
+	loops     *loops // nil without event loops
 
 	registry registry
 	groups   groups
@@ -23,7 +24,8 @@ type Manager struct {
 	active   activity
 	bursts   bursts
 
-	accepting atomic.Int64 // OnAccept calls that have not returned
+	accepting atomic.Int64  // OnAccept calls that have not returned
+	joined    atomic.Uint32 // connections that were made
 
 	mu        sync.Mutex         // guards what follows
 	draining  bool               // no new connections
@@ -47,12 +49,23 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 	return m
 }
 
+// autoDriver is what tests run everything with in turn.
+var autoDriver = DriverAuto
+
 func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
+	if opts.Driver == DriverAuto {
+		opts.Driver = autoDriver
+	}
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, driver: goroutineDriver{}, lingering: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts, lingering: make(map[*Conn]struct{})}
+	if opts.Driver != DriverGoroutine {
+		if m.loops, err = newLoops(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
+			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)
+		}
+	}
 	m.registry.init()
 	m.groups.init()
 	m.users.init()

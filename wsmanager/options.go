@@ -80,6 +80,9 @@ type Options struct {
 	// one of them takes longer the more there are.
 	MaxGroups int
 
+	// Driver is how connections wait for messages. Default: DriverAuto.
+	Driver Driver
+
 	// Block keeps ServeHTTP from returning before the socket is closed, as
 	// handlers in ASP.NET Core do. Components above then see a request that lasts
 	// as long as the connection: an access log writes its line at the end, with
@@ -135,6 +138,9 @@ func (o Options) withDefaults() (Options, error) {
 		o.SlowConsumer = SlowConsumerClose
 	} else if !o.SlowConsumer.valid() {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.SlowConsumer is %d: there is no such policy", o.SlowConsumer))
+	}
+	if o.Driver > DriverEventLoop {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.Driver is %d: there is no such driver", o.Driver))
 	}
 	size("MaxConnections", &o.MaxConnections, 0)
 	size("ControlRate", &o.ControlRate, 20)

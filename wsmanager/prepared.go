@@ -131,9 +131,9 @@ func (c *Conn) Ready(v Variant) error {
 	if v >= MaxVariants {
 		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
 	}
-	c.m.settle()
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	defer c.m.still()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.left:
 		return ErrClosed

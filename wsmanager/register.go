@@ -4,6 +4,7 @@ import "iter"
 
 // register lets the connection be found: by id, in its groups and by its user.
 func (c *Conn) register(a Accept) {
+	defer c.m.still()()
 	if !a.Deferred {
 		c.m.registry.lane.speak(a.Variant)
 		c.variant.Store(uint32(a.Variant) + 1)
@@ -12,8 +13,8 @@ func (c *Conn) register(a Accept) {
 	if c.who.user == "" && len(a.Groups) == 0 {
 		return
 	}
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.places = &places{}
 	if c.who.user != "" {
 		c.places.user = c.m.users.add(c, c.who.user)
@@ -28,10 +29,10 @@ func (c *Conn) register(a Accept) {
 // unregister takes the connection out of the registry, its groups and its user's
 // connections, for good. It is closing already.
 func (c *Conn) unregister() {
-	c.m.settle() // what is held counts it among its receivers
+	defer c.m.still()()
 	c.m.registry.remove(c)
-	c.groupsMu.Lock()
-	defer c.groupsMu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.left = true
 	for ship := range c.places.all() {
 		ship.leave()

@@ -25,7 +25,6 @@ type shard struct {
 	mu      sync.RWMutex
 	buckets []*Conn // of chains through Conn.next; a power of two, nil if there is none
 	count   int
-	past    total // of connections that have left
 }
 
 func (r *registry) init() { r.seed = maphash.MakeSeed() }
@@ -71,7 +70,6 @@ func (r *registry) remove(c *Conn) {
 	s, hash := r.find(c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.past.fold(&c.traffic)
 	if s.count == 0 {
 		return
 	}
@@ -114,31 +112,6 @@ func (s *shard) all() iter.Seq[*Conn] {
 			}
 		}
 	}
-}
-
-// traffic sums up what went over all connections that are or were registered.
-func (r *registry) traffic() (sum total) {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.RLock()
-		sum.messagesIn += s.past.messagesIn
-		sum.bytesIn += s.past.bytesIn
-		sum.messagesOut += s.past.messagesOut
-		sum.bytesOut += s.past.bytesOut
-		for c := range s.all() {
-			sum.add(&c.traffic)
-		}
-		s.mu.RUnlock()
-	}
-	return sum
-}
-
-// fold counts what a connection has sent since it left the registry.
-func (r *registry) fold(c *Conn) {
-	s, _ := r.find(c.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.past.fold(&c.traffic)
 }
 
 func (r *registry) appendTo(conns []*Conn) []*Conn {

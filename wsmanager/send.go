@@ -58,7 +58,7 @@ func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
 	case err != nil:
 		return false, ErrClosed
 	case n == len(frame):
-		c.traffic.messagesOut.Add(1)
+		c.traffic().messagesOut.Add(1)
 	case n > 0:
 		c.pushLocked(frame, n, shared)
 	}
@@ -67,14 +67,14 @@ func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
 
 // mayTryLocked reports whether nothing is in front of a frame that is to be
 // written now.
-func (c *Conn) mayTryLocked() bool { return c.t != nil && !c.out.busy() && !c.out.waiting() }
+func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.busy() && !c.out.waiting() }
 
 // tryWriteLocked writes what goes without waiting. An error has cut the
 // connection.
 func (c *Conn) tryWriteLocked(p []byte) (n int, err error) {
 	n, err = c.t.tryWrite(p)
 	if n > 0 {
-		c.traffic.bytesOut.Add(uint64(n))
+		c.traffic().bytesOut.Add(uint64(n))
 	}
 	if err != nil {
 		c.vanishedLocked(err)
@@ -159,7 +159,7 @@ func (c *Conn) crowdedLocked() bool {
 // sendControlLocked writes a ping or pong, or leaves it in its place: a newer one
 // takes it over, so that a peer can't make us keep many.
 func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
-	if c.state != stateOpen || c.t == nil {
+	if c.state != stateOpen || !c.attached {
 		return
 	}
 	if op == ws.OpPing {

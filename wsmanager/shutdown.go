@@ -27,6 +27,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.wait(ctx) {
+		m.loops.wait(ctx)
 		return nil
 	}
 	left := m.unended()
@@ -38,7 +39,9 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	// What is left needs no more than the processor, save the callbacks.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
-	if m.active.wait(grace) {
+	ended := m.active.wait(grace)
+	m.loops.wait(grace)
+	if ended {
 		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
 	}
 	calls := m.accepting.Load()

@@ -29,6 +29,11 @@ type transport interface {
 	// awaitWritable is used, otherwise write.
 	triesWrites() bool
 
+	// wantWritable asks that Conn.pump be called when tryWrite may write more, and
+	// again for as long as it says so. False: the transport can't do that, and a
+	// goroutine has to, by awaitWritable.
+	wantWritable() bool
+
 	// awaitWritable waits until tryWrite may write more, or until close.
 	awaitWritable() error
 
@@ -50,6 +55,15 @@ type transport interface {
 
 	remoteAddr() net.Addr
 }
+
+// addressed is a transport of which another than itself knows the address; while a
+// handshake goes out, the address is all that there is.
+type addressed struct {
+	transport
+	remote net.Addr
+}
+
+func (t *addressed) remoteAddr() net.Addr { return t.remote }
 
 // errInterrupted is returned by a read that interrupt has ended.
 var errInterrupted = errors.New("wsmanager: the read was interrupted")
@@ -107,6 +121,7 @@ func readError(err error) error {
 
 func (t *connTransport) tryWrite([]byte) (int, error) { return 0, nil }
 func (t *connTransport) triesWrites() bool            { return false }
+func (t *connTransport) wantWritable() bool           { return false }
 func (t *connTransport) awaitWritable() error         { return errors.ErrUnsupported }
 
 // writePiece is after how many bytes a connTransport can tell of progress.

@@ -124,7 +124,8 @@ func (w *rawWrite) once(fd uintptr) bool {
 	return true
 }
 
-func (t *rawTransport) triesWrites() bool { return true }
+func (t *rawTransport) triesWrites() bool  { return true }
+func (t *rawTransport) wantWritable() bool { return false }
 
 func (t *rawTransport) awaitWritable() error {
 	waited := false

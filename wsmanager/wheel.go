@@ -39,12 +39,11 @@ type wheel struct {
 	stop  func() bool
 }
 
-const wheelSlots = 128
+const wheelSlots = 128 // fits Conn.slot
 
 // wheelEntry links a connection into its slot.
 type wheelEntry struct {
-	at         int64
-	slot       int // index + 1; 0 if it is in none
+	at         int64 // the tick
 	prev, next *Conn
 }
 
@@ -83,7 +82,7 @@ func (w *wheel) after(d time.Duration) int64 { return w.now() + w.ticks(d) + 1 }
 func (w *wheel) schedule(c *Conn, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.wheel.slot != 0 && c.wheel.at == at {
+	if c.slot != 0 && c.wheel.at == at {
 		return
 	}
 	w.unlink(c)
@@ -94,7 +93,7 @@ func (w *wheel) schedule(c *Conn, at int64) {
 	at = min(max(at, w.done+1), w.done+wheelSlots-1)
 	slot := int(at % wheelSlots)
 	head := w.slots[slot]
-	c.wheel.slot, c.wheel.next = slot+1, head
+	c.slot, c.wheel.next = uint8(slot+1), head
 	if head != nil {
 		head.wheel.prev = c
 	}
@@ -115,18 +114,18 @@ func (w *wheel) remove(c *Conn) {
 
 func (w *wheel) unlink(c *Conn) {
 	e := &c.wheel
-	if e.slot == 0 {
+	if c.slot == 0 {
 		return
 	}
 	if e.prev != nil {
 		e.prev.wheel.next = e.next
 	} else {
-		w.slots[e.slot-1] = e.next
+		w.slots[c.slot-1] = e.next
 	}
 	if e.next != nil {
 		e.next.wheel.prev = e.prev
 	}
-	*e = wheelEntry{}
+	c.slot, *e = 0, wheelEntry{}
 	w.count--
 }
 

@@ -176,7 +176,7 @@ func TestEveryByteIsProgress(t *testing.T) {
 	<-tr.entered
 	clock.step(12 * time.Second)
 	require.True(t, c.closing.Load(), "12 s are not")
-	require.ErrorIs(t, c.end.cause, ErrWriteTimeout)
+	require.ErrorIs(t, c.rare.cause, ErrWriteTimeout)
 	c.unregister()
 	c.release()
 	idle(t, m)

@@ -4,12 +4,15 @@ import "time"
 
 // startWriterLocked makes somebody see to what waits in the outbox.
 func (c *Conn) startWriterLocked() {
-	if c.t == nil || c.state == stateCut || c.out.writing {
+	if !c.attached || c.state == stateCut || c.out.writing {
 		return
 	}
 	c.out.writing = true
 	c.progressed(c.out)
 	c.scheduleLocked()
+	if c.t.wantWritable() {
+		return
+	}
 	c.m.active.add()
 	go c.writeLoop()
 }
@@ -23,9 +26,6 @@ func (c *Conn) writeLoop() {
 		pump = c.pumpWaiting
 	}
 	for pump() {
-	}
-	if c.closing.Load() {
-		c.m.registry.fold(c) // the connection may have been released in the meantime
 	}
 }
 
@@ -78,7 +78,7 @@ func (c *Conn) pumpBlocking() bool {
 		c.progressed(o)
 		c.mu.Unlock()
 		n, err := c.t.write(p, func() { c.progressed(o) })
-		c.traffic.bytesOut.Add(uint64(n))
+		c.traffic().bytesOut.Add(uint64(n))
 		c.mu.Lock()
 		o.claim(0)
 		c.wroteLocked(n)
@@ -100,7 +100,7 @@ func (c *Conn) wroteLocked(n int) {
 	}
 	c.progressed(c.out)
 	messages, closed := c.out.advance(n)
-	c.traffic.messagesOut.Add(uint64(messages))
+	c.traffic().messagesOut.Add(uint64(messages))
 	if closed {
 		c.closeSentLocked()
 	}
@@ -135,7 +135,7 @@ func (c *Conn) writeStuckSince() (time.Duration, bool) {
 
 // flushLocked sends what waits.
 func (c *Conn) flushLocked() {
-	if c.t != nil && c.state != stateCut && c.out.waiting() && !c.out.writing {
+	if c.attached && c.state != stateCut && c.out.waiting() && !c.out.writing {
 		c.startWriterLocked()
 	}
 }

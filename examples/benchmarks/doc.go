@@ -3,4 +3,9 @@
 // docs/benchmarks.md:
 //
 //	go run ./examples/benchmarks/stack    # what components cost a request
+//	go run ./examples/benchmarks/stalled  # what one client that does not read does to the others
+//	go run ./examples/benchmarks/drain    # how a server with 8,000 sockets ends
+//
+// The last two need nothing but Linux and two processes with -n descriptors each;
+// they fail if a bound is missed.
 package benchmarks

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/go-chi/httplog/v3 v3.3.0
+	github.com/gobwas/ws v1.5.0
 	github.com/speakingtube/speakingtube v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/urfave/negroni/v3 v3.1.2
@@ -12,8 +13,10 @@ require (
 
 require (
 	github.com/felixge/httpsnoop v1.1.0 // indirect
+	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/justinas/alice v1.2.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )
 
 replace github.com/speakingtube/speakingtube => ../..

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -22,19 +23,24 @@ type endpoints struct {
 }
 
 // newEndpoints makes them. What blocks does so until done is closed.
-func newEndpoints(log *slog.Logger, debug bool, done <-chan struct{}) *endpoints {
-	e := &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: debug}
+func newEndpoints(log *slog.Logger, driver wsmanager.Driver, debug bool, done <-chan struct{}) (e *endpoints, err error) {
+	e = &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: debug}
 	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
-		m := wsmanager.MustNew(cb, wsmanager.Options{
+		m, failed := wsmanager.New(cb, wsmanager.Options{
+			Driver:         driver,
 			Logger:         log.With("path", path),
 			MaxMessageSize: 16 << 20, // conformance suites send as much
 			OutboxBytes:    64 << 20,
 			OutboxMessages: 1 << 16,
 		})
-		e.sockets[path] = m
+		e.sockets[path], err = m, errors.Join(err, failed)
 		return m
 	}
-	drained := func(m *wsmanager.Manager) { e.drains = append(e.drains, m.Shutdown) }
+	drained := func(m *wsmanager.Manager) {
+		if m != nil { // err says why
+			e.drains = append(e.drains, m.Shutdown)
+		}
+	}
 
 	drained(add("/echo", wsmanager.Callbacks{OnMessage: echo}))
 	drained(add("/broadcast", wsmanager.Callbacks{
@@ -44,7 +50,7 @@ func newEndpoints(log *slog.Logger, debug bool, done <-chan struct{}) *endpoints
 		},
 	}))
 	if !debug {
-		return e
+		return e, err
 	}
 	drained(add("/sleep", wsmanager.Callbacks{OnAccept: acceptSleep, OnMessage: sleep}))
 	blocked := add("/block", wsmanager.Callbacks{
@@ -56,7 +62,7 @@ func newEndpoints(log *slog.Logger, debug bool, done <-chan struct{}) *endpoints
 		_ = blocked.Shutdown(now) // says that the callbacks have not returned: that is what they are for
 		return nil
 	})
-	return e
+	return e, err
 }
 
 // echo answers with the message itself. SendContext, not Send: a client that

@@ -16,11 +16,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/speakingtube/speakingtube/pipeline"
+	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
 func main() {
@@ -33,26 +33,47 @@ func main() {
 	}
 }
 
-// drivers are the values of -driver. There is one driver yet, so they all mean
-// it; load tools can be written for what is to come.
-var drivers = []string{"auto", "goroutine", "eventloop"}
+// drivers are the values of -driver.
+var drivers = []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop}
+
+// parseDriver finds the driver with a name.
+func parseDriver(name string) (wsmanager.Driver, error) {
+	for _, d := range drivers {
+		if d.String() == name {
+			return d, nil
+		}
+	}
+	return 0, fmt.Errorf("-driver is %q: it must be one of %s", name, driverNames())
+}
+
+func driverNames() string {
+	var names []string
+	for _, d := range drivers {
+		names = append(names, d.String())
+	}
+	return strings.Join(names, ", ")
+}
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("echo", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
-	driver := flags.String("driver", drivers[0], "how connections wait for messages: "+strings.Join(drivers, ", "))
+	driverName := flags.String("driver", drivers[0].String(), "how connections wait for messages: "+driverNames())
 	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if !slices.Contains(drivers, *driver) {
-		return fmt.Errorf("-driver is %q: it must be one of %s", *driver, strings.Join(drivers, ", "))
+	driver, err := parseDriver(*driverName)
+	if err != nil {
+		return err
 	}
 	log := slog.New(slog.NewTextHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	done := make(chan struct{})
 	defer close(done)
-	endpoints := newEndpoints(log, *debug, done)
+	endpoints, err := newEndpoints(log, driver, *debug, done)
+	if err != nil {
+		return err
+	}
 	h, err := endpoints.app().Build()
 	if err != nil {
 		return err

@@ -78,8 +78,8 @@ func (p *program) end(t *testing.T) {
 
 func TestEcho(t *testing.T) {
 	for _, driver := range drivers {
-		t.Run(driver, func(t *testing.T) {
-			p := start(t, "-driver", driver)
+		t.Run(driver.String(), func(t *testing.T) {
+			p := start(t, "-driver", driver.String())
 			c := wstest.Dial(t, p.url+"/echo", nil)
 			c.SendText("hello")
 			c.ExpectText("hello")

@@ -27,11 +27,14 @@ const (
 	Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// Client is one WebSocket connection of a test.
+// Client is one WebSocket connection of a test: over a socket ([Dial], [Handshake]),
+// in memory ([DialHandler], [HandshakeHandler]), or over whatever there is
+// ([HandshakeOn]).
 type Client struct {
-	t    testing.TB
-	conn net.Conn
-	br   *bufio.Reader
+	t        testing.TB
+	conn     net.Conn
+	br       *bufio.Reader
+	patience time.Duration
 
 	fragmented bool // the server is in the middle of a message
 
@@ -39,16 +42,19 @@ type Client struct {
 	Response *http.Response
 }
 
-// Request returns a valid handshake for the URL (scheme http or ws), for tests
-// to spoil.
+// Request returns a valid handshake for the URL (scheme http or ws; of
+// http://example.com if it is only a path), for tests to spoil.
 func Request(t testing.TB, rawURL string) *http.Request {
 	t.Helper()
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatalf("wstest: %v", err)
 	}
-	if u.Scheme == "ws" {
+	if u.Scheme == "ws" || u.Scheme == "" {
 		u.Scheme = "http"
+	}
+	if u.Host == "" {
+		u.Host = "example.com"
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -71,14 +77,20 @@ func Dial(t testing.TB, rawURL string, header http.Header) *Client {
 		req.Header[name] = values
 	}
 	c := Handshake(t, req, nil)
+	c.mustUpgrade(rawURL)
+	return c
+}
+
+// mustUpgrade fails the test unless the handshake with target went well.
+func (c *Client) mustUpgrade(target string) {
+	c.t.Helper()
 	if c.Response.StatusCode != http.StatusSwitchingProtocols {
 		body, _ := io.ReadAll(io.LimitReader(c.Response.Body, 1<<10))
-		t.Fatalf("wstest: the handshake with %s was answered with %s: %s", rawURL, c.Response.Status, body)
+		c.t.Fatalf("wstest: the handshake with %s was answered with %s: %s", target, c.Response.Status, body)
 	}
 	if got := c.Response.Header.Get("Sec-WebSocket-Accept"); got != Accept {
-		t.Fatalf("wstest: Sec-WebSocket-Accept is %q, want %q", got, Accept)
+		c.t.Fatalf("wstest: Sec-WebSocket-Accept is %q, want %q", got, Accept)
 	}
-	return c
 }
 
 // Handshake sends the request and, in the same segment, the bytes of early, and
@@ -96,13 +108,21 @@ func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
 // or one through a proxy. It is closed at the end of the test.
 func HandshakeOn(t testing.TB, conn net.Conn, req *http.Request, early []byte) *Client {
 	t.Helper()
+	return handshake(t, conn, req, early, 0)
+}
+
+func handshake(t testing.TB, conn net.Conn, req *http.Request, early []byte, patience time.Duration) *Client {
+	t.Helper()
+	if patience == 0 {
+		patience = Patience
+	}
 	t.Cleanup(func() { _ = conn.Close() }) // maybe closed already
 	var buf bytes.Buffer
 	if err := req.Write(&buf); err != nil {
 		t.Fatalf("wstest: %v", err)
 	}
 	buf.Write(early)
-	c := &Client{t: t, conn: conn, br: bufio.NewReader(conn)}
+	c := &Client{t: t, conn: conn, br: bufio.NewReader(conn), patience: patience}
 	c.SendRaw(buf.Bytes())
 	c.deadline()
 	res, err := http.ReadResponse(c.br, req)
@@ -113,10 +133,10 @@ func HandshakeOn(t testing.TB, conn net.Conn, req *http.Request, early []byte) *
 	return c
 }
 
-// Conn is the socket below.
+// Conn is the socket below, or the client's end of a [Pipe].
 func (c *Client) Conn() net.Conn { return c.conn }
 
-func (c *Client) deadline() { _ = c.conn.SetDeadline(time.Now().Add(Patience)) } // a closed socket says so when it is used
+func (c *Client) deadline() { _ = c.conn.SetDeadline(time.Now().Add(c.patience)) } // a closed socket says so when it is used
 
 // Frame makes a masked frame, as a client must send it.
 func Frame(op ws.OpCode, fin bool, payload []byte) []byte {
@@ -149,6 +169,12 @@ func (c *Client) SendBinary(p []byte) {
 func (c *Client) SendPing(p []byte) {
 	c.t.Helper()
 	c.SendRaw(Frame(ws.OpPing, true, p))
+}
+
+// SendPong sends a pong.
+func (c *Client) SendPong(p []byte) {
+	c.t.Helper()
+	c.SendRaw(Frame(ws.OpPong, true, p))
 }
 
 // SendClose sends a close frame, without a payload if code is 0.
@@ -224,6 +250,59 @@ func (c *Client) ExpectText(want string) {
 	}
 }
 
+// Binary reads the next message, which must be a binary one.
+func (c *Client) Binary() []byte {
+	c.t.Helper()
+	f, err := c.next()
+	if err != nil {
+		c.t.Fatalf("wstest: waiting for a binary message: %v", err)
+	}
+	if f.Header.OpCode != ws.OpBinary || !f.Header.Fin {
+		c.t.Fatalf("wstest: waiting for a binary message: got opcode %#x, fin %v", f.Header.OpCode, f.Header.Fin)
+	}
+	return f.Payload
+}
+
+// ExpectBinary reads the next message, which must be this binary one.
+func (c *Client) ExpectBinary(want []byte) {
+	c.t.Helper()
+	if got := c.Binary(); !bytes.Equal(got, want) {
+		c.t.Fatalf("wstest: got the bytes %q, want %q", got, want)
+	}
+}
+
+// ExpectNothing waits for d, in which the server must send nothing at all and keep
+// the connection. Outside a testing/synctest bubble that takes its time and proves
+// little.
+func (c *Client) ExpectNothing(d time.Duration) {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(d)) // as in deadline
+	defer c.deadline()
+	_, err := c.br.Peek(1)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		f, err := c.ReadFrame()
+		c.t.Fatalf("wstest: waiting for nothing: got opcode %#x %q %v", f.Header.OpCode, f.Payload, err)
+	case !errors.As(err, &timeout) || !timeout.Timeout():
+		c.t.Fatalf("wstest: waiting for nothing: %v", err)
+	}
+}
+
+// ExpectPing reads the next frame, which must be a ping, and returns its payload.
+// It is not answered: see SendPong.
+func (c *Client) ExpectPing() []byte {
+	c.t.Helper()
+	f, err := c.ReadFrame()
+	if err != nil {
+		c.t.Fatalf("wstest: waiting for a ping: %v", err)
+	}
+	if f.Header.OpCode != ws.OpPing {
+		c.t.Fatalf("wstest: got opcode %#x %q, want a ping", f.Header.OpCode, f.Payload)
+	}
+	return f.Payload
+}
+
 // ExpectPong reads the next frame, which must be a pong with this payload.
 func (c *Client) ExpectPong(want []byte) {
 	c.t.Helper()
@@ -238,7 +317,7 @@ func (c *Client) ExpectPong(want []byte) {
 
 // ExpectClose reads up to the server's close frame, skipping messages, checks its
 // code (1005 stands for a close frame without one), answers it if the client has
-// not closed before, and checks that the server ends the TCP connection. It
+// not closed before, and checks that the server ends the connection. It
 // returns the reason.
 func (c *Client) ExpectClose(code int) string {
 	c.t.Helper()
@@ -264,7 +343,7 @@ func (c *Client) ExpectClose(code int) string {
 	}
 }
 
-// ExpectEOF checks that the server has ended the TCP connection and sends
+// ExpectEOF checks that the server has ended the connection and sends
 // nothing more.
 func (c *Client) ExpectEOF() {
 	c.t.Helper()
@@ -284,10 +363,13 @@ func isReset(err error) bool {
 	return errors.As(err, &op) && strings.Contains(op.Err.Error(), "reset")
 }
 
-// Kill ends the TCP connection without a close frame, by a reset.
+// Kill ends the connection without a close frame, by a reset.
 func (c *Client) Kill() {
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
+	switch conn := c.conn.(type) {
+	case *net.TCPConn:
+		_ = conn.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
+	case *PipeConn:
+		conn.Reset()
 	}
 	_ = c.conn.Close()
 }

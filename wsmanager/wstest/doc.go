@@ -11,6 +11,14 @@
 //	c.SendClose(1000, "")
 //	c.ExpectClose(1000)
 //
+// The same client without a socket, for tests whose time is a testing/synctest
+// bubble's, such as those of pings and time-outs:
+//
+//	c := wstest.DialHandler(t, handler, "/ws", nil, wstest.Memory{Patience: time.Hour})
+//
+// The connection is a [Pipe], which holds only so many bytes: a client that stops
+// to read is a slow consumer at once.
+//
 // # Concurrency
 //
 // A Client belongs to the test's goroutine: its methods fail the test with
@@ -18,5 +26,5 @@
 //
 // # Failure
 //
-// Whatever does not happen within [Patience] fails the test.
+// Whatever does not happen within [Patience], or Memory.Patience, fails the test.
 package wstest

@@ -3,6 +3,8 @@ package wstest_test
 import (
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
@@ -20,6 +22,24 @@ func ExampleDial() {
 		c.ExpectText("hello")
 		c.SendClose(1000, "bye")
 		c.ExpectClose(1000)
+	}
+	// Output:
+}
+
+// Half an hour of pings, in no time: a bubble's clock goes on when all wait.
+func ExampleDialHandler() {
+	_ = func(t *testing.T) { // func TestPings(t *testing.T)
+		synctest.Test(t, func(t *testing.T) {
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{})
+			c := wstest.DialHandler(t, m, "/ws", nil, wstest.Memory{Patience: time.Hour})
+			for start := time.Now(); time.Since(start) < 30*time.Minute; {
+				c.SendPong(c.ExpectPing())
+			}
+			// Now it stays silent.
+			c.ExpectPing()
+			c.ExpectPing()
+			c.ExpectClose(1001)
+		})
 	}
 	// Output:
 }

@@ -6,15 +6,14 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"testing"
 	"time"
 )
 
 // Main runs the tests of a package and fails if goroutines are left over when
-// they have ended:
+// they have ended. m is the *testing.M, or something that runs it more than once:
 //
 //	func TestMain(m *testing.M) { wstest.Main(m) }
-func Main(m *testing.M) {
+func Main(m interface{ Run() int }) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	// The fuzzing engine leaves a goroutine of its own behind.

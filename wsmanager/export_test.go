@@ -1,0 +1,4 @@
+package wsmanager
+
+// SetAutoDriver chooses what DriverAuto means from now on.
+func SetAutoDriver(d Driver) { autoDriver = d }

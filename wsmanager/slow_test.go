@@ -1,0 +1,173 @@
+package wsmanager_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// slow is a connection whose client has stopped to read, long enough ago that it
+// is known: the first message, "stuck", is on its way.
+func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
+	t.Helper()
+	opts := quiet()
+	opts.OutboxMessages, opts.SlowConsumer, opts.WriteTimeout = 4, policy, time.Minute
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+	}, opts)
+	c := inMemory(t, m)
+	require.NoError(t, only(t, m).Send(wsmanager.Text("stuck"+repeat("!", 100))))
+	time.Sleep(2 * time.Second)
+	return m, c, only(t, m)
+}
+
+// What a client finds that begins to read again after it was sent too much.
+func TestWhatASlowClientFinds(t *testing.T) {
+	for _, tt := range []struct {
+		policy  wsmanager.SlowConsumer
+		finds   []string // after "stuck"
+		dropped wsmanager.Dropped
+	}{
+		{wsmanager.SlowConsumerClose, []string{"close 1013"}, wsmanager.Dropped{OutboxFull: 1, Closed: 3}},
+		{wsmanager.SlowConsumerDropNewest, []string{"0", "1", "2", "again"}, wsmanager.Dropped{OutboxFull: 97}},
+		{wsmanager.SlowConsumerDropOldest, []string{"96", "97", "98", "99", "again"}, wsmanager.Dropped{Oldest: 96}},
+	} {
+		t.Run(tt.policy.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m, c, conn := slow(t, tt.policy, j)
+				queued, full := 1, 0
+				for i := range 100 {
+					sent := m.Broadcast(wsmanager.Text(fmt.Sprint(i)))
+					queued, full = queued+sent.Queued, full+sent.Dropped
+				}
+				synctest.Wait()
+				if tt.policy == wsmanager.SlowConsumerClose {
+					require.Len(t, j.all(), 1, "OnClose does not wait for it")
+					require.ErrorIs(t, conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
+				} else {
+					require.Empty(t, j.all())
+				}
+				c.ExpectText("stuck" + repeat("!", 100))
+				synctest.Wait()
+				if err := conn.Send(wsmanager.Text("again")); err == nil {
+					queued++
+				}
+				for _, want := range tt.finds {
+					f, err := c.ReadFrame()
+					require.NoError(t, err)
+					got := string(f.Payload)
+					if f.Header.OpCode == ws.OpClose {
+						code, _ := ws.ParseCloseFrameData(f.Payload)
+						got = fmt.Sprint("close ", code)
+					}
+					require.Equal(t, want, got)
+				}
+				c.Kill()
+				synctest.Wait()
+				s := m.Stats()
+				require.Equal(t, tt.dropped, s.Dropped)
+				require.EqualValues(t, queued, s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed, "all that was queued is accounted for")
+				require.EqualValues(t, full, s.Dropped.OutboxFull)
+			})
+		})
+	}
+}
+
+// A client that was told 1013 and does not even read that is cut after the close
+// time-out; nobody waits for it.
+func TestSlowClientThatNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		m, c, _ := slow(t, wsmanager.SlowConsumerClose, j)
+		began := time.Now()
+		for m.Len() > 0 {
+			m.Broadcast(wsmanager.Text("x"))
+			synctest.Wait()
+		}
+		require.Zero(t, time.Since(began))
+		require.Len(t, j.all(), 1)
+		require.NoError(t, m.Shutdown(t.Context()))
+		require.InDelta(t, 5, time.Since(began).Seconds(), 1, "then nothing of it is left")
+		_, err := c.ReadFrame()
+		require.Error(t, err)
+	})
+}
+
+// The server can end a stuck connection at once: from then on nothing is taken for
+// it, and it is gone, with its descriptor. One that may only be slow is given until
+// the close time-out: if it begins to read in time it finds what was sent before,
+// and the code.
+func TestCloseConnOfAStuckConnection(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lives bool // it has taken something within a second
+		reads bool
+		takes time.Duration
+	}{
+		{"stuck", false, false, 0},
+		{"slow, and never reads again", true, false, 5 * time.Second},
+		{"slow, and reads again", true, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m, c, conn := slow(t, wsmanager.SlowConsumerDropNewest, j)
+				if tt.lives {
+					c.ExpectText("stuck" + repeat("!", 100))
+					require.NoError(t, conn.Send(wsmanager.Text("stuck again")))
+					synctest.Wait()
+				}
+				for range 10 {
+					m.Broadcast(wsmanager.Text("x"))
+				}
+				began := time.Now()
+				require.NoError(t, m.CloseConn(conn.ID(), 4001, "too slow"))
+				require.ErrorIs(t, conn.Send(wsmanager.Text("y")), wsmanager.ErrClosed)
+				require.Equal(t, wsmanager.Sent{}, m.Broadcast(wsmanager.Text("y")))
+				require.Zero(t, time.Since(began), "none of this waits")
+				if tt.reads {
+					c.ExpectText("stuck again")
+					require.Equal(t, "too slow", c.ExpectClose(4001))
+				}
+				require.Equal(t, `wsmanager: closed here with 4001 ("too slow")`, j.await(t, 1)[0])
+				require.InDelta(t, tt.takes.Seconds(), time.Since(began).Seconds(), tt.takes.Seconds()/5)
+				if !tt.lives {
+					_, err := c.ReadFrame()
+					require.Error(t, err, "in the middle of a frame")
+				}
+				require.Zero(t, m.Len())
+				require.NoError(t, m.Shutdown(t.Context()))
+			})
+		})
+	}
+}
+
+// A write time-out is for those who read next to nothing: less, where the
+// connection is no plain socket, than 16 KiB in that time.
+func TestWriteTimeoutOfASlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		m, c, _ := slow(t, wsmanager.SlowConsumerDropOldest, j)
+		for range 200 { // a little more than three minutes
+			time.Sleep(time.Second)
+			m.Broadcast(wsmanager.Binary(make([]byte, 20<<10))) // more than it reads
+			_, err := io.ReadFull(c.Conn(), make([]byte, 1<<10))
+			require.NoError(t, err)
+			c.SendPong(nil) // the pings are far behind
+		}
+		require.Equal(t, 1, m.Len())
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Len(t, j.all(), 1)
+		require.Contains(t, j.all()[0], wsmanager.ErrWriteTimeout.Error())
+	})
+}
