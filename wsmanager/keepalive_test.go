@@ -137,6 +137,23 @@ func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
 	})
 }
 
+// Neither is a peer idle at once that has not sent anything yet.
+func TestNobodyIsIdleRightAfterOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after time.Duration
+		start := time.Now()
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
+			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
+		}, quiet())
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		require.Greater(t, after, 10*time.Minute+50*time.Second, "110 s, less the time since the last ping")
+	})
+}
+
 // The silence of a peer is measured from the end of the callback that kept it from
 // being heard.
 func TestIdleTimeCountsFromTheEndOfOnMessage(t *testing.T) {

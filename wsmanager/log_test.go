@@ -65,3 +65,18 @@ func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	require.Equal(t, "INFO", rec["level"])
 	require.NotContains(t, rec, "late_err")
 }
+
+// A connection that Shutdown has ended is as it should be.
+func TestShutdownIsNoWarning(t *testing.T) {
+	opts, log := logged()
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	done := make(chan error)
+	go func() { done <- m.Shutdown(context.Background()) }()
+	c.ExpectClose(1001)
+	require.NoError(t, <-done)
+	rec := log.record(t, 0)
+	require.Equal(t, "INFO", rec["level"])
+	require.EqualValues(t, 1001, rec["code"])
+	require.Equal(t, "server", rec["by"])
+}

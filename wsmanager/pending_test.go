@@ -186,10 +186,10 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 			case <-out:
 			case <-time.After(3 * time.Second):
 				close(giveUp)
-				<-ended
+				require.Error(t, <-ended)
 				t.Fatal("the connection was cut, and its Context has not ended")
 			}
-			<-ended
+			require.Error(t, <-ended)
 			require.NoError(t, m.Shutdown(t.Context()))
 		})
 	}

@@ -140,3 +140,22 @@ func TestPanicDropsWhatWaits(t *testing.T) {
 	require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
 	require.Equal(t, uint64(1), m.Stats().Dropped.Closed)
 }
+
+// A ping that is due and the answer to the peer's newest wait in places of their
+// own, before all messages that wait.
+func TestPingAndPongWaitSideBySide(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("waits")))
+	for range 3 {
+		require.NoError(t, (*connFrames)(c).onPing([]byte("p")))
+		c.mu.Lock()
+		c.sendControlLocked(ws.OpPing, nil)
+		c.mu.Unlock()
+	}
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "0xa", "0x9", "waits"}, tr.frames(t))
+}
