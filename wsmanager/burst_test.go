@@ -240,6 +240,16 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
 	})
+	t.Run("the connection is cut", func(t *testing.T) {
+		m, to, tr := hold(t)
+		m.Broadcast(Text("held with it"))
+		to.mu.Lock()
+		to.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+		to.mu.Unlock()
+		m.settle()
+		require.Empty(t, tr.frames(t))
+		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
+	})
 	t.Run("the end of what came together", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.consume(segment("x")))
