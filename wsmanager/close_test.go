@@ -116,3 +116,16 @@ func TestStatsOfALateWrite(t *testing.T) {
 	require.EqualValues(t, 1, s.MessagesOut)
 	require.Zero(t, s.Dropped)
 }
+
+// A peer that takes nothing is cut after WriteTimeout also while it is closing.
+func TestWriteTimeoutWhileClosing(t *testing.T) {
+	m, clock := fakeManager(t, Options{CloseTimeout: time.Hour})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Close(1000, ""))
+	clock.step(9 * time.Second)
+	require.Equal(t, stateClosing, c.state)
+	clock.step(3 * time.Second)
+	require.Equal(t, stateCut, c.state)
+}

@@ -300,6 +300,26 @@ func TestLingerEnds(t *testing.T) {
 	})
 }
 
+// What a peer that was failed still sends is read as long as it sends: an end with
+// unread bytes would be a reset, which takes the close frame with it.
+func TestLingerReadsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.CloseTimeout = time.Hour
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		c := inMemory(t, m)
+		c.SendRaw([]byte{0xff, 0xff})
+		synctest.Wait()
+		require.Zero(t, m.Len())
+		for range 10 {
+			c.SendRaw(make([]byte, 60))
+			synctest.Wait()
+		}
+		require.NoError(t, c.Conn().Close())
+		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
 // A peer that was failed for its silence gets no message more, and OnClose does
 // not wait for it.
 func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
