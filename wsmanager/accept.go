@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -80,9 +79,7 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 	if m.callbacks.OnAccept == nil {
 		return Accept{}, nil
 	}
-	m.accepting.Add(1)
-	defer m.accepting.Add(-1)
-	a, err := m.callbacks.OnAccept(r)
+	a, err := m.callOnAccept(r)
 	if err != nil {
 		var rej *rejection
 		if errors.As(err, &rej) {
@@ -103,6 +100,22 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
 	return a, nil
+}
+
+// callOnAccept counts the calls, and those that don't return: their panic goes on
+// to who serves the request.
+func (m *Manager) callOnAccept(r *http.Request) (Accept, error) {
+	returned := false
+	m.accepting.Add(1)
+	defer func() {
+		m.accepting.Add(-1)
+		if !returned {
+			m.stats.refused[refusedFailed].Add(1)
+		}
+	}()
+	a, err := m.callbacks.OnAccept(r)
+	returned = true
+	return a, err
 }
 
 // checkAccept finds what OnAccept can't ask for.
@@ -239,7 +252,7 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
-	m.logger().LogAttrs(context.Background(), level, "websocket refused",
+	m.logger().LogAttrs(r.Context(), level, "websocket refused",
 		slog.Int("status", status), slog.String("path", requestPath(r)),
 		slog.String("origin", r.Header.Get("Origin")), slog.String("remote", r.RemoteAddr),
 		slog.Any("err", err))

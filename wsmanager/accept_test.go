@@ -1,10 +1,13 @@
 package wsmanager_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -43,6 +46,8 @@ func TestHandshakeRefusals(t *testing.T) {
 		{"not GET", func(r *http.Request) { r.Method = "POST" }, 405, "is a GET request", [2]string{"Allow", "GET"}},
 		{"no version", del("Sec-WebSocket-Version"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
 		{"an old version", set("Sec-WebSocket-Version", "8"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
+		{"two versions", set("Sec-WebSocket-Version", "13", "13"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
+		{"a list of versions", set("Sec-WebSocket-Version", "13, 8"), 426, "version 13", [2]string{"Sec-WebSocket-Version", "13"}},
 		{"no key", del("Sec-WebSocket-Key"), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"two keys", set("Sec-WebSocket-Key", wstest.Key, wstest.Key), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"a short key", set("Sec-WebSocket-Key", "c2hvcnQ="), 400, "16 bytes in base64", [2]string{}},
@@ -68,10 +73,16 @@ func TestHandshakeRefusals(t *testing.T) {
 			require.Contains(t, string(body), tt.body)
 			require.Zero(t, m.Len())
 			rec := log.record(t, 0)
+			require.Equal(t, "no-store", c.Response.Header.Get("Cache-Control"))
 			require.Equal(t, "websocket refused", rec["msg"])
 			require.EqualValues(t, tt.status, rec["status"])
 			require.Equal(t, "/ws", rec["path"], "without the query")
 			require.NotEmpty(t, rec["err"])
+			level := "INFO"
+			if tt.status == 403 {
+				level = "WARN"
+			}
+			require.Equal(t, level, rec["level"])
 		})
 	}
 }
@@ -129,6 +140,20 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// The options are copied, and the caller's are left alone.
+func TestAllowedOriginsAreCopied(t *testing.T) {
+	opts := quiet()
+	opts.AllowedOrigins = []string{"https://app.example.com"}
+	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	require.Equal(t, []string{"https://app.example.com"}, opts.AllowedOrigins)
+	opts.AllowedOrigins[0] = "https://evil.example"
+	for origin, want := range map[string]int{"https://app.example.com": 101, "https://evil.example": 403} {
+		req := wstest.Request(t, url)
+		req.Header.Set("Origin", origin)
+		require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode)
+	}
+}
+
 func TestOnAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -140,8 +165,11 @@ func TestOnAccept(t *testing.T) {
 	}{
 		{"accepts", wsmanager.Accept{Subprotocol: "v2", Header: http.Header{"Set-Cookie": {"a=1", "b=2"}}}, nil, 101, "", ""},
 		{"rejects", wsmanager.Accept{}, wsmanager.Reject(401, "Log in first."), 401, "Log in first.\n", "INFO"},
+		{"rejects, wrapped", wsmanager.Accept{}, fmt.Errorf("for the log: %w", wsmanager.Reject(403, "Not you.")), 403, "Not you.\n", "WARN"},
 		{"fails", wsmanager.Accept{}, errors.New("the database at 10.1.2.3 is down"), 500, "The server failed to accept the connection.\n", "ERROR"},
 		{"a sub-protocol that was not offered", wsmanager.Accept{Subprotocol: "v9"}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
+		{"a hop-by-hop header", wsmanager.Accept{Header: http.Header{"connection": {"close"}}}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
+		{"an upgrade to something else", wsmanager.Accept{Header: http.Header{"Upgrade": {"h2c"}}}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
 		{"a header of the handshake", wsmanager.Accept{Header: http.Header{"sec-websocket-accept": {"x"}}}, nil, 500, "The server failed to accept the connection.\n", "ERROR"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -213,6 +241,25 @@ func TestEarlyFrames(t *testing.T) {
 	c.SendRaw(half[4:])
 	c.ExpectText("three")
 	require.Equal(t, []string{"connect", `text "one"`, `text "two"`, `text "three"`}, j.all())
+}
+
+// HTTP/1.0 has no Upgrade, whatever its headers say (RFC 6455, section 4.1).
+func TestHandshakeOverHTTP10(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	req := wstest.Request(t, url)
+	var text bytes.Buffer
+	require.NoError(t, req.Write(&text))
+	conn, err := net.Dial("tcp", req.URL.Host)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write(bytes.Replace(text.Bytes(), []byte("HTTP/1.1"), []byte("HTTP/1.0"), 1))
+	require.NoError(t, err)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Regexp(t, "^HTTP/1.[01] 400 ", string(answer))
+	require.Contains(t, string(answer), "needs HTTP/1.1")
+	require.Zero(t, m.Len())
 }
 
 // unwrapOnly hides every optional interface but for its Unwrap.

@@ -2,7 +2,9 @@ package wsmanager
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // burstManager is a Manager with two connections, of which the first is about to
@@ -196,4 +200,81 @@ func TestDropsOfABurst(t *testing.T) {
 	require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
 	m.settle()
+}
+
+// However a connection or the Manager ends, or changes what it gets: what was
+// broadcast before is delivered before, or counted.
+func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
+	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
+		m, _, to, trs := burstManager(t, Options{}, nil)
+		epoch := m.bursts.enter() // a callback that has more at hand
+		t.Cleanup(func() { m.bursts.leave(epoch) })
+		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
+		require.Empty(t, trs[1].frames(t))
+		return m, to, trs[1]
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	t.Run("Shutdown", func(t *testing.T) {
+		m, _, tr := hold(t)
+		m.active.add() // so that it does not take the fakes for ended
+		require.Error(t, m.Shutdown(ended))
+		m.active.done()
+		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+	})
+	t.Run("the peer's close frame", func(t *testing.T) {
+		_, to, tr := hold(t)
+		require.ErrorIs(t, (*connFrames)(to).onCloseFrame(1000, ""), errEnded)
+		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+	})
+	t.Run("a callback's CloseError", func(t *testing.T) {
+		m, to, tr := hold(t)
+		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
+		require.NoError(t, (*connFrames)(to).onData(TextMessage, nil, false))
+		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+	})
+	t.Run("the peer vanishes", func(t *testing.T) {
+		m, to, tr := hold(t)
+		to.finish(io.EOF)
+		require.Empty(t, tr.frames(t))
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
+	})
+	t.Run("the connection is cut", func(t *testing.T) {
+		m, to, tr := hold(t)
+		m.Broadcast(Text("held with it"))
+		to.mu.Lock()
+		to.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+		to.mu.Unlock()
+		m.settle()
+		require.Empty(t, tr.frames(t))
+		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
+	})
+	t.Run("the end of what came together", func(t *testing.T) {
+		_, to, tr := hold(t)
+		require.NoError(t, to.consume(segment("x")))
+		require.Equal(t, []string{"held"}, tr.frames(t), "and not by the timer")
+	})
+}
+
+// Who becomes ready, or connects, after a broadcast does not get it, even if it
+// has not been delivered yet.
+func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the timer does not fire
+		m, _, _, _ := burstManager(t, Options{}, nil)
+		deferred := newFakeTransport(1 << 20)
+		d := fakeConn(t, m, "deferred", deferred, Accept{Deferred: true})
+		defer m.bursts.leave(m.bursts.enter())
+
+		m.Broadcast(Text("before Ready"))
+		require.NoError(t, d.Ready(0))
+		m.Broadcast(Text("before the handshake"))
+		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
+		m.Broadcast(Text("after"))
+		m.settle()
+		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
+		client.ExpectText("after")
+		require.NoError(t, client.Conn().Close())
+		synctest.Wait()
+	})
 }

@@ -10,7 +10,7 @@ import "net/http"
 // some may arrive before its OnConnect has ended; its own messages are read only
 // after.
 //
-// A panic in a callback closes that connection with 1011, is logged with its
+// A panic in a callback (but OnAccept) closes that connection with 1011, is logged with its
 // stack, and hurts no other. A callback that blocks holds up its own connection
 // only.
 type Callbacks struct {
@@ -18,7 +18,8 @@ type Callbacks struct {
 	// request that is a valid handshake of an allowed origin: authenticate
 	// here. What is kept of the request must be put into Accept.Value; the
 	// request itself is not to be used after the return. An error refuses: see
-	// [Reject].
+	// [Reject]. A panic refuses as well, and goes on to what is above, as that of
+	// any http.Handler does.
 	OnAccept func(r *http.Request) (Accept, error)
 
 	// OnConnect is called when the connection is registered and its handshake

@@ -81,6 +81,6 @@ func ExampleNew() {
 	})
 	fmt.Println(err)
 	// Output:
-	// wsmanager: Options.IdleTimeout (10s) must be above PingInterval (50s): a peer that only answers pings would be cut
+	// wsmanager: Options.IdleTimeout (10s) must be above PingInterval (50s) and the 10 % that it varies by: a peer that only answers pings would be cut
 	// wsmanager: Options.AllowedOrigins: "app.example.com" must begin with "http://" or "https://"
 }

@@ -109,6 +109,70 @@ func TestDataKeepsAlive(t *testing.T) {
 	})
 }
 
+// A callback that takes its time is none of the peer's doing: not even an OnConnect
+// that takes longer than IdleTimeout, during which nothing at all is read.
+func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
+		}, quiet())
+		start := time.Now()
+		c := inMemory(t, m)
+		pongs := make(chan []byte, 100)
+		go func() {
+			for p := range pongs {
+				_, _ = c.Conn().Write(p) // nobody reads before OnConnect has returned
+			}
+		}()
+		pings := 0
+		for ; time.Since(start) < 12*time.Minute; pings++ {
+			c.ExpectPing()
+			pongs <- wstest.Frame(ws.OpPong, true, nil)
+		}
+		require.GreaterOrEqual(t, pings, 12, "also while the callback ran")
+		close(pongs)
+		require.NoError(t, c.Conn().Close())
+		synctest.Wait()
+		require.Zero(t, m.Len())
+	})
+}
+
+// Neither is a peer idle at once that has not sent anything yet.
+func TestNobodyIsIdleRightAfterOnConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after time.Duration
+		start := time.Now()
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
+			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
+		}, quiet())
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		require.Greater(t, after, 10*time.Minute+50*time.Second, "110 s, less the time since the last ping")
+	})
+}
+
+// The silence of a peer is measured from the end of the callback that kept it from
+// being heard.
+func TestIdleTimeCountsFromTheEndOfOnMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after time.Duration
+		start := time.Now()
+		m := wsmanager.MustNew(wsmanager.Callbacks{
+			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { time.Sleep(99 * time.Second); return nil },
+			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
+		}, quiet())
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+		c.SendText("")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		require.InDelta(t, 99+110, after.Seconds(), 2)
+	})
+}
+
 // So does a message of which a byte arrives now and then: a slow client is none
 // that is gone.
 func TestPartsOfAMessageKeepAlive(t *testing.T) {
@@ -233,6 +297,48 @@ func TestLingerEnds(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), 7*time.Second)
 		require.Equal(t, []string{"0s"}, j.all(), "OnClose did not wait for it")
 		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// What a peer that was failed still sends is read as long as it sends: an end with
+// unread bytes would be a reset, which takes the close frame with it.
+func TestLingerReadsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.CloseTimeout = time.Hour
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		c := inMemory(t, m)
+		c.SendRaw([]byte{0xff, 0xff})
+		synctest.Wait()
+		require.Zero(t, m.Len())
+		for range 10 {
+			c.SendRaw(make([]byte, 60))
+			synctest.Wait()
+		}
+		require.NoError(t, c.Conn().Close())
+		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// A peer that was failed for its silence gets no message more, and OnClose does
+// not wait for it.
+func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.WriteTimeout, opts.CloseTimeout = time.Hour, time.Hour
+		start := time.Now()
+		j := newJournal()
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%.0f", time.Since(start).Minutes()) }}, opts)
+		c := inMemory(t, m) // reads nothing
+		m.Broadcast(wsmanager.Binary(make([]byte, 100)))
+		synctest.Wait()
+		m.Broadcast(wsmanager.Text("waits"))
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, []string{"2"}, j.all())
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
+		require.NoError(t, c.Conn().Close())
+		synctest.Wait()
+		require.EqualValues(t, 2, m.Stats().Dropped.Closed)
 	})
 }
 

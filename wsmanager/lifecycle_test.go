@@ -282,6 +282,50 @@ func TestCloseIsGraceful(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
+// The end does not wait for any time-out where the peer does its part.
+func TestEndsNeedNoTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(*wsmanager.Conn, *wstest.Client)
+	}{
+		{"closed here, and answered", func(s *wsmanager.Conn, c *wstest.Client) {
+			_ = s.Close(4000, "")
+			c.ExpectClose(4000)
+		}},
+		{"closed there", func(_ *wsmanager.Conn, c *wstest.Client) {
+			c.SendClose(4000, "")
+			c.ExpectClose(4000)
+		}},
+		{"failed: the end is there to be read at once", func(_ *wsmanager.Conn, c *wstest.Client) {
+			c.SendRaw([]byte("\xff\xff"))
+			c.ExpectClose(1002)
+			_ = c.Conn().Close()
+		}},
+		{"closed here, and answered by nonsense", func(s *wsmanager.Conn, c *wstest.Client) {
+			_ = s.Close(4000, "")
+			f, err := c.ReadFrame()
+			require.NoError(t, err)
+			require.Equal(t, ws.OpClose, f.Header.OpCode)
+			c.SendRaw([]byte("\xff\xff"))
+			c.ExpectEOF()
+			_ = c.Conn().Close()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := quiet()
+			opts.CloseTimeout = time.Hour
+			j := newJournal()
+			m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
+			c := wstest.Dial(t, url, nil)
+			tt.end(only(t, m), c)
+			j.await(t, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
+			defer cancel()
+			require.NoError(t, m.Shutdown(ctx), "the transport is closed")
+		})
+	}
+}
+
 func TestCloseChecksItsArguments(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, noting(j), quiet(), nil)
@@ -388,6 +432,28 @@ func TestShutdownCuts(t *testing.T) {
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
 	c.ExpectEOF()
 	require.Zero(t, m.Len())
+}
+
+// What Shutdown does not find in the registry any more, because OnClose was called
+// while the peer still holds its end, is cut as well.
+func TestShutdownCutsWhatLingers(t *testing.T) {
+	opts := quiet()
+	opts.CloseTimeout = time.Hour
+	j := newJournal()
+	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	c.SendRaw([]byte("\xff\xff"))
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	j.await(t, 1)
+	require.Zero(t, m.Len())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err = m.Shutdown(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotContains(t, err.Error(), "callbacks")
+	require.NoError(t, m.Shutdown(t.Context()))
 }
 
 // A callback that never returns does not keep Shutdown beyond its deadline.

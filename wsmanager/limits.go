@@ -1,15 +1,15 @@
 package wsmanager
 
 import (
-	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
 var (
-	errTooManyMessages = errors.New("more messages than Options.MessageRate")
-	errTooManyControls = errors.New("more pings and pongs than Options.ControlRate")
+	errTooManyMessages = fmt.Errorf("%w: more messages than Options.MessageRate", ErrRateLimit)
+	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Options.ControlRate", ErrRateLimit)
 )
 
 // inbound limits what a peer may send in a time. A peer that sends more is closed
@@ -34,7 +34,7 @@ func (c *Conn) checkMessageRate() error {
 	if c.inbound == nil || c.inbound.messages == nil || c.inbound.messages.AllowN(c.m.wheel.clock.now(), 1) {
 		return nil
 	}
-	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyMessages)}
+	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyMessages}
 }
 
 func (c *Conn) checkControlRate() error {
@@ -44,7 +44,7 @@ func (c *Conn) checkControlRate() error {
 	if c.inbound.controls.allow(c.m.wheel.elapsed(), c.m.opts.ControlRate) {
 		return nil
 	}
-	return &CloseError{Code: StatusPolicyViolation, Err: errors.Join(ErrRateLimit, errTooManyControls)}
+	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyControls}
 }
 
 // bucket is a token bucket of one second's worth of tokens in 8 bytes: every

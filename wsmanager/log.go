@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +13,9 @@ func (m *Manager) logLoop(format string, args ...any) {
 
 // logStart notes a connection for those who want to know everything.
 func (c *Conn) logStart() {
-	if logger := c.m.logger(); logger.Enabled(context.Background(), slog.LevelDebug) {
-		logger.Debug("websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
+	ctx, logger := c.m.opts.BaseContext, c.m.logger()
+	if logger.Enabled(ctx, slog.LevelDebug) {
+		logger.DebugContext(ctx, "websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
 	}
 }
 
@@ -24,6 +24,9 @@ func (c *Conn) logEnd(cause *CloseError) {
 	c.mu.Lock()
 	stack, late := c.rare.stack, c.rare.late
 	c.mu.Unlock()
+	if errors.Is(late, ErrClosed) {
+		late = nil // a callback that returned what its send said: the end is its reason
+	}
 	level := slog.LevelInfo
 	switch {
 	case stack != nil:
@@ -33,8 +36,8 @@ func (c *Conn) logEnd(cause *CloseError) {
 	case late != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
 		level = slog.LevelWarn
 	}
-	logger := c.m.logger()
-	if !logger.Enabled(context.Background(), level) {
+	ctx, logger := c.m.opts.BaseContext, c.m.logger()
+	if !logger.Enabled(ctx, level) {
 		return
 	}
 	by := "server"
@@ -60,5 +63,5 @@ func (c *Conn) logEnd(cause *CloseError) {
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
-	logger.LogAttrs(context.Background(), level, "websocket closed", attrs...)
+	logger.LogAttrs(ctx, level, "websocket closed", attrs...)
 }

@@ -18,7 +18,9 @@ type Options struct {
 	// slog.Default(), asked each time.
 	Logger *slog.Logger
 
-	// BaseContext is the parent of every connection's Context. Default:
+	// BaseContext is the parent of every connection's Context, and what the log's
+	// records of connections carry; those of refused handshakes carry the
+	// request's. That it ends closes no connection: Shutdown does. Default:
 	// context.Background().
 	BaseContext context.Context
 
@@ -95,7 +97,9 @@ type Options struct {
 	PingInterval time.Duration
 
 	// IdleTimeout is how long nothing at all may be received, pongs included.
-	// It must be above PingInterval. Default: 110 s, two pings unanswered.
+	// It must be above PingInterval by more than the 10 % that pings vary by,
+	// and should leave the answer time to arrive. Default: 110 s, two pings
+	// unanswered.
 	IdleTimeout time.Duration
 
 	// WriteTimeout is how long a write may make no progress. Default: 10 s. On
@@ -149,7 +153,7 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MessageRate is %v: it must be positive, or 0 for no limit", o.MessageRate))
 	}
 	size("MessageBurst", &o.MessageBurst, max(1, int(min(o.MessageRate, math.MaxInt32))))
-	if frameSize(o.MaxMessageSize) > o.OutboxBytes {
+	if o.MaxMessageSize > o.OutboxBytes || frameSize(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
 	duration := func(name string, v *time.Duration, def time.Duration) {
@@ -165,8 +169,8 @@ func (o Options) withDefaults() (Options, error) {
 	duration("HandshakeTimeout", &o.HandshakeTimeout, 10*time.Second)
 	duration("ReadyTimeout", &o.ReadyTimeout, 15*time.Second)
 	duration("CloseTimeout", &o.CloseTimeout, 5*time.Second)
-	if o.IdleTimeout <= o.PingInterval {
-		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v): a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
+	if o.IdleTimeout-o.PingInterval <= o.PingInterval/10 {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {

@@ -47,3 +47,27 @@ func TestRegistryIsAMap(t *testing.T) {
 		require.LessOrEqual(t, len(r.shards[i].buckets), 32, "it has not shrunk")
 	}
 }
+
+// What a crowd has needed is given back when it is gone, in a group as well.
+func TestGroupsShrink(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	var conns []*Conn
+	for i := range 5000 {
+		a := Accept{Groups: []string{"g"}}
+		c := m.newConn(fmt.Sprint(i), a, nil, "fake")
+		c.register(a)
+		conns = append(conns, c)
+	}
+	for _, c := range conns[5:] {
+		c.unregister()
+	}
+	set := m.groups.get("g")
+	require.Equal(t, 5, set.len())
+	require.LessOrEqual(t, cap(set.conns), 64)
+	require.LessOrEqual(t, cap(set.ships), 64)
+	for _, c := range conns[:5] {
+		require.Contains(t, set.conns, c)
+		c.unregister()
+	}
+	require.Nil(t, m.groups.get("g"))
+}

@@ -118,7 +118,7 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.PingInterval, opts.IdleTimeout = math.MaxInt64-1, math.MaxInt64
+		opts.PingInterval, opts.IdleTimeout = math.MaxInt64/10*9, math.MaxInt64
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		c := inMemory(t, m)
 		c.ExpectNothing(24 * time.Hour)

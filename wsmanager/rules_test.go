@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 )
 
@@ -102,4 +103,59 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	idle(t, m)
 	require.Len(t, tr.frames(t), 201)
 	require.Nil(t, c.out)
+}
+
+// Nothing gets into the middle of a frame of which a part has left, not even a
+// control frame, and not even if the socket would take it.
+func TestNothingInTheMiddleOfAFrame(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half of it is out")
+	tr.setRoom(1 << 20)
+	require.NoError(t, (*connFrames)(c).onPing([]byte("p")))
+	c.mu.Lock()
+	c.sendControlLocked(ws.OpPing, nil)
+	c.mu.Unlock()
+	require.NoError(t, c.Send(Text("direct")))
+	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("to all")))
+	require.NoError(t, c.Close(1000, ""))
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half of it is out", "direct", "to all", "0x8"}, tr.frames(t), "whole frames, and none but messages between a message and the close frame")
+}
+
+// A panic fails the connection: what waits is dropped, and the close frame does
+// not wait behind it.
+func TestPanicDropsWhatWaits(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("waits")))
+	m.callbacks.OnMessage = func(*Conn, Message) error { panic("oh") }
+	c.finish((*connFrames)(c).onData(TextMessage, nil, false))
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
+	require.Equal(t, uint64(1), m.Stats().Dropped.Closed)
+}
+
+// A ping that is due and the answer to the peer's newest wait in places of their
+// own, before all messages that wait.
+func TestPingAndPongWaitSideBySide(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("waits")))
+	for range 3 {
+		require.NoError(t, (*connFrames)(c).onPing([]byte("p")))
+		c.mu.Lock()
+		c.sendControlLocked(ws.OpPing, nil)
+		c.mu.Unlock()
+	}
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "0xa", "0x9", "waits"}, tr.frames(t))
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -202,6 +204,11 @@ func TestOptions(t *testing.T) {
 		{"message that just fits", wsmanager.Options{MaxMessageSize: 1<<20 - 10}, nil},
 		{"message that fits but for its header", wsmanager.Options{MaxMessageSize: 1 << 20}, []string{"don't fit OutboxBytes"}},
 		{"idle below ping", wsmanager.Options{IdleTimeout: 1}, []string{"IdleTimeout (1ns) must be above PingInterval (50s)"}},
+		{"idle within the jitter of pings", wsmanager.Options{PingInterval: 50 * time.Second, IdleTimeout: 55 * time.Second}, []string{"and the 10 % that it varies by"}},
+		{"idle above the jitter of pings", wsmanager.Options{PingInterval: 50 * time.Second, IdleTimeout: 55*time.Second + 1}, nil},
+		{"message size that overflows with its header", wsmanager.Options{MaxMessageSize: math.MaxInt}, []string{"don't fit OutboxBytes"}},
+		{"rate that is no number", wsmanager.Options{MessageRate: math.NaN()}, []string{"MessageRate is NaN"}},
+		{"rate without an end", wsmanager.Options{MessageRate: math.Inf(1)}, []string{"MessageRate is +Inf"}},
 		{"everything at once", wsmanager.Options{
 			MaxConnections: -1, MessageRate: -1, MessageBurst: -1, ControlRate: -1, MaxGroups: -1, SlowConsumer: 9,
 			MaxMessageSize: -1, OutboxMessages: -1, OutboxBytes: -1, PingInterval: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1, CloseTimeout: -1,

@@ -50,6 +50,9 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 			calls++
 		}
 	}
+	if calls == 0 { // a handshake whose client does not read, say
+		return fmt.Errorf("wsmanager: shutdown: connections were cut, and not all have ended: %w", context.Cause(ctx))
+	}
 	return fmt.Errorf("wsmanager: shutdown: connections were cut, and %d callbacks have not returned: %w", calls, context.Cause(ctx))
 }
 

@@ -63,6 +63,8 @@ func TestStatsOfRefusals(t *testing.T) {
 			switch r.URL.Path {
 			case "/reject":
 				return wsmanager.Accept{}, wsmanager.Reject(401, "no")
+			case "/panic":
+				panic(http.ErrAbortHandler)
 			case "/fail":
 				return wsmanager.Accept{}, errors.New("the database is down")
 			}
@@ -80,8 +82,10 @@ func TestStatsOfRefusals(t *testing.T) {
 	try("/", func(h http.Header) { h.Set("Origin", "http://evil.example") })
 	try("/reject", func(http.Header) {})
 	try("/fail", func(http.Header) {})
+	_, err := http.DefaultClient.Do(wstest.Request(t, url+"/panic")) //nolint:bodyclose // there is none
+	require.Error(t, err, "the panic goes on to the server")
 	require.NoError(t, m.Shutdown(t.Context()))
 	try("/", func(http.Header) {})
-	require.Equal(t, wsmanager.Refused{NotWebSocket: 1, Malformed: 2, Origin: 1, Rejected: 1, Failed: 1, ShuttingDown: 1}, m.Stats().Refused)
+	require.Equal(t, wsmanager.Refused{NotWebSocket: 1, Malformed: 2, Origin: 1, Rejected: 1, Failed: 2, ShuttingDown: 1}, m.Stats().Refused)
 	require.Zero(t, m.Stats().Accepted)
 }

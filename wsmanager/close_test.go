@@ -1,0 +1,131 @@
+package wsmanager
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A connection without any backlog is cut after CloseTimeout as well.
+func TestCloseTimeoutWithoutABacklog(t *testing.T) {
+	m, clock := fakeManager(t, Options{})
+	tr := newFakeTransport(1 << 20)
+	c := m.newConn("a", Accept{}, nil, "fake")
+	c.register(Accept{})
+	c.attach(tr)
+	require.NoError(t, c.Close(1000, ""))
+	require.Equal(t, []string{"0x8"}, tr.frames(t))
+	clock.step(4 * time.Second)
+	require.Equal(t, stateClosing, c.state)
+	clock.step(3 * time.Second)
+	require.Equal(t, stateCut, c.state)
+	<-tr.closed
+	c.unregister()
+	c.release()
+}
+
+// Once its close frame has come, a peer reads no data any more: what waits is
+// dropped, counted, and does not hold up the close frame; be it that the peer began
+// to close, or that its close frame crossed ours.
+func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
+	for name, begin := range map[string]func(*Conn) error{
+		"the peer begins": func(*Conn) error { return nil },
+		"both begin":      func(c *Conn) error { return c.Close(1000, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := fakeManager(t, Options{})
+			tr := newFakeTransport(0)
+			c := fakeConn(t, m, "a", tr, Accept{})
+			stuck(t, c, tr, "half")
+			require.NoError(t, c.Send(Text("waits")))
+			require.NoError(t, begin(c))
+			c.peerClosed(1000, "")
+			require.EqualValues(t, 1, m.Stats().Dropped.Closed)
+			tr.letGo()
+			idle(t, m)
+			require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
+			require.Equal(t, stateCut, c.state, "both close frames are through")
+		})
+	}
+}
+
+// Closing the transport of a TLS connection waits for nobody: crypto/tls would
+// try to take leave of a peer that does not read, under the connection's lock.
+func TestClosingOverTLSWaitsForNobody(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.StartTLS() // for its certificate
+	config := srv.TLS.Clone()
+	srv.Close()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		server := tls.Server(ours, config)
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // both ends are ours
+		shaken := make(chan error, 1)
+		go func() {
+			shaken <- client.Handshake()
+			_, _ = client.Read(make([]byte, 1)) // takes the session tickets, then the message
+		}()
+		require.NoError(t, server.Handshake())
+		require.NoError(t, <-shaken)
+		_, err := server.Write([]byte("x"))
+		require.NoError(t, err)
+		synctest.Wait() // nobody reads any more
+		start := time.Now()
+		_ = newTransport(server).close()
+		require.Zero(t, time.Since(start))
+		_, err = theirs.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+	})
+}
+
+// lateWrite is a transport whose write is through only after it was closed.
+type lateWrite struct {
+	*fakeTransport
+	through chan struct{}
+}
+
+func (t lateWrite) write(p []byte, _ func()) (int, error) {
+	t.entered <- struct{}{}
+	<-t.through
+	return len(p), nil
+}
+
+// What a writer writes when its connection was given back already is in Stats.
+func TestStatsOfALateWrite(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := lateWrite{newFakeTransport(0), make(chan struct{})}
+	tr.cannotTry = true
+	c := m.newConn("a", Accept{}, nil, "fake")
+	c.register(Accept{})
+	c.attach(tr)
+	require.NoError(t, c.Send(Text("x")))
+	<-tr.entered
+	c.unregister()
+	c.release()
+	close(tr.through)
+	idle(t, m)
+	s := m.Stats()
+	require.EqualValues(t, 3, s.BytesOut)
+	require.EqualValues(t, 1, s.MessagesOut)
+	require.Zero(t, s.Dropped)
+}
+
+// A peer that takes nothing is cut after WriteTimeout also while it is closing.
+func TestWriteTimeoutWhileClosing(t *testing.T) {
+	m, clock := fakeManager(t, Options{CloseTimeout: time.Hour})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Close(1000, ""))
+	clock.step(9 * time.Second)
+	require.Equal(t, stateClosing, c.state)
+	clock.step(3 * time.Second)
+	require.Equal(t, stateCut, c.state)
+}

@@ -1,0 +1,89 @@
+package wsmanager_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// meanwhile is a response writer that does something just before the 101 goes out,
+// when the connection is registered and has no socket yet.
+type meanwhile struct {
+	unwrapOnly
+	do func()
+}
+
+func (w meanwhile) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code) }
+
+// duringTheHandshake serves a Manager that never cuts by itself what is closing.
+func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager)) (*wsmanager.Manager, string) {
+	opts := quiet()
+	opts.OutboxMessages, opts.CloseTimeout = 2, time.Hour
+	return serve(t, wsmanager.Callbacks{
+		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },
+		OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
+	}, opts, func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.ServeHTTP(meanwhile{unwrapOnly{w}, func() { do(m) }}, r)
+		})
+	})
+}
+
+// What is sent while the 101 goes out arrives after it, and Close closes.
+func TestSentAndClosedDuringTheHandshake(t *testing.T) {
+	j := newJournal()
+	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
+		for c := range m.All() {
+			_ = c.Send(wsmanager.Text("one"))
+			m.Broadcast(wsmanager.Text("two"))
+			_ = m.CloseConn(c.ID(), 4000, "enough")
+		}
+	})
+	c := wstest.Dial(t, url, nil)
+	c.ExpectText("one")
+	c.ExpectText("two")
+	require.Equal(t, "enough", c.ExpectClose(4000))
+	require.Equal(t, []string{"connect", `close: wsmanager: closed here with 4000 ("enough")`}, j.await(t, 2))
+}
+
+// Whose outbox runs over before it is there is failed, and OnClose does not wait
+// for its peer.
+func TestOutboxFullDuringTheHandshake(t *testing.T) {
+	j := newJournal()
+	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
+		for m.Broadcast(wsmanager.Text("x")).Dropped == 0 {
+		}
+	})
+	c := wstest.Dial(t, url, nil)
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	require.Equal(t, []string{"connect", "close: wsmanager: closed here with 1013: wsmanager: the peer reads too slowly"}, j.await(t, 2))
+	require.NoError(t, c.Conn().Close())
+}
+
+// A Shutdown that gives up waiting for a handshake leaves no socket behind when
+// that comes through at last.
+func TestShutdownGivesUpDuringTheHandshake(t *testing.T) {
+	j := newJournal()
+	m, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		j.note("%v", m.Shutdown(ctx))
+	})
+	c := wstest.Dial(t, url, nil)
+	c.ExpectEOF()
+	require.Equal(t, []string{
+		"wsmanager: shutdown: connections were cut, and not all have ended: context canceled",
+		"connect",
+		"close: wsmanager: closed here with 1001: wsmanager: the manager is shutting down",
+	}, j.await(t, 3))
+	require.NoError(t, m.Shutdown(t.Context()))
+}

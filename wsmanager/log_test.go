@@ -1,0 +1,82 @@
+package wsmanager_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// byContext is a log whose records note what their context holds, as handlers do
+// that correlate logs with traces.
+type byContext struct {
+	slog.Handler
+	j *journal
+}
+
+type traceKey struct{}
+
+func (h byContext) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h byContext) Handle(ctx context.Context, r slog.Record) error {
+	h.j.note("%s: %v", r.Message, ctx.Value(traceKey{}))
+	return nil
+}
+
+// A refusal belongs to its request; a connection to nothing but Options.BaseContext.
+func TestLogRecordsCarryTheirContext(t *testing.T) {
+	j := newJournal()
+	_, url := serve(t, wsmanager.Callbacks{}, wsmanager.Options{
+		Logger:      slog.New(byContext{slog.DiscardHandler, j}),
+		BaseContext: context.WithValue(context.Background(), traceKey{}, "base"),
+	}, func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), traceKey{}, "request")))
+		})
+	})
+	req := wstest.Request(t, url)
+	req.Header.Del("Sec-WebSocket-Key")
+	require.Equal(t, 400, wstest.Handshake(t, req, nil).Response.StatusCode)
+	c := wstest.Dial(t, url, nil)
+	c.SendClose(1000, "")
+	c.ExpectClose(1000)
+	require.Equal(t, []string{"websocket refused: request", "websocket connected: base", "websocket closed: base"}, j.await(t, 3))
+}
+
+// `return c.Send(m)` is what most callbacks end with: that the connection was
+// closing already is no news, and no warning.
+func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
+	opts, log := logged()
+	_, url := serve(t, wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			_ = c.Close(1000, "") // somebody else, say
+			return c.Send(m)
+		},
+	}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	c.SendText("x")
+	c.ExpectClose(1000)
+	rec := log.record(t, 0)
+	require.Equal(t, "INFO", rec["level"])
+	require.NotContains(t, rec, "late_err")
+}
+
+// A connection that Shutdown has ended is as it should be.
+func TestShutdownIsNoWarning(t *testing.T) {
+	opts, log := logged()
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := wstest.Dial(t, url, nil)
+	done := make(chan error)
+	go func() { done <- m.Shutdown(context.Background()) }()
+	c.ExpectClose(1001)
+	require.NoError(t, <-done)
+	rec := log.record(t, 0)
+	require.Equal(t, "INFO", rec["level"])
+	require.EqualValues(t, 1001, rec["code"])
+	require.Equal(t, "server", rec["by"])
+}

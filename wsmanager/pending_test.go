@@ -1,0 +1,196 @@
+package wsmanager
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// A peer that makes room between the write that found none and the wait for it
+// was waited for in vain, and cut by WriteTimeout although it reads: the poller
+// reports an edge once, and RawConn.Write forgets it as it begins.
+func TestRoomBeforeTheWaitIsNotMissed(t *testing.T) {
+	t.Skip("pending: awaitWritable has to look at the socket once after RawConn.Write has begun")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = peer.Close() }()
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	tr := newTransport(conn)
+	defer func() { _ = tr.close() }()
+	if !tr.triesWrites() {
+		t.Skip("nothing is tried on this platform")
+	}
+	chunk := make([]byte, 1<<20)
+	total := 0
+	for {
+		n, err := tr.tryWrite(chunk)
+		require.NoError(t, err)
+		total += n
+		if n == 0 {
+			break
+		}
+	}
+	_, err = io.CopyN(io.Discard, peer, int64(total))
+	require.NoError(t, err)
+	time.Sleep(50 * time.Millisecond) // the poller hears of it
+	done := make(chan error, 1)
+	go func() { done <- tr.awaitWritable() }()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(wstest.Patience):
+		t.Fatal("the socket has room, and the wait for it does not end")
+	}
+}
+
+// gate is a transport whose first write waits until it is opened.
+type gate struct {
+	*fakeTransport
+	begun, open chan struct{}
+}
+
+func (g *gate) tryWrite(p []byte) (int, error) {
+	select {
+	case <-g.begun:
+	default:
+		close(g.begun)
+		<-g.open
+	}
+	return g.fakeTransport.tryWrite(p)
+}
+
+// Who delivers for others touched broadcasts of a burst after their owner had
+// been told that they were delivered, and had given them back to the pool: with
+// bad luck somebody else's broadcast was taken for delivered, and the next one
+// waited for ever.
+func TestLeaderLeavesDeliveredBroadcastsAlone(t *testing.T) {
+	t.Skip("pending: lane.run reads the turn of a broadcast that may be given back already")
+	for range 200 {
+		m, _ := fakeManager(t, Options{})
+		tr := newFakeTransport(1 << 30)
+		g := &gate{tr, make(chan struct{}), make(chan struct{})}
+		c := m.newConn("a", Accept{}, nil, "fake")
+		c.register(Accept{})
+		c.attach(g)
+
+		done := make(chan struct{}, 3)
+		pending := func(n int) {
+			require.Eventually(t, func() bool {
+				m.registry.lane.mu.Lock()
+				defer m.registry.lane.mu.Unlock()
+				return len(m.registry.lane.pending) == n
+			}, wstest.Patience, 10*time.Microsecond)
+		}
+		go func() { m.Broadcast(Text("first")); done <- struct{}{} }()
+		<-g.begun
+		go func() { m.Broadcast(Text("leads")); done <- struct{}{} }()
+		pending(1)
+		epoch := m.bursts.enter() // as a callback with more at hand
+		for range 8 {
+			m.Broadcast(Text("held"))
+		}
+		m.bursts.leave(epoch)
+		go func() { m.settle(); done <- struct{}{} }()
+		pending(9)
+		close(g.open)
+		for range 3 {
+			<-done
+		}
+		c.unregister()
+		c.release()
+		idle(t, m)
+		require.Len(t, tr.frames(t), 10)
+	}
+}
+
+// embedded hides all of a connection but net.Conn, as listeners that count or
+// limit do.
+type embedded struct{ net.Conn }
+
+type embeddingListener struct{ net.Listener }
+
+func (l embeddingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return embedded{c}, err
+}
+
+// Over a connection that can't be shut in one direction, the peer's answer to
+// the close frame of a failed connection ends it, not CloseTimeout: a client
+// waits for the server to close first (RFC 6455, section 7.1.1).
+func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
+	t.Skip("pending: linger takes no notice of the close frame that answers ours")
+	m, err := New(Callbacks{
+		OnMessage: func(*Conn, Message) error { panic("oh") },
+	}, Options{Logger: slog.New(slog.DiscardHandler), CloseTimeout: time.Minute})
+	require.NoError(t, err)
+	srv := httptest.NewUnstartedServer(http.Handler(m))
+	srv.Listener = embeddingListener{srv.Listener}
+	srv.Start()
+	defer srv.Close()
+	c := wstest.Dial(t, srv.URL, nil)
+	c.SendText("x")
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	c.SendRaw(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
+	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(3*time.Second)))
+	_, err = c.Conn().Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// A callback that works until the connection's Context ends was never told: the
+// Context ended only after the callback had returned. So it outlived its peer,
+// its connection and Shutdown.
+func TestContextEndsWhileACallbackRuns(t *testing.T) {
+	t.Skip("pending: cutLocked does not end the Context")
+	for name, end := range map[string]func(m *Manager, c *Conn){
+		"CloseConn": func(m *Manager, c *Conn) { _ = m.CloseConn(c.ID(), 4000, "") },
+		"Shutdown":  func(m *Manager, c *Conn) { go func() { _ = m.Shutdown(t.Context()) }() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, out := make(chan *Conn), make(chan struct{})
+			ended := make(chan error, 1)
+			giveUp := make(chan struct{})
+			m, err := New(Callbacks{
+				OnMessage: func(c *Conn, _ Message) error {
+					defer close(out)
+					in <- c
+					select {
+					case <-c.Context().Done():
+					case <-giveUp:
+					}
+					return nil
+				},
+				OnClose: func(_ *Conn, err error) { ended <- err },
+			}, Options{Logger: slog.New(slog.DiscardHandler), CloseTimeout: 100 * time.Millisecond})
+			require.NoError(t, err)
+			srv := httptest.NewServer(m)
+			defer srv.Close()
+			client := wstest.Dial(t, srv.URL, nil)
+			client.SendText("work")
+			end(m, <-in)
+			select {
+			case <-out:
+			case <-time.After(3 * time.Second):
+				close(giveUp)
+				require.Error(t, <-ended)
+				t.Fatal("the connection was cut, and its Context has not ended")
+			}
+			require.Error(t, <-ended)
+			require.NoError(t, m.Shutdown(t.Context()))
+		})
+	}
+}

@@ -1,0 +1,149 @@
+package wsmanager_test
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// everything calls every method that there is, on a connection of its own callback
+// (nil if there is none yet) and on the Manager.
+func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
+	msg := wsmanager.Text("x")
+	want := func(*wsmanager.Conn) bool { inner(); return true }
+	prepared := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { inner(); return msg, nil })
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, g := range []wsmanager.Group{m.Group("g"), m.User("ann")} {
+		g.Broadcast(msg)
+		g.BroadcastExcept(msg, "nobody")
+		g.BroadcastFunc(msg, want)
+		g.BroadcastPrepared(prepared)
+		g.BroadcastPreparedFunc(prepared, want)
+		for member := range g.Members() {
+			_ = member.Send(msg)
+		}
+		_ = g.Len()
+	}
+	m.Broadcast(msg)
+	m.BroadcastExcept(msg, "nobody")
+	m.BroadcastFunc(msg, want)
+	m.BroadcastPrepared(prepared)
+	m.BroadcastPreparedFunc(prepared, want)
+	m.SendUser("ann", msg)
+	m.SendUserPrepared("ann", prepared)
+	_ = m.Send("nobody", msg)
+	_ = m.CloseConn("nobody", 1000, "")
+	_ = m.Stats()
+	for other := range m.All() {
+		_, _ = m.Conn(other.ID())
+		_ = other.SendPrepared(prepared)
+	}
+	if c == nil {
+		return
+	}
+	_ = c.Join("h")
+	_ = c.Groups()
+	c.Leave("h")
+	_ = c.Ready(0)
+	_ = c.Context().Err()
+	_ = c.RemoteAddr()
+	_ = c.SendContext(ended, msg)
+	_ = c.SendContext(context.Background(), msg)
+	_ = m.Send(c.ID(), msg)
+}
+
+// Every method may be called from inside every callback, also while others do so
+// and while messages come in bursts. At last a callback closes its own connection.
+func TestEveryMethodInsideEveryCallback(t *testing.T) {
+	opts := quiet()
+	opts.OutboxMessages, opts.OutboxBytes = 1<<20, 64<<20
+	var m *wsmanager.Manager
+	closed := make(chan struct{}, 100)
+	inner := func() {
+		m.Broadcast(wsmanager.Text("inner"))
+		_ = m.Len()
+	}
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
+			everything(m, nil, inner)
+			return wsmanager.Accept{User: "ann", Groups: []string{"g"}}, nil
+		},
+		OnConnect: func(c *wsmanager.Conn) error { everything(c.Manager(), c, inner); return nil },
+		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
+			everything(c.Manager(), c, inner)
+			if string(msg.Payload) == "last" {
+				return c.Manager().CloseConn(c.ID(), 1000, "")
+			}
+			return nil
+		},
+		OnClose: func(c *wsmanager.Conn, _ error) {
+			everything(c.Manager(), c, inner)
+			_ = c.Close(1000, "")
+			closed <- struct{}{}
+		},
+	}, opts, func(made *wsmanager.Manager) http.Handler { m = made; return made })
+	var burst []byte
+	for range 3 {
+		burst = append(burst, wstest.Frame(ws.OpText, true, []byte("x"))...)
+	}
+	burst = append(burst, wstest.Frame(ws.OpText, true, []byte("last"))...)
+	var clients []*wstest.Client
+	for range 4 {
+		clients = append(clients, wstest.Dial(t, url, nil))
+	}
+	for _, c := range clients {
+		c.SendRaw(burst)
+	}
+	for _, c := range clients {
+		c.ExpectClose(1000)
+	}
+	for range clients {
+		select {
+		case <-closed:
+		case <-time.After(wstest.Patience):
+			buf := make([]byte, 1<<20)
+			t.Fatalf("a callback hangs:\n%s", buf[:runtime.Stack(buf, true)])
+		}
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// A callback that waits for Shutdown waits for itself: until its context ends, and
+// no longer.
+func TestShutdownInsideACallback(t *testing.T) {
+	for _, where := range []string{"OnConnect", "OnMessage", "OnClose"} {
+		t.Run(where, func(t *testing.T) {
+			got := make(chan error, 1)
+			in := func(name string, c *wsmanager.Conn) {
+				if name == where {
+					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+					defer cancel()
+					got <- c.Manager().Shutdown(ctx)
+				}
+			}
+			m, url := serve(t, wsmanager.Callbacks{
+				OnConnect: func(c *wsmanager.Conn) error { in("OnConnect", c); return nil },
+				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { in("OnMessage", c); return nil },
+				OnClose:   func(c *wsmanager.Conn, _ error) { in("OnClose", c) },
+			}, quiet(), nil)
+			c := wstest.Dial(t, url, nil)
+			c.SendText("x")
+			if where == "OnClose" {
+				c.SendClose(1000, "")
+			}
+			err := <-got
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "1 callbacks have not returned")
+			require.NoError(t, m.Shutdown(t.Context()))
+		})
+	}
+}
