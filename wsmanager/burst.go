@@ -154,7 +154,10 @@ func (m *Manager) count(to audience, b *broadcast) (sent Sent) {
 		switch {
 		case !ok, b.encoded&(1<<v) == 0, slices.Contains(b.except, c):
 		case c.closing.Load():
-			b.except = append(b.except, c) // those that close later count as dropped
+			if b.gone == nil {
+				b.gone = make(map[*Conn]struct{})
+			}
+			b.gone[c] = struct{}{} // those that close later count as dropped
 		case b.frames[v] == nil:
 			sent.Dropped++
 		default:

@@ -114,7 +114,7 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 	case stateOpen:
 		c.closeLocked(&CloseError{Code: code, Reason: reason, Remote: true}, closeReply)
 	case stateClosing:
-		if c.mode == closeGraceful {
+		if c.mode != closeReply {
 			// Its close frame answers ours, or crossed it. It reads no more
 			// data, so ours goes out now if it has not yet.
 			c.mode = closeReply
@@ -160,6 +160,9 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		}
 	}
 	c.dropLocked()
+	if r := c.rareLocked(); r.cancel != nil {
+		r.cancel(r.cause.callbackError()) // a callback may be waiting for it
+	}
 	if c.attached {
 		_ = c.t.close() // there is nothing to do about an error: it is gone either way
 	}

@@ -130,15 +130,15 @@ func (c *Conn) RemoteAddr() net.Addr {
 }
 
 // Context returns a context that ends with the connection, with OnClose's error
-// as its cause (context.Canceled where that is nil). It is done before OnClose
-// is called. It is derived from Options.BaseContext, not from the request's.
+// as its cause (context.Canceled where that is nil): before OnClose is called, and
+// while another callback runs, when the connection is cut. It is derived from Options.BaseContext, not from the request's.
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.rareLocked()
 	if r.ctx == nil {
 		r.ctx, r.cancel = context.WithCancelCause(c.m.opts.BaseContext)
-		if c.ended {
+		if c.ended || c.state == stateCut {
 			r.cancel(r.cause.callbackError())
 		}
 	}

@@ -125,7 +125,8 @@ func (h *looped) transport() *loopTransport {
 func (h *looped) Data(p []byte) bool {
 	t, c := h.transport(), (*Conn)(h)
 	if t.finished {
-		return true // until the peer has seen the end, or the wheel cuts
+		c.discard(p) // until the peer has answered, has seen the end, or the wheel cuts
+		return true
 	}
 	if err := c.consume(p); err != nil {
 		t.finish(c, err)

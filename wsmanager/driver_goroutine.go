@@ -82,10 +82,13 @@ func endConn(c *Conn, err error) {
 	c.finish(err)
 }
 
-// linger reads and throws away what the peer still sends until it has seen the
-// end, or the wheel cuts.
+// linger reads and throws away what the peer still sends until it has answered our
+// close frame, has seen the end, or the wheel cuts.
 func linger(c *Conn) {
-	discard := func([]byte) error { return nil }
+	discard := func(p []byte) error {
+		c.discard(p)
+		return nil
+	}
 	err := errInterrupted
 	for err == nil || errors.Is(err, errInterrupted) {
 		if err != nil {

@@ -45,7 +45,7 @@ func run(stream []byte, n, limit int) []string {
 	}
 	for i := 0; i < len(stream); i += n {
 		piece := bytes.Clone(stream[i:min(i+n, len(stream))]) // feed changes it
-		if err := fr.feed(piece, &e); err != nil {
+		if _, err := fr.feed(piece, &e); err != nil {
 			if ce, ok := err.(*CloseError); ok {
 				e.got = append(e.got, fmt.Sprintf("fail %d", ce.Code))
 			} else if !errors.Is(err, errEnded) {
@@ -156,9 +156,11 @@ func TestMessageLimit(t *testing.T) {
 // A header that promises much allocates nothing.
 func TestBufferGrowsWithWhatArrives(t *testing.T) {
 	fr := frameReader{masked: true, limit: 16 << 20}
-	require.NoError(t, fr.feed([]byte("\x82\xff\x00\x00\x00\x00\x00\xff\xff\xffabcd12345"), &events{}))
+	_, err := fr.feed([]byte("\x82\xff\x00\x00\x00\x00\x00\xff\xff\xffabcd12345"), &events{})
+	require.NoError(t, err)
 	require.LessOrEqual(t, cap(fr.msg), 512)
-	require.NoError(t, fr.feed(make([]byte, 100<<10), &events{}))
+	_, err = fr.feed(make([]byte, 100<<10), &events{})
+	require.NoError(t, err)
 	require.LessOrEqual(t, cap(fr.msg), 300<<10)
 }
 
@@ -292,7 +294,7 @@ func FuzzMessages(f *testing.F) {
 		const limit = 1000
 		fr := frameReader{masked: true, limit: limit}
 		var ours events
-		err := fr.feed(bytes.Clone(stream), &ours)
+		_, err := fr.feed(bytes.Clone(stream), &ours)
 		theirs, theyFail := gobwas(stream, limit)
 		both := min(len(ours.got), len(theirs))
 		for i := range both {
@@ -324,7 +326,7 @@ func FuzzFrames(f *testing.F) {
 		whole := run(stream, 0, limit)
 		require.Equal(t, whole, run(stream, int(n), limit))
 		fr := frameReader{masked: true, limit: limit}
-		_ = fr.feed(bytes.Clone(stream), &events{}) // the error is among the events above
+		_, _ = fr.feed(bytes.Clone(stream), &events{}) // the error is among the events above
 		require.LessOrEqual(t, cap(fr.msg), limit)
 		require.LessOrEqual(t, len(fr.ctl), 125)
 	})
@@ -356,7 +358,7 @@ func TestEveryHeader(t *testing.T) {
 	feed := func(header []byte) error {
 		for n := 1; n <= len(header); n++ {
 			fr := frameReader{masked: true, limit: testLimit}
-			err := fr.feed(bytes.Clone(header[:n]), &events{})
+			_, err := fr.feed(bytes.Clone(header[:n]), &events{})
 			require.Zero(t, cap(fr.msg)+cap(fr.ctl), "% x", header[:n])
 			if err != nil {
 				return err

@@ -29,6 +29,7 @@ type broadcast struct {
 	frames  [MaxVariants][]byte // nil for one that can't be sent
 	encoded uint32              // the variants that frames holds; who speaks another came later
 	except  []*Conn
+	gone    map[*Conn]struct{} // closing when the broadcast was held
 	sent    Sent
 	alone   [1]*broadcast // a turn of its own
 	held    bool          // its caller has been told that it is queued, and has gone
@@ -67,7 +68,9 @@ func (l *lane) run(m *Manager, to audience, turn []*broadcast) {
 	l.pending, l.spare = l.spare, nil
 	l.mu.Unlock()
 	m.deliver(to, all)
-	for _, other := range all[1:] {
+	// Who is told gives back all that it had in the turn: of these only the first
+	// has a channel, so the way back touches none that is gone.
+	for _, other := range slices.Backward(all[1:]) {
 		if other.turn != nil {
 			other.turn <- false
 		}
@@ -125,7 +128,7 @@ func (m *Manager) deliver(to audience, turn []*broadcast) {
 }
 
 func (b *broadcast) deliverTo(c *Conn, v Variant) {
-	if b.encoded&(1<<v) == 0 || slices.Contains(b.except, c) {
+	if b.encoded&(1<<v) == 0 || b.excepts(c) {
 		return
 	}
 	frame := b.frames[v]
@@ -135,6 +138,12 @@ func (b *broadcast) deliverTo(c *Conn, v Variant) {
 		return
 	}
 	b.result(c, c.send(frame, true))
+}
+
+// excepts reports whether c does not get the broadcast, whoever else does.
+func (b *broadcast) excepts(c *Conn) bool {
+	_, gone := b.gone[c]
+	return gone || slices.Contains(b.except, c)
 }
 
 // result notes what became of a broadcast for one connection.
@@ -186,7 +195,7 @@ func (j *joined) variant(v Variant) (data []byte, frames [][]byte) {
 }
 
 func (j *joined) excepts(c *Conn) bool {
-	return slices.ContainsFunc(j.turn, func(b *broadcast) bool { return slices.Contains(b.except, c) })
+	return slices.ContainsFunc(j.turn, func(b *broadcast) bool { return b.excepts(c) })
 }
 
 func (j *joined) release() {

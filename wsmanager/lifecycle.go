@@ -93,8 +93,10 @@ func (c *Conn) consume(p []byte) error {
 	if c.frames == nil {
 		c.frames = c.m.getFrameReader()
 	}
-	err := c.frames.feed(p, (*connFrames)(c))
-	if c.frames.atRest() {
+	read, err := c.frames.feed(p, (*connFrames)(c))
+	if err != nil && err != errEnded {
+		c.discard(p[read:])
+	} else if c.frames.atRest() {
 		putFrameReader(c.frames)
 		c.frames = nil
 	}
@@ -152,6 +154,29 @@ func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
 	c.m.settle()
 	c.peerClosed(code, reason)
 	return errEnded
+}
+
+// discard looks through what comes when the connection has ended for the
+// application, for the close frame that answers ours.
+func (c *Conn) discard(p []byte) {
+	if c.frames == nil {
+		c.frames = c.m.getFrameReader()
+	}
+	if !c.frames.broken {
+		_, _ = c.frames.feed(p, (*lastFrames)(c)) // an error says that nothing can be found any more
+	}
+}
+
+// lastFrames is a Conn in its role as the handler of what is thrown away.
+type lastFrames Conn
+
+func (f *lastFrames) onData(MessageType, []byte, bool) error { return nil }
+func (f *lastFrames) onPing([]byte) error                    { return nil }
+func (f *lastFrames) onPong([]byte) error                    { return nil }
+
+func (f *lastFrames) onCloseFrame(code StatusCode, reason string) error {
+	(*Conn)(f).peerClosed(code, reason)
+	return nil
 }
 
 // callMessage calls OnMessage, without a closure.

@@ -168,6 +168,9 @@ var pingFrame = appendFrame(nil, ws.OpPing, nil)
 // has not begun to leave.
 func (o *outbox) lineUpControl() {
 	at := o.held()
+	for at < len(o.frames) && !isMessage(o.frames[at]) && !isClose(o.frames[at]) {
+		at++ // behind those that were lined up before
+	}
 	insert := func(frame []byte) {
 		o.frames = append(o.frames, nil)
 		copy(o.frames[at+1:], o.frames[at:])

@@ -35,6 +35,7 @@ type frameReader struct {
 	hdr    [ws.MaxHeaderSize]byte // a header that is not complete yet
 	hdrLen uint8
 
+	broken  bool // after an error of the protocol nothing can be read any more
 	inFrame bool
 	head    ws.Header // of the frame that is being read
 	done    int64     // how much of its payload was read
@@ -60,23 +61,29 @@ func putFrameReader(fr *frameReader) {
 }
 
 // atRest reports whether the reader is between two messages and holds nothing.
-func (fr *frameReader) atRest() bool { return !fr.inFrame && fr.hdrLen == 0 && fr.typ == 0 }
+func (fr *frameReader) atRest() bool {
+	return !fr.broken && !fr.inFrame && fr.hdrLen == 0 && fr.typ == 0
+}
 
 func protocolError(err error) error {
 	return &CloseError{Code: StatusProtocolError, Err: err}
 }
 
-// feed reads p, changing it in place, and calls h for all that is complete.
-func (fr *frameReader) feed(p []byte, h frameHandler) error {
+// feed reads p, changing it in place, and calls h for all that is complete. With an
+// error it says how many bytes it has read until then; if the error was h's, it can
+// go on behind them.
+func (fr *frameReader) feed(p []byte, h frameHandler) (read int, err error) {
+	size := len(p)
 	for len(p) > 0 {
 		if !fr.inFrame {
 			n, err := fr.header(p)
 			if err != nil {
-				return err
+				fr.broken = true
+				return size - len(p), err
 			}
 			p = p[n:]
 			if !fr.inFrame {
-				return nil // wants more
+				break // wants more
 			}
 		}
 		n := int(min(int64(len(p)), fr.head.Length-fr.done))
@@ -93,10 +100,10 @@ func (fr *frameReader) feed(p []byte, h frameHandler) error {
 			err = fr.data(part, len(p) > 0, h)
 		}
 		if err != nil {
-			return err
+			return size - len(p), err
 		}
 	}
-	return nil
+	return size, nil
 }
 
 // header takes bytes of a frame header from p and returns how many. Once it is
@@ -148,6 +155,7 @@ func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
 	frameEnds := fr.done == fr.head.Length
 	ends := frameEnds && fr.head.Fin
 	if fr.typ == TextMessage && (!fr.text.feed(part) || ends && !fr.text.complete()) {
+		fr.broken = true
 		return &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
 	}
 	if !ends {
@@ -181,6 +189,7 @@ func (fr *frameReader) control(part []byte, h frameHandler) error {
 	default:
 		code, reason, err := parseClose(part)
 		if err != nil {
+			fr.broken = true
 			return err
 		}
 		return h.onCloseFrame(code, reason)
