@@ -2,18 +2,6 @@ package wsmanager
 
 import "errors"
 
-// InLoop reports whether an event loop serves the connection.
-func InLoop(c *Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.t
-	if a, ok := t.(*addressed); ok {
-		t = a.transport
-	}
-	_, ok := t.(*loopTransport)
-	return ok
-}
-
 // AutoDriver is what DriverAuto means now.
 func AutoDriver() Driver { return autoDriver }
 
