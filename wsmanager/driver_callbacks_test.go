@@ -265,7 +265,7 @@ func TestServeHTTPDoesNotRunOnClose(t *testing.T) {
 			close(returned)
 		})
 	})
-	wstest.Dial(t, url, nil)
+	c := wstest.Dial(t, url, nil)
 	<-closed
 	select {
 	case <-returned:
@@ -273,6 +273,7 @@ func TestServeHTTPDoesNotRunOnClose(t *testing.T) {
 		t.Error("ServeHTTP waits for OnClose")
 	}
 	close(release)
+	c.Kill()
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
