@@ -91,6 +91,7 @@ func (r *result) checks(cfg config) []harness.Check {
 	}
 	alone := latency("p50 / p99 / longest of the others, alone", r.Alone)
 	alone.Bound, alone.OK = "", true // of the machine
+	said := strings.TrimSuffix(strings.TrimPrefix(r.Shutdown.Err, "wsmanager: shutdown: "), ": context deadline exceeded")
 	return []harness.Check{
 		alone,
 		latency(fmt.Sprintf("beside %d that sleep %v, %.0f times a second", cfg.sleepers, cfg.sleep, r.Slept), r.Beside),
@@ -99,7 +100,7 @@ func (r *result) checks(cfg config) []harness.Check {
 			OK: r.Goroutines[1] <= r.Goroutines[0]+cfg.blocked+spare && r.Goroutines[2] <= r.Goroutines[0]},
 		{What: "Shutdown while they block", Got: r.Shutdown.Took.Round(time.Millisecond).String(), Bound: fmt.Sprintf("%v to %v", cfg.deadline, cfg.deadline+grace),
 			OK: r.Shutdown.Took >= cfg.deadline && r.Shutdown.Took <= cfg.deadline+grace},
-		{What: "what it says", Got: strings.TrimPrefix(r.Shutdown.Err, "wsmanager: shutdown: "), Bound: fmt.Sprintf("%d callbacks", cfg.blocked),
+		{What: "what it says", Got: said, Bound: fmt.Sprintf("%d callbacks", cfg.blocked),
 			OK: strings.Contains(r.Shutdown.Err, fmt.Sprintf(" %d callbacks have not returned", cfg.blocked))},
 		{What: "Shutdown when they have returned", Got: fmt.Sprintf("%v %s", r.Released.Took.Round(time.Millisecond), r.Released.Err), Bound: "no error", OK: r.Released.Err == ""},
 	}
