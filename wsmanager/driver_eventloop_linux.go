@@ -84,6 +84,7 @@ func (t *loopTransport) serve(c *Conn, early []byte) {
 // open opens the connection, feeds it what came with its handshake, and gives it
 // to the loop.
 func (t *loopTransport) open(c *Conn, early []byte) {
+	defer t.Release() // also if OnClose ends the goroutine
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
@@ -92,7 +93,6 @@ func (t *loopTransport) open(c *Conn, early []byte) {
 		if err != nil {
 			t.finish(c, err)
 		}
-		t.Release()
 	}()
 	err = c.open()
 	if err == nil && len(early) > 0 {

@@ -27,7 +27,9 @@ func TestDrain(t *testing.T) {
 	require.Positive(t, res.Received)
 	require.LessOrEqual(t, res.Server.After.Goroutines, res.Server.Before.Goroutines)
 	require.LessOrEqual(t, res.Server.After.Descriptors, res.Server.Before.Descriptors)
-	require.Greater(t, res.Server.Full.Goroutines, 100/2, "the load was there")
+	if full := res.Server.Full.Descriptors; full >= 0 {
+		require.Greater(t, full, 100, "the load was there")
+	}
 	for _, c := range res.checks() {
 		require.NotEmpty(t, c.Got, c.What)
 	}

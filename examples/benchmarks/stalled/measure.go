@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -367,18 +365,4 @@ func (s *stalledClients) stop() error {
 }
 
 // ask asks the child something.
-func (p *parent) ask(path string, v any) error {
-	req, err := http.NewRequestWithContext(p.ctx, http.MethodGet, "http://"+p.addr+path, nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the child answers %s to %s", res.Status, path)
-	}
-	return json.NewDecoder(res.Body).Decode(v)
-}
+func (p *parent) ask(path string, v any) error { return harness.Ask(p.ctx, p.addr+path, v) }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
 	"github.com/speakingtube/speakingtube/pipeline"
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -144,7 +145,7 @@ func (s *server) broadcast(w http.ResponseWriter, r *http.Request) {
 		done.Messages++
 	}
 	done.Last = s.seq
-	answer(w, done)
+	harness.Answer(w, done)
 }
 
 // broadcasts is what broadcast did.
@@ -173,7 +174,7 @@ func (s *server) flood(w http.ResponseWriter, r *http.Request) {
 	}
 	took := time.Since(began)
 	debug.FreeOSMemory() // of what was dropped: what is held shows
-	answer(w, took)
+	harness.Answer(w, took)
 }
 
 // closed is how the end of the stalled connection went.
@@ -197,7 +198,7 @@ func (s *server) closeStalled(w http.ResponseWriter, _ *http.Request) {
 	}
 	<-gone
 	took.Gone = time.Since(began)
-	answer(w, took)
+	harness.Answer(w, took)
 }
 
 // status is what the parent wants to know.
@@ -208,9 +209,5 @@ type status struct {
 
 func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
 	c, _ := s.current()
-	answer(w, status{c != nil, s.m.Stats()})
-}
-
-func answer(w http.ResponseWriter, v any) {
-	_ = json.NewEncoder(w).Encode(v) // the parent reads, or is gone
+	harness.Answer(w, status{c != nil, s.m.Stats()})
 }

@@ -74,7 +74,17 @@ func (l *Loop) AddOwned(fd int, h Handler, s *Socket) error { return l.add(fd, h
 
 // Release ends what AddOwned began, once. Bytes, kicks and ends that came
 // meanwhile are handled from now on.
-func (s *Socket) Release() { s.handBack(inline) }
+//
+// It calls no handler itself.
+func (s *Socket) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setModeLocked(inline)
+	_ = s.armLocked() // logged
+	if s.state.Load()&kicked != 0 {
+		s.postKickLocked()
+	}
+}
 
 func (l *Loop) add(fd int, h Handler, s *Socket, mode uint32) error {
 	if err := l.enter(); err != nil {

@@ -149,8 +149,12 @@ func (s *Socket) Kick() {
 	}
 	s.setLocked(kicked, 0)
 	if state&modeMask != detached { // else its owner looks before it hands it back
-		s.loop.posts.add(s.loop.wakefd, syscall.EpollEvent{Events: kickEvent, Fd: s.fd, Pad: int32(s.gen)})
+		s.postKickLocked()
 	}
+}
+
+func (s *Socket) postKickLocked() {
+	s.loop.posts.add(s.loop.wakefd, syscall.EpollEvent{Events: kickEvent, Fd: s.fd, Pad: int32(s.gen)})
 }
 
 // Shut ends the connection in both directions. No Data call begins after it,

@@ -101,6 +101,31 @@ func (c *Child) RSS() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// CPU returns the processor time that the child has used, 0 where there is no
+// /proc.
+func (c *Child) CPU() time.Duration {
+	p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// The second field, in parentheses, may hold anything; utime and stime are the
+	// 14th and 15th, in hundredths of a second.
+	_, rest, _ := strings.Cut(string(p), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	var used time.Duration
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0
+		}
+		used += time.Duration(n) * (time.Second / 100)
+	}
+	return used
+}
+
 // Descriptors counts the open files of this process, -1 where there is no /proc.
 // The one that it counts with is among them.
 func Descriptors() int {

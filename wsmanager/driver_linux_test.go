@@ -1,0 +1,278 @@
+package wsmanager_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// holdings is what this process has that a driver may have made.
+type holdings struct {
+	sockets    int // descriptors
+	pollers    int // descriptors: epoll sets and eventfds, those of Go's runtime included
+	goroutines int // of event loops
+}
+
+func held(t *testing.T) (h holdings) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, e := range entries {
+		link, err := os.Readlink("/proc/self/fd/" + e.Name())
+		switch {
+		case err != nil: // the one that ReadDir had
+		case strings.HasPrefix(link, "socket:"):
+			h.sockets++
+		case strings.HasPrefix(link, "anon_inode:"):
+			h.pollers++
+		}
+	}
+	stacks := make([]byte, 4<<20)
+	for stack := range bytes.SplitSeq(stacks[:runtime.Stack(stacks, true)], []byte("\n\n")) {
+		if bytes.Contains(stack, []byte("/wsmanager/internal/evloop.")) {
+			h.goroutines++
+		}
+	}
+	return h
+}
+
+// settledHoldings waits for what the tests before have left to be gone.
+func settledHoldings(t *testing.T) (h holdings) {
+	t.Helper()
+	last := holdings{sockets: -1}
+	require.Eventually(t, func() bool {
+		h, last = held(t), h
+		return h == last && h.goroutines == 0
+	}, wstest.Patience, 20*time.Millisecond)
+	return h
+}
+
+// A loop has a goroutine and three descriptors while it has connections; with the
+// last one of a Manager they go, and with the next they come back.
+func TestLoopsComeAndGoWithConnections(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, looped(t), nil)
+	before := settledHoldings(t)
+	loops := max(1, runtime.GOMAXPROCS(0)/2)
+	for round := range 3 {
+		const n = 20
+		var clients []*wstest.Client
+		for range n {
+			c := wstest.Dial(t, url, nil)
+			c.SendPing(nil)
+			c.ExpectPong(nil)
+			clients = append(clients, c)
+		}
+		full := held(t)
+		require.Equal(t, loops, full.goroutines, "of round %d", round)
+		require.Equal(t, before.pollers+3*loops, full.pollers)
+		require.Equal(t, before.sockets+2*n, full.sockets, "one for each end")
+		for i, c := range clients {
+			if i%2 == 0 {
+				c.SendClose(1000, "")
+				c.ExpectClose(1000)
+				require.NoError(t, c.Conn().Close())
+			} else {
+				c.Kill()
+			}
+		}
+		require.Eventually(t, func() bool { return held(t) == before }, wstest.Patience, time.Millisecond, "%+v and %+v", before, held(t))
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// When Shutdown has returned, there is no descriptor of ours.
+func TestShutdownLeavesNoDescriptor(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		t.Run(map[bool]string{false: "closed", true: "cut"}[cut], func(t *testing.T) {
+			m, url := serve(t, wsmanager.Callbacks{}, looped(t), nil)
+			before := settledHoldings(t)
+			const n = 20
+			var clients []*wstest.Client
+			for range n {
+				clients = append(clients, wstest.Dial(t, url, nil))
+			}
+			if cut {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				require.ErrorContains(t, m.Shutdown(ctx), "connections were cut")
+			} else {
+				done := make(chan error)
+				go func() { done <- m.Shutdown(t.Context()) }()
+				for _, c := range clients {
+					c.ExpectClose(1001)
+				}
+				require.NoError(t, <-done)
+			}
+			after := held(t)
+			require.Equal(t, before.pollers, after.pollers)
+			require.Equal(t, before.sockets+n, after.sockets, "the clients' own")
+			require.Eventually(t, func() bool { return held(t).goroutines == 0 }, wstest.Patience, time.Millisecond)
+		})
+	}
+}
+
+// An idle connection has no goroutine, however many there are.
+func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{
+		OnConnect: func(*wsmanager.Conn) error { return nil },
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+	}, looped(t), nil)
+	settledHoldings(t)
+	before := runtime.NumGoroutine()
+	const n = 200
+	for range n {
+		c := wstest.Dial(t, url, nil)
+		c.SendText("x")
+		c.ExpectText("x")
+	}
+	require.Equal(t, n, m.Len())
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() < before+20 }, wstest.Patience, time.Millisecond)
+}
+
+// Without descriptors to spare the event loop can't take a connection over; it goes
+// on with a goroutine if it may, and is counted as broken off if not. The limit is
+// a process's own, so the test runs in one of its own.
+func TestOutOfDescriptors(t *testing.T) {
+	const env = "SPEAKINGTUBE_TEST_NOFILE"
+	if os.Getenv(env) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestOutOfDescriptors$", "-test.count=1", "-test.v")
+		cmd.Env = append(os.Environ(), env+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: TestOutOfDescriptors/the_loop's_own/auto", "it ran")
+		return
+	}
+	for _, tt := range []struct {
+		name         string
+		before, left int
+	}{
+		{"the connection's", 1, 2},
+		{"the loop's own", 0, 3},
+		{"the loop's second", 0, 4},
+		{"the loop's third", 0, 5},
+	} {
+		for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverEventLoop} {
+			t.Run(tt.name+"/"+d.String(), func(t *testing.T) { outOfDescriptors(t, d, tt.before, tt.left) })
+		}
+	}
+}
+
+// outOfDescriptors connects a client when so many descriptors are left. Its two ends
+// need two, the duplicate one, and the loop three, unless it exists because there
+// was another client before.
+func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
+	auto := d == wsmanager.DriverAuto
+	opts, log := logged()
+	opts.Driver = d
+	j := newJournal()
+	m := wsmanager.MustNew(noting(j), opts)
+	srv := httptest.NewServer(m)
+	defer srv.Close()
+	defer func() { require.NoError(t, m.Shutdown(t.Context())) }()
+	for range before {
+		c := wstest.Dial(t, srv.URL, nil)
+		defer c.Kill()
+		c.SendText("x")
+		c.ExpectText("x")
+	}
+	had := held(t)
+	restore := limitDescriptors(t, left)
+	defer restore()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
+	require.Equal(t, 101, c.Response.StatusCode)
+	if d == wsmanager.DriverEventLoop {
+		c.ExpectEOF()
+		require.Contains(t, log.record(t, 0)["err"], "too many open files")
+		require.Eventually(t, func() bool { return m.Stats().Refused == wsmanager.Refused{BrokenOff: 1} }, wstest.Patience, time.Millisecond)
+		restore()
+		had.sockets++ // the client's
+		require.Equal(t, had, held(t))
+		return
+	}
+	c.SendText("hello")
+	c.ExpectText("hello")
+	for conn := range m.All() {
+		if conn.RemoteAddr().String() == c.Conn().LocalAddr().String() {
+			require.False(t, wsmanager.InLoop(conn))
+		}
+	}
+	restore()
+	had.sockets += 2
+	if auto && wsmanager.AutoDriver() == wsmanager.DriverAuto {
+		require.Equal(t, had, held(t), "what was begun was undone")
+	}
+	// With descriptors there is a loop again.
+	other := wstest.Dial(t, srv.URL, nil)
+	defer other.Kill()
+	other.SendText("x")
+	other.ExpectText("x")
+	for conn := range m.All() {
+		if conn.RemoteAddr().String() == other.Conn().LocalAddr().String() {
+			require.Equal(t, auto && wsmanager.AutoDriver() == wsmanager.DriverAuto, wsmanager.InLoop(conn))
+		}
+	}
+	c.SendClose(1000, "")
+	c.ExpectClose(1000)
+	require.Zero(t, m.Stats().Refused)
+}
+
+// limitDescriptors makes n more descriptors possible, until restore is called.
+func limitDescriptors(t *testing.T, n int) (restore func()) {
+	t.Helper()
+	var was syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
+	var fill []int
+	// The lowest free number is given next. Fill the holes, up to one above all that
+	// is open.
+	top := 0
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		require.NoError(t, err)
+		top = max(top, fd)
+	}
+	for fd := -1; fd < top+n; {
+		fd, err = syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		fill = append(fill, fd)
+	}
+	for range n {
+		require.NoError(t, syscall.Close(fill[len(fill)-1]))
+		fill = fill[:len(fill)-1]
+	}
+	limit := was
+	limit.Cur = uint64(top + n + 1)
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	restored := false
+	return func() {
+		if restored {
+			return
+		}
+		restored = true
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+			panic(fmt.Sprint("the limit of descriptors: ", err))
+		}
+		for _, f := range fill {
+			_ = syscall.Close(f) // of nothing
+		}
+	}
+}

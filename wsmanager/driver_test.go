@@ -1,0 +1,347 @@
+package wsmanager_test
+
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// needLoops skips a test of event loops where there are none.
+func needLoops(t *testing.T) {
+	t.Helper()
+	if !wsmanager.HasLoops() {
+		t.Skip("there is no event loop on this system")
+	}
+}
+
+// looped is quiet options with the event loop, whatever DriverAuto means now.
+func looped(t *testing.T) wsmanager.Options {
+	t.Helper()
+	needLoops(t)
+	opts := quiet()
+	opts.Driver = wsmanager.DriverEventLoop
+	return opts
+}
+
+func TestDriverOptions(t *testing.T) {
+	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: 3})
+	require.EqualError(t, err, "wsmanager: Options.Driver is 3: there is no such driver")
+	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: 255, OutboxMessages: -1})
+	require.ErrorContains(t, err, "Driver is 255")
+	require.ErrorContains(t, err, "OutboxMessages is -1")
+	for d, name := range map[wsmanager.Driver]string{
+		wsmanager.DriverAuto: "auto", wsmanager.DriverGoroutine: "goroutine", wsmanager.DriverEventLoop: "eventloop", 3: "Driver(3)",
+	} {
+		require.Equal(t, name, d.String())
+	}
+	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: wsmanager.DriverEventLoop})
+	if wsmanager.HasLoops() {
+		require.NoError(t, err)
+	} else {
+		require.ErrorContains(t, err, "there is no event loop on this system")
+	}
+}
+
+// start serves m by a server of the test's own, which configure prepares.
+func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server)) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(m)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	configure(srv)
+	if srv.URL == "" {
+		srv.Start()
+	}
+	t.Cleanup(func() {
+		shutdown(t, m)
+		srv.Close()
+	})
+	return srv
+}
+
+// dialTLS handshakes with a TLS server and returns the client, whatever the
+// answer is.
+func dialTLS(t *testing.T, srv *httptest.Server) *wstest.Client {
+	t.Helper()
+	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "example.com"})
+	require.NoError(t, err)
+	return wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
+}
+
+// Over TLS the forced event loop refuses before anything has gone out.
+func TestForcedEventLoopRefusesTLS(t *testing.T) {
+	needLoops(t)
+	opts, log := logged()
+	opts.Driver = wsmanager.DriverEventLoop
+	j := newJournal()
+	m := wsmanager.MustNew(noting(j), opts)
+	srv := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
+
+	c := dialTLS(t, srv)
+	require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
+	body, err := io.ReadAll(c.Response.Body)
+	require.NoError(t, err)
+	require.Equal(t, "The server failed to accept the connection.\n", string(body), "the client need not know why")
+	require.Equal(t, wsmanager.Refused{Failed: 1}, m.Stats().Refused)
+	require.Zero(t, m.Stats().Accepted)
+	require.Zero(t, m.Len())
+	rec := log.record(t, 0)
+	require.Equal(t, "websocket refused", rec["msg"])
+	require.Equal(t, "ERROR", rec["level"])
+	require.EqualValues(t, 500, rec["status"])
+	require.Contains(t, rec["err"], "the event loop can't serve TLS")
+	require.Empty(t, j.all(), "no callback knows of it")
+}
+
+// countedConn is what a listener that limits hands out: its Close must come, and
+// may count once only.
+type countedConn struct {
+	net.Conn
+	closed *atomic.Int64
+	once   atomic.Bool
+}
+
+func (c *countedConn) Close() error {
+	if !c.once.Swap(true) {
+		c.closed.Add(1)
+	}
+	return c.Conn.Close()
+}
+
+// embeddingConn is a TCP connection to anyone who looks for its methods, and none
+// to the event loop.
+type embeddingConn struct {
+	*net.TCPConn
+	closed *atomic.Int64
+}
+
+func (c *embeddingConn) Close() error {
+	c.closed.Add(1)
+	return c.TCPConn.Close()
+}
+
+// wrappingListener wraps what it accepts.
+type wrappingListener struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (l wrappingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(c), nil
+}
+
+// wrappers are the ways in which listeners wrap; each counts what is closed.
+var wrappers = map[string]func(closed *atomic.Int64) func(net.Conn) net.Conn{
+	"a field": func(closed *atomic.Int64) func(net.Conn) net.Conn {
+		return func(c net.Conn) net.Conn { return &countedConn{Conn: c, closed: closed} }
+	},
+	"an embedded *net.TCPConn": func(closed *atomic.Int64) func(net.Conn) net.Conn {
+		return func(c net.Conn) net.Conn { return &embeddingConn{c.(*net.TCPConn), closed} }
+	},
+}
+
+// That a connection is wrapped shows only when the 101 has gone out. Then it is
+// ended, told of and counted; no callback has seen it.
+func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
+	for name, wrap := range wrappers {
+		t.Run(name, func(t *testing.T) {
+			needLoops(t)
+			opts, log := logged()
+			opts.Driver = wsmanager.DriverEventLoop
+			opts.MaxConnections = 1
+			j := newJournal()
+			m := wsmanager.MustNew(noting(j), opts)
+			var closed atomic.Int64
+			srv := start(t, m, func(srv *httptest.Server) {
+				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
+			})
+			for i := range 2 { // the first gave its place back
+				c := wstest.Handshake(t, wstest.Request(t, srv.URL), nil)
+				require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
+				c.ExpectEOF()
+				rec := log.record(t, i)
+				require.Equal(t, "websocket refused", rec["msg"])
+				require.Equal(t, "WARN", rec["level"])
+				require.EqualValues(t, 101, rec["status"])
+				require.Contains(t, rec["err"], "the event loop can't serve a *wsmanager_test.")
+				require.Eventually(t, func() bool { return m.Stats().Refused.BrokenOff == uint64(i+1) && m.Len() == 0 }, wstest.Patience, time.Millisecond)
+			}
+			require.Equal(t, wsmanager.Refused{BrokenOff: 2}, m.Stats().Refused)
+			require.Zero(t, m.Stats().Accepted)
+			require.Positive(t, closed.Load(), "the wrapper knows that its connection is closed")
+			require.Empty(t, j.all())
+		})
+	}
+}
+
+// HTTP/2 has no Upgrade: the refusal is what it is with any driver.
+func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
+	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverEventLoop} {
+		t.Run(d.String(), func(t *testing.T) {
+			needLoops(t)
+			opts := quiet()
+			opts.Driver = d
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+			srv := start(t, m, func(srv *httptest.Server) {
+				srv.EnableHTTP2 = true
+				srv.StartTLS()
+			})
+			res, err := srv.Client().Get(srv.URL)
+			require.NoError(t, err)
+			defer res.Body.Close()
+			require.Equal(t, 2, res.ProtoMajor)
+			require.Equal(t, http.StatusUpgradeRequired, res.StatusCode)
+			require.Empty(t, res.Header.Values("Upgrade"), "HTTP/2 has no such header")
+			require.Equal(t, wsmanager.Refused{NotWebSocket: 1}, m.Stats().Refused)
+		})
+	}
+}
+
+// What the event loop can't serve is served by a goroutine, and the wrapper sees
+// the end of its connection.
+func TestAutoServesWrappedConns(t *testing.T) {
+	for name, wrap := range wrappers {
+		t.Run(name, func(t *testing.T) {
+			j := newJournal()
+			m := wsmanager.MustNew(noting(j), quiet())
+			var closed atomic.Int64
+			srv := start(t, m, func(srv *httptest.Server) {
+				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
+			})
+			c := wstest.Dial(t, srv.URL, nil)
+			c.SendText("hello")
+			c.ExpectText("hello")
+			require.False(t, wsmanager.InLoop(only(t, m)))
+			require.Zero(t, closed.Load())
+			c.SendClose(1000, "")
+			c.ExpectClose(1000)
+			require.Equal(t, []string{"connect", `text "hello"`, "close: <nil>"}, j.await(t, 3))
+			require.NoError(t, m.Shutdown(t.Context()))
+			require.Positive(t, closed.Load())
+			require.Zero(t, m.Stats().Refused)
+		})
+	}
+}
+
+// A Manager may have connections of both drivers.
+func TestAutoServesTLSBesidePlainTCP(t *testing.T) {
+	j := newJournal()
+	m := wsmanager.MustNew(noting(j), quiet())
+	plain := start(t, m, func(*httptest.Server) {})
+	secure := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
+	a := wstest.Dial(t, plain.URL, nil)
+	b := dialTLS(t, secure)
+	require.Equal(t, http.StatusSwitchingProtocols, b.Response.StatusCode)
+	for c := range m.All() {
+		if c.TLS() != nil {
+			require.False(t, wsmanager.InLoop(c))
+		}
+	}
+	require.Equal(t, wsmanager.Sent{Queued: 2}, m.Broadcast(wsmanager.Text("all")))
+	for _, c := range []*wstest.Client{a, b} {
+		c.ExpectText("all")
+		c.SendText("x")
+		c.ExpectText("x")
+	}
+	done := make(chan error)
+	go func() { done <- m.Shutdown(t.Context()) }()
+	a.ExpectClose(1001)
+	b.ExpectClose(1001)
+	require.NoError(t, <-done)
+}
+
+func TestWhoServesPlainTCP(t *testing.T) {
+	needLoops(t)
+	for d, loop := range map[wsmanager.Driver]bool{
+		wsmanager.DriverAuto:      wsmanager.AutoDriver() == wsmanager.DriverAuto,
+		wsmanager.DriverGoroutine: false,
+		wsmanager.DriverEventLoop: true,
+	} {
+		t.Run(d.String(), func(t *testing.T) {
+			opts := quiet()
+			opts.Driver = d
+			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+			c := wstest.Dial(t, url, nil)
+			c.SendPing(nil)
+			c.ExpectPong(nil) // it is with its driver
+			require.Equal(t, loop, wsmanager.InLoop(only(t, m)))
+		})
+	}
+}
+
+// The address is that of the socket, in every callback, and after the end.
+func TestRemoteAddr(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(listen, func(t *testing.T) {
+			ln, err := net.Listen("tcp", listen)
+			if err != nil {
+				t.Skipf("this machine has no such address: %v", err)
+			}
+			addrs := make(chan net.Addr, 3)
+			ended := make(chan *wsmanager.Conn, 1)
+			m := wsmanager.MustNew(wsmanager.Callbacks{
+				OnConnect: func(c *wsmanager.Conn) error { addrs <- c.RemoteAddr(); return nil },
+				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { addrs <- c.RemoteAddr(); return nil },
+				OnClose:   func(c *wsmanager.Conn, _ error) { addrs <- c.RemoteAddr(); ended <- c },
+			}, quiet())
+			srv := start(t, m, func(srv *httptest.Server) {
+				require.NoError(t, srv.Listener.Close())
+				srv.Listener = ln
+			})
+			c := wstest.Dial(t, srv.URL, nil)
+			want := c.Conn().LocalAddr().(*net.TCPAddr)
+			c.SendText("x")
+			c.SendClose(1000, "")
+			c.ExpectClose(1000)
+			for range 3 {
+				got := (<-addrs).(*net.TCPAddr)
+				require.Equal(t, want.String(), got.String())
+				require.Equal(t, want.AddrPort(), got.AddrPort())
+				require.True(t, want.IP.Equal(got.IP))
+				require.Equal(t, "tcp", got.Network())
+			}
+			require.NoError(t, m.Shutdown(t.Context()))
+			require.Equal(t, want.String(), (<-ended).RemoteAddr().String())
+		})
+	}
+}
+
+// Bytes that came with the handshake are the first message, before those that the
+// loop reads, with OnConnect or without.
+func TestEarlyBytesComeFirst(t *testing.T) {
+	for name, connect := range map[string]func(*wsmanager.Conn) error{
+		"with OnConnect": func(*wsmanager.Conn) error { return nil }, "without": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, url := serve(t, wsmanager.Callbacks{
+				OnConnect: connect,
+				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+			}, quiet(), nil)
+			whole := wstest.Frame(ws.OpText, true, []byte("one"))
+			split := wstest.Frame(ws.OpText, true, []byte("two"))
+			c := wstest.Handshake(t, wstest.Request(t, url), append(whole, split[:4]...))
+			require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
+			c.ExpectText("one")
+			c.SendRaw(split[4:]) // the loop goes on in the middle of the frame
+			c.ExpectText("two")
+			c.SendText("three")
+			c.ExpectText("three")
+		})
+	}
+}
