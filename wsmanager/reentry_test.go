@@ -116,34 +116,3 @@ func TestEveryMethodInsideEveryCallback(t *testing.T) {
 	}
 	require.NoError(t, m.Shutdown(t.Context()))
 }
-
-// A callback that waits for Shutdown waits for itself: until its context ends, and
-// no longer.
-func TestShutdownInsideACallback(t *testing.T) {
-	for _, where := range []string{"OnConnect", "OnMessage", "OnClose"} {
-		t.Run(where, func(t *testing.T) {
-			got := make(chan error, 1)
-			in := func(name string, c *wsmanager.Conn) {
-				if name == where {
-					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-					defer cancel()
-					got <- c.Manager().Shutdown(ctx)
-				}
-			}
-			m, url := serve(t, wsmanager.Callbacks{
-				OnConnect: func(c *wsmanager.Conn) error { in("OnConnect", c); return nil },
-				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { in("OnMessage", c); return nil },
-				OnClose:   func(c *wsmanager.Conn, _ error) { in("OnClose", c) },
-			}, quiet(), nil)
-			c := wstest.Dial(t, url, nil)
-			c.SendText("x")
-			if where == "OnClose" {
-				c.SendClose(1000, "")
-			}
-			err := <-got
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.ErrorContains(t, err, "1 callbacks have not returned")
-			require.NoError(t, m.Shutdown(t.Context()))
-		})
-	}
-}
