@@ -30,6 +30,13 @@ func burstManager(t *testing.T, opts Options, onMessage func(*Conn, Message) err
 	return m, from, to, trs
 }
 
+// bubble runs a subtest whose clock stands still: nothing that is held is let go by
+// its timer because the machine is busy.
+func bubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
 // segment is messages that arrive together.
 func segment(texts ...string) []byte {
 	var b bytes.Buffer
@@ -47,7 +54,7 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 		"to all":     (*Manager).Broadcast,
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Broadcast(msg) },
 	} {
-		t.Run(name, func(t *testing.T) {
+		bubble(t, name, func(t *testing.T) {
 			m, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
 				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
 				return nil
@@ -90,7 +97,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		bubble(t, tt.name, func(t *testing.T) {
 			_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
 				c.m.Broadcast(msg)
 				if string(msg.Payload) == "first" {
@@ -108,27 +115,29 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 
 // Who leaves a group gets what was broadcast before, who joins does not.
 func TestGroupsOfABurst(t *testing.T) {
-	var other *Conn
-	m, from, to, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
-		g := c.m.Group("g")
-		switch string(msg.Payload) {
-		case "join":
-			g.Broadcast(Text("before"))
-			require.NoError(t, other.Join("g"))
-			g.Broadcast(Text("inside"))
-		case "leave":
-			g.Broadcast(Text("still inside"))
-			other.Leave("g")
-			g.Broadcast(Text("after"))
-		}
-		return nil
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		var other *Conn
+		m, from, to, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+			g := c.m.Group("g")
+			switch string(msg.Payload) {
+			case "join":
+				g.Broadcast(Text("before"))
+				require.NoError(t, other.Join("g"))
+				g.Broadcast(Text("inside"))
+			case "leave":
+				g.Broadcast(Text("still inside"))
+				other.Leave("g")
+				g.Broadcast(Text("after"))
+			}
+			return nil
+		})
+		other = to
+		require.NoError(t, from.Join("g"))
+		require.NoError(t, from.consume(segment("join", "leave", "nothing")))
+		require.Equal(t, []string{"inside", "still inside"}, trs[1].frames(t))
+		require.Equal(t, []string{"before", "inside", "still inside", "after"}, trs[0].frames(t))
+		require.Equal(t, 1, m.Group("g").Len())
 	})
-	other = to
-	require.NoError(t, from.Join("g"))
-	require.NoError(t, from.consume(segment("join", "leave", "nothing")))
-	require.Equal(t, []string{"inside", "still inside"}, trs[1].frames(t))
-	require.Equal(t, []string{"before", "inside", "still inside", "after"}, trs[0].frames(t))
-	require.Equal(t, 1, m.Group("g").Len())
 }
 
 // A callback that takes its time holds nothing back for longer than a moment, and
@@ -161,45 +170,49 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 
 // A burst is not held back without limit.
 func TestLongBurst(t *testing.T) {
-	var texts []string
-	for i := range 3*maxHeld + 1 {
-		texts = append(texts, fmt.Sprint(i))
-	}
-	_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
-		c.m.Broadcast(msg)
-		return nil
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		var texts []string
+		for i := range 3*maxHeld + 1 {
+			texts = append(texts, fmt.Sprint(i))
+		}
+		_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+			c.m.Broadcast(msg)
+			return nil
+		})
+		require.NoError(t, from.consume(segment(texts...)))
+		require.Equal(t, texts, trs[1].frames(t))
+		require.Equal(t, 4, trs[1].count())
 	})
-	require.NoError(t, from.consume(segment(texts...)))
-	require.Equal(t, texts, trs[1].frames(t))
-	require.Equal(t, 4, trs[1].count())
 }
 
 // What was counted as queued, and found no room or no connection any more, is
 // counted as dropped.
 func TestDropsOfABurst(t *testing.T) {
-	m, from, to, trs := burstManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
-		want := Sent{Queued: 2}
-		if string(msg.Payload) == "d" { // the last is not held back
-			want = Sent{Queued: 1, Dropped: 1}
-		}
-		require.Equal(t, want, c.m.Broadcast(msg))
-		return nil
-	})
-	stuck(t, to, trs[1], "half")
-	require.NoError(t, from.consume(segment("a", "b", "c", "d")))
-	require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
-	require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		m, from, to, trs := burstManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
+			want := Sent{Queued: 2}
+			if string(msg.Payload) == "d" { // the last is not held back
+				want = Sent{Queued: 1, Dropped: 1}
+			}
+			require.Equal(t, want, c.m.Broadcast(msg))
+			return nil
+		})
+		stuck(t, to, trs[1], "half")
+		require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
+		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
-	m.bursts.enter()
-	require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
-	to.mu.Lock()
-	to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
-	to.mu.Unlock()
-	m.settle()
-	idle(t, m)
-	require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
-	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
-	m.settle()
+		m.bursts.enter()
+		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
+		to.mu.Lock()
+		to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
+		to.mu.Unlock()
+		m.settle()
+		idle(t, m)
+		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
+		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
+		m.settle()
+	})
 }
 
 // However a connection or the Manager ends, or changes what it gets: what was
@@ -216,31 +229,31 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	t.Run("Shutdown", func(t *testing.T) {
+	bubble(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
 		m.active.add() // so that it does not take the fakes for ended
 		require.Error(t, m.Shutdown(ended))
 		m.active.done()
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
-	t.Run("the peer's close frame", func(t *testing.T) {
+	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.ErrorIs(t, (*connFrames)(to).onCloseFrame(1000, ""), errEnded)
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
-	t.Run("a callback's CloseError", func(t *testing.T) {
+	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
 		require.NoError(t, (*connFrames)(to).onData(TextMessage, nil, false))
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
-	t.Run("the peer vanishes", func(t *testing.T) {
+	bubble(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
 		to.finish(io.EOF)
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
 	})
-	t.Run("the connection is cut", func(t *testing.T) {
+	bubble(t, "the connection is cut", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.Broadcast(Text("held with it"))
 		to.mu.Lock()
@@ -250,7 +263,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
 	})
-	t.Run("the end of what came together", func(t *testing.T) {
+	bubble(t, "the end of what came together", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.consume(segment("x")))
 		require.Equal(t, []string{"held"}, tr.frames(t), "and not by the timer")
