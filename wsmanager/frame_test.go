@@ -22,6 +22,7 @@ func (e *events) onData(t MessageType, p []byte, _ bool) error {
 	e.got = append(e.got, fmt.Sprintf("%v %q", t, p))
 	return nil
 }
+func (e *events) onInflated() { e.got = append(e.got, "inflated") }
 func (e *events) onPing(p []byte) error {
 	e.got = append(e.got, fmt.Sprintf("ping %q", p))
 	return nil

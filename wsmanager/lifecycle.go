@@ -91,7 +91,7 @@ func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
 	if c.frames == nil {
-		c.frames = c.m.getFrameReader()
+		c.frames = c.getFrameReader()
 	}
 	read, err := c.frames.feed(p, (*connFrames)(c))
 	if err != nil && err != errEnded {
@@ -124,8 +124,10 @@ func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 		epoch := c.m.bursts.enter()
 		defer c.m.bursts.leave(epoch)
 	}
-	return c.endBy(c.callMessage(Message{t, payload}))
+	return c.endBy(c.callMessage(Message{Type: t, Payload: payload}))
 }
+
+func (f *connFrames) onInflated() { f.m.stats.inflated.Add(1) }
 
 func (f *connFrames) onPing(payload []byte) error {
 	c := (*Conn)(f)
