@@ -20,7 +20,8 @@ var (
 type frameHandler interface {
 	// more says that further bytes of the peer are at hand.
 	onData(t MessageType, payload []byte, more bool) error
-	onInflated() // the next onData's payload was compressed
+	// onCompressed is onData of a message that is still to be inflated.
+	onCompressed(t MessageType, payload []byte, more bool) error
 	onPing(payload []byte) error
 	onPong(payload []byte) error
 	onCloseFrame(code StatusCode, reason string) error
@@ -187,23 +188,9 @@ func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
 	t, compressed := fr.typ, fr.compressed
 	fr.inFrame, fr.typ, fr.compressed, fr.msg = false, 0, false, nil
 	if compressed {
-		return fr.inflated(t, part, more, h)
+		return h.onCompressed(t, part, more)
 	}
 	return h.onData(t, part, more)
-}
-
-// inflated hands a compressed message on. It is inflated when all of it is there, so
-// that a slow peer holds no inflater, and no more memory than its bytes take.
-func (fr *frameReader) inflated(t MessageType, compressed []byte, more bool, h frameHandler) error {
-	buf := getFrame()
-	defer putFrame(buf)
-	payload, err := inflate(*buf, compressed, t, fr.limit)
-	*buf = payload
-	if err != nil {
-		return err
-	}
-	h.onInflated()
-	return h.onData(t, payload[:len(payload):len(payload)], more)
 }
 
 // control takes a part of a control frame.
