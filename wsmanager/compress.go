@@ -56,12 +56,9 @@ func (o *Compression) withDefaults() error {
 	return errors.Join(errs...)
 }
 
-// rsv1 marks a compressed message, in its first frame (RFC 7692, section 6). It is
-// here as it stands in ws.Header and as it stands in a frame's first byte.
-const (
-	rsv1     = 0x4
-	rsv1Byte = rsv1 << 4
-)
+// rsv1 marks a compressed message, in the first byte of its first frame (RFC 7692,
+// section 6).
+const rsv1 = 0x40
 
 // deflater compresses one message at a time. The pools hold as many as were at work
 // at the same time: about 1.2 MB each.
@@ -124,7 +121,7 @@ func (m *Manager) appendCompressed(dst []byte, t MessageType, payload []byte) ([
 	m.stats.saved.Add(uint64(len(payload) - len(small)))
 	first := len(dst)
 	dst = appendFrame(dst, ws.OpCode(t), small)
-	dst[first] |= rsv1Byte
+	dst[first] |= rsv1
 	return dst, true
 }
 

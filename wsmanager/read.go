@@ -127,9 +127,9 @@ func (fr *frameReader) header(p []byte) (int, error) {
 	}
 	begins := h.OpCode == ws.OpText || h.OpCode == ws.OpBinary
 	compressed := fr.compressed && !begins
-	if begins && fr.deflate && h.Rsv&rsv1 != 0 {
+	if begins && fr.deflate && h.Rsv1() {
 		compressed = true
-		h.Rsv &^= rsv1 // anywhere else it is as wrong as the other reserved bits
+		h.Rsv = ws.Rsv(false, h.Rsv2(), h.Rsv3()) // anywhere else it is as wrong as the others
 	}
 	if err == nil {
 		err = ws.CheckHeader(h, fr.state())
