@@ -28,10 +28,10 @@ type Compression struct {
 	// against Options.MaxMessageSize as what it inflates to.
 	Enabled bool
 
-	// Level is what compressing may cost: 1 is the quickest, 9 the smallest,
-	// -2 codes bytes without looking for repetitions (see compress/flate). From 2 on
-	// a compressor has to be cleared before each message, which costs more than a
-	// short message itself. Default: 1.
+	// Level is what compressing may cost: 1 is quick, 9 the smallest, -2 the quickest,
+	// as it codes bytes without looking for repetitions (see compress/flate). On JSON
+	// of some KB, 6 takes two to three times as long as 1 and takes a tenth more off.
+	// Default: 1.
 	Level int
 
 	// Threshold is how many bytes a payload must have to be compressed. Default:
