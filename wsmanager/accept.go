@@ -44,6 +44,10 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	extensions, err := m.negotiate(r)
+	if err != nil {
+		return err
+	}
 	if err := m.opts.checkOrigin(r); err != nil {
 		return &refusal{refusedOrigin, http.StatusForbidden, "This origin may not connect.", err}
 	}
@@ -60,7 +64,7 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, d, early, err := m.acceptH1(w, r, key, accept)
+	c, d, early, err := m.acceptH1(w, r, key, extensions, accept)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 //
 // The connection is registered before the answer goes out: what is broadcast
 // after a client has seen its socket open reaches it.
-func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a Accept) (*Conn, driver, []byte, error) {
+func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensions string, a Accept) (*Conn, driver, []byte, error) {
 	if !canHijack(w) {
 		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
 	}
@@ -23,6 +23,9 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
 	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	if extensions != "" {
+		c.agreeDeflate()
+	}
 	c.register(a)
 	attached := false
 	defer func() {
@@ -42,6 +45,10 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
+	h.Del("Sec-WebSocket-Extensions") // whoever above has set it does not speak it
+	if extensions != "" {
+		h.Set("Sec-WebSocket-Extensions", extensions)
+	}
 	if a.Subprotocol != "" {
 		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
 	}
@@ -72,6 +79,9 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key string, a
 		return nil, nil, nil, err
 	}
 	attached = true
+	if extensions != "" {
+		m.stats.agreed.Add(1)
+	}
 	c.attach(t)
 	return c, d, early, nil
 }

@@ -37,6 +37,45 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// A compressed echo allocates what compress/flate does for a block's code tables, and
+// nothing else: nothing at all where there are none.
+func TestCompressedEchoDoesNotAllocate(t *testing.T) {
+	_, url := serve(t, echoing, compressing(), nil)
+	c := wstest.Dial(t, url, offering).Conn()
+	text := []byte(repeat("x", 1000))
+	frame := compressedFrames(t, ws.OpText, text, 9, 0) // a fixed block
+	buf := make([]byte, 2+len(deflate(t, text, 1)))
+	echo(c, frame, buf)
+	allocs := testing.AllocsPerRun(2000, func() { echo(c, frame, buf) })
+	require.Zero(t, allocs)
+}
+
+// A compressed broadcast allocates one thing more, the compressed frame, whatever the
+// number of receivers.
+func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
+	msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(2000)}
+	count := func(receivers int) float64 {
+		m, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
+		for i := range receivers {
+			header := offering
+			if i%4 == 0 {
+				header = nil
+			}
+			c := wstest.Dial(t, url, header).Conn()
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+		}
+		return testing.AllocsPerRun(50, func() {
+			if sent := m.Broadcast(msg); sent.Queued != receivers {
+				panic(sent)
+			}
+		})
+	}
+	few, many := count(10), count(1000)
+	t.Logf("allocations: %v to 10, %v to 1,000 receivers", few, many)
+	require.LessOrEqual(t, few, 4.0)
+	require.LessOrEqual(t, many, few+1) // as above
+}
+
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
 	msg := wsmanager.Text(repeat("x", 128))
 	for _, tt := range []struct {

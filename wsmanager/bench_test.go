@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -109,6 +110,87 @@ func BenchmarkBroadcast(b *testing.B) {
 					got.Wait()
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*receivers*senders), "ns/delivery")
+			})
+		}
+	}
+}
+
+// 2 KB of JSON to 1,000, compressed and not. The time is that of the server and of the
+// readers, which throw away what they get.
+func BenchmarkCompressedBroadcast(b *testing.B) {
+	const receivers = 1000
+	for _, level := range []int{0, 1, -2, 6, 9} {
+		name, opts := "plain", quiet()
+		if level != 0 {
+			name, opts.Compression = fmt.Sprintf("level=%d", level), wsmanager.Compression{Enabled: true, Level: level}
+		}
+		b.Run(name, func(b *testing.B) {
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+			srv := httptest.NewServer(m)
+			defer srv.Close()
+			defer func() { _ = m.Shutdown(b.Context()) }() // a client may be cut
+			var got atomic.Int64
+			arrived := make(chan struct{}, 1)
+			for range receivers {
+				c := wstest.Dial(b, srv.URL, offering).Conn()
+				go func() {
+					buf := make([]byte, 8<<10)
+					for {
+						n, err := c.Read(buf)
+						if err != nil {
+							return
+						}
+						if left := got.Add(-int64(n)); left == 0 {
+							arrived <- struct{}{}
+						}
+					}
+				}()
+			}
+			msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(2048)}
+			out := func() int64 { return int64(m.Stats().BytesOut) }
+			size := int64(2 + 2 + len(msg.Payload))
+			if level != 0 {
+				size = int64(2 + 2 + len(deflate(b, msg.Payload, level)))
+			}
+			before, cpu := out(), cpuTime()
+			b.ReportAllocs()
+			for b.Loop() {
+				got.Add(receivers * size)
+				m.Broadcast(msg)
+				<-arrived
+			}
+			deliveries := float64(b.N * receivers)
+			b.ReportMetric(float64(cpuTime()-cpu)/deliveries, "cpu-ns/delivery")
+			b.ReportMetric(float64(out()-before)/deliveries, "wire-B/delivery")
+		})
+	}
+}
+
+// What one message costs, without a network.
+func BenchmarkCompressedSend(b *testing.B) {
+	for _, size := range []int{512, 2 << 10, 16 << 10} {
+		for _, level := range []int{-2, 1, 2, 6, 9} {
+			b.Run(fmt.Sprintf("size=%d/level=%d", size, level), func(b *testing.B) {
+				opts := quiet()
+				opts.Compression = wsmanager.Compression{Enabled: true, Level: level}
+				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+				srv := httptest.NewServer(m)
+				defer srv.Close()
+				defer func() { _ = m.Shutdown(b.Context()) }() // the client may be cut
+				c := wstest.Dial(b, srv.URL, offering).Conn()
+				go func() { _, _ = io.Copy(io.Discard, c) }()
+				var conn *wsmanager.Conn
+				for conn = range m.All() {
+				}
+				msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(size)}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := conn.SendContext(b.Context(), msg); err != nil {
+						b.Fatal(err)
+					}
+				}
+				s := m.Stats()
+				b.ReportMetric(float64(s.BytesOut)/float64(s.MessagesOut), "wire-B/op")
 			})
 		}
 	}

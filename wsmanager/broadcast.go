@@ -72,17 +72,18 @@ func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []strin
 		m.bursts.wanted.Store(true)
 	}
 	b := broadcasts.Get().(*broadcast)
-	b.encoded = l.variants.Load()
-	for v := range Variant(MaxVariants) {
-		if b.encoded&(1<<v) == 0 {
-			continue
-		}
-		frame, err := m.prepared(p, v)
+	b.encoded = l.spoken(m)
+	var failed dialectSet
+	for d := range b.encoded.all {
+		frame, err := m.prepared(p, d)
 		if err != nil {
-			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(v))
+			if plain := dialectOf(d.variant(), false); !failed.has(plain) {
+				failed |= 1 << plain
+				m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(d.variant()))
+			}
 			frame = nil
 		}
-		b.frames[v] = frame
+		b.frames[d] = frame
 	}
 	for _, id := range exceptIDs {
 		if c := m.registry.get(id); c != nil {
@@ -105,11 +106,11 @@ func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool)
 	m.settle()
 	logged := false
 	for c := range walk(to) {
-		v, ok := c.Variant()
+		d, ok := c.speaks()
 		if !ok || !want(c) {
 			continue
 		}
-		frame, err := m.prepared(p, v)
+		frame, err := m.prepared(p, d)
 		if err == nil {
 			sent.count(c.send(frame, true))
 			continue
@@ -118,7 +119,7 @@ func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool)
 		m.stats.drop(dropUnsendable, 1)
 		if !logged {
 			logged = true
-			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(v))
+			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(d.variant()))
 		}
 	}
 	return sent

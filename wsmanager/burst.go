@@ -150,15 +150,15 @@ func (m *Manager) count(to audience, b *broadcast) (sent Sent) {
 	buf := snapshot(to)
 	defer putSnapshot(buf)
 	for _, c := range *buf {
-		v, ok := c.Variant()
+		d, ok := c.speaks()
 		switch {
-		case !ok, b.encoded&(1<<v) == 0, slices.Contains(b.except, c):
+		case !ok, !b.encoded.has(d), slices.Contains(b.except, c):
 		case c.closing.Load():
 			if b.gone == nil {
 				b.gone = make(map[*Conn]struct{})
 			}
 			b.gone[c] = struct{}{} // those that close later count as dropped
-		case b.frames[v] == nil:
+		case b.frames[d] == nil:
 			sent.Dropped++
 		default:
 			sent.Queued++

@@ -35,7 +35,7 @@ type Conn struct {
 	// Atomic.
 	calling    atomic.Bool   // a callback has not returned
 	closing    atomic.Bool   // state is not stateOpen: messages are dropped
-	variant    atomic.Uint32 // Variant + 1; 0 until it is ready; changes under mu
+	dialect    atomic.Uint32 // dialect + 1; 0 until it is ready; changes under mu
 	unanswered atomic.Int32  // pings of ours
 	lastRead   atomic.Int64  // ticks of the wheel
 
@@ -60,10 +60,15 @@ type identity struct {
 	value       any
 	subprotocol string
 	tls         *tls.ConnectionState
+	deflate     bool // permessage-deflate was agreed on
 }
 
-// anonymous is the identity of all about whom nothing was said.
-var anonymous identity
+// anonymous is the identity of all about whom nothing was said, anonymousDeflate
+// that of those who only agreed on compression.
+var (
+	anonymous        identity
+	anonymousDeflate = identity{deflate: true}
+)
 
 // rare is what most connections never need before their end.
 type rare struct {
@@ -100,7 +105,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 		c.policy = a.SlowConsumer
 	}
 	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
-		c.who = &identity{a.User, a.Value, a.Subprotocol, state}
+		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
 	}
 	return c
 }

@@ -24,7 +24,7 @@
 // [Conn.Send] and [Manager.Send] reach one connection, [Manager.Broadcast] all,
 // [Group.Broadcast] those that have joined a name, [Manager.SendUser] those of one
 // user; each kind of broadcast can leave connections out or choose them. What many
-// get is encoded once: see [Prepared]. None of these waits for the network: what a
+// get is encoded once: see [Prepared], and [Compression], which is off. None of these waits for the network: what a
 // peer does not read fast enough waits in its bounded outbox, and when that is
 // full its [SlowConsumer] policy says what happens. [Conn.SendContext] waits for
 // room instead.

@@ -22,6 +22,14 @@ func (e *events) onData(t MessageType, p []byte, _ bool) error {
 	e.got = append(e.got, fmt.Sprintf("%v %q", t, p))
 	return nil
 }
+func (e *events) onCompressed(t MessageType, p []byte, _ bool) error {
+	p, err := inflate(nil, p, t, testLimit)
+	if err != nil {
+		return err
+	}
+	e.got = append(e.got, fmt.Sprintf("compressed %v %q", t, p))
+	return nil
+}
 func (e *events) onPing(p []byte) error {
 	e.got = append(e.got, fmt.Sprintf("ping %q", p))
 	return nil

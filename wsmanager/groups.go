@@ -55,7 +55,7 @@ func (g *groups) get(name string) *group {
 	return s.groups[name]
 }
 
-// add makes c, which is no member, one. If it is ready, its variant is spoken in
+// add makes c, which is no member, one. If it is ready, its dialect is spoken in
 // the group from then on.
 func (g *groups) add(c *Conn, name string) *membership {
 	s := g.shard(name)
@@ -66,8 +66,8 @@ func (g *groups) add(c *Conn, name string) *membership {
 		set = &group{name: name, shard: s}
 		s.groups[name] = set
 	}
-	if v, ok := c.Variant(); ok {
-		set.lane.speak(v)
+	if d, ok := c.speaks(); ok {
+		set.lane.speak(d)
 	}
 	ship := &membership{set, len(set.conns)}
 	set.conns = append(set.conns, c)

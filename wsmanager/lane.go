@@ -13,7 +13,7 @@ import (
 // order against direct sends is that of the calls. No network is waited for: a
 // turn is writes that don't block. One sender has at most one turn, its own.
 type lane struct {
-	variants atomic.Uint32 // that connections of the audience speak or spoke, by bit
+	dialects atomic.Uint32 // that connections of the audience speak or spoke: a dialectSet
 
 	mu      sync.Mutex   // guards what follows
 	busy    bool         // somebody delivers
@@ -21,13 +21,23 @@ type lane struct {
 	spare   []*broadcast // an empty slice for pending
 }
 
-// speak notes a variant among those that broadcasts have to be encoded for.
-func (l *lane) speak(v Variant) { l.variants.Or(1 << v) }
+// speak notes a dialect among those that broadcasts have to be encoded for.
+func (l *lane) speak(d dialect) { l.dialects.Or(1 << d) }
+
+// spoken returns the dialects to encode a broadcast for: none that is compressed if
+// all who had agreed on that are gone.
+func (l *lane) spoken(m *Manager) dialectSet {
+	s := dialectSet(l.dialects.Load())
+	if m.deflating.Load() == 0 {
+		s &^= compressedDialects
+	}
+	return s
+}
 
 // broadcast is one message on its way to many.
 type broadcast struct {
-	frames  [MaxVariants][]byte // nil for one that can't be sent
-	encoded uint32              // the variants that frames holds; who speaks another came later
+	frames  [dialects][]byte // nil for one that can't be sent
+	encoded dialectSet       // those that frames holds; who speaks another came later
 	except  []*Conn
 	gone    map[*Conn]struct{} // closing when the broadcast was held
 	sent    Sent
@@ -96,8 +106,8 @@ func (m *Manager) deliverOne(to audience, b *broadcast) {
 	buf := snapshot(to)
 	defer putSnapshot(buf)
 	for _, c := range *buf {
-		if v, ok := c.Variant(); ok {
-			b.deliverTo(c, v)
+		if d, ok := c.speaks(); ok {
+			b.deliverTo(c, d)
 		}
 	}
 }
@@ -113,25 +123,25 @@ func (m *Manager) deliver(to audience, turn []*broadcast) {
 	j := joined{turn: turn}
 	defer j.release()
 	for _, c := range *buf {
-		v, ok := c.Variant()
+		d, ok := c.speaks()
 		if !ok {
 			continue
 		}
-		if data, frames := j.variant(v); data != nil && !j.excepts(c) {
+		if data, frames := j.dialect(d); data != nil && !j.excepts(c) {
 			c.sendJoined(data, frames, turn)
 			continue
 		}
 		for _, b := range turn {
-			b.deliverTo(c, v)
+			b.deliverTo(c, d)
 		}
 	}
 }
 
-func (b *broadcast) deliverTo(c *Conn, v Variant) {
-	if b.encoded&(1<<v) == 0 || b.excepts(c) {
+func (b *broadcast) deliverTo(c *Conn, d dialect) {
+	if !b.encoded.has(d) || b.excepts(c) {
 		return
 	}
-	frame := b.frames[v]
+	frame := b.frames[d]
 	if frame == nil {
 		b.sent.Dropped++
 		c.m.stats.drop(dropUnsendable, 1)
@@ -154,11 +164,11 @@ func (b *broadcast) result(c *Conn, err error) {
 	}
 }
 
-// joined is the frames of a turn, one behind the other, for each variant that
+// joined is the frames of a turn, one behind the other, for each dialect that
 // somebody turns out to speak.
 type joined struct {
 	turn []*broadcast
-	each [MaxVariants]struct {
+	each [dialects]struct {
 		made   bool
 		data   *[]byte // nil if they can't be joined
 		frames [][]byte
@@ -169,15 +179,15 @@ type joined struct {
 // not what costs.
 const maxJoined = 128 << 10
 
-// variant returns the frames for v, nil if they have to be sent one by one.
-func (j *joined) variant(v Variant) (data []byte, frames [][]byte) {
-	e := &j.each[v]
+// dialect returns the frames for d, nil if they have to be sent one by one.
+func (j *joined) dialect(d dialect) (data []byte, frames [][]byte) {
+	e := &j.each[d]
 	if !e.made {
 		e.made = true
 		size := 0
 		for _, b := range j.turn {
-			size += len(b.frames[v])
-			e.frames = append(e.frames, b.frames[v])
+			size += len(b.frames[d])
+			e.frames = append(e.frames, b.frames[d])
 		}
 		whole := !slices.ContainsFunc(e.frames, func(f []byte) bool { return f == nil })
 		if whole && size <= maxJoined {

@@ -91,7 +91,7 @@ func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
 	if c.frames == nil {
-		c.frames = c.m.getFrameReader()
+		c.frames = c.getFrameReader()
 	}
 	read, err := c.frames.feed(p, (*connFrames)(c))
 	if err != nil && err != errEnded {
@@ -110,13 +110,44 @@ type connFrames Conn
 
 func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
-	c.traffic().messagesIn.Add(1)
-	if c.closing.Load() {
-		return nil
-	}
-	if err := c.checkMessageRate(); err != nil {
+	if wanted, err := c.arrived(); !wanted {
 		return err
 	}
+	return c.handle(t, payload, more)
+}
+
+// onCompressed inflates a message when all of it is there: so a slow peer holds no
+// inflater, and no more memory than its bytes take. Nobody's time is spent on one that
+// is not wanted.
+func (f *connFrames) onCompressed(t MessageType, payload []byte, more bool) error {
+	c := (*Conn)(f)
+	if wanted, err := c.arrived(); !wanted {
+		return err
+	}
+	buf := getFrame()
+	defer putFrame(buf)
+	plain, err := inflate(*buf, payload, t, c.m.opts.MaxMessageSize)
+	*buf = plain
+	if err != nil {
+		return err
+	}
+	c.m.stats.inflated.Add(1)
+	return c.handle(t, plain[:len(plain):len(plain)], more)
+}
+
+// arrived counts a message and reports whether it is to be handled; if not, the error
+// says why the connection ends, nil if it is closing already.
+func (c *Conn) arrived() (wanted bool, err error) {
+	c.traffic().messagesIn.Add(1)
+	if c.closing.Load() {
+		return false, nil
+	}
+	err = c.checkMessageRate()
+	return err == nil, err
+}
+
+// handle tells the application of a message.
+func (c *Conn) handle(t MessageType, payload []byte, more bool) error {
 	if c.m.callbacks.OnMessage == nil {
 		return nil
 	}
@@ -124,7 +155,7 @@ func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 		epoch := c.m.bursts.enter()
 		defer c.m.bursts.leave(epoch)
 	}
-	return c.endBy(c.callMessage(Message{t, payload}))
+	return c.endBy(c.callMessage(Message{Type: t, Payload: payload}))
 }
 
 func (f *connFrames) onPing(payload []byte) error {
@@ -160,7 +191,7 @@ func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
 // application, for the close frame that answers ours.
 func (c *Conn) discard(p []byte) {
 	if c.frames == nil {
-		c.frames = c.m.getFrameReader()
+		c.frames = c.getFrameReader()
 	}
 	if !c.frames.broken {
 		_, _ = c.frames.feed(p, (*lastFrames)(c)) // an error says that nothing can be found any more
@@ -170,9 +201,10 @@ func (c *Conn) discard(p []byte) {
 // lastFrames is a Conn in its role as the handler of what is thrown away.
 type lastFrames Conn
 
-func (f *lastFrames) onData(MessageType, []byte, bool) error { return nil }
-func (f *lastFrames) onPing([]byte) error                    { return nil }
-func (f *lastFrames) onPong([]byte) error                    { return nil }
+func (f *lastFrames) onData(MessageType, []byte, bool) error       { return nil }
+func (f *lastFrames) onCompressed(MessageType, []byte, bool) error { return nil }
+func (f *lastFrames) onPing([]byte) error                          { return nil }
+func (f *lastFrames) onPong([]byte) error                          { return nil }
 
 func (f *lastFrames) onCloseFrame(code StatusCode, reason string) error {
 	(*Conn)(f).peerClosed(code, reason)

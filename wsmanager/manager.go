@@ -26,6 +26,7 @@ type Manager struct {
 
 	accepting atomic.Int64  // OnAccept calls that have not returned
 	joined    atomic.Uint32 // connections that were made
+	deflating atomic.Int32  // registered connections that have agreed on compression
 
 	mu        sync.Mutex         // guards what follows
 	draining  bool               // no new connections

@@ -38,15 +38,20 @@ func (t MessageType) String() string {
 type Message struct {
 	Type    MessageType
 	Payload []byte
+
+	// NoCompression sends the message plain, whatever Options.Compression says: for
+	// what is compressed already, and for secrets next to what strangers choose (see
+	// [Compression]). A received message never has it.
+	NoCompression bool
 }
 
 // Text makes a text message of s, without copying or allocating.
 func Text(s string) Message {
-	return Message{TextMessage, unsafe.Slice(unsafe.StringData(s), len(s))}
+	return Message{Type: TextMessage, Payload: unsafe.Slice(unsafe.StringData(s), len(s))}
 }
 
 // Binary makes a binary message of p, without copying or allocating.
-func Binary(p []byte) Message { return Message{BinaryMessage, p} }
+func Binary(p []byte) Message { return Message{Type: BinaryMessage, Payload: p} }
 
 // StatusCode is the code of a close frame (RFC 6455, section 7.4).
 type StatusCode uint16

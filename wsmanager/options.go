@@ -39,10 +39,14 @@ type Options struct {
 	DangerouslyAllowAnyOrigin bool
 
 	// MaxMessageSize is how many bytes a received message may have; a bigger one
-	// closes with 1009 as soon as its header says so. Default: 64 KiB. With a
+	// closes with 1009 as soon as its header says so, or as soon as a compressed one
+	// has inflated to more. Default: 64 KiB. With a
 	// frame header of at most 10 bytes it must fit OutboxBytes, lest an echo
 	// could never be sent.
 	MaxMessageSize int
+
+	// Compression is permessage-deflate, for the clients that offer it. Default: off.
+	Compression Compression
 
 	// OutboxMessages and OutboxBytes bound what waits for a peer that does not
 	// read. A send beyond either meets the SlowConsumer policy. Default: 256
@@ -136,6 +140,9 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	size("MaxMessageSize", &o.MaxMessageSize, 64<<10)
+	if err := o.Compression.withDefaults(); err != nil {
+		errs = append(errs, err)
+	}
 	size("OutboxMessages", &o.OutboxMessages, 256)
 	size("OutboxBytes", &o.OutboxBytes, 1<<20)
 	if o.SlowConsumer == 0 {

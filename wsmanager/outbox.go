@@ -48,19 +48,6 @@ func putFrame(buf *[]byte) {
 	}
 }
 
-// encode makes the frame of a message in a buffer to be given back by putFrame.
-func (m *Manager) encode(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
-		return nil, err
-	}
-	if frameSize(len(msg.Payload)) > m.opts.OutboxBytes {
-		return nil, ErrMessageTooBig
-	}
-	buf := getFrame()
-	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
-	return buf, nil
-}
-
 func checkType(msg Message) error {
 	if msg.Type != TextMessage && msg.Type != BinaryMessage {
 		return ErrMessageType

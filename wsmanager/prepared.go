@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,11 @@ type encoding struct {
 	once  sync.Once
 	frame []byte
 	err   error
+
+	size       int  // of the payload
+	plain      bool // Message.NoCompression
+	compress   sync.Once
+	compressed []byte // the frame itself where compressing makes it no shorter
 }
 
 // Prepare makes a message ready that is the same in all variants. It has taken
@@ -49,7 +55,7 @@ func PrepareJSON(v any) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Prepare(Message{TextMessage, text}), nil
+	return Prepare(Message{Type: TextMessage, Payload: text}), nil
 }
 
 // PrepareFunc makes a message ready that each variant encodes in its own way.
@@ -68,13 +74,30 @@ func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
 func (e *encoding) set(m Message) {
 	if e.err = checkType(m); e.err == nil {
 		e.frame = appendFrame(make([]byte, 0, frameSize(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
+		e.size, e.plain = len(m.Payload), m.NoCompression
 	}
 }
 
 var errEncodePanicked = errors.New("wsmanager: PrepareFunc's function panicked")
 
-// frame returns the frame for a variant, encoding it if nobody has before.
-func (p *Prepared) frame(v Variant) ([]byte, error) {
+// deflated returns the compressed frame, compressing it if nobody has before.
+func (e *encoding) deflated(m *Manager) []byte {
+	e.compress.Do(func() {
+		payload := e.frame[len(e.frame)-e.size:]
+		buf := getFrame()
+		defer putFrame(buf)
+		var ok bool
+		if *buf, ok = m.appendCompressed(*buf, MessageType(e.frame[0]&0x0f), payload); ok {
+			e.compressed = bytes.Clone(*buf)
+		} else {
+			e.compressed = e.frame
+		}
+	})
+	return e.compressed
+}
+
+// encoded returns the encoding for a variant, making it if nobody has before.
+func (p *Prepared) encoded(v Variant) *encoding {
 	e := &p.one
 	if p.encode != nil {
 		e = p.each[v]
@@ -88,16 +111,21 @@ func (p *Prepared) frame(v Variant) ([]byte, error) {
 			e.set(m)
 		})
 	}
-	return e.frame, e.err
+	return e
 }
 
-// prepared returns the frame for a variant if it can be sent by this Manager.
-func (m *Manager) prepared(p *Prepared, v Variant) ([]byte, error) {
-	frame, err := p.frame(v)
-	if err == nil && len(frame) > m.opts.OutboxBytes {
-		err = ErrMessageTooBig
+// prepared returns the frame for a dialect if it can be sent by this Manager.
+func (m *Manager) prepared(p *Prepared, d dialect) ([]byte, error) {
+	e := p.encoded(d.variant())
+	switch {
+	case e.err != nil:
+		return nil, e.err
+	case len(e.frame) > m.opts.OutboxBytes:
+		return nil, ErrMessageTooBig
+	case d.deflate() && !e.plain && m.compresses(e.size):
+		return e.deflated(m), nil
 	}
-	return frame, err
+	return e.frame, nil
 }
 
 // SendPrepared is Send for a message that is ready. Besides Send's errors it
@@ -114,18 +142,24 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 
 // prepared returns the frame for the connection's variant.
 func (c *Conn) prepared(p *Prepared) ([]byte, error) {
-	v, ok := c.Variant()
+	d, ok := c.speaks()
 	if !ok {
 		return nil, ErrNotReady
 	}
-	return c.m.prepared(p, v)
+	return c.m.prepared(p, d)
 }
 
 // Variant returns the connection's variant; false before [Conn.Ready] of one that
 // was accepted with Accept.Deferred.
 func (c *Conn) Variant() (Variant, bool) {
-	v := c.variant.Load()
-	return Variant(v - 1), v != 0
+	d, ok := c.speaks()
+	return d.variant(), ok
+}
+
+// speaks returns the connection's dialect, as Variant does.
+func (c *Conn) speaks() (dialect, bool) {
+	d := c.dialect.Load()
+	return dialect(d - 1), d != 0
 }
 
 // Ready ends the state that Accept.Deferred began: from now on broadcasts, and
@@ -142,15 +176,16 @@ func (c *Conn) Ready(v Variant) error {
 	switch {
 	case c.left:
 		return ErrClosed
-	case c.variant.Load() != 0:
+	case c.dialect.Load() != 0:
 		return ErrReady
 	}
 	// Before anybody sees that it is ready: whoever broadcasts then finds the
-	// variant among those to encode.
-	c.m.registry.lane.speak(v)
+	// dialect among those to encode.
+	d := dialectOf(v, c.who.deflate)
+	c.m.registry.lane.speak(d)
 	for ship := range c.places.all() {
-		ship.of.lane.speak(v)
+		ship.of.lane.speak(d)
 	}
-	c.variant.Store(uint32(v) + 1)
+	c.dialect.Store(uint32(d) + 1)
 	return nil
 }

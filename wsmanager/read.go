@@ -20,6 +20,8 @@ var (
 type frameHandler interface {
 	// more says that further bytes of the peer are at hand.
 	onData(t MessageType, payload []byte, more bool) error
+	// onCompressed is onData of a message that is still to be inflated.
+	onCompressed(t MessageType, payload []byte, more bool) error
 	onPing(payload []byte) error
 	onPong(payload []byte) error
 	onCloseFrame(code StatusCode, reason string) error
@@ -29,8 +31,9 @@ type frameHandler interface {
 // and control frames, whatever way the bytes are cut. It knows nothing of
 // sockets. Errors of the protocol are *CloseError with the code to close with.
 type frameReader struct {
-	masked bool // frames must be masked: this is the server
-	limit  int  // of a message, in bytes
+	masked  bool // frames must be masked: this is the server
+	deflate bool // messages may be compressed
+	limit   int  // of a message, in bytes
 
 	hdr    [ws.MaxHeaderSize]byte // a header that is not complete yet
 	hdrLen uint8
@@ -40,18 +43,19 @@ type frameReader struct {
 	head    ws.Header // of the frame that is being read
 	done    int64     // how much of its payload was read
 
-	typ  MessageType // of the message that is being assembled, 0 if there is none
-	msg  []byte      // what there is of it
-	text utf8Check
-	ctl  []byte // what there is of a control frame that arrives in pieces
+	typ        MessageType // of the message that is being assembled, 0 if there is none
+	compressed bool        // it is
+	msg        []byte      // what there is of it, as it came
+	text       utf8Check
+	ctl        []byte // what there is of a control frame that arrives in pieces
 }
 
 // frameReaders lends those of connections that are in the middle of something.
 var frameReaders = sync.Pool{New: func() any { return new(frameReader) }}
 
-func (m *Manager) getFrameReader() *frameReader {
+func (c *Conn) getFrameReader() *frameReader {
 	fr := frameReaders.Get().(*frameReader)
-	fr.masked, fr.limit = true, m.opts.MaxMessageSize
+	fr.masked, fr.deflate, fr.limit = true, c.who.deflate, c.m.opts.MaxMessageSize
 	return fr
 }
 
@@ -121,22 +125,37 @@ func (fr *frameReader) header(p []byte) (int, error) {
 			taken = int(fr.hdrLen) - had
 		}
 	}
+	begins := h.OpCode == ws.OpText || h.OpCode == ws.OpBinary
+	compressed := fr.compressed && !begins
+	if begins && fr.deflate && h.Rsv1() {
+		compressed = true
+		h.Rsv = ws.Rsv(false, h.Rsv2(), h.Rsv3()) // anywhere else it is as wrong as the others
+	}
 	if err == nil {
 		err = ws.CheckHeader(h, fr.state())
 	}
 	if err != nil {
 		return 0, protocolError(err)
 	}
-	if n > 0 && !h.OpCode.IsControl() && h.Length > int64(fr.limit-len(fr.msg)) {
-		return 0, &CloseError{Code: StatusMessageTooBig, Err: fmt.Errorf("a message is bigger than %d bytes", fr.limit)}
+	if n == 0 {
+		return taken, nil
 	}
-	if n > 0 {
-		fr.hdrLen, fr.inFrame, fr.head, fr.done = 0, true, h, 0
-		if h.OpCode == ws.OpText || h.OpCode == ws.OpBinary {
-			fr.typ, fr.text = MessageType(h.OpCode), utf8Check{}
-		}
+	if limit := fr.wireLimit(compressed); !h.OpCode.IsControl() && h.Length > int64(limit-len(fr.msg)) {
+		return 0, &CloseError{Code: StatusMessageTooBig, Err: fmt.Errorf("a message is bigger than %d bytes", limit)}
+	}
+	fr.hdrLen, fr.inFrame, fr.head, fr.done = 0, true, h, 0
+	if begins {
+		fr.typ, fr.compressed, fr.text = MessageType(h.OpCode), compressed, utf8Check{}
 	}
 	return taken, nil
+}
+
+// wireLimit is how many bytes a message may have as it comes.
+func (fr *frameReader) wireLimit(compressed bool) int {
+	if compressed {
+		return maxCompressed(fr.limit)
+	}
+	return fr.limit
 }
 
 func (fr *frameReader) state() ws.State {
@@ -154,20 +173,23 @@ func (fr *frameReader) state() ws.State {
 func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
 	frameEnds := fr.done == fr.head.Length
 	ends := frameEnds && fr.head.Fin
-	if fr.typ == TextMessage && (!fr.text.feed(part) || ends && !fr.text.complete()) {
+	if fr.typ == TextMessage && !fr.compressed && (!fr.text.feed(part) || ends && !fr.text.complete()) {
 		fr.broken = true
 		return &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
 	}
 	if !ends {
-		fr.msg = appendBounded(fr.msg, part, fr.limit)
+		fr.msg = appendBounded(fr.msg, part, fr.wireLimit(fr.compressed))
 		fr.inFrame = !frameEnds
 		return nil
 	}
 	if len(fr.msg) > 0 {
-		part = appendBounded(fr.msg, part, fr.limit)
+		part = appendBounded(fr.msg, part, fr.wireLimit(fr.compressed))
 	}
-	t := fr.typ
-	fr.inFrame, fr.typ, fr.msg = false, 0, nil
+	t, compressed := fr.typ, fr.compressed
+	fr.inFrame, fr.typ, fr.compressed, fr.msg = false, 0, false, nil
+	if compressed {
+		return h.onCompressed(t, part, more)
+	}
 	return h.onData(t, part, more)
 }
 

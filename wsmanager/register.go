@@ -5,9 +5,13 @@ import "iter"
 // register lets the connection be found: by id, in its groups and by its user.
 func (c *Conn) register(a Accept) {
 	defer c.m.still()()
+	if c.who.deflate {
+		c.m.deflating.Add(1)
+	}
 	if !a.Deferred {
-		c.m.registry.lane.speak(a.Variant)
-		c.variant.Store(uint32(a.Variant) + 1)
+		d := dialectOf(a.Variant, c.who.deflate)
+		c.m.registry.lane.speak(d)
+		c.dialect.Store(uint32(d) + 1)
 	}
 	c.m.registry.add(c)
 	if c.who.user == "" && len(a.Groups) == 0 {
@@ -38,6 +42,9 @@ func (c *Conn) unregister() {
 		ship.leave()
 	}
 	c.places = nil
+	if c.who.deflate {
+		c.m.deflating.Add(-1)
+	}
 }
 
 // places is where a connection is a member. Where it is nil, that is nowhere.

@@ -16,7 +16,7 @@ import (
 // messages that can't be sent. nil does not mean that the peer has got the
 // message.
 func (c *Conn) Send(m Message) error {
-	buf, err := c.m.encode(m)
+	buf, err := c.encode(m)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ type Stats struct {
 	// BytesOut all bytes that were, frame headers and control frames included.
 	MessagesOut, BytesOut uint64
 
-	Dropped Dropped
+	Dropped    Dropped
+	Compressed Compressed
 
 	// Closed counts the connections that have ended, by the code of the close
 	// frame that began it, ours or the peer's: 1005 for one without a code, 1006
@@ -50,6 +51,17 @@ type Dropped struct {
 	Oldest     uint64 // made room for newer ones, by SlowConsumerDropOldest
 	Closed     uint64 // waited, or were on their way in part, when the connection ended
 	Unsendable uint64 // broadcasts that can't be sent: see Manager.Broadcast
+}
+
+// Compressed counts the work of Options.Compression.
+type Compressed struct {
+	Accepted uint64 // handshakes that agreed on it, of Stats.Accepted
+	In       uint64 // messages that came compressed, of MessagesIn
+
+	// Out counts the messages that were compressed: a broadcast, or a Prepared that is
+	// sent to many, once. Saved is how many bytes each of them was shorter for it, as
+	// often. What compressing made no shorter is in Out, and went plain.
+	Out, Saved uint64
 }
 
 // Stats returns the Manager's counters. It costs about a microsecond, however many
@@ -80,6 +92,12 @@ func (m *Manager) Stats() Stats {
 		Closed:     d[dropClosed].Load(),
 		Unsendable: d[dropUnsendable].Load(),
 	}
+	s.Compressed = Compressed{
+		Accepted: m.stats.agreed.Load(),
+		In:       m.stats.inflated.Load(),
+		Out:      m.stats.deflated.Load(),
+		Saved:    m.stats.saved.Load(),
+	}
 	for i := range m.stats.traffic {
 		t := &m.stats.traffic[i]
 		s.MessagesIn += t.messagesIn.Load()
@@ -100,6 +118,8 @@ type stats struct {
 	accepted atomic.Uint64
 	refused  [refusedReasons]atomic.Uint64
 	dropped  [dropReasons]atomic.Uint64
+
+	agreed, inflated, deflated, saved atomic.Uint64 // see Compressed
 
 	mu     sync.Mutex // guards what follows
 	closed map[StatusCode]uint64

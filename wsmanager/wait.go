@@ -23,7 +23,7 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	buf, err := c.m.encode(m)
+	buf, err := c.encode(m)
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestSendPreparedContext(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
 	awaitWaiters(t, c, 1)
-	frame, err := p.frame(0)
+	frame, err := m.prepared(p, 0)
 	require.NoError(t, err)
 	c.mu.Lock()
 	require.Same(t, &frame[0], &c.out.waiters[0].frame[0])

@@ -9,5 +9,6 @@
 //	go run ./examples/benchmarks/drain     # how a server with 8,000 sockets ends
 //
 // All but the first need nothing but Linux and two processes with -n descriptors
-// each; they fail if a bound is missed.
+// each; they fail if a bound is missed. The tests in clients let the WebSocket clients
+// of other libraries talk to a Manager.
 package benchmarks

@@ -38,9 +38,9 @@ func build(t *testing.T, example string) string {
 }
 
 // start runs the program until stop, or the end of the test.
-func start(t *testing.T, bin, addr string) *program {
+func start(t *testing.T, bin, addr string, args ...string) *program {
 	t.Helper()
-	cmd := exec.Command(bin, "-addr", addr)
+	cmd := exec.Command(bin, append(args, "-addr", addr)...)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

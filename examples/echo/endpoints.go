@@ -22,12 +22,20 @@ type endpoints struct {
 	debug   bool
 }
 
+// config is what the flags say.
+type config struct {
+	driver   wsmanager.Driver
+	compress bool
+	debug    bool
+}
+
 // newEndpoints makes them. What blocks does so until done is closed.
-func newEndpoints(log *slog.Logger, driver wsmanager.Driver, debug bool, done <-chan struct{}) (e *endpoints, err error) {
-	e = &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: debug}
+func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoints, err error) {
+	e = &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: cfg.debug}
 	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
 		m, failed := wsmanager.New(cb, wsmanager.Options{
-			Driver:         driver,
+			Driver:         cfg.driver,
+			Compression:    wsmanager.Compression{Enabled: cfg.compress},
 			Logger:         log.With("path", path),
 			MaxMessageSize: 16 << 20, // conformance suites send as much
 			OutboxBytes:    64 << 20,
@@ -49,7 +57,7 @@ func newEndpoints(log *slog.Logger, driver wsmanager.Driver, debug bool, done <-
 			return nil
 		},
 	}))
-	if !debug {
+	if !cfg.debug {
 		return e, err
 	}
 	drained(add("/sleep", wsmanager.Callbacks{OnAccept: acceptSleep, OnMessage: sleep}))

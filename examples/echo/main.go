@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
 	driverName := flags.String("driver", drivers[0].String(), "how connections wait for messages: "+driverNames())
+	compress := flags.Bool("compress", false, "compress messages for clients that offer permessage-deflate")
 	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -70,7 +71,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	done := make(chan struct{})
 	defer close(done)
-	endpoints, err := newEndpoints(log, driver, *debug, done)
+	endpoints, err := newEndpoints(log, config{driver, *compress, *debug}, done)
 	if err != nil {
 		return err
 	}

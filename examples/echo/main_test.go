@@ -95,6 +95,21 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+func TestCompress(t *testing.T) {
+	offer := http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}}
+	for _, compress := range []bool{true, false} {
+		p := start(t, fmt.Sprintf("-compress=%v", compress))
+		for _, path := range []string{"/echo", "/broadcast"} {
+			c := wstest.Dial(t, p.url+path, offer)
+			c.SendText(strings.Repeat("again ", 1000))
+			f, err := c.ReadFrame()
+			require.NoError(t, err)
+			require.Equal(t, compress, f.Header.Rsv1())
+			require.Equal(t, compress, len(f.Payload) < 100)
+		}
+	}
+}
+
 // As big as the suites send them, and not a byte more.
 func TestMessageLimit(t *testing.T) {
 	p := start(t)

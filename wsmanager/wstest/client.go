@@ -3,6 +3,7 @@ package wstest
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type Client struct {
 	patience time.Duration
 
 	fragmented bool // the server is in the middle of a message
+	deflate    bool // permessage-deflate was agreed on
 
 	// Response is the server's answer to the handshake.
 	Response *http.Response
@@ -70,6 +72,10 @@ func Request(t testing.TB, rawURL string) *http.Request {
 // Dial connects to the URL with the headers added to the handshake. The
 // connection is closed at the end of the test. Anything but a correct 101 fails
 // the test.
+//
+// With the header "Sec-WebSocket-Extensions: permessage-deflate" the server may
+// compress: Text, Binary and their like inflate what it sends. The client itself
+// sends plain messages.
 func Dial(t testing.TB, rawURL string, header http.Header) *Client {
 	t.Helper()
 	req := Request(t, rawURL)
@@ -130,6 +136,7 @@ func handshake(t testing.TB, conn net.Conn, req *http.Request, early []byte, pat
 		t.Fatalf("wstest: reading the answer to the handshake: %v", err)
 	}
 	c.Response = res
+	c.deflate = strings.HasPrefix(res.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 	return c
 }
 
@@ -188,7 +195,8 @@ func (c *Client) SendClose(code int, reason string) {
 }
 
 // ReadFrame reads the next frame, whatever it is. It returns an error only for
-// what the other side did: io.EOF where the connection ended between frames.
+// what the other side did: io.EOF where the connection ended between frames. The
+// payload is as it came: compressed where Header.Rsv1 says so (see [Dial]).
 func (c *Client) ReadFrame() (ws.Frame, error) {
 	c.t.Helper()
 	c.deadline()
@@ -200,7 +208,11 @@ func (c *Client) ReadFrame() (ws.Frame, error) {
 	if c.fragmented {
 		state = state.Set(ws.StateFragmented)
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
+	check := h
+	if c.deflate && h.Rsv1() && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary) {
+		check.Rsv = ws.Rsv(false, h.Rsv2(), h.Rsv3())
+	}
+	if err := ws.CheckHeader(check, state); err != nil {
 		c.t.Fatalf("wstest: the server sent a bad frame: %v", err)
 	}
 	if !h.OpCode.IsControl() {
@@ -218,11 +230,26 @@ func (c *Client) next() (ws.Frame, error) {
 	c.t.Helper()
 	for {
 		f, err := c.ReadFrame()
+		if err == nil && f.Header.Rsv1() && f.Header.Fin {
+			f.Payload = c.inflate(f.Payload)
+		}
 		if err != nil || f.Header.OpCode != ws.OpPing {
 			return f, err
 		}
 		c.SendRaw(Frame(ws.OpPong, true, f.Payload))
 	}
+}
+
+// inflate returns what a whole message's bytes inflate to: they lack the end of the
+// flush that made them (RFC 7692, section 7.2.2), and a final block.
+func (c *Client) inflate(p []byte) []byte {
+	c.t.Helper()
+	r := flate.NewReader(io.MultiReader(bytes.NewReader(p), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")))
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		c.t.Fatalf("wstest: the server sent a message that can't be inflated: %v", err)
+	}
+	return plain
 }
 
 // Text reads the next message, which must be a text.

@@ -1,0 +1,468 @@
+package wsmanager_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// offering is the header of a client that offers compression.
+var offering = http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate; client_max_window_bits"}}
+
+// deflate compresses a message as a client does.
+func deflate(t testing.TB, p []byte, level int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, level)
+	require.NoError(t, err)
+	_, err = w.Write(p)
+	require.NoError(t, err)
+	require.NoError(t, w.Flush())
+	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
+}
+
+// inflate is the other way.
+func inflate(t testing.TB, p []byte) []byte {
+	t.Helper()
+	out, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(p), bytes.NewReader([]byte("\x00\x00\xff\xff\x01\x00\x00\xff\xff")))))
+	require.NoError(t, err)
+	return out
+}
+
+// compressedFrames are the frames of a compressed message, each of at most size bytes;
+// 0 for one frame.
+func compressedFrames(t testing.TB, op ws.OpCode, p []byte, level, size int) []byte {
+	t.Helper()
+	p = deflate(t, p, level)
+	if size == 0 {
+		size = len(p)
+	}
+	var out []byte
+	for first := true; first || len(p) > 0; first = false {
+		part := p[:min(size, len(p))]
+		p = p[len(part):]
+		f := wstest.Frame(op, len(p) == 0, part)
+		if first {
+			f[0] |= 0x40
+		}
+		out, op = append(out, f...), ws.OpContinuation
+	}
+	return out
+}
+
+// data makes n bytes of each kind.
+var data = []struct {
+	name         string
+	op           ws.OpCode
+	compressible bool
+	make         func(n int) []byte
+}{
+	{"JSON", ws.OpText, true, jsonText},
+	{"text", ws.OpText, true, prose},
+	{"picture", ws.OpBinary, true, picture},
+	{"noise", ws.OpBinary, false, noise},
+}
+
+func jsonText(n int) []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var rows []map[string]any
+	for len(rows) < n/80+1 {
+		rows = append(rows, map[string]any{
+			"id": rng.IntN(1e6), "name": fmt.Sprintf("user-%d", rng.IntN(1000)), "price": float64(rng.IntN(1e5)) / 100,
+			"active": rng.IntN(2) == 0, "tags": []string{"a", "bé", "c"}[:rng.IntN(4)],
+		})
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		panic(err)
+	}
+	return cutText(text, n)
+}
+
+func prose(n int) []byte {
+	words := []string{"the", "Geist", "der", "stets", "verneint", "und", "das", "mit", "Recht", "—", "naïve", "coöperation", "日本"}
+	rng := rand.New(rand.NewPCG(3, 4))
+	var b bytes.Buffer
+	for b.Len() < n {
+		b.WriteString(words[rng.IntN(len(words))])
+		b.WriteByte(' ')
+	}
+	return cutText(b.Bytes(), n)
+}
+
+// cutText cuts a text to n bytes, with points in place of a character that was cut.
+func cutText(p []byte, n int) []byte {
+	whole := n
+	for whole > 0 && whole < len(p) && !utf8.RuneStart(p[whole]) {
+		whole--
+	}
+	return append(bytes.Clone(p[:whole]), bytes.Repeat([]byte{'.'}, n-whole)...)
+}
+
+func picture(n int) []byte {
+	p := make([]byte, n)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i := range p {
+		p[i] = byte(i/64%40) + byte(rng.IntN(4))
+	}
+	return p
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(p)
+	return p
+}
+
+// sizes are those of the conformance suite's groups 12 and 13: of a message, and of
+// the frames that it comes in.
+var sizes = []struct{ message, frame int }{
+	{0, 0}, {16, 0}, {64, 0}, {256, 0}, {1 << 10, 0}, {4 << 10, 0}, {8 << 10, 0}, {16 << 10, 0}, {32 << 10, 0}, {64 << 10, 0}, {128 << 10, 0},
+	{8 << 10, 256}, {16 << 10, 256}, {32 << 10, 256}, {64 << 10, 256}, {128 << 10, 256},
+	{8 << 10, 1 << 10}, {128 << 10, 4 << 10}, {128 << 10, 64 << 10}, {1 << 10, 1},
+}
+
+// echoes sends messages of a kind in all sizes and reads them back. If compression
+// was agreed on, it is used wherever it helps.
+func echoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
+	t.Helper()
+	d := data[kind]
+	for _, size := range sizes {
+		p := d.make(size.message)
+		var sent []byte
+		level := []int{1, 6, 9, flate.HuffmanOnly, flate.NoCompression}[(size.message/64+size.frame)%5]
+		if agreed {
+			sent = compressedFrames(t, d.op, p, level, size.frame)
+		} else {
+			sent = wstest.Frame(d.op, true, p)
+		}
+		for range 3 {
+			done := make(chan error, 1)
+			go func() { _, err := c.Conn().Write(sent); done <- err }()
+			f, err := c.ReadFrame()
+			require.NoError(t, err)
+			require.NoError(t, <-done)
+			require.Equal(t, d.op, f.Header.OpCode)
+			require.True(t, f.Header.Fin)
+			got := f.Payload
+			if f.Header.Rsv1() {
+				require.True(t, agreed)
+				require.Less(t, len(got), len(p), "what does not shrink goes plain")
+				got = inflate(t, got)
+			} else {
+				require.False(t, agreed && d.compressible && len(p) >= 1024, "%s of %d bytes came plain", d.name, len(p))
+			}
+			require.True(t, bytes.Equal(p, got), "%s of %d bytes in frames of %d", d.name, size.message, size.frame)
+		}
+	}
+}
+
+func bigCompressing() wsmanager.Options {
+	opts := compressing()
+	opts.MaxMessageSize, opts.OutboxBytes = 128<<10, 8<<20
+	return opts
+}
+
+// Group 12: kinds of data, sizes and fragmentations.
+func TestCompressedEchoes(t *testing.T) {
+	for _, level := range []int{0, flate.HuffmanOnly, 1, 2, 6, 9} {
+		opts := bigCompressing()
+		opts.Compression.Level = level
+		m, url := serve(t, echoing, opts, nil)
+		for kind, d := range data {
+			t.Run(fmt.Sprintf("%s/level=%d", d.name, level), func(t *testing.T) {
+				c := wstest.Dial(t, url, offering)
+				before := m.Stats().Compressed
+				echoes(t, c, kind, true)
+				after := m.Stats().Compressed
+				require.EqualValues(t, 3*len(sizes), after.In-before.In)
+				require.EqualValues(t, 3*(len(sizes)-1), after.Out-before.Out, "nothing is not compressed")
+				require.Equal(t, d.compressible, after.Saved-before.Saved > 100_000)
+			})
+		}
+	}
+}
+
+// Group 13: what the client says of windows and contexts, alone and with fallbacks.
+func TestWindowOffers(t *testing.T) {
+	_, url := serve(t, echoing, bigCompressing(), nil)
+	const base = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
+	const none = base + "; server_no_context_takeover"
+	for _, tt := range []struct{ name, offer, want string }{
+		{"nothing asked", base, agreed},
+		{"no context", none, agreed},
+		{"window of 9", base + "; server_max_window_bits=9", ""},
+		{"window of 15", base + "; server_max_window_bits=15", agreed15},
+		{"no context, window of 9", none + "; server_max_window_bits=9", ""},
+		{"no context, window of 15", none + "; server_max_window_bits=15", agreed15},
+		{"fallbacks", none + "; server_max_window_bits=9, " + none + ", " + base, agreed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for kind := range data {
+				c := wstest.Dial(t, url, http.Header{"Sec-WebSocket-Extensions": {tt.offer}})
+				require.Equal(t, tt.want, c.Response.Header.Get("Sec-WebSocket-Extensions"))
+				echoes(t, c, kind, tt.want != "")
+			}
+		})
+	}
+}
+
+func TestThreshold(t *testing.T) {
+	for name, tt := range map[string]struct{ set, at int }{"default": {0, 512}, "own": {100, 100}} {
+		t.Run(name, func(t *testing.T) {
+			opts := quiet()
+			opts.Compression = wsmanager.Compression{Enabled: true, Threshold: tt.set}
+			m, url := serve(t, echoing, opts, nil)
+			c := wstest.Dial(t, url, offering)
+			for _, size := range []int{0, 1, tt.at - 1, tt.at, tt.at + 1} {
+				for name, send := range map[string]func(string){
+					"Send":      c.SendText,
+					"Broadcast": func(s string) { m.Broadcast(wsmanager.Text(s)) },
+				} {
+					text := repeat("x", size)
+					send(text)
+					f, err := c.ReadFrame()
+					require.NoError(t, err)
+					require.Equal(t, size >= tt.at, f.Header.Rsv1(), "%s of %d bytes", name, size)
+				}
+			}
+		})
+	}
+}
+
+func TestNoCompressionOfAMessage(t *testing.T) {
+	mgr, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
+	c := wstest.Dial(t, url, offering)
+	conn := only(t, mgr)
+	msg := wsmanager.Text(repeat("secret ", 100))
+	plain := msg
+	plain.NoCompression = true
+	for name, send := range map[string]func(wsmanager.Message){
+		"Send":              func(m wsmanager.Message) { _ = conn.Send(m) },
+		"SendContext":       func(m wsmanager.Message) { _ = conn.SendContext(t.Context(), m) },
+		"SendPrepared":      func(m wsmanager.Message) { _ = conn.SendPrepared(wsmanager.Prepare(m)) },
+		"Broadcast":         func(m wsmanager.Message) { mgr.Broadcast(m) },
+		"BroadcastFunc":     func(m wsmanager.Message) { mgr.BroadcastFunc(m, func(*wsmanager.Conn) bool { return true }) },
+		"BroadcastPrepared": func(m wsmanager.Message) { mgr.BroadcastPrepared(wsmanager.Prepare(m)) },
+		"PrepareFunc": func(m wsmanager.Message) {
+			mgr.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return m, nil }))
+		},
+	} {
+		for _, m := range []wsmanager.Message{msg, plain} {
+			send(m)
+			f, err := c.ReadFrame()
+			require.NoError(t, err)
+			require.Equal(t, !m.NoCompression, f.Header.Rsv1(), name)
+		}
+	}
+	require.EqualValues(t, 7, mgr.Stats().Compressed.Out)
+}
+
+// A received message says nothing of how it came: its echo is compressed as any other.
+func TestReceivedMessagesAreOrdinary(t *testing.T) {
+	j := newJournal()
+	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
+		j.note("%v %q %v", m.Type, append(m.Payload, "!"...), m.NoCompression)
+		return nil
+	}}, compressing(), nil)
+	c := wstest.Dial(t, url, offering)
+	c.SendRaw(append(compressedFrames(t, ws.OpText, []byte("one"), 6, 0), compressedFrames(t, ws.OpBinary, []byte("two"), 6, 2)...))
+	c.SendText("three")
+	require.Equal(t, []string{`text "one!" false`, `binary "two!" false`, `text "three!" false`}, j.await(t, 3))
+}
+
+// What goes wrong with compressed messages, and how the connection ends.
+func TestCompressedFailures(t *testing.T) {
+	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
+	require.Less(t, len(bomb), 1200)
+	tampered := compressedFrames(t, ws.OpText, jsonText(2000), 6, 0)
+	cut := deflate(t, jsonText(2000), 6)
+	marked := func(f []byte) []byte { f[0] |= 0x40; return f }
+	for _, tt := range []struct {
+		name   string
+		sent   []byte
+		header http.Header
+		code   int
+	}{
+		{"a bomb of a kilobyte", bomb, offering, 1009},
+		{"a bomb in fragments", compressedFrames(t, ws.OpText, bytes.Repeat([]byte{'x'}, 1<<20), 9, 100), offering, 1009},
+		{"too long on the wire", marked(wstest.Frame(ws.OpText, true, make([]byte, 80<<10))), offering, 1009},
+		{"cut off", marked(wstest.Frame(ws.OpText, true, cut[:len(cut)/2])), offering, 1007},
+		{"no deflate at all", marked(wstest.Frame(ws.OpText, true, []byte("plain, in truth"))), offering, 1007},
+		{"bad UTF-8", compressedFrames(t, ws.OpText, append(prose(3000), 0xff), 6, 0), offering, 1007},
+		{"RSV1 on a ping", marked(wstest.Frame(ws.OpPing, true, nil)), offering, 1002},
+		{"RSV1 on a continuation", append(wstest.Frame(ws.OpText, false, nil), marked(wstest.Frame(ws.OpContinuation, true, nil))...), offering, 1002},
+		{"RSV1 without an offer", tampered, nil, 1002},
+		{"RSV1 after an offer that was declined", tampered, http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate; server_max_window_bits=9"}}, 1002},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ended := make(chan error, 1)
+			_, url := serve(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, compressing(), nil)
+			c := wstest.Dial(t, url, tt.header)
+			_, _ = c.Conn().Write(tt.sent) // it may be cut off in the middle
+			c.ExpectClose(tt.code)
+			var ce *wsmanager.CloseError
+			require.ErrorAs(t, <-ended, &ce)
+			require.EqualValues(t, tt.code, ce.Code)
+		})
+	}
+}
+
+// mixed is a Manager with n connections that have agreed on compression and n that
+// have not, in turn.
+func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, clients []*wstest.Client) {
+	t.Helper()
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery, OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
+		c.Manager().Group("g").Broadcast(msg)
+		return nil
+	}}, opts, nil)
+	for i := range 2 * n {
+		header := offering
+		if i%2 == 1 {
+			header = nil
+		}
+		clients = append(clients, wstest.Dial(t, fmt.Sprintf("%s?name=%d&group=g", url, i), header))
+	}
+	return m, clients
+}
+
+// A broadcast is compressed once for all who have agreed, and not at all if nobody
+// has.
+func TestBroadcastIsCompressedOnce(t *testing.T) {
+	m, clients := mixed(t, compressing(), 10)
+	text := string(jsonText(2000))
+	p := wsmanager.Prepare(wsmanager.Text(text))
+	compressed := uint64(0)
+	for name, tt := range map[string]struct {
+		send func() wsmanager.Sent
+		cost uint64
+	}{
+		"to all":     {func() wsmanager.Sent { return m.Broadcast(wsmanager.Text(text)) }, 1},
+		"to a group": {func() wsmanager.Sent { return m.Group("g").Broadcast(wsmanager.Text(text)) }, 1},
+		"to a choice": {func() wsmanager.Sent {
+			return m.BroadcastFunc(wsmanager.Text(text), func(*wsmanager.Conn) bool { return true })
+		}, 1},
+		"prepared, twice":    {func() wsmanager.Sent { m.BroadcastPrepared(p); return m.Group("g").BroadcastPrepared(p) }, 1},
+		"what can't be less": {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
+	} {
+		require.Equal(t, wsmanager.Sent{Queued: 20}, tt.send(), name)
+		compressed += tt.cost
+		require.Equal(t, compressed, m.Stats().Compressed.Out, name)
+		for i, c := range clients {
+			switch name {
+			case "what can't be less":
+				c.ExpectBinary(noise(2000))
+			case "prepared, twice":
+				c.ExpectText(text)
+				fallthrough
+			default:
+				f, err := c.ReadFrame()
+				require.NoError(t, err)
+				require.Equal(t, i%2 == 0, f.Header.Rsv1())
+				if f.Header.Rsv1() {
+					require.Less(t, len(f.Payload), len(text)/2)
+					f.Payload = inflate(t, f.Payload)
+				}
+				require.Equal(t, text, string(f.Payload))
+			}
+		}
+	}
+	for i, c := range clients {
+		if i%2 == 0 {
+			c.Kill()
+		}
+	}
+	settles(t, func() bool { return m.Len() == 10 })
+	require.Equal(t, wsmanager.Sent{Queued: 10}, m.Broadcast(wsmanager.Text(text)))
+	require.Equal(t, compressed, m.Stats().Compressed.Out, "all who have agreed are gone")
+}
+
+// Variants and compression are independent of each other: each pair is encoded once.
+func TestVariantsOfAMixedAudience(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, compressing(), nil)
+	var encoded [wsmanager.MaxVariants]atomic.Int32
+	var clients []*wstest.Client
+	for i := range 4 * wsmanager.MaxVariants {
+		header := offering
+		if i%2 == 1 {
+			header = nil
+		}
+		clients = append(clients, wstest.Dial(t, fmt.Sprintf("%s?name=%d&defer&group=g", url, i), header))
+		require.NoError(t, named(t, m, fmt.Sprint(i)).Ready(wsmanager.Variant(i/2%wsmanager.MaxVariants)))
+	}
+	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
+		encoded[v].Add(1)
+		return wsmanager.Text(repeat(fmt.Sprintf("as %d ", v), 100)), nil
+	})
+	for range 2 {
+		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.BroadcastPrepared(p))
+		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.Group("g").BroadcastPrepared(p))
+	}
+	for i, c := range clients {
+		for range 4 {
+			c.ExpectText(repeat(fmt.Sprintf("as %d ", i/2%wsmanager.MaxVariants), 100))
+		}
+	}
+	for v := range encoded {
+		require.EqualValues(t, 1, encoded[v].Load())
+	}
+	require.EqualValues(t, wsmanager.MaxVariants, m.Stats().Compressed.Out)
+}
+
+// Everybody gets everything once and in one order, whatever is compressed, joined or
+// sent to one alone in between.
+func TestOrderInAMixedAudience(t *testing.T) {
+	const senders, messages = 4, 200
+	m, clients := mixed(t, compressing(), 5)
+	pad := repeat("padding ", 40)
+	var wg sync.WaitGroup
+	// From outside, by turns to all and to a group, and in bursts by a peer.
+	for s := range senders {
+		wg.Go(func() {
+			for i := range messages {
+				msg := wsmanager.Text(fmt.Sprintf("%d %d %s", s, i, pad))
+				msg.NoCompression = i%3 == 0
+				if i%2 == 0 {
+					m.Broadcast(msg)
+				} else {
+					m.Group("g").Broadcast(msg)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		var burst []byte
+		for i := range messages {
+			burst = append(burst, compressedFrames(t, ws.OpText, fmt.Appendf(nil, "%d %d %s", senders, i, pad), 1, 0)...)
+		}
+		clients[0].SendRaw(burst)
+	})
+	wg.Wait()
+	for _, c := range clients {
+		var next [senders + 1]int
+		for range (senders + 1) * messages {
+			var s, i int
+			text := c.Text()
+			_, err := fmt.Sscan(text, &s, &i)
+			require.NoError(t, err)
+			require.Equal(t, next[s], i, "of sender %d", s)
+			require.Equal(t, fmt.Sprintf("%d %d %s", s, i, pad), text)
+			next[s]++
+		}
+	}
+	require.Zero(t, m.Stats().Dropped)
+}

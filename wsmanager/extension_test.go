@@ -1,0 +1,189 @@
+package wsmanager_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// compressing is options without a log, with compression of everything.
+func compressing() wsmanager.Options {
+	opts := quiet()
+	opts.Compression = wsmanager.Compression{Enabled: true, Threshold: 1}
+	return opts
+}
+
+const (
+	agreed   = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	agreed15 = agreed + "; server_max_window_bits=15"
+)
+
+// offerCases are the headers of a handshake, and the answer; a status instead of 101.
+var offerCases = []struct {
+	name   string
+	offers []string
+	want   string
+	status int
+}{
+	{"none", nil, "", 101},
+	{"plain", []string{"permessage-deflate"}, agreed, 101},
+	{"as browsers offer it", []string{"permessage-deflate; client_max_window_bits"}, agreed, 101},
+	{"as the npm package ws offers it", []string{"permessage-deflate; client_max_window_bits"}, agreed, 101},
+	{"both contexts", []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}, agreed, 101},
+	{"without spaces", []string{"permessage-deflate;client_max_window_bits;server_no_context_takeover"}, agreed, 101},
+	{"spaces and tabs everywhere", []string{"\tpermessage-deflate ;\tclient_max_window_bits =  10 , "}, agreed, 101},
+	{"a window of the client", []string{"permessage-deflate; client_max_window_bits=8"}, agreed, 101},
+	{"a quoted one", []string{`permessage-deflate; client_max_window_bits="10"`}, agreed, 101},
+	{"a quoted one, with an escape", []string{`permessage-deflate; client_max_window_bits="1\0"`}, agreed, 101},
+	{"our biggest window", []string{"permessage-deflate; server_max_window_bits=15"}, agreed15, 101},
+	{"our biggest window, and theirs", []string{"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15"}, agreed15, 101},
+
+	{"a smaller window than ours", []string{"permessage-deflate; server_max_window_bits=14"}, "", 101},
+	{"the smallest window", []string{"permessage-deflate; server_max_window_bits=8"}, "", 101},
+	{"a window beyond the RFC", []string{"permessage-deflate; server_max_window_bits=16"}, "", 101},
+	{"a window of the client beyond the RFC", []string{"permessage-deflate; client_max_window_bits=16"}, "", 101},
+	{"a window of the client below the RFC", []string{"permessage-deflate; client_max_window_bits=7"}, "", 101},
+	{"a leading zero", []string{"permessage-deflate; server_max_window_bits=015"}, "", 101},
+	{"a leading zero of the client", []string{"permessage-deflate; client_max_window_bits=08"}, "", 101},
+	{"a window without bits", []string{"permessage-deflate; server_max_window_bits"}, "", 101},
+	{"a window of words", []string{"permessage-deflate; client_max_window_bits=big"}, "", 101},
+	{"a context with a value", []string{"permessage-deflate; server_no_context_takeover=1"}, "", 101},
+	{"a context of the client with a value", []string{"permessage-deflate; client_no_context_takeover=true"}, "", 101},
+	{"an unknown parameter", []string{"permessage-deflate; x"}, "", 101},
+	{"a parameter twice", []string{"permessage-deflate; client_max_window_bits; client_max_window_bits"}, "", 101},
+	{"a parameter twice, with other values", []string{"permessage-deflate; server_max_window_bits=15; server_max_window_bits=14"}, "", 101},
+	{"a context twice", []string{"permessage-deflate; server_no_context_takeover; server_no_context_takeover"}, "", 101},
+	{"another extension", []string{"x-webkit-deflate-frame"}, "", 101},
+	{"a name that only begins so", []string{"permessage-deflate2"}, "", 101},
+
+	{"the first that can be met", []string{"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15, permessage-deflate"}, agreed15, 101},
+	{"a fallback", []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate"}, agreed, 101},
+	{"in order of preference", []string{"permessage-deflate, permessage-deflate; server_max_window_bits=15"}, agreed, 101},
+	{"behind another extension", []string{"x-mux; max=\"3\", permessage-deflate"}, agreed, 101},
+	{"over several lines", []string{"x-mux", "permessage-deflate; y", "permessage-deflate"}, agreed, 101},
+	{"empty items", []string{", ,permessage-deflate,,"}, agreed, 101},
+	{"an empty line", []string{""}, "", 101},
+
+	{"no name", []string{"; client_max_window_bits"}, "", 400},
+	{"no parameter", []string{"permessage-deflate;"}, "", 400},
+	{"no value", []string{"permessage-deflate; client_max_window_bits="}, "", 400},
+	{"an empty value", []string{`permessage-deflate; client_max_window_bits=""`}, "", 400},
+	{"a quote that does not end", []string{`permessage-deflate; client_max_window_bits="10`}, "", 400},
+	{"a quoted value that is no token", []string{`permessage-deflate; client_max_window_bits="1 0"`}, "", 400},
+	{"two names", []string{"permessage-deflate permessage-deflate"}, "", 400},
+	{"rubbish behind a good offer", []string{"permessage-deflate, @"}, "", 400},
+}
+
+func TestNegotiation(t *testing.T) {
+	m, url := serve(t, echoing, compressing(), nil)
+	accepted := uint64(0)
+	for _, tt := range offerCases {
+		t.Run(tt.name, func(t *testing.T) {
+			req := wstest.Request(t, url)
+			req.Header["Sec-WebSocket-Extensions"] = tt.offers
+			c := wstest.Handshake(t, req, nil)
+			require.Equal(t, tt.status, c.Response.StatusCode)
+			if tt.want == "" {
+				require.NotContains(t, c.Response.Header, "Sec-Websocket-Extensions")
+			} else {
+				require.Equal(t, []string{tt.want}, c.Response.Header["Sec-Websocket-Extensions"])
+				accepted++
+			}
+			if tt.status == 101 { // and it works, with and without
+				text := repeat("tick tock ", 100)
+				c.SendText(text)
+				c.ExpectText(text)
+			}
+			require.Equal(t, accepted, m.Stats().Compressed.Accepted)
+			require.Equal(t, accepted, m.Stats().Compressed.Out)
+		})
+	}
+}
+
+// Off, an offer is one of an extension that nobody knows, however it is written.
+func TestNoNegotiation(t *testing.T) {
+	_, url := serve(t, echoing, quiet(), nil)
+	for _, tt := range offerCases {
+		req := wstest.Request(t, url)
+		req.Header["Sec-WebSocket-Extensions"] = tt.offers
+		c := wstest.Handshake(t, req, nil)
+		require.Equal(t, 101, c.Response.StatusCode, tt.name)
+		require.NotContains(t, c.Response.Header, "Sec-Websocket-Extensions", tt.name)
+	}
+}
+
+// The answer is ours alone, whatever the components above have set, and their other
+// headers are in it.
+func TestExtensionsSetAbove(t *testing.T) {
+	_, url := serve(t, echoing, compressing(), func(m *wsmanager.Manager) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Sec-Websocket-Extensions"] = []string{"permessage-deflate; client_max_window_bits=9", "x"}
+			w.Header().Set("X-Above", "yes")
+			m.ServeHTTP(w, r)
+		})
+	})
+	offer := http.Header{"Sec-WebSocket-Extensions": {"permessage-deflate"}}
+	for _, tt := range []struct {
+		offer http.Header
+		want  []string
+	}{{offer, []string{agreed}}, {nil, nil}} {
+		c := wstest.Dial(t, url, tt.offer)
+		require.Equal(t, tt.want, c.Response.Header["Sec-Websocket-Extensions"])
+		require.Equal(t, "yes", c.Response.Header.Get("X-Above"))
+		c.SendText(repeat("x", 1000))
+		c.ExpectText(repeat("x", 1000))
+	}
+}
+
+// What a connection was accepted with and compression don't get into each other's way.
+func TestCompressionBesideAccept(t *testing.T) {
+	_, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			return wsmanager.Accept{User: r.URL.Query().Get("user"), Subprotocol: "chat", Value: 7, Header: http.Header{"X-Room": {"1"}}}, nil
+		},
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			if v, _ := wsmanager.Value[int](c); v != 7 {
+				return errors.New("the value is another")
+			}
+			c.Manager().SendUser(c.User(), m)
+			return nil
+		},
+	}, compressing(), nil)
+	header := http.Header{"Sec-WebSocket-Protocol": {"chat"}, "Sec-WebSocket-Extensions": {"permessage-deflate"}}
+	ann, bob := wstest.Dial(t, url+"?user=ann", header), wstest.Dial(t, url+"?user=bob", header)
+	for _, c := range []*wstest.Client{ann, bob} {
+		require.Equal(t, "chat", c.Response.Header.Get("Sec-WebSocket-Protocol"))
+		require.Equal(t, agreed, c.Response.Header.Get("Sec-WebSocket-Extensions"))
+		require.Equal(t, "1", c.Response.Header.Get("X-Room"))
+		c.SendText(repeat("mine ", 50))
+		f, err := c.ReadFrame()
+		require.NoError(t, err)
+		require.True(t, f.Header.Rsv1())
+	}
+}
+
+func TestBadCompressionOptions(t *testing.T) {
+	for _, tt := range []struct {
+		opts wsmanager.Compression
+		want string
+	}{
+		{wsmanager.Compression{Level: 10}, "Compression.Level is 10"},
+		{wsmanager.Compression{Level: -1}, "Compression.Level is -1"},
+		{wsmanager.Compression{Level: -3}, "Compression.Level is -3"},
+		{wsmanager.Compression{Enabled: true, Threshold: -1}, "Compression.Threshold is -1"},
+	} {
+		_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Compression: tt.opts, OutboxMessages: -1})
+		require.ErrorContains(t, err, tt.want)
+		require.ErrorContains(t, err, "OutboxMessages", "all mistakes at once")
+	}
+	for level := -2; level <= 9; level++ {
+		if level != -1 {
+			wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Compression: wsmanager.Compression{Level: level}})
+		}
+	}
+}
