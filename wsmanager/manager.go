@@ -14,7 +14,8 @@ import (
 type Manager struct {
 	callbacks Callbacks
 	opts      Options
-	loops     *loops // nil without event loops
+	loops     *loops    // nil without event loops
+	keys      *maskKeys // nil on the server's side
 
 	registry registry
 	groups   groups

@@ -18,7 +18,7 @@ type outbox struct {
 	bytes    int // of these that have not left
 
 	pong []byte // the answer to the newest ping; goes before the next frame
-	ping bool   // a ping is due
+	ping []byte // a ping that is due
 
 	claimed     int // of frames, that a write without the lock is at work on
 	claimedMsgs int // messages among these
@@ -53,11 +53,11 @@ func (m *Manager) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
-	if frameSize(len(msg.Payload)) > m.opts.OutboxBytes {
+	if frameSize(len(msg.Payload)) > m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
-	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = m.appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 
@@ -75,7 +75,7 @@ func isClose(frame []byte) bool { return ws.OpCode(frame[0]&0x0f) == ws.OpClose 
 
 // waiting reports whether there is anything to write.
 func (o *outbox) waiting() bool {
-	return o != nil && (len(o.frames) > 0 || o.pong != nil || o.ping)
+	return o != nil && (len(o.frames) > 0 || o.pong != nil || o.ping != nil)
 }
 
 // busy reports whether somebody sees to what is to be written.
@@ -162,8 +162,6 @@ func (o *outbox) dropAll() (n int) {
 	return n
 }
 
-var pingFrame = appendFrame(nil, ws.OpPing, nil)
-
 // lineUpControl puts the control frames that are due before the first frame that
 // has not begun to leave.
 func (o *outbox) lineUpControl() {
@@ -181,9 +179,9 @@ func (o *outbox) lineUpControl() {
 		insert(o.pong)
 		o.pong = nil
 	}
-	if o.ping {
-		insert(pingFrame)
-		o.ping = false
+	if o.ping != nil {
+		insert(o.ping)
+		o.ping = nil
 	}
 }
 

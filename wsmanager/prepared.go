@@ -94,7 +94,7 @@ func (p *Prepared) frame(v Variant) ([]byte, error) {
 // prepared returns the frame for a variant if it can be sent by this Manager.
 func (m *Manager) prepared(p *Prepared, v Variant) ([]byte, error) {
 	frame, err := p.frame(v)
-	if err == nil && len(frame) > m.opts.OutboxBytes {
+	if err == nil && len(frame) > m.maxFrame() {
 		err = ErrMessageTooBig
 	}
 	return frame, err

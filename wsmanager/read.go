@@ -51,7 +51,7 @@ var frameReaders = sync.Pool{New: func() any { return new(frameReader) }}
 
 func (m *Manager) getFrameReader() *frameReader {
 	fr := frameReaders.Get().(*frameReader)
-	fr.masked, fr.limit = true, m.opts.MaxMessageSize
+	fr.masked, fr.limit = m.keys == nil, m.opts.MaxMessageSize
 	return fr
 }
 
