@@ -26,6 +26,8 @@ type outbox struct {
 
 	waiters []*waiter // sends that wait for room
 
+	onLeft func(frame []byte) // the Manager's
+
 	writing  bool         // somebody sees to it that all this is written
 	progress atomic.Int64 // when that last got on; since the wheel's zero
 }
@@ -242,6 +244,9 @@ func (o *outbox) advance(n int) (messages int, closed bool) {
 		case isMessage(f):
 			o.messages--
 			messages++
+			if o.onLeft != nil {
+				o.onLeft(f)
+			}
 		case isClose(f):
 			closed = true
 		}

@@ -96,7 +96,7 @@ func (c *Conn) pushLocked(frame []byte, sent int, shared bool) {
 
 func (c *Conn) outboxLocked() *outbox {
 	if c.out == nil {
-		c.out = &outbox{}
+		c.out = &outbox{onLeft: c.m.onLeft}
 	}
 	return c.out
 }
