@@ -63,13 +63,13 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
 	if c.out != nil {
-		c.out.pong, c.out.ping = nil, false // nothing may follow a close frame
+		c.out.pong, c.out.ping = nil, nil // nothing may follow a close frame
 	}
 	c.failWaitersLocked()
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
-	frame := closeFrame(cause.Code, cause.Reason)
+	frame := c.m.wire(closeFrame(cause.Code, cause.Reason))
 	if c.mayTryLocked() {
 		n, err := c.tryWriteLocked(frame)
 		switch {
@@ -154,7 +154,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	c.closing.Store(true)
 	c.failWaitersLocked()
 	if o := c.out; o != nil {
-		o.pong, o.ping = nil, false
+		o.pong, o.ping = nil, nil
 		if o.claimed == 0 {
 			o.sent = 0 // what has left in part won't be whole
 		}

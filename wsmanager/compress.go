@@ -137,17 +137,20 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
-	if frameSize(len(msg.Payload)) > c.m.opts.OutboxBytes {
+	if frameSize(len(msg.Payload)) > c.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
 	if c.m.compresses(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
 		if *buf, ok = c.m.appendCompressed(*buf, msg.Type, msg.Payload); ok {
+			if c.m.keys != nil {
+				*buf = c.m.keys.mask(*buf, 0)
+			}
 			return buf, nil
 		}
 	}
-	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = c.m.appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 

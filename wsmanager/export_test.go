@@ -1,4 +1,4 @@
 package wsmanager
 
-// SetAutoDriver chooses what DriverAuto means from now on.
-func SetAutoDriver(d Driver) { autoDriver = d }
+// SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
+func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }

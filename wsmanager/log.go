@@ -41,6 +41,9 @@ func (c *Conn) logEnd(cause *CloseError) {
 		return
 	}
 	by := "server"
+	if c.m.keys != nil {
+		by = "client"
+	}
 	if cause.Remote {
 		by = "peer"
 	}

@@ -14,7 +14,9 @@ import (
 type Manager struct {
 	callbacks Callbacks
 	opts      Options
-	loops     *loops // nil without event loops
+	loops     *loops             // nil without event loops
+	keys      *maskKeys          // nil on the server's side
+	onLeft    func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
 
 	registry registry
 	groups   groups

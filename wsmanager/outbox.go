@@ -18,13 +18,15 @@ type outbox struct {
 	bytes    int // of these that have not left
 
 	pong []byte // the answer to the newest ping; goes before the next frame
-	ping bool   // a ping is due
+	ping []byte // a ping that is due
 
 	claimed     int // of frames, that a write without the lock is at work on
 	claimedMsgs int // messages among these
 	claimedSize int // bytes of these
 
 	waiters []*waiter // sends that wait for room
+
+	onLeft func(frame []byte) // the Manager's
 
 	writing  bool         // somebody sees to it that all this is written
 	progress atomic.Int64 // when that last got on; since the wheel's zero
@@ -62,7 +64,7 @@ func isClose(frame []byte) bool { return ws.OpCode(frame[0]&0x0f) == ws.OpClose 
 
 // waiting reports whether there is anything to write.
 func (o *outbox) waiting() bool {
-	return o != nil && (len(o.frames) > 0 || o.pong != nil || o.ping)
+	return o != nil && (len(o.frames) > 0 || o.pong != nil || o.ping != nil)
 }
 
 // busy reports whether somebody sees to what is to be written.
@@ -149,8 +151,6 @@ func (o *outbox) dropAll() (n int) {
 	return n
 }
 
-var pingFrame = appendFrame(nil, ws.OpPing, nil)
-
 // lineUpControl puts the control frames that are due before the first frame that
 // has not begun to leave.
 func (o *outbox) lineUpControl() {
@@ -168,9 +168,9 @@ func (o *outbox) lineUpControl() {
 		insert(o.pong)
 		o.pong = nil
 	}
-	if o.ping {
-		insert(pingFrame)
-		o.ping = false
+	if o.ping != nil {
+		insert(o.ping)
+		o.ping = nil
 	}
 }
 
@@ -231,6 +231,9 @@ func (o *outbox) advance(n int) (messages int, closed bool) {
 		case isMessage(f):
 			o.messages--
 			messages++
+			if o.onLeft != nil {
+				o.onLeft(f)
+			}
 		case isClose(f):
 			closed = true
 		}

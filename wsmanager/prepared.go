@@ -120,7 +120,7 @@ func (m *Manager) prepared(p *Prepared, d dialect) ([]byte, error) {
 	switch {
 	case e.err != nil:
 		return nil, e.err
-	case len(e.frame) > m.opts.OutboxBytes:
+	case len(e.frame) > m.maxFrame():
 		return nil, ErrMessageTooBig
 	case d.deflate() && !e.plain && m.compresses(e.size):
 		return e.deflated(m), nil

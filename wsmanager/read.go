@@ -55,7 +55,7 @@ var frameReaders = sync.Pool{New: func() any { return new(frameReader) }}
 
 func (c *Conn) getFrameReader() *frameReader {
 	fr := frameReaders.Get().(*frameReader)
-	fr.masked, fr.deflate, fr.limit = true, c.who.deflate, c.m.opts.MaxMessageSize
+	fr.masked, fr.deflate, fr.limit = c.m.keys == nil, c.who.deflate, c.m.opts.MaxMessageSize
 	return fr
 }
 

@@ -29,6 +29,9 @@ func (c *Conn) Send(m Message) error {
 // send writes a message's frame, or queues it. A frame that is not shared is
 // copied if it has to wait.
 func (c *Conn) send(frame []byte, shared bool) error {
+	if shared && c.m.keys != nil {
+		return c.sendMasked(frame)
+	}
 	c.mu.Lock()
 	sent, err := c.tryLocked(frame, shared)
 	if sent || err != nil {
@@ -93,7 +96,7 @@ func (c *Conn) pushLocked(frame []byte, sent int, shared bool) {
 
 func (c *Conn) outboxLocked() *outbox {
 	if c.out == nil {
-		c.out = &outbox{}
+		c.out = &outbox{onLeft: c.m.onLeft}
 	}
 	return c.out
 }
@@ -168,7 +171,7 @@ func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
 	if c.mayTryLocked() {
 		buf := getFrame()
 		defer putFrame(buf)
-		*buf = appendFrame(*buf, op, payload)
+		*buf = c.m.appendFrame(*buf, op, payload)
 		n, err := c.tryWriteLocked(*buf)
 		if err != nil || n == len(*buf) {
 			return
@@ -179,9 +182,9 @@ func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
 		}
 	}
 	if o := c.outboxLocked(); op == ws.OpPing {
-		o.ping = true
+		o.ping = c.m.appendFrame(nil, op, payload)
 	} else {
-		o.pong = appendFrame(nil, op, payload)
+		o.pong = c.m.appendFrame(nil, op, payload)
 	}
 	c.startWriterLocked()
 }

@@ -161,8 +161,11 @@ func closeWrite(conn net.Conn) error {
 // wait up to 5 seconds to tell a peer that does not read. The WebSocket's close
 // frame has told it already, if anything could.
 func socket(conn net.Conn) net.Conn {
-	if tc, ok := conn.(*tls.Conn); ok {
-		return tc.NetConn()
+	for {
+		tc, ok := conn.(*tls.Conn)
+		if !ok {
+			return conn
+		}
+		conn = tc.NetConn() // itself a TLS connection, to a proxy, maybe
 	}
-	return conn
 }

@@ -45,7 +45,7 @@ func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.sendOrWait(frame, true)
+	w, err := c.sendOrWait(c.m.wire(frame), true)
 	if w == nil {
 		return err
 	}

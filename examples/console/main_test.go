@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// asConsole makes the test's binary the program.
+const asConsole = "RUN_AS_CONSOLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asConsole) != "" {
+		main()
+		os.Exit(0)
+	}
+	wstest.Main(m)
+}
+
+// output is what a program prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// program is the program itself, running in a process of its own.
+type program struct {
+	stdin          io.WriteCloser
+	stdout, stderr *output
+	cmd            *exec.Cmd
+}
+
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*wstest.Patience)
+	t.Cleanup(cancel)
+	p := &program{stdout: &output{}, stderr: &output{}, cmd: exec.CommandContext(ctx, os.Args[0], args...)}
+	p.cmd.Env = append(os.Environ(), asConsole+"=1")
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	var err error
+	p.stdin, err = p.cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	return p
+}
+
+func (p *program) typed(t *testing.T, lines ...string) {
+	t.Helper()
+	_, err := io.WriteString(p.stdin, strings.Join(lines, "\n")+"\n")
+	require.NoError(t, err)
+}
+
+// prints waits until the program has printed what is wanted.
+func (p *program) prints(t *testing.T, want string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return p.stdout.String() == want }, wstest.Patience, time.Millisecond,
+		"want %q, stdout %q, stderr %q", want, p.stdout, p.stderr)
+}
+
+// status waits for the end.
+func (p *program) status() int {
+	_ = p.cmd.Wait() // what it says is the status
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// server is one that can go down and come back at its address.
+type server struct {
+	t      *testing.T
+	addr   string
+	m      *wsmanager.Manager
+	srv    *http.Server
+	mu     sync.Mutex // guards what follows
+	got    []string
+	closed []error
+}
+
+func newServer(t *testing.T) *server {
+	s := &server{t: t, addr: "127.0.0.1:0"}
+	s.up()
+	t.Cleanup(s.down)
+	return s
+}
+
+func (s *server) up() {
+	var ln net.Listener
+	require.Eventually(s.t, func() (ok bool) { // somebody may have the port for a moment
+		var err error
+		ln, err = net.Listen("tcp", s.addr)
+		return err == nil
+	}, wstest.Patience, 10*time.Millisecond)
+	s.addr = ln.Addr().String()
+	s.m = wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			s.mu.Lock()
+			s.got = append(s.got, string(m.Payload))
+			s.mu.Unlock()
+			return c.Send(m)
+		},
+		OnClose: func(_ *wsmanager.Conn, err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.closed = append(s.closed, err)
+		},
+	}, wsmanager.Options{})
+	s.srv = &http.Server{Handler: s.m, ReadHeaderTimeout: wstest.Patience}
+	go func() { _ = s.srv.Serve(ln) }()
+}
+
+func (s *server) down() {
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+	defer cancel()
+	_ = s.srv.Close()
+	require.NoError(s.t, s.m.Shutdown(ctx))
+}
+
+func (s *server) url() string { return "ws://" + s.addr + "/" }
+
+func (s *server) received() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.got...)
+}
+
+func TestConsole(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *program){
+		"an empty line": func(t *testing.T, p *program) { p.typed(t, "") },
+		"the end":       func(t *testing.T, p *program) { require.NoError(t, p.stdin.Close()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			p := start(t, "-url", s.url())
+			p.prints(t, "Connected!\n")
+			p.typed(t, "hello", "what is heard at one end is said at the other")
+			p.prints(t, "Connected!\nhello\nwhat is heard at one end is said at the other\n")
+			end(t, p)
+			require.Equal(t, 0, p.status())
+			require.Empty(t, p.stderr.String())
+			require.Eventually(t, func() bool {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return len(s.closed) == 1 && s.closed[0] == nil && s.m.Stats().Closed[1000] == 1
+			}, wstest.Patience, time.Millisecond)
+		})
+	}
+}
+
+// Input that is there before the connection is, and ends, is sent all the same.
+func TestConsolePipe(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url())
+	var want []string
+	for i := range 2000 {
+		want = append(want, fmt.Sprint("line ", i))
+	}
+	p.typed(t, want...)
+	require.NoError(t, p.stdin.Close())
+	require.Equal(t, 0, p.status())
+	require.Equal(t, want, s.received())
+}
+
+func TestConsoleFails(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	nobody := "ws://" + ln.Addr().String()
+	require.NoError(t, ln.Close())
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	}))
+	defer refusing.Close()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nobody there":            {[]string{"-url", nobody}, "connection refused"},
+		"nobody there for long":   {[]string{"-url", nobody, "-reconnect", "-give-up", "1ms"}, "gave up"},
+		"refused":                 {[]string{"-url", refusing.URL}, `the server refused with 401 Unauthorized: "who are you?"`},
+		"refused, with reconnect": {[]string{"-url", refusing.URL, "-reconnect"}, `the server refused with 401 Unauthorized: "who are you?"`},
+		"no URL":                  {[]string{"-url", "example.com"}, "must be ws or wss"},
+		"no flag":                 {[]string{"-port", "1"}, "not defined: -port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, c.args...)
+			require.Equal(t, 1, p.status())
+			require.Contains(t, p.stderr.String(), c.want)
+			require.Empty(t, p.stdout.String())
+		})
+	}
+}
+
+// A connection that breaks ends the program, unless it may connect again.
+func TestConsoleBroken(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url())
+	p.prints(t, "Connected!\n")
+	s.down()
+	require.Equal(t, 1, p.status())
+	require.Contains(t, p.stderr.String(), "console: wsmanager: closed by the peer with 1001")
+	s.up()
+}
+
+// A server that says that it is over is no failure.
+func TestConsoleServerCloses(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url(), "-reconnect")
+	p.prints(t, "Connected!\n")
+	for c := range s.m.All() {
+		require.NoError(t, c.Close(wsmanager.StatusNormalClosure, ""))
+	}
+	require.Equal(t, 0, p.status())
+	require.Equal(t, "The server has closed the connection.\n", p.stderr.String())
+}
+
+// What is typed while the server is away waits, and arrives once, in order.
+func TestConsoleSurvivesARestart(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url(), "-reconnect")
+	p.prints(t, "Connected!\n")
+	p.typed(t, "before")
+	p.prints(t, "Connected!\nbefore\n")
+	s.down()
+	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "Next attempt in ") }, wstest.Patience, time.Millisecond)
+	want := []string{"before"}
+	for i := range 200 {
+		line := fmt.Sprint("while it was away ", i)
+		want = append(want, line)
+		p.typed(t, line)
+	}
+	s.up()
+	p.prints(t, "Connected!\nbefore\nConnected!\n"+strings.Join(want[1:], "\n")+"\n")
+	p.typed(t, "after", "")
+	require.Equal(t, 0, p.status())
+	require.Equal(t, append(want, "after"), s.received())
+}

@@ -1,0 +1,276 @@
+package wsmanager
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/gobwas/ws"
+)
+
+// queue is what was sent with a Client and has not left, in order. What is on the
+// present connection is in that connection's outbox as well.
+type queue struct {
+	m    *Manager
+	turn chan struct{} // holds one: the send that waits for room
+
+	order sync.Mutex // held while a message is put in line; comes before Conn.mu; guards conn
+	conn  *Conn      // nil while there is none to send on
+
+	mu      sync.Mutex // guards what follows; comes after Conn.mu
+	items   []*queued
+	bytes   int // of their frames
+	closed  bool
+	changed chan struct{} // closed with the next change; nil if nobody waits
+}
+
+// queued is one message. Frames are masked, and one day compressed, for each
+// connection anew.
+type queued struct {
+	frame []byte // as it is without a mask
+	wire  []byte // as it is in the connection's outbox, nil if it is in none
+}
+
+func (q *queue) init(m *Manager) {
+	q.m, q.turn = m, make(chan struct{}, 1)
+	m.onLeft = q.left
+}
+
+// encode makes the frame of a message, without a mask.
+func (q *queue) encode(msg Message) (*[]byte, error) {
+	if err := checkType(msg); err != nil {
+		return nil, err
+	}
+	if frameSize(len(msg.Payload)) > q.m.maxFrame() {
+		return nil, ErrMessageTooBig
+	}
+	buf := getFrame()
+	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	return buf, nil
+}
+
+// send puts a message in line, if there is room. A frame that is not shared is
+// copied if it has to wait.
+func (q *queue) send(frame []byte, shared bool) error {
+	q.order.Lock()
+	defer q.order.Unlock()
+	messages, bytes, closed := q.load()
+	switch {
+	case closed:
+		return ErrClosed
+	case bytes+len(frame) > q.m.opts.OutboxBytes,
+		messages >= q.m.opts.OutboxMessages && !(messages < burst*q.m.opts.OutboxMessages && q.onlyBurst()):
+		q.m.stats.drop(dropOutboxFull, 1)
+		return ErrOutboxFull
+	}
+	q.put(frame, shared)
+	return nil
+}
+
+// onlyBurst reports whether what waits may be a mere burst, see Conn.onlyBurstLocked.
+func (q *queue) onlyBurst() bool {
+	if q.conn == nil {
+		return false
+	}
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	return q.conn.state == stateOpen && q.conn.onlyBurstLocked()
+}
+
+func (q *queue) load() (messages, bytes int, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items), q.bytes, q.closed
+}
+
+// put puts a message in line, under order.
+func (q *queue) put(frame []byte, shared bool) {
+	add := func(wire []byte) {
+		if !shared {
+			frame = slices.Clone(frame)
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.items = append(q.items, &queued{frame, wire})
+		q.bytes += len(frame)
+	}
+	if q.conn == nil || q.conn.sendKept(frame, add) != nil {
+		add(nil)
+	}
+}
+
+// sendKept writes a message's frame, or queues it, whatever the outbox's limits. It
+// calls kept, under the lock, with the masked frame if that has not left whole. An
+// error says that the connection has ended: nothing was sent, or a part of it.
+func (c *Conn) sendKept(frame []byte, kept func(wire []byte)) error {
+	buf := getFrame()
+	defer putFrame(buf)
+	*buf = c.m.keys.mask(append(*buf, frame...), 0)
+	c.m.settle()
+	c.mu.Lock()
+	sent, err := c.tryLocked(*buf, false)
+	if err == nil && !sent {
+		c.pushLocked(*buf, 0, false)
+	}
+	if err == nil && c.out != nil && len(c.out.frames) > 0 {
+		kept(c.out.frames[len(c.out.frames)-1])
+	}
+	crowded := c.crowdedLocked()
+	c.mu.Unlock()
+	if crowded {
+		runtime.Gosched()
+	}
+	return err
+}
+
+// attach lets what waits go out on a connection, and what is sent from now on.
+func (q *queue) attach(c *Conn) {
+	q.order.Lock()
+	defer q.order.Unlock()
+	q.conn = c
+	q.mu.Lock()
+	items := slices.Clone(q.items)
+	q.mu.Unlock()
+	for _, it := range items {
+		kept := false
+		err := c.sendKept(it.frame, func(wire []byte) {
+			kept = true
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			it.wire = wire
+		})
+		switch {
+		case err != nil:
+			return // the rest is for the next
+		case !kept:
+			q.mu.Lock()
+			q.removeLocked(it)
+			q.mu.Unlock()
+		}
+	}
+}
+
+// detach keeps what is sent from now on for the next connection.
+func (q *queue) detach() {
+	q.order.Lock()
+	defer q.order.Unlock()
+	q.conn = nil
+}
+
+// left is told that the last byte of a frame was written; the connection's lock is
+// held.
+func (q *queue) left(wire []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range q.items { // the first, unless a Conn's own message is meant
+		if it.wire == nil {
+			return
+		}
+		if &it.wire[0] == &wire[0] {
+			q.removeLocked(it)
+			return
+		}
+	}
+}
+
+func (q *queue) removeLocked(it *queued) {
+	i := slices.Index(q.items, it)
+	if i < 0 {
+		return
+	}
+	if i == 0 { // cheap, as the head is what goes
+		q.items[0] = nil
+		q.items = q.items[1:]
+	} else {
+		q.items = slices.Delete(q.items, i, i+1)
+	}
+	q.bytes -= len(it.frame)
+	q.changeLocked()
+}
+
+func (q *queue) changeLocked() {
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// close makes sends fail. What is on a connection already may still leave.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.changeLocked()
+}
+
+// awaitLocked returns what is closed with the next change.
+func (q *queue) awaitLocked() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
+	return q.changed
+}
+
+// sendContext puts a message in line when there is room for it in half of what may
+// wait. Sends that wait go in order.
+func (q *queue) sendContext(ctx context.Context, frame []byte, shared bool) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	select {
+	case q.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-q.turn }()
+	for {
+		changed, err := q.tryContext(frame, shared)
+		if changed == nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// tryContext puts a message in line, or returns what to wait for.
+func (q *queue) tryContext(frame []byte, shared bool) (changed <-chan struct{}, err error) {
+	q.order.Lock()
+	defer q.order.Unlock()
+	q.mu.Lock()
+	switch n := len(q.items); {
+	case q.closed:
+		err = ErrClosed
+	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || q.bytes+len(frame) > q.m.opts.OutboxBytes/2):
+		changed = q.awaitLocked()
+	}
+	q.mu.Unlock()
+	if changed == nil && err == nil {
+		q.put(frame, shared)
+	}
+	return changed, err
+}
+
+// flush waits until nothing is left.
+func (q *queue) flush(ctx context.Context) error {
+	for {
+		q.mu.Lock()
+		empty, closed, changed := len(q.items) == 0, q.closed, q.awaitLocked()
+		q.mu.Unlock()
+		switch {
+		case empty:
+			return nil
+		case closed:
+			return ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

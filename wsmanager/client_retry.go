@@ -1,0 +1,56 @@
+package wsmanager
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Retryable is the default of ClientOptions.Retry: whether what has ended an attempt
+// or a connection may be over at the next attempt. It is not for
+//
+//   - an answer below 500 to the handshake (401, 403, 404, a redirect, …), save 408,
+//     425 and 429, and 501;
+//   - an answer that is no handshake (ErrHandshake);
+//   - a certificate that is not trusted;
+//   - an end by the server with 1000, 1002, 1003, 1007 to 1010, 3000 or 3003, which
+//     say that all is done, or that something about this client is wrong;
+//   - ErrShutdown.
+//
+// All else is: networks that break, 500, 502, 503 and 504, 1001, 1006, 1011 to 1014,
+// the application's own codes, and what ended here, by a callback's error for one.
+func Retryable(err error) bool {
+	var refused *RefusedError
+	var certificate *tls.CertificateVerificationError
+	var ended *CloseError
+	switch {
+	case errors.Is(err, ErrShutdown), errors.Is(err, ErrHandshake), errors.As(err, &certificate):
+		return false
+	case errors.As(err, &refused):
+		switch refused.StatusCode {
+		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+			return true
+		}
+		return refused.StatusCode >= 500 && refused.StatusCode != http.StatusNotImplemented
+	case errors.As(err, &ended) && ended.Remote:
+		switch ended.Code {
+		case StatusNormalClosure, StatusProtocolError, StatusUnsupportedData, StatusInvalidPayloadData,
+			StatusPolicyViolation, StatusMessageTooBig, StatusMandatoryExtension,
+			3000, 3003: // registered as Unauthorized and Forbidden
+			return false
+		}
+	}
+	return !errors.Is(err, context.Canceled)
+}
+
+// retryAfter is how long the server wants to be left alone.
+func (e *RefusedError) retryAfter() time.Duration {
+	seconds, err := strconv.Atoi(e.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 1<<30)) * time.Second
+}

@@ -1,0 +1,502 @@
+package wsmanager_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// memory is a network of one server, in memory.
+type memory struct {
+	conns chan *wstest.PipeConn // the server's ends, in order
+}
+
+func newMemory() *memory { return &memory{conns: make(chan *wstest.PipeConn, 100)} }
+
+// options dial into m.
+func (m *memory) options() wsmanager.ClientOptions {
+	opts := wsmanager.ClientOptions{DialOptions: dialling()}
+	opts.NetDial = func(context.Context, string, string) (net.Conn, error) {
+		client, server := wstest.Pipe(0)
+		m.conns <- server
+		return client, nil
+	}
+	return opts
+}
+
+// accept takes the next connection and shakes hands.
+func (m *memory) accept(t *testing.T) *wstest.PipeConn {
+	t.Helper()
+	conn := receive(t, m.conns)
+	_, err := ws.Upgrade(conn)
+	require.NoError(t, err)
+	return conn
+}
+
+// text reads the next frame, which is a text.
+func text(t *testing.T, conn net.Conn) string {
+	t.Helper()
+	f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+	require.NoError(t, err)
+	require.True(t, f.Header.Masked)
+	require.Equal(t, ws.OpText, f.Header.OpCode)
+	return string(ws.UnmaskFrame(f).Payload)
+}
+
+// hangUp ends a connection with a close frame and waits for its answer.
+func hangUp(t *testing.T, conn net.Conn, code ws.StatusCode) {
+	t.Helper()
+	require.NoError(t, ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))))
+	for {
+		f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+		require.NoError(t, err)
+		if f.Header.OpCode == ws.OpClose {
+			break
+		}
+	}
+	require.NoError(t, conn.Close())
+}
+
+// running makes a client and runs it until the test ends.
+func running(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions) (*wsmanager.Client, <-chan error) {
+	t.Helper()
+	cl, err := wsmanager.NewClient("ws://example.com/", cb, opts)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { done <- cl.Run(context.Background()) })
+	t.Cleanup(func() {
+		require.NoError(t, cl.Close(wsmanager.StatusNormalClosure, ""))
+		wg.Wait()
+	})
+	return cl, done
+}
+
+// What was sent before there is a connection, and between two, arrives, in order,
+// and after what OnConnect sends.
+func TestClientKeepsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		j := newJournal()
+		opts := net.options()
+		opts.OnRetry = func(r wsmanager.Retrying) { j.note("retry %d", r.Attempt) }
+		var cl *wsmanager.Client
+		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{
+			OnConnect: func(c *wsmanager.Conn) error {
+				j.note("connect %d", cl.Connects())
+				return c.Send(wsmanager.Text(fmt.Sprintf("restore %d", cl.Connects())))
+			},
+			OnClose: func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
+		}, opts)
+		require.NoError(t, err)
+		require.NoError(t, cl.Send(wsmanager.Text("one")))
+		require.NoError(t, cl.SendPrepared(wsmanager.Prepare(wsmanager.Text("two"))))
+		require.Equal(t, 2, cl.Unsent())
+		_, ok := cl.Conn()
+		require.False(t, ok)
+		done := make(chan error, 1)
+		go func() { done <- cl.Run(context.Background()) }()
+
+		first := net.accept(t)
+		require.Equal(t, "restore 1", text(t, first))
+		require.Equal(t, "one", text(t, first))
+		require.Equal(t, "two", text(t, first))
+		require.NoError(t, cl.Flush(t.Context()))
+		hangUp(t, first, ws.StatusGoingAway)
+		synctest.Wait()
+		require.NoError(t, cl.Send(wsmanager.Text("three")))
+		require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text("four")))
+		require.Equal(t, 2, cl.Unsent())
+
+		second := net.accept(t)
+		require.Equal(t, "restore 2", text(t, second))
+		require.Equal(t, "three", text(t, second))
+		require.Equal(t, "four", text(t, second))
+		c, ok := cl.Conn()
+		require.True(t, ok)
+		require.NoError(t, c.Send(wsmanager.Text("of the connection")))
+		require.Equal(t, "of the connection", text(t, second))
+		require.ErrorIs(t, cl.Run(t.Context()), wsmanager.ErrRunning)
+
+		go func() { _, _ = io.Copy(io.Discard, second) }()
+		require.NoError(t, cl.Close(wsmanager.StatusNormalClosure, "done"))
+		require.ErrorIs(t, cl.Send(wsmanager.Text("late")), wsmanager.ErrClosed)
+		require.NoError(t, <-done)
+		require.Equal(t, []string{"connect 1", "close: <nil>", "retry 1", "connect 2", "close: <nil>"}, j.all())
+	})
+}
+
+// A connection breaks with messages written, on their way and waiting: those whose
+// last byte was handed over are not sent again, all others are, whole and in order.
+func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
+	for _, big := range []int{100, 1000, 10_000, 70_000} {
+		for _, read := range []int{0, 1, 5} {
+			t.Run(fmt.Sprintf("size=%d,read=%d", big, read), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					net := newMemory()
+					opts := net.options()
+					opts.MaxMessageSize = 100_000
+					opts.OutboxBytes = 10 << 20
+					cl, _ := running(t, wsmanager.Callbacks{}, opts)
+					first := net.accept(t)
+					synctest.Wait()
+					const messages = 100
+					for i := range messages {
+						require.NoError(t, cl.Send(wsmanager.Text(fmt.Sprintf("%0*d", big, i))))
+					}
+					synctest.Wait()
+					for i := range read {
+						require.Equal(t, fmt.Sprintf("%0*d", big, i), text(t, first))
+					}
+					synctest.Wait()
+					frame := big + 4 + map[bool]int{true: 2, false: 4}[big < 126]
+					if big >= 1<<16 {
+						frame = big + 14
+					}
+					left := read + first.Unread()/frame
+					first.Reset()
+
+					second := net.accept(t)
+					for i := left; i < messages; i++ {
+						require.Equal(t, fmt.Sprintf("%0*d", big, i), text(t, second))
+					}
+					synctest.Wait()
+					require.Zero(t, cl.Unsent())
+					require.Zero(t, second.Unread())
+				})
+			})
+		}
+	}
+}
+
+// What waits is bounded, connected or not.
+func TestClientBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		opts := net.options()
+		opts.OutboxMessages = 10
+		opts.MaxMessageSize = 100
+		opts.OutboxBytes = 1000
+		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
+		require.NoError(t, err)
+		for range 10 {
+			require.NoError(t, cl.Send(wsmanager.Text("x")))
+		}
+		require.ErrorIs(t, cl.Send(wsmanager.Text("x")), wsmanager.ErrOutboxFull)
+		require.ErrorIs(t, cl.SendPrepared(wsmanager.Prepare(wsmanager.Text("x"))), wsmanager.ErrOutboxFull)
+		require.ErrorIs(t, cl.Send(wsmanager.Binary(make([]byte, 1000))), wsmanager.ErrMessageTooBig)
+		require.ErrorIs(t, cl.Send(wsmanager.Message{}), wsmanager.ErrMessageType)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.ErrorIs(t, cl.SendContext(ctx, wsmanager.Text("x")), context.DeadlineExceeded)
+		require.ErrorIs(t, cl.Flush(ctx), context.DeadlineExceeded)
+
+		const waiting = 20
+		results := make(chan error, waiting)
+		go func() {
+			for i := range waiting {
+				results <- cl.SendContext(t.Context(), wsmanager.Text(fmt.Sprint(i)))
+			}
+		}()
+		go func() { _ = cl.Run(context.Background()) }()
+		conn := net.accept(t)
+		for range 10 {
+			require.Equal(t, "x", text(t, conn))
+		}
+		for i := range waiting {
+			require.Equal(t, fmt.Sprint(i), text(t, conn))
+			require.NoError(t, <-results)
+		}
+		require.NoError(t, conn.Close())
+		require.NoError(t, cl.Close(wsmanager.StatusNormalClosure, ""))
+		synctest.Wait()
+		require.ErrorIs(t, cl.SendContext(t.Context(), wsmanager.Text("x")), wsmanager.ErrClosed)
+	})
+}
+
+// The limit of the delays doubles, and begins anew after a connection that lasted.
+func TestClientDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		opts := network.options()
+		down := errors.New("the network is down")
+		connect := opts.NetDial
+		attempts := 0
+		opts.NetDial = func(ctx context.Context, n, addr string) (net.Conn, error) {
+			if attempts++; attempts%10 != 0 {
+				return nil, down
+			}
+			return connect(ctx, n, addr)
+		}
+		opts.MinDelay, opts.MaxDelay, opts.Factor = 10*time.Millisecond, 500*time.Millisecond, 3
+		var delays []time.Duration
+		expected := time.Now()
+		opts.OnRetry = func(r wsmanager.Retrying) {
+			require.GreaterOrEqual(t, time.Now(), expected)
+			delays = append(delays, r.Delay)
+			expected = time.Now().Add(r.Delay)
+		}
+		_, _ = running(t, wsmanager.Callbacks{}, opts)
+		for range 2 {
+			conn := network.accept(t)
+			synctest.Wait()
+			time.Sleep(11 * time.Second)
+			conn.Reset()
+		}
+		conn := network.accept(t) // after 1 and 9 failures each
+		synctest.Wait()
+		conn.Reset()
+		synctest.Wait()
+		limits := []float64{0.01, 0.03, 0.09, 0.27, 0.5, 0.5, 0.5, 0.5, 0.5}
+		require.Len(t, delays, 9+10+10+1)
+		for i, d := range delays[:9] {
+			require.LessOrEqual(t, d.Seconds(), limits[i])
+		}
+		for i, d := range delays[9:18] {
+			require.LessOrEqual(t, d.Seconds(), limits[i])
+		}
+		var sum time.Duration
+		for _, d := range delays {
+			sum += d
+			require.GreaterOrEqual(t, d, time.Duration(0))
+		}
+		require.Greater(t, sum, 100*time.Millisecond, "the waits are no waits")
+	})
+}
+
+func TestClientGivesUp(t *testing.T) {
+	down := errors.New("the network is down")
+	client := func(t *testing.T, change func(*wsmanager.ClientOptions)) *wsmanager.GaveUpError {
+		t.Helper()
+		opts := wsmanager.ClientOptions{DialOptions: dialling()}
+		opts.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, down }
+		change(&opts)
+		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
+		require.NoError(t, err)
+		require.NoError(t, cl.Send(wsmanager.Text("never sent")))
+		err = cl.Run(t.Context())
+		var gaveUp *wsmanager.GaveUpError
+		require.ErrorAs(t, err, &gaveUp)
+		require.ErrorIs(t, err, down)
+		require.Equal(t, 1, gaveUp.Unsent)
+		require.ErrorIs(t, cl.Send(wsmanager.Text("late")), wsmanager.ErrClosed)
+		require.ErrorIs(t, cl.Flush(t.Context()), wsmanager.ErrClosed)
+		return gaveUp
+	}
+	t.Run("attempts", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e := client(t, func(o *wsmanager.ClientOptions) { o.MaxAttempts = 4 })
+			require.Equal(t, 4, e.Attempts)
+			require.Regexp(t, `^wsmanager: gave up after 4 attempts in .*s, with 1 messages unsent: wsmanager: dialling ws://example.com: the network is down$`, e.Error())
+		})
+	})
+	t.Run("time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			e := client(t, func(o *wsmanager.ClientOptions) { o.MaxDowntime = time.Hour })
+			require.LessOrEqual(t, e.Downtime, time.Hour)
+			require.Greater(t, e.Downtime, time.Hour-30*time.Second)
+			require.Greater(t, e.Attempts, 120)
+		})
+	})
+	t.Run("retry says no", func(t *testing.T) {
+		e := client(t, func(o *wsmanager.ClientOptions) { o.Retry = func(err error) bool { return !errors.Is(err, down) } })
+		require.Equal(t, 1, e.Attempts)
+	})
+}
+
+// Close and the end of the context end whatever the client is doing.
+func TestClientEnds(t *testing.T) {
+	type end func(*wsmanager.Client, context.CancelCauseFunc)
+	enough := errors.New("enough")
+	for name, how := range map[string]struct {
+		end  end
+		want error
+	}{
+		"close":   {func(cl *wsmanager.Client, _ context.CancelCauseFunc) { _ = cl.Close(4000, "bye") }, nil},
+		"context": {func(_ *wsmanager.Client, cancel context.CancelCauseFunc) { cancel(enough) }, enough},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(name string, opts wsmanager.ClientOptions, server func(*testing.T, *wsmanager.Client), after func(*testing.T)) {
+				t.Run(name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
+						require.NoError(t, err)
+						ctx, cancel := context.WithCancelCause(t.Context())
+						defer cancel(nil)
+						done := make(chan error, 1)
+						go func() { done <- cl.Run(ctx) }()
+						synctest.Wait()
+						server(t, cl)
+						how.end(cl, cancel)
+						synctest.Wait()
+						after(t)
+						require.Equal(t, how.want, <-done)
+						require.ErrorIs(t, cl.Send(wsmanager.Text("late")), wsmanager.ErrClosed)
+					})
+				})
+			}
+			waiting := wsmanager.ClientOptions{DialOptions: dialling()}
+			waiting.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
+			waiting.MinDelay = math.MaxInt64
+			run("while it waits", waiting, func(*testing.T, *wsmanager.Client) {}, func(*testing.T) {})
+
+			silent := newMemory()
+			run("while it shakes hands", silent.options(), func(*testing.T, *wsmanager.Client) {}, func(*testing.T) {})
+
+			network := newMemory()
+			var conn *wstest.PipeConn
+			run("while it is connected", network.options(), func(t *testing.T, cl *wsmanager.Client) {
+				conn = network.accept(t)
+				synctest.Wait()
+				require.NoError(t, cl.Send(wsmanager.Text("first this")))
+			}, func(t *testing.T) {
+				require.Equal(t, "first this", text(t, conn))
+				f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+				require.NoError(t, err)
+				require.Equal(t, ws.OpClose, f.Header.OpCode)
+				code, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(f).Payload)
+				require.EqualValues(t, map[bool]int{true: 1001, false: 4000}[how.want != nil], code)
+				require.NoError(t, conn.Close())
+			})
+		})
+	}
+	t.Run("before it runs", func(t *testing.T) {
+		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, wsmanager.ClientOptions{})
+		require.NoError(t, err)
+		require.Error(t, cl.Close(1005, ""))
+		require.NoError(t, cl.Close(1000, ""))
+		require.NoError(t, cl.Run(t.Context()))
+	})
+}
+
+// The server's normal end is the end; others are followed by the next connection.
+func TestClientFollowsCloseCodes(t *testing.T) {
+	for code, want := range map[ws.StatusCode]string{
+		1000: "ended", 1001: "again", 1002: "gave up", 1008: "gave up", 1011: "again", 1012: "again", 1013: "again",
+		3000: "gave up", 4001: "again",
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				net := newMemory()
+				opts := net.options()
+				retries := 0
+				opts.OnRetry = func(wsmanager.Retrying) { retries++ }
+				_, done := running(t, wsmanager.Callbacks{}, opts)
+				hangUp(t, net.accept(t), code)
+				synctest.Wait()
+				require.Equal(t, want == "again", retries == 1)
+				if want == "again" {
+					return
+				}
+				err := <-done
+				require.Equal(t, want == "ended", err == nil, "%v", err)
+				if want == "gave up" {
+					var ce *wsmanager.CloseError
+					require.ErrorAs(t, err, &ce)
+					require.EqualValues(t, code, ce.Code)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryable(t *testing.T) {
+	refused := func(status int) error { return fmt.Errorf("dialling: %w", &wsmanager.RefusedError{StatusCode: status}) }
+	for _, yes := range []error{
+		errors.New("reset"), io.ErrUnexpectedEOF, refused(408), refused(425), refused(429), refused(500), refused(502), refused(503),
+		&wsmanager.CloseError{Code: 1000}, &wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrPanic},
+		&wsmanager.CloseError{Code: 1006, Remote: true}, context.DeadlineExceeded,
+	} {
+		require.True(t, wsmanager.Retryable(yes), "%v", yes)
+	}
+	for _, no := range []error{
+		refused(200), refused(301), refused(400), refused(401), refused(403), refused(404), refused(407), refused(501),
+		wsmanager.ErrHandshake, wsmanager.ErrShutdown, &tls.CertificateVerificationError{Err: errors.New("unknown")}, context.Canceled,
+		&wsmanager.CloseError{Code: 1008, Remote: true}, &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrShutdown},
+	} {
+		require.False(t, wsmanager.Retryable(no), "%v", no)
+	}
+}
+
+// A server that asks to be left alone is, within MaxDelay.
+func TestClientRetryAfter(t *testing.T) {
+	for after, want := range map[string]time.Duration{"20": 20 * time.Second, "3600": 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			net := newMemory()
+			opts := net.options()
+			delays := make(chan time.Duration, 1)
+			opts.OnRetry = func(r wsmanager.Retrying) { delays <- r.Delay }
+			_, _ = running(t, wsmanager.Callbacks{}, opts)
+			conn := receive(t, net.conns)
+			_, err := http.ReadRequest(bufio.NewReader(conn))
+			require.NoError(t, err)
+			fmt.Fprintf(conn, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", after)
+			require.Equal(t, want, <-delays)
+		})
+	}
+}
+
+// Its callbacks never overlap, and a connection that a callback fails is followed by
+// the next.
+func TestClientCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		j := newJournal()
+		opts := net.options()
+		opts.MinDelay = 1
+		n := 0
+		_, _ = running(t, wsmanager.Callbacks{
+			OnConnect: func(*wsmanager.Conn) error {
+				if n++; n == 1 {
+					return errors.New("can't restore")
+				}
+				j.note("connect %d", n)
+				return nil
+			},
+			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oh no") },
+			OnClose: func(_ *wsmanager.Conn, err error) {
+				time.Sleep(time.Second) // the next connection waits for it
+				j.note("close %d: %v", n, err)
+			},
+		}, opts)
+		first := net.accept(t)
+		f, err := ws.ReadFrame(first) //nolint:staticcheck // of a client of our own
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
+		require.NoError(t, first.Close())
+		second := net.accept(t)
+		require.NoError(t, ws.WriteFrame(second, ws.NewTextFrame([]byte("hello"))))
+		_, _ = io.Copy(io.Discard, second)
+		require.NoError(t, second.Close())
+		_ = net.accept(t).Close()
+		entries := j.await(t, 4)
+		require.Equal(t, "close 1: wsmanager: closed here with 1011: can't restore", entries[0])
+		require.Equal(t, []string{"connect 2", "close 2: wsmanager: closed here with 1011: wsmanager: a callback panicked: oh no", "connect 3"}, entries[1:4])
+	})
+}
+
+func TestClientMistakes(t *testing.T) {
+	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Minute, MaxDelay: time.Second, Factor: 0.5, MaxAttempts: -1, MaxDowntime: -1, StableAfter: -1}
+	opts.SlowConsumer = wsmanager.SlowConsumerDropOldest
+	opts.Block = true
+	_, err := wsmanager.NewClient("nonsense", wsmanager.Callbacks{}, opts)
+	for _, want := range []string{"MaxDelay (1s) is below", "Factor is 0.5", "MaxAttempts is -1", "MaxDowntime is -1", "StableAfter is -1", "SlowConsumer is", "Options.Block", "the URL"} {
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,150 @@
+package wsmanager_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// proxy is an HTTP proxy that leads every CONNECT to one address.
+type proxy struct {
+	*httptest.Server
+	mu    sync.Mutex // guards what follows
+	asked []string
+}
+
+func (p *proxy) log() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.asked...)
+}
+
+// newProxy makes a proxy for user me with password secret.
+func newProxy(t *testing.T, target string, overTLS bool) *proxy {
+	t.Helper()
+	p := &proxy{}
+	var wg sync.WaitGroup
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.asked = append(p.asked, r.Method+" "+r.RequestURI)
+		p.mu.Unlock()
+		auth := http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+		if user, password, _ := auth.BasicAuth(); user != "me" || password != "secret" {
+			w.Header().Set("Proxy-Authenticate", "Basic")
+			http.Error(w, "not you", http.StatusProxyAuthRequired)
+			return
+		}
+		out, err := net.Dial("tcp", target)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		in, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		wg.Go(func() {
+			_, _ = io.Copy(out, buffered)
+			_ = out.(*net.TCPConn).CloseWrite()
+		})
+		wg.Go(func() {
+			_, _ = io.Copy(in, out)
+			_ = in.Close()
+			_ = out.Close()
+		})
+	}))
+	if overTLS {
+		p.StartTLS()
+	} else {
+		p.Start()
+	}
+	t.Cleanup(func() {
+		p.Close()
+		wg.Wait()
+	})
+	return p
+}
+
+func TestDialThroughProxy(t *testing.T) {
+	for _, server := range []string{"ws", "wss"} {
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(server+" through "+scheme, func(t *testing.T) {
+				target, cfg := echoServer(t, server == "wss")
+				u, err := url.Parse(target)
+				require.NoError(t, err)
+				p := newProxy(t, u.Host, scheme == "https")
+				if scheme == "https" {
+					if cfg == nil {
+						cfg = &tls.Config{RootCAs: p.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+					} else {
+						cfg.RootCAs.AddCert(p.Certificate())
+					}
+				}
+				via, err := url.Parse(p.URL)
+				require.NoError(t, err)
+				via.User = url.UserPassword("me", "secret")
+				opts := dialling()
+				opts.TLSConfig = cfg
+				opts.Proxy = func(r *http.Request) (*url.URL, error) {
+					require.Equal(t, map[string]string{"ws": "http", "wss": "https"}[server], r.URL.Scheme)
+					return via, nil
+				}
+				got := make(chan string, 1)
+				// The proxy knows the way, so the name need not exist.
+				c := connect(t, server+"://example.com/", wsmanager.Callbacks{
+					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
+				}, opts)
+				require.NoError(t, c.Send(wsmanager.Text("hello")))
+				require.Equal(t, "hello", receive(t, got))
+				require.Equal(t, []string{"CONNECT example.com:" + map[string]string{"ws": "80", "wss": "443"}[server]}, p.log())
+				require.NoError(t, c.Close(1000, ""))
+				<-c.Context().Done()
+
+				via.User = url.UserPassword("me", "wrong")
+				_, err = wsmanager.Dial(t.Context(), server+"://example.com/", wsmanager.Callbacks{}, opts)
+				var refused *wsmanager.RefusedError
+				require.ErrorAs(t, err, &refused)
+				require.True(t, refused.Proxy)
+				require.Equal(t, 407, refused.StatusCode)
+				require.Equal(t, "not you\n", string(refused.Body))
+				require.NotContains(t, err.Error(), "wrong")
+			})
+		}
+	}
+	opts := dialling()
+	opts.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
+	_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+	require.ErrorContains(t, err, `"socks5" is not supported`)
+}
+
+// The environment is read once in a process, so this one needs its own.
+func TestDialProxyFromEnvironment(t *testing.T) {
+	if os.Getenv("DIAL_THROUGH_PROXY") != "" {
+		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, dialling())
+		require.NoError(t, err)
+		require.NoError(t, c.Close(1000, ""))
+		<-c.Context().Done()
+		return
+	}
+	target, _ := echoServer(t, false)
+	p := newProxy(t, strings.TrimPrefix(target, "http://"), false)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDialProxyFromEnvironment$")
+	cmd.Env = append(os.Environ(), "DIAL_THROUGH_PROXY=1", "NO_PROXY=", "no_proxy=", "http_proxy=", "HTTP_PROXY="+strings.Replace(p.URL, "://", "://me:secret@", 1))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, p.log(), "CONNECT example.com:80")
+}

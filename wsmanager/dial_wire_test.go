@@ -1,0 +1,271 @@
+package wsmanager_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// rawServer answers one connection with what f does, and returns its URL.
+func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(wstest.Patience))
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		f(conn, base64.StdEncoding.EncodeToString(sum[:]))
+	}()
+	return "ws://" + ln.Addr().String()
+}
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+
+// Answers that are no handshake are told from answers that refuse.
+func TestDialBadAnswers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"wrong key":             switching + "AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+		"no key":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+		"no upgrade":            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"another upgrade":       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"no connection":         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"HTTP/1.0":              "HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"no HTTP":               "220 smtp.example.com ESMTP\r\n",
+		"nonsense":              "\x00\x01\x02\n\n\n",
+		"header without colon":  switching + "%s\r\nnonsense\r\n\r\n",
+		"unasked sub-protocol":  switching + "%s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+		"unasked extension":     switching + "%s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+		"endless line":          switching + strings.Repeat("x", 70_000),
+		"endless headers":       switching + "%s\r\n" + strings.Repeat("X-Flood: yes\r\n", 7000),
+		"endless refused head":  "HTTP/1.1 400 Bad Request\r\n",
+		"answer of OnResponse":  switching + "%s\r\nX-Veto: yes\r\n\r\n",
+		"ends in the middle":    switching,
+		"refused and cut short": "HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nwho",
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := rawServer(t, func(conn net.Conn, accept string) {
+				_, _ = io.WriteString(conn, strings.Replace(answer, "%s", accept, 1))
+				if strings.HasPrefix(name, "endless") {
+					_, _ = io.Copy(io.Discard, conn) // the client breaks it off
+				}
+			})
+			opts := dialling()
+			veto := errors.New("vetoed")
+			opts.OnResponse = func(h http.Header) error {
+				if h.Get("X-Veto") != "" {
+					return veto
+				}
+				return nil
+			}
+			if name == "endless refused head" {
+				opts.HandshakeTimeout = 50 * time.Millisecond
+			}
+			_, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
+				t.Error("OnConnect was called")
+				return nil
+			}}, opts)
+			var refused *wsmanager.RefusedError
+			switch {
+			case name == "answer of OnResponse":
+				require.ErrorIs(t, err, veto)
+			case name == "ends in the middle":
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			case strings.Contains(name, "refused"):
+				require.ErrorAs(t, err, &refused)
+				require.Contains(t, []int{400, 401}, refused.StatusCode)
+				if refused.StatusCode == 401 {
+					require.Equal(t, "who", string(refused.Body))
+				}
+			default:
+				require.ErrorIs(t, err, wsmanager.ErrHandshake)
+				if strings.HasPrefix(name, "endless") {
+					require.ErrorContains(t, err, "bigger than")
+				}
+			}
+		})
+	}
+}
+
+// A server that is silent, or slow, is waited for no longer than HandshakeTimeout,
+// and than the context lasts.
+func TestDialTimeout(t *testing.T) {
+	for name, behave := range map[string]func(net.Conn){
+		"silent": func(net.Conn) {},
+		"slow": func(conn net.Conn) {
+			for range 10_000 {
+				if _, err := io.WriteString(conn, "x"); err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond) // it is what is tested
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, scheme := range []string{"ws", "wss"} {
+				url := rawServer(t, func(conn net.Conn, _ string) {
+					behave(conn)
+					_, _ = io.Copy(io.Discard, conn)
+				})
+				opts := dialling()
+				opts.HandshakeTimeout = 50 * time.Millisecond
+				_, err := wsmanager.Dial(t.Context(), strings.Replace(url, "ws:", scheme+":", 1), wsmanager.Callbacks{}, opts)
+				require.Error(t, err)
+				if name == "silent" && scheme == "ws" {
+					require.ErrorContains(t, err, "HandshakeTimeout")
+				}
+			}
+		})
+	}
+	t.Run("context", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		enough := errors.New("enough")
+		url := rawServer(t, func(conn net.Conn, _ string) {
+			cancel(enough)
+			_, _ = io.Copy(io.Discard, conn)
+		})
+		_, err := wsmanager.Dial(ctx, url, wsmanager.Callbacks{}, dialling())
+		require.ErrorIs(t, err, enough)
+	})
+}
+
+// What a server sends right behind its answer, in pieces, with control frames in
+// between, arrives; and is answered with masks, a new key each time.
+func TestDialFrames(t *testing.T) {
+	keys := make(map[[4]byte]bool)
+	answers := make(chan string, 100)
+	url := rawServer(t, func(conn net.Conn, accept string) {
+		early := string(ws.MustCompileFrame(ws.NewTextFrame([]byte("early"))))
+		_, _ = io.WriteString(conn, switching+accept+"\r\n\r\n"+early)
+		for _, f := range []ws.Frame{
+			ws.NewFrame(ws.OpText, false, []byte("in ")), ws.NewPingFrame([]byte("p")),
+			ws.NewFrame(ws.OpContinuation, false, []byte("three ")), ws.NewFrame(ws.OpContinuation, true, []byte("parts")),
+		} {
+			_, _ = conn.Write(ws.MustCompileFrame(f))
+		}
+		for {
+			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+			if err != nil {
+				close(answers)
+				return
+			}
+			if !f.Header.Masked || keys[f.Header.Mask] {
+				answers <- "without a key of its own"
+			}
+			keys[f.Header.Mask] = true
+			answers <- fmt.Sprintf("%#x %s", byte(f.Header.OpCode), ws.UnmaskFrame(f).Payload)
+			if f.Header.OpCode == ws.OpClose {
+				_ = ws.WriteFrame(conn, ws.NewCloseFrame(f.Payload))
+			}
+		}
+	})
+	j := newJournal()
+	c := connect(t, url, noting(j), dialling())
+	require.Equal(t, []string{"connect", `text "early"`, `text "in three parts"`}, j.await(t, 3))
+	for i := range 3 {
+		require.NoError(t, c.Send(wsmanager.Text(fmt.Sprint(i))))
+	}
+	require.NoError(t, c.Close(4000, "bye"))
+	j.await(t, 4)
+	var got []string
+	for a := range answers {
+		got = append(got, a)
+	}
+	require.Equal(t, []string{"0x1 early", "0xa p", "0x1 in three parts", "0x1 0", "0x1 1", "0x1 2", "0x8 \x0f\xa0bye"}, got)
+}
+
+// What a server must not send fails the connection as RFC 6455 says.
+func TestDialProtocolErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		frame ws.Frame
+		code  wsmanager.StatusCode
+	}{
+		"masked":         {ws.MaskFrame(ws.NewTextFrame([]byte("x"))), 1002},
+		"masked control": {ws.MaskFrame(ws.NewPingFrame(nil)), 1002},
+		"reserved bit":   {ws.Frame{Header: ws.Header{Fin: true, Rsv: 4, OpCode: ws.OpText}}, 1002},
+		"not UTF-8":      {ws.NewTextFrame([]byte{0xff}), 1007},
+		"too big":        {ws.NewBinaryFrame(make([]byte, 65<<10)), 1009},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code := make(chan ws.StatusCode, 1)
+			url := rawServer(t, func(conn net.Conn, accept string) {
+				_, _ = io.WriteString(conn, switching+accept+"\r\n\r\n")
+				_, _ = conn.Write(ws.MustCompileFrame(c.frame))
+				f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+				if err == nil {
+					sent, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(f).Payload)
+					code <- sent
+				}
+			})
+			ended := make(chan error, 1)
+			connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, dialling())
+			var ce *wsmanager.CloseError
+			require.ErrorAs(t, receive(t, ended), &ce)
+			require.Equal(t, c.code, ce.Code)
+			require.False(t, ce.Remote)
+			require.EqualValues(t, c.code, receive(t, code))
+		})
+	}
+}
+
+// Pings go out, and a server that answers none is left.
+func TestDialKeepAlive(t *testing.T) {
+	pinged := make(chan ws.OpCode, 100)
+	url := rawServer(t, func(conn net.Conn, accept string) {
+		_, _ = io.WriteString(conn, switching+accept+"\r\n\r\n")
+		for {
+			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+			if err != nil {
+				return
+			}
+			pinged <- f.Header.OpCode
+		}
+	})
+	opts := dialling()
+	opts.PingInterval, opts.IdleTimeout, opts.CloseTimeout = 20*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
+	ended := make(chan error, 1)
+	connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
+	require.Equal(t, ws.OpPing, receive(t, pinged))
+	require.ErrorIs(t, receive(t, ended), wsmanager.ErrIdleTimeout)
+}
+
+// Records of a client's log say who ended it.
+func TestDialLog(t *testing.T) {
+	url, _ := echoServer(t, false)
+	j := newJournal()
+	opts := wsmanager.DialOptions{}
+	opts.Logger = slog.New(slog.NewJSONHandler(j, nil))
+	c := connect(t, url, wsmanager.Callbacks{}, opts)
+	require.NoError(t, c.Close(1000, ""))
+	require.Equal(t, "client", j.record(t, 0)["by"])
+}
