@@ -69,7 +69,7 @@ type Retrying struct {
 // its Conn goes out before all that waits in the Client. If it fails, its
 // connection ends, as any does, and the next is tried.
 type Client struct {
-	dialer *dialer
+	dialer *Dialer
 	opts   ClientOptions
 	queue  queue
 
@@ -165,7 +165,7 @@ func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error)
 			cb.OnClose(c, err)
 		}
 	}
-	d, err := newDialer(rawURL, inner, opts.DialOptions)
+	d, err := newDialer(rawURL, inner, opts.DialOptions, autoDialDriver)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func (cl *Client) once() error {
 	cl.mu.Lock()
 	cl.ending = nil
 	cl.mu.Unlock()
-	if _, err := cl.dialer.dial(cl.dialing); err != nil {
+	if _, err := cl.dialer.Dial(cl.dialing); err != nil {
 		return err
 	}
 	// Until its writer has ended as well, nobody knows what it has written.

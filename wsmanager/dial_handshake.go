@@ -72,7 +72,7 @@ type dialled struct {
 }
 
 // handshake connects and shakes hands, within ctx.
-func (d *dialer) handshake(ctx context.Context) (s *dialled, err error) {
+func (d *Dialer) handshake(ctx context.Context) (s *dialled, err error) {
 	conn, err := d.reach(ctx)
 	if err != nil {
 		return nil, ended(ctx, err)
@@ -121,7 +121,7 @@ func ended(ctx context.Context, err error) error {
 }
 
 // startTLS does the TLS handshake with the host of u.
-func (d *dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
+func (d *Dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
 	cfg := d.opts.TLSConfig.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -139,10 +139,10 @@ func (d *dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.
 
 // upgrade does the WebSocket handshake. gobwas bounds nothing that it reads, so the
 // reader does.
-func (d *dialer) upgrade(s *dialled) error {
+func (d *Dialer) upgrade(s *dialled) error {
 	var refused *RefusedError
 	response := make(http.Header)
-	dialer := ws.Dialer{
+	wd := ws.Dialer{
 		Protocols: d.opts.Subprotocols,
 		// Extensions: none are offered, so none may be in the answer.
 		Header: ws.HandshakeHeaderHTTP(d.header),
@@ -159,7 +159,7 @@ func (d *dialer) upgrade(s *dialled) error {
 		io.Reader
 		io.Writer
 	}{&headReader{r: s.conn, left: maxHandshake}, s.conn}
-	br, hs, err := dialer.Upgrade(rw, d.target)
+	br, hs, err := wd.Upgrade(rw, d.target)
 	if br != nil {
 		defer ws.PutReader(br)
 	}
