@@ -367,7 +367,6 @@ func TestDialBadCompressedMessages(t *testing.T) {
 				close(code)
 			})
 			opts := wsmanager.DialOptions{Options: compressing()}
-			opts.CloseTimeout = time.Millisecond
 			connect(t, url, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 				require.Equal(t, "fine", string(m.Payload))
 				return c.Close(wsmanager.StatusNormalClosure, "")

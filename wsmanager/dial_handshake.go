@@ -55,13 +55,24 @@ func (e *RefusedError) Error() string {
 	}
 	s := fmt.Sprintf("the %s refused with %d %s", by, e.StatusCode, http.StatusText(e.StatusCode))
 	if location := e.Header.Get("Location"); location != "" {
-		s += fmt.Sprintf(" (to %q, which is not followed)", location)
+		s += fmt.Sprintf(" (to %q, which is not followed)", withoutSecrets(location))
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(string(e.Body)), "\n")
 	if text != "" && len(text) <= 200 && strings.HasPrefix(e.Header.Get("Content-Type"), "text/plain") {
 		s += fmt.Sprintf(": %q", text)
 	}
 	return s
+}
+
+// withoutSecrets is a URL reference without user, query and fragment: a server that
+// redirects often hands on those that it was asked with.
+func withoutSecrets(ref string) string {
+	u, err := url.Parse(ref)
+	if err != nil {
+		return "…"
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
 }
 
 // dialled is what a handshake leads to.

@@ -69,6 +69,9 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if err := checkSubprotocols(opts.Subprotocols); err != nil {
 		errs = append(errs, err)
 	}
+	if opts.Driver == DriverEventLoop && d.target != nil && d.target.Scheme == "wss" {
+		wrong("Options.Driver is %v and the URL's scheme wss: the event loop can't serve TLS", opts.Driver)
+	}
 	opts.Subprotocols = slices.Clone(opts.Subprotocols)
 	opts.TLSConfig = opts.TLSConfig.Clone()
 	d.opts = opts

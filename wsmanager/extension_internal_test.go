@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -56,7 +55,7 @@ func FuzzExtensions(f *testing.F) {
 		}
 		parsed, err := parseExtensions(list)
 		if err != nil {
-			require.True(t, errors.Is(err, errMalformedExtensions))
+			require.ErrorIs(t, err, errMalformedExtensions)
 			require.Error(t, answerErr)
 			return
 		}
