@@ -74,7 +74,8 @@ type DialOptions struct {
 // A server, or proxy, that answers with anything but a 101 makes it a
 // [RefusedError]; redirects are not followed. Other errors are those of the network,
 // of TLS, of the handshake (ErrHandshake), the cause of ctx, and mistakes in the
-// arguments (all at once). No error's text has the URL's user or query in it.
+// arguments (all at once). No error's text has the URL's user or query in it, unless a
+// server that refuses says them in its answer's text.
 func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
 	d, err := newDialer(rawURL, cb, opts, autoDialDriver)
 	if err != nil {
@@ -87,11 +88,17 @@ func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*
 func parseTarget(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
+		// Its text quotes the URL, and the part that is wrong, which may be one of a
+		// password: what is left says enough.
 		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err // without the URL
+		if !errors.As(err, &ue) {
+			return nil, errors.New("can't be parsed")
 		}
-		return nil, fmt.Errorf("can't be parsed: %w", err)
+		text := ue.Err.Error()
+		if from, to := strings.IndexByte(text, '"'), strings.LastIndexByte(text, '"'); from < to {
+			text = text[:from] + "…" + text[to+1:]
+		}
+		return nil, fmt.Errorf("can't be parsed: %s", text)
 	}
 	switch u.Scheme {
 	case "ws", "wss":

@@ -69,6 +69,9 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if err := checkSubprotocols(opts.Subprotocols); err != nil {
 		errs = append(errs, err)
 	}
+	if opts.Driver == DriverEventLoop && d.target != nil && d.target.Scheme == "wss" {
+		wrong("Options.Driver is %v and the URL's scheme wss: the event loop can't serve TLS", opts.Driver)
+	}
 	opts.Subprotocols = slices.Clone(opts.Subprotocols)
 	opts.TLSConfig = opts.TLSConfig.Clone()
 	d.opts = opts
@@ -146,6 +149,9 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	c := m.newConn(newID(), Accept{Value: d.opts.Value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
+	if s.deflate {
+		c.agreeDeflate()
+	}
 	c.register(Accept{})
 	t, driver, err := d.attachable(c, s.conn)
 	if err != nil {
@@ -155,6 +161,9 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 	}
 	c.attach(t)
 	m.stats.accepted.Add(1)
+	if s.deflate {
+		m.stats.agreed.Add(1)
+	}
 	handedOver = true
 	driver.start(c, s.early)
 	return c, nil
