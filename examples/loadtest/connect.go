@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
 // dialAtOnce is how many handshakes are under way at most: enough to keep a server
@@ -23,9 +25,13 @@ func checkDescriptors(connections int, limit uint64) error {
 	if need <= limit {
 		return nil
 	}
+	fewer := ""
+	if limit > spareDescriptors {
+		fewer = fmt.Sprintf(", or ask for at most %s connections", number(limit-spareDescriptors))
+	}
 	return fmt.Errorf("%s connections need %s open files, and this process may have %s: raise the limit "+
-		"(in the shell that starts it: ulimit -n %d; what it may be raised to: ulimit -Hn), or ask for at most %s connections",
-		number(connections), number(need), number(limit), need, number(max(limit, spareDescriptors)-spareDescriptors))
+		"(in the shell that starts it: ulimit -n %d; what it may be raised to: ulimit -Hn)%s",
+		number(connections), number(need), number(limit), need, fewer)
 }
 
 // connect makes the connections, as fast as the ramp says. It fails if the first one
@@ -35,7 +41,7 @@ func (l *load) connect(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("the first connection to %s could not be made: %w%s", l.cfg.place(), rootCause(err), advice(err))
+		return fmt.Errorf("the first connection to %s could not be made: %s", l.cfg.place(), explain(err))
 	}
 	ramp, began := l.cfg.ramp.pace(l.cfg.connections), time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -46,7 +52,7 @@ func (l *load) connect(ctx context.Context) error {
 		dialling.Go(func() {
 			for {
 				n := next.Add(1)
-				if n >= uint64(l.cfg.connections) || !sleepUntil(ctx, began, ramp.at(n)) {
+				if n >= uint64(l.cfg.connections) || !precise.until(ctx, began, ramp.at(n)) {
 					return
 				}
 				err := l.dial(ctx)
@@ -76,13 +82,15 @@ func (l *load) dial(ctx context.Context) error {
 	return nil
 }
 
-// rootCause strips what the message around it says already.
-func rootCause(err error) error { return errors.New(dialKind(err)) }
-
-// advice is what to look at after an error, if there is something.
-func advice(err error) string {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return " (is the server running there?)"
+// explain is dialKind for one error: with what a refusing server said, and advice where
+// there is some.
+func explain(err error) string {
+	var refused *wsmanager.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return refused.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return dialKind(err) + " (is the server running there?)"
 	}
-	return ""
+	return dialKind(err)
 }

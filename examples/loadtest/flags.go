@@ -140,21 +140,21 @@ func parseFlags(args []string, help io.Writer) (*config, error) {
 	c := &config{mode: modeEcho, payload: kindRandom, header: headers{}}
 	f := flag.NewFlagSet("loadtest", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // errors are reported by the caller
-	f.StringVar(&c.url, "url", "", "the server: ws://host/path or wss://host/path (required)")
-	f.IntVar(&c.connections, "connections", 100, "how many `connections` to open")
-	f.Var(&c.ramp, "ramp", "how `fast` to open them: so many a second (500), or all within a time (10s); 0 is as fast as it goes")
-	f.Var(oneOf[mode]{&c.mode, []mode{modeEcho, modeBroadcast}}, "mode", "echo: each connection gets its own messages back;\nbroadcast: all connections get what one sends")
-	f.IntVar(&c.senders, "senders", 0, "how many of the `connections` send; 0 is all in an echo, 1 in a broadcast")
-	f.Float64Var(&c.rate, "rate", 0, "how many messages a `second` all senders together send, whether or not answers come;\nlatency then counts from the moment a message was due. 0: each sender sends the next one\nwhen one comes back, and latency counts from its sending")
-	f.IntVar(&c.inFlight, "in-flight", 0, "how many `messages` of a sender may be on their way at once; a message that is due has to wait\nfor that, and its latency counts the wait. 0 is 1 without -rate, 64 with it")
-	f.IntVar(&c.size, "size", 128, "of a message, in `bytes`")
-	f.Var(oneOf[kind]{&c.payload, []kind{kindRandom, kindJSON}}, "payload", "random: binary, can't be compressed; json: text that compresses as an API's does")
+	f.StringVar(&c.url, "url", "", "the server, `ws://host/path` or wss://host/path (required)")
+	f.IntVar(&c.connections, "connections", 100, "how many connections to open: `n`")
+	f.Var(&c.ramp, "ramp", "how fast to open them: `n` a second (500), or all within a time (10s);\n0 is as fast as it goes")
+	f.Var(oneOf[mode]{&c.mode, []mode{modeEcho, modeBroadcast}}, "mode", "`echo`: each connection gets its own messages back; broadcast: all get what one sends")
+	f.IntVar(&c.senders, "senders", 0, "how many of the connections send: `n`; 0 is all in an echo, 1 in a broadcast")
+	f.Float64Var(&c.rate, "rate", 0, "send `n` messages a second in all, whether or not answers come; the senders take turns.\nLatency is counted from when a message was due, so that a stall counts in full.\n0: a sender sends the next one when one is back; latency is counted from the sending")
+	f.IntVar(&c.inFlight, "in-flight", 0, "how many messages of a sender may be on their way at once: `n`. One that is due waits\nfor the others, and its latency counts that. 0 is 1 without -rate, 64 with it")
+	f.IntVar(&c.size, "size", 128, "`bytes` of a message")
+	f.Var(oneOf[kind]{&c.payload, []kind{kindRandom, kindJSON}}, "payload", "`random`: binary, can't be compressed; json: text that compresses as an API's does")
 	f.BoolVar(&c.compress, "compress", false, "offer compression (permessage-deflate)")
-	f.DurationVar(&c.duration, "duration", 10*time.Second, "how long to send, once all are connected")
-	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "how long a handshake may take, and how long to wait at the end for what has not come")
-	f.Var(c.header, "header", "a `header` of the handshake, as \"Authorization: Bearer …\"; may be repeated")
+	f.DurationVar(&c.duration, "duration", 10*time.Second, "how `long` to send, once all are connected")
+	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "how `long` a handshake may take, and to wait at the end for what has not come")
+	f.Var(c.header, "header", "a header of the handshake, `\"Name: value\"`; may be repeated")
 	f.BoolVar(&c.insecure, "insecure", false, "accept any certificate of the server")
-	f.StringVar(&c.json, "json", "", "write the summary as JSON to this `file` as well; - for the standard output, instead of the text")
+	f.StringVar(&c.json, "json", "", "write the summary as JSON to this `file` too; -: to the standard output, instead of the text")
 	f.BoolVar(&c.quiet, "quiet", false, "no progress, and no summary unless something is wrong")
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -207,13 +207,16 @@ func (c *config) complete() error {
 	} else if c.size > 64<<20 {
 		wrong("-size is %d: it must not be above %d", c.size, 64<<20)
 	}
+	if int64(c.inFlight)*int64(c.size) > 1<<30 {
+		wrong("-in-flight %d messages of -size %d are more than a connection may hold, which is 1 GiB", c.inFlight, c.size)
+	}
 	if c.duration <= 0 {
 		wrong("-duration is %v: it must be above 0", c.duration)
 	}
 	if c.timeout <= 0 {
 		wrong("-timeout is %v: it must be above 0", c.timeout)
 	}
-	if c.mode == modeBroadcast && c.connections*c.senders > 100_000_000 {
+	if c.mode == modeBroadcast && int64(c.connections)*int64(c.senders) > 100_000_000 {
 		wrong("%d connections and %d senders are too many to check: each connection keeps account of each sender", c.connections, c.senders)
 	}
 	return errors.Join(errs...)

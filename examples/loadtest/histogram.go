@@ -119,7 +119,7 @@ func (c *counts) rowsOf(steps []float64) []row {
 		if n == 0 {
 			continue
 		}
-		for min(bucketEnd(i), c.longest) > upTo {
+		for i > 0 && bucketEnd(i-1)+1 > upTo { // the shortest of the bucket: it is as good as the longest
 			next()
 		}
 		count += n

@@ -42,6 +42,7 @@ type load struct {
 	interrupted  atomic.Bool // nothing more is sent
 	closing      atomic.Bool // connections end because they should
 	lastReceived atomic.Int64
+	gone         atomic.Int64
 	ended        chan struct{} // has something in it when a connection has ended
 	buffers      sync.Pool
 }
@@ -112,6 +113,7 @@ func (l *load) leave(m *member, err error) {
 	}
 	m.ended.Store(true)
 	l.errors.add(closeKind(err))
+	l.gone.Add(1)
 	select {
 	case l.ended <- struct{}{}:
 	default:
@@ -147,48 +149,56 @@ func (l *load) begin() {
 	l.begun.Store(true)
 }
 
-// send lets the senders send until the duration is over, ctx ends, or no connection is
-// left.
+// sendAll lets the senders send until the duration is over, ctx ends, or no connection
+// is left.
 func (l *load) sendAll(ctx context.Context) {
-	if l.senders == 0 {
+	if l.senders == 0 || ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.duration-l.now())
+	sending, cancel := context.WithTimeout(ctx, l.cfg.duration-l.now())
 	defer cancel()
-	go func() { // ends with ctx
+	go func() { // ends with sending
 		for {
 			select {
 			case <-l.ended:
-				if l.alive() == 0 {
+				if int(l.gone.Load()) == len(l.members) {
 					cancel()
 					return
 				}
-			case <-ctx.Done():
+			case <-sending.Done():
 				return
 			}
 		}
 	}()
 	if l.cfg.rate == 0 {
-		for _, m := range l.sending { // what comes back makes them go on
-			l.pump(m)
-		}
-		<-ctx.Done()
-		return
+		l.pumpAll() // what comes back makes them go on
+	} else {
+		l.takeTurns(sending)
 	}
-	all := l.pace.before(l.cfg.duration)
-	for n := uint64(0); n < all; {
-		if !sleepUntil(ctx, l.began, l.pace.at(n)) {
-			return
-		}
+	<-sending.Done()
+	if ctx.Err() == nil {
+		l.pumpAll() // what became due in the last moment
+	}
+}
+
+func (l *load) pumpAll() {
+	for _, m := range l.sending {
+		l.pump(m)
+	}
+}
+
+// takeTurns pumps each sender when a message of it is due.
+func (l *load) takeTurns(ctx context.Context) {
+	all, senders := l.pace.before(l.cfg.duration), uint64(l.senders)
+	for n := uint64(0); n < all && precise.until(ctx, l.began, l.pace.at(n)); {
 		due := min(l.pace.by(l.now()), all)
-		if due-n > uint64(l.senders) {
-			n = due - uint64(l.senders) // one pump for each is enough
+		if due > n+senders {
+			n = due - senders // one pump for each is enough
 		}
 		for ; n < due; n++ {
-			l.pump(l.sending[n%uint64(l.senders)])
+			l.pump(l.sending[n%senders])
 		}
 	}
-	<-ctx.Done()
 }
 
 // quiet is how long nothing must have come where it is not known what should.
@@ -200,7 +210,7 @@ func (l *load) wait(ctx context.Context) bool {
 		if l.complete() {
 			return true
 		}
-		if !sleepUntil(ctx, l.began, l.now()+tick) {
+		if !precise.until(ctx, l.began, l.now()+tick) {
 			return l.complete()
 		}
 	}

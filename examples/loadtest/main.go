@@ -50,16 +50,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "loadtest:", err)
 		return statusError
 	}
-	show := func() {} // ends the progress
+	var file *os.File
+	if cfg.json != "" && cfg.json != "-" { // now, lest a long run is for nothing
+		if file, err = os.Create(cfg.json); err != nil {
+			fmt.Fprintln(stderr, "loadtest: -json:", err)
+			return statusUsage
+		}
+		defer file.Close()
+	}
+	endProgress := func() {}
 	if !cfg.quiet && cfg.json != "-" {
-		show = l.showProgress(stdout)
+		endProgress = l.showProgress(stdout)
 	}
 	r, err := l.run(ctx)
-	show()
+	endProgress()
 	if err != nil {
 		fmt.Fprintln(stderr, "loadtest:", err)
 	}
-	if err := r.write(cfg, stdout); err != nil {
+	if err := r.write(cfg, stdout, file); err != nil {
 		fmt.Fprintln(stderr, "loadtest:", err)
 		return statusError
 	}
@@ -83,7 +91,10 @@ func (l *load) run(ctx context.Context) (*report, error) {
 	}
 	l.interrupted.Store(ctx.Err() != nil)
 	l.phase.Store(phaseWaiting)
-	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.timeout)
+	if ctx.Err() != nil { // what is on its way is waited for all the same
+		ctx = context.WithoutCancel(ctx)
+	}
+	waiting, cancel := context.WithTimeout(ctx, l.cfg.timeout)
 	l.wait(waiting)
 	cancel()
 	after := l.readMeter()
@@ -100,25 +111,20 @@ func (l *load) run(ctx context.Context) (*report, error) {
 	return r, failed
 }
 
-// write writes the report where the flags want it.
-func (r *report) write(cfg *config, stdout io.Writer) error {
-	if cfg.json != "-" && r.Failure == "" && !(cfg.quiet && r.OK) {
-		if err := r.text(stdout); err != nil {
-			return fmt.Errorf("writing the summary: %w", err)
-		}
+// write writes the report where the flags want it: file is that of -json, if there is
+// one.
+func (r *report) write(cfg *config, stdout, file io.Writer) error {
+	var err error
+	if cfg.json != "-" && r.Connections.Made > 0 && !(cfg.quiet && r.OK) {
+		err = r.text(stdout)
 	}
-	if cfg.json == "" {
-		return nil
-	}
-	p, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	p = append(p, '\n')
 	if cfg.json == "-" {
-		_, err = stdout.Write(p)
-	} else {
-		err = os.WriteFile(cfg.json, p, 0o644)
+		file = stdout
+	}
+	if cfg.json != "" {
+		out := json.NewEncoder(file)
+		out.SetIndent("", "  ")
+		err = errors.Join(err, out.Encode(r))
 	}
 	if err != nil {
 		return fmt.Errorf("writing the summary: %w", err)

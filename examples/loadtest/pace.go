@@ -43,18 +43,27 @@ func share(n uint64, one, some int) uint64 {
 	return (n-uint64(one)-1)/uint64(some) + 1
 }
 
-// sleepUntil waits for the time t since began; false if ctx ends before.
-func sleepUntil(ctx context.Context, began time.Time, t time.Duration) bool {
+// sleeper sleeps: by one of Go's timers until coarse is left, and then in naps. 0 is for
+// timers alone.
+type sleeper struct{ coarse time.Duration }
+
+// precise is the best sleeper of the system.
+var precise = sleeper{coarse}
+
+// until waits for the time t since began; false if ctx ends before.
+func (s sleeper) until(ctx context.Context, began time.Time, t time.Duration) bool {
 	left := t - time.Since(began)
-	if left <= 0 {
-		return ctx.Err() == nil
+	if left > s.coarse {
+		timer := time.NewTimer(left - s.coarse)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+	for left = t - time.Since(began); left > 0 && ctx.Err() == nil; left = t - time.Since(began) {
+		nap(left)
 	}
+	return ctx.Err() == nil
 }

@@ -20,13 +20,13 @@ type report struct {
 	Messages    messageReport    `json:"messages"`
 	Wire        wireReport       `json:"wire"`
 
-	LatencyNs   *quantiles  `json:"latency_ns"`   // null if nothing came
-	LatenessNs  *quantiles  `json:"lateness_ns"`  // of sending; null without -rate
-	Histogram   []bucketRow `json:"histogram"`    // of latencies
-	Violations  violations  `json:"violations"`   // what must not happen to messages
-	Errors      []kindCount `json:"errors"`       // the most frequent kind first
-	Processors  float64     `json:"processors"`   // that this program kept busy while there was load
-	OfProcessor int         `json:"of_processor"` // how many it might have used
+	LatencyNs  *quantiles  `json:"latency_ns"`      // null if nothing came
+	LatenessNs *quantiles  `json:"lateness_ns"`     // of sending; null without -rate
+	Histogram  []bucketRow `json:"histogram"`       // of latencies
+	Violations violations  `json:"violations"`      // what must not happen to messages
+	Errors     []kindCount `json:"errors"`          // the most frequent kind first
+	Busy       float64     `json:"processors_busy"` // by this program, while there was load
+	Processors int         `json:"processors"`      // that it might have used
 }
 
 // setting is what was asked for.
@@ -142,10 +142,10 @@ func (l *load) report(connecting time.Duration, before, after meter) *report {
 		Violations: violations{
 			Duplicated: l.duplicated.Load(), Reordered: l.reordered.Load(), Corrupted: l.corrupted.Load(), Foreign: l.foreign.Load(),
 		},
-		OfProcessor: runtime.GOMAXPROCS(0),
+		Processors: runtime.GOMAXPROCS(0),
 	}
 	if took := after.at.Sub(before.at); took > 0 {
-		r.Processors = round(float64(after.used-before.used) / float64(took))
+		r.Busy = round(float64(after.used-before.used) / float64(took))
 	}
 	l.account(r)
 	m := &r.Messages

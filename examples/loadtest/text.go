@@ -26,15 +26,15 @@ func (r *report) text(w io.Writer) error {
 	line("Sent", "%s messages in %s, %s a second", number(m.Sent), seconds(m.Seconds), perSecond(m.SentPerSecond))
 	line("Received", "%s messages, %s a second", number(m.Received), perSecond(m.ReceivedPerSecond))
 	line("On the wire", "%s", r.Wire.describe(r.Settings.Compress))
-	if r.Processors > 0 {
-		line("This program", "kept %.2f of %d processors busy", r.Processors, r.OfProcessor)
+	if r.Busy > 0 {
+		line("This program", "kept %.2f of %d processors busy", r.Busy, r.Processors)
 	}
 	if q := r.LatencyNs; q != nil {
 		line("Latency", "%s", q)
 		if late := r.LatenessNs; late != nil {
-			line("", "counted from when a message was due; this program sent %s", late.late())
+			line("", "counted from when a message was due; it was sent later by %s", late.late())
 		} else {
-			line("", "counted from when a message was sent, which waited for those before it (see -rate)")
+			line("", "counted from the sending; a sender waits for its answers, so a stall counts once (-rate counts it in full)")
 		}
 		b.WriteString("\n")
 		r.chart(&b)
@@ -152,7 +152,7 @@ func (q *quantiles) String() string {
 
 // late says how late messages were sent.
 func (q *quantiles) late() string {
-	return fmt.Sprintf("late by p50 %s, p99 %s, max %s", short(q.P50), short(q.P99), short(q.Max))
+	return fmt.Sprintf("p50 %s, p99 %s, max %s", short(q.P50), short(q.P99), short(q.Max))
 }
 
 // short writes a duration with three digits.
