@@ -123,7 +123,8 @@ func (f fault) Error() string { return string(f) }
 // decode reads a message. Anything that has not the run's mark where it belongs is
 // foreign; what has it and is not as it was made is corrupted.
 func (c *codec) decode(m wsmanager.Message) (stamp, error) {
-	p, fill := m.Payload, []byte(nil)
+	p := m.Payload
+	var fill []byte
 	var b [stampBytes]byte
 	if c.kind == kindJSON {
 		first := len(jsonBefore) + 2*stampBytes
