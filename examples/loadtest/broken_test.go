@@ -13,19 +13,29 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// brokenSent is how many messages the broken servers get; each hundredth meets the
-// fault.
-const brokenSent = 1000
+// brokenSent is how many messages a broken server gets: 250 from each of 4 senders in an
+// echo, all from one in a broadcast. Each 25th of a sender meets the fault, never the
+// last: those after it tell when all of it has come.
+const (
+	brokenSent = 1000
+	faults     = 40
+)
 
-// hundredth calls f for the message that meets the fault, and sends the others with
-// send.
-func hundredth(n *atomic.Int64, send, f func(wsmanager.Message) error) func(wsmanager.Message) error {
-	return func(m wsmanager.Message) error {
-		if n.Add(1)%100 == 0 {
-			return f(m)
-		}
-		return send(m)
+// faulty counts the messages of each connection.
+type faulty struct {
+	mu sync.Mutex // guards what follows
+	n  map[*wsmanager.Conn]int
+}
+
+// next reports whether the connection's next message meets the fault.
+func (f *faulty) next(c *wsmanager.Conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n == nil {
+		f.n = make(map[*wsmanager.Conn]int)
 	}
+	f.n[c]++
+	return f.n[c]%25 == 12
 }
 
 // Each fault of a server is found, counted exactly, and makes the run fail; in an echo
@@ -38,14 +48,14 @@ func TestBrokenServers(t *testing.T) {
 	}{
 		"drops": {
 			func(wsmanager.Message, func(wsmanager.Message) error) error { return nil },
-			violations{Lost: 10}, brokenSent - 10,
+			violations{Lost: faults}, brokenSent - faults,
 		},
 		"duplicates": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
 				_ = send(m)
 				return send(m)
 			},
-			violations{Duplicated: 10}, brokenSent,
+			violations{Duplicated: faults}, brokenSent,
 		},
 		"corrupts": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
@@ -53,33 +63,33 @@ func TestBrokenServers(t *testing.T) {
 				m.Payload[100]++
 				return send(m)
 			},
-			violations{Corrupted: 10, Lost: 10}, brokenSent - 10,
+			violations{Corrupted: faults, Lost: faults}, brokenSent - faults,
 		},
 		"cuts short": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
 				m.Payload = m.Payload[:100]
 				return send(m)
 			},
-			violations{Corrupted: 10, Lost: 10}, brokenSent - 10,
+			violations{Corrupted: faults, Lost: faults}, brokenSent - faults,
 		},
 		"changes the type": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
 				return send(wsmanager.Message{Type: wsmanager.BinaryMessage, Payload: m.Payload})
 			},
-			violations{Corrupted: 10, Lost: 10}, brokenSent - 10,
+			violations{Corrupted: faults, Lost: faults}, brokenSent - faults,
 		},
 		"makes up": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
 				_ = send(m)
 				return send(wsmanager.Text("hello"))
 			},
-			violations{Foreign: 10}, brokenSent,
+			violations{Foreign: faults}, brokenSent,
 		},
 	} {
 		for _, mode := range []mode{modeEcho, modeBroadcast} {
 			t.Run(name+", "+string(mode), func(t *testing.T) {
 				t.Parallel()
-				var n atomic.Int64
+				var f faulty
 				s := serve(t, serverOptions{onMessage: func(conn *wsmanager.Conn, m wsmanager.Message) error {
 					send := func(m wsmanager.Message) error {
 						if mode == modeBroadcast {
@@ -88,7 +98,10 @@ func TestBrokenServers(t *testing.T) {
 						}
 						return conn.SendContext(context.Background(), m)
 					}
-					return hundredth(&n, send, func(m wsmanager.Message) error { return c.fault(m, send) })(m)
+					if f.next(conn) {
+						return c.fault(m, send)
+					}
+					return send(m)
 				}})
 				const connections = 4
 				receivers := uint64(1)
@@ -126,7 +139,7 @@ func runBroken(t *testing.T, s *testServer, mode mode, comes uint64, want violat
 					received += m.received.Load()
 				}
 				seen := l.duplicated.Load() + l.corrupted.Load() + l.foreign.Load()
-				if received == comes && seen >= want.Duplicated+want.Corrupted+want.Foreign {
+				if received == comes && seen == want.Duplicated+want.Corrupted+want.Foreign {
 					enough()
 				}
 			}
@@ -207,9 +220,9 @@ func TestReorderingServer(t *testing.T) {
 // Messages of a connection that go to another are foreign there, and lost here.
 func TestMisdeliveringServer(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int64
+	var f faulty
 	s := serve(t, serverOptions{onMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-		if n.Add(1)%100 == 0 {
+		if f.next(c) {
 			for other := range c.Manager().All() {
 				if other != c {
 					return other.SendContext(context.Background(), m)
@@ -218,9 +231,9 @@ func TestMisdeliveringServer(t *testing.T) {
 		}
 		return c.SendContext(context.Background(), m)
 	}})
-	r := runBroken(t, s, modeEcho, brokenSent-10, violations{Foreign: 10})
+	r := runBroken(t, s, modeEcho, brokenSent-faults, violations{Foreign: faults})
 	require.False(t, r.OK)
-	require.Equal(t, violations{Lost: 10, Foreign: 10}, r.Violations)
+	require.Equal(t, violations{Lost: faults, Foreign: faults}, r.Violations)
 }
 
 // A server that gives up on its clients: the code is told, and what was on its way is

@@ -39,6 +39,7 @@ type load struct {
 	sending []*member // the senders
 	begun   atomic.Bool
 
+	sentFor      time.Duration
 	interrupted  atomic.Bool // nothing more is sent
 	closing      atomic.Bool // connections end because they should
 	lastReceived atomic.Int64
@@ -176,6 +177,7 @@ func (l *load) sendAll(ctx context.Context) {
 		l.takeTurns(sending)
 	}
 	<-sending.Done()
+	l.sentFor = l.now()
 	if ctx.Err() == nil {
 		l.pumpAll() // what became due in the last moment
 	}
@@ -204,15 +206,18 @@ func (l *load) takeTurns(ctx context.Context) {
 // quiet is how long nothing must have come where it is not known what should.
 const quiet = time.Second
 
-// wait waits until all that was sent has arrived, and returns whether it has.
-func (l *load) wait(ctx context.Context) bool {
-	for tick := 100 * time.Microsecond; ; tick = min(2*tick, 10*time.Millisecond) {
-		if l.complete() {
-			return true
-		}
+// surplus is how long to listen at the end for messages that are too many.
+const surplus = 100 * time.Millisecond
+
+// wait waits until all that was sent has arrived.
+func (l *load) wait(ctx context.Context) {
+	for tick := 100 * time.Microsecond; !l.complete(); tick = min(2*tick, 10*time.Millisecond) {
 		if !precise.until(ctx, l.began, l.now()+tick) {
-			return l.complete()
+			return
 		}
+	}
+	if l.senders > 0 {
+		precise.until(ctx, l.began, l.now()+surplus)
 	}
 }
 

@@ -59,7 +59,7 @@ type messageReport struct {
 	Unsent   uint64 `json:"unsent"`  // were due, and could not be sent in time
 	CutOff   uint64 `json:"cut_off"` // did not come, because their connection had ended
 
-	Seconds           float64 `json:"seconds"` // from the first message until the last came
+	Seconds           float64 `json:"seconds"` // from the first message until the time was over and the last came
 	SentPerSecond     float64 `json:"sent_per_second"`
 	ReceivedPerSecond float64 `json:"received_per_second"`
 }
@@ -149,7 +149,7 @@ func (l *load) report(connecting time.Duration, before, after meter) *report {
 	}
 	l.account(r)
 	m := &r.Messages
-	m.Seconds = time.Duration(l.lastReceived.Load()).Seconds()
+	m.Seconds = max(l.sentFor, time.Duration(l.lastReceived.Load())).Seconds()
 	if m.Seconds > 0 {
 		m.ReceivedPerSecond = round(float64(m.Received) / m.Seconds)
 		m.SentPerSecond = round(float64(m.Sent) / m.Seconds)
