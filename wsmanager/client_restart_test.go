@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // A server goes down and comes back again and again under a client that sends all
@@ -78,14 +79,15 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 
 	receive(t, connected)
 	sent := 0
-	send := func(n int) (first int) {
-		first = sent
+	next := func() wsmanager.Message {
+		text := fmt.Sprintf("%d %s", sent, strings.Repeat("x", sent*37%3000))
+		sent++
+		return wsmanager.Text(text)
+	}
+	send := func(n int) {
 		for range n {
-			text := fmt.Sprintf("%d %s", sent, strings.Repeat("x", sent*37%3000))
-			require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text(text)))
-			sent++
+			require.NoError(t, cl.SendContext(t.Context(), next()))
 		}
-		return first
 	}
 	var certain []int // what was sent while there was no connection
 	for range 5 {
@@ -93,12 +95,19 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 		old := m.Load()
 		require.NoError(t, old.Shutdown(t.Context()))
 		receive(t, lost)
-		first := send(50)
-		for i := range 50 {
-			certain = append(certain, first+i)
+		for range 50 {
+			certain = append(certain, sent)
+			require.NoError(t, cl.Send(next())) // and not SendContext: that leaves half of the room, and waits for a connection
 		}
 		m.Store(newServer())
 		receive(t, connected)
+		// What has left may be lost with the next server, which reads nothing any more
+		// when it goes down: so let it read these before.
+		require.Eventually(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(got) > 0 && got[len(got)-1] >= certain[len(certain)-1]
+		}, wstest.Patience, time.Millisecond)
 	}
 	send(100)
 	require.NoError(t, cl.SendPrepared(wsmanager.Prepare(wsmanager.Text("last"))))
