@@ -75,7 +75,7 @@ func newLoad(cfg *config) (*load, error) {
 	opts.HandshakeTimeout = cfg.timeout
 	opts.CloseTimeout = min(cfg.timeout, 5*time.Second)
 	if cfg.insecure {
-		opts.TLSConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is what -insecure asks for
+		opts.TLSConfig = &tls.Config{InsecureSkipVerify: true} // it is what -insecure asks for
 	}
 	opts.Compression.Enabled = cfg.compress
 	var err error

@@ -115,7 +115,7 @@ func (l *load) run(ctx context.Context) (*report, error) {
 // one.
 func (r *report) write(cfg *config, stdout, file io.Writer) error {
 	var err error
-	if cfg.json != "-" && r.Connections.Made > 0 && !(cfg.quiet && r.OK) {
+	if cfg.json != "-" && (r.Failure == "" || r.Connections.Made > 0) && !(cfg.quiet && r.OK) {
 		err = r.text(stdout)
 	}
 	if cfg.json == "-" {

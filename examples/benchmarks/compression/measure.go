@@ -44,7 +44,7 @@ func measure(ctx context.Context, cfg config) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for temporary files
 	program, err := buildLoadtest(ctx, dir)
 	if err != nil {
 		return nil, err
