@@ -22,7 +22,7 @@ type load struct {
 
 	connects histogram
 	latency  [8]histogram // connections share them, lest all processors write to one
-	lateness histogram    // of sending, against when it was due
+	lateness histogram    // of our own: how long after it was due a message was sent that might have been
 	errors   tally
 	phase    atomic.Int32
 
@@ -198,7 +198,9 @@ func (l *load) takeTurns(ctx context.Context) {
 			n = due - senders // one pump for each is enough
 		}
 		for ; n < due; n++ {
-			l.pump(l.sending[n%senders])
+			if l.pump(l.sending[n%senders]) { // else it waits for others
+				l.lateness.add(l.now() - l.pace.at(n))
+			}
 		}
 	}
 }

@@ -25,27 +25,26 @@ type member struct {
 	streams []stream // owned by the callbacks, once the load has begun; by sender in a broadcast
 }
 
-// pump sends what is due, as far as the limit of messages on their way allows.
-func (l *load) pump(m *member) {
+// pump sends what is due, as far as the limit of messages on their way allows, and
+// returns whether that was anything.
+func (l *load) pump(m *member) (sent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for !l.interrupted.Load() && !l.closing.Load() {
 		now := l.now()
-		due, limit := now, l.due(m.sender, now)
-		sent := m.sent.Load()
-		if sent >= limit || sent >= m.back+uint64(l.cfg.inFlight) {
-			return
+		due, number := now, m.sent.Load()
+		if number >= l.due(m.sender, now) || number >= m.back+uint64(l.cfg.inFlight) {
+			break
 		}
 		if l.cfg.rate > 0 {
-			due = l.pace.at(uint64(m.sender) + sent*uint64(l.senders))
+			due = l.pace.at(uint64(m.sender) + number*uint64(l.senders))
 		}
-		if !l.send(m, stamp{uint32(m.sender), sent, due}) {
-			return
+		if !l.send(m, stamp{uint32(m.sender), number, due}) {
+			break
 		}
-		if l.cfg.rate > 0 {
-			l.lateness.add(now - due)
-		}
+		sent = true
 	}
+	return sent
 }
 
 // send sends one message. One for which there is no room has not been sent: the next

@@ -31,9 +31,12 @@ func (r *report) text(w io.Writer) error {
 	}
 	if q := r.LatencyNs; q != nil {
 		line("Latency", "%s", q)
-		if late := r.LatenessNs; late != nil {
-			line("", "counted from when a message was due; it was sent later by %s", late.late())
-		} else {
+		switch late := r.LatenessNs; {
+		case late != nil:
+			line("", "counted from when a message was due; this program was late by %s", late.late())
+		case r.Settings.Rate > 0:
+			line("", "counted from when a message was due")
+		default:
 			line("", "counted from the sending; a sender waits for its answers, so a stall counts once (-rate counts it in full)")
 		}
 		b.WriteString("\n")
