@@ -356,7 +356,7 @@ func (cl *Client) Send(m Message) error {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.send(*buf, false)
+	return cl.queue.send(outgoing{frame: *buf, plain: m.NoCompression})
 }
 
 // SendContext is Send, but waits for room, until what waits is at most half of what
@@ -369,7 +369,7 @@ func (cl *Client) SendContext(ctx context.Context, m Message) error {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.sendContext(ctx, *buf, false)
+	return cl.queue.sendContext(ctx, outgoing{frame: *buf, plain: m.NoCompression})
 }
 
 // SendPrepared is Send for a message that is ready. Besides Send's errors it returns
@@ -379,7 +379,7 @@ func (cl *Client) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	return cl.queue.send(frame, true)
+	return cl.queue.send(outgoing{frame: frame, prepared: p, plain: p.encoded(0).plain})
 }
 
 // Unsent returns how many messages were accepted by the Client and have not left.

@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -69,6 +70,7 @@ type dialled struct {
 	early       []byte // what came with the server's answer
 	tls         *tls.ConnectionState
 	subprotocol string
+	deflate     bool
 }
 
 // handshake connects and shakes hands, within ctx.
@@ -144,9 +146,8 @@ func (d *Dialer) upgrade(s *dialled) error {
 	response := make(http.Header)
 	wd := ws.Dialer{
 		Protocols: d.opts.Subprotocols,
-		// Extensions: none are offered, so none may be in the answer.
-		Header: ws.HandshakeHeaderHTTP(d.header),
-		Host:   d.host,
+		Header:    ws.HandshakeHeaderHTTP(d.header),
+		Host:      d.host,
 		OnHeader: func(key, value []byte) error {
 			response.Add(string(key), string(value))
 			return nil
@@ -155,10 +156,15 @@ func (d *Dialer) upgrade(s *dialled) error {
 			refused = readRefusal(status, bufio.NewReader(answer))
 		},
 	}
+	head := &headReader{r: s.conn, left: maxHandshake}
+	if d.m.opts.Compression.Enabled {
+		wd.Extensions = append(wd.Extensions, deflateOffer) // others may not be in the answer
+		head.keep = true
+	}
 	rw := struct {
 		io.Reader
 		io.Writer
-	}{&headReader{r: s.conn, left: maxHandshake}, s.conn}
+	}{head, s.conn}
 	br, hs, err := wd.Upgrade(rw, d.target)
 	if br != nil {
 		defer ws.PutReader(br)
@@ -174,10 +180,26 @@ func (d *Dialer) upgrade(s *dialled) error {
 		_, _ = io.ReadFull(br, s.early) // what is buffered is read whole and without error
 	}
 	s.subprotocol = hs.Protocol
+	if len(hs.Extensions) > 0 {
+		if s.deflate, err = agreedDeflate(head.kept); err != nil {
+			return err
+		}
+	}
 	if d.opts.OnResponse != nil {
 		return d.opts.OnResponse(response)
 	}
 	return nil
+}
+
+// agreedDeflate looks at the answer's extensions again: gobwas has seen that they were
+// offered, but of a parameter that is there twice it keeps one.
+func agreedDeflate(head []byte) (bool, error) {
+	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	defer res.Body.Close()
+	return checkDeflateAnswer(res.Header["Sec-Websocket-Extensions"])
 }
 
 // handshakeError tells answers that are none from errors of the network.
@@ -196,6 +218,8 @@ func handshakeError(err error) error {
 type headReader struct {
 	r    io.Reader
 	left int
+	keep bool
+	kept []byte // what was read, if it is to be kept
 }
 
 func (h *headReader) Read(p []byte) (int, error) {
@@ -204,6 +228,9 @@ func (h *headReader) Read(p []byte) (int, error) {
 	}
 	n, err := h.r.Read(p[:min(len(p), h.left)])
 	h.left -= n
+	if h.keep {
+		h.kept = append(h.kept, p[:n]...)
+	}
 	return n, err
 }
 

@@ -146,6 +146,9 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	c := m.newConn(newID(), Accept{Value: d.opts.Value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
+	if s.deflate {
+		c.agreeDeflate()
+	}
 	c.register(Accept{})
 	t, driver, err := d.attachable(c, s.conn)
 	if err != nil {
@@ -155,6 +158,9 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 	}
 	c.attach(t)
 	m.stats.accepted.Add(1)
+	if s.deflate {
+		m.stats.agreed.Add(1)
+	}
 	handedOver = true
 	driver.start(c, s.early)
 	return c, nil
