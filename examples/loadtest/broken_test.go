@@ -319,6 +319,7 @@ func TestSilentServer(t *testing.T) {
 	require.EqualValues(t, 960, r.Messages.Unsent)
 	require.Nil(t, r.LatencyNs)
 	require.Empty(t, r.Histogram)
+	require.False(t, r.Messages.StillComing)
 
 	// Without a rate, and left to itself.
 	cfg := *newTestLoad(t, s, "-connections", "4", "-duration", "10ms").cfg

@@ -40,6 +40,7 @@ type load struct {
 	begun   atomic.Bool
 
 	sentFor      time.Duration
+	timedOut     bool        // not all that was sent has come
 	interrupted  atomic.Bool // nothing more is sent
 	closing      atomic.Bool // connections end because they should
 	lastReceived atomic.Int64
@@ -215,6 +216,7 @@ const surplus = 100 * time.Millisecond
 func (l *load) wait(ctx context.Context) {
 	for tick := 100 * time.Microsecond; !l.complete(); tick = min(2*tick, 10*time.Millisecond) {
 		if !precise.until(ctx, l.began, l.now()+tick) {
+			l.timedOut = true
 			return
 		}
 	}

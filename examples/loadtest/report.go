@@ -59,6 +59,10 @@ type messageReport struct {
 	Unsent   uint64 `json:"unsent"`  // were due, and could not be sent in time
 	CutOff   uint64 `json:"cut_off"` // did not come, because their connection had ended
 
+	// StillComing says that messages came in the last second of the wait at the end:
+	// those that are called lost may only have been slow.
+	StillComing bool `json:"still_coming"`
+
 	Seconds           float64 `json:"seconds"` // from the first message until the time was over and the last came
 	SentPerSecond     float64 `json:"sent_per_second"`
 	ReceivedPerSecond float64 `json:"received_per_second"`
@@ -149,6 +153,7 @@ func (l *load) report(connecting time.Duration, before, after meter) *report {
 	}
 	l.account(r)
 	m := &r.Messages
+	m.StillComing = l.timedOut && m.Received > 0 && after.at.Sub(l.began)-time.Duration(l.lastReceived.Load()) < time.Second
 	m.Seconds = max(l.sentFor, time.Duration(l.lastReceived.Load())).Seconds()
 	if m.Seconds > 0 {
 		m.ReceivedPerSecond = round(float64(m.Received) / m.Seconds)

@@ -98,6 +98,9 @@ func (r *report) verdict(line func(name, format string, args ...any)) {
 	switch {
 	case len(wrong) > 0:
 		line("Messages", "%s", strings.Join(wrong, ", "))
+		if r.Messages.StillComing && v.Lost > 0 {
+			line("", "some were still coming when the wait was over: they may be slow, not lost (see -timeout)")
+		}
 	case r.Messages.Received > 0:
 		line("Messages", "each came once, whole and in order")
 	default:

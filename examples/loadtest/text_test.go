@@ -55,7 +55,7 @@ func badReport() *report {
 	r.Settings.Mode, r.Settings.Senders, r.Settings.Rate, r.Settings.Compress = modeBroadcast, 1, 1000, true
 	r.Connections.Made = 4990
 	r.Connections.Closed[1013] = 3
-	r.Messages.Unsent, r.Messages.CutOff = 17, 1200
+	r.Messages.Unsent, r.Messages.CutOff, r.Messages.StillComing = 17, 1200, true
 	r.Wire.Compressing, r.Wire.CompressedOut, r.Wire.CompressedIn = 4990, 1_234_567, 1_234_000
 	r.LatenessNs = &quantiles{P50: 60 * time.Microsecond, P99: time.Millisecond, Max: 2 * time.Millisecond}
 	r.Violations = violations{Lost: 1, Duplicated: 2, Reordered: 3, Corrupted: 4, Foreign: 5000}

@@ -136,13 +136,19 @@ func measureOne(ctx context.Context, cfg config, program string, size, level int
 	if err := child.Read(&h); err != nil {
 		return r, err
 	}
-	out, err := command(ctx, program, "-url", "ws://"+h.Addr+"/ws", "-mode", "broadcast", "-payload", "json", "-compress", "-json", "-",
+	file := program + ".json"
+	out, err := command(ctx, program, "-url", "ws://"+h.Addr+"/ws", "-mode", "broadcast", "-payload", "json", "-compress",
+		"-quiet", "-json", file, "-timeout", "1m", // on a busy machine answers take their time
 		"-connections", fmt.Sprint(cfg.n), "-size", fmt.Sprint(size), "-rate", fmt.Sprint(cfg.rate), "-duration", cfg.duration.String())
 	if err != nil {
-		return r, fmt.Errorf("%w\n%s", err, out)
+		return r, fmt.Errorf("%w\n%s", err, out) // quiet as it is, it says what is wrong
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return r, err
 	}
 	var s summary
-	if err := json.Unmarshal(out, &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		return r, err
 	}
 	var st status
