@@ -112,6 +112,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions) (*dialer, error) {
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
 		{"ReadyTimeout", opts.ReadyTimeout != 0},
+		{"Backplane", opts.Backplane != nil},
 	} {
 		if o.set {
 			wrong("Options.%s is set: it has no meaning for a client", o.name)
