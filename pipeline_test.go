@@ -257,7 +257,7 @@ var imports = map[string][]string{
 	"wsmanager":        {"wsmanager/internal/evloop"},
 	"wsmanager/wstest": nil,
 
-	"wsmanager/backplanetest":   {"wsmanager", "wsmanager/wstest"},
+	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,

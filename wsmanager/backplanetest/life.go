@@ -3,6 +3,7 @@ package backplanetest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"testing"
 	"time"
@@ -191,8 +192,13 @@ func testNothingLeft(t testing.TB, bus Bus) {
 	round := func() {
 		var nodes []*wsmanager.Manager
 		for range 3 {
-			m := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Backplane: bus.Node()})
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Backplane: bus.Node(), Logger: slog.New(slog.DiscardHandler)})
 			nodes = append(nodes, m)
+			t.Cleanup(func() { // had the test failed before
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				_ = m.Shutdown(ctx)
+			})
 			ctx, cancel := bus.context(t)
 			if err := m.FlushBackplane(ctx); err != nil {
 				t.Fatalf("backplanetest: FlushBackplane: %v", err)
