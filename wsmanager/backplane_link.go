@@ -29,7 +29,7 @@ type bus struct {
 	stopOnce sync.Once
 	stopping chan struct{} // closed: end when nothing is queued
 
-	since atomic.Int64 // when the call of the bus that is under way began, as the wheel has it; 0 for none
+	since atomic.Int64 // when the call of the bus that is under way began, a nanosecond after it, as the wheel has it; 0 for none
 
 	mu   sync.Mutex    // guards what follows
 	link BackplaneLink // nil without one
@@ -211,7 +211,7 @@ func (b *bus) publish(link BackplaneLink, p parcel) bool {
 func (b *bus) call(timeout time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(b.ctx, timeout)
 	defer cancel()
-	b.since.Store(max(1, int64(b.m.wheel.elapsed())))
+	b.since.Store(int64(b.m.wheel.elapsed()) + 1)
 	defer b.since.Store(0)
 	return f(ctx)
 }
@@ -285,7 +285,7 @@ func (b *bus) disconnected(link BackplaneLink) {
 	defer cancel()
 	stop := context.AfterFunc(b.ctx, func() { time.AfterFunc(shutdownGrace/2, cancel) })
 	defer stop()
-	b.since.Store(max(1, int64(b.m.wheel.elapsed())))
+	b.since.Store(int64(b.m.wheel.elapsed()) + 1)
 	defer b.since.Store(0)
 	if err := link.Close(ctx); err != nil {
 		b.failed("close", err)
@@ -350,7 +350,7 @@ func (b *bus) health() error {
 	if err != nil {
 		return err
 	}
-	if since := b.since.Load(); since != 0 && b.m.wheel.elapsed()-time.Duration(since) >= busStuckAfter {
+	if since := b.since.Load(); since != 0 && b.m.wheel.elapsed()-time.Duration(since-1) >= busStuckAfter {
 		return errStalled
 	}
 	return link.Health()

@@ -200,6 +200,10 @@ func (q *busQueue) tellLocked() {
 func (q *busQueue) flush(ctx context.Context) error {
 	f := flusher{known: make(chan struct{})}
 	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return ErrBackplane
+	}
 	f.sequence, f.change = q.queued, q.changes
 	q.flushers = append(q.flushers, f)
 	q.tellLocked()

@@ -118,6 +118,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions) (*dialer, error) {
 			wrong("Options.%s is set: it has no meaning for a client", o.name)
 		}
 	}
+	opts.Backplane = nil // said above; a Manager would begin to use it
 	if d.header, d.host, err = handshakeHeader(opts.Header); err != nil {
 		errs = append(errs, err)
 	}
