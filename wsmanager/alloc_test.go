@@ -76,6 +76,38 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 	require.LessOrEqual(t, many, few+1) // as above
 }
 
+// With a backplane a broadcast allocates its envelope, the list of its messages and a
+// topic, and what the other node does with it: not more for more receivers.
+func TestBroadcastAllocationsWithABackplane(t *testing.T) {
+	msg := wsmanager.Text(repeat("x", 128))
+	count := func(receivers int) float64 {
+		opts := quiet()
+		opts.Backplane = &wsmanager.LocalBus{}
+		var nodes []*wsmanager.Manager
+		for range 2 {
+			m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
+			nodes = append(nodes, m)
+			for range receivers {
+				c := wstest.Dial(t, url+"?group=g", nil).Conn()
+				go func() { _, _ = io.Copy(io.Discard, c) }()
+			}
+			require.NoError(t, m.FlushBackplane(t.Context()))
+		}
+		return testing.AllocsPerRun(50, func() {
+			if sent := nodes[0].Group("g").Broadcast(msg); sent.Queued != receivers {
+				panic(sent)
+			}
+			if nodes[0].FlushBackplane(t.Context()) != nil {
+				panic("not published")
+			}
+		})
+	}
+	few, many := count(10), count(1000)
+	t.Logf("allocations: %v to 10, %v to 1,000 receivers on each of two nodes", few, many)
+	require.LessOrEqual(t, few, 30.0)
+	require.LessOrEqual(t, many, few+2) // pools may have been emptied meanwhile
+}
+
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
 	msg := wsmanager.Text(repeat("x", 128))
 	for _, tt := range []struct {
