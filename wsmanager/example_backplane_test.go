@@ -24,7 +24,6 @@ func ExampleBackplane() {
 	srv := httptest.NewServer(there)
 	defer srv.Close()
 	read, end := dial(srv, "/?user=ann")
-	defer end()
 	// The bus knows of the connection shortly after; an example can't wait for "shortly".
 	_ = there.FlushBackplane(context.Background())
 
@@ -41,6 +40,7 @@ func ExampleBackplane() {
 	}
 	fmt.Println(here.Stats().Backplane.Published, there.Stats().Backplane.Received)
 
+	end()
 	for _, m := range []*wsmanager.Manager{here, there} {
 		_ = m.Shutdown(context.Background())
 	}
