@@ -257,6 +257,8 @@ var imports = map[string][]string{
 	"wsmanager":        {"wsmanager/internal/evloop"},
 	"wsmanager/wstest": nil,
 
+	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
+
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 }

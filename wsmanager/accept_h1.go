@@ -22,7 +22,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
-	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {
 		c.agreeDeflate()
 	}

@@ -58,11 +58,13 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
 		{"ReadyTimeout", opts.ReadyTimeout != 0},
+		{"Backplane", opts.Backplane != nil},
 	} {
 		if o.set {
 			wrong("Options.%s is set: it has no meaning for a client", o.name)
 		}
 	}
+	opts.Backplane = nil // said above; a Manager would begin to use it
 	if d.header, d.host, err = handshakeHeader(opts.Header); err != nil {
 		errs = append(errs, err)
 	}

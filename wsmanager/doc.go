@@ -29,11 +29,16 @@
 // full its [SlowConsumer] policy says what happens. [Conn.SendContext] waits for
 // room instead.
 //
+// # More than one process
+//
+// With Options.Backplane all of these reach the connections of other processes, too:
+// see [Backplane], and [LocalBus] for one inside a process. Nothing waits for it.
+//
 // # Concurrency
 //
 // All methods of [Manager], [Conn], [Group] and [Prepared] are safe for concurrent
-// use and may be called from inside any callback; none of them blocks but Shutdown
-// and SendContext. (Broadcasts to one set of connections take turns, which are
+// use and may be called from inside any callback; none of them blocks but Shutdown,
+// SendContext and FlushBackplane. (Broadcasts to one set of connections take turns, which are
 // short and wait for no network.) The callbacks of one connection never overlap;
 // those of different connections run in parallel. ServeHTTP returns as soon as
 // the socket is accepted (but see Options.Block); nothing of the request lives on
@@ -52,5 +57,6 @@
 //
 // # Testing
 //
-// Package wstest has a client for tests that runs against any http.Handler.
+// Package wstest has a client for tests that runs against any http.Handler, package
+// backplanetest a conformance kit for adapters of the backplane.
 package wsmanager

@@ -97,6 +97,21 @@ type Options struct {
 	// component that recovers. Default: return once the socket is accepted.
 	Block bool
 
+	// Backplane connects the Manager with those of other processes that have the same: what
+	// is sent to all, to a group, to a user or to an id then reaches the connections of all
+	// of them. The ids of connections are longer with it, and name the node. New does not
+	// wait for it, and nothing else does but Shutdown. Default: none.
+	Backplane Backplane
+
+	// BackplaneMessages and BackplaneBytes bound what waits to be published; what
+	// comes beyond is dropped for the other nodes, and counted (Stats.Backplane).
+	// BackplaneTimeout is how long a message may wait there, the bus's own time
+	// included: an outage that is shorter loses nothing that was to be published
+	// meanwhile. Default: 4096 messages, 16 MiB and 10 s.
+	BackplaneMessages int
+	BackplaneBytes    int
+	BackplaneTimeout  time.Duration
+
 	// PingInterval is how often a ping goes out, give or take 10 %. Default:
 	// 50 s, below the 60 s after which proxies usually cut.
 	PingInterval time.Duration
@@ -157,10 +172,18 @@ func (o Options) withDefaults() (Options, error) {
 	size("MaxConnections", &o.MaxConnections, 0)
 	size("ControlRate", &o.ControlRate, 20)
 	size("MaxGroups", &o.MaxGroups, 1000)
+	if o.Backplane == nil && (o.BackplaneMessages != 0 || o.BackplaneBytes != 0 || o.BackplaneTimeout != 0) {
+		errs = append(errs, errors.New("wsmanager: Options.BackplaneMessages, BackplaneBytes and BackplaneTimeout mean nothing without Backplane"))
+	}
+	size("BackplaneMessages", &o.BackplaneMessages, 4096)
+	size("BackplaneBytes", &o.BackplaneBytes, 16<<20)
 	if !(o.MessageRate >= 0) || math.IsInf(o.MessageRate, 1) { // or NaN
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MessageRate is %v: it must be positive, or 0 for no limit", o.MessageRate))
 	}
 	size("MessageBurst", &o.MessageBurst, max(1, int(min(o.MessageRate, math.MaxInt32))))
+	if o.Backplane != nil && o.BackplaneBytes < o.OutboxBytes {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.BackplaneBytes (%d) is below OutboxBytes (%d): a message of that size could never be published", o.BackplaneBytes, o.OutboxBytes))
+	}
 	if o.MaxMessageSize > o.OutboxBytes || frameSize(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
@@ -177,6 +200,7 @@ func (o Options) withDefaults() (Options, error) {
 	duration("HandshakeTimeout", &o.HandshakeTimeout, 10*time.Second)
 	duration("ReadyTimeout", &o.ReadyTimeout, 15*time.Second)
 	duration("CloseTimeout", &o.CloseTimeout, 5*time.Second)
+	duration("BackplaneTimeout", &o.BackplaneTimeout, 10*time.Second)
 	if o.IdleTimeout-o.PingInterval <= o.PingInterval/10 {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Stats is what a Manager has done, as [Manager.Stats] tells it. All but
-// Connections, Groups and Users only grow.
+// Connections, Groups, Users, Backplane.Connected and Backplane.Queued only grow.
 type Stats struct {
 	Connections int // registered now
 	Groups      int // with members now
@@ -24,6 +24,7 @@ type Stats struct {
 
 	Dropped    Dropped
 	Compressed Compressed
+	Backplane  BackplaneStats
 
 	// Closed counts the connections that have ended, by the code of the close
 	// frame that began it, ours or the peer's: 1005 for one without a code, 1006
@@ -62,6 +63,33 @@ type Compressed struct {
 	// sent to many, once. Saved is how many bytes each of them was shorter for it, as
 	// often. What compressing made no shorter is in Out, and went plain.
 	Out, Saved uint64
+}
+
+// BackplaneStats counts the traffic with other nodes, in envelopes: a broadcast is one,
+// whatever the number of receivers.
+type BackplaneStats struct {
+	Node      string // the id of this node, new with each New; "" without a backplane
+	Connected bool   // now: see Manager.CheckBackplane
+	Queued    int    // wait to be published now
+
+	Published uint64 // taken by the bus
+	Dropped   BackplaneDropped
+
+	Received   uint64 // from other nodes
+	Missed     uint64 // of these, for a connection that had gone
+	Duplicates uint64 // came again, or far too late, and were dropped
+	Malformed  uint64 // could not be read, and were dropped
+	Unknown    uint64 // were of another version, and were dropped: nodes of two releases run side by side
+
+	Errors uint64 // calls of the bus that failed
+}
+
+// BackplaneDropped counts what other nodes were to get and will not, by reason.
+type BackplaneDropped struct {
+	QueueFull uint64 // found Options.BackplaneMessages or BackplaneBytes exhausted
+	Expired   uint64 // waited for Options.BackplaneTimeout
+	Refused   uint64 // the bus returned an error though it was healthy: too big for it, perhaps
+	Shutdown  uint64 // still waited when Shutdown gave up, or came after it
 }
 
 // Stats returns the Manager's counters. It costs about a microsecond, however many
@@ -104,6 +132,9 @@ func (m *Manager) Stats() Stats {
 		s.BytesIn += t.bytesIn.Load()
 		s.MessagesOut += t.messagesOut.Load()
 		s.BytesOut += t.bytesOut.Load()
+	}
+	if m.bus != nil {
+		s.Backplane = m.bus.figures()
 	}
 	m.stats.mu.Lock()
 	defer m.stats.mu.Unlock()
