@@ -18,7 +18,7 @@ import (
 // who are still busy with their beginning, or of pools that were emptied meanwhile.
 func leastAllocs(runs int, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)
-	for range 9 {
+	for range 4 {
 		least = min(least, testing.AllocsPerRun(runs, f))
 	}
 	return least
@@ -74,7 +74,7 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 			c := wstest.Dial(t, url, header).Conn()
 			go func() { _, _ = io.Copy(io.Discard, c) }()
 		}
-		return leastAllocs(20, func() {
+		return leastAllocs(10, func() {
 			if sent := m.Broadcast(msg); sent.Queued != receivers {
 				panic(sent)
 			}
@@ -103,7 +103,7 @@ func TestBroadcastAllocationsWithABackplane(t *testing.T) {
 			}
 			require.NoError(t, m.FlushBackplane(t.Context()))
 		}
-		return leastAllocs(20, func() {
+		return leastAllocs(10, func() {
 			if sent := nodes[0].Group("g").Broadcast(msg); sent.Queued != receivers {
 				panic(sent)
 			}
@@ -139,7 +139,7 @@ func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
 					c := wstest.Dial(t, url+"?group=g", nil).Conn()
 					go func() { _, _ = io.Copy(io.Discard, c) }()
 				}
-				return leastAllocs(20, func() {
+				return leastAllocs(10, func() {
 					if sent := tt.send(m); sent.Queued != receivers {
 						panic(sent)
 					}
