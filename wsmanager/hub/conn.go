@@ -230,8 +230,10 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.timer.Stop()
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	level := slog.LevelInfo
+	level := slog.LevelWarn
 	switch {
+	case errors.Is(cause, ErrClientTimeout), errors.Is(cause, errNotResumed):
+		level = slog.LevelInfo
 	case errors.Is(cause, ErrAborted), errors.Is(cause, ErrShutdown), errors.Is(cause, errClientClosed):
 		level = slog.LevelDebug
 	case code == wsmanager.StatusInternalError:
@@ -301,6 +303,9 @@ func (c *conn) end(err error) {
 	h.tickets.remove(c.ticket)
 	if !ready {
 		return
+	}
+	if c.replay != nil {
+		c.replay.stop()
 	}
 	h.kept.remove(c)
 	h.conns.Delete(c.id)

@@ -81,7 +81,10 @@ func (jsonProtocol) Parse(record []byte) (Message, error) {
 		case k == KindStreamInvocation && r.InvocationID == "":
 			return nil, fmt.Errorf("%v without an invocationId", k)
 		}
-		m := &Invocation{ID: r.InvocationID, Target: *r.Target, StreamIDs: r.StreamIDs, Stream: k == KindStreamInvocation}
+		m := &Invocation{ID: r.InvocationID, Target: *r.Target, Stream: k == KindStreamInvocation}
+		if len(r.StreamIDs) > 0 {
+			m.StreamIDs = r.StreamIDs
+		}
 		m.Arguments = make([]Raw, len(*r.Arguments))
 		for i, a := range *r.Arguments {
 			m.Arguments[i] = Raw(a)

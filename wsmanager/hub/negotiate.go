@@ -55,6 +55,12 @@ type transport struct {
 	TransferFormats []string `json:"transferFormats"`
 }
 
+// redirection is the answer that sends a client to another server.
+type redirection struct {
+	URL         string `json:"url"`
+	AccessToken string `json:"accessToken,omitempty"`
+}
+
 func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -79,16 +85,31 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	version = min(version, 1)
-	answer := negotiation{
-		NegotiateVersion:    version,
-		AvailableTransports: []transport{{"WebSockets", []string{"Text", "Binary"}}},
+	if h.opts.Redirect != nil {
+		to, token, err := h.opts.Redirect(r, who)
+		if text, public := publicText(err); public {
+			writeJSON(w, map[string]string{"error": text})
+			return
+		}
+		if err != nil {
+			h.refuse(w, r, err)
+			return
+		}
+		if to != "" {
+			writeJSON(w, redirection{to, token})
+			return
+		}
 	}
-	if version == 0 {
-		answer.ConnectionID = h.tickets.issuePublic(who.User).id
-	} else {
-		answer.UseStatefulReconnect = h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
-		k := h.tickets.issue(who.User, answer.UseStatefulReconnect)
-		answer.ConnectionID, answer.ConnectionToken = k.id, k.token
+	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
+	k := h.tickets.issue(who.User, version, stateful)
+	answer := negotiation{
+		NegotiateVersion:     version,
+		ConnectionID:         k.id,
+		AvailableTransports:  []transport{{"WebSockets", []string{"Text", "Binary"}}},
+		UseStatefulReconnect: stateful,
+	}
+	if version > 0 {
+		answer.ConnectionToken = k.token
 	}
 	writeJSON(w, answer)
 }

@@ -32,6 +32,11 @@ type Options struct {
 	// nothing. A connection has to come from the user who has negotiated it. Default: nobody is anybody, and all may connect.
 	Authenticate func(r *http.Request, token string) (Identity, error)
 
+	// Redirect may send a client that negotiates to another server: to the URL of a hub,
+	// with a token for it, "" for none. An [Error] is what the client's start fails with;
+	// other errors are as Authenticate's. Default: clients stay.
+	Redirect func(r *http.Request, who Identity) (url, accessToken string, err error)
+
 	// Connected is called for each connection when its handshake is over, before the
 	// first of its calls begins. An error closes it; an [Error] as its text says.
 	Connected func(ctx *Context) error

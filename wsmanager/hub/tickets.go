@@ -40,8 +40,13 @@ func secret() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-func (t *tickets) issue(user string, stateful bool) *ticket {
+// issue makes a ticket. Clients of negotiation version 0 know one id for everything:
+// their token is the id.
+func (t *tickets) issue(user string, version int, stateful bool) *ticket {
 	k := &ticket{token: secret(), id: secret(), user: user, stateful: stateful, expires: time.Now().Add(t.lifetime)}
+	if version == 0 {
+		k.id = k.token
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expireLocked()
@@ -50,17 +55,6 @@ func (t *tickets) issue(user string, stateful bool) *ticket {
 	}
 	t.byToken[k.token] = k
 	k.waiting = t.waiting.PushBack(k)
-	return k
-}
-
-// issuePublic is issue for clients of version 0, which know one id for everything.
-func (t *tickets) issuePublic(user string) *ticket {
-	k := t.issue(user, false)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.byToken, k.token)
-	k.token = k.id
-	t.byToken[k.token] = k
 	return k
 }
 
