@@ -129,10 +129,6 @@ func (k *call) finish() {
 	c := k.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, u := range k.uploads {
-		u.stop()
-		delete(c.uploads, k.inv.StreamIDs[i])
-	}
 	k.over = true
 	if k.holding {
 		k.holding = false
@@ -144,11 +140,17 @@ func (k *call) finish() {
 	c.changed.Broadcast()
 }
 
-// forget frees the call's id, before its end is told.
+// forget frees the call's id and those of its streams, before its end is told.
 func (k *call) forget() {
 	c := k.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for i, u := range k.uploads {
+		u.stop()
+		if id := k.inv.StreamIDs[i]; c.uploads[id] == u {
+			delete(c.uploads, id)
+		}
+	}
 	if c.calls[k.inv.ID] == k {
 		delete(c.calls, k.inv.ID)
 	}

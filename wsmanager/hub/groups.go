@@ -23,7 +23,7 @@ func (c *conn) join(group string) error {
 	if c.ticket != nil && c.ticket.stateful {
 		return c.hub.kept.join(c, group)
 	}
-	return c.socket.Load().Join(group)
+	return sendFailed(c.socket.Load().Join(group))
 }
 
 func (c *conn) leave(group string) {
