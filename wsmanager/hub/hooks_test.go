@@ -107,8 +107,8 @@ func TestHooks(t *testing.T) {
 	p.send(invocation("1", "Call"))
 	require.Empty(t, steps)
 	gate <- true
-	next("connected a")
-	next("call")
+	_ = next("connected a")
+	_ = next("call")
 	p.expect(`{"type":3,"invocationId":"1"}`)
 	require.NoError(t, h.Clients().Group("g").Send("say"))
 	p.expect(`{"type":1,"target":"say","arguments":[]}`)
@@ -118,14 +118,14 @@ func TestHooks(t *testing.T) {
 
 	p = connect(t, url+"?user=b")
 	gate <- true
-	next("connected b")
+	_ = next("connected b")
 	p.Kill()
 	require.Error(t, next("disconnected b"))
 
 	// Checklist 40.
 	p = connect(t, url+"?user=c")
 	gate <- true
-	next("connected c")
+	_ = next("connected c")
 	p.send(invocation("1", "Abort"))
 	require.Equal(t, `{"type":7}`, p.gone(1000))
 	require.NoError(t, next("disconnected c"))
@@ -139,7 +139,7 @@ func TestHooks(t *testing.T) {
 	p.ExpectClose(1000)
 	require.Empty(t, steps)
 	gate <- true
-	next("connected e")
+	_ = next("connected e")
 	require.NoError(t, next("disconnected e"))
 	require.Empty(t, steps)
 

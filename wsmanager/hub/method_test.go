@@ -30,7 +30,7 @@ func TestMethodsThatAreMistakes(t *testing.T) {
 		`Methods["M"]: parameter 1: is a iter.Seq[int]: a stream that comes from the client may fail`: func(iter.Seq[int]) {},
 		`Methods["M"]: parameter 1: is a stream of func(), which can't be decoded`:                    func(<-chan func()) {},
 		`Methods["M"]: returns 3 values: a result and an error at most`:                               func() (int, int, error) { return 0, 0, nil },
-		`Methods["M"]: returns 2 values: a result and an error at most, the error last`:               func() (error, int) { return nil, 0 },
+		`Methods["M"]: returns 2 values: a result and an error at most, the error last`:               func() (error, int) { return nil, 0 }, //nolint:staticcheck // ST1008: that is the mistake
 		`Methods["M"]: returns a func(), which can't be encoded`:                                      func() func() { return nil },
 		`Methods["M"]: returns a iter.Seq2[int,string], which can't be encoded`:                       func() iter.Seq2[int, string] { return nil },
 		`Methods["M"]: returns a stream of chan int, which can't be encoded`:                          func() <-chan chan int { return nil },

@@ -117,12 +117,11 @@ type Close struct {
 	AllowReconnect bool // a client that connects again by itself may do so
 }
 
-// Ack says up to which one the counted messages have arrived, Sequence from which one
-// on they are sent again (stateful reconnect).
-type (
-	Ack      struct{ SequenceID int64 }
-	Sequence struct{ SequenceID int64 }
-)
+// Ack says up to which one the counted messages have arrived (stateful reconnect).
+type Ack struct{ SequenceID int64 }
+
+// Sequence says from which one on the counted messages are sent again.
+type Sequence struct{ SequenceID int64 }
 
 // Kind implements Message.
 func (m *Invocation) Kind() Kind {

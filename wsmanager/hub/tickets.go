@@ -86,9 +86,8 @@ func (t *tickets) find(token string) *ticket {
 	return t.byToken[token]
 }
 
-// claim gives the ticket's connection: the one that is there, or else the one that
-// make makes.
-func (t *tickets) claim(k *ticket, make func() *conn) (c *conn, fresh bool) {
+// claim gives the ticket's connection: the one that is there, or else a fresh one.
+func (t *tickets) claim(k *ticket, newConn func() *conn) (c *conn, fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byToken[k.token] != k {
@@ -97,7 +96,7 @@ func (t *tickets) claim(k *ticket, make func() *conn) (c *conn, fresh bool) {
 	if k.conn != nil {
 		return k.conn, false
 	}
-	k.conn = make()
+	k.conn = newConn()
 	return k.conn, true
 }
 
