@@ -256,6 +256,7 @@ var imports = map[string][]string{
 	"middleware":       {"pipeline", "branch"},
 	"wsmanager":        {"wsmanager/internal/evloop"},
 	"wsmanager/wstest": nil,
+	"wsmanager/hub":    {"wsmanager"},
 
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 

@@ -121,3 +121,14 @@ func Reject(status int, publicText string) error {
 	}
 	return &rejection{status, publicText}
 }
+
+// Rejection returns what [Reject] has put into err, or into an error of its chain:
+// for handlers beside a Manager that answer a refused request in the same way. ok is
+// false if there is nothing of it.
+func Rejection(err error) (status int, publicText string, ok bool) {
+	var rej *rejection
+	if !errors.As(err, &rej) {
+		return 0, "", false
+	}
+	return rej.status, rej.text, true
+}
