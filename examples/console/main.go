@@ -62,12 +62,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}()
 	err = client.Run(ctx)
 	var gaveUp *wsmanager.GaveUpError
-	switch interrupted := ctx.Err() != nil; {
-	case interrupted: // by Ctrl-C
-		return nil
-	case errors.As(err, &gaveUp) && !*reconnect:
-		return gaveUp.Err // there was one attempt: no more to say than why it failed
-	case err != nil:
+	if errors.As(err, &gaveUp) && !*reconnect {
+		err = gaveUp.Err // there was one attempt: no more to say than why it failed
+	}
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		err = nil // Ctrl-C is an end like others
+	}
+	if err != nil || interrupted {
 		return err
 	}
 	select {
