@@ -55,6 +55,12 @@
 // slowly with 1013. Each limit of [Options] has a default. Every message that was
 // taken is written, or counted in [Stats] by the reason why not.
 //
+// # Clients
+//
+// [Dial] connects to a server: its connection is a [Conn] with the same callbacks and
+// contract. A [Dialer] makes any number of them, as one set; a [Client] connects again
+// when its connection breaks, and keeps what has not left.
+//
 // # Testing
 //
 // Package wstest has a client for tests that runs against any http.Handler, package
