@@ -252,7 +252,7 @@ func TestDialKeepAlive(t *testing.T) {
 		}
 	})
 	opts := dialling()
-	opts.PingInterval, opts.IdleTimeout, opts.CloseTimeout = 20*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
+	opts.PingInterval, opts.IdleTimeout, opts.CloseTimeout = 20*time.Millisecond, time.Second, 20*time.Millisecond
 	ended := make(chan error, 1)
 	connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
 	require.Equal(t, ws.OpPing, receive(t, pinged))
