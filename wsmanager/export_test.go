@@ -2,3 +2,16 @@ package wsmanager
 
 // SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
 func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }
+
+// CheckUTF8 reports whether p is the beginning of a text, and whether a whole one.
+func CheckUTF8(p []byte) (ok, complete bool) {
+	var c utf8Check
+	return c.feed(p), c.complete()
+}
+
+// FrameEvents feeds what a client sends, or a server, to the reader of frames in pieces
+// of n (all at once if n is 0). It returns what it finds, and how many bytes it held
+// at most.
+func FrameEvents(stream []byte, n int, client, deflate bool, limit int) (got []string, held int) {
+	return feedAll(&frameReader{masked: client, deflate: deflate, limit: limit}, stream, n)
+}

@@ -371,7 +371,7 @@ func (c *Client) ExpectClose(code int) string {
 }
 
 // ExpectEOF checks that the server has ended the connection and sends
-// nothing more.
+// nothing more, and ends the client's direction as well, as clients do then.
 func (c *Client) ExpectEOF() {
 	c.t.Helper()
 	c.deadline()
@@ -382,6 +382,9 @@ func (c *Client) ExpectEOF() {
 	// The answer above may have crossed the end: a reset ends it as well.
 	if err != nil && !isReset(err) {
 		c.t.Fatalf("wstest: waiting for the end of the connection: %v", err)
+	}
+	if conn, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite() // closed already, maybe
 	}
 }
 
