@@ -15,7 +15,8 @@ import (
 type DialOptions struct {
 	// Options are those of a Manager: limits, time-outs, logger, driver. Those that
 	// are about accepting have no meaning here and must be zero: AllowedOrigins,
-	// DangerouslyAllowAnyOrigin, MaxConnections, Block and ReadyTimeout.
+	// SecureOriginsOnly, DangerouslyAllowAnyOrigin, MaxConnections, Block and
+	// ReadyTimeout.
 	//
 	// HandshakeTimeout bounds all that comes before the connection is there: names,
 	// proxy, TLS and handshake. DriverAuto is DriverGoroutine here, as an event loop
@@ -108,6 +109,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions) (*dialer, error) {
 		set  bool
 	}{
 		{"AllowedOrigins", len(opts.AllowedOrigins) > 0},
+		{"SecureOriginsOnly", opts.SecureOriginsOnly},
 		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
