@@ -242,7 +242,7 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 	require.EqualValues(t, 1, stats.Closed[code])
 	require.LessOrEqual(t, stats.Dropped.Closed, uint64(16*16), "what waited was bounded")
 	fast.Kill()
-	<-closed
+	require.Error(t, <-closed)
 	time.Sleep(10 * time.Second) // Options.CloseTimeout
 	began := time.Now()
 	require.NoError(t, m.Shutdown(t.Context()))
