@@ -158,7 +158,7 @@ func TestHeaderFlood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			besiege(t, func(t *testing.T, b *besieged) {
 				conn := b.dial(t)
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				sent := make(chan int, 1)
 				go func() {
 					begin := handshake
@@ -166,8 +166,10 @@ func TestHeaderFlood(t *testing.T) {
 						begin, part = "GET /", "x"
 					}
 					total, err := io.WriteString(conn, begin)
-					for n := 0; err == nil && total < 10<<20; total += n {
+					for err == nil && total < 10<<20 {
+						var n int
 						n, err = io.WriteString(conn, part)
+						total += n
 					}
 					sent <- total
 				}()

@@ -20,7 +20,7 @@ import (
 // worst are the ways in which a function of the application can fail to return.
 var worst = map[string]func(){
 	"panics":          func() { panic("oops") },
-	"panics with nil": func() { panic(nil) }, //nolint:govet // what somebody does by mistake
+	"panics with nil": func() { panic(nil) },
 	"exits":           runtime.Goexit,
 }
 
@@ -64,6 +64,7 @@ func TestOnAcceptThatMisbehaves(t *testing.T) {
 func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 	for _, in := range []string{"OnAccept", "OnConnect", "OnMessage", "OnClose", "a filter", "an encoder"} {
 		t.Run(in, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			inside, release := make(chan struct{}), make(chan struct{})
 			var once sync.Once
 			block := func(where string) {
