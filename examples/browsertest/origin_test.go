@@ -16,7 +16,7 @@ import (
 
 // A page of a foreign site, in a real browser with the visitor's cookie for ours: it
 // can't open a WebSocket to us, whatever it tries. Our own page can.
-func TestForeignPageInTheBrowser(t *testing.T) {
+func TestForeignPageWithTheVisitorsCookie(t *testing.T) {
 	accepted := make(chan string, 10) // cookies
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
