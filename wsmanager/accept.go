@@ -95,10 +95,16 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
 	if a.Subprotocol != "" && !slices.Contains(slices.Collect(tokens(r.Header["Sec-Websocket-Protocol"])), a.Subprotocol) {
-		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", a.Subprotocol))
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", clip(a.Subprotocol)))
 	}
-	for name := range a.Header {
+	if a.Subprotocol != "" && !isToken(a.Subprotocol) {
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which is no token (RFC 6455, section 4.1)", clip(a.Subprotocol)))
+	}
+	for name, values := range a.Header {
 		canonical := http.CanonicalHeaderKey(name)
+		if !isToken(name) || slices.ContainsFunc(values, isNoHeaderValue) {
+			return Accept{}, internal(fmt.Errorf("OnAccept set the header %q to something that no header can be", name))
+		}
 		if canonical == "Connection" || canonical == "Upgrade" || strings.HasPrefix(canonical, "Sec-Websocket-") {
 			return Accept{}, internal(fmt.Errorf("OnAccept set the header %s, which belongs to the handshake", canonical))
 		}
@@ -107,6 +113,12 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
 	return a, nil
+}
+
+// isNoHeaderValue reports whether s is what net/http would change on its way into a
+// header: with a line break, say, behind which another header could begin.
+func isNoHeaderValue(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // callOnAccept counts the calls, and those that don't return: their panic goes on
@@ -161,7 +173,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + r.Method)}
+		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + clip(r.Method))}
 	}
 	if !r.ProtoAtLeast(1, 1) {
 		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
@@ -170,7 +182,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
+		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
 	}
 	if r.ContentLength != 0 {
 		// The hijack would wait for the body, without any time-out of ours.
@@ -260,8 +272,8 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
 	m.logger().LogAttrs(r.Context(), level, "websocket refused",
-		slog.Int("status", status), slog.String("path", requestPath(r)),
-		slog.String("origin", r.Header.Get("Origin")), slog.String("remote", r.RemoteAddr),
+		slog.Int("status", status), slog.String("path", clip(requestPath(r))),
+		slog.String("origin", clip(r.Header.Get("Origin"))), slog.String("remote", clip(r.RemoteAddr)),
 		slog.Any("err", err))
 }
 

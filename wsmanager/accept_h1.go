@@ -45,7 +45,8 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
-	h.Del("Sec-WebSocket-Extensions") // whoever above has set it does not speak it
+	h.Del("Sec-WebSocket-Extensions") // whoever above has set these does not speak them
+	h.Del("Sec-WebSocket-Protocol")
 	if extensions != "" {
 		h.Set("Sec-WebSocket-Extensions", extensions)
 	}

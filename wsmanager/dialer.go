@@ -57,6 +57,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 		set  bool
 	}{
 		{"AllowedOrigins", len(opts.AllowedOrigins) > 0},
+		{"SecureOriginsOnly", opts.SecureOriginsOnly},
 		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},

@@ -26,12 +26,21 @@ type Options struct {
 
 	// AllowedOrigins lists further origins whose pages may connect, each as a
 	// browser sends it: "https://app.example.com", with the port unless it is
-	// the scheme's own. Pages of the host that the request names in its Host
-	// header always may; clients that send no Origin are no browsers and may as
-	// well. The opaque origin "null" never may. Origins are the only thing that
-	// keeps a foreign page from using a visitor's cookies here: CORS does not
-	// cover WebSockets.
+	// the scheme's own, and a name that is not ASCII as "xn--…". There are no
+	// wildcards. Pages of the host and port that the request names in its Host
+	// header may without being listed, but where the request came over TLS only
+	// those that came over TLS as well; clients that send no Origin are no browsers
+	// and may as well. The opaque origin "null" never may. Origins are the only
+	// thing that keeps a foreign page from using a visitor's cookies here: CORS does
+	// not cover WebSockets.
 	AllowedOrigins []string
+
+	// SecureOriginsOnly asks of pages of the same host that they came over TLS, also
+	// where TLS ends at a proxy and the request shows none of it. Pages over plain
+	// HTTP can be written by everybody on their way, and would speak here with the
+	// visitor's cookies. AllowedOrigins are not touched. Default: off, as a server
+	// without TLS has no other pages.
+	SecureOriginsOnly bool
 
 	// DangerouslyAllowAnyOrigin accepts pages from everywhere, "null" included.
 	// Only for endpoints that grant nothing to a cookie or to the client's
