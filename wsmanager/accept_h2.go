@@ -89,7 +89,7 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
-	t := newStreamTransport(c, w, r.Body)
+	t := newStreamTransport(w, r)
 	if err := t.rc.SetWriteDeadline(time.Time{}); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}

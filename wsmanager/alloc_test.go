@@ -15,6 +15,7 @@ import (
 )
 
 func TestEchoDoesNotAllocate(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	limited := quiet()
 	limited.MessageRate = 1e9
 	for name, tt := range map[string]struct {
@@ -40,6 +41,7 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 // A compressed echo allocates what compress/flate does for a block's code tables, and
 // nothing else: nothing at all where there are none.
 func TestCompressedEchoDoesNotAllocate(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	_, url := serve(t, echoing, compressing(), nil)
 	c := wstest.Dial(t, url, offering).Conn()
 	text := []byte(repeat("x", 1000))
@@ -53,6 +55,7 @@ func TestCompressedEchoDoesNotAllocate(t *testing.T) {
 // A compressed broadcast allocates one thing more, the compressed frame, whatever the
 // number of receivers.
 func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(2000)}
 	count := func(receivers int) float64 {
 		m, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
@@ -77,6 +80,7 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 }
 
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	for _, tt := range []struct {
 		name string

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 )
 
@@ -12,44 +13,46 @@ import (
 // lends its two halves to the handler, until that returns: leave sees to it that
 // nothing touches them afterwards.
 //
-// What is special about it: a read can't be interrupted and go on afterwards, as
-// net/http's deadlines of streams can't be taken back once they have passed. So
-// interrupt does what the reader would do next, on another goroutine. And our direction
-// can't be ended before the other: the stream ends when the handler returns.
+// It differs from a socket in this. Deadlines of streams can't be taken back once they
+// have passed, so an interrupted read is the last one. Our direction can't be ended
+// before the other's: the handler's return ends both. And as that loses nothing that
+// was written, whatever the peer still sends (RFC 9113, section 8.1), there is no
+// need to read on until the peer has seen our close frame.
 type streamTransport struct {
-	c    *Conn
-	w    http.ResponseWriter // written to by one write at a time
-	rc   *http.ResponseController
-	body io.Reader
+	w      http.ResponseWriter // used by one write at a time
+	rc     *http.ResponseController
+	body   io.Reader
+	remote net.Addr // nil if the request does not tell
 
 	// Owned by the reader.
 	full      bool // the last read filled its buffer
-	lingering bool // the connection has ended; what comes is thrown away
+	lingering bool // nothing is read any more
 
 	mu          sync.Mutex // guards what follows; comes after Conn.mu
-	closed      bool       // nothing is written any more, and what comes is of no interest
-	writing     bool       // w is in use
-	unused      sync.Cond  // writing has become false
+	changed     sync.Cond
 	interrupted bool
-	reading     bool          // the reader waits for the peer, or has just been woken
-	ending      bool          // somebody ends the connection for the application
-	ended       chan struct{} // closed when interrupt has done that; nil if it had not to
+	finished    bool // all is said
+	closed      bool // nothing is written any more
+	writing     bool // w is in use
 }
 
-func newStreamTransport(c *Conn, w http.ResponseWriter, body io.Reader) *streamTransport {
-	t := &streamTransport{c: c, w: w, rc: http.NewResponseController(w), body: body}
-	t.unused.L = &t.mu
+func newStreamTransport(w http.ResponseWriter, r *http.Request) *streamTransport {
+	t := &streamTransport{w: w, rc: http.NewResponseController(w), body: r.Body}
+	t.changed.L = &t.mu
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		t.remote = net.TCPAddrFromAddrPort(addr)
+	}
 	return t
 }
 
 // read implements transport. Where the body is net/http's own, no buffer is held
 // while it waits.
 func (t *streamTransport) read(consume func(p []byte) error) error {
-	if !t.beginRead() {
-		return errInterrupted
+	if t.lingering {
+		return t.linger()
 	}
 	if _, err := t.body.Read(nil); err != nil { // waits until there is something
-		return t.endRead(nil, err, consume)
+		return t.readError(err)
 	}
 	if t.full {
 		buf := readBuffers.Get().(*[readBufferSize]byte)
@@ -64,104 +67,47 @@ func (t *streamTransport) read(consume func(p []byte) error) error {
 func (t *streamTransport) readInto(buf []byte, consume func(p []byte) error) error {
 	n, err := t.body.Read(buf)
 	t.full = n == len(buf)
-	return t.endRead(buf[:n], err, consume)
-}
-
-// beginRead reports whether there is anything to wait for.
-func (t *streamTransport) beginRead() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || t.interrupted && !t.lingering {
-		return false
-	}
-	t.reading = true
-	return true
-}
-
-// endRead hands on what came, to whom it concerns now.
-func (t *streamTransport) endRead(p []byte, err error, consume func(p []byte) error) error {
-	t.mu.Lock()
-	t.reading = false
-	closed, ended := t.closed, t.ended
-	t.mu.Unlock()
-	if closed {
-		return errInterrupted
-	}
-	if ended != nil && !t.lingering {
-		<-ended
-		t.c.discard(p)
-		return errInterrupted
-	}
-	if len(p) > 0 {
-		if err := consume(p); err != nil {
+	if n > 0 && !t.isInterrupted() {
+		if err := consume(buf[:n]); err != nil {
 			return err
 		}
+	}
+	return t.readError(err)
+}
+
+// readError is a read's error, or that there will be no other read.
+func (t *streamTransport) readError(err error) error {
+	if t.isInterrupted() {
+		return errInterrupted
 	}
 	return readError(err)
 }
 
-// interrupt ends the connection for the application, if the reader is waiting and
-// could not. Conn.mu is held.
-func (t *streamTransport) interrupt() {
+func (t *streamTransport) isInterrupted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.interrupted = true
-	if !t.reading || t.ending {
-		return // the reader sees to it
-	}
-	ended := make(chan struct{})
-	t.ending, t.ended = true, ended
-	go func() {
-		defer close(ended) // also when OnClose ends its goroutine
-		t.c.finish(errInterrupted)
-	}()
+	return t.interrupted
 }
-
-// end ends the connection for the application, unless that is done, and leaves the
-// reader to throw away what comes.
-func (t *streamTransport) end(err error) {
-	t.lingering = true
-	t.mu.Lock()
-	mine, ended := !t.ending, t.ended
-	t.ending = true
-	t.mu.Unlock()
-	if mine {
-		t.c.finish(err)
-	} else {
-		<-ended
-	}
-}
-
-func (t *streamTransport) resume() {} // lingering does it
 
 func (t *streamTransport) tryWrite([]byte) (int, error) { return 0, nil }
 func (t *streamTransport) triesWrites() bool            { return false }
 func (t *streamTransport) wantWritable() bool           { return false }
 func (t *streamTransport) awaitWritable() error         { return errors.ErrUnsupported }
 
-// write implements transport. It waits for the peer's flow control, and for
-// the connection that the stream shares with others.
+// write implements transport. It waits for the peer's flow control, and for the
+// connection that the stream shares with others.
 func (t *streamTransport) write(p []byte, progress func()) (written int, err error) {
-	t.mu.Lock()
-	if t.closed {
-		t.mu.Unlock()
+	if !t.use(true) {
 		return 0, net.ErrClosed
 	}
-	t.writing = true
-	t.mu.Unlock()
-	defer func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.writing = false
-		t.unused.Broadcast()
-	}()
+	defer t.use(false)
 	for written < len(p) {
 		n, err := t.w.Write(p[written:min(len(p), written+writePiece)])
 		if err == nil {
 			err = t.rc.Flush()
 		}
 		if err != nil {
-			return written, err // what is out of this piece nobody knows
+			return written, err // how much of this piece is out nobody knows
 		}
 		written += n
 		progress()
@@ -169,36 +115,79 @@ func (t *streamTransport) write(p []byte, progress func()) (written int, err err
 	return written, nil
 }
 
-// closeWrite does nothing: net/http ends our direction when the handler returns, and
-// resets the stream then if the peer has not ended its own.
-func (t *streamTransport) closeWrite() error { return nil }
+// use begins or ends the use of w. It reports whether w may be used.
+func (t *streamTransport) use(begin bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writing = begin && !t.closed
+	t.changed.Broadcast()
+	return t.writing
+}
 
-// close makes the handler return, which ends the stream: with END_STREAM, as what
-// RFC 8441, section 5, calls an orderly closure; or, if a write is under way, which
-// has to be broken off, by RST_STREAM. (Its code is INTERNAL_ERROR, not CANCEL as the
-// RFC has it: net/http has no other.)
+// interrupt implements transport, for good.
+func (t *streamTransport) interrupt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.interruptLocked()
+}
+
+func (t *streamTransport) interruptLocked() {
+	if !t.interrupted && !t.closed {
+		_ = t.rc.SetReadDeadline(longAgo) // acceptH2 has seen that it works
+	}
+	t.interrupted = true
+}
+
+// resume is called by a reader that has nothing to do but wait for the end.
+func (t *streamTransport) resume() { t.lingering = true }
+
+// linger waits until all is said, or nothing more can be.
+func (t *streamTransport) linger() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for !t.finished && !t.closed {
+		t.changed.Wait()
+	}
+	return net.ErrClosed
+}
+
+// closeWrite lets the handler return. That ends the stream behind what was written.
+func (t *streamTransport) closeWrite() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.finished = true
+	t.changed.Broadcast()
+	return nil
+}
+
+// close lets the handler return, too. The stream is ended by END_STREAM, as what
+// RFC 8441, section 5, calls an orderly closure, and by RST_STREAM where a write is
+// under way that has to be broken off. (The code is INTERNAL_ERROR then, not CANCEL:
+// net/http has no other.)
 func (t *streamTransport) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil
 	}
+	t.interruptLocked()
 	t.closed = true
-	err := t.rc.SetReadDeadline(longAgo)
+	t.changed.Broadcast()
 	if t.writing {
-		err = errors.Join(err, t.rc.SetWriteDeadline(longAgo))
+		return t.rc.SetWriteDeadline(longAgo)
 	}
-	return err
+	return nil
 }
 
-// leave waits until nothing uses the stream. After it the handler may return.
+// leave waits until nothing uses the stream, for good. After it the handler may
+// return.
 func (t *streamTransport) leave() {
-	_ = t.close() // it is closed, unless something went very wrong
+	_ = t.close() // there is nothing to do about an error; it is closed, unless something went very wrong
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.writing {
-		t.unused.Wait()
+		t.changed.Wait()
 	}
 }
 
-func (t *streamTransport) remoteAddr() net.Addr { return nil } // the request has told
+func (t *streamTransport) remoteAddr() net.Addr { return t.remote }
