@@ -44,6 +44,7 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 		return nil, err
 	}
 	client, server := wstest.Pipe(64 << 10)
+	local := conn.LocalAddr()
 	go func() {
 		defer conn.Close()
 		if err := gateway(server, cc); err != nil {
@@ -52,8 +53,16 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 		}
 		_ = server.Close() // a pipe's end
 	}()
-	return client, nil
+	return &streamConn{client, local}, nil
 }
+
+// streamConn is what dialStream returns.
+type streamConn struct {
+	*wstest.PipeConn
+	local net.Addr // the HTTP/2 connection's
+}
+
+func (c *streamConn) LocalAddr() net.Addr { return c.local }
 
 // gateway carries one request, and the stream that it leads to. The error is what a
 // socket would be reset for.

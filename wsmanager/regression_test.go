@@ -39,6 +39,7 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 // ends with it, and nothing else does. One in an event loop is not net/http's any
 // more.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
+	needH1(t, "the handler stays; see TestStreamWithAForeignDeadline")
 	j := newJournal()
 	opts := quiet()
 	opts.Driver = wsmanager.DriverGoroutine
@@ -261,6 +262,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 // A wrapped socket without CloseWrite was closed at once, with the close frame
 // still unread, and over TLS that could hold up everybody for seconds.
 func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
+	needH1(t, "it is about sockets")
 	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}

@@ -397,7 +397,7 @@ func (c *Client) Kill() {
 	switch conn := c.conn.(type) {
 	case *net.TCPConn:
 		_ = conn.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
-	case *PipeConn:
+	case interface{ Reset() }: // a PipeConn, or around one
 		conn.Reset()
 	}
 	_ = c.conn.Close()
