@@ -15,7 +15,7 @@ import (
 type DialOptions struct {
 	// Options are those of a Manager: limits, time-outs, logger, driver. Those that
 	// are about accepting have no meaning here and must be zero: AllowedOrigins,
-	// DangerouslyAllowAnyOrigin, MaxConnections, Block and ReadyTimeout.
+	// DangerouslyAllowAnyOrigin, MaxConnections, Block, RequireHTTP2 and ReadyTimeout.
 	//
 	// HandshakeTimeout bounds all that comes before the connection is there: names,
 	// proxy, TLS and handshake. DriverAuto is DriverGoroutine here, as an event loop
@@ -111,6 +111,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions) (*dialer, error) {
 		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
+		{"RequireHTTP2", opts.RequireHTTP2},
 		{"ReadyTimeout", opts.ReadyTimeout != 0},
 	} {
 		if o.set {
