@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -193,73 +194,81 @@ func TestStreamEnds(t *testing.T) {
 	}
 	normal := wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1000, ""))
 	for _, tt := range []struct {
-		name string
-		do   func(c *rawH2, id uint32, conn *wsmanager.Conn)
-		want ended // "" for data: any
-		err  string
+		name  string
+		do    func(c *rawH2, id uint32, conn *wsmanager.Conn)
+		want  ended // "" for data: any
+		err   string
+		after time.Duration
 	}{
 		{"the client closes, and ends its stream", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, true) },
-			ended{closing(1000, ""), true, nil}, "<nil>"},
+			ended{closing(1000, ""), true, nil}, "<nil>", 0},
 		{"the client closes", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, false) },
-			ended{closing(1000, ""), true, &no}, "<nil>"},
+			ended{closing(1000, ""), true, &no}, "<nil>", 0},
 		{"the server closes", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, "bye"))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(4000, "")), true)
-		}, ended{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`},
+		}, ended{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
 		{"the server closes, the client only ends its stream", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, nil, true)
-		}, ended{"", true, nil}, "wsmanager: closed here with 4000"},
+		}, ended{"", true, nil}, "wsmanager: closed here with 4000", 0},
 		{"the server closes, the client does not answer", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
-		}, ended{"", true, &no}, "wsmanager: closed here with 4000"},
+		}, ended{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
 		{"the client ends its stream without a close frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, nil, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF"},
+			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"in the middle of a frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0x81}, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF"},
+			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"a protocol error", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0xff, 0xff}, false) },
-			ended{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002"},
+			ended{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
 		{"a panic", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.text(id, "panic") },
-			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011"},
+			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
 		{"a write that can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // the window has 65,535 bytes
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: wsmanager: a write made no progress in time"},
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: wsmanager: a write made no progress in time", 10 * time.Second},
 		{"Close while a write can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			require.NoError(c.t, conn.Close(4000, ""))
-		}, ended{"", false, &internal}, "wsmanager: closed here with 4000"},
+		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
+		{"Close when nothing was taken for a second", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
+			time.Sleep(2 * time.Second)
+			require.NoError(c.t, conn.Close(4000, ""))
+		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
 		{"an outbox that runs over", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			var err error
 			for err == nil {
 				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			}
 			require.ErrorIs(c.t, err, wsmanager.ErrOutboxFull)
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: wsmanager: the peer reads too slowly"},
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: wsmanager: the peer reads too slowly", 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			opts := quiet()
-			opts.WriteTimeout, opts.CloseTimeout = 200*time.Millisecond, 200*time.Millisecond
-			j := newJournal()
-			m, url := serve(t, wsmanager.Callbacks{
-				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oops") },
-				OnClose:   func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-			}, opts, nil)
-			c := dialRaw(t, url)
-			id := c.open()
-			conn := only(t, m)
-			tt.do(c, id, conn)
-			e := c.end(id, tt.want.Reset != nil)
-			if tt.want.Data != "" {
-				require.Equal(t, tt.want.Data, e.Data)
-			}
-			e.Data, tt.want.Data = "", ""
-			require.Equal(t, tt.want, e)
-			require.True(t, strings.HasPrefix(j.await(t, 1)[0], tt.err), j.all()[0])
-			require.NoError(t, m.Shutdown(t.Context()))
-			c.ping() // the connection is well
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oops") },
+					OnClose:   func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+				}, quiet())
+				c := inBubble(t, &http.Server{Handler: m})
+				id := c.open()
+				conn := only(t, m)
+				begin := time.Now()
+				tt.do(c, id, conn)
+				e := c.end(id, tt.want.Reset != nil)
+				if tt.want.Data != "" {
+					require.Equal(t, tt.want.Data, e.Data)
+				}
+				e.Data, tt.want.Data = "", ""
+				require.Equal(t, tt.want, e)
+				require.InDelta(t, tt.after.Seconds(), time.Since(begin).Seconds(), 0.7, "the wheel turns in steps")
+				require.True(t, strings.HasPrefix(j.await(t, 1)[0], tt.err), j.all()[0])
+				require.NoError(t, m.Shutdown(t.Context()))
+				c.ping() // the connection is well
+			})
 		})
 	}
 }
@@ -354,7 +363,7 @@ func TestShutdownCutsStreams(t *testing.T) {
 	conn := only(t, m)
 	idle := c.open()
 	require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // more than the stream's
-	for got := 0; got < 65535; { // the write has begun
+	for got := 0; got < 65535; {                                         // the write has begun
 		if f, ok := c.frame(stuck).(*http2.DataFrame); ok {
 			got += len(f.Data())
 		}
@@ -527,17 +536,36 @@ func TestManyStreams(t *testing.T) {
 // The time-outs of the server are for requests.
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	once(t)
-	m := wsmanager.MustNew(noting(newJournal()), quiet())
-	const timeout = 100 * time.Millisecond
-	srv := start(t, m, func(srv *httptest.Server) {
-		srv.Config.ReadTimeout, srv.Config.WriteTimeout, srv.Config.IdleTimeout = timeout, timeout, timeout
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(noting(newJournal()), quiet())
+		const timeout = 5 * time.Second
+		c := inBubble(t, &http.Server{Handler: m, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout})
+		id := c.open()
+		for range 5 {
+			time.Sleep(timeout)
+			c.text(id, "x")
+			c.expectText(id, "x")
+		}
+		c.data(id, wstest.Frame(ws.OpClose, true, nil), true)
+		c.end(id, false)
 	})
-	c := dialRaw(t, srv.URL)
-	id := c.open()
-	for begin := time.Now(); time.Since(begin) < 3*timeout; {
-		c.text(id, "x")
-		c.expectText(id, "x")
-	}
+}
+
+// inBubble serves HTTP/2 in a bubble and connects to it.
+func inBubble(t *testing.T, srv *http.Server) *rawH2 {
+	t.Helper()
+	ln := wstest.Listen(1 << 20)
+	wsmanager.SpeakH2(srv)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	conn, err := ln.Dial()
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+	return rawOn(t, conn)
 }
 
 // A component above that sets a read deadline ends the connection with it, and
@@ -617,7 +645,7 @@ func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(50 * time.Microsecond): // the others need the processors as well
 					m.Broadcast(wsmanager.Text(repeat("x", 5000)))
 				}
 			}
@@ -625,12 +653,13 @@ func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 	}
 	for round := range 20 {
 		c := dialRaw(t, url)
+		accepted := m.Stats().Accepted
 		var streams []uint32
 		for range 10 {
 			streams = append(streams, c.ask("/", false))
 		}
 		go func() { _, _ = io.Copy(io.Discard, c.conn) }() // not a frame is understood: the windows run out
-		require.Eventually(t, func() bool { return m.Len() >= 5 || m.Stats().Accepted >= uint64(10*round+5) }, wstest.Patience, time.Millisecond)
+		require.Eventually(t, func() bool { return m.Stats().Accepted >= accepted+5 }, wstest.Patience, time.Millisecond)
 		for i, id := range streams {
 			switch (i + round) % 5 {
 			case 0:
