@@ -18,7 +18,7 @@ import (
 
 // rawH2 is a client of HTTP/2 that says and sees frames.
 type rawH2 struct {
-	t      *testing.T
+	t      testing.TB
 	conn   net.Conn
 	fr     *http2.Framer
 	last   uint32 // stream
@@ -28,7 +28,7 @@ type rawH2 struct {
 }
 
 // dialRaw connects over plain TCP, with these settings.
-func dialRaw(t *testing.T, url string, settings ...http2.Setting) *rawH2 {
+func dialRaw(t testing.TB, url string, settings ...http2.Setting) *rawH2 {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func dialRaw(t *testing.T, url string, settings ...http2.Setting) *rawH2 {
 	return rawOn(t, conn, settings...)
 }
 
-func rawOn(t *testing.T, conn net.Conn, settings ...http2.Setting) *rawH2 {
+func rawOn(t testing.TB, conn net.Conn, settings ...http2.Setting) *rawH2 {
 	t.Helper()
 	c := &rawH2{t: t, conn: conn, fr: http2.NewFramer(conn, conn), server: map[http2.SettingID]uint32{}}
 	c.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
