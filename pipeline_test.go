@@ -254,14 +254,21 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop"},
-	"wsmanager/wstest": nil,
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager/wstest": {"wsmanager/internal/reach"},
 	"wsmanager/hub":    {"wsmanager"},
 
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
+	// Whoever else imports this would switch it on for all who use them.
+	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
+
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
+
+	"wsmanager/extendedconnect/internal/early": nil,
+	"wsmanager/internal/reach":                 nil,
+	"wsmanager/internal/xconnect":              nil,
 }
 
 // onlyImporters says which files of the root module may import a package of others.

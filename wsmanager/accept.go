@@ -21,6 +21,12 @@ import (
 // w must lead to an http.Hijacker, itself or by Unwrap methods, as net/http's
 // own HTTP/1.1 writer does; below http.TimeoutHandler it does not, and the
 // answer is 500.
+//
+// Over HTTP/2 a handshake is an extended CONNECT (RFC 8441), which reaches handlers
+// only in a process that has switched it on: see package extendedconnect. The answer
+// is a 200, a malformed handshake gets 400, another protocol than WebSocket 501. There
+// ServeHTTP returns when the connection has ended and its callbacks have returned: the
+// stream is the request's. w must lead to net/http's own writer.
 func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := m.serve(w, r); err != nil {
 		m.refuse(w, r, err)
@@ -43,7 +49,14 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if m.keys != nil {
 		return internal(errors.New("this Manager belongs to a client: it accepts nothing"))
 	}
-	key, err := checkHandshake(w, r)
+	var key string
+	var err error
+	overStream := overStream(r)
+	if overStream {
+		err = checkConnect(w, r)
+	} else {
+		key, err = checkHandshake(w, r)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,7 +80,14 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, d, early, err := m.acceptH1(w, r, key, extensions, accept)
+	var c *Conn
+	var d driver
+	var early []byte
+	if overStream {
+		c, d, err = m.acceptH2(w, r, extensions, accept)
+	} else {
+		c, d, early, err = m.acceptH1(w, r, key, extensions, accept)
+	}
 	if err != nil {
 		return err
 	}
@@ -163,6 +183,9 @@ a GET request over HTTP/1.1 with the headers "Connection: Upgrade",
 // 4.2.1). It sets the headers that the answer to an invalid one needs.
 func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err error) {
 	h := r.Header
+	if p := connectProtocol(r); p != "" { // RFC 9220, section 3, says what RFC 8441 does not
+		return "", &refusal{refusedNotWebSocket, http.StatusNotImplemented, "This is a WebSocket endpoint.", fmt.Errorf("the request asks for the protocol %q", p)}
+	}
 	if !wantsWebSocket(r) || !hasToken(h["Connection"], "upgrade") {
 		// RFC 9110, section 15.5.22: a 426 says what to upgrade to.
 		if r.ProtoMajor == 1 {
@@ -201,7 +224,9 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 }
 
 // wantsWebSocket reports whether the request asks for a WebSocket, well or badly.
-func wantsWebSocket(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
+func wantsWebSocket(r *http.Request) bool {
+	return hasToken(r.Header["Upgrade"], "websocket") || overStream(r)
+}
 
 // tokens walks a header that is a list (RFC 9110, section 5.6.1), which may be
 // spread over several lines.
@@ -254,7 +279,11 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		// not go on as an HTTP one: whoever is in front of us takes it for a
 		// tunnel by now, and checks no requests in it.
 		m.stats.refused[refusedBrokenOff].Add(1)
-		m.logRefusal(r, slog.LevelWarn, http.StatusSwitchingProtocols, err)
+		status := http.StatusSwitchingProtocols
+		if overStream(r) {
+			status = http.StatusOK
+		}
+		m.logRefusal(r, slog.LevelWarn, status, err)
 		panic(http.ErrAbortHandler)
 	}
 	m.stats.refused[ref.reason].Add(1)

@@ -25,6 +25,7 @@ func leastAllocs(runs int, f func()) float64 {
 }
 
 func TestEchoDoesNotAllocate(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	limited := quiet()
 	limited.MessageRate = 1e9
 	for name, tt := range map[string]struct {
@@ -50,6 +51,7 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 // A compressed echo allocates what compress/flate does for a block's code tables, and
 // nothing else: nothing at all where there are none.
 func TestCompressedEchoDoesNotAllocate(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	_, url := serve(t, echoing, compressing(), nil)
 	c := wstest.Dial(t, url, offering).Conn()
 	text := []byte(repeat("x", 1000))
@@ -63,6 +65,7 @@ func TestCompressedEchoDoesNotAllocate(t *testing.T) {
 // A compressed broadcast allocates one thing more, the compressed frame, whatever the
 // number of receivers.
 func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(2000)}
 	count := func(receivers int) float64 {
 		m, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
@@ -119,6 +122,7 @@ func TestBroadcastAllocationsWithABackplane(t *testing.T) {
 }
 
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	for _, tt := range []struct {
 		name string

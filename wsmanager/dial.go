@@ -16,8 +16,8 @@ import (
 type DialOptions struct {
 	// Options are those of a Manager: limits, time-outs, logger, driver. Those that
 	// are about accepting have no meaning here and must be zero: AllowedOrigins,
-	// SecureOriginsOnly, DangerouslyAllowAnyOrigin, MaxConnections, Block, ReadyTimeout
-	// and Backplane.
+	// SecureOriginsOnly, DangerouslyAllowAnyOrigin, MaxConnections, Block, RequireHTTP2,
+	// ReadyTimeout and Backplane.
 	//
 	// HandshakeTimeout bounds all that comes before the connection is there: names,
 	// proxy, TLS and handshake. DriverAuto is DriverGoroutine for [Dial] and [Client],

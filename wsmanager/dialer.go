@@ -61,6 +61,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
+		{"RequireHTTP2", opts.RequireHTTP2},
 		{"ReadyTimeout", opts.ReadyTimeout != 0},
 		{"Backplane", opts.Backplane != nil},
 	} {

@@ -44,6 +44,12 @@
 // the socket is accepted (but see Options.Block); nothing of the request lives on
 // but what OnAccept returned.
 //
+// # HTTP/2
+//
+// A Manager accepts WebSockets over HTTP/2 (RFC 8441) as it does over HTTP/1.1, in a
+// process that has switched them on by importing package extendedconnect. There the
+// handler stays until the connection has ended.
+//
 // # Failure
 //
 // A request that is no valid handshake, comes from a foreign origin, is turned

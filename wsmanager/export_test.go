@@ -1,5 +1,7 @@
 package wsmanager
 
+import "net/http"
+
 // SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
 func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }
 
@@ -14,4 +16,12 @@ func CheckUTF8(p []byte) (ok, complete bool) {
 // at most.
 func FrameEvents(stream []byte, n int, client, deflate bool, limit int) (got []string, held int) {
 	return feedAll(&frameReader{masked: client, deflate: deflate, limit: limit}, stream, n)
+}
+
+// SpeakH2 makes a server understand HTTP/2 without TLS beside HTTP/1.1.
+func SpeakH2(srv *http.Server) {
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 }

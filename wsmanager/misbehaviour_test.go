@@ -24,8 +24,8 @@ var worst = map[string]func(){
 	"exits":           runtime.Goexit,
 }
 
-// ended waits until Shutdown finds nothing left.
-func ended(t *testing.T, m *wsmanager.Manager) {
+// nothingLeft waits until Shutdown finds nothing left.
+func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 	defer cancel()
@@ -54,7 +54,7 @@ func TestOnAcceptThatMisbehaves(t *testing.T) {
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
 			require.EqualValues(t, 3, m.Stats().Refused.Failed)
-			ended(t, m)
+			nothingLeft(t, m)
 		})
 	}
 }
@@ -114,7 +114,7 @@ func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorContains(t, err, "1 callbacks have not returned")
 			close(release)
-			ended(t, m)
+			nothingLeft(t, m)
 			if in != "OnAccept" {
 				require.Equal(t, []string{"closed"}, j.all())
 			}
@@ -174,7 +174,7 @@ func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 					}
 					other.SendClose(1000, "")
 					other.ExpectClose(1000)
-					ended(t, m)
+					nothingLeft(t, m)
 					require.EqualValues(t, 2, closes.Load())
 				})
 			}
@@ -240,7 +240,7 @@ func TestEveryMethodAfterTheEnd(t *testing.T) {
 	require.Empty(t, receive(t, inside), "in OnClose")
 	conn := receive(t, conns)
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after OnClose")
-	ended(t, m)
+	nothingLeft(t, m)
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after Shutdown")
 	require.ErrorIs(t, m.CloseConn(conn.ID(), 1000, ""), wsmanager.ErrNoConn)
 }
@@ -269,7 +269,7 @@ func TestShutdownsOfDifferentPatience(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, n, closes.Load())
-	ended(t, m)
+	nothingLeft(t, m)
 }
 
 // A Shutdown that OnAccept waits for waits for that OnAccept: it ends at its deadline,
@@ -285,7 +285,7 @@ func TestShutdownInsideOnAccept(t *testing.T) {
 	}}, quiet(), func(made *wsmanager.Manager) http.Handler { m = made; return made })
 	require.Equal(t, 503, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.ErrorContains(t, <-result, "1 callbacks have not returned")
-	ended(t, m)
+	nothingLeft(t, m)
 }
 
 // Shutdown comes while hundreds of handshakes are under way: each is refused with 503,
@@ -345,7 +345,7 @@ func TestShutdownAmongHandshakes(t *testing.T) {
 		accepted++
 		require.NoError(t, o.closed, "1001 of the server's is an orderly end")
 	}
-	ended(t, m)
+	nothingLeft(t, m)
 	require.EqualValues(t, accepted, connects.Load())
 	require.EqualValues(t, accepted, closes.Load())
 	require.GreaterOrEqual(t, accepted, n/2)
@@ -388,7 +388,7 @@ func TestDialledCallbacksThatMisbehave(t *testing.T) {
 					require.EqualValues(t, 1011, ce.Code)
 					require.True(t, ce.Remote)
 				}
-				ended(t, c.Manager())
+				nothingLeft(t, c.Manager())
 			})
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -63,7 +65,7 @@ type Options struct {
 	// messages and 1 MiB.
 	//
 	// On a plain TCP socket only what the kernel does not take waits here. Over
-	// TLS every message does until a goroutine has written it; so there a burst
+	// TLS, and over HTTP/2, every message does until a goroutine has written it; so there a burst
 	// may have 16 times as many messages as long as no write is stuck for a
 	// second, but not more bytes. Who has more to send than this at once uses
 	// [Conn.SendContext].
@@ -104,6 +106,8 @@ type Options struct {
 	// nothing here. net/http's goroutine and request stay in memory as long, some
 	// 10 KB. Panics of callbacks still end their connection and don't reach a
 	// component that recovers. Default: return once the socket is accepted.
+	//
+	// Over HTTP/2 it is always so: the stream ends when the handler returns.
 	Block bool
 
 	// Backplane connects the Manager with those of other processes that have the same: what
@@ -121,6 +125,12 @@ type Options struct {
 	BackplaneBytes    int
 	BackplaneTimeout  time.Duration
 
+	// RequireHTTP2 makes New return an error unless net/http offers WebSockets over
+	// HTTP/2 in this process (RFC 8441), which importing package extendedconnect
+	// switches on. Connections over HTTP/2 are accepted in any case, where they come;
+	// this is for programs that count on them. Default: false.
+	RequireHTTP2 bool
+
 	// PingInterval is how often a ping goes out, give or take 10 %. Default:
 	// 50 s, below the 60 s after which proxies usually cut.
 	PingInterval time.Duration
@@ -132,7 +142,8 @@ type Options struct {
 	IdleTimeout time.Duration
 
 	// WriteTimeout is how long a write may make no progress. Default: 10 s. On
-	// a plain TCP socket every byte counts as progress; over TLS, every 16 KiB.
+	// a plain TCP socket every byte counts as progress; over TLS and HTTP/2, every
+	// 16 KiB.
 	WriteTimeout time.Duration
 
 	// HandshakeTimeout is how long the handshake may take from OnAccept's return
@@ -212,6 +223,14 @@ func (o Options) withDefaults() (Options, error) {
 	duration("BackplaneTimeout", &o.BackplaneTimeout, 10*time.Second)
 	if o.IdleTimeout-o.PingInterval <= o.PingInterval/10 {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
+	}
+	if o.RequireHTTP2 {
+		if err := xconnect.Check(); err != nil {
+			errs = append(errs, fmt.Errorf("wsmanager: Options.RequireHTTP2: %w", err))
+		}
+		if o.Driver == DriverEventLoop {
+			errs = append(errs, errors.New("wsmanager: Options.RequireHTTP2: DriverEventLoop can't serve HTTP/2: choose DriverAuto, which serves HTTP/1.1 with the loop"))
+		}
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {

@@ -40,6 +40,7 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 // ends with it, and nothing else does. One in an event loop is not net/http's any
 // more.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
+	needH1(t, "the handler stays; see TestStreamWithAForeignDeadline")
 	j := newJournal()
 	opts := quiet()
 	opts.Driver = wsmanager.DriverGoroutine
@@ -262,6 +263,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 // A wrapped socket without CloseWrite was closed at once, with the close frame
 // still unread, and over TLS that could hold up everybody for seconds.
 func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
+	needH1(t, "it is about sockets")
 	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}

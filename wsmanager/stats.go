@@ -13,7 +13,7 @@ type Stats struct {
 	Groups      int // with members now
 	Users       int // with connections now
 
-	Accepted uint64 // handshakes answered with 101
+	Accepted uint64 // handshakes answered with 101, or over HTTP/2 with 200
 	Refused  Refused
 
 	MessagesIn, BytesIn uint64 // messages received whole; bytes read, frame headers and control frames included
@@ -34,14 +34,14 @@ type Stats struct {
 
 // Refused counts handshakes that did not become a connection, by reason.
 type Refused struct {
-	NotWebSocket uint64 // 426: a request that asks for no WebSocket
+	NotWebSocket uint64 // 426, 501: a request that asks for no WebSocket
 	Malformed    uint64 // 400, 405, 426: a handshake that is none, or of another version
 	Origin       uint64 // 403: a foreign origin
 	Limit        uint64 // 503: Options.MaxConnections
 	ShuttingDown uint64 // 503: Shutdown
 	Rejected     uint64 // as OnAccept said by Reject
 	Failed       uint64 // 500: OnAccept failed, or the connection could not be taken over
-	BrokenOff    uint64 // ended while the 101 went out
+	BrokenOff    uint64 // ended while the 101, or 200, went out
 }
 
 // Dropped counts messages that were to be sent and will not arrive, once for each
