@@ -38,7 +38,7 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cc, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn)
+	cc, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn) //nolint:staticcheck // net/http's own Transport refuses :protocol
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -66,6 +66,8 @@ func (c *streamConn) LocalAddr() net.Addr { return c.local }
 
 // gateway carries one request, and the stream that it leads to. The error is what a
 // socket would be reset for.
+//
+//nolint:staticcheck // net/http's own client refuses :protocol
 func gateway(conn *wstest.PipeConn, cc *http2.ClientConn) error {
 	br := bufio.NewReader(conn)
 	r, err := http.ReadRequest(br)
