@@ -37,6 +37,7 @@ func TestDialer(t *testing.T) {
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 			}, quiet(), nil)
 			opts := dialling()
+			opts.HandshakeTimeout = 10 * wstest.Patience // a busy machine takes its time for so many
 			if scheme == "wss" {
 				url, opts.TLSConfig = echoServer(t, true)
 			}
