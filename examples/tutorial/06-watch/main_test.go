@@ -5,7 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,7 +18,7 @@ import (
 func TestMain(m *testing.M) { wstest.Main(m) }
 
 func TestWhatIsWatched(t *testing.T) {
-	var logged bytes.Buffer // slog's handlers write one record at a time
+	var logged output
 	log := slog.New(slog.NewTextHandler(&logged, nil))
 	chat := newChat(slog.New(slog.DiscardHandler))
 	srv := httptest.NewServer(newApp(chat, log).MustBuild())
@@ -45,9 +48,26 @@ func TestWhatIsWatched(t *testing.T) {
 	ann.SendText("still here")
 	ann.ExpectText("Ann: still here")
 
-	srv.Close() // waits for the handlers, so that all is logged
-	require.Contains(t, logged.String(), "request.url=/who")
-	require.Contains(t, logged.String(), "response.status=101")
-	require.Contains(t, logged.String(), "index out of range")
+	for _, want := range []string{"request.url=/who", "response.status=101", "index out of range"} {
+		require.Eventually(t, func() bool { return strings.Contains(logged.String(), want) }, wstest.Patience, time.Millisecond)
+	}
 	require.NotContains(t, logged.String(), "request.url=/health")
+}
+
+// output is a log that can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
