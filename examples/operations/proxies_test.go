@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +173,13 @@ func write(t *testing.T, dir, name, text string) {
 // start runs the proxy in front of a service and returns its address.
 func (p proxy) start(t *testing.T, behind string) string {
 	t.Helper()
+	addr, _, _ := p.run(t, behind, p.configure)
+	return addr
+}
+
+// run runs the proxy, configured in a folder, until the end of the test.
+func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir string, port int, behind string) []string) (addr, dir string, cmd *exec.Cmd) {
+	t.Helper()
 	if _, err := exec.LookPath(p.program); err != nil {
 		missing(t, fmt.Sprintf("%s is not installed (Debian: apt-get install %s)", p.name, p.debian))
 	}
@@ -180,27 +188,38 @@ func (p proxy) start(t *testing.T, behind string) string {
 		certificate(t, dir)
 		port := freePort(t)
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		args := p.configure(t, dir, port, behind)
+		args := configure(t, dir, port, behind)
 		var out output
 		cmd := exec.Command(args[0], args[1:]...)
-		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		cmd.Env = environment(dir)
 		cmd.Stdout, cmd.Stderr = &out, &out
 		require.NoError(t, cmd.Start())
 		ended := make(chan struct{})
 		go func() { _ = cmd.Wait(); close(ended) }()
 		t.Cleanup(func() {
-			_ = cmd.Process.Kill() // ended already, or must now
-			<-ended
+			_ = cmd.Process.Signal(syscall.SIGTERM) // has ended already, or ends its workers and itself
+			select {
+			case <-ended:
+			case <-time.After(wstest.Patience):
+				_ = cmd.Process.Kill()
+				<-ended
+				t.Errorf("%s did not end", p.name)
+			}
 			if t.Failed() {
 				t.Logf("%s said:\n%s", p.name, out.String())
 			}
 		})
 		if answers(addr, ended) {
-			return addr
+			return addr, dir, cmd
 		}
 	}
 	t.Fatalf("%s did not start", p.name)
-	return ""
+	return "", "", nil
+}
+
+// environment keeps what a program remembers in dir.
+func environment(dir string) []string {
+	return append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 }
 
 // answers waits until somebody listens at addr, or ended is closed.
