@@ -30,6 +30,7 @@ var given = []string{
 	"compression, cors, rateLimit, authentication pipeline.Middleware",
 	"chat *wsmanager.Manager", "c *wsmanager.Conn", "m wsmanager.Message", "id string",
 	"lines chan string", "ids []string",
+	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
 	"store func(ctx context.Context, user string, text []byte) error",
 }

@@ -96,7 +96,8 @@ func checkCommand(t *testing.T, args []string) string {
 	}
 	switch verb {
 	case "run", "install", "build":
-		if strings.Contains(args[0], "@") || verb == "build" && args[0] == "./..." {
+		if args[0] == "." || strings.Contains(args[0], "@") || // the reader's own, somebody else's
+			verb == "build" && args[0] == "./..." {
 			return ""
 		}
 		return checkProgram(t, args[0], args[1:])
