@@ -29,7 +29,7 @@ var given = []string{
 	"app *pipeline.Builder", "admin, home http.Handler",
 	"compression, cors, rateLimit, authentication pipeline.Middleware",
 	"chat *wsmanager.Manager", "c *wsmanager.Conn", "m wsmanager.Message", "id string",
-	"lines chan string", "ids []string",
+	"bus wsmanager.Backplane", "lines chan string", "ids []string",
 	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
 	"store func(ctx context.Context, user string, text []byte) error",
@@ -73,6 +73,8 @@ func TestCompileFindsMistakes(t *testing.T) {
 		"wsmanager.Options{Driver: wsmanager.DriverAuto}": "",
 		"OnClose: func(c *wsmanager.Conn, _ error) {},":   "",
 		"package main\n\nfunc main() {}":                  "",
+		"package main\n\nfunc main() { fmt.Println() }":   "undefined: fmt",
+		"import _ \"net/http\"\n\nfmt.Println(c.ID())":    "",
 		"app.Use(middleware.Recovery(…))":                 "undefined: middleware.Recovery",
 		"chat.Broadcast(\"x\")":                           "cannot use",
 		"wsmanager.Options{Drivers: 1}":                   "unknown field",
@@ -125,11 +127,17 @@ const module = "github.com/speakingtube/speakingtube"
 func compile(imp types.Importer, ours map[string]string, code string) (errs []error) {
 	code = strings.ReplaceAll(code, "…", leftOut)
 	fset := token.NewFileSet()
-	inFunction := "package p\nfunc _(" + strings.Join(given, ", ") + ") error {\n%s\nreturn nil\n}"
+	imports := ""
+	for strings.HasPrefix(code, "import ") {
+		line, rest, _ := strings.Cut(code, "\n")
+		imports += line + "\n"
+		code = strings.TrimLeft(rest, "\n")
+	}
+	inFunction := "package p\n" + imports + "func _(" + strings.Join(given, ", ") + ") error {\n%s\nreturn nil\n}"
 	var file *ast.File
 	for _, form := range []string{
 		"%s",
-		"package p\n%s",
+		"package p\n" + imports + "%s",
 		fmt.Sprintf(inFunction, "{\n%s\n}"), // a block, in which the given names may be declared anew
 		fmt.Sprintf(inFunction, "_ = wsmanager.Callbacks{\n%s\n}"),
 	} {
@@ -144,7 +152,9 @@ func compile(imp types.Importer, ours map[string]string, code string) (errs []er
 		return errs
 	}
 	errs = nil
-	addImports(file, ours)
+	if !strings.HasPrefix(code, "package ") { // a program has all it needs
+		addImports(file, ours)
+	}
 	conf := types.Config{
 		Importer: imp,
 		Error: func(err error) {
@@ -165,10 +175,14 @@ const leftOut = "leftOut"
 // alone.
 var harmless = regexp.MustCompile(`^undefined: ` + leftOut + `$|is not used$`)
 
-// addImports imports what a file without imports names.
+// addImports imports what a piece of code names without importing it.
 func addImports(file *ast.File, ours map[string]string) {
-	if len(file.Imports) > 0 {
-		return
+	imported := map[string]bool{}
+	for _, spec := range file.Imports {
+		if spec.Name != nil && spec.Name.Name == "_" {
+			continue
+		}
+		imported[strings.Trim(spec.Path.Value, `"`)] = true
 	}
 	used := map[string]bool{}
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -181,7 +195,7 @@ func addImports(file *ast.File, ours map[string]string) {
 	})
 	var specs []ast.Spec
 	for name := range used {
-		if importPath, ok := ours[name]; ok {
+		if importPath, ok := ours[name]; ok && !imported[importPath] {
 			spec := &ast.ImportSpec{Path: &ast.BasicLit{Kind: token.STRING, Value: fmt.Sprintf("%q", importPath)}}
 			if path.Base(importPath) != name {
 				spec.Name = ast.NewIdent(name)

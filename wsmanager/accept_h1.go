@@ -22,7 +22,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
-	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {
 		c.agreeDeflate()
 	}
@@ -45,7 +45,8 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
-	h.Del("Sec-WebSocket-Extensions") // whoever above has set it does not speak it
+	h.Del("Sec-WebSocket-Extensions") // whoever above has set these does not speak them
+	h.Del("Sec-WebSocket-Protocol")
 	if extensions != "" {
 		h.Set("Sec-WebSocket-Extensions", extensions)
 	}

@@ -21,6 +21,7 @@ import (
 )
 
 func TestHandshakeRefusals(t *testing.T) {
+	needH1(t, "see TestStreamRefusals")
 	del := func(name string) func(*http.Request) { return func(r *http.Request) { r.Header.Del(name) } }
 	set := func(name string, values ...string) func(*http.Request) {
 		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
@@ -318,6 +319,7 @@ func (panicky) WriteHeader(int)               { panic("not this one") }
 func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func TestMiddlewareForm(t *testing.T) {
+	needH1(t, "there is no key; see TestStreamRefusals")
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
@@ -413,4 +415,16 @@ func TestOriginsThatWouldNeverMatch(t *testing.T) {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{"https://*.example.com", "*"}})
 	require.ErrorContains(t, err, "has a wildcard: list each origin")
 	require.ErrorContains(t, err, "is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
+}
+
+// What Reject has made can be read again, also out of a chain.
+func TestRejection(t *testing.T) {
+	status, text, ok := wsmanager.Rejection(fmt.Errorf("outside: %w", wsmanager.Reject(http.StatusTeapot, "Short and stout.")))
+	require.True(t, ok)
+	require.Equal(t, http.StatusTeapot, status)
+	require.Equal(t, "Short and stout.", text)
+	for _, err := range []error{nil, io.EOF} {
+		_, _, ok = wsmanager.Rejection(err)
+		require.False(t, ok)
+	}
 }

@@ -12,8 +12,9 @@ var (
 	// will not arrive.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
-	// ErrNoConn is returned by [Manager.Send] and [Manager.CloseConn] for an id
-	// that is not (or no longer) registered.
+	// ErrNoConn is returned by [Manager.Send], [Manager.CloseConn] and
+	// [Manager.JoinGroup] for an id that is not (or no longer) registered, and not of
+	// another node.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
 	// ErrOutboxFull is returned by sends that found the outbox full. The message
@@ -119,4 +120,15 @@ func Reject(status int, publicText string) error {
 		panic(fmt.Sprintf("wsmanager.Reject: status %d is not between 400 and 599", status))
 	}
 	return &rejection{status, publicText}
+}
+
+// Rejection returns what [Reject] has put into err, or into an error of its chain:
+// for handlers beside a Manager that answer a refused request in the same way. ok is
+// false if there is nothing of it.
+func Rejection(err error) (status int, publicText string, ok bool) {
+	var rej *rejection
+	if !errors.As(err, &rej) {
+		return 0, "", false
+	}
+	return rej.status, rej.text, true
 }

@@ -6,6 +6,17 @@ import (
 	"log/slog"
 )
 
+// maxLogged is how much of a value that a client chooses a record has.
+const maxLogged = 256
+
+// clip is what a record has of such a value: whoever fills a log pays for it.
+func clip(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return s[:maxLogged] + "…"
+}
+
 // logLoop writes what an event loop can tell nobody else.
 func (m *Manager) logLoop(format string, args ...any) {
 	m.logger().Error("websocket event loop", "err", fmt.Sprintf(format, args...))

@@ -1,0 +1,69 @@
+package hub
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// bind decodes the arguments of a call. What the error of a mismatch says is about
+// what the caller itself has sent.
+func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
+	values := make([]reflect.Value, len(m.params))
+	arguments := inv.Arguments
+	for i, param := range m.params {
+		if param.stream != noStream {
+			values[i] = streams[0].value(param, p)
+			streams = streams[1:]
+			continue
+		}
+		v, err := param.decode(p, arguments[0], param.typ)
+		if err != nil {
+			return nil, &bindError{fmt.Sprintf("Argument %d is of the wrong type.", i+1), err}
+		}
+		values[i] = v
+		arguments = arguments[1:]
+	}
+	return values, nil
+}
+
+// mismatch tells what is wrong with the number of arguments or streams, "" if nothing.
+func (m *method) mismatch(inv *Invocation) string {
+	if want := len(m.params) - m.uploads; len(inv.Arguments) != want {
+		return fmt.Sprintf("Invocation provides %d argument(s) but target expects %d.", len(inv.Arguments), want)
+	}
+	if len(inv.StreamIDs) != m.uploads {
+		return fmt.Sprintf("Invocation provides %d stream(s) but target expects %d.", len(inv.StreamIDs), m.uploads)
+	}
+	return ""
+}
+
+// decode decodes a value, or an item, of the type.
+func (p param) decode(protocol Protocol, raw Raw, t reflect.Type) (reflect.Value, error) {
+	if !p.scalar {
+		v := reflect.New(t)
+		return v.Elem(), protocol.Decode(raw, v.Interface())
+	}
+	v := reflect.New(reflect.PointerTo(t)) // in which null leaves its trace
+	if err := protocol.Decode(raw, v.Interface()); err != nil {
+		return reflect.Value{}, err
+	}
+	if v.Elem().IsNil() {
+		return reflect.Value{}, fmt.Errorf("null is no %v", t)
+	}
+	return v.Elem().Elem(), nil
+}
+
+// bindError is a call that does not fit its method: what the caller reads, and why.
+type bindError struct {
+	text string
+	err  error
+}
+
+func (e *bindError) Error() string {
+	if e.err == nil {
+		return e.text
+	}
+	return e.text + " " + e.err.Error()
+}
+
+func (e *bindError) Unwrap() error { return e.err }

@@ -1,0 +1,65 @@
+// Package hub lets clients call Go functions on the server by name, and the server
+// call functions of its clients: with typed arguments, results, errors, and streams in
+// both directions. It speaks the published SignalR Hub Protocol over WebSockets, so
+// that Microsoft's clients for JavaScript, .NET and Java work with it unchanged.
+//
+// # Usage
+//
+//	chat, err := hub.New(hub.Methods{
+//		"Say": func(ctx *hub.Context, text string) error {
+//			return ctx.Clients().All().Send("said", ctx.ConnectionID(), text)
+//		},
+//		"Add": func(a, b int) int { return a + b },
+//	}, hub.Options{})
+//	…
+//	mux.Handle("/hub", chat)
+//	mux.Handle("/hub/", chat) // the negotiation is at /hub/negotiate
+//	…
+//	err = chat.Shutdown(ctx)
+//
+// and in a browser:
+//
+//	const c = new signalR.HubConnectionBuilder().withUrl("/hub").withAutomaticReconnect().build();
+//	c.on("said", (id, text) => …);
+//	await c.start();
+//	await c.invoke("Add", 40, 2); // 42
+//
+// [Methods] says what functions may look like; they are inspected once, by [New], which
+// reports all mistakes. What is not in it can't be called.
+//
+// # Sending
+//
+// [Clients] reaches everybody, one connection, groups and users, from inside calls
+// ([Context.Clients]) and from anywhere else ([Hub.Clients]): a handler that has stored
+// an order tells those whom it concerns. What many get is encoded once for each protocol
+// that they speak. [Invoke] calls one client and waits for its result.
+//
+// # Concurrency
+//
+// Calls of different clients run in parallel. Of one client, one call runs at a time, in
+// order of arrival (Options.MaxParallelCalls); calls that stream run beside them. While a
+// method waits in Invoke, its client's next call may run. Everything else a client sends
+// (answers, items of its streams, cancellations, pings) is dealt with as it comes,
+// also while its calls run. The context of a call ends when the client cancels
+// the call or leaves; a method that waits for anything should wait for that too.
+//
+// # Back-pressure
+//
+// Everything is bounded. A client that reads its stream slowly holds the method up; one
+// that sends more items or calls than may wait is not read from until there is room.
+// Where that would wait for ever, since only the client itself could make room,
+// its connection ends. Sends to others wait for nobody: see
+// wsmanager's policies for slow consumers.
+//
+// # Failure
+//
+// A method's error reaches its caller. As an [Error] it does so word for word; of any
+// other, and of a panic, the caller reads that there was one, and the log the rest. A record
+// that is none, is too big, or breaks the protocol ends the connection with a Close
+// message that says so. Options.Disconnected is told of every end, once.
+//
+// # What it does not do
+//
+// Long polling and server-sent events: docs/signalr.md has the whole list, how to connect
+// each client, and what differs from ASP.NET Core.
+package hub

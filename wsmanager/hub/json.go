@@ -1,0 +1,232 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// JSON is the protocol "json": a record is a JSON object and the byte 0x1E. Values
+// are encoded by encoding/json, so it is its tags that name their fields; when they
+// are decoded, names match without regard to case.
+func JSON() Protocol { return jsonProtocol{} }
+
+type jsonProtocol struct{}
+
+// separator ends a record. JSON has it in strings only, and there escaped.
+const separator = 0x1e
+
+func (jsonProtocol) Name() string                       { return "json" }
+func (jsonProtocol) MessageType() wsmanager.MessageType { return wsmanager.TextMessage }
+
+func (jsonProtocol) Cut(data []byte, limit int) ([]byte, int, error) { return cutText(data, limit) }
+
+// cutText cuts a record off that a separator ends; handshakes are such in every
+// protocol.
+func cutText(data []byte, limit int) ([]byte, int, error) {
+	i := bytes.IndexByte(data, separator)
+	switch {
+	case i > limit, i < 0 && len(data) > limit:
+		return nil, 0, fmt.Errorf("%w: %d bytes are allowed", ErrRecordTooBig, limit)
+	case i < 0:
+		return nil, 0, nil
+	}
+	return data[:i], i + 1, nil
+}
+
+// jsonRecord is what a record may have. A pointer is nil, a raw value nil, where the
+// member is absent.
+type jsonRecord struct {
+	Type           *Kind             `json:"type"`
+	Headers        map[string]string `json:"headers"`
+	InvocationID   string            `json:"invocationId"`
+	Target         *string           `json:"target"`
+	Arguments      *[]jsonRaw        `json:"arguments"`
+	StreamIDs      []string          `json:"streamIds"`
+	Item           jsonRaw           `json:"item"`
+	Result         jsonRaw           `json:"result"`
+	Error          *string           `json:"error"`
+	AllowReconnect bool              `json:"allowReconnect"`
+	SequenceID     *int64            `json:"sequenceId"`
+}
+
+// jsonRaw is a json.RawMessage that can be told apart from an absent one.
+type jsonRaw Raw
+
+// UnmarshalJSON keeps a copy.
+func (r *jsonRaw) UnmarshalJSON(p []byte) error {
+	*r = append((*r)[:0], p...)
+	return nil
+}
+
+func (jsonProtocol) Parse(record []byte) (Message, error) {
+	var r jsonRecord
+	if err := json.Unmarshal(record, &r); err != nil {
+		return nil, err
+	}
+	if r.Type == nil {
+		return nil, errors.New("there is no type")
+	}
+	switch k := *r.Type; k {
+	case KindInvocation, KindStreamInvocation:
+		switch {
+		case r.Target == nil || *r.Target == "":
+			return nil, fmt.Errorf("%v without a target", k)
+		case r.Arguments == nil:
+			return nil, fmt.Errorf("%v without arguments", k)
+		case k == KindStreamInvocation && r.InvocationID == "":
+			return nil, fmt.Errorf("%v without an invocationId", k)
+		}
+		m := &Invocation{ID: r.InvocationID, Target: *r.Target, Stream: k == KindStreamInvocation}
+		if len(r.StreamIDs) > 0 {
+			m.StreamIDs = r.StreamIDs
+		}
+		m.Arguments = make([]Raw, len(*r.Arguments))
+		for i, a := range *r.Arguments {
+			m.Arguments[i] = Raw(a)
+		}
+		return m, nil
+	case KindStreamItem:
+		switch {
+		case r.InvocationID == "":
+			return nil, fmt.Errorf("%v without an invocationId", k)
+		case r.Item == nil:
+			return nil, fmt.Errorf("%v without an item", k)
+		}
+		return &StreamItem{ID: r.InvocationID, Item: Raw(r.Item)}, nil
+	case KindCompletion:
+		switch {
+		case r.InvocationID == "":
+			return nil, fmt.Errorf("%v without an invocationId", k)
+		case r.Error != nil && r.Result != nil:
+			return nil, fmt.Errorf("%v with a result and an error", k)
+		}
+		return &Completion{ID: r.InvocationID, Error: deref(r.Error), Result: Raw(r.Result)}, nil
+	case KindCancelInvocation:
+		if r.InvocationID == "" {
+			return nil, fmt.Errorf("%v without an invocationId", k)
+		}
+		return &CancelInvocation{ID: r.InvocationID}, nil
+	case KindPing:
+		return &Ping{}, nil
+	case KindClose:
+		return &Close{Error: deref(r.Error), AllowReconnect: r.AllowReconnect}, nil
+	case KindAck, KindSequence:
+		if r.SequenceID == nil {
+			return nil, fmt.Errorf("%v without a sequenceId", k)
+		}
+		if k == KindAck {
+			return &Ack{SequenceID: *r.SequenceID}, nil
+		}
+		return &Sequence{SequenceID: *r.SequenceID}, nil
+	}
+	return nil, nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// Append writes the members in the order of the specification, and none that is
+// empty: clients take null or "" for a protocol error.
+func (jsonProtocol) Append(dst []byte, m Message) ([]byte, error) {
+	dst = append(dst, `{"type":`...)
+	dst = strconv.AppendInt(dst, int64(m.Kind()), 10)
+	switch m := m.(type) {
+	case *Invocation:
+		dst = appendMember(dst, "invocationId", m.ID)
+		dst = append(dst, `,"target":`...)
+		dst = appendString(dst, m.Target)
+		dst = append(dst, `,"arguments":[`...)
+		for i, a := range m.Arguments {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendRaw(dst, a)
+		}
+		dst = append(dst, ']')
+		if len(m.StreamIDs) > 0 {
+			dst = append(dst, `,"streamIds":[`...)
+			for i, id := range m.StreamIDs {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				dst = appendString(dst, id)
+			}
+			dst = append(dst, ']')
+		}
+	case *StreamItem:
+		dst = appendMember(dst, "invocationId", m.ID)
+		dst = append(dst, `,"item":`...)
+		dst = appendRaw(dst, m.Item)
+	case *Completion:
+		dst = appendMember(dst, "invocationId", m.ID)
+		if dst = appendMember(dst, "error", m.Error); m.Error == "" && m.Result != nil {
+			dst = append(dst, `,"result":`...)
+			dst = appendRaw(dst, m.Result)
+		}
+	case *CancelInvocation:
+		dst = appendMember(dst, "invocationId", m.ID)
+	case *Close:
+		dst = appendMember(dst, "error", m.Error)
+		if m.AllowReconnect {
+			dst = append(dst, `,"allowReconnect":true`...)
+		}
+	case *Ack:
+		dst = append(dst, `,"sequenceId":`...)
+		dst = strconv.AppendInt(dst, m.SequenceID, 10)
+	case *Sequence:
+		dst = append(dst, `,"sequenceId":`...)
+		dst = strconv.AppendInt(dst, m.SequenceID, 10)
+	}
+	return append(dst, '}', separator), nil
+}
+
+// appendMember appends a member unless it is empty.
+func appendMember(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendString(dst, value)
+}
+
+func appendRaw(dst []byte, raw Raw) []byte {
+	if len(raw) == 0 {
+		return append(dst, "null"...)
+	}
+	return append(dst, raw...)
+}
+
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
+			quoted, _ := json.Marshal(s) // never fails for a string
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func (jsonProtocol) Encode(v any) (Raw, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // nobody puts it into a page unread, and markup would take six times the bytes
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes()[:b.Len()-1], nil // without the line's end
+}
+
+func (jsonProtocol) Decode(raw Raw, v any) error { return json.Unmarshal(raw, v) }

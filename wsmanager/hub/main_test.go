@@ -1,0 +1,237 @@
+package hub_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestMain(m *testing.M) { wstest.Main(eachDriver{m}) }
+
+// driver is what the hubs of the tests run with.
+var driver = wsmanager.DriverAuto
+
+// eachDriver runs everything with the event loop, where there is one, and with
+// goroutines.
+type eachDriver struct{ *testing.M }
+
+func (m eachDriver) Run() (code int) {
+	flag.Parse()
+	drivers := []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine}
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		drivers = drivers[:1] // a fuzzer runs once
+	}
+	for _, driver = range drivers {
+		if failed := m.M.Run(); failed != 0 {
+			fmt.Fprintf(os.Stderr, "FAIL with the driver %v\n", driver)
+			code = failed
+		}
+	}
+	return code
+}
+
+// quiet is options without a log.
+func quiet() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandler)} }
+
+// serve makes a hub and serves it at /hub. At the end of the test it is shut down.
+func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, string) {
+	t.Helper()
+	if opts.WebSocket.Driver == wsmanager.DriverAuto {
+		opts.WebSocket.Driver = driver
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	h, err := hub.New(methods, opts)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/hub", h)
+	mux.Handle("/hub/", h)
+	srv := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		_ = h.Shutdown(t.Context()) // which is over: what is left is cut, and that is an error
+		srv.Close()
+	})
+	return h, srv.URL + "/hub"
+}
+
+// peer is a client that speaks records of JSON.
+type peer struct {
+	*wstest.Client
+	t    testing.TB
+	rest []string // records that came together with one that was read
+
+	noAcks bool // leave them out: they come when their time has come
+}
+
+// connect connects without a negotiation and shakes hands.
+func connect(t testing.TB, url string) *peer {
+	t.Helper()
+	return dial(t, url).shake()
+}
+
+// dial connects, without a handshake.
+func dial(t testing.TB, url string) *peer {
+	t.Helper()
+	return &peer{Client: wstest.Dial(t, url, nil), t: t}
+}
+
+func (p *peer) shake() *peer {
+	p.t.Helper()
+	p.send(`{"protocol":"json","version":1}`)
+	p.expect(`{}`)
+	return p
+}
+
+// send sends records, in one WebSocket message.
+func (p *peer) send(records ...string) {
+	p.t.Helper()
+	p.SendText(strings.Join(records, "\x1e") + "\x1e")
+}
+
+// record reads the next record that is no ping. A WebSocket message ends where a
+// record does.
+func (p *peer) record() string {
+	p.t.Helper()
+	for {
+		if len(p.rest) == 0 {
+			text := p.Text()
+			records, ok := strings.CutSuffix(text, "\x1e")
+			if !ok {
+				p.t.Fatalf("a WebSocket message that does not end a record: %q", text)
+			}
+			p.rest = strings.Split(records, "\x1e")
+		}
+		r := p.rest[0]
+		p.rest = p.rest[1:]
+		if r != `{"type":6}` && !(p.noAcks && strings.HasPrefix(r, `{"type":8,`)) {
+			return r
+		}
+	}
+}
+
+// expect reads records, which must be these.
+func (p *peer) expect(records ...string) {
+	p.t.Helper()
+	for _, want := range records {
+		if got := p.record(); got != want {
+			p.t.Fatalf("got the record %s, want %s", got, want)
+		}
+	}
+}
+
+// call calls a method and returns the record of its answer.
+func (p *peer) call(id, method string, args ...any) string {
+	p.t.Helper()
+	p.send(invocation(id, method, args...))
+	return p.record()
+}
+
+// result calls a method, whose result must be this.
+func (p *peer) result(want, method string, args ...any) {
+	p.t.Helper()
+	require.Equal(p.t, `{"type":3,"invocationId":"r","result":`+want+`}`, p.call("r", method, args...))
+}
+
+// failure calls a method, which must fail with this text.
+func (p *peer) failure(want, method string, args ...any) {
+	p.t.Helper()
+	text, err := json.Marshal(want)
+	require.NoError(p.t, err)
+	require.Equal(p.t, `{"type":3,"invocationId":"f","error":`+string(text)+`}`, p.call("f", method, args...))
+}
+
+func invocation(id, method string, args ...any) string {
+	if args == nil {
+		args = []any{}
+	}
+	m := map[string]any{"type": 1, "target": method, "arguments": args}
+	if id != "" {
+		m["invocationId"] = id
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// gone reads up to the close frame of a connection that the hub ends, and returns the
+// record before it.
+func (p *peer) gone(code int) (last string) {
+	p.t.Helper()
+	for {
+		f, err := p.ReadFrame()
+		require.NoError(p.t, err)
+		switch f.Header.OpCode {
+		case ws.OpText:
+			records := strings.Split(strings.TrimSuffix(string(f.Payload), "\x1e"), "\x1e")
+			last = records[len(records)-1]
+		case ws.OpClose:
+			got, _ := ws.ParseCloseFrameData(f.Payload)
+			require.Equal(p.t, code, int(got))
+			_, _ = p.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the other side may not wait for it
+			p.ExpectEOF()
+			return last
+		}
+	}
+}
+
+// ticket is the answer to a negotiation.
+type ticket struct {
+	NegotiateVersion     int
+	ConnectionID         string
+	ConnectionToken      string
+	UseStatefulReconnect bool
+	AvailableTransports  []struct {
+		Transport       string
+		TransferFormats []string
+	}
+	Error       string
+	URL         string
+	AccessToken string
+}
+
+// negotiate posts a negotiation.
+func negotiate(t testing.TB, url, query string) ticket {
+	t.Helper()
+	res, err := http.Post(url+"/negotiate?"+query, "", nil)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+	var k ticket
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&k))
+	return k
+}
+
+// status is what a handshake is refused with.
+func status(t testing.TB, url string) int {
+	t.Helper()
+	res := wstest.Handshake(t, wstest.Request(t, url), nil).Response
+	_, _ = io.Copy(io.Discard, res.Body) // the status is all that counts
+	return res.StatusCode
+}
+
+// ticketOf negotiates with a handler, without a socket.
+func ticketOf(t testing.TB, h http.Handler, query string) (k ticket) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/hub/negotiate?"+query, nil))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &k))
+	return k
+}

@@ -1,0 +1,197 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// ServeHTTP serves the two requests that a client makes: the POST to …/negotiate, and
+// the handshake of a WebSocket, with the token that was negotiated or without one.
+//
+// Pages of other origins need a CORS component in front, which answers for the
+// negotiation (with credentials), and Options.WebSocket.AllowedOrigins, which is for
+// the WebSocket.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+		h.negotiate(w, r)
+		return
+	}
+	if k := h.tickets.find(query(r, "id")); k != nil && k.stateful {
+		h.serveResumable.ServeHTTP(w, r)
+		return
+	}
+	h.servePlain.ServeHTTP(w, r)
+}
+
+// noWebSocket answers requests of other transports, and lost ones.
+func (h *Hub) noWebSocket(w http.ResponseWriter, r *http.Request) {
+	switch id := query(r, "id"); {
+	case id == "":
+		http.Error(w, "Connection ID required", http.StatusBadRequest)
+	case h.tickets.find(id) == nil:
+		http.Error(w, "No Connection with that ID", http.StatusNotFound)
+	default:
+		http.Error(w, "This hub serves WebSockets only.", http.StatusNotFound)
+	}
+}
+
+// negotiation is the answer that says how to connect.
+type negotiation struct {
+	NegotiateVersion     int         `json:"negotiateVersion"`
+	ConnectionID         string      `json:"connectionId"`
+	ConnectionToken      string      `json:"connectionToken,omitempty"`
+	AvailableTransports  []transport `json:"availableTransports"`
+	UseStatefulReconnect bool        `json:"useStatefulReconnect,omitempty"`
+}
+
+type transport struct {
+	Transport       string   `json:"transport"`
+	TransferFormats []string `json:"transferFormats"`
+}
+
+// redirection is the answer that sends a client to another server.
+type redirection struct {
+	URL         string `json:"url"`
+	AccessToken string `json:"accessToken,omitempty"`
+}
+
+func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "A negotiation is a POST request.", http.StatusMethodNotAllowed)
+		return
+	}
+	if h.isDraining() {
+		http.Error(w, "The server is shutting down.", http.StatusServiceUnavailable)
+		return
+	}
+	who, err := h.authenticate(r)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	version := 0
+	if v := query(r, "negotiateVersion"); v != "" {
+		version, err = strconv.Atoi(v)
+		if err != nil || version < 0 {
+			writeJSON(w, map[string]string{"error": fmt.Sprintf("The client requested an invalid protocol version '%s'", v)})
+			return
+		}
+	}
+	version = min(version, 1)
+	if h.opts.Redirect != nil {
+		to, token, err := h.opts.Redirect(r, who)
+		if text, public := publicText(err); public {
+			writeJSON(w, map[string]string{"error": text})
+			return
+		}
+		if err != nil {
+			h.refuse(w, r, err)
+			return
+		}
+		if to != "" {
+			writeJSON(w, redirection{to, token})
+			return
+		}
+	}
+	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
+	k := h.tickets.issue(who.User, version, stateful)
+	answer := negotiation{
+		NegotiateVersion:     version,
+		ConnectionID:         k.id,
+		AvailableTransports:  []transport{{"WebSockets", []string{"Text", "Binary"}}},
+		UseStatefulReconnect: stateful,
+	}
+	if version > 0 {
+		answer.ConnectionToken = k.token
+	}
+	writeJSON(w, answer)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store") // it holds a secret
+	_ = json.NewEncoder(w).Encode(v)            // an error means that the client is gone
+}
+
+// refuse answers a request that Authenticate has turned down, as wsmanager answers
+// handshakes.
+func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, text, ok := wsmanager.Rejection(err)
+	if !ok {
+		status, text = http.StatusInternalServerError, "The server failed to negotiate."
+		h.logger().ErrorContext(r.Context(), "hub negotiation failed", "err", err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, text, status)
+}
+
+func (h *Hub) authenticate(r *http.Request) (Identity, error) {
+	if h.opts.Authenticate == nil {
+		return Identity{}, nil
+	}
+	return h.opts.Authenticate(r, accessToken(r))
+}
+
+// accessToken is the bearer token of a request.
+func accessToken(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return query(r, "access_token")
+}
+
+// query returns a value of the query, whose names match without regard to case.
+func query(r *http.Request, name string) string {
+	values, _ := url.ParseQuery(r.URL.RawQuery) // what can't be parsed is not there
+	if v := values.Get(name); v != "" {
+		return v
+	}
+	for n, v := range values {
+		if strings.EqualFold(n, name) {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// link is what a socket is for: a new connection, or one that is resumed.
+type link struct {
+	conn   *conn
+	resume bool
+}
+
+// accept is wsmanager's OnAccept.
+func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
+	who, err := h.authenticate(r)
+	if err != nil {
+		return wsmanager.Accept{}, err
+	}
+	token := query(r, "id")
+	if token == "" {
+		return wsmanager.Accept{User: who.User, Value: &link{conn: h.newConn(who, nil)}, Deferred: true}, nil
+	}
+	k := h.tickets.find(token)
+	if k == nil {
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+	}
+	if k.user != who.User {
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by somebody else.")
+	}
+	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(who, k) })
+	switch {
+	case c == nil:
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+	case !fresh && !c.resumable():
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
+	case k.stateful:
+		return wsmanager.Accept{Value: &link{conn: c, resume: !fresh}}, nil
+	}
+	return wsmanager.Accept{User: who.User, Value: &link{conn: c}, Deferred: true}, nil
+}

@@ -1,0 +1,257 @@
+package hub_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// Checklist 5, 6, 7.
+func TestNegotiate(t *testing.T) {
+	_, url := serve(t, nil, hub.Options{})
+	k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true")
+	require.Equal(t, 1, k.NegotiateVersion)
+	require.NotEqual(t, k.ConnectionID, k.ConnectionToken)
+	require.GreaterOrEqual(t, len(k.ConnectionToken), 22, "128 bits")
+	require.False(t, k.UseStatefulReconnect, "the hub does not offer it")
+	require.Len(t, k.AvailableTransports, 1)
+	require.Equal(t, "WebSockets", k.AvailableTransports[0].Transport)
+	require.Equal(t, []string{"Text", "Binary"}, k.AvailableTransports[0].TransferFormats)
+
+	other := negotiate(t, url, "NEGOTIATEVERSION=99")
+	require.Equal(t, 1, other.NegotiateVersion, "the newest that both know; names match in any case")
+	require.NotEqual(t, k.ConnectionID, other.ConnectionID)
+	require.NotEqual(t, k.ConnectionToken, other.ConnectionToken)
+
+	old := negotiate(t, url, "")
+	require.Zero(t, old.NegotiateVersion)
+	require.Empty(t, old.ConnectionToken)
+	dial(t, url+"?id="+old.ConnectionID).shake()
+
+	for _, version := range []string{"x", "-1", "1.0"} {
+		require.Contains(t, negotiate(t, url, "negotiateVersion="+version).Error, version)
+	}
+	for _, method := range []string{"GET", "PUT", "DELETE"} {
+		req, err := http.NewRequestWithContext(t.Context(), method, url+"/negotiate", nil)
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+		require.Equal(t, "POST", res.Header.Get("Allow"))
+	}
+
+	_, url = serve(t, nil, hub.Options{StatefulReconnect: true})
+	require.True(t, negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true").UseStatefulReconnect)
+	require.False(t, negotiate(t, url, "negotiateVersion=1").UseStatefulReconnect, "the client has not asked")
+	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 has none")
+}
+
+// Checklist 10.
+func TestTokens(t *testing.T) {
+	_, url := serve(t, hub.Methods{"ID": func(ctx *hub.Context) string { return ctx.ConnectionID() }}, hub.Options{})
+	k := negotiate(t, url, "negotiateVersion=1")
+	require.Equal(t, http.StatusNotFound, status(t, url+"?id=unknown"))
+	require.Equal(t, http.StatusNotFound, status(t, url+"?id="+k.ConnectionID), "the id is no token")
+
+	p := dial(t, url+"?id="+k.ConnectionToken)
+	require.Equal(t, http.StatusConflict, status(t, url+"?id="+k.ConnectionToken), "before the handshake")
+	p.shake().result(`"`+k.ConnectionID+`"`, "ID")
+	require.Equal(t, http.StatusConflict, status(t, url+"?id="+k.ConnectionToken))
+	p.SendClose(1000, "")
+	p.ExpectClose(1000)
+	require.Eventually(t, func() bool { return status(t, url+"?id="+k.ConnectionToken) == http.StatusNotFound }, wstest.Patience, time.Millisecond)
+}
+
+// A request for the hub that is for no WebSocket.
+func TestOtherTransports(t *testing.T) {
+	_, url := serve(t, nil, hub.Options{})
+	k := negotiate(t, url, "negotiateVersion=1")
+	for _, row := range []struct {
+		method, query string
+		want          int
+	}{
+		{"GET", "", 400}, {"POST", "", 400}, {"DELETE", "", 400},
+		{"GET", "?id=unknown", 404}, {"POST", "?id=unknown", 404}, {"DELETE", "?id=unknown", 404},
+		{"GET", "?id=" + k.ConnectionToken, 404},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), row.method, url+row.query, nil)
+		require.NoError(t, err)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, row.want, res.StatusCode, "%s %s", row.method, row.query)
+		if row.want == 400 {
+			require.Equal(t, "Connection ID required\n", string(body))
+		}
+	}
+}
+
+// Negotiated connections that are never made end, and the oldest make room.
+func TestNegotiationsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: quiet().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
+		require.NoError(t, err)
+		issue := func() string { return token(t, h) }
+		try := func(token string) int {
+			return wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+token), nil, wstest.Memory{Patience: time.Hour}).Response.StatusCode
+		}
+		first, second, third := issue(), issue(), issue()
+		require.Equal(t, http.StatusNotFound, try(first), "two may be open")
+		require.Equal(t, http.StatusSwitchingProtocols, try(second))
+		time.Sleep(15*time.Second - time.Millisecond)
+		require.Equal(t, http.StatusSwitchingProtocols, try(third), "just in time")
+		late := issue()
+		time.Sleep(15 * time.Second)
+		require.Equal(t, http.StatusNotFound, try(late))
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// Checklist 9. The token is asked for at each door, and a connection belongs to who
+// has negotiated it.
+func TestAuthenticate(t *testing.T) {
+	type claims struct{ Admin bool }
+	_, url := serve(t, hub.Methods{
+		"Who": func(ctx *hub.Context) []any { return []any{ctx.User(), ctx.Identity().Value.(claims).Admin} },
+	}, hub.Options{Authenticate: func(_ *http.Request, token string) (hub.Identity, error) {
+		switch token {
+		case "":
+			return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "Who are you?")
+		case "broken":
+			return hub.Identity{}, errors.New("a secret")
+		}
+		return hub.Identity{User: token, Value: claims{Admin: token == "ann"}}, nil
+	}})
+	post := func(header, query string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", url+"/negotiate"+query, nil)
+		require.NoError(t, err)
+		if header != "" {
+			req.Header.Set("Authorization", header)
+		}
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res.StatusCode, string(body)
+	}
+	code, body := post("", "")
+	require.Equal(t, http.StatusUnauthorized, code)
+	require.Equal(t, "Who are you?\n", body)
+	code, body = post("Bearer broken", "")
+	require.Equal(t, http.StatusInternalServerError, code)
+	require.NotContains(t, body, "secret")
+	code, _ = post("bearer ann", "")
+	require.Equal(t, http.StatusOK, code)
+	code, _ = post("", "?access_token=ann")
+	require.Equal(t, http.StatusOK, code)
+
+	require.Equal(t, http.StatusUnauthorized, status(t, url))
+	k := negotiate(t, url, "negotiateVersion=1&access_token=ann")
+	require.Equal(t, http.StatusForbidden, status(t, url+"?id="+k.ConnectionToken+"&access_token=bob"), "another's connection")
+	dial(t, url+"?id="+k.ConnectionToken+"&access_token=ann").shake().result(`["ann",true]`, "Who")
+	p := &peer{Client: wstest.Dial(t, url, http.Header{"Authorization": {"Bearer bob"}}), t: t}
+	p.shake().result(`["bob",false]`, "Who")
+}
+
+// Checklist 8.
+func TestRedirect(t *testing.T) {
+	_, url := serve(t, nil, hub.Options{Redirect: func(r *http.Request, _ hub.Identity) (string, string, error) {
+		switch r.URL.Query().Get("case") {
+		case "away":
+			return "https://other.example/hub", "ticket", nil
+		case "told":
+			return "", "", hub.Error("Come back tomorrow.")
+		case "failed":
+			return "", "", errors.New("secret")
+		}
+		return "", "", nil
+	}})
+	k := negotiate(t, url, "negotiateVersion=1&case=away")
+	require.Equal(t, "https://other.example/hub", k.URL)
+	require.Equal(t, "ticket", k.AccessToken)
+	require.Empty(t, k.ConnectionID)
+	require.Equal(t, "Come back tomorrow.", negotiate(t, url, "case=told").Error)
+	require.NotEmpty(t, negotiate(t, url, "negotiateVersion=1").ConnectionToken)
+	res, err := http.Post(url+"/negotiate?case=failed", "", nil)
+	require.NoError(t, err)
+	res.Body.Close()
+	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+}
+
+// Checklist 12, 13, 14, and the rest of what can be said instead of a handshake.
+func TestHandshake(t *testing.T) {
+	called := make(chan string, 10)
+	_, url := serve(t, hub.Methods{"Note": func(s string) { called <- s }, "Add": func(a, b int) int { return a + b }}, hub.Options{})
+	for name, talk := range map[string]func(p *peer){
+		"version 2": func(p *peer) {
+			p.send(`{"protocol":"json","version":2}`)
+			p.expect(`{}`)
+		},
+		"in a binary message": func(p *peer) {
+			p.SendBinary([]byte("{\"protocol\":\"json\",\"version\":1}\x1e"))
+			p.ExpectBinary([]byte("{}\x1e"))
+		},
+		"unknown members": func(p *peer) {
+			p.send(`{"version":1,"x":{"y":[]},"protocol":"json"}`)
+			p.expect(`{}`)
+		},
+		"over several messages": func(p *peer) {
+			p.SendText(`{"protocol":`)
+			p.SendText(`"json","vers`)
+			p.SendText("ion\":1}")
+			p.SendText("\x1e")
+			p.expect(`{}`)
+		},
+		"with a call in the same message": func(p *peer) {
+			p.send(`{"protocol":"json","version":1}`, invocation("1", "Add", 1, 2))
+			p.ExpectText("{}\x1e") // alone
+			p.expect(`{"type":3,"invocationId":"1","result":3}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dial(t, url)
+			talk(p)
+			p.result("3", "Add", 1, 2)
+		})
+	}
+	for name, row := range map[string]struct{ text, want string }{
+		"unknown protocol":   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
+		"unknown version":    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"version 0":          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"a call":             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
+		"a call in disguise": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
+		"no protocol":        {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
+		"no JSON":            {`hello`, `{"error":"The first message must be a handshake request."}`},
+		"too long":           {strings.Repeat(" ", 40_000), `{"error":"Handshake was canceled."}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dial(t, url)
+			p.send(row.text, invocation("", "Note", "never"))
+			require.Equal(t, row.want, p.gone(1000))
+		})
+	}
+	p := connect(t, url)
+	p.send(invocation("1", "Note", "at last"))
+	p.expect(`{"type":3,"invocationId":"1"}`)
+	require.Equal(t, "at last", <-called, "nothing that came with a bad handshake was run")
+}
+
+// token negotiates with a handler, without a socket.
+func token(t *testing.T, h http.Handler) string {
+	t.Helper()
+	return ticketOf(t, h, "negotiateVersion=1").ConnectionToken
+}
