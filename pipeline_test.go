@@ -268,7 +268,7 @@ var onlyImporters = map[string][]string{
 	"github.com/felixge/httpsnoop": {"pipeline/response_hooks.go", "middleware/statuspages.go"},
 	"github.com/gobwas/ws":         {"wsmanager/"},
 	"github.com/stretchr/testify":  nil, // but tests
-	"golang.org/x/":                {"wsmanager/"},
+	"golang.org/x/":                {"wsmanager/", "examples/loadtest/"},
 }
 
 func TestImportDirections(t *testing.T) {

@@ -165,7 +165,7 @@ func conversation(t *testing.T, srv *httptest.Server, request string) (net.Conn,
 func TestBodyLimitExpectContinue(t *testing.T) {
 	for _, firm := range []bool{false, true} {
 		h := pipeline.New().Use(quiet(), middleware.BodyLimitWith(10, middleware.BodyLimitOptions{Firm: firm})).Run(reads).MustBuild()
-		srv := httptest.NewServer(h)
+		srv := httptest.NewServer(counted(h))
 		defer srv.Close()
 		head := "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
 
@@ -198,7 +198,7 @@ func TestBodyLimitEndlessClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := pipeline.New().Use(middleware.ResponseTime, quiet(), middleware.BodyLimit(1<<10)).Run(reads).MustBuild()
-			srv := httptest.NewServer(h)
+			srv := httptest.NewServer(counted(h))
 			defer srv.Close()
 			conn, br := conversation(t, srv, "POST / HTTP/1.1\r\nHost: x\r\n"+head+"\r\n")
 			sent := make(chan error, 1)
@@ -271,7 +271,7 @@ func TestBodyLimitForms(t *testing.T) {
 			_, err := io.WriteString(w, r.PostFormValue("a"))
 			return err
 		})).MustBuild()
-	srv := httptest.NewServer(h)
+	srv := httptest.NewServer(counted(h))
 	defer srv.Close()
 	for body, status := range map[string]int{"a=b": 200, "a=" + strings.Repeat("b", 30): 413} {
 		res, err := srv.Client().Post(srv.URL, "application/x-www-form-urlencoded", strings.NewReader(body))

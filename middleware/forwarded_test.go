@@ -364,7 +364,7 @@ func TestForwardedRemovesTheFilesOfAForm(t *testing.T) {
 			found, _ := os.ReadDir(dir)
 			files = len(found)
 		}))
-	srv := httptest.NewServer(h)
+	srv := httptest.NewServer(counted(h))
 	defer srv.Close()
 	body, form := io.Pipe()
 	mw := multipart.NewWriter(form)

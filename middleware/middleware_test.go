@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -37,8 +38,11 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
+// records is what was logged, up to the end of all requests that counted servers have
+// begun: a client may read its answer before the components above have returned.
 func (l *logs) records(t *testing.T) []map[string]any {
 	t.Helper()
+	require.Eventually(t, func() bool { return serving.Load() == 0 }, 10*time.Second, time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []map[string]any
@@ -60,7 +64,7 @@ func group(rec map[string]any, name string) map[string]any {
 func both(t *testing.T, h http.Handler, f func(*testing.T, *httptest.Server)) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
-			srv := httptest.NewUnstartedServer(h)
+			srv := httptest.NewUnstartedServer(counted(h))
 			srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 			if http2 {
 				srv.EnableHTTP2 = true
@@ -72,6 +76,18 @@ func both(t *testing.T, h http.Handler, f func(*testing.T, *httptest.Server)) {
 			f(t, srv)
 		})
 	}
+}
+
+// serving is how many requests counted handlers are at work on.
+var serving atomic.Int32
+
+// counted lets logs.records wait for what a server does.
+func counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving.Add(1)
+		defer serving.Add(-1)
+		h.ServeHTTP(w, r)
+	})
 }
 
 func get(t *testing.T, srv *httptest.Server, target string, header ...string) (*http.Response, string, error) {

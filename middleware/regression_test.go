@@ -79,7 +79,7 @@ func TestSecondPanicLeftTheClientWithoutAnAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &logs{}
-			srv := httptest.NewServer(h(l))
+			srv := httptest.NewServer(counted(h(l)))
 			defer srv.Close()
 			res, body, err := get(t, srv, "/")
 			require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestAccessLogBelowATimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := &logs{}
 			h := middleware.ResponseTime(http.TimeoutHandler(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})(handler), 20*time.Millisecond, "slow"))
-			srv := httptest.NewServer(h)
+			srv := httptest.NewServer(counted(h))
 			res, body, err := get(t, srv, "/")
 			require.NoError(t, err)
 			require.Equal(t, 503, res.StatusCode)
@@ -154,7 +154,7 @@ func TestLogsHadAPathThatNobodyAskedFor(t *testing.T) {
 		rewrite,
 		middleware.Recover(middleware.RecoverOptions{Logger: l.logger()}),
 	)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }))
-	srv := httptest.NewServer(branch.Map("/admin", inner)(http.NotFoundHandler()))
+	srv := httptest.NewServer(counted(branch.Map("/admin", inner)(http.NotFoundHandler())))
 	_, _, err := get(t, srv, "/admin/users%2F1?x=1")
 	require.NoError(t, err)
 	srv.Close()

@@ -131,7 +131,7 @@ func TestStatusPages(t *testing.T) {
 				require.NoError(t, err)
 				http2 := srv.TLS != nil
 				srv.Close()
-				srv = httptest.NewUnstartedServer(h)
+				srv = httptest.NewUnstartedServer(counted(h))
 				srv.Config.ErrorLog = silentLog
 				srv.EnableHTTP2 = http2
 				if http2 {
@@ -321,7 +321,7 @@ func TestStatusPagesLetsUpgradesPass(t *testing.T) {
 		_, _ = io.WriteString(conn, "raw")
 		_ = conn.Close()
 	}))
-	srv := httptest.NewServer(h)
+	srv := httptest.NewServer(counted(h))
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)

@@ -360,7 +360,7 @@ func TestTimeoutLeavesWebSocketsOpen(t *testing.T) {
 				}
 				returned <- r.Context().Err()
 			}).MustBuild()
-			srv := httptest.NewServer(h)
+			srv := httptest.NewServer(counted(h))
 			defer srv.Close()
 			c := wstest.Dial(t, srv.URL+"/", nil)
 			time.Sleep(3 * d) // the thing that is survived

@@ -40,6 +40,9 @@ func (m *Manager) Middleware(next http.Handler) http.Handler {
 }
 
 func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
+	if m.keys != nil {
+		return internal(errors.New("this Manager belongs to a client: it accepts nothing"))
+	}
 	key, err := checkHandshake(w, r)
 	if err != nil {
 		return err

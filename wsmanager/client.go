@@ -69,7 +69,7 @@ type Retrying struct {
 // its Conn goes out before all that waits in the Client. If it fails, its
 // connection ends, as any does, and the next is tried.
 type Client struct {
-	dialer *dialer
+	dialer *Dialer
 	opts   ClientOptions
 	queue  queue
 
@@ -77,7 +77,8 @@ type Client struct {
 	running  bool
 	connects int
 	current  *Conn       // from its OnConnect to its OnClose
-	ending   *CloseError // how the last connection ended
+	began    time.Time   // the last connection
+	ending   *CloseError // how it ended
 	farewell *CloseError // what to close with; nil until the Client is closed
 	result   error       // what Run returns then
 
@@ -165,7 +166,7 @@ func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error)
 			cb.OnClose(c, err)
 		}
 	}
-	d, err := newDialer(rawURL, inner, opts.DialOptions)
+	d, err := newDialer(rawURL, inner, opts.DialOptions, autoDialDriver)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func (cl *Client) connected(c *Conn) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	cl.connects++
-	cl.current = c
+	cl.current, cl.began = c, time.Now()
 	if cl.farewell != nil { // it was closed meanwhile
 		_ = c.Close(cl.farewell.Code, cl.farewell.Reason) // both are checked
 	}
@@ -211,9 +212,10 @@ func (cl *Client) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
 		cl.close(&CloseError{Code: StatusGoingAway}, context.Cause(ctx))
 	})()
-	err := cl.run()
-	cl.close(&CloseError{Code: StatusNormalClosure}, nil) // sends fail from now on
-	return err
+	// Sends fail from now on, also if a function of the application panics.
+	defer cl.close(&CloseError{Code: StatusNormalClosure}, nil)
+	defer cl.dialer.m.loops.wait(context.Background())
+	return cl.run()
 }
 
 func (cl *Client) run() error {
@@ -222,15 +224,14 @@ func (cl *Client) run() error {
 		if cl.dialing.Err() != nil {
 			return cl.closedWith()
 		}
-		began := time.Now()
-		err := cl.once()
+		lasted, err := cl.once()
 		switch {
 		case cl.dialing.Err() != nil:
 			return cl.closedWith()
 		case err == nil:
 			return nil
 		}
-		if lasted := time.Since(began); wasConnected(err) && lasted >= cl.opts.StableAfter {
+		if lasted >= cl.opts.StableAfter {
 			failures, down = 0, time.Now()
 		}
 		failures++
@@ -252,29 +253,24 @@ func (cl *Client) run() error {
 	}
 }
 
-// once makes one connection and waits until nothing of it is left. The error is nil
-// if the server has ended it for good.
-func (cl *Client) once() error {
+// once makes one connection and waits until nothing of it is left. It returns how long
+// the connection lasted, 0 if there was none, and how it ended: nil if the server has
+// ended it for good.
+func (cl *Client) once() (lasted time.Duration, err error) {
 	cl.mu.Lock()
 	cl.ending = nil
 	cl.mu.Unlock()
-	if _, err := cl.dialer.dial(cl.dialing); err != nil {
-		return err
+	if _, err := cl.dialer.Dial(cl.dialing); err != nil {
+		return 0, err
 	}
 	// Until its writer has ended as well, nobody knows what it has written.
 	cl.dialer.m.active.wait(context.Background())
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if cl.ending.Remote && cl.ending.Code == StatusNormalClosure {
-		return nil
+		return 0, nil
 	}
-	return cl.ending
-}
-
-// wasConnected tells the end of a connection from an attempt that has failed.
-func wasConnected(err error) bool {
-	var ce *CloseError
-	return errors.As(err, &ce)
+	return time.Since(cl.began), cl.ending
 }
 
 // delay is how long to wait after so many failures, of which err is the last.
@@ -334,12 +330,12 @@ func (cl *Client) close(farewell *CloseError, result error) {
 	}
 	cl.farewell, cl.result = farewell, result
 	c := cl.current
+	cl.stop() // before the connection ends, which would be a failure
 	cl.mu.Unlock()
 	cl.queue.close()
 	if c != nil {
 		_ = c.Close(farewell.Code, farewell.Reason) // both are checked
 	}
-	cl.stop()
 }
 
 // Send sends a message on the present connection, or keeps it for the next. It never
@@ -356,7 +352,7 @@ func (cl *Client) Send(m Message) error {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.send(*buf, false)
+	return cl.queue.send(outgoing{frame: *buf, plain: m.NoCompression})
 }
 
 // SendContext is Send, but waits for room, until what waits is at most half of what
@@ -369,7 +365,7 @@ func (cl *Client) SendContext(ctx context.Context, m Message) error {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.sendContext(ctx, *buf, false)
+	return cl.queue.sendContext(ctx, outgoing{frame: *buf, plain: m.NoCompression})
 }
 
 // SendPrepared is Send for a message that is ready. Besides Send's errors it returns
@@ -379,7 +375,7 @@ func (cl *Client) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	return cl.queue.send(frame, true)
+	return cl.queue.send(outgoing{frame: frame, prepared: p, plain: p.encoded(0).plain})
 }
 
 // Unsent returns how many messages were accepted by the Client and have not left.

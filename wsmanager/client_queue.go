@@ -25,11 +25,18 @@ type queue struct {
 	changed chan struct{} // closed with the next change; nil if nobody waits
 }
 
-// queued is one message. Frames are masked, and one day compressed, for each
-// connection anew.
+// outgoing is a message as the application has sent it. It is masked, and compressed
+// where that was agreed on, for each connection anew.
+type outgoing struct {
+	frame    []byte    // plain and without a mask
+	prepared *Prepared // whose frame it is; nil: it is lent, and copied if it has to wait
+	plain    bool      // Message.NoCompression
+}
+
+// queued is a message that waits.
 type queued struct {
-	frame []byte // as it is without a mask
-	wire  []byte // as it is in the connection's outbox, nil if it is in none
+	outgoing
+	wire []byte // as it is in the connection's outbox, nil if it is in none
 }
 
 func (q *queue) init(m *Manager) {
@@ -50,21 +57,20 @@ func (q *queue) encode(msg Message) (*[]byte, error) {
 	return buf, nil
 }
 
-// send puts a message in line, if there is room. A frame that is not shared is
-// copied if it has to wait.
-func (q *queue) send(frame []byte, shared bool) error {
+// send puts a message in line, if there is room.
+func (q *queue) send(o outgoing) error {
 	q.order.Lock()
 	defer q.order.Unlock()
 	messages, bytes, closed := q.load()
 	switch {
 	case closed:
 		return ErrClosed
-	case bytes+len(frame) > q.m.opts.OutboxBytes,
+	case bytes+len(o.frame) > q.m.opts.OutboxBytes,
 		messages >= q.m.opts.OutboxMessages && !(messages < burst*q.m.opts.OutboxMessages && q.onlyBurst()):
 		q.m.stats.drop(dropOutboxFull, 1)
 		return ErrOutboxFull
 	}
-	q.put(frame, shared)
+	q.put(o)
 	return nil
 }
 
@@ -85,28 +91,47 @@ func (q *queue) load() (messages, bytes int, closed bool) {
 }
 
 // put puts a message in line, under order.
-func (q *queue) put(frame []byte, shared bool) {
+func (q *queue) put(o outgoing) {
 	add := func(wire []byte) {
-		if !shared {
-			frame = slices.Clone(frame)
+		if o.prepared == nil {
+			o.frame = slices.Clone(o.frame)
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.items = append(q.items, &queued{frame, wire})
-		q.bytes += len(frame)
+		q.items = append(q.items, &queued{o, wire})
+		q.bytes += len(o.frame)
 	}
-	if q.conn == nil || q.conn.sendKept(frame, add) != nil {
+	if q.conn == nil || q.conn.sendKept(o, add) != nil {
 		add(nil)
 	}
 }
 
+// appendWire appends a message's frame as this connection sends it to dst, which is
+// empty.
+func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
+	size := payloadSize(o.frame)
+	compressed := false
+	switch {
+	case !c.who.deflate || o.plain || !c.m.compresses(size):
+	case o.prepared != nil:
+		dst = append(dst, o.prepared.encoded(0).deflated(c.m)...)
+		compressed = true
+	default:
+		dst, compressed = c.m.appendCompressed(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
+	}
+	if !compressed {
+		dst = append(dst, o.frame...)
+	}
+	return c.m.keys.mask(dst, 0)
+}
+
 // sendKept writes a message's frame, or queues it, whatever the outbox's limits. It
-// calls kept, under the lock, with the masked frame if that has not left whole. An
+// calls kept, under the lock, with the frame in the outbox if that has not left whole. An
 // error says that the connection has ended: nothing was sent, or a part of it.
-func (c *Conn) sendKept(frame []byte, kept func(wire []byte)) error {
+func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
 	buf := getFrame()
 	defer putFrame(buf)
-	*buf = c.m.keys.mask(append(*buf, frame...), 0)
+	*buf = c.appendWire(*buf, o)
 	c.m.settle()
 	c.mu.Lock()
 	sent, err := c.tryLocked(*buf, false)
@@ -134,7 +159,7 @@ func (q *queue) attach(c *Conn) {
 	q.mu.Unlock()
 	for _, it := range items {
 		kept := false
-		err := c.sendKept(it.frame, func(wire []byte) {
+		err := c.sendKept(it.outgoing, func(wire []byte) {
 			kept = true
 			q.mu.Lock()
 			defer q.mu.Unlock()
@@ -214,7 +239,7 @@ func (q *queue) awaitLocked() <-chan struct{} {
 
 // sendContext puts a message in line when there is room for it in half of what may
 // wait. Sends that wait go in order.
-func (q *queue) sendContext(ctx context.Context, frame []byte, shared bool) error {
+func (q *queue) sendContext(ctx context.Context, o outgoing) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -225,7 +250,7 @@ func (q *queue) sendContext(ctx context.Context, frame []byte, shared bool) erro
 	}
 	defer func() { <-q.turn }()
 	for {
-		changed, err := q.tryContext(frame, shared)
+		changed, err := q.tryContext(o)
 		if changed == nil {
 			return err
 		}
@@ -238,19 +263,19 @@ func (q *queue) sendContext(ctx context.Context, frame []byte, shared bool) erro
 }
 
 // tryContext puts a message in line, or returns what to wait for.
-func (q *queue) tryContext(frame []byte, shared bool) (changed <-chan struct{}, err error) {
+func (q *queue) tryContext(o outgoing) (changed <-chan struct{}, err error) {
 	q.order.Lock()
 	defer q.order.Unlock()
 	q.mu.Lock()
 	switch n := len(q.items); {
 	case q.closed:
 		err = ErrClosed
-	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || q.bytes+len(frame) > q.m.opts.OutboxBytes/2):
+	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || q.bytes+len(o.frame) > q.m.opts.OutboxBytes/2):
 		changed = q.awaitLocked()
 	}
 	q.mu.Unlock()
 	if changed == nil && err == nil {
-		q.put(frame, shared)
+		q.put(o)
 	}
 	return changed, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // A server goes down and comes back again and again under a client that sends all
@@ -55,6 +56,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Load().ServeHTTP(w, r) }))
 	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
 	opts.Driver = driver
+	opts.OutboxMessages, opts.OutboxBytes = 5000, 16<<20 // SendContext must not wait for a server that is away
 	if scheme == "wss" {
 		srv.StartTLS()
 		opts.TLSConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
@@ -89,6 +91,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 	}
 	var certain []int // what was sent while there was no connection
 	for range 5 {
+		// Some of these the server throws away: it closes before it has read them.
 		send(300)
 		old := m.Load()
 		require.NoError(t, old.Shutdown(t.Context()))
@@ -99,6 +102,11 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 		}
 		m.Store(newServer())
 		receive(t, connected)
+		require.Eventually(t, func() bool { // the server has read them, and won't throw them away
+			mu.Lock()
+			defer mu.Unlock()
+			return len(got) > 0 && got[len(got)-1] == sent-1
+		}, wstest.Patience, time.Millisecond)
 	}
 	send(100)
 	require.NoError(t, cl.SendPrepared(wsmanager.Prepare(wsmanager.Text("last"))))

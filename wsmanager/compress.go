@@ -24,7 +24,7 @@ import (
 // its compressed length, to whoever sees the traffic and may try often (the attacks
 // CRIME and BREACH on TLS). Send such messages with Message.NoCompression.
 type Compression struct {
-	// Enabled lets clients have it. A compressed message that is received counts
+	// Enabled lets clients have it, or makes a client offer it. A compressed message that is received counts
 	// against Options.MaxMessageSize as what it inflates to.
 	Enabled bool
 

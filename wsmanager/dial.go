@@ -11,15 +11,17 @@ import (
 	"strings"
 )
 
-// DialOptions configure [Dial]. The zero value is safe for production.
+// DialOptions configure [Dial], a [Dialer] and a [Client]. The zero value is safe for
+// production.
 type DialOptions struct {
 	// Options are those of a Manager: limits, time-outs, logger, driver. Those that
 	// are about accepting have no meaning here and must be zero: AllowedOrigins,
 	// DangerouslyAllowAnyOrigin, MaxConnections, Block and ReadyTimeout.
 	//
 	// HandshakeTimeout bounds all that comes before the connection is there: names,
-	// proxy, TLS and handshake. DriverAuto is DriverGoroutine here, as an event loop
-	// for one connection costs more than it saves.
+	// proxy, TLS and handshake. DriverAuto is DriverGoroutine for [Dial] and [Client],
+	// as an event loop for one connection costs more than it saves; a [Dialer] takes
+	// an event loop where it can serve, as a Manager does.
 	Options
 
 	// Header is added to the handshake's request: Authorization, Cookie, Origin; Host
@@ -65,96 +67,38 @@ type DialOptions struct {
 //
 // ctx is for the time until Dial returns; what ends the connection later is
 // [Conn.Close], or Shutdown of its Manager. The Manager is the connection's own: it
-// has no other, and nothing of it is left when the connection has ended.
+// has no other, and nothing of it is left when the connection has ended. Who makes
+// many connections has one set of them with a [Dialer]; who wants one that lasts, a
+// [Client].
 //
 // A server, or proxy, that answers with anything but a 101 makes it a
 // [RefusedError]; redirects are not followed. Other errors are those of the network,
 // of TLS, of the handshake (ErrHandshake), the cause of ctx, and mistakes in the
-// arguments (all at once). No error's text has the URL's user or query in it.
+// arguments (all at once). No error's text has the URL's user or query in it, unless a
+// server that refuses says them in its answer's text.
 func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
-	d, err := newDialer(rawURL, cb, opts)
+	d, err := newDialer(rawURL, cb, opts, autoDialDriver)
 	if err != nil {
 		return nil, err
 	}
-	return d.dial(ctx)
-}
-
-// dialer is all that makes a connection, any number of times.
-type dialer struct {
-	m      *Manager
-	opts   DialOptions
-	target *url.URL // scheme ws or wss; no user
-	header http.Header
-	host   string // for the Host header, if another than the URL's
-}
-
-// autoDialDriver is what DriverAuto means for a client.
-var autoDialDriver = DriverGoroutine
-
-// newDialer checks everything.
-func newDialer(rawURL string, cb Callbacks, opts DialOptions) (*dialer, error) {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("wsmanager: "+format, args...)) }
-	d := &dialer{opts: opts}
-	var err error
-	if d.target, err = parseTarget(rawURL); err != nil {
-		wrong("the URL %w", err)
-	}
-	if cb.OnAccept != nil {
-		wrong("Callbacks.OnAccept is set: a client accepts nothing")
-	}
-	for _, o := range []struct {
-		name string
-		set  bool
-	}{
-		{"AllowedOrigins", len(opts.AllowedOrigins) > 0},
-		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
-		{"MaxConnections", opts.MaxConnections != 0},
-		{"Block", opts.Block},
-		{"ReadyTimeout", opts.ReadyTimeout != 0},
-	} {
-		if o.set {
-			wrong("Options.%s is set: it has no meaning for a client", o.name)
-		}
-	}
-	if d.header, d.host, err = handshakeHeader(opts.Header); err != nil {
-		errs = append(errs, err)
-	}
-	if err := checkSubprotocols(opts.Subprotocols); err != nil {
-		errs = append(errs, err)
-	}
-	if opts.Driver == DriverAuto {
-		opts.Driver = autoDialDriver
-	}
-	d.m, err = newManager(cb, opts.Options, systemClock{})
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	if frameSize(d.m.opts.MaxMessageSize)+maskSize > d.m.opts.OutboxBytes {
-		return nil, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its masked frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", d.m.opts.MaxMessageSize, d.m.opts.OutboxBytes)
-	}
-	d.m.keys = newMaskKeys()
-	if user := d.target.User; user != nil {
-		if d.header.Get("Authorization") == "" {
-			d.header.Set("Authorization", basicAuth(user))
-		}
-		d.target.User = nil
-	}
-	return d, nil
+	return d.Dial(ctx)
 }
 
 // parseTarget reads the URL of a server. An error's text has nothing secret in it.
 func parseTarget(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
+		// Its text quotes the URL, and the part that is wrong, which may be one of a
+		// password: what is left says enough.
 		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err // without the URL
+		if !errors.As(err, &ue) {
+			return nil, errors.New("can't be parsed")
 		}
-		return nil, fmt.Errorf("can't be parsed: %w", err)
+		text := ue.Err.Error()
+		if from, to := strings.IndexByte(text, '"'), strings.LastIndexByte(text, '"'); from < to {
+			text = text[:from] + "…" + text[to+1:]
+		}
+		return nil, fmt.Errorf("can't be parsed: %s", text)
 	}
 	switch u.Scheme {
 	case "ws", "wss":
@@ -174,58 +118,4 @@ func parseTarget(rawURL string) (*url.URL, error) {
 		return nil, errors.New("has a fragment, which a WebSocket has not (RFC 6455, section 3)")
 	}
 	return u, nil
-}
-
-// where names the server for people, without what may be secret.
-func (d *dialer) where() string {
-	return d.target.Scheme + "://" + d.target.Host + d.target.EscapedPath()
-}
-
-// dial makes one connection.
-func (d *dialer) dial(ctx context.Context) (*Conn, error) {
-	c, err := d.connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("wsmanager: dialling %s: %w", d.where(), err)
-	}
-	return c, nil
-}
-
-func (d *dialer) connect(ctx context.Context) (*Conn, error) {
-	m := d.m
-	if err := m.admit(); err != nil {
-		return nil, ErrShutdown
-	}
-	handedOver := false
-	defer func() {
-		if !handedOver {
-			m.dismiss()
-		}
-	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.HandshakeTimeout, errHandshakeTimeout)
-	defer cancel()
-	s, err := d.handshake(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c := m.newConn(newID(), Accept{Value: d.opts.Value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
-	c.register(Accept{})
-	t, driver, err := d.attachable(c, s.conn)
-	if err != nil {
-		_ = s.conn.Close() // nobody else has it
-		c.abandon()
-		return nil, err
-	}
-	c.attach(t)
-	m.stats.accepted.Add(1)
-	handedOver = true
-	driver.start(c, s.early)
-	return c, nil
-}
-
-// attachable makes the transport of a registered connection.
-func (d *dialer) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
-	if d.m.isDraining() { // Shutdown may have looked through the registry already
-		return nil, nil, ErrShutdown
-	}
-	return d.m.drive(c, conn)
 }

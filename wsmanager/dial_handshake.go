@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -54,7 +55,7 @@ func (e *RefusedError) Error() string {
 	}
 	s := fmt.Sprintf("the %s refused with %d %s", by, e.StatusCode, http.StatusText(e.StatusCode))
 	if location := e.Header.Get("Location"); location != "" {
-		s += fmt.Sprintf(" (to %q, which is not followed)", location)
+		s += fmt.Sprintf(" (to %q, which is not followed)", withoutSecrets(location))
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(string(e.Body)), "\n")
 	if text != "" && len(text) <= 200 && strings.HasPrefix(e.Header.Get("Content-Type"), "text/plain") {
@@ -63,16 +64,28 @@ func (e *RefusedError) Error() string {
 	return s
 }
 
+// withoutSecrets is a URL reference without user, query and fragment: a server that
+// redirects often hands on those that it was asked with.
+func withoutSecrets(ref string) string {
+	u, err := url.Parse(ref)
+	if err != nil {
+		return "…"
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
+}
+
 // dialled is what a handshake leads to.
 type dialled struct {
 	conn        net.Conn
 	early       []byte // what came with the server's answer
 	tls         *tls.ConnectionState
 	subprotocol string
+	deflate     bool
 }
 
 // handshake connects and shakes hands, within ctx.
-func (d *dialer) handshake(ctx context.Context) (s *dialled, err error) {
+func (d *Dialer) handshake(ctx context.Context) (s *dialled, err error) {
 	conn, err := d.reach(ctx)
 	if err != nil {
 		return nil, ended(ctx, err)
@@ -121,7 +134,7 @@ func ended(ctx context.Context, err error) error {
 }
 
 // startTLS does the TLS handshake with the host of u.
-func (d *dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
+func (d *Dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
 	cfg := d.opts.TLSConfig.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -139,14 +152,13 @@ func (d *dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.
 
 // upgrade does the WebSocket handshake. gobwas bounds nothing that it reads, so the
 // reader does.
-func (d *dialer) upgrade(s *dialled) error {
+func (d *Dialer) upgrade(s *dialled) error {
 	var refused *RefusedError
 	response := make(http.Header)
-	dialer := ws.Dialer{
+	wd := ws.Dialer{
 		Protocols: d.opts.Subprotocols,
-		// Extensions: none are offered, so none may be in the answer.
-		Header: ws.HandshakeHeaderHTTP(d.header),
-		Host:   d.host,
+		Header:    ws.HandshakeHeaderHTTP(d.header),
+		Host:      d.host,
 		OnHeader: func(key, value []byte) error {
 			response.Add(string(key), string(value))
 			return nil
@@ -155,11 +167,16 @@ func (d *dialer) upgrade(s *dialled) error {
 			refused = readRefusal(status, bufio.NewReader(answer))
 		},
 	}
+	head := &headReader{r: s.conn, left: maxHandshake}
+	if d.m.opts.Compression.Enabled {
+		wd.Extensions = append(wd.Extensions, deflateOffer) // others may not be in the answer
+		head.keep = true
+	}
 	rw := struct {
 		io.Reader
 		io.Writer
-	}{&headReader{r: s.conn, left: maxHandshake}, s.conn}
-	br, hs, err := dialer.Upgrade(rw, d.target)
+	}{head, s.conn}
+	br, hs, err := wd.Upgrade(rw, d.target)
 	if br != nil {
 		defer ws.PutReader(br)
 	}
@@ -174,10 +191,26 @@ func (d *dialer) upgrade(s *dialled) error {
 		_, _ = io.ReadFull(br, s.early) // what is buffered is read whole and without error
 	}
 	s.subprotocol = hs.Protocol
+	if len(hs.Extensions) > 0 {
+		if s.deflate, err = agreedDeflate(head.kept); err != nil {
+			return err
+		}
+	}
 	if d.opts.OnResponse != nil {
 		return d.opts.OnResponse(response)
 	}
 	return nil
+}
+
+// agreedDeflate looks at the answer's extensions again: gobwas has seen that they were
+// offered, but of a parameter that is there twice it keeps one.
+func agreedDeflate(head []byte) (bool, error) {
+	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	defer res.Body.Close()
+	return checkDeflateAnswer(res.Header["Sec-Websocket-Extensions"])
 }
 
 // handshakeError tells answers that are none from errors of the network.
@@ -196,6 +229,8 @@ func handshakeError(err error) error {
 type headReader struct {
 	r    io.Reader
 	left int
+	keep bool
+	kept []byte // what was read, if it is to be kept
 }
 
 func (h *headReader) Read(p []byte) (int, error) {
@@ -204,6 +239,9 @@ func (h *headReader) Read(p []byte) (int, error) {
 	}
 	n, err := h.r.Read(p[:min(len(p), h.left)])
 	h.left -= n
+	if h.keep {
+		h.kept = append(h.kept, p[:n]...)
+	}
 	return n, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -89,7 +90,7 @@ func TestDialBadAnswers(t *testing.T) {
 				return nil
 			}
 			if name == "endless refused head" {
-				opts.HandshakeTimeout = 50 * time.Millisecond
+				opts.HandshakeTimeout = 2 * time.Second // enough for the beginning to come
 			}
 			_, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
 				t.Error("OnConnect was called")
@@ -240,23 +241,32 @@ func TestDialProtocolErrors(t *testing.T) {
 
 // Pings go out, and a server that answers none is left.
 func TestDialKeepAlive(t *testing.T) {
-	pinged := make(chan ws.OpCode, 100)
-	url := rawServer(t, func(conn net.Conn, accept string) {
-		_, _ = io.WriteString(conn, switching+accept+"\r\n\r\n")
-		for {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		opts := network.options().DialOptions
+		ended := make(chan error, 1)
+		dialled := make(chan error, 1)
+		go func() {
+			_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{
+				OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
+			}, opts)
+			dialled <- err
+		}()
+		conn := network.accept(t)
+		require.NoError(t, <-dialled)
+		began := time.Now()
+		for _, want := range []ws.OpCode{ws.OpPing, ws.OpPing, ws.OpClose} {
 			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
-			if err != nil {
-				return
-			}
-			pinged <- f.Header.OpCode
+			require.NoError(t, err)
+			require.Equal(t, want, f.Header.OpCode)
+			require.True(t, f.Header.Masked)
 		}
+		require.ErrorIs(t, <-ended, wsmanager.ErrIdleTimeout)
+		require.InDelta(t, 110, time.Since(began).Seconds(), 11)
+		_, err := io.Copy(io.Discard, conn)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
 	})
-	opts := dialling()
-	opts.PingInterval, opts.IdleTimeout, opts.CloseTimeout = 20*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
-	ended := make(chan error, 1)
-	connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
-	require.Equal(t, ws.OpPing, receive(t, pinged))
-	require.ErrorIs(t, receive(t, ended), wsmanager.ErrIdleTimeout)
 }
 
 // Records of a client's log say who ended it.

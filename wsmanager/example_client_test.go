@@ -18,7 +18,7 @@ func ExampleDial() {
 	}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
 	srv := httptest.NewServer(echo)
 	defer srv.Close()
-	defer echo.Shutdown(context.Background()) //nolint:errcheck // nothing is left
+	defer echo.Shutdown(context.Background())
 
 	ended := make(chan error)
 	_, err := wsmanager.Dial(context.Background(), srv.URL, wsmanager.Callbacks{
@@ -68,7 +68,7 @@ func ExampleClient() {
 	}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
 	srv := httptest.NewServer(server)
 	defer srv.Close()
-	defer server.Shutdown(context.Background()) //nolint:errcheck // nothing is left
+	defer server.Shutdown(context.Background())
 
 	var opts wsmanager.ClientOptions
 	opts.Logger = slog.New(slog.DiscardHandler)

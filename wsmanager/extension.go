@@ -2,9 +2,13 @@ package wsmanager
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/gobwas/ws/wsflate"
 )
 
 const deflateExtension = "permessage-deflate"
@@ -66,6 +70,60 @@ func answerDeflate(params []extensionParam) string {
 	}
 	return answer
 }
+
+// checkDeflateAnswer checks the Sec-WebSocket-Extensions of a server's 101 to a client
+// that has offered deflateOffer, and reports whether compression was agreed on. An
+// answer that does not match the offer fails the handshake (RFC 6455, section 4.1; RFC
+// 7692, section 7.1).
+//
+// The server has to give up its context, as we keep none to inflate with; it can't bound
+// our window, as the offer does not allow it. Its own window may be of any size.
+func checkDeflateAnswer(lines []string) (agreed bool, err error) {
+	if len(lines) > 1 {
+		return false, badExtensions("it has the Sec-WebSocket-Extensions twice") // RFC 6455, section 11.3.2
+	}
+	for name, params := range extensions(strings.Join(lines, ","), &err) {
+		switch {
+		case name != deflateExtension:
+			return false, badExtensions("it has the extension %q, which was not offered", name)
+		case agreed:
+			return false, badExtensions("it has %s twice", name)
+		}
+		agreed = true
+		serverForgets := false
+		for i, p := range params {
+			valid := !p.has
+			switch p.name {
+			case "server_no_context_takeover":
+				serverForgets = true
+			case "client_no_context_takeover":
+			case "server_max_window_bits":
+				valid = p.has && isWindowBits(p.value)
+			default: // client_max_window_bits as well: it was not offered
+				return false, badExtensions("its %s has the parameter %q, which was not offered", name, p.name)
+			}
+			if !valid || slices.ContainsFunc(params[:i], func(other extensionParam) bool { return other.name == p.name }) {
+				return false, badExtensions("its %s has a bad %s", name, p.name)
+			}
+		}
+		if !serverForgets {
+			return false, badExtensions("its %s lacks server_no_context_takeover, which was asked for", name)
+		}
+	}
+	if err != nil {
+		return false, badExtensions("%w", err)
+	}
+	return agreed, nil
+}
+
+func badExtensions(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrHandshake}, args...)...)
+}
+
+// deflateOffer is what a client offers: nobody keeps a context (the server is asked, and
+// told of us). Without client_max_window_bits the server can't bound our window: our
+// compressor has one only.
+var deflateOffer = wsflate.Parameters{ServerNoContextTakeover: true, ClientNoContextTakeover: true}.Option()
 
 // isWindowBits reports whether s is 8 to 15, without leading zeros.
 func isWindowBits(s string) bool {

@@ -88,6 +88,17 @@ func frameSize(payload int) int {
 	return payload + ws.HeaderSize(ws.Header{Length: int64(payload)})
 }
 
+// payloadSize is how long the payload of a frame of appendFrame is.
+func payloadSize(frame []byte) int {
+	switch frame[1] {
+	case 126:
+		return len(frame) - 4
+	case 127:
+		return len(frame) - 10
+	}
+	return len(frame) - 2
+}
+
 // closeFrame makes a close frame; without a payload where the code stands for
 // none.
 func closeFrame(code StatusCode, reason string) []byte {

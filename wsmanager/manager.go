@@ -12,11 +12,12 @@ import (
 // to be served at one path or more; all connections that it accepts are one set.
 // Make one with [New]. All methods are safe for concurrent use.
 type Manager struct {
-	callbacks Callbacks
-	opts      Options
-	loops     *loops             // nil without event loops
-	keys      *maskKeys          // nil on the server's side
-	onLeft    func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
+	callbacks  Callbacks
+	opts       Options
+	loops      *loops             // nil without event loops
+	keys       *maskKeys          // nil on the server's side
+	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
+	onShutdown func()             // told when Shutdown begins; may be nil
 
 	registry registry
 	groups   groups

@@ -41,15 +41,8 @@ const (
 // mask masks the frame that begins at start and ends with buf, which grows by the
 // key.
 func (k *maskKeys) mask(buf []byte, start int) []byte {
-	header := 2
-	switch buf[start+1] {
-	case 126:
-		header += 2
-	case 127:
-		header += 8
-	}
 	key := k.next()
-	at := start + header
+	at := len(buf) - payloadSize(buf[start:])
 	buf = append(buf, key[:]...)
 	copy(buf[at+maskSize:], buf[at:])
 	copy(buf[at:], key[:])

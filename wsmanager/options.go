@@ -45,7 +45,8 @@ type Options struct {
 	// could never be sent.
 	MaxMessageSize int
 
-	// Compression is permessage-deflate, for the clients that offer it. Default: off.
+	// Compression is permessage-deflate, for the clients that offer it; a client offers
+	// it, and servers that don't know it go without. Default: off.
 	Compression Compression
 
 	// OutboxMessages and OutboxBytes bound what waits for a peer that does not

@@ -22,6 +22,9 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 	m.mu.Lock()
 	m.draining = true
 	m.mu.Unlock()
+	if m.onShutdown != nil {
+		m.onShutdown()
+	}
 	m.settle()
 	for c := range walk(&m.registry) {
 		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)

@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}()
 	err = client.Run(ctx)
 	if ctx.Err() != nil {
-		return nil // Ctrl-C
+		return nil //nolint:nilerr // Ctrl-C: the error is that
 	}
 	if err == nil {
 		select {

@@ -25,7 +25,7 @@ type endpoints struct {
 // config is what the flags say.
 type config struct {
 	driver   wsmanager.Driver
-	compress bool
+	compress wsmanager.Compression
 	debug    bool
 }
 
@@ -35,7 +35,7 @@ func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoi
 	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
 		m, failed := wsmanager.New(cb, wsmanager.Options{
 			Driver:         cfg.driver,
-			Compression:    wsmanager.Compression{Enabled: cfg.compress},
+			Compression:    cfg.compress,
 			Logger:         log.With("path", path),
 			MaxMessageSize: 16 << 20, // conformance suites send as much
 			OutboxBytes:    64 << 20,

@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
 	driverName := flags.String("driver", drivers[0].String(), "how connections wait for messages: "+driverNames())
 	compress := flags.Bool("compress", false, "compress messages for clients that offer permessage-deflate")
+	level := flags.Int("level", 1, "with -compress: 1 is quick, 9 makes the messages smallest")
 	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	done := make(chan struct{})
 	defer close(done)
-	endpoints, err := newEndpoints(log, config{driver, *compress, *debug}, done)
+	endpoints, err := newEndpoints(log, config{driver, wsmanager.Compression{Enabled: *compress, Level: *level}, *debug}, done)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,8 @@
 // memory back; then the processor time that it uses in -duration.
 //
 // It fails if a bound is missed. Those of goroutines and memory are for the event
-// loop; the goroutine driver (-driver goroutine) is there to compare.
+// loop; the goroutine driver (-driver goroutine) and compression (-compress) are there
+// to compare.
 //
 // Server and clients need -n descriptors each: see ulimit -n.
 package main
@@ -42,6 +43,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.IntVar(&cfg.n, "n", 15_000, "sockets")
 	flags.DurationVar(&cfg.duration, "duration", 2*time.Minute, "of the measurement")
 	flags.DurationVar(&cfg.ping, "ping", 0, "the server's PingInterval; 0 is its default")
+	flags.BoolVar(&cfg.compress, "compress", false, "let the clients have compression, which they offer")
 	asJSON := flags.Bool("json", false, "print all figures as JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -84,6 +86,9 @@ func (r *result) checks(cfg config) []harness.Check {
 		{What: "resident memory before / at first", Got: fmt.Sprintf("%.1f / %.1f MiB", float64(r.Empty.RSS)/(1<<20), float64(r.Full.RSS)/(1<<20)), OK: true},
 		{What: "of that, each connection", Got: fmt.Sprintf("%d bytes", r.Each), Bound: fmt.Sprintf("<= %d", memoryBound), OK: r.Each <= memoryBound},
 		{What: fmt.Sprintf("processor in %v", cfg.duration), Got: fmt.Sprintf("%.2f %%", r.CPU), Bound: fmt.Sprintf("<= %.0f %%", cpuBound), OK: r.CPU <= cpuBound},
+	}
+	if cfg.compress {
+		list = append(list, harness.Check{What: "sockets that have agreed on compression", Got: fmt.Sprint(r.Full.Compressing), Bound: fmt.Sprint(cfg.n), OK: r.Full.Compressing == cfg.n})
 	}
 	if cfg.driver.Driver == wsmanager.DriverGoroutine {
 		for _, i := range []int{2, 4} {

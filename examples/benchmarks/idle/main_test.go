@@ -22,12 +22,15 @@ func TestIdle(t *testing.T) {
 	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine} {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel() // most of it is waiting
-			cfg := config{driver: harness.Driver{Driver: d}, n: 300, duration: 2 * time.Second, ping: 500 * time.Millisecond}
+			cfg := config{driver: harness.Driver{Driver: d}, n: 300, duration: 2 * time.Second, ping: 500 * time.Millisecond, compress: d == wsmanager.DriverAuto}
 			res, err := measure(t.Context(), cfg)
 			require.NoError(t, err)
 			require.Zero(t, res.Empty.Connections)
 			require.Equal(t, cfg.n, res.Full.Connections)
 			require.Equal(t, cfg.n, res.End.Connections)
+			if cfg.compress {
+				require.Equal(t, cfg.n, res.Full.Compressing)
+			}
 			require.GreaterOrEqual(t, res.BytesIn, uint64(cfg.n*pongSize), "each has answered a ping")
 			if d == wsmanager.DriverGoroutine {
 				require.GreaterOrEqual(t, res.End.Goroutines, cfg.n)

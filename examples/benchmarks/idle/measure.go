@@ -16,6 +16,7 @@ type config struct {
 	n        int
 	duration time.Duration
 	ping     time.Duration // the server's PingInterval, 0 for its default
+	compress bool          // the clients offer it, and the server takes it
 }
 
 // result is what was measured.
@@ -30,7 +31,7 @@ type result struct {
 }
 
 func measure(ctx context.Context, cfg config) (res result, err error) {
-	child, err := harness.StartChild("-driver", cfg.driver.String(), "-ping", cfg.ping.String())
+	child, err := harness.StartChild("-driver", cfg.driver.String(), "-ping", cfg.ping.String(), fmt.Sprintf("-compress=%v", cfg.compress))
 	if err != nil {
 		return res, err
 	}
@@ -65,7 +66,11 @@ func (p *parent) measure(cfg config) (res result, err error) {
 	if res.Empty, err = p.status(true); err != nil {
 		return res, err
 	}
-	err = harness.DialAll(p.ctx, cfg.n, p.addr+"/ws", func(_ int, c *harness.Client) {
+	dialAll := harness.DialAll
+	if cfg.compress {
+		dialAll = harness.DialAllOffering
+	}
+	err = dialAll(p.ctx, cfg.n, p.addr+"/ws", func(_ int, c *harness.Client) {
 		p.reading.Go(func() { p.read(c) })
 	})
 	if err != nil {

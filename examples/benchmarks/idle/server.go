@@ -23,6 +23,7 @@ type hello struct{ Addr string }
 // status is what the parent wants to know.
 type status struct {
 	Connections int   `json:"connections"`
+	Compressing int   `json:"compressing"` // of all that ever were
 	Goroutines  int   `json:"goroutines"`
 	RSS         int64 `json:"rss_bytes"` // the parent's to fill in
 	BytesIn     uint64
@@ -34,6 +35,7 @@ func child(args []string, out *json.Encoder) error {
 	var driver harness.Driver
 	flags.Var(&driver, "driver", "")
 	ping := flags.Duration("ping", 0, "")
+	compress := flags.Bool("compress", false, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -43,7 +45,7 @@ func child(args []string, out *json.Encoder) error {
 		OnConnect: func(*wsmanager.Conn) error { return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 		OnClose:   func(*wsmanager.Conn, error) {},
-	}, wsmanager.Options{Driver: driver.Driver, PingInterval: *ping, Logger: slog.New(slog.DiscardHandler)})
+	}, wsmanager.Options{Driver: driver.Driver, PingInterval: *ping, Compression: wsmanager.Compression{Enabled: *compress}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,8 @@ func child(args []string, out *json.Encoder) error {
 			runtime.GC() // what one collection finalises, the next one frees
 			debug.FreeOSMemory()
 		}
-		harness.Answer(w, status{Connections: m.Len(), Goroutines: runtime.NumGoroutine(), BytesIn: m.Stats().BytesIn})
+		st := m.Stats()
+		harness.Answer(w, status{Connections: m.Len(), Compressing: int(st.Compressed.Accepted), Goroutines: runtime.NumGoroutine(), BytesIn: st.BytesIn})
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

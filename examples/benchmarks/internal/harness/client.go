@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -27,6 +28,10 @@ type Client struct {
 // Dial connects to target, "host:port/path". configure may change the socket
 // before the handshake; it may be nil.
 func Dial(ctx context.Context, target string, configure func(*net.TCPConn) error) (*Client, error) {
+	return dial(ctx, target, nil, configure)
+}
+
+func dial(ctx context.Context, target string, header http.Header, configure func(*net.TCPConn) error) (*Client, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target, nil)
 	if err != nil {
 		return nil, err
@@ -35,6 +40,7 @@ func Dial(ctx context.Context, target string, configure func(*net.TCPConn) error
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 	}
+	maps.Copy(req.Header, header)
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", req.URL.Host)
 	if err != nil {
@@ -158,6 +164,16 @@ func (c *Client) closed(p []byte) error {
 
 // DialAll dials n connections, some at a time, and calls ready for each.
 func DialAll(ctx context.Context, n int, target string, ready func(i int, c *Client)) error {
+	return dialAll(ctx, n, target, nil, ready)
+}
+
+// DialAllOffering is DialAll by clients that offer compression. They read no compressed
+// message: they are for connections on which none comes.
+func DialAllOffering(ctx context.Context, n int, target string, ready func(i int, c *Client)) error {
+	return dialAll(ctx, n, target, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}, ready)
+}
+
+func dialAll(ctx context.Context, n int, target string, header http.Header, ready func(i int, c *Client)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)
@@ -165,7 +181,7 @@ func DialAll(ctx context.Context, n int, target string, ready func(i int, c *Cli
 	for range 32 {
 		wg.Go(func() {
 			for i := range next {
-				c, err := Dial(ctx, target, nil)
+				c, err := dial(ctx, target, header, nil)
 				if err != nil {
 					cancel(err)
 					return

@@ -1,0 +1,153 @@
+package wsmanager_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// newDialer makes a Dialer that has ended when the test does.
+func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Dialer {
+	t.Helper()
+	d, err := wsmanager.NewDialer(url, cb, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { shutdown(t, d.Manager()) })
+	return d
+}
+
+// Many connections are one set, and each is a whole one.
+func TestDialer(t *testing.T) {
+	for _, scheme := range []string{"ws", "wss"} {
+		t.Run(scheme, func(t *testing.T) {
+			const n = 60
+			server, url := serve(t, wsmanager.Callbacks{
+				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+			}, quiet(), nil)
+			opts := dialling()
+			if scheme == "wss" {
+				url, opts.TLSConfig = echoServer(t, true)
+			}
+			got := make(chan string, 2*n)
+			d := newDialer(t, url, wsmanager.Callbacks{
+				OnConnect: func(c *wsmanager.Conn) error { return c.Join("all") },
+				OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
+			}, opts)
+			conns := make([]*wsmanager.Conn, n)
+			errs := make([]error, n)
+			var dials sync.WaitGroup
+			for i := range n {
+				dials.Go(func() { conns[i], errs[i] = d.Dial(t.Context()) })
+			}
+			dials.Wait()
+			want := map[string]bool{}
+			for i, c := range conns {
+				require.NoError(t, errs[i])
+				require.Same(t, d.Manager(), c.Manager())
+				require.Equal(t, scheme == "ws" && wsmanager.HasLoops() && wsmanager.AutoDriver() == wsmanager.DriverAuto, wsmanager.InLoop(c))
+				text := fmt.Sprint("message ", i)
+				want[text] = true
+				require.NoError(t, c.Send(wsmanager.Text(text)))
+			}
+			require.Eventually(t, func() bool { return d.Manager().Group("all").Len() == n }, wstest.Patience, time.Millisecond)
+			for range n {
+				text := receive(t, got)
+				require.True(t, want[text], text)
+				delete(want, text)
+			}
+			require.Equal(t, wsmanager.Sent{Queued: n}, d.Manager().Broadcast(wsmanager.Text("to all")))
+			for range n {
+				require.Equal(t, "to all", receive(t, got))
+			}
+			s := d.Stats()
+			require.EqualValues(t, n, s.Accepted)
+			require.Equal(t, n, s.Connections)
+			require.EqualValues(t, 2*n, s.MessagesIn)
+			require.NoError(t, d.Shutdown(t.Context()))
+			require.Equal(t, map[wsmanager.StatusCode]uint64{1001: n}, d.Stats().Closed)
+			_, err := d.Dial(t.Context())
+			require.ErrorIs(t, err, wsmanager.ErrShutdown)
+			require.NoError(t, server.Shutdown(t.Context()))
+		})
+	}
+}
+
+// Shutdown breaks off attempts that would take their time.
+func TestDialerShutdownWhileDialling(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	require.NoError(t, err)
+	defer ln.Close()
+	opts := dialling()
+	opts.HandshakeTimeout = time.Hour
+	reached := make(chan struct{})
+	opts.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		defer close(reached)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	d := newDialer(t, "ws://"+ln.Addr().String(), wsmanager.Callbacks{}, opts)
+	dialled := make(chan error)
+	go func() {
+		_, err := d.Dial(context.Background())
+		dialled <- err
+	}()
+	receive(t, reached)
+	require.NoError(t, d.Shutdown(t.Context()))
+	require.ErrorIs(t, receive(t, dialled), wsmanager.ErrShutdown)
+}
+
+// A failure of one attempt is nobody else's.
+func TestDialerGoesOnAfterFailures(t *testing.T) {
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	var mu sync.Mutex
+	attempts := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		attempts++
+		odd := attempts%2 == 1
+		mu.Unlock()
+		if odd {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		m.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	defer shutdown(t, m)
+	d := newDialer(t, srv.URL, wsmanager.Callbacks{}, dialling())
+	for range 10 {
+		_, err := d.Dial(t.Context())
+		var refused *wsmanager.RefusedError
+		require.ErrorAs(t, err, &refused)
+		_, err = d.Dial(t.Context())
+		require.NoError(t, err)
+	}
+	require.Equal(t, 10, d.Manager().Len())
+	require.EqualValues(t, 10, d.Stats().Accepted)
+}
+
+// A client's Manager accepts nothing: it would mask what it sends.
+func TestDialerManagerAcceptsNothing(t *testing.T) {
+	url, _ := echoServer(t, false)
+	d := newDialer(t, url, wsmanager.Callbacks{}, dialling())
+	srv := httptest.NewServer(d.Manager())
+	defer srv.Close()
+	c := wstest.Handshake(t, wstest.Request(t, srv.URL), nil)
+	require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
+}
+
+func TestNewDialerMistakes(t *testing.T) {
+	opts := dialling()
+	opts.MaxConnections = 3
+	_, err := wsmanager.NewDialer("ftp://example.com", wsmanager.Callbacks{}, opts)
+	require.ErrorContains(t, err, `the scheme "ftp"`)
+	require.ErrorContains(t, err, "MaxConnections is set")
+}
