@@ -414,3 +414,15 @@ func TestOriginsThatWouldNeverMatch(t *testing.T) {
 	require.ErrorContains(t, err, "has a wildcard: list each origin")
 	require.ErrorContains(t, err, "is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
 }
+
+// What Reject has made can be read again, also out of a chain.
+func TestRejection(t *testing.T) {
+	status, text, ok := wsmanager.Rejection(fmt.Errorf("outside: %w", wsmanager.Reject(http.StatusTeapot, "Short and stout.")))
+	require.True(t, ok)
+	require.Equal(t, http.StatusTeapot, status)
+	require.Equal(t, "Short and stout.", text)
+	for _, err := range []error{nil, io.EOF} {
+		_, _, ok = wsmanager.Rejection(err)
+		require.False(t, ok)
+	}
+}

@@ -49,11 +49,16 @@ func (c *conn) ask(ctx context.Context, method string, args []any, result any) e
 	if err != nil {
 		return err
 	}
-	if caller, ok := FromContext(ctx); ok && caller.c == c && caller.call != nil {
-		defer caller.call.stepAside()()
-	}
 	if err := c.write(ctx, data); err != nil {
 		return err
+	}
+	// Only now: calls begin in their order, and so do their questions.
+	switch caller, ok := FromContext(ctx); {
+	case !ok || caller.c != c:
+	case caller.call != nil:
+		defer caller.call.stepAside()()
+	default:
+		defer c.hookWaits()()
 	}
 	select {
 	case m := <-answer:
@@ -81,5 +86,18 @@ func (c *conn) answered(m *Completion) {
 	if answer := c.asks[m.ID]; answer != nil {
 		delete(c.asks, m.ID)
 		answer <- m
+	}
+}
+
+// hookWaits notes that a hook waits for the client, as stepAside does of a call.
+func (c *conn) hookWaits() (back func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hooks++
+	c.changed.Broadcast()
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.hooks--
 	}
 }

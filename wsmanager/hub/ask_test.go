@@ -168,3 +168,30 @@ func TestInvokeInConnected(t *testing.T) {
 	p.send(`{"type":3,"invocationId":"s1","result":"ann"}`)
 	p.expect(`{"type":3,"invocationId":"1","result":"ann"}`)
 }
+
+// A client that sends so many calls that its answer would not be read is told to go.
+func TestFloodBeforeTheAnswer(t *testing.T) {
+	_, url := serve(t, hub.Methods{
+		"Add": func(a, b int) int { return a + b },
+		"Ask": func(ctx *hub.Context) (int, error) {
+			return hub.Invoke[int](ctx, ctx.Clients().Caller(), "m")
+		},
+	}, hub.Options{
+		Authenticate:    named,
+		MaxPendingCalls: 2,
+		Connected: func(ctx *hub.Context) error {
+			if ctx.User() != "asked" {
+				return nil
+			}
+			_, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "name")
+			return err
+		},
+	})
+	for user, method := range map[string]string{"asked": "Add", "": "Ask"} {
+		p := connect(t, url+"?user="+user)
+		for i := range 5 {
+			p.send(invocation(fmt.Sprint(i), method))
+		}
+		p.gone(1000)
+	}
+}

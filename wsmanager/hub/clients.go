@@ -96,8 +96,9 @@ type Client struct {
 func (c Client) ConnectionID() string { return c.id }
 
 // Send calls a method of the client, without an answer. .NET and Java clients want its
-// name in their spelling, and the number of arguments that they expect. It returns [ErrNoConnection] if there is
-// no such connection, ErrClosed if it is ending, and errors of wsmanager's Conn.Send.
+// name in their spelling, and the number of arguments that they expect. It returns
+// [ErrNoConnection] if there is no such connection, ErrClosed if it is ending, and
+// errors of wsmanager's Conn.Send.
 func (c Client) Send(method string, args ...any) error {
 	cn := c.hub.find(c.id)
 	if cn == nil {

@@ -58,6 +58,7 @@ func TestClients(t *testing.T) {
 			for _, user := range []string{"", "ann", "ann", "bob"} {
 				k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true&user="+user)
 				p := dial(t, url+"?id="+k.ConnectionToken+"&user="+user)
+				p.noAcks = true
 				p.send(fmt.Sprintf(`{"protocol":"json","version":%d}`, map[bool]int{false: 1, true: 2}[stateful]))
 				p.expect(`{}`)
 				p.result(`"`+k.ConnectionID+`"`, "ID")

@@ -48,6 +48,7 @@ type conn struct {
 	cause   error // why; set with closing
 
 	opening   bool // Connected has not returned
+	hooks     int  // goroutines of it that wait for the client's answer
 	queue     []*call
 	calls     map[string]*call // that have an id: they wait or run
 	uploads   map[string]*upload

@@ -81,7 +81,7 @@ func Example() {
 			return ctx.Clients().All().Send("said", strings.ToUpper(text))
 		},
 	}, hub.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer h.Shutdown(context.Background()) //nolint:errcheck // it has no deadline that it could miss
+	defer h.Shutdown(context.Background())
 	talk(h, 4,
 		`{"type":1,"invocationId":"1","target":"Add","arguments":[40,2]}`,
 		`{"type":1,"invocationId":"2","target":"Fail","arguments":[]}`,
@@ -115,7 +115,7 @@ func ExampleMethods_streams() {
 			return sum, nil
 		},
 	}, hub.Options{Logger: slog.New(slog.DiscardHandler)})
-	defer h.Shutdown(context.Background()) //nolint:errcheck // it has no deadline that it could miss
+	defer h.Shutdown(context.Background())
 	talk(h, 3, `{"type":4,"invocationId":"1","target":"Count","arguments":[2]}`)
 	talk(h, 1,
 		`{"type":1,"invocationId":"2","target":"Sum","arguments":[],"streamIds":["3"]}`,
@@ -177,7 +177,7 @@ func ExampleMethod() {
 			return hub.Identity{User: "reader"}, nil // in earnest: whom the token belongs to
 		},
 	})
-	defer h.Shutdown(context.Background()) //nolint:errcheck // it has no deadline that it could miss
+	defer h.Shutdown(context.Background())
 	talk(h, 2,
 		`{"type":1,"invocationId":"1","target":"Read","arguments":[]}`,
 		`{"type":1,"invocationId":"2","target":"Write","arguments":["x"]}`)

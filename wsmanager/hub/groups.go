@@ -1,9 +1,9 @@
 package hub
 
 // Join makes a connection a member of a group, until it leaves or ends; a second time
-// does nothing. Names are those of wsmanager's groups: 1 to 256 bytes, case matters. It returns
-// ErrNoConnection if there is no connection with the id, and errors of wsmanager's
-// Conn.Join.
+// does nothing. Names are those of wsmanager's groups: 1 to 256 bytes, case matters. It
+// returns ErrNoConnection if there is no connection with the id, and errors of
+// wsmanager's Conn.Join.
 func (h *Hub) Join(id, group string) error {
 	c := h.find(id)
 	if c == nil {

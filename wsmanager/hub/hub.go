@@ -122,11 +122,11 @@ func (h *Hub) baseContext() context.Context {
 }
 
 // Shutdown ends the hub: negotiations and handshakes are refused with 503, and every
-// client is told by a Close message that it may connect again, to another server or
-// to this one after its restart. The contexts of calls end. Shutdown waits until all connections
-// have ended and all calls and hooks have returned, at most until ctx ends; then it cuts
-// what is left and returns an error. Pass it to pipeline.Serve. Don't wait for it
-// inside a method or hook.
+// client is told by a Close message that it may connect again, to another server or to
+// this one after its restart. The contexts of calls end. Shutdown waits until all
+// connections have ended and all calls and hooks have returned, at most until ctx ends;
+// then it cuts what is left and returns an error. Pass it to pipeline.Serve. Don't wait
+// for it inside a method or hook.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.draining = true

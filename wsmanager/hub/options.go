@@ -23,13 +23,14 @@ type Options struct {
 	// wsmanager.MaxVariants. Default: [JSON].
 	Protocols []Protocol
 
-	// Authenticate says who a request comes from. It is asked for the negotiation,
-	// for the connection and for each that resumes one, always before anything is
-	// taken over; token is the bearer token of the Authorization header, or else of
-	// the query's access_token (browsers can't send headers with a WebSocket), "" if
-	// there is neither. It is not to keep the request. An error refuses: one of
+	// Authenticate says who a request comes from. It is asked for the negotiation, for
+	// the connection and for each that resumes one, always before anything is taken
+	// over; token is the bearer token of the Authorization header, or else of the
+	// query's access_token (browsers can't send headers with a WebSocket), "" if there
+	// is neither. It is not to keep the request. An error refuses: one of
 	// wsmanager.Reject with its status and text, any other with a 500 that says
-	// nothing. A connection has to come from the user who has negotiated it. Default: nobody is anybody, and all may connect.
+	// nothing. A connection has to come from the user who has negotiated it. Default:
+	// nobody is anybody, and all may connect.
 	Authenticate func(r *http.Request, token string) (Identity, error)
 
 	// Redirect may send a client that negotiates to another server: to the URL of a hub,
@@ -42,9 +43,9 @@ type Options struct {
 	Connected func(ctx *Context) error
 
 	// Disconnected is called exactly once for each connection for which Connected was,
-	// after that has returned. Calls may still run: their contexts have ended.
-	// This ctx has not, and sends to others go out. err is nil if the client left in order or a call of Abort ended it.
-	// A connection that may be resumed has not ended.
+	// after that has returned. Calls may still run: their contexts have ended. This ctx
+	// has not, and sends to others go out. err is nil if the client left in order or a
+	// call of Abort ended it. A connection that may be resumed has not ended.
 	Disconnected func(ctx *Context, err error)
 
 	// Filters run around each call, the first outermost.
@@ -83,7 +84,7 @@ type Options struct {
 
 	// StreamBuffer is how many items of a stream that a client sends are kept until
 	// the method takes them. Then the client is not read from any more: so a method
-	// that takes none of its streams' items must return soon. Default: 10.
+	// that takes streams must take from each of them, or return. Default: 10.
 	StreamBuffer int
 
 	// StatefulReconnect lets clients that ask for it resume a connection that broke,
@@ -111,9 +112,9 @@ type Options struct {
 
 	// WebSocket is what lies below: origins, compression, slow consumers, outboxes, the
 	// driver. Different defaults here: MaxMessageSize is 1023 KiB, as the JavaScript
-	// client joins what it sends at once into one WebSocket message (a bigger one ends the connection with 1009 and without a Close
-	// message); Logger is that of these Options. ReadyTimeout is HandshakeTimeout's
-	// matter and must be zero.
+	// client joins what it sends at once into one WebSocket message (a bigger one ends
+	// the connection with 1009 and without a Close message); Logger is that of these
+	// Options. ReadyTimeout is HandshakeTimeout's matter and must be zero.
 	WebSocket wsmanager.Options
 }
 
