@@ -258,6 +258,8 @@ var imports = map[string][]string{
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
+	"wsmanager/hub/msgpack": {"wsmanager", "wsmanager/hub"},
+
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 }
