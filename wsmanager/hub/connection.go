@@ -25,6 +25,7 @@ type Connection struct {
 	start    time.Time
 	ctx      context.Context // ends with the Connection
 	cancel   context.CancelCauseFunc
+	unbind   func() bool     // from BaseContext, whose end is this one's
 	stopped  context.Context // ends when Close is called
 	stop     context.CancelFunc
 	done     chan struct{}
@@ -38,6 +39,7 @@ type Connection struct {
 	changed *sync.Cond // on mu: there may be room, or a turn; or the socket is over
 	socket  *socket    // nil while there is none
 	id      string
+	epoch   uint64  // counts connections; a resumed one is the same
 	replay  *replay // nil unless it may be resumed
 	closing bool
 	err     error
@@ -48,7 +50,7 @@ type Connection struct {
 	buffered int // bytes that came and nobody has taken
 
 	handlers map[string][]*method // by folded name; the slices are not changed
-	queue    []*Invocation
+	queue    []incoming
 	turn     bool // a handler runs, and does not wait for the hub
 }
 
@@ -64,6 +66,7 @@ func newConnection(target *url.URL, handlers map[string][]*method, opts DialOpti
 	}
 	c.ctx, c.cancel = context.WithCancelCause(base)
 	c.stopped, c.stop = context.WithCancel(c.ctx)
+	c.unbind = context.AfterFunc(base, c.Close)
 	return c
 }
 
@@ -294,6 +297,7 @@ func (c *Connection) reconnect(err error) (*socket, error) {
 
 // finish is the end of the Connection.
 func (c *Connection) finish(err error) {
+	c.unbind()
 	c.mu.Lock()
 	if c.closing {
 		err = nil
@@ -328,25 +332,34 @@ func (c *Connection) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// write sends a message that counts, and waits until there is room for it.
-func (c *Connection) write(ctx context.Context, m Message) error {
+// write sends a message that counts, and waits until there is room for it. It is part of
+// what was begun on the connection of this epoch: on a later one it would mean something
+// else.
+func (c *Connection) write(ctx context.Context, epoch uint64, m Message) error {
 	data, err := c.protocol.Append(nil, m)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	s, r, closing := c.socket, c.replay, c.closing
+	over := c.epoch != epoch
 	c.mu.Unlock()
 	switch {
 	case closing:
 		return ErrClosed
+	case over, s == nil && r == nil:
+		return ErrDisconnected
 	case r != nil:
 		err = r.write(ctx, data)
-	case s == nil:
-		return ErrDisconnected
 	default:
 		c.touch()
-		err = sendFailed(s.ws.SendContext(ctx, c.frame(data)))
+		err = s.ws.Send(c.frame(data))
+		if errors.Is(err, wsmanager.ErrOutboxFull) {
+			c.waits(1) // for the server, which may wait for us to read
+			err = s.ws.SendContext(ctx, c.frame(data))
+			c.waits(-1)
+		}
+		err = sendFailed(err)
 	}
 	if errors.Is(err, ErrClosed) && !c.isClosing() {
 		return ErrDisconnected
@@ -354,10 +367,26 @@ func (c *Connection) write(ctx context.Context, m Message) error {
 	return err
 }
 
+// waits notes that a goroutine begins, or ends, to wait for something to come.
+func (c *Connection) waits(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting += n
+	c.changed.Broadcast()
+}
+
+// session is the present epoch.
+func (c *Connection) session() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch
+}
+
 func (c *Connection) replaySettings() replaySettings {
 	return replaySettings{
 		protocol: c.protocol, limit: c.opts.WebSocket.OutboxBytes, buffer: c.opts.StatefulBuffer, frame: c.frame, touch: c.touch,
 		overflow: func(error) {}, // writes wait before, and nothing is posted
+		waits:    c.waits,
 	}
 }
 

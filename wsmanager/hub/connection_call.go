@@ -12,6 +12,7 @@ import (
 // outgoing is a call of the hub that waits for its answer, or for items.
 type outgoing struct {
 	id     string
+	epoch  uint64
 	method string
 	stream bool
 	news   chan struct{} // has room for one: something came
@@ -83,10 +84,11 @@ func (c *Connection) Send(ctx context.Context, method string, args ...any) error
 	if err != nil {
 		return err
 	}
-	if err := c.write(ctx, inv); err != nil {
+	epoch := c.session()
+	if err := c.write(ctx, epoch, inv); err != nil {
 		return err
 	}
-	c.upload(ctx, inv, streams)
+	c.upload(ctx, epoch, inv, streams)
 	return nil
 }
 
@@ -174,18 +176,19 @@ func (c *Connection) begin(ctx context.Context, method string, args []any, strea
 	case c.socket == nil && c.replay == nil:
 		err = ErrDisconnected
 	default:
+		k.epoch = c.epoch
 		c.calls[k.id] = k
 	}
 	c.mu.Unlock()
 	if err == nil {
-		err = c.write(ctx, inv)
+		err = c.write(ctx, k.epoch, inv)
 	}
 	if err != nil {
 		k.stopUploads()
 		c.forget(k)
 		return nil, err
 	}
-	c.upload(k.uploads, inv, streams)
+	c.upload(k.uploads, k.epoch, inv, streams)
 	return k, nil
 }
 
@@ -212,7 +215,7 @@ func (c *Connection) leave(k *outgoing) {
 		return
 	}
 	c.running.run(func() { // there may be no room
-		_ = c.write(c.ctx, &CancelInvocation{ID: k.id}) // a connection that has broken needs none
+		_ = c.write(c.ctx, k.epoch, &CancelInvocation{ID: k.id}) // a connection that has broken needs none
 	})
 }
 
@@ -232,9 +235,8 @@ func (c *Connection) next(ctx context.Context, k *outgoing) (reply, error) {
 			}
 			return r, r.err
 		}
-		c.waiting++
-		c.changed.Broadcast()
 		c.mu.Unlock()
+		c.waits(1)
 		var err error
 		select {
 		case <-k.news:
@@ -243,9 +245,7 @@ func (c *Connection) next(ctx context.Context, k *outgoing) (reply, error) {
 		case <-c.stopped.Done():
 			err = ErrClosed
 		}
-		c.mu.Lock()
-		c.waiting--
-		c.mu.Unlock()
+		c.waits(-1)
 		if err != nil {
 			return reply{}, err
 		}
@@ -289,7 +289,7 @@ func (c *Connection) itemCame(s *socket, m *StreamItem) error {
 	delete(c.calls, m.ID)
 	k.pushLocked(reply{end: true, err: err})
 	c.running.run(func() {
-		_ = c.write(c.ctx, &CancelInvocation{ID: k.id}) // as in leave
+		_ = c.write(c.ctx, k.epoch, &CancelInvocation{ID: k.id}) // as in leave
 	})
 	return nil
 }
@@ -312,14 +312,14 @@ func (c *Connection) completed(m *Completion) {
 }
 
 // upload sends the streams of a call, each on a goroutine of its own.
-func (c *Connection) upload(ctx context.Context, inv *Invocation, streams []reflect.Value) {
+func (c *Connection) upload(ctx context.Context, epoch uint64, inv *Invocation, streams []reflect.Value) {
 	for i, v := range streams {
 		id := inv.StreamIDs[i]
 		c.running.run(func() {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			defer context.AfterFunc(c.stopped, func() { cancel(ErrClosed) })()
-			err := c.sendItems(ctx, id, v)
+			err := c.sendItems(ctx, epoch, id, v)
 			if ctx.Err() != nil || errors.Is(err, ErrDisconnected) {
 				return // nobody wants the rest
 			}
@@ -332,12 +332,12 @@ func (c *Connection) upload(ctx context.Context, inv *Invocation, streams []refl
 				}
 				end.Error = text
 			}
-			_ = c.write(ctx, end) // if it can't be sent the call fails
+			_ = c.write(ctx, epoch, end) // if it can't be sent the call fails
 		})
 	}
 }
 
-func (c *Connection) sendItems(ctx context.Context, id string, v reflect.Value) (err error) {
+func (c *Connection) sendItems(ctx context.Context, epoch uint64, id string, v reflect.Value) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -351,7 +351,7 @@ func (c *Connection) sendItems(ctx context.Context, id string, v reflect.Value) 
 		if err != nil {
 			return fmt.Errorf("encoding an item: %w", err)
 		}
-		return c.write(ctx, &StreamItem{ID: id, Item: raw})
+		return c.write(ctx, epoch, &StreamItem{ID: id, Item: raw})
 	}
 	return rangeOver(ctx, v, send)
 }

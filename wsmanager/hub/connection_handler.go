@@ -55,6 +55,12 @@ func inspectHandler(name string, registered any) (*method, error) {
 	return m, nil
 }
 
+// incoming is a call of the server, and the connection's that it came by.
+type incoming struct {
+	inv   *Invocation
+	epoch uint64
+}
+
 // enqueue takes a call of the server.
 func (c *Connection) enqueue(s *socket, inv *Invocation) error {
 	size := sizeOf(inv)
@@ -67,7 +73,7 @@ func (c *Connection) enqueue(s *socket, inv *Invocation) error {
 		return ErrSlowConsumer
 	}
 	c.buffered += size
-	c.queue = append(c.queue, inv)
+	c.queue = append(c.queue, incoming{inv, c.epoch})
 	c.startLocked()
 	return nil
 }
@@ -84,15 +90,15 @@ func (c *Connection) startLocked() {
 	if c.turn || len(c.queue) == 0 || c.closing {
 		return
 	}
-	inv := c.queue[0]
-	c.queue[0] = nil
+	in := c.queue[0]
+	c.queue[0] = incoming{}
 	if c.queue = c.queue[1:]; len(c.queue) == 0 {
 		c.queue = nil // not to keep the array of a burst
 	}
-	c.buffered -= sizeOf(inv)
+	c.buffered -= sizeOf(in.inv)
 	c.turn = true
 	c.changed.Broadcast()
-	c.running.run(func() { c.serve(inv) })
+	c.running.run(func() { c.serve(in) })
 }
 
 type turnKey struct{}
@@ -107,7 +113,7 @@ type turn struct {
 }
 
 // serve has a call handled, and answers it.
-func (c *Connection) serve(inv *Invocation) {
+func (c *Connection) serve(in incoming) {
 	t := &turn{c: c}
 	defer func() {
 		c.mu.Lock()
@@ -121,12 +127,12 @@ func (c *Connection) serve(inv *Invocation) {
 	}()
 	ctx, cancel := context.WithCancelCause(context.WithValue(c.ctx, turnKey{}, t))
 	defer cancel(ErrReturned)
-	answer := c.handled(ctx, inv)
-	if inv.ID == "" {
+	answer := c.handled(ctx, in.inv)
+	if in.inv.ID == "" {
 		return
 	}
-	answer.ID = inv.ID
-	_ = c.write(ctx, answer) // if the connection has broken nobody waits for it
+	answer.ID = in.inv.ID
+	_ = c.write(ctx, in.epoch, answer) // if the connection has broken nobody waits for it
 }
 
 // handled calls the handlers and makes the answer.

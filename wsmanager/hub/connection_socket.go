@@ -233,6 +233,7 @@ func (s *socket) install() error {
 	c.lastSent.Store(now)
 	if !s.resuming {
 		c.id, c.replay = s.agreement.id, nil
+		c.epoch++
 		if s.agreement.stateful {
 			c.replay = newReplay(c.replaySettings(), s.ws)
 		}

@@ -727,6 +727,7 @@ func TestConnectionThatIsNotResumed(t *testing.T) {
 	again := make(chan string, 1)
 	c := client(t, url, hub.DialOptions{
 		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial}, OnReconnected: func(id string) { again <- id },
+		RetryDelay: func(hub.Retry) (time.Duration, bool) { return time.Millisecond, true },
 	})
 	id := c.ID()
 	waiting := make(chan error, 1)
@@ -738,4 +739,54 @@ func TestConnectionThatIsNotResumed(t *testing.T) {
 	require.NotEqual(t, id, over(t, again))
 	require.NoError(t, c.Call(ctx, "Void"))
 	require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, time.Millisecond)
+}
+
+// An answer to a question of a connection that is over would be one to another question
+// on the next.
+func TestConnectionAnswersNoOldQuestions(t *testing.T) {
+	ctx := patient(t)
+	release := make(chan struct{})
+	asked := make(chan int, 2)
+	_, url := serve(t, everything(nil), hub.Options{})
+	var line cable
+	again := make(chan string, 1)
+	c := client(t, url, hub.DialOptions{
+		WebSocket:     wsmanager.DialOptions{NetDial: line.dial},
+		OnReconnected: func(id string) { again <- id },
+		Handlers: hub.Methods{"slow": func(a, b int) int {
+			asked <- a
+			if a == 1 {
+				<-release
+			}
+			return a
+		}},
+	})
+	first := make(chan error, 1)
+	go func() { first <- c.Call(ctx, "AskClient", "slow", 1, 0) }()
+	require.Equal(t, 1, over(t, asked))
+	line.cut()
+	require.ErrorIs(t, over(t, first), hub.ErrDisconnected)
+	over(t, again)
+	second := make(chan int, 1)
+	go func() {
+		n, err := hub.Invoke[int](ctx, c, "AskClient", "slow", 2, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- n
+	}()
+	require.NoError(t, c.Call(ctx, "Void"), "so that the question is there")
+	close(release)
+	require.Equal(t, 2, over(t, asked))
+	require.Equal(t, 2, over(t, second))
+}
+
+// The end of what BaseContext says is the Connection's.
+func TestConnectionEndsWithItsBase(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{})
+	base, cancel := context.WithCancel(context.Background())
+	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{BaseContext: base}}})
+	cancel()
+	over(t, c.Done())
+	require.NoError(t, c.Err())
 }

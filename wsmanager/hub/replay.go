@@ -45,6 +45,7 @@ type replaySettings struct {
 	frame    func(data []byte) wsmanager.Message // makes a WebSocket message of a record
 	touch    func()                              // notes that something is sent
 	overflow func(err error)                     // is told that the limit is reached
+	waits    func(n int)                         // is told that a write begins, or ends, to wait; may be nil
 }
 
 func newReplay(s replaySettings, ws *wsmanager.Conn) *replay {
@@ -110,11 +111,22 @@ func (r *replay) write(ctx context.Context, data []byte) error {
 		}
 		room := r.room
 		r.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := r.await(ctx, room); err != nil {
+			return err
 		}
+	}
+}
+
+func (r *replay) await(ctx context.Context, room <-chan struct{}) error {
+	if r.waits != nil {
+		r.waits(1)
+		defer r.waits(-1)
+	}
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
