@@ -262,6 +262,7 @@ var imports = map[string][]string{
 
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
+	"wsmanager/hub/msgpack":     {"wsmanager", "wsmanager/hub"},
 
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
