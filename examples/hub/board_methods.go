@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+)
+
+// group is who is at the board. Other clients of the hub are not.
+const group = "board"
+
+var errNotHere = hub.Error("Enter first.")
+
+func (b *board) methods() hub.Methods {
+	return hub.Methods{
+		"Enter":  b.enter,
+		"Draw":   b.draw,
+		"Wipe":   b.wipe,
+		"Say":    b.say,
+		"Typing": b.typing,
+		"Replay": b.replay,
+	}
+}
+
+// enter brings the caller to the board, by a name, and returns what is there.
+// Whatever happens after that comes as an event, perhaps before this result.
+func (b *board) enter(ctx *hub.Context, name string) (scene, error) {
+	you := person{ctx.ConnectionID(), clean(name, maxName)}
+	if you.Name == "" {
+		return scene{}, hub.Error("A name is needed.")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.find(you.ID) >= 0:
+		return scene{}, hub.Error("You are here already.")
+	case len(b.people) >= maxPeople:
+		return scene{}, hub.Error("The room is full.")
+	}
+	if err := ctx.Join(group); err != nil {
+		return scene{}, err
+	}
+	// If the connection has ended, disconnected may have run and will not come again.
+	if err := context.Cause(ctx); err != nil {
+		return scene{}, err
+	}
+	b.people = append(b.people, you)
+	found := scene{you, slices.Clone(b.people), slices.Clone(b.strokes), slices.Clone(b.said)}
+	return found, ctx.Clients().OthersInGroup(group).Send("entered", you)
+}
+
+// disconnected is the hub's hook. A connection that may be resumed is still here.
+func (b *board) disconnected(ctx *hub.Context, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := b.find(ctx.ConnectionID()); i >= 0 {
+		b.people = slices.Delete(b.people, i, i+1)
+		_ = ctx.Clients().Group(group).Send("left", ctx.ConnectionID()) // an id can be encoded
+	}
+}
+
+// draw puts a stroke on everybody's board, the caller's too: so all boards have them in
+// one order, also around a wipe.
+func (b *board) draw(ctx *hub.Context, s stroke) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.find(ctx.ConnectionID()) < 0 {
+		return errNotHere
+	}
+	b.add(s)
+	return ctx.Clients().Group(group).Send("drawn", ctx.ConnectionID(), s)
+}
+
+// wipe cleans the board.
+func (b *board) wipe(ctx *hub.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.find(ctx.ConnectionID())
+	if i < 0 {
+		return errNotHere
+	}
+	b.strokes, b.ink = nil, 0
+	return ctx.Clients().Group(group).Send("wiped", b.people[i].Name)
+}
+
+// say tells all, the caller too.
+func (b *board) say(ctx *hub.Context, text string) error {
+	text = clean(text, maxText)
+	if text == "" {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.find(ctx.ConnectionID())
+	if i < 0 {
+		return errNotHere
+	}
+	r := remark{b.people[i].ID, b.people[i].Name, text}
+	b.said = append(b.said, r)
+	b.said = b.said[max(0, len(b.said)-maxSaid):]
+	return ctx.Clients().Group(group).Send("said", r)
+}
+
+// typing tells the others that the caller types, or does no longer.
+func (b *board) typing(ctx *hub.Context, on bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.find(ctx.ConnectionID()) < 0 {
+		return errNotHere
+	}
+	return ctx.Clients().OthersInGroup(group).Send("typing", ctx.ConnectionID(), on)
+}
+
+// frame is a step of a replay.
+type frame struct {
+	Done   int    `json:"done"`
+	Total  int    `json:"total"`
+	Stroke stroke `json:"stroke"`
+}
+
+// replay streams what is on the board, stroke by stroke, with a pause of delay
+// milliseconds, at most a second, after each.
+func (b *board) replay(ctx context.Context, delay int) iter.Seq2[frame, error] {
+	b.mu.Lock()
+	strokes := slices.Clone(b.strokes)
+	b.mu.Unlock()
+	return func(yield func(frame, error) bool) {
+		for i, s := range strokes {
+			if !yield(frame{i + 1, len(strokes), s}, nil) {
+				return
+			}
+			if err := pause(ctx, min(delay, 1000)); err != nil {
+				yield(frame{}, err)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,23 @@
+module github.com/speakingtube/speakingtube/examples/hub
+
+go 1.26.0
+
+require (
+	github.com/speakingtube/speakingtube v0.0.0
+	github.com/speakingtube/speakingtube/wsmanager/hub/msgpack v0.0.0
+)
+
+require (
+	github.com/felixge/httpsnoop v1.1.0 // indirect
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/ws v1.5.0 // indirect
+	github.com/justinas/alice v1.2.0 // indirect
+	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
+	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)
+
+replace github.com/speakingtube/speakingtube => ../..
+
+replace github.com/speakingtube/speakingtube/wsmanager/hub/msgpack => ../../wsmanager/hub/msgpack
