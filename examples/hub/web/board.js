@@ -107,7 +107,7 @@ hub.onreconnected(() => entered().catch(trouble));
 hub.onclose((err) => {
   state("waiting", "closed");
   if (err) trouble(err);
-  connect();
+  setTimeout(connect, wait(1)); // the server wanted the end: don't storm it
 });
 
 function state(is, text) {

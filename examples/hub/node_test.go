@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var nodeDir = filepath.Join("testdata", "node")
+
+// node finds Node.js and wants the official clients installed.
+func node(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
+	}
+	modules(t)
+	return path
+}
+
+// modules is where npm has put the official clients.
+func modules(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(nodeDir, "node_modules")
+	for _, name := range []string{"signalr", "signalr-protocol-msgpack"} {
+		if _, err := os.Stat(filepath.Join(dir, "@microsoft", name)); err != nil {
+			missing(t, "the npm package @microsoft/"+name+" is not installed: run npm ci in examples/hub/testdata/node")
+		}
+	}
+	return dir
+}
+
+// missing skips a test that needs what this machine does not have, or fails it
+// where nothing may be skipped.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
+		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
+	}
+	t.Skip(what)
+}
+
+// The official JavaScript clients use the hub, and all that it does with them is what
+// the protocol says. Numbers are those of a conformance checklist: what the suites don't
+// have, other clients or no client shows, and is tested in wsmanager/hub.
+func TestNode(t *testing.T) {
+	path := node(t)
+	for _, suite := range []struct {
+		script, protocol string
+		atLeast          int // tests: a script that ends early has fewer
+	}{
+		{"client.mjs", "json", 40},
+		{"client.mjs", "messagepack", 41},
+		{"resume.mjs", "json", 6},
+		{"resume.mjs", "messagepack", 6},
+		{"raw.mjs", "json", 14},
+		{"raw.mjs", "messagepack", 14},
+	} {
+		t.Run(strings.TrimSuffix(suite.script, ".mjs")+"/"+suite.protocol, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
+			n := 0
+			for _, r := range runNode(t, path, suite.script, lab(t), suite.protocol) {
+				n++
+				t.Run(r.Name, func(t *testing.T) {
+					if r.Error != "" {
+						t.Error(r.Error)
+					}
+				})
+			}
+			require.GreaterOrEqual(t, n, suite.atLeast)
+		})
+	}
+}
+
+// result is a line that a script prints for each of its tests.
+type result struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+}
+
+func runNode(t *testing.T, path string, args ...string) []result {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = nodeDir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s\n%s", out, &stderr)
+	var results []result
+	for sc := bufio.NewScanner(bytes.NewReader(out)); sc.Scan(); {
+		var r result
+		require.NoError(t, json.Unmarshal(sc.Bytes(), &r), sc.Text())
+		results = append(results, r)
+	}
+	return results
+}
+
+// 41. The program ends and begins again: the client, who is told, comes back by itself.
+func TestNodeSeesARestart(t *testing.T) {
+	path := node(t)
+	for _, protocol := range []string{"json", "messagepack"} {
+		t.Run(protocol, func(t *testing.T) {
+			first := start(t, "127.0.0.1:0")
+			cmd := exec.CommandContext(t.Context(), path, "restart.mjs", first.url, protocol)
+			cmd.Dir = nodeDir
+			var out output
+			cmd.Stdout, cmd.Stderr = &out, &out
+			require.NoError(t, cmd.Start())
+			out.waitFor(t, "connected\n")
+			first.end(t)
+			out.waitFor(t, "reconnecting\n")
+			start(t, strings.TrimPrefix(first.url, "http://"))
+			require.NoError(t, cmd.Wait(), out.String())
+			require.Equal(t, "connected\nreconnecting\nreconnected\n", out.String())
+		})
+	}
+}
+
+// What the page uses is what the packages have, byte for byte.
+func TestPageHasTheOfficialClient(t *testing.T) {
+	dir := filepath.Join(modules(t), "@microsoft")
+	for ours, theirs := range map[string]string{
+		"signalr.min.js":                       "signalr/dist/browser/signalr.min.js",
+		"signalr.notices.txt":                  "signalr/src/third-party-notices.txt",
+		"signalr-protocol-msgpack.min.js":      "signalr-protocol-msgpack/dist/browser/signalr-protocol-msgpack.min.js",
+		"signalr-protocol-msgpack.notices.txt": "signalr-protocol-msgpack/src/third-party-notices.txt",
+	} {
+		want, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(theirs)))
+		require.NoError(t, err)
+		got, err := os.ReadFile(filepath.Join("web", "signalr", ours))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got), "web/signalr/%s is not %s", ours, theirs)
+	}
+	licence, err := os.ReadFile(filepath.Join("web", "signalr", "LICENSE.txt"))
+	require.NoError(t, err)
+	for _, name := range []string{"signalr", "signalr-protocol-msgpack"} {
+		var p struct{ Version, License string }
+		manifest, err := os.ReadFile(filepath.Join(dir, name, "package.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(manifest, &p))
+		require.Equal(t, "MIT", p.License)
+		require.Contains(t, string(licence), "version "+p.Version)
+	}
+}
+
