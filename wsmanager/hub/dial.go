@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -117,8 +118,8 @@ func Dial(ctx context.Context, rawURL string, opts DialOptions) (*Connection, er
 	target, err2 := parseURL(rawURL)
 	handlers := make(map[string][]*method)
 	var errs []error
-	for name, registered := range opts.Handlers {
-		m, err := inspectHandler(name, registered)
+	for _, name := range slices.Sorted(maps.Keys(opts.Handlers)) {
+		m, err := inspectHandler(name, opts.Handlers[name])
 		errs = append(errs, err)
 		folded := strings.ToLower(name)
 		handlers[folded] = append(handlers[folded], m)
