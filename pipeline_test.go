@@ -254,14 +254,22 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop"},
-	"wsmanager/wstest": nil,
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager/wstest": {"wsmanager/internal/reach"},
 	"wsmanager/hub":    {"wsmanager"},
 
 	"wsmanager/hub/msgpack": {"wsmanager", "wsmanager/hub"},
+	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
+
+	// Whoever else imports this would switch it on for all who use them.
+	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
+
+	"wsmanager/extendedconnect/internal/early": nil,
+	"wsmanager/internal/reach":                 nil,
+	"wsmanager/internal/xconnect":              nil,
 }
 
 // onlyImporters says which files of the root module may import a package of others.
@@ -359,6 +367,33 @@ func TestRootModuleRequires(t *testing.T) {
 		seen++
 	}
 	require.GreaterOrEqual(t, seen, 4)
+}
+
+// A document that names a test as its proof names one that there is.
+func TestProofsExist(t *testing.T) {
+	there := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	}))
+	documents, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	named := 0
+	for _, file := range documents {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllSubmatch(text, -1) {
+			require.True(t, there[string(m[1])], "%s names %s, and there is no such test", file, m[1])
+			named++
+		}
+	}
+	require.Greater(t, named, 50)
 }
 
 // Every nested module is in go.work, so that "go test work" covers it.

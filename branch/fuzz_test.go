@@ -47,6 +47,18 @@ func FuzzMap(f *testing.F) {
 		if !matchCase && inside == nil {
 			require.Nil(t, take(t, r, outer, branch.MapOptions{MatchCase: true, Literal: true}), "matching case never takes more")
 		}
+		based := pass(t, r, outer, opts)
+		if inside == nil {
+			require.Same(t, r, based, "UsePathBase lets it pass")
+		} else {
+			require.Equal(t, *inside.URL, *based.URL, "UsePathBase takes off what Map does")
+			require.Equal(t, branch.PathBase(inside), branch.PathBase(based))
+			require.Equal(t, branch.Exact(inside), branch.Exact(based))
+		}
+		if under, err := branch.WithPathBase(r, outer+"/"); err == nil {
+			require.Equal(t, outer, branch.PathBase(under))
+			require.Equal(t, original, *under.URL, "WithPathBase leaves the path")
+		}
 		joined := take(t, r, outer+inner, opts)
 		if inside == nil {
 			require.Nil(t, joined)
@@ -79,6 +91,14 @@ func take(t *testing.T, r *http.Request, prefix string, opts branch.MapOptions) 
 		})).ServeHTTP(httptest.NewRecorder(), r)
 	require.NotEqual(t, missed, inside != nil, "one of the two handlers answers")
 	return inside
+}
+
+// pass returns what goes on behind UsePathBase.
+func pass(t *testing.T, r *http.Request, base string, opts branch.MapOptions) (next *http.Request) {
+	branch.UsePathBaseWith(base, opts)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { next = r })).
+		ServeHTTP(httptest.NewRecorder(), r)
+	require.NotNil(t, next)
+	return next
 }
 
 // check is what holds of every request in a branch. base is the length of all

@@ -45,7 +45,7 @@ const statusClientGone = 499
 // became of it, in two groups:
 //
 //   - request: method, url (path and query as the client sent them, secrets
-//     redacted), remote, and, where they are known, route (the pattern of
+//     redacted; at most 2 KiB), remote, and, where they are known, route (the pattern of
 //     the endpoint) and id ([RequestID]);
 //   - response: status, bytes (of body, as written by the handlers), took, and
 //     upgraded=true or aborted=true where that was so. Aborted means that the
@@ -153,8 +153,8 @@ func (rec *accessRecord) Completed() {
 	record := slog.NewRecord(now, level, "request", 0)
 
 	request := append(rec.request[:0],
-		slog.String("method", rec.r.Method),
-		slog.String("url", rec.url()),
+		slog.String("method", clip(rec.r.Method, maxLogged)),
+		slog.String("url", clip(rec.url(), maxLogged)),
 		slog.String("remote", rec.remote),
 	)
 	if route := rec.route(); route != "" {
@@ -194,6 +194,10 @@ func (rec *accessRecord) route() string {
 	}
 	return ""
 }
+
+// maxLogged is how much of a URL or method a record has: clients choose them, and
+// net/http takes what fits MaxHeaderBytes.
+const maxLogged = 2 << 10
 
 // url is the path with the query, with the values of secret parameters taken
 // out. It is escaped, so it can't forge log lines.

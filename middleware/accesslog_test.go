@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,6 +76,22 @@ func TestAccessLog(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client could fill the log with as much as net/http takes for headers, at each
+// request.
+func TestAccessLogHadAllOfALongURL(t *testing.T) {
+	l := &logs{}
+	h := pipeline.New().Use(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})).Run(text("hello")).MustBuild()
+	both(t, h, func(t *testing.T, srv *httptest.Server) {
+		l.buf.Reset()
+		_, _, err := get(t, srv, "/x?"+strings.Repeat("y", 50_000))
+		require.NoError(t, err)
+		srv.Close() // waits for the request to be over
+		url := group(l.records(t)[0], "request")["url"].(string)
+		require.Less(t, len(url), 2100)
+		require.True(t, strings.HasPrefix(url, "/x?yyyy") && strings.HasSuffix(url, " …"), url)
+	})
 }
 
 func TestAccessLogOfAClientThatLeft(t *testing.T) {

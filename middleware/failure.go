@@ -240,7 +240,7 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	all := []slog.Attr{slog.String("method", r.Method), slog.String("path", requestPath(r))}
+	all := []slog.Attr{slog.String("method", clip(r.Method, maxLogged)), slog.String("path", clip(requestPath(r), maxLogged))}
 	if id := RequestIDFrom(r); id != "" {
 		all = append(all, slog.String("id", id))
 	}

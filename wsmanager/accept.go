@@ -21,6 +21,12 @@ import (
 // w must lead to an http.Hijacker, itself or by Unwrap methods, as net/http's
 // own HTTP/1.1 writer does; below http.TimeoutHandler it does not, and the
 // answer is 500.
+//
+// Over HTTP/2 a handshake is an extended CONNECT (RFC 8441), which reaches handlers
+// only in a process that has switched it on: see package extendedconnect. The answer
+// is a 200, a malformed handshake gets 400, another protocol than WebSocket 501. There
+// ServeHTTP returns when the connection has ended and its callbacks have returned: the
+// stream is the request's. w must lead to net/http's own writer.
 func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := m.serve(w, r); err != nil {
 		m.refuse(w, r, err)
@@ -43,7 +49,14 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if m.keys != nil {
 		return internal(errors.New("this Manager belongs to a client: it accepts nothing"))
 	}
-	key, err := checkHandshake(w, r)
+	var key string
+	var err error
+	overStream := overStream(r)
+	if overStream {
+		err = checkConnect(w, r)
+	} else {
+		key, err = checkHandshake(w, r)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,7 +80,14 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, d, early, err := m.acceptH1(w, r, key, extensions, accept)
+	var c *Conn
+	var d driver
+	var early []byte
+	if overStream {
+		c, d, err = m.acceptH2(w, r, extensions, accept)
+	} else {
+		c, d, early, err = m.acceptH1(w, r, key, extensions, accept)
+	}
 	if err != nil {
 		return err
 	}
@@ -95,10 +115,16 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
 	if a.Subprotocol != "" && !slices.Contains(slices.Collect(tokens(r.Header["Sec-Websocket-Protocol"])), a.Subprotocol) {
-		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", a.Subprotocol))
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", clip(a.Subprotocol)))
 	}
-	for name := range a.Header {
+	if a.Subprotocol != "" && !isToken(a.Subprotocol) {
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which is no token (RFC 6455, section 4.1)", clip(a.Subprotocol)))
+	}
+	for name, values := range a.Header {
 		canonical := http.CanonicalHeaderKey(name)
+		if !isToken(name) || slices.ContainsFunc(values, isNoHeaderValue) {
+			return Accept{}, internal(fmt.Errorf("OnAccept set the header %q to something that no header can be", name))
+		}
 		if canonical == "Connection" || canonical == "Upgrade" || strings.HasPrefix(canonical, "Sec-Websocket-") {
 			return Accept{}, internal(fmt.Errorf("OnAccept set the header %s, which belongs to the handshake", canonical))
 		}
@@ -107,6 +133,12 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
 	return a, nil
+}
+
+// isNoHeaderValue reports whether s is what net/http would change on its way into a
+// header: with a line break, say, behind which another header could begin.
+func isNoHeaderValue(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // callOnAccept counts the calls, and those that don't return: their panic goes on
@@ -151,6 +183,9 @@ a GET request over HTTP/1.1 with the headers "Connection: Upgrade",
 // 4.2.1). It sets the headers that the answer to an invalid one needs.
 func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err error) {
 	h := r.Header
+	if p := connectProtocol(r); p != "" { // RFC 9220, section 3, says what RFC 8441 does not
+		return "", &refusal{refusedNotWebSocket, http.StatusNotImplemented, "This is a WebSocket endpoint.", fmt.Errorf("the request asks for the protocol %q", p)}
+	}
 	if !wantsWebSocket(r) || !hasToken(h["Connection"], "upgrade") {
 		// RFC 9110, section 15.5.22: a 426 says what to upgrade to.
 		if r.ProtoMajor == 1 {
@@ -161,7 +196,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + r.Method)}
+		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + clip(r.Method))}
 	}
 	if !r.ProtoAtLeast(1, 1) {
 		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
@@ -170,7 +205,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
+		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
 	}
 	if r.ContentLength != 0 {
 		// The hijack would wait for the body, without any time-out of ours.
@@ -189,7 +224,9 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 }
 
 // wantsWebSocket reports whether the request asks for a WebSocket, well or badly.
-func wantsWebSocket(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
+func wantsWebSocket(r *http.Request) bool {
+	return hasToken(r.Header["Upgrade"], "websocket") || overStream(r)
+}
 
 // tokens walks a header that is a list (RFC 9110, section 5.6.1), which may be
 // spread over several lines.
@@ -242,7 +279,11 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		// not go on as an HTTP one: whoever is in front of us takes it for a
 		// tunnel by now, and checks no requests in it.
 		m.stats.refused[refusedBrokenOff].Add(1)
-		m.logRefusal(r, slog.LevelWarn, http.StatusSwitchingProtocols, err)
+		status := http.StatusSwitchingProtocols
+		if overStream(r) {
+			status = http.StatusOK
+		}
+		m.logRefusal(r, slog.LevelWarn, status, err)
 		panic(http.ErrAbortHandler)
 	}
 	m.stats.refused[ref.reason].Add(1)
@@ -260,8 +301,8 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
 	m.logger().LogAttrs(r.Context(), level, "websocket refused",
-		slog.Int("status", status), slog.String("path", requestPath(r)),
-		slog.String("origin", r.Header.Get("Origin")), slog.String("remote", r.RemoteAddr),
+		slog.Int("status", status), slog.String("path", clip(requestPath(r))),
+		slog.String("origin", clip(r.Header.Get("Origin"))), slog.String("remote", clip(r.RemoteAddr)),
 		slog.Any("err", err))
 }
 
@@ -273,4 +314,22 @@ func requestPath(r *http.Request) string {
 	}
 	p, _, _ := strings.Cut(r.RequestURI, "?")
 	return p
+}
+
+// setAnswer puts into the answer's headers what OnAccept and the negotiation say.
+// Whoever above has set what the protocol is agreed by does not speak it.
+func setAnswer(h http.Header, a Accept, extensions string) {
+	for name, values := range a.Header {
+		for _, v := range values {
+			h.Add(name, v)
+		}
+	}
+	h.Del("Sec-WebSocket-Extensions")
+	h.Del("Sec-WebSocket-Protocol")
+	if extensions != "" {
+		h.Set("Sec-WebSocket-Extensions", extensions)
+	}
+	if a.Subprotocol != "" {
+		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
+	}
 }

@@ -22,7 +22,7 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
 	}
-	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {
 		c.agreeDeflate()
 	}
@@ -37,21 +37,10 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 		return nil, nil, nil, refuseDraining()
 	}
 	h := w.Header()
-	for name, values := range a.Header {
-		for _, v := range values {
-			h.Add(name, v)
-		}
-	}
+	setAnswer(h, a, extensions)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
-	h.Del("Sec-WebSocket-Extensions") // whoever above has set it does not speak it
-	if extensions != "" {
-		h.Set("Sec-WebSocket-Extensions", extensions)
-	}
-	if a.Subprotocol != "" {
-		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
-	}
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.

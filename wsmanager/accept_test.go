@@ -21,6 +21,7 @@ import (
 )
 
 func TestHandshakeRefusals(t *testing.T) {
+	needH1(t, "see TestStreamRefusals")
 	del := func(name string) func(*http.Request) { return func(r *http.Request) { r.Header.Del(name) } }
 	set := func(name string, values ...string) func(*http.Request) {
 		return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
@@ -318,6 +319,7 @@ func (panicky) WriteHeader(int)               { panic("not this one") }
 func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func TestMiddlewareForm(t *testing.T) {
+	needH1(t, "there is no key; see TestStreamRefusals")
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})

@@ -1,7 +1,7 @@
 package wsmanager
 
 // Sent says what became of a broadcast. Connections that are closing are in
-// neither number.
+// neither number; neither are those on other nodes, behind a backplane.
 type Sent struct {
 	// Queued is how many connections it was written to or queued for. If it was
 	// held back, to be joined with the next, it counts as queued for all, and what
@@ -35,6 +35,10 @@ func (s *Sent) count(err error) {
 //
 // A message that can't be sent (neither text nor binary, or bigger than
 // Options.OutboxBytes) is dropped for all, and logged.
+//
+// With a backplane (Options.Backplane) it goes to the connections on all nodes. On the
+// others it arrives in the order in which this node sent it; what two nodes send at the
+// same time has no order that holds everywhere.
 func (m *Manager) Broadcast(msg Message) Sent { return m.BroadcastPrepared(Prepare(msg)) }
 
 // BroadcastExcept is Broadcast to all but the connections with these ids. Ids
@@ -46,17 +50,23 @@ func (m *Manager) BroadcastExcept(msg Message, ids ...string) Sent {
 // BroadcastFunc is Broadcast to those connections for which want returns true. It
 // is called on this goroutine and under no lock, for each connection just before
 // the message is sent to it. Groups are the quicker way to reach a few of many.
+//
+// A function can't travel: the message goes to connections on this node only, backplane
+// or not.
 func (m *Manager) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
 	return m.BroadcastPreparedFunc(Prepare(msg), want)
 }
 
 // BroadcastPrepared is Broadcast of a message that is ready.
 func (m *Manager) BroadcastPrepared(p *Prepared) Sent {
-	return m.broadcast(&m.registry.lane, &m.registry, p, nil)
+	return m.BroadcastPreparedExcept(p)
 }
 
 // BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
 func (m *Manager) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
+	if m.bus != nil {
+		m.bus.broadcast(envelopeAll, "", p, ids)
+	}
 	return m.broadcast(&m.registry.lane, &m.registry, p, ids)
 }
 

@@ -58,7 +58,7 @@ type Accept struct {
 	// application and answered with 500.
 	Subprotocol string
 
-	// Header is added to the 101. Connection, Upgrade and Sec-WebSocket-* are
+	// Header is added to the 101, over HTTP/2 the 200. Connection, Upgrade and Sec-WebSocket-* are
 	// the Manager's own; to set them is a mistake and answered with 500.
 	Header http.Header
 

@@ -22,7 +22,7 @@ const (
 	closeFail
 
 	// closeReply: the peer's close frame has come; ours goes out as soon as it
-	// can, then the transport is closed.
+	// can, then the transport is closed in good order: see bothClosedLocked.
 	closeReply
 )
 
@@ -120,7 +120,7 @@ func (c *Conn) peerClosed(code StatusCode, reason string) {
 			c.mode = closeReply
 			c.dropLocked()
 			if c.rare.closeSent {
-				c.cutLocked(nil)
+				c.bothClosedLocked()
 			}
 		}
 	}
@@ -134,10 +134,24 @@ func (c *Conn) closeSentLocked() {
 	}
 	switch c.mode {
 	case closeReply:
-		c.cutLocked(nil)
+		c.bothClosedLocked()
 	case closeFail:
-		// An error means that the connection is gone, which the reader sees.
+		// An error means that the connection is gone, which the reader sees, or that
+		// the peer has to end it.
 		_ = c.t.closeWrite()
+	}
+}
+
+// bothClosedLocked goes on when both close frames are through (RFC 6455, section
+// 7.1.1). The server ends its direction; what the peer still sends is read and thrown
+// away until it has ended its own, lest a reset take our close frame with it. The
+// client waits for the server to do so. Either for as long as CloseTimeout lets it.
+func (c *Conn) bothClosedLocked() {
+	if c.m.keys != nil {
+		return
+	}
+	if err := c.t.closeWrite(); err != nil {
+		c.cutLocked(nil) // it can't be said in another way
 	}
 }
 

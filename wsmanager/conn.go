@@ -110,8 +110,9 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	return c
 }
 
-// ID returns the connection's id: 128 bits of random text, unique for good. It
-// is an address, not a secret: it authorises nothing.
+// ID returns the connection's id: 128 bits of random text, unique for good; with a
+// backplane, "-" and the id of the Manager's node follow. It is an address, not a
+// secret: it authorises nothing.
 func (c *Conn) ID() string { return c.id }
 
 // Manager returns the Manager that the connection belongs to.

@@ -15,6 +15,7 @@ import (
 // An idle connection is one goroutine: none of net/http, none for its pings, none
 // to write.
 func TestGoroutinesOfIdleConnections(t *testing.T) {
+	needH1(t, "net/http has goroutines of its own, see TestCostOfIdleStreams")
 	const n = 50
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	before := runtime.NumGoroutine()
@@ -28,6 +29,7 @@ func TestGoroutinesOfIdleConnections(t *testing.T) {
 // After Shutdown no goroutine and no descriptor of ours is left, however the
 // connections were doing.
 func TestShutdownLeavesNothing(t *testing.T) {
+	needH1(t, "the connections are net/http's, and stay; see TestShutdownLeavesNoStreams")
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

@@ -16,7 +16,8 @@ import (
 type DialOptions struct {
 	// Options are those of a Manager: limits, time-outs, logger, driver. Those that
 	// are about accepting have no meaning here and must be zero: AllowedOrigins,
-	// DangerouslyAllowAnyOrigin, MaxConnections, Block and ReadyTimeout.
+	// SecureOriginsOnly, DangerouslyAllowAnyOrigin, MaxConnections, Block, RequireHTTP2,
+	// ReadyTimeout and Backplane.
 	//
 	// HandshakeTimeout bounds all that comes before the connection is there: names,
 	// proxy, TLS and handshake. DriverAuto is DriverGoroutine for [Dial] and [Client],
@@ -51,8 +52,22 @@ type DialOptions struct {
 	// the handshake, on Dial's goroutine. Its error fails the handshake.
 	OnResponse func(http.Header) error
 
+	// OnDial is called before each attempt, for what is not the same for all: a token that
+	// expires, a ticket in the query, another server, the state of this connection. It is
+	// called on Dial's goroutine (for a Client, on Run's), within HandshakeTimeout; its
+	// error fails the attempt.
+	OnDial func(ctx context.Context, a *Attempt) error
+
 	// Value is the application's own state of the connection; see [Value].
 	Value any
+}
+
+// Attempt is what one attempt to connect is made with, for DialOptions.OnDial to change.
+// Nobody else has it.
+type Attempt struct {
+	URL    *url.URL    // as [Dial] wants it
+	Header http.Header // DialOptions.Header; not nil
+	Value  any         // DialOptions.Value
 }
 
 // Dial connects to a WebSocket server as a client. The connection is a Conn like
@@ -100,6 +115,51 @@ func parseTarget(rawURL string) (*url.URL, error) {
 		}
 		return nil, fmt.Errorf("can't be parsed: %s", text)
 	}
+	return u, nil
+}
+
+// goal is what an attempt is made with, checked.
+type goal struct {
+	target *url.URL // scheme ws or wss; no user
+	header http.Header
+	host   string // for the Host header, if another than the URL's
+	value  any
+}
+
+// newGoal checks what an attempt is to be made with, and returns all mistakes.
+func newGoal(a Attempt) (*goal, error) {
+	g := &goal{value: a.Value}
+	var errs []error
+	if u := a.URL; u != nil {
+		target := *u
+		g.target = &target
+		if err := checkTarget(g.target); err != nil {
+			errs = append(errs, fmt.Errorf("wsmanager: the URL %w", err))
+		}
+	}
+	var err error
+	if g.header, g.host, err = handshakeHeader(a.Header); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 || g.target == nil {
+		return nil, errors.Join(errs...)
+	}
+	if user := g.target.User; user != nil {
+		if g.header.Get("Authorization") == "" {
+			g.header.Set("Authorization", basicAuth(user))
+		}
+		g.target.User = nil
+	}
+	return g, nil
+}
+
+// where names the server for people, without what may be secret.
+func (g *goal) where() string {
+	return g.target.Scheme + "://" + g.target.Host + g.target.EscapedPath()
+}
+
+// checkTarget checks a URL, of which it changes the scheme to ws or wss.
+func checkTarget(u *url.URL) error {
 	switch u.Scheme {
 	case "ws", "wss":
 	case "http":
@@ -107,15 +167,15 @@ func parseTarget(rawURL string) (*url.URL, error) {
 	case "https":
 		u.Scheme = "wss"
 	default:
-		return nil, fmt.Errorf("has the scheme %q: it must be ws or wss", u.Scheme)
+		return fmt.Errorf("has the scheme %q: it must be ws or wss", u.Scheme)
 	}
 	switch {
 	case u.Hostname() == "":
-		return nil, errors.New("names no host")
+		return errors.New("names no host")
 	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > 0x7f }):
-		return nil, errors.New("has a host that is not ASCII: write it in its ASCII form (xn--…)")
+		return errors.New("has a host that is not ASCII: write it in its ASCII form (xn--…)")
 	case u.Fragment != "":
-		return nil, errors.New("has a fragment, which a WebSocket has not (RFC 6455, section 3)")
+		return errors.New("has a fragment, which a WebSocket has not (RFC 6455, section 3)")
 	}
-	return u, nil
+	return nil
 }

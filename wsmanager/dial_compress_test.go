@@ -135,7 +135,7 @@ func TestDialCompressionOffer(t *testing.T) {
 	}
 	require.Equal(t, "permessage-deflate", params[0])
 	require.ElementsMatch(t, []string{"server_no_context_takeover", "client_no_context_takeover"}, params[1:])
-	require.EqualValues(t, 1, m.Stats().Compressed.Accepted)
+	require.Eventually(t, func() bool { return m.Stats().Compressed.Accepted == 1 }, wstest.Patience, time.Millisecond)
 }
 
 // All that a client sends, both ways, each side compressing or not, over TCP and TLS.
@@ -183,7 +183,7 @@ func TestDialCompressedEchoes(t *testing.T) {
 					require.Zero(t, server)
 					return
 				}
-				require.EqualValues(t, 1, client.Accepted)
+				require.EqualValues(t, 1, client.Accepted) // both are done with the handshake: they have echoed
 				require.EqualValues(t, 1, server.Accepted)
 				require.Greater(t, client.Saved, uint64(1_000_000))
 				require.Equal(t, client.In, server.In, "an echo shrinks as its message did")

@@ -85,7 +85,7 @@ type dialled struct {
 }
 
 // handshake connects and shakes hands, within ctx.
-func (d *Dialer) handshake(ctx context.Context) (s *dialled, err error) {
+func (d *attempt) handshake(ctx context.Context) (s *dialled, err error) {
 	conn, err := d.reach(ctx)
 	if err != nil {
 		return nil, ended(ctx, err)
@@ -134,7 +134,7 @@ func ended(ctx context.Context, err error) error {
 }
 
 // startTLS does the TLS handshake with the host of u.
-func (d *Dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
+func (d *attempt) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
 	cfg := d.opts.TLSConfig.Clone()
 	if cfg == nil {
 		cfg = &tls.Config{}
@@ -152,7 +152,7 @@ func (d *Dialer) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.
 
 // upgrade does the WebSocket handshake. gobwas bounds nothing that it reads, so the
 // reader does.
-func (d *Dialer) upgrade(s *dialled) error {
+func (d *attempt) upgrade(s *dialled) error {
 	var refused *RefusedError
 	response := make(http.Header)
 	wd := ws.Dialer{

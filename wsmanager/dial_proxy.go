@@ -15,7 +15,7 @@ import (
 var longAgo = time.Unix(1, 0)
 
 // reach connects to the server, through a proxy if there is one for it.
-func (d *Dialer) reach(ctx context.Context) (net.Conn, error) {
+func (d *attempt) reach(ctx context.Context) (net.Conn, error) {
 	proxy, err := d.proxy()
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (d *Dialer) reach(ctx context.Context) (net.Conn, error) {
 }
 
 // proxy returns the proxy to go through, nil for none.
-func (d *Dialer) proxy() (*url.URL, error) {
+func (d *attempt) proxy() (*url.URL, error) {
 	choose := d.opts.Proxy
 	if choose == nil {
 		choose = http.ProxyFromEnvironment
@@ -58,7 +58,7 @@ func (d *Dialer) proxy() (*url.URL, error) {
 	return proxy, nil
 }
 
-func (d *Dialer) netDial(ctx context.Context, addr string) (net.Conn, error) {
+func (d *attempt) netDial(ctx context.Context, addr string) (net.Conn, error) {
 	if d.opts.NetDial != nil {
 		return d.opts.NetDial(ctx, "tcp", addr)
 	}
@@ -78,7 +78,7 @@ func address(u *url.URL) string {
 var errProxySpoke = errors.New("the proxy sent something behind its answer to CONNECT")
 
 // tunnel asks the proxy for a way to the server (RFC 9110, section 9.3.6).
-func (d *Dialer) tunnel(conn net.Conn, proxy *url.URL) error {
+func (d *attempt) tunnel(conn net.Conn, proxy *url.URL) error {
 	addr := address(d.target)
 	req := &http.Request{
 		Method: http.MethodConnect,

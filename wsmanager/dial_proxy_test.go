@@ -2,6 +2,7 @@ package wsmanager_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -129,6 +130,37 @@ func TestDialThroughProxy(t *testing.T) {
 	opts.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
 	_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `"socks5" is not supported`)
+}
+
+// A proxy that can't be chosen, reached or understood is said to be what failed.
+func TestDialProxyFailures(t *testing.T) {
+	answering := func(answer string) string {
+		return rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) })
+	}
+	nobody := httptest.NewServer(http.NotFoundHandler())
+	nobody.Close()
+	for name, tt := range map[string]struct{ proxy, want string }{
+		"nobody is there":    {nobody.URL, "the proxy 127.0.0.1"},
+		"no TLS":             {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
+		"no HTTP":            {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
+		"ends at once":       {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
+		"too long an answer": {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
+		"speaks by itself":   {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "behind its answer to CONNECT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			via, err := url.Parse(tt.proxy)
+			require.NoError(t, err)
+			opts := dialling()
+			opts.Proxy = http.ProxyURL(via)
+			_, err = wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+	opts := dialling()
+	lost := errors.New("lost the list")
+	opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
+	_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+	require.ErrorIs(t, err, lost)
 }
 
 // The environment is read once in a process, so this one needs its own.

@@ -17,11 +17,10 @@ import (
 // Dialer with [NewDialer], end it with [Dialer.Shutdown]. All methods are safe for
 // concurrent use.
 type Dialer struct {
-	m      *Manager
-	opts   DialOptions
-	target *url.URL // scheme ws or wss; no user
-	header http.Header
-	host   string // for the Host header, if another than the URL's
+	m     *Manager
+	opts  DialOptions
+	url   *url.URL // as it was given
+	first *goal    // of attempts that are all alike
 
 	dialing context.Context         // ends when the Manager is shut down
 	stop    context.CancelCauseFunc // ends it
@@ -43,8 +42,12 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("wsmanager: "+format, args...)) }
 	d := &Dialer{}
 	var err error
-	if d.target, err = parseTarget(rawURL); err != nil {
+	if d.url, err = parseTarget(rawURL); err != nil {
 		wrong("the URL %w", err)
+	}
+	opts.Header = opts.Header.Clone()
+	if d.first, err = newGoal(Attempt{URL: d.url, Header: opts.Header, Value: opts.Value}); err != nil {
+		errs = append(errs, err)
 	}
 	if cb.OnAccept != nil {
 		wrong("Callbacks.OnAccept is set: a client accepts nothing")
@@ -54,22 +57,23 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 		set  bool
 	}{
 		{"AllowedOrigins", len(opts.AllowedOrigins) > 0},
+		{"SecureOriginsOnly", opts.SecureOriginsOnly},
 		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
 		{"MaxConnections", opts.MaxConnections != 0},
 		{"Block", opts.Block},
+		{"RequireHTTP2", opts.RequireHTTP2},
 		{"ReadyTimeout", opts.ReadyTimeout != 0},
+		{"Backplane", opts.Backplane != nil},
 	} {
 		if o.set {
 			wrong("Options.%s is set: it has no meaning for a client", o.name)
 		}
 	}
-	if d.header, d.host, err = handshakeHeader(opts.Header); err != nil {
-		errs = append(errs, err)
-	}
+	opts.Backplane = nil // said above; a Manager would begin to use it
 	if err := checkSubprotocols(opts.Subprotocols); err != nil {
 		errs = append(errs, err)
 	}
-	if opts.Driver == DriverEventLoop && d.target != nil && d.target.Scheme == "wss" {
+	if opts.Driver == DriverEventLoop && d.first != nil && d.first.target.Scheme == "wss" {
 		wrong("Options.Driver is %v and the URL's scheme wss: the event loop can't serve TLS", opts.Driver)
 	}
 	opts.Subprotocols = slices.Clone(opts.Subprotocols)
@@ -91,12 +95,6 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	d.m.keys = newMaskKeys()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
-	if user := d.target.User; user != nil {
-		if d.header.Get("Authorization") == "" {
-			d.header.Set("Authorization", basicAuth(user))
-		}
-		d.target.User = nil
-	}
 	return d, nil
 }
 
@@ -113,22 +111,48 @@ func (d *Dialer) Stats() Stats { return d.m.Stats() }
 // its connections end as [Manager.Shutdown] says.
 func (d *Dialer) Shutdown(ctx context.Context) error { return d.m.Shutdown(ctx) }
 
-// where names the server for people, without what may be secret.
-func (d *Dialer) where() string {
-	return d.target.Scheme + "://" + d.target.Host + d.target.EscapedPath()
-}
-
 // Dial makes one more connection. For what it does, and for its errors, see the
 // function [Dial]; after Shutdown it fails with ErrShutdown.
 func (d *Dialer) Dial(ctx context.Context) (*Conn, error) {
-	c, err := d.connect(ctx)
+	a := &attempt{d, d.first}
+	c, err := a.connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("wsmanager: dialling %s: %w", d.where(), err)
+		return nil, fmt.Errorf("wsmanager: dialling %s: %w", a.where(), err)
 	}
 	return c, nil
 }
 
-func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
+// attempt is one attempt to connect.
+type attempt struct {
+	*Dialer
+	*goal
+}
+
+// prepare asks OnDial.
+func (d *attempt) prepare(ctx context.Context) error {
+	if d.opts.OnDial == nil {
+		return nil
+	}
+	u := *d.url
+	a := Attempt{URL: &u, Header: d.opts.Header.Clone(), Value: d.opts.Value}
+	if a.Header == nil {
+		a.Header = make(http.Header)
+	}
+	if err := d.opts.OnDial(ctx, &a); err != nil {
+		return ended(ctx, fmt.Errorf("OnDial: %w", err))
+	}
+	if a.URL == nil {
+		return errors.New("OnDial: Attempt.URL is nil")
+	}
+	g, err := newGoal(a)
+	if err != nil {
+		return fmt.Errorf("OnDial: %w", err)
+	}
+	d.goal = g
+	return nil
+}
+
+func (d *attempt) connect(ctx context.Context) (*Conn, error) {
 	m := d.m
 	if err := m.admit(); err != nil {
 		return nil, ErrShutdown
@@ -144,11 +168,14 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 	defer context.AfterFunc(d.dialing, func() { cancel(context.Cause(d.dialing)) })()
 	ctx, expire := context.WithTimeoutCause(ctx, m.opts.HandshakeTimeout, errHandshakeTimeout)
 	defer expire()
+	if err := d.prepare(ctx); err != nil {
+		return nil, err
+	}
 	s, err := d.handshake(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := m.newConn(newID(), Accept{Value: d.opts.Value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
+	c := m.newConn(newID(), Accept{Value: d.value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
 	if s.deflate {
 		c.agreeDeflate()
 	}
@@ -170,7 +197,7 @@ func (d *Dialer) connect(ctx context.Context) (*Conn, error) {
 }
 
 // attachable makes the transport of a registered connection.
-func (d *Dialer) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
+func (d *attempt) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
 	if d.m.isDraining() { // Shutdown may have looked through the registry already
 		return nil, nil, ErrShutdown
 	}

@@ -2,12 +2,15 @@ package wsmanager_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,6 +37,7 @@ func TestDialer(t *testing.T) {
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 			}, quiet(), nil)
 			opts := dialling()
+			opts.HandshakeTimeout = 10 * wstest.Patience // a busy machine takes its time for so many
 			if scheme == "wss" {
 				url, opts.TLSConfig = echoServer(t, true)
 			}
@@ -150,4 +154,107 @@ func TestNewDialerMistakes(t *testing.T) {
 	_, err := wsmanager.NewDialer("ftp://example.com", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `the scheme "ftp"`)
 	require.ErrorContains(t, err, "MaxConnections is set")
+}
+
+// Attempts differ by what OnDial makes of them, each with a copy of its own.
+func TestOnDial(t *testing.T) {
+	seen := make(chan string, 10)
+	_, url := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+		user, password, _ := r.BasicAuth()
+		seen <- fmt.Sprint(r.Host, r.URL, r.Header["X-Token"], user, password)
+		return wsmanager.Accept{}, nil
+	}}, quiet(), nil)
+	opts := dialling()
+	opts.Header = http.Header{"X-Token": {"all"}, "Host": {"example.com"}}
+	opts.Value = 0
+	n := 0
+	opts.OnDial = func(ctx context.Context, a *wsmanager.Attempt) error {
+		n++
+		_, limited := ctx.Deadline()
+		require.True(t, limited)
+		require.Equal(t, 0, a.Value)
+		require.Equal(t, "all", a.Header.Get("X-Token"))
+		require.Empty(t, a.URL.Query().Get("ticket"))
+		a.Value = n
+		a.Header.Add("X-Token", fmt.Sprint(n))
+		a.URL.RawQuery = fmt.Sprint("ticket=", n)
+		if n == 2 {
+			a.URL.User = nil
+		}
+		return nil
+	}
+	opts.Header.Set("Later", "is not seen")
+	d := newDialer(t, strings.Replace(url, "://", "://me:secret@", 1)+"/ws", wsmanager.Callbacks{}, opts)
+	opts.Header.Set("X-Token", "changed")
+	for i, want := range []string{
+		"example.com /ws?ticket=1 [all 1] me secret", "example.com /ws?ticket=2 [all 2]", "example.com /ws?ticket=3 [all 3] me secret",
+	} {
+		c, err := d.Dial(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, strings.ReplaceAll(want, " ", ""), strings.ReplaceAll(receive(t, seen), " ", ""))
+		v, ok := wsmanager.Value[int](c)
+		require.True(t, ok)
+		require.Equal(t, i+1, v)
+	}
+	require.Equal(t, map[string][]string{"X-Token": {"changed"}, "Host": {"example.com"}, "Later": {"is not seen"}}, map[string][]string(opts.Header))
+}
+
+// What OnDial makes is checked, and its error is the attempt's.
+func TestOnDialMistakes(t *testing.T) {
+	noToken := errors.New("no token")
+	for name, tt := range map[string]struct {
+		f    func(*wsmanager.Attempt) error
+		want string
+	}{
+		"an error":     {func(*wsmanager.Attempt) error { return noToken }, "wsmanager: dialling ws://example.com/ws: OnDial: no token"},
+		"no URL":       {func(a *wsmanager.Attempt) error { a.URL = nil; return nil }, "Attempt.URL is nil"},
+		"a bad URL":    {func(a *wsmanager.Attempt) error { a.URL.Scheme = "ftp"; return nil }, `has the scheme "ftp"`},
+		"a bad header": {func(a *wsmanager.Attempt) error { a.Header.Set("Upgrade", "x"); return nil }, `"Upgrade" belongs`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := dialling()
+			opts.NetDial = func(context.Context, string, string) (net.Conn, error) {
+				t.Error("it was dialled")
+				return nil, noToken
+			}
+			opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error { return tt.f(a) }
+			_, err := wsmanager.Dial(t.Context(), "ws://user:secret@example.com/ws?secret", wsmanager.Callbacks{}, opts)
+			require.ErrorContains(t, err, tt.want)
+			require.Equal(t, name == "an error", errors.Is(err, noToken))
+			require.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
+
+// A Client goes to another server, with a new token, for each attempt.
+func TestClientOnDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newMemory()
+		opts := network.options()
+		pipe := opts.NetDial
+		var dialled []string
+		opts.NetDial = func(ctx context.Context, n, addr string) (net.Conn, error) {
+			dialled = append(dialled, addr)
+			return pipe(ctx, n, addr)
+		}
+		servers := []string{"a.example", "b.example:8080", "c.example"}
+		attempts := 0
+		opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+			if attempts++; attempts == 2 {
+				return errors.New("no token now") // which is tried again, too
+			}
+			a.URL.Host = servers[len(dialled)]
+			return nil
+		}
+		cl, _ := running(t, wsmanager.Callbacks{}, opts)
+		for range servers {
+			conn := network.accept(t)
+			synctest.Wait()
+			conn.Reset()
+		}
+		require.NoError(t, cl.Close(wsmanager.StatusNormalClosure, ""))
+		synctest.Wait()
+		require.Equal(t, []string{"a.example:80", "b.example:8080", "c.example:80"}, dialled)
+		require.Equal(t, 4, attempts)
+	})
 }

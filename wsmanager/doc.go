@@ -29,15 +29,26 @@
 // full its [SlowConsumer] policy says what happens. [Conn.SendContext] waits for
 // room instead.
 //
+// # More than one process
+//
+// With Options.Backplane all of these reach the connections of other processes, too:
+// see [Backplane], and [LocalBus] for one inside a process. Nothing waits for it.
+//
 // # Concurrency
 //
 // All methods of [Manager], [Conn], [Group] and [Prepared] are safe for concurrent
-// use and may be called from inside any callback; none of them blocks but Shutdown
-// and SendContext. (Broadcasts to one set of connections take turns, which are
+// use and may be called from inside any callback; none of them blocks but Shutdown,
+// SendContext and FlushBackplane. (Broadcasts to one set of connections take turns, which are
 // short and wait for no network.) The callbacks of one connection never overlap;
 // those of different connections run in parallel. ServeHTTP returns as soon as
 // the socket is accepted (but see Options.Block); nothing of the request lives on
 // but what OnAccept returned.
+//
+// # HTTP/2
+//
+// A Manager accepts WebSockets over HTTP/2 (RFC 8441) as it does over HTTP/1.1, in a
+// process that has switched them on by importing package extendedconnect. There the
+// handler stays until the connection has ended.
 //
 // # Failure
 //
@@ -50,7 +61,14 @@
 // slowly with 1013. Each limit of [Options] has a default. Every message that was
 // taken is written, or counted in [Stats] by the reason why not.
 //
+// # Clients
+//
+// [Dial] connects to a server: its connection is a [Conn] with the same callbacks and
+// contract. A [Dialer] makes any number of them, as one set; a [Client] connects again
+// when its connection breaks, and keeps what has not left.
+//
 // # Testing
 //
-// Package wstest has a client for tests that runs against any http.Handler.
+// Package wstest has a client for tests that runs against any http.Handler, package
+// backplanetest a conformance kit for adapters of the backplane.
 package wsmanager

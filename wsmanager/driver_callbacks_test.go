@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,6 +76,9 @@ type misbehaviour struct {
 }
 
 func (b *misbehaviour) test(t *testing.T) {
+	if strings.Contains(t.Name(), "exits") {
+		needH1(t, "net/http resets the stream of a handler that did not return")
+	}
 	// The bad one is told by its user; the others are those of its kind.
 	act := func(in string, c *wsmanager.Conn) error {
 		if in != b.in || c.User() != "bad" {
@@ -106,7 +110,9 @@ func (b *misbehaviour) test(t *testing.T) {
 			_ = act("OnClose", c) // it has nobody to return it to
 		},
 	}, quiet())
-	srv := httptest.NewServer(m)
+	srv := httptest.NewUnstartedServer(m)
+	wsmanager.SpeakH2(srv.Config)
+	srv.Start()
 	defer srv.Close()
 	bystander := wstest.Dial(t, srv.URL+"?user=bystander", nil)
 	echo := func() {
@@ -151,6 +157,7 @@ func (b *misbehaviour) test(t *testing.T) {
 // A connection that both its OnConnect and its OnClose end in the worst way ends
 // all the same.
 func TestOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
+	needH1(t, "net/http resets the stream of a handler that did not return")
 	for name, connect := range map[string]func(*wsmanager.Conn) error{
 		"fails":  func(*wsmanager.Conn) error { return errors.New("no") },
 		"panics": func(*wsmanager.Conn) error { panic("no") },
@@ -179,6 +186,9 @@ func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 		"after a Goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "after a Goexit" {
+				needH1(t, "net/http resets the stream of a handler that did not return")
+			}
 			in, release := make(chan struct{}), make(chan struct{})
 			_, url := serve(t, wsmanager.Callbacks{
 				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error {
@@ -248,6 +258,7 @@ func TestShutdownInsideACallback(t *testing.T) {
 // ServeHTTP does not wait for callbacks, not even of a connection that has ended
 // before it began.
 func TestServeHTTPDoesNotRunOnClose(t *testing.T) {
+	needH1(t, "the handler has to stay")
 	release, closed := make(chan struct{}), make(chan struct{})
 	opts := quiet()
 	opts.OutboxMessages = 1

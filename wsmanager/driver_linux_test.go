@@ -146,6 +146,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 // on with a goroutine if it may, and is counted as broken off if not. The limit is
 // a process's own, so the test runs in one of its own.
 func TestOutOfDescriptors(t *testing.T) {
+	needH1(t, "an event loop serves sockets")
 	const env = "SPEAKINGTUBE_TEST_NOFILE"
 	if os.Getenv(env) == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOutOfDescriptors$", "-test.count=1", "-test.v")

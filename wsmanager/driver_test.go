@@ -21,6 +21,7 @@ import (
 // needLoops skips a test of event loops where there are none.
 func needLoops(t *testing.T) {
 	t.Helper()
+	needH1(t, "an event loop serves sockets")
 	if !wsmanager.HasLoops() {
 		t.Skip("there is no event loop on this system")
 	}
@@ -59,6 +60,7 @@ func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server))
 	t.Helper()
 	srv := httptest.NewUnstartedServer(m)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	wsmanager.SpeakH2(srv.Config)
 	configure(srv)
 	if srv.URL == "" {
 		srv.Start()
@@ -216,6 +218,7 @@ func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
 // What the event loop can't serve is served by a goroutine, and the wrapper sees
 // the end of its connection.
 func TestAutoServesWrappedConns(t *testing.T) {
+	needH1(t, "the connections are net/http's, and stay")
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()

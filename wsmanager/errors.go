@@ -12,8 +12,9 @@ var (
 	// will not arrive.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
-	// ErrNoConn is returned by [Manager.Send] and [Manager.CloseConn] for an id
-	// that is not (or no longer) registered.
+	// ErrNoConn is returned by [Manager.Send], [Manager.CloseConn] and
+	// [Manager.JoinGroup] for an id that is not (or no longer) registered, and not of
+	// another node.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
 	// ErrOutboxFull is returned by sends that found the outbox full. The message

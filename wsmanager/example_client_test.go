@@ -104,3 +104,64 @@ func ExampleClient() {
 	// two
 	// <nil>
 }
+
+// A fleet of devices: many connections that are one set, each with a name and a token of
+// its own.
+func ExampleDialer() {
+	server := wsmanager.MustNew(wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			if r.Header.Get("Authorization") == "" {
+				return wsmanager.Accept{}, wsmanager.Reject(http.StatusUnauthorized, "who are you?")
+			}
+			return wsmanager.Accept{User: r.URL.Query().Get("device")}, nil
+		},
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			return c.Send(wsmanager.Text(c.User() + " said " + string(m.Payload)))
+		},
+	}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
+	srv := httptest.NewServer(server)
+	defer srv.Close()
+	defer server.Shutdown(context.Background())
+
+	var opts wsmanager.DialOptions
+	opts.Logger = slog.New(slog.DiscardHandler)
+	next := 0
+	opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+		next++
+		a.URL.RawQuery = fmt.Sprint("device=number-", next)
+		a.Header.Set("Authorization", fmt.Sprint("Bearer token-", next))
+		a.Value = next
+		return nil
+	}
+	heard := make(chan string)
+	fleet, err := wsmanager.NewDialer(srv.URL, wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			number, _ := wsmanager.Value[int](c)
+			heard <- fmt.Sprintf("%d heard: %s", number, m.Payload)
+			return nil
+		},
+	}, opts)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 3 {
+		if _, err := fleet.Dial(context.Background()); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fleet.Manager().Broadcast(wsmanager.Text("hello"))
+	for range 3 {
+		fmt.Println(<-heard)
+	}
+	fmt.Println(fleet.Stats().Connections, "connections")
+	_ = fleet.Shutdown(context.Background()) // waits until all have ended
+	fmt.Println(fleet.Stats().Connections, "connections")
+	// Unordered output:
+	// 1 heard: number-1 said hello
+	// 2 heard: number-2 said hello
+	// 3 heard: number-3 said hello
+	// 3 connections
+	// 0 connections
+}

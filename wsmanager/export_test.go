@@ -1,4 +1,27 @@
 package wsmanager
 
+import "net/http"
+
 // SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
 func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }
+
+// CheckUTF8 reports whether p is the beginning of a text, and whether a whole one.
+func CheckUTF8(p []byte) (ok, complete bool) {
+	var c utf8Check
+	return c.feed(p), c.complete()
+}
+
+// FrameEvents feeds what a client sends, or a server, to the reader of frames in pieces
+// of n (all at once if n is 0). It returns what it finds, and how many bytes it held
+// at most.
+func FrameEvents(stream []byte, n int, client, deflate bool, limit int) (got []string, held int) {
+	return feedAll(&frameReader{masked: client, deflate: deflate, limit: limit}, stream, n)
+}
+
+// SpeakH2 makes a server understand HTTP/2 without TLS beside HTTP/1.1.
+func SpeakH2(srv *http.Server) {
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+}

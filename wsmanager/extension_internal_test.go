@@ -38,7 +38,7 @@ func formatExtensions(list []parsedExtension) string {
 
 // Whatever comes in the header, offers and answers are taken apart without a panic;
 // what is valid is the same when it is written and read again, and means the same.
-func FuzzExtensions(f *testing.F) {
+func FuzzExtensionAnswers(f *testing.F) {
 	for _, seed := range []string{
 		"", "permessage-deflate", "permessage-deflate; client_max_window_bits, x", `a;b="c\d";e, ,f`,
 		"permessage-deflate; server_no_context_takeover; server_max_window_bits=10",

@@ -16,14 +16,21 @@ import (
 )
 
 // events notes what a frameReader finds.
-type events struct{ got []string }
+type events struct {
+	got   []string
+	limit int // of what is inflated; 0: testLimit
+}
 
 func (e *events) onData(t MessageType, p []byte, _ bool) error {
 	e.got = append(e.got, fmt.Sprintf("%v %q", t, p))
 	return nil
 }
 func (e *events) onCompressed(t MessageType, p []byte, _ bool) error {
-	p, err := inflate(nil, p, t, testLimit)
+	limit := e.limit
+	if limit == 0 {
+		limit = testLimit
+	}
+	p, err := inflate(nil, p, t, limit)
 	if err != nil {
 		return err
 	}
@@ -46,15 +53,23 @@ func (e *events) onCloseFrame(code StatusCode, reason string) error {
 // run feeds the bytes in pieces of n (all at once if n is 0) and returns the
 // events, the end among them.
 func run(stream []byte, n, limit int) []string {
-	fr := frameReader{masked: true, limit: limit}
-	var e events
+	got, _ := feedAll(&frameReader{masked: true, limit: limit}, stream, n)
+	return got
+}
+
+// feedAll feeds fr and returns the events, and the most that it held at a time.
+func feedAll(fr *frameReader, stream []byte, n int) (got []string, held int) {
+	e := events{limit: fr.limit}
 	if n == 0 {
 		n = max(1, len(stream))
 	}
 	for i := 0; i < len(stream); i += n {
 		piece := bytes.Clone(stream[i:min(i+n, len(stream))]) // feed changes it
-		if _, err := fr.feed(piece, &e); err != nil {
-			if ce, ok := err.(*CloseError); ok {
+		_, err := fr.feed(piece, &e)
+		held = max(held, cap(fr.msg)+cap(fr.ctl))
+		if err != nil {
+			var ce *CloseError
+			if errors.As(err, &ce) {
 				e.got = append(e.got, fmt.Sprintf("fail %d", ce.Code))
 			} else if !errors.Is(err, errEnded) {
 				e.got = append(e.got, err.Error())
@@ -62,7 +77,7 @@ func run(stream []byte, n, limit int) []string {
 			break
 		}
 	}
-	return e.got
+	return e.got, held
 }
 
 // frame is a masked frame.
@@ -74,7 +89,7 @@ func closeBody(code ws.StatusCode, reason string) string {
 	return string(ws.NewCloseFrameBody(code, reason))
 }
 
-// frameCases are byte streams and what they mean. They seed the fuzz target.
+// frameCases are byte streams and what they mean. They seed FuzzMessages.
 var frameCases = []struct {
 	name   string
 	stream string
@@ -197,33 +212,28 @@ func TestUTF8Check(t *testing.T) {
 	}
 }
 
-// FuzzHeader holds the header codec against gobwas.
-func FuzzHeader(f *testing.F) {
-	for _, tt := range frameCases {
-		f.Add([]byte(tt.stream))
-	}
-	f.Fuzz(func(t *testing.T, p []byte) {
-		h, n, err := parseHeader(p, true)
-		want, wantErr := ws.ReadHeader(bytes.NewReader(p))
-		switch {
-		case err != nil:
-			// Ours is stricter about lengths and nothing else.
-			if !errors.Is(err, errLengthNotMinimal) && wantErr == nil {
-				t.Fatalf("we fail with %v, gobwas reads %+v", err, want)
-			}
-		case n == 0:
-			if wantErr == nil {
-				t.Fatalf("we want more than gobwas: %+v", want)
-			}
-			if !errors.Is(wantErr, io.EOF) && !errors.Is(wantErr, io.ErrUnexpectedEOF) {
-				t.Fatalf("we want more, gobwas fails with %v", wantErr)
-			}
-		default:
-			require.NoError(t, wantErr)
-			require.Equal(t, want, h)
-			require.Equal(t, ws.HeaderSize(h), n)
+// checkHeader holds the header codec against gobwas.
+func checkHeader(t *testing.T, p []byte) {
+	h, n, err := parseHeader(p, true)
+	want, wantErr := ws.ReadHeader(bytes.NewReader(p))
+	switch {
+	case err != nil:
+		// Ours is stricter about lengths and nothing else.
+		if !errors.Is(err, errLengthNotMinimal) && wantErr == nil {
+			t.Fatalf("we fail with %v, gobwas reads %+v", err, want)
 		}
-	})
+	case n == 0:
+		if wantErr == nil {
+			t.Fatalf("we want more than gobwas: %+v", want)
+		}
+		if !errors.Is(wantErr, io.EOF) && !errors.Is(wantErr, io.ErrUnexpectedEOF) {
+			t.Fatalf("we want more, gobwas fails with %v", wantErr)
+		}
+	default:
+		require.NoError(t, wantErr)
+		require.Equal(t, want, h)
+		require.Equal(t, ws.HeaderSize(h), n)
+	}
 }
 
 // gobwas reads a stream as the reader of gobwas/ws does and returns its events in
@@ -287,8 +297,8 @@ func gobwas(stream []byte, limit int) (got []string, failed bool) {
 	}
 }
 
-// FuzzMessages holds the assembly of messages, their control frames and their
-// failures against gobwas's reader. What both have read must be the same. Where
+// FuzzMessages holds the headers, the assembly of messages, their control frames and
+// their failures against gobwas's reader. What both have read must be the same. Where
 // they fail we fail; we alone fail on lengths that are not in their shortest form,
 // and, where the stream ends too soon for them, on bytes that are bad before they
 // are whole.
@@ -299,6 +309,7 @@ func FuzzMessages(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte) {
+		checkHeader(t, stream)
 		const limit = 1000
 		fr := frameReader{masked: true, limit: limit}
 		var ours events
@@ -318,25 +329,6 @@ func FuzzMessages(f *testing.F) {
 		default: // where we fail, they wait for more
 			require.Len(t, ours.got, len(theirs), "we end with %v", err)
 		}
-	})
-}
-
-// FuzzFrames feeds any bytes in any pieces: no panic, nothing beyond the limit,
-// and the same events however the bytes are cut.
-func FuzzFrames(f *testing.F) {
-	for _, tt := range frameCases {
-		if len(tt.stream) < 1000 {
-			f.Add([]byte(tt.stream), uint8(3))
-		}
-	}
-	f.Fuzz(func(t *testing.T, stream []byte, n uint8) {
-		const limit = 1000
-		whole := run(stream, 0, limit)
-		require.Equal(t, whole, run(stream, int(n), limit))
-		fr := frameReader{masked: true, limit: limit}
-		_, _ = fr.feed(bytes.Clone(stream), &events{}) // the error is among the events above
-		require.LessOrEqual(t, cap(fr.msg), limit)
-		require.LessOrEqual(t, len(fr.ctl), 125)
 	})
 }
 

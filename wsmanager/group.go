@@ -14,6 +14,9 @@ const MaxGroupName = 256
 // one user: see [Manager.Group] and [Manager.User]. It is a value and holds no
 // connection: each call looks the members up. A group exists as long as it has
 // members; an empty one costs nothing.
+//
+// With a backplane the members may live on any node. What is sent to the group reaches
+// them all; Len, Members and [Sent] know those on this node.
 type Group struct {
 	m    *Manager
 	set  *groups
@@ -28,7 +31,7 @@ func (m *Manager) Group(name string) Group { return Group{m, &m.groups, name} }
 func (m *Manager) User(name string) Group { return Group{m, &m.users, name} }
 
 // SendUser sends a message to all connections of a user; Sent is zero if there
-// are none.
+// are none on this node.
 func (m *Manager) SendUser(name string, msg Message) Sent { return m.User(name).Broadcast(msg) }
 
 // SendUserPrepared is SendUser of a message that is ready.
@@ -39,7 +42,7 @@ func (m *Manager) SendUserPrepared(name string, p *Prepared) Sent {
 // Name returns the group's or user's name.
 func (g Group) Name() string { return g.name }
 
-// Len returns how many connections are in the group.
+// Len returns how many connections are in the group, without those on other nodes.
 func (g Group) Len() int {
 	if set := g.set.get(g.name); set != nil {
 		return set.len()
@@ -48,7 +51,7 @@ func (g Group) Len() int {
 }
 
 // Members walks the connections that are in the group when the walk begins, in no
-// particular order. Those that leave meanwhile may still be seen. No lock is held
+// particular order, without those on other nodes. Those that leave meanwhile may still be seen. No lock is held
 // while the loop's body runs.
 func (g Group) Members() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
@@ -68,7 +71,7 @@ func (g Group) BroadcastExcept(msg Message, ids ...string) Sent {
 }
 
 // BroadcastFunc is Broadcast to those members for which want returns true; see
-// [Manager.BroadcastFunc].
+// [Manager.BroadcastFunc], also for why it knows no other nodes.
 func (g Group) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
 	return g.BroadcastPreparedFunc(Prepare(msg), want)
 }
@@ -78,11 +81,24 @@ func (g Group) BroadcastPrepared(p *Prepared) Sent { return g.BroadcastPreparedE
 
 // BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
 func (g Group) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
+	if g.m.bus != nil {
+		g.publish(p, ids)
+	}
 	set := g.set.get(g.name)
 	if set == nil {
 		return Sent{}
 	}
 	return g.m.broadcast(&set.lane, set, p, ids)
+}
+
+// publish tells the other nodes of a broadcast, if there can be members.
+func (g Group) publish(p *Prepared, exceptIDs []string) {
+	switch {
+	case g.set == &g.m.users && g.name != "":
+		g.m.bus.broadcast(envelopeUser, g.name, p, exceptIDs)
+	case g.set == &g.m.groups && checkGroupName(g.name) == nil:
+		g.m.bus.broadcast(envelopeGroup, g.name, p, exceptIDs)
+	}
 }
 
 // BroadcastPreparedFunc is BroadcastFunc of a message that is ready.

@@ -11,6 +11,10 @@ import (
 type groups struct {
 	seed   maphash.Seed
 	shards [registryShards]groupShard
+
+	// wants is told when a set has got its first member, and when it has lost its last.
+	// It is called under the set's lock; nil without a backplane.
+	wants func(name string, on bool)
 }
 
 type groupShard struct {
@@ -23,6 +27,7 @@ type groupShard struct {
 type group struct {
 	name  string
 	shard *groupShard
+	of    *groups
 	lane  lane
 
 	// Guarded by shard.mu; the same order in both.
@@ -63,8 +68,11 @@ func (g *groups) add(c *Conn, name string) *membership {
 	defer s.mu.Unlock()
 	set := s.groups[name]
 	if set == nil {
-		set = &group{name: name, shard: s}
+		set = &group{name: name, shard: s, of: g}
 		s.groups[name] = set
+		if g.wants != nil {
+			g.wants(name, true)
+		}
 	}
 	if d, ok := c.speaks(); ok {
 		set.lane.speak(d)
@@ -88,6 +96,9 @@ func (ship *membership) leave() {
 	switch {
 	case last == 0:
 		delete(set.shard.groups, set.name)
+		if set.of.wants != nil {
+			set.of.wants(set.name, false)
+		}
 	case cap(set.conns) > 64 && last < cap(set.conns)/4:
 		set.conns, set.ships = slices.Clone(set.conns), slices.Clone(set.ships)
 	}

@@ -239,21 +239,8 @@ func FuzzInflate(f *testing.F) {
 
 // runDeflate is run for a connection that has agreed on compression.
 func runDeflate(stream string, n int) []string {
-	fr := frameReader{masked: true, deflate: true, limit: testLimit}
-	var e events
-	if n == 0 {
-		n = max(1, len(stream))
-	}
-	for i := 0; i < len(stream); i += n {
-		if _, err := fr.feed([]byte(stream[i:min(i+n, len(stream))]), &e); err != nil {
-			var ce *CloseError
-			if errors.As(err, &ce) {
-				e.got = append(e.got, fmt.Sprintf("fail %d", ce.Code))
-			}
-			break
-		}
-	}
-	return e.got
+	got, _ := feedAll(&frameReader{masked: true, deflate: true, limit: testLimit}, []byte(stream), n)
+	return got
 }
 
 // Where the reserved bits may stand.

@@ -95,6 +95,7 @@ func (c *Conn) consume(p []byte) error {
 	}
 	read, err := c.frames.feed(p, (*connFrames)(c))
 	if err != nil && err != errEnded {
+		c.fail(err) // before the peer's close frame is found behind what has failed
 		c.discard(p[read:])
 	} else if c.frames.atRest() {
 		putFrameReader(c.frames)
@@ -287,15 +288,30 @@ func (c *Conn) finish(err error) {
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
-			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.rare.stack))
+			c.logClosePanic(failed)
 		}
 	}
 }
 
-// failLocked fails the connection because of what was read, or a panic.
+// fail fails the connection, if the error says how; finish does the rest.
+func (c *Conn) fail(err error) {
+	var ce *CloseError
+	if !errors.As(err, &ce) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failLocked(ce)
+}
+
+// failLocked fails the connection because of what was read, or a panic; once for one
+// error.
 func (c *Conn) failLocked(ce *CloseError) {
-	if c.state == stateOpen {
+	switch {
+	case c.state == stateOpen:
 		c.closeLocked(ce, closeFail)
+		return
+	case c.rare.cause == ce:
 		return
 	}
 	c.rare.late = ce.Err

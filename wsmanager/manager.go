@@ -16,6 +16,7 @@ type Manager struct {
 	opts       Options
 	loops      *loops             // nil without event loops
 	keys       *maskKeys          // nil on the server's side
+	bus        *bus               // nil without a backplane
 	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
 	onShutdown func()             // told when Shutdown begins; may be nil
 
@@ -38,7 +39,8 @@ type Manager struct {
 }
 
 // New makes a Manager. It reports every mistake in the options at once. The
-// Manager costs nothing until connections come; end it with Shutdown.
+// Manager costs nothing until connections come, unless it has a backplane; end it with
+// Shutdown.
 func New(cb Callbacks, opts Options) (*Manager, error) {
 	return newManager(cb, opts, systemClock{})
 }
@@ -76,6 +78,9 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.active.idle = sync.NewCond(&m.active.mu)
+	if opts.Backplane != nil {
+		m.startBus()
+	}
 	return m, nil
 }
 
@@ -96,10 +101,15 @@ func (m *Manager) Len() int { return int(m.registry.count.Load()) }
 
 // Send sends a message to one connection; see [Conn.Send]. It returns ErrNoConn
 // if there is none with the id.
+//
+// With a backplane the connection may live on another node, which its id names. Then
+// nil says only that the message is on its way there: if the connection has gone, or
+// its outbox is full, that is counted on its node. ErrBackplane says that the queue of
+// the backplane is full; ErrNoConn that no node can have such a connection.
 func (m *Manager) Send(id string, msg Message) error {
 	c := m.registry.get(id)
 	if c == nil {
-		return ErrNoConn
+		return m.sendAway(id, msg)
 	}
 	return c.Send(msg)
 }
@@ -108,17 +118,17 @@ func (m *Manager) Send(id string, msg Message) error {
 func (m *Manager) SendPrepared(id string, p *Prepared) error {
 	c := m.registry.get(id)
 	if c == nil {
-		return ErrNoConn
+		return m.sendPreparedAway(id, p)
 	}
 	return c.SendPrepared(p)
 }
 
 // CloseConn begins to close one connection; see [Conn.Close]. It returns
-// ErrNoConn if there is none with the id.
+// ErrNoConn if there is none with the id. As for one on another node, see Send.
 func (m *Manager) CloseConn(id string, code StatusCode, reason string) error {
 	c := m.registry.get(id)
 	if c == nil {
-		return ErrNoConn
+		return m.closeAway(id, code, reason)
 	}
 	return c.Close(code, reason)
 }

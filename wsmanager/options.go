@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -26,12 +28,21 @@ type Options struct {
 
 	// AllowedOrigins lists further origins whose pages may connect, each as a
 	// browser sends it: "https://app.example.com", with the port unless it is
-	// the scheme's own. Pages of the host that the request names in its Host
-	// header always may; clients that send no Origin are no browsers and may as
-	// well. The opaque origin "null" never may. Origins are the only thing that
-	// keeps a foreign page from using a visitor's cookies here: CORS does not
-	// cover WebSockets.
+	// the scheme's own, and a name that is not ASCII as "xn--…". There are no
+	// wildcards. Pages of the host and port that the request names in its Host
+	// header may without being listed, but where the request came over TLS only
+	// those that came over TLS as well; clients that send no Origin are no browsers
+	// and may as well. The opaque origin "null" never may. Origins are the only
+	// thing that keeps a foreign page from using a visitor's cookies here: CORS does
+	// not cover WebSockets.
 	AllowedOrigins []string
+
+	// SecureOriginsOnly asks of pages of the same host that they came over TLS, also
+	// where TLS ends at a proxy and the request shows none of it. Pages over plain
+	// HTTP can be written by everybody on their way, and would speak here with the
+	// visitor's cookies. AllowedOrigins are not touched. Default: off, as a server
+	// without TLS has no other pages.
+	SecureOriginsOnly bool
 
 	// DangerouslyAllowAnyOrigin accepts pages from everywhere, "null" included.
 	// Only for endpoints that grant nothing to a cookie or to the client's
@@ -54,7 +65,7 @@ type Options struct {
 	// messages and 1 MiB.
 	//
 	// On a plain TCP socket only what the kernel does not take waits here. Over
-	// TLS every message does until a goroutine has written it; so there a burst
+	// TLS, and over HTTP/2, every message does until a goroutine has written it; so there a burst
 	// may have 16 times as many messages as long as no write is stuck for a
 	// second, but not more bytes. Who has more to send than this at once uses
 	// [Conn.SendContext].
@@ -95,7 +106,30 @@ type Options struct {
 	// nothing here. net/http's goroutine and request stay in memory as long, some
 	// 10 KB. Panics of callbacks still end their connection and don't reach a
 	// component that recovers. Default: return once the socket is accepted.
+	//
+	// Over HTTP/2 it is always so: the stream ends when the handler returns.
 	Block bool
+
+	// Backplane connects the Manager with those of other processes that have the same: what
+	// is sent to all, to a group, to a user or to an id then reaches the connections of all
+	// of them. The ids of connections are longer with it, and name the node. New does not
+	// wait for it, and nothing else does but Shutdown. Default: none.
+	Backplane Backplane
+
+	// BackplaneMessages and BackplaneBytes bound what waits to be published; what
+	// comes beyond is dropped for the other nodes, and counted (Stats.Backplane).
+	// BackplaneTimeout is how long a message may wait there, the bus's own time
+	// included: an outage that is shorter loses nothing that was to be published
+	// meanwhile. Default: 4096 messages, 16 MiB and 10 s.
+	BackplaneMessages int
+	BackplaneBytes    int
+	BackplaneTimeout  time.Duration
+
+	// RequireHTTP2 makes New return an error unless net/http offers WebSockets over
+	// HTTP/2 in this process (RFC 8441), which importing package extendedconnect
+	// switches on. Connections over HTTP/2 are accepted in any case, where they come;
+	// this is for programs that count on them. Default: false.
+	RequireHTTP2 bool
 
 	// PingInterval is how often a ping goes out, give or take 10 %. Default:
 	// 50 s, below the 60 s after which proxies usually cut.
@@ -108,7 +142,8 @@ type Options struct {
 	IdleTimeout time.Duration
 
 	// WriteTimeout is how long a write may make no progress. Default: 10 s. On
-	// a plain TCP socket every byte counts as progress; over TLS, every 16 KiB.
+	// a plain TCP socket every byte counts as progress; over TLS and HTTP/2, every
+	// 16 KiB.
 	WriteTimeout time.Duration
 
 	// HandshakeTimeout is how long the handshake may take from OnAccept's return
@@ -157,10 +192,18 @@ func (o Options) withDefaults() (Options, error) {
 	size("MaxConnections", &o.MaxConnections, 0)
 	size("ControlRate", &o.ControlRate, 20)
 	size("MaxGroups", &o.MaxGroups, 1000)
+	if o.Backplane == nil && (o.BackplaneMessages != 0 || o.BackplaneBytes != 0 || o.BackplaneTimeout != 0) {
+		errs = append(errs, errors.New("wsmanager: Options.BackplaneMessages, BackplaneBytes and BackplaneTimeout mean nothing without Backplane"))
+	}
+	size("BackplaneMessages", &o.BackplaneMessages, 4096)
+	size("BackplaneBytes", &o.BackplaneBytes, 16<<20)
 	if !(o.MessageRate >= 0) || math.IsInf(o.MessageRate, 1) { // or NaN
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MessageRate is %v: it must be positive, or 0 for no limit", o.MessageRate))
 	}
 	size("MessageBurst", &o.MessageBurst, max(1, int(min(o.MessageRate, math.MaxInt32))))
+	if o.Backplane != nil && o.BackplaneBytes < o.OutboxBytes {
+		errs = append(errs, fmt.Errorf("wsmanager: Options.BackplaneBytes (%d) is below OutboxBytes (%d): a message of that size could never be published", o.BackplaneBytes, o.OutboxBytes))
+	}
 	if o.MaxMessageSize > o.OutboxBytes || frameSize(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
@@ -177,8 +220,17 @@ func (o Options) withDefaults() (Options, error) {
 	duration("HandshakeTimeout", &o.HandshakeTimeout, 10*time.Second)
 	duration("ReadyTimeout", &o.ReadyTimeout, 15*time.Second)
 	duration("CloseTimeout", &o.CloseTimeout, 5*time.Second)
+	duration("BackplaneTimeout", &o.BackplaneTimeout, 10*time.Second)
 	if o.IdleTimeout-o.PingInterval <= o.PingInterval/10 {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
+	}
+	if o.RequireHTTP2 {
+		if err := xconnect.Check(); err != nil {
+			errs = append(errs, fmt.Errorf("wsmanager: Options.RequireHTTP2: %w", err))
+		}
+		if o.Driver == DriverEventLoop {
+			errs = append(errs, errors.New("wsmanager: Options.RequireHTTP2: DriverEventLoop can't serve HTTP/2: choose DriverAuto, which serves HTTP/1.1 with the loop"))
+		}
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +26,8 @@ func parseOrigin(s string) (origin, error) {
 	}
 	port := defaultPort(strings.ToLower(u.Scheme))
 	switch {
+	case len(s) > maxOrigin:
+		return origin{}, errors.New("is longer than any origin")
 	case s == "*":
 		return origin{}, errors.New("is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
 	case strings.Contains(s, "*"):
@@ -32,14 +36,26 @@ func parseOrigin(s string) (origin, error) {
 		return origin{}, errors.New(`must begin with "http://" or "https://"`)
 	case u.Hostname() == "":
 		return origin{}, errors.New("has no host")
+	case strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || r == '%' }):
+		return origin{}, errors.New("has a host that no browser sends: write it in its ASCII form (xn--…)")
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "#"):
 		return origin{}, errors.New("must be scheme, host and port only, without a slash at the end")
 	}
-	if u.Port() != "" {
-		port = u.Port()
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 || p[0] == '0' {
+			return origin{}, errors.New("has a port that is none")
+		}
+		port = p
 	}
-	return origin{strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), port}, nil
+	host := strings.ToLower(u.Hostname())
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String() // an IPv6 address has many forms, and browsers send this one
+	}
+	return origin{strings.ToLower(u.Scheme), host, port}, nil
 }
+
+// maxOrigin is a scheme, a name as long as DNS has them, and a port.
+const maxOrigin = len("https://") + 255 + len(":65535")
 
 func defaultPort(scheme string) string {
 	switch scheme {
@@ -75,6 +91,9 @@ func (o *Options) checkOrigin(r *http.Request) error {
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if strings.EqualFold(host, from.host) && port == from.port {
+		if from.scheme != "https" && (r.TLS != nil || o.SecureOriginsOnly) {
+			return errors.New("the origin is this host without TLS: anybody on the page's way may have written it")
+		}
 		return nil
 	}
 	return errors.New("the origin is neither this host nor in AllowedOrigins")

@@ -63,6 +63,9 @@ func PrepareJSON(v any) (*Prepared, error) {
 // on that send's goroutine and under no lock; it has to return the same message
 // whenever that is. Its error is returned by sends to one connection; broadcasts
 // count it as Dropped for every receiver of that variant.
+//
+// With a backplane it is called for all variants, as other nodes may speak them: for one
+// that it does not know it has to return an error.
 func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
 	p := &Prepared{encode: encode, each: make([]*encoding, MaxVariants)}
 	for v := range p.each {

@@ -46,6 +46,7 @@ type frameReader struct {
 	typ        MessageType // of the message that is being assembled, 0 if there is none
 	compressed bool        // it is
 	msg        []byte      // what there is of it, as it came
+	empty      uint8       // fragments of it without content
 	text       utf8Check
 	ctl        []byte // what there is of a control frame that arrives in pieces
 }
@@ -145,10 +146,22 @@ func (fr *frameReader) header(p []byte) (int, error) {
 	}
 	fr.hdrLen, fr.inFrame, fr.head, fr.done = 0, true, h, 0
 	if begins {
-		fr.typ, fr.compressed, fr.text = MessageType(h.OpCode), compressed, utf8Check{}
+		fr.typ, fr.compressed, fr.text, fr.empty = MessageType(h.OpCode), compressed, utf8Check{}, 0
+	}
+	if h.Length == 0 && !h.Fin {
+		if fr.empty++; fr.empty > maxEmptyFragments {
+			return 0, &CloseError{Code: StatusPolicyViolation, Err: errEmptyFragments}
+		}
 	}
 	return taken, nil
 }
+
+// maxEmptyFragments is how many fragments without content a message may have before
+// its last one. The others are bounded by the size of a message; these would let one go
+// on for ever, at a peer's full speed and past Options.MessageRate.
+const maxEmptyFragments = 100
+
+var errEmptyFragments = fmt.Errorf("%w: more than %d fragments of a message are empty", ErrRateLimit, maxEmptyFragments)
 
 // wireLimit is how many bytes a message may have as it comes.
 func (fr *frameReader) wireLimit(compressed bool) int {

@@ -95,6 +95,7 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(http.Handler(m))
 	srv.Listener = embeddingListener{srv.Listener}
+	SpeakH2(srv.Config)
 	srv.Start()
 	defer srv.Close()
 	c := wstest.Dial(t, srv.URL, nil)
@@ -102,7 +103,8 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
-	c.SendRaw(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
+	// An error: over HTTP/2 it is closed without waiting for the answer.
+	_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
 	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(3*time.Second)))
 	_, err = c.Conn().Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
@@ -133,7 +135,9 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 				OnClose: func(_ *Conn, err error) { ended <- err },
 			}, Options{Logger: slog.New(slog.DiscardHandler), CloseTimeout: 100 * time.Millisecond})
 			require.NoError(t, err)
-			srv := httptest.NewServer(m)
+			srv := httptest.NewUnstartedServer(m)
+			SpeakH2(srv.Config)
+			srv.Start()
 			defer srv.Close()
 			client := wstest.Dial(t, srv.URL, nil)
 			client.SendText("work")

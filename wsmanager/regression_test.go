@@ -2,6 +2,7 @@ package wsmanager_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"math"
@@ -39,6 +40,7 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 // ends with it, and nothing else does. One in an event loop is not net/http's any
 // more.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
+	needH1(t, "the handler stays; see TestStreamWithAForeignDeadline")
 	j := newJournal()
 	opts := quiet()
 	opts.Driver = wsmanager.DriverGoroutine
@@ -261,6 +263,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 // A wrapped socket without CloseWrite was closed at once, with the close frame
 // still unread, and over TLS that could hold up everybody for seconds.
 func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
+	needH1(t, "it is about sockets")
 	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}
@@ -305,5 +308,25 @@ func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 		c.Kill()
 		other.Kill()
 		require.Eventually(t, func() bool { return m.Len() == 0 }, wstest.Patience, 100*time.Microsecond)
+	}
+}
+
+// A close frame that had arrived together with what failed the connection was found
+// before the failure was noted: a panic, or a flood, ended as an orderly close of the
+// peer's, and OnClose was told nothing.
+func TestCloseFrameBehindAFailureHidIt(t *testing.T) {
+	fine := func(*wsmanager.Conn) error { return nil }
+	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
+	for name, tt := range map[string]struct {
+		end  func(*wsmanager.Conn) error
+		bad  []byte
+		code int
+	}{
+		"a panic":          {func(*wsmanager.Conn) error { panic("oh") }, nil, 1011},
+		"bad deflate":      {fine, append([]byte{0xc1, 0x84, 0, 0, 0, 0}, "\xff\xff\xff\xff"...), 1007},
+		"a bomb":           {fine, bomb, 1009},
+		"a flood of pongs": {fine, bytes.Repeat(wstest.Frame(ws.OpPong, true, nil), 1000), 1008},
+	} {
+		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, tt.bad, tt.code) })
 	}
 }

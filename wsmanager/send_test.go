@@ -171,7 +171,7 @@ func TestSlowConsumer(t *testing.T) {
 				received++
 			}
 			require.Less(t, received, sent)
-			slow.SendClose(1013, "")
+			_, _ = slow.Conn().Write(wstest.Frame(8, true, []byte("\x03\xf5"))) // over HTTP/2 nobody waits for it
 			slow.ExpectEOF()
 		})
 	}

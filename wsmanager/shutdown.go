@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,9 +17,21 @@ import (
 // error that says how many callbacks have not returned. A connection that does
 // not answer is cut after Options.CloseTimeout in any case.
 //
+// With a backplane it then publishes what is queued for that and leaves the bus, by the
+// same deadline; an error says what could not be published.
+//
 // Shutdown may be called more than once, also at the same time: each call waits.
 // Don't wait for it inside a callback: it waits for that callback.
 func (m *Manager) Shutdown(ctx context.Context) error {
+	err := m.endConns(ctx)
+	if m.bus != nil {
+		err = errors.Join(err, m.bus.stop(ctx)) // farewells of OnClose are queued by now
+	}
+	return err
+}
+
+// endConns ends all connections.
+func (m *Manager) endConns(ctx context.Context) error {
 	m.mu.Lock()
 	m.draining = true
 	m.mu.Unlock()

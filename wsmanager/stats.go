@@ -7,13 +7,13 @@ import (
 )
 
 // Stats is what a Manager has done, as [Manager.Stats] tells it. All but
-// Connections, Groups and Users only grow.
+// Connections, Groups, Users, Backplane.Connected and Backplane.Queued only grow.
 type Stats struct {
 	Connections int // registered now
 	Groups      int // with members now
 	Users       int // with connections now
 
-	Accepted uint64 // handshakes answered with 101
+	Accepted uint64 // handshakes answered with 101, or over HTTP/2 with 200
 	Refused  Refused
 
 	MessagesIn, BytesIn uint64 // messages received whole; bytes read, frame headers and control frames included
@@ -24,6 +24,7 @@ type Stats struct {
 
 	Dropped    Dropped
 	Compressed Compressed
+	Backplane  BackplaneStats
 
 	// Closed counts the connections that have ended, by the code of the close
 	// frame that began it, ours or the peer's: 1005 for one without a code, 1006
@@ -33,14 +34,14 @@ type Stats struct {
 
 // Refused counts handshakes that did not become a connection, by reason.
 type Refused struct {
-	NotWebSocket uint64 // 426: a request that asks for no WebSocket
+	NotWebSocket uint64 // 426, 501: a request that asks for no WebSocket
 	Malformed    uint64 // 400, 405, 426: a handshake that is none, or of another version
 	Origin       uint64 // 403: a foreign origin
 	Limit        uint64 // 503: Options.MaxConnections
 	ShuttingDown uint64 // 503: Shutdown
 	Rejected     uint64 // as OnAccept said by Reject
 	Failed       uint64 // 500: OnAccept failed, or the connection could not be taken over
-	BrokenOff    uint64 // ended while the 101 went out
+	BrokenOff    uint64 // ended while the 101, or 200, went out
 }
 
 // Dropped counts messages that were to be sent and will not arrive, once for each
@@ -62,6 +63,33 @@ type Compressed struct {
 	// sent to many, once. Saved is how many bytes each of them was shorter for it, as
 	// often. What compressing made no shorter is in Out, and went plain.
 	Out, Saved uint64
+}
+
+// BackplaneStats counts the traffic with other nodes, in envelopes: a broadcast is one,
+// whatever the number of receivers.
+type BackplaneStats struct {
+	Node      string // the id of this node, new with each New; "" without a backplane
+	Connected bool   // now: see Manager.CheckBackplane
+	Queued    int    // wait to be published now
+
+	Published uint64 // taken by the bus
+	Dropped   BackplaneDropped
+
+	Received   uint64 // from other nodes
+	Missed     uint64 // of these, for a connection that had gone
+	Duplicates uint64 // came again, or far too late, and were dropped
+	Malformed  uint64 // could not be read, and were dropped
+	Unknown    uint64 // were of another version, and were dropped: nodes of two releases run side by side
+
+	Errors uint64 // calls of the bus that failed
+}
+
+// BackplaneDropped counts what other nodes were to get and will not, by reason.
+type BackplaneDropped struct {
+	QueueFull uint64 // found Options.BackplaneMessages or BackplaneBytes exhausted
+	Expired   uint64 // waited for Options.BackplaneTimeout
+	Refused   uint64 // the bus returned an error though it was healthy: too big for it, perhaps
+	Shutdown  uint64 // still waited when Shutdown gave up, or came after it
 }
 
 // Stats returns the Manager's counters. It costs about a microsecond, however many
@@ -104,6 +132,9 @@ func (m *Manager) Stats() Stats {
 		s.BytesIn += t.bytesIn.Load()
 		s.MessagesOut += t.messagesOut.Load()
 		s.BytesOut += t.bytesOut.Load()
+	}
+	if m.bus != nil {
+		s.Backplane = m.bus.figures()
 	}
 	m.stats.mu.Lock()
 	defer m.stats.mu.Unlock()

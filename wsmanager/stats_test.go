@@ -58,6 +58,7 @@ func TestStatsOfTraffic(t *testing.T) {
 }
 
 func TestStatsOfRefusals(t *testing.T) {
+	needH1(t, "there is no key; see TestStreamRefusals")
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			switch r.URL.Path {

@@ -47,8 +47,7 @@ type transport interface {
 	resume()
 
 	// closeWrite says to the peer that nothing more is coming, after what was
-	// written. Where that can't be said, it does nothing: the peer's answer to
-	// the close frame, or the close time-out, ends the connection then.
+	// written. Where that can't be said, it does nothing but return an error.
 	closeWrite() error
 	// close cuts both directions and ends reads and writes under way.
 	close() error
@@ -154,7 +153,7 @@ func closeWrite(conn net.Conn) error {
 	if cw, ok := conn.(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // socket is the connection that can be closed without waiting: tls.Conn would

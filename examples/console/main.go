@@ -2,6 +2,9 @@
 // what comes is printed. An empty line, or the end of the input, closes the
 // connection.
 //
+// The exit status is 0 when the connection was closed in order, by either side, and 1
+// when it was refused or has broken, or lines are left that could not be sent.
+//
 //	go run ./examples/echo
 //	go run ./examples/console -url ws://127.0.0.1:8080/echo
 package main
@@ -18,6 +21,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -41,6 +45,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	url := flags.String("url", "ws://127.0.0.1:8080/ws", "the server to connect to")
 	reconnect := flags.Bool("reconnect", false, "connect again when the connection breaks; lines typed meanwhile wait")
 	giveUp := flags.Duration("give-up", time.Minute, "with -reconnect: how long to try")
+	wait := flags.Duration("wait", 0, "how long to go on receiving after the end of the input, before closing")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -52,26 +57,39 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	// this ends with the process.
 	input := make(chan error, 1)
 	go func() {
-		input <- send(ctx, client, stdin)
+		input <- send(ctx, client, stdin, stderr, *wait)
 		_ = client.Close(wsmanager.StatusNormalClosure, "") // valid, so it can't fail
 	}()
 	err = client.Run(ctx)
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // Ctrl-C: the error is that
-	}
-	if err == nil {
-		select {
-		case err = <-input:
-		default:
-			fmt.Fprintln(stderr, "The server has closed the connection.")
-		}
-		return err
-	}
 	var gaveUp *wsmanager.GaveUpError
 	if errors.As(err, &gaveUp) && !*reconnect {
-		return gaveUp.Err // there was one attempt: no more to say than why it failed
+		err = gaveUp.Err // there was one attempt: no more to say than why it failed
 	}
-	return err
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		err = nil // Ctrl-C is an end like others
+	}
+	if err != nil || interrupted {
+		return err
+	}
+	select {
+	case err = <-input:
+		return orderly(true, err, client.Unsent(), stderr)
+	default:
+		return orderly(false, nil, client.Unsent(), stderr)
+	}
+}
+
+// orderly says how the program ends after a connection that was closed in order: by us,
+// if the input has ended, or else by the server.
+func orderly(ended bool, input error, unsent int, stderr io.Writer) error {
+	switch {
+	case errors.Is(input, wsmanager.ErrClosed), !ended && unsent > 0:
+		return errors.New("the server has closed the connection before all was sent")
+	case !ended:
+		fmt.Fprintln(stderr, "The server has closed the connection.")
+	}
+	return input
 }
 
 // newClient makes the client, which prints what it receives.
@@ -104,11 +122,16 @@ func newClient(url string, reconnect bool, giveUp time.Duration, stdout, stderr 
 	}, opts)
 }
 
-// send sends line by line, until an empty one, and returns when all have left.
-func send(ctx context.Context, client *wsmanager.Client, stdin io.Reader) error {
+// send sends line by line, until an empty one, and returns when all have left and the
+// wait is over.
+func send(ctx context.Context, client *wsmanager.Client, stdin io.Reader, stderr io.Writer, wait time.Duration) error {
 	lines := bufio.NewScanner(stdin)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() && len(lines.Bytes()) > 0 {
+		if !utf8.Valid(lines.Bytes()) { // the server would end the connection
+			fmt.Fprintln(stderr, "Not sent: the line is not valid UTF-8.")
+			continue
+		}
 		if err := client.SendContext(ctx, wsmanager.Message{Type: wsmanager.TextMessage, Payload: lines.Bytes()}); err != nil {
 			return err
 		}
@@ -116,5 +139,12 @@ func send(ctx context.Context, client *wsmanager.Client, stdin io.Reader) error 
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("reading the input: %w", err)
 	}
-	return client.Flush(ctx)
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -96,6 +97,7 @@ type server struct {
 	addr   string
 	m      *wsmanager.Manager
 	srv    *http.Server
+	ln     *listener
 	mu     sync.Mutex // guards what follows
 	got    []string
 	closed []error
@@ -128,9 +130,38 @@ func (s *server) up() {
 			defer s.mu.Unlock()
 			s.closed = append(s.closed, err)
 		},
-	}, wsmanager.Options{})
+	}, wsmanager.Options{Driver: wsmanager.DriverGoroutine}) // which leaves the socket where kill finds it
 	s.srv = &http.Server{Handler: s.m, ReadHeaderTimeout: wstest.Patience}
-	go func() { _ = s.srv.Serve(ln) }()
+	s.ln = &listener{Listener: ln}
+	go func() { _ = s.srv.Serve(s.ln) }()
+}
+
+// listener knows what it has accepted.
+type listener struct {
+	net.Listener
+	mu    sync.Mutex // guards what follows
+	conns []*net.TCPConn
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.conns = append(l.conns, c.(*net.TCPConn))
+	}
+	return c, err
+}
+
+// kill ends the server as kill -9 does: no close frame, a reset for what was not read.
+func (s *server) kill() {
+	s.ln.mu.Lock()
+	for _, c := range s.ln.conns {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	s.ln.mu.Unlock()
+	s.down()
 }
 
 func (s *server) down() {
@@ -237,14 +268,78 @@ func TestConsoleServerCloses(t *testing.T) {
 	require.Equal(t, "The server has closed the connection.\n", p.stderr.String())
 }
 
-// What is typed while the server is away waits, and arrives once, in order.
+// A server that is killed says nothing.
+func TestConsoleServerKilled(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url())
+	p.prints(t, "Connected!\n")
+	p.typed(t, "one")
+	p.prints(t, "Connected!\none\n")
+	s.kill()
+	require.Equal(t, 1, p.status())
+	require.Contains(t, p.stderr.String(), "console: wsmanager: closed by the peer with 1006: ")
+	s.up()
+}
+
+// A server that says that it is over while lines wait makes it a failure.
+func TestOrderly(t *testing.T) {
+	early := "the server has closed the connection before all was sent"
+	broken := errors.New("reading the input: broken")
+	for name, tt := range map[string]struct {
+		ended  bool
+		input  error
+		unsent int
+		err    string
+		stderr string
+	}{
+		"the input ended":                        {ended: true},
+		"the input broke":                        {ended: true, input: broken, err: broken.Error()},
+		"the server ended it":                    {stderr: "The server has closed the connection.\n"},
+		"the server ended it, lines wait":        {unsent: 3, err: early},
+		"the server ended it, a line has failed": {ended: true, input: wsmanager.ErrClosed, err: early},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stderr output
+			err := orderly(tt.ended, tt.input, tt.unsent, &stderr)
+			if tt.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.EqualError(t, err, tt.err)
+			}
+			require.Equal(t, tt.stderr, stderr.String())
+		})
+	}
+}
+
+// A line that is no text is not sent, and costs nothing else. With -wait, what is
+// answered to the last line is printed.
+func TestConsoleWaits(t *testing.T) {
+	s := newServer(t)
+	p := start(t, "-url", s.url(), "-wait", "1h")
+	p.typed(t, "a\xff", "b")
+	require.NoError(t, p.stdin.Close())
+	p.prints(t, "Connected!\nb\n")
+	require.Equal(t, "Not sent: the line is not valid UTF-8.\n", p.stderr.String())
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 0, p.status())
+	require.Equal(t, []string{"b"}, s.received())
+}
+
+// What is typed while the server is away waits, and arrives once, in order, whether the
+// server has said goodbye or was killed.
 func TestConsoleSurvivesARestart(t *testing.T) {
+	for name, end := range map[string]func(*server){"shut down": (*server).down, "killed": (*server).kill} {
+		t.Run(name, func(t *testing.T) { survivesARestart(t, end) })
+	}
+}
+
+func survivesARestart(t *testing.T, end func(*server)) {
 	s := newServer(t)
 	p := start(t, "-url", s.url(), "-reconnect")
 	p.prints(t, "Connected!\n")
 	p.typed(t, "before")
 	p.prints(t, "Connected!\nbefore\n")
-	s.down()
+	end(s)
 	require.Eventually(t, func() bool { return strings.Contains(p.stderr.String(), "Next attempt in ") }, wstest.Patience, time.Millisecond)
 	want := []string{"before"}
 	for i := range 200 {

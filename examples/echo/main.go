@@ -2,7 +2,7 @@
 // each message with itself, /broadcast sends each to all of its sockets. Nothing
 // is printed but what goes wrong.
 //
-//	go run ./examples/echo -addr 127.0.0.1:9001
+//	go run ./examples/echo -addr 127.0.0.1:9001 -h2
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/pipeline"
 	"github.com/speakingtube/speakingtube/wsmanager"
+	_ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect" // for -h2
 )
 
 func main() {
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
 	driverName := flags.String("driver", drivers[0].String(), "how connections wait for messages: "+driverNames())
+	h2 := flags.Bool("h2", false, "speak HTTP/2 without TLS as well, WebSockets over it included (RFC 8441)")
 	compress := flags.Bool("compress", false, "compress messages for clients that offer permessage-deflate")
 	level := flags.Int("level", 1, "with -compress: 1 is quick, 9 makes the messages smallest")
 	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
@@ -85,5 +87,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "serving http://%s (Ctrl-C ends)\n", ln.Addr())
-	return pipeline.ServeListener(ctx, ln, &http.Server{Handler: h}, endpoints.drains...)
+	srv := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(*h2)
+	return pipeline.ServeListener(ctx, ln, srv, endpoints.drains...)
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/reach"
 )
 
 // Patience is how long a Client waits for anything: far more than a healthy
@@ -103,7 +105,7 @@ func (c *Client) mustUpgrade(target string) {
 // reads the answer, whatever it is.
 func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", req.URL.Host, Patience)
+	conn, err := reach.Dial(req.URL.Host, Patience)
 	if err != nil {
 		t.Fatalf("wstest: %v", err)
 	}
@@ -371,7 +373,7 @@ func (c *Client) ExpectClose(code int) string {
 }
 
 // ExpectEOF checks that the server has ended the connection and sends
-// nothing more.
+// nothing more, and ends the client's direction as well, as clients do then.
 func (c *Client) ExpectEOF() {
 	c.t.Helper()
 	c.deadline()
@@ -382,6 +384,9 @@ func (c *Client) ExpectEOF() {
 	// The answer above may have crossed the end: a reset ends it as well.
 	if err != nil && !isReset(err) {
 		c.t.Fatalf("wstest: waiting for the end of the connection: %v", err)
+	}
+	if conn, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite() // closed already, maybe
 	}
 }
 
@@ -395,7 +400,7 @@ func (c *Client) Kill() {
 	switch conn := c.conn.(type) {
 	case *net.TCPConn:
 		_ = conn.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
-	case *PipeConn:
+	case interface{ Reset() }: // a PipeConn, or around one
 		conn.Reset()
 	}
 	_ = c.conn.Close()

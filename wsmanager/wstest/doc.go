@@ -19,6 +19,8 @@
 // The connection is a [Pipe], which holds only so many bytes: a client that stops
 // to read is a slow consumer at once.
 //
+// A [Proxy] in between is a bad network: late, slow, in pieces, cut off.
+//
 // # Concurrency
 //
 // A Client belongs to the test's goroutine: its methods fail the test with

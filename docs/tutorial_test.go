@@ -1,0 +1,85 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tutorial is the page whose code is the text of programs.
+const tutorial = "docs/tutorial.md"
+
+// What the tutorial shows is what its programs, and their tests, consist of.
+func TestTutorialShowsItsPrograms(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, tutorial))
+	require.NoError(t, err)
+	p := page{tutorial, string(b)}
+	step := regexp.MustCompile(`\(\.\./(examples/tutorial/\d\d-\w+)/`)
+	_, prose := p.blocks()
+	dirs := map[string]string{} // by heading
+	heading := ""
+	for _, line := range prose {
+		if strings.HasPrefix(line, "## ") {
+			heading = line
+		}
+		if m := step.FindStringSubmatch(line); m != nil && heading != "" && dirs[heading] == "" {
+			dirs[heading] = m[1]
+		}
+	}
+
+	shown := map[string]bool{}
+	blocks, _ := p.blocks()
+	for _, block := range blocks {
+		if block.language == "" {
+			continue // what programs print
+		}
+		dir := dirs[block.heading]
+		require.NotEmpty(t, dir, "line %d: its section names no program", block.line)
+		shown[dir] = true
+		source := sources(t, filepath.Join(root, dir))
+		if block.language == "go" {
+			require.True(t, strings.Contains(source, "\n"+block.text), "line %d: %s has no\n%s", block.line, dir, block.text)
+			continue
+		}
+		for line := range strings.Lines(block.text) {
+			require.Contains(t, source, strings.TrimSpace(line), "line %d", block.line)
+		}
+	}
+	all, err := filepath.Glob(filepath.Join(root, "examples", "tutorial", "*"))
+	require.NoError(t, err)
+	require.Len(t, shown, len(all), "each program is shown")
+}
+
+// sources is the text of all files of a program.
+func sources(t *testing.T, dir string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, pattern := range []string{"*.go", "web/*"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		require.NoError(t, err)
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			text.WriteString("\n" + string(b))
+		}
+	}
+	return text.String()
+}
+
+// The page is the same in every step.
+func TestTutorialPages(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "examples", "tutorial", "*", "web", "*"))
+	require.NoError(t, err)
+	require.Len(t, files, 4)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		first, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		require.Equal(t, string(first), string(b))
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// member is what we know of a connection.
+type member struct{ name, room string }
+
+func newChat(log *slog.Logger) *wsmanager.Manager {
+	return wsmanager.MustNew(wsmanager.Callbacks{
+		OnAccept:  accept,
+		OnConnect: func(c *wsmanager.Conn) error { tell(c, " is here"); return nil },
+		OnMessage: hear,
+		OnClose:   func(c *wsmanager.Conn, _ error) { tell(c, " has left") },
+	}, wsmanager.Options{Logger: log})
+}
+
+// accept decides before the upgrade who gets in.
+func accept(r *http.Request) (wsmanager.Accept, error) {
+	m := member{name: r.FormValue("name"), room: room(r)}
+	if !short(m.name) || !short(m.room) {
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusBadRequest, "short names, please: ?name=Ann&room=tea")
+	}
+	return wsmanager.Accept{Value: m, Groups: []string{m.room}}, nil
+}
+
+// room is the room that a request asks for.
+func room(r *http.Request) string { return cmp.Or(r.FormValue("room"), "lobby") }
+
+// short says whether we can show s to others: strangers choose it.
+func short(s string) bool { return 0 < len(s) && len(s) <= 30 && utf8.ValidString(s) }
+
+// hear passes on what a member says.
+func hear(c *wsmanager.Conn, m wsmanager.Message) error {
+	if m.Type != wsmanager.TextMessage {
+		return &wsmanager.CloseError{Code: wsmanager.StatusUnsupportedData, Reason: "text only"}
+	}
+	tell(c, ": "+string(m.Payload))
+	return nil
+}
+
+// tell says something about a member to all in the member's room.
+func tell(c *wsmanager.Conn, what string) {
+	m, _ := wsmanager.Value[member](c)
+	c.Manager().Group(m.room).Broadcast(wsmanager.Text(m.name + what))
+}
+
+// who lists the names of those in a room.
+func who(chat *wsmanager.Manager) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var names []string
+		for c := range chat.Group(room(r)).Members() {
+			m, _ := wsmanager.Value[member](c)
+			names = append(names, m.name)
+		}
+		slices.Sort(names)
+		fmt.Fprintln(w, names)
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestMain(m *testing.M) { wstest.Main(m) }
+
+func TestWhatIsWatched(t *testing.T) {
+	var logged output
+	log := slog.New(slog.NewTextHandler(&logged, nil))
+	chat := newChat(slog.New(slog.DiscardHandler))
+	srv := httptest.NewServer(newApp(chat, log).MustBuild())
+	t.Cleanup(srv.Close)
+
+	ann := wstest.Dial(t, srv.URL+"/ws?name=Ann", nil)
+	require.Regexp(t, `^\d+ms$`, ann.Response.Header.Get("X-Response-Time"), "also on a 101")
+	ann.ExpectText("Ann is here")
+	for target, want := range map[string]struct {
+		body   string
+		status int
+	}{
+		"/health": {"Healthy", 200},
+		"/who":    {"[Ann]\n", 200},
+		"/oops":   {"500 Internal Server Error\n", 500},
+	} {
+		res, err := srv.Client().Get(srv.URL + target)
+		require.NoError(t, err)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want.status, res.StatusCode)
+		require.Equal(t, want.body, string(body))
+		require.Len(t, res.Header.Get("X-Request-Id"), 32)
+		require.Regexp(t, `^\d+ms$`, res.Header.Get("X-Response-Time"))
+	}
+	ann.SendText("still here")
+	ann.ExpectText("Ann: still here")
+
+	for _, want := range []string{"request.url=/who", "response.status=101", "index out of range"} {
+		require.Eventually(t, func() bool { return strings.Contains(logged.String(), want) }, wstest.Patience, time.Millisecond)
+	}
+	require.NotContains(t, logged.String(), "request.url=/health")
+}
+
+// output is a log that can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}

@@ -1,0 +1,106 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// connectProtocol returns the :protocol of an extended CONNECT over HTTP/2 (RFC 8441,
+// section 4), or "". net/http has it among the headers; over HTTP/1.1 no header can
+// have this name.
+func connectProtocol(r *http.Request) string {
+	if r.Method != http.MethodConnect || r.ProtoMajor != 2 {
+		return ""
+	}
+	return r.Header.Get(":protocol")
+}
+
+// overStream reports whether the request asks for a WebSocket that is a stream of an
+// HTTP/2 connection.
+func overStream(r *http.Request) bool { return strings.EqualFold(connectProtocol(r), "websocket") }
+
+// checkConnect checks a handshake over HTTP/2 (RFC 8441, section 5). There is no key:
+// nothing that knows no WebSockets understands the request by mistake.
+func checkConnect(w http.ResponseWriter, r *http.Request) error {
+	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
+	}
+	if r.ContentLength != -1 { // the stream has ended already, or will at some byte
+		return &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has no body, and leaves its stream open.", errors.New("the request has a body, or has ended its stream")}
+	}
+	return nil
+}
+
+// acceptH2 answers a valid handshake over HTTP/2. It returns the registered
+// connection with its transport, and who drives it: on the goroutine of the request,
+// which must not return before the connection has ended.
+func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions string, a Accept) (*Conn, driver, error) {
+	if m.opts.Driver == DriverEventLoop {
+		return nil, nil, internal(errors.New("the event loop can't serve HTTP/2: its streams have no socket of their own; use DriverAuto or DriverGoroutine"))
+	}
+	rc := http.NewResponseController(w)
+	// Those of the server are for requests. (A deadline of the stream that has passed
+	// can't be moved any more.)
+	err := rc.SetReadDeadline(time.Time{})
+	if err == nil {
+		err = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
+	}
+	if err != nil {
+		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing that %T wraps is net/http's own; http.TimeoutHandler is the usual reason: %w", w, err))
+	}
+	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
+	if extensions != "" {
+		c.agreeDeflate()
+	}
+	c.register(a)
+	attached := false
+	defer func() {
+		if !attached {
+			c.abandon()
+		}
+	}()
+	if m.isDraining() { // it may have looked through the registry already
+		return nil, nil, refuseDraining()
+	}
+	h := w.Header()
+	for _, name := range notOfStreams {
+		h.Del(name)
+	}
+	setAnswer(h, a, extensions)
+	w.WriteHeader(http.StatusOK)
+	_ = rc.Flush() // for those above to know; the next one counts
+	// From here on it is as after a hijack: what goes over the stream is no response
+	// that a component above could measure, compress or hold back.
+	w = innermost(w)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return nil, nil, fmt.Errorf("sending the answer: %w", err)
+	}
+	t := newStreamTransport(w, r)
+	if err := t.rc.SetWriteDeadline(time.Time{}); err != nil {
+		return nil, nil, fmt.Errorf("sending the answer: %w", err)
+	}
+	attached = true
+	if extensions != "" {
+		m.stats.agreed.Add(1)
+	}
+	c.attach(t)
+	return c, streamDriver{t}, nil
+}
+
+// notOfStreams is headers that somebody above may have set for an ordinary response.
+var notOfStreams = []string{"Content-Length", "Content-Encoding", "Transfer-Encoding", "Sec-WebSocket-Accept"}
+
+// innermost is the writer behind all wrappers that say what they wrap.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
+}

@@ -1,0 +1,420 @@
+package wsmanager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// busManager is a Manager whose bus is in the test's hand.
+func busManager(t *testing.T, bus Backplane, opts Options) *Manager {
+	t.Helper()
+	opts.Backplane = bus
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	m, err := New(Callbacks{}, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = m.Shutdown(ctx) // the test may have stopped its bus
+	})
+	return m
+}
+
+// manual is a bus whose calls do what the test says; by default nothing.
+type manual struct {
+	connect func(ctx context.Context) error
+	publish func(ctx context.Context, topic string, p []byte) error
+	healthy func() error
+	close   func(ctx context.Context) error
+
+	mu     sync.Mutex // guards what follows
+	calls  []string
+	topics map[string]bool
+	sent   [][]byte
+	done   chan struct{}
+	links  int
+}
+
+func (b *manual) note(call string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls = append(b.calls, call)
+}
+
+func (b *manual) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, error) {
+	b.note("connect")
+	if b.connect != nil {
+		if err := b.connect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.links++
+	b.topics, b.done = map[string]bool{}, make(chan struct{})
+	return &manualLink{b, b.done}, nil
+}
+
+// end ends the link.
+func (b *manual) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.done)
+}
+
+func (b *manual) published() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sent)
+}
+
+type manualLink struct {
+	*manual
+	done chan struct{}
+}
+
+func (l *manualLink) Publish(ctx context.Context, topic string, p []byte) error {
+	if l.publish != nil {
+		if err := l.publish(ctx, topic, p); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = append(l.sent, p)
+	return nil
+}
+
+func (l *manualLink) Subscribe(_ context.Context, topics []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, topic := range topics {
+		l.topics[topic] = true
+	}
+	return nil
+}
+
+func (l *manualLink) Unsubscribe(_ context.Context, topics []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, topic := range topics {
+		delete(l.topics, topic)
+	}
+	return nil
+}
+
+func (l *manualLink) Health() error {
+	if l.healthy != nil {
+		return l.healthy()
+	}
+	return nil
+}
+
+func (l *manualLink) Done() <-chan struct{} { return l.done }
+
+func (l *manualLink) Close(ctx context.Context) error {
+	l.note("close")
+	if l.manual.close != nil {
+		return l.manual.close(ctx)
+	}
+	return nil
+}
+
+// inBubble runs a test in a synctest bubble.
+func inBubble(f func(t *testing.T)) func(*testing.T) {
+	return func(t *testing.T) { synctest.Test(t, f) }
+}
+
+// What comes from the bus is acted on once, and only if another node has sent it.
+func TestReceivedEnvelopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manual{}, Options{})
+		tr := newFakeTransport(1 << 20)
+		fakeConn(t, m, "a-"+m.bus.node, tr, Accept{})
+		send := func(change func(e *envelope)) {
+			e := envelope{kind: envelopeAll, sequence: 1, node: []byte("OTHER"), messages: []variantMessage{{allVariants, Text("hello")}}}
+			change(&e)
+			m.bus.receive(e.append(nil))
+		}
+		same := func(*envelope) {}
+		send(same)
+		require.Equal(t, []string{"hello"}, tr.frames(t))
+		send(same)
+		send(func(e *envelope) { e.node = []byte(m.bus.node) })
+		m.bus.receive(nil)
+		m.bus.receive([]byte("\x01garbage"))
+		m.bus.receive([]byte("\x02what comes in some years"))
+		require.Equal(t, []string{"hello"}, tr.frames(t))
+		send(func(e *envelope) { e.sequence = 2; e.messages[0].variants = 2 })
+		send(func(e *envelope) { e.sequence = 3; e.except = []string{"a-" + m.bus.node} })
+		send(func(e *envelope) { e.kind, e.sequence, e.target = envelopeConn, 4, []byte("gone-"+m.bus.node) })
+		send(func(e *envelope) {
+			e.kind, e.sequence, e.target, e.messages = envelopeClose, 5, []byte("a-"+m.bus.node), nil
+			e.code = 7 // can't be sent
+		})
+		require.Equal(t, []string{"hello"}, tr.frames(t))
+		send(func(e *envelope) { e.sequence = 6; e.node = []byte("A RESTART") })
+		require.Equal(t, []string{"hello", "hello"}, tr.frames(t))
+		s := m.Stats()
+		require.EqualValues(t, 1, s.Dropped.Unsendable)
+		require.Equal(t, BackplaneStats{
+			Node: m.bus.node, Connected: s.Backplane.Connected, Received: 6, Missed: 1, Duplicates: 1, Malformed: 2, Unknown: 1,
+		}, s.Backplane)
+	})
+}
+
+// A bus that repeats everything is told by what Managers remember, and what comes back
+// by their ids. Without these checks it is seen: so the checks are what keeps it away.
+func TestWhatTheChecksAreFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &LocalBus{}
+		a, b := busManager(t, &twice{bus}, Options{}), busManager(t, bus, Options{})
+		tr := newFakeTransport(1 << 20)
+		fakeConn(t, a, "a-"+a.bus.node, tr, Accept{})
+		synctest.Wait()
+		a.Broadcast(Text("once"))
+		b.Broadcast(Text("once, from afar"))
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"once", "once, from afar"}, tr.frames(t), "the bus brings everything twice, and back")
+		require.EqualValues(t, 1, a.Stats().Backplane.Duplicates)
+
+		node := a.bus.node
+		a.bus.node = "SOMEBODY ELSE" // no check of the node: what was sent under the old name comes back
+		e := envelope{kind: envelopeAll, sequence: 100, node: []byte(node), messages: []variantMessage{{allVariants, Text("back")}}}
+		a.bus.receive(e.append(nil))
+		a.bus.senders = senders{} // no memory
+		a.bus.receive(e.append(nil))
+		a.bus.node = node
+		require.Len(t, tr.frames(t), 4)
+	})
+}
+
+// twice brings everything twice.
+type twice struct{ *LocalBus }
+
+func (b *twice) Connect(ctx context.Context, n BackplaneNode) (BackplaneLink, error) {
+	receive := n.Receive
+	n.Receive = func(p []byte) { receive(p); receive(p) }
+	return b.LocalBus.Connect(ctx, n)
+}
+
+func TestBusThatIsDownAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := true
+		bus := &manual{}
+		bus.connect = func(context.Context) error {
+			bus.mu.Lock()
+			defer bus.mu.Unlock()
+			if down {
+				return errors.New("no broker")
+			}
+			return nil
+		}
+		var log bytes.Buffer
+		m := busManager(t, bus, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		synctest.Wait()
+		require.EqualError(t, m.CheckBackplane(t.Context()), "no broker")
+		for i := range 10 {
+			m.Broadcast(Text(fmt.Sprint(i)))
+		}
+		time.Sleep(8 * time.Second)
+		require.Equal(t, 10, m.Stats().Backplane.Queued)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, m.FlushBackplane(ctx), context.DeadlineExceeded)
+		m.bus.queue.mu.Lock()
+		require.Empty(t, m.bus.queue.flushers)
+		m.bus.queue.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		s := m.Stats().Backplane
+		require.EqualValues(t, 10, s.Dropped.Expired, "after 10 s")
+		require.Zero(t, s.Queued)
+		require.Less(t, s.Errors, uint64(40), "not at once again")
+		m.Broadcast(Text("in time"))
+		bus.mu.Lock()
+		down = false
+		bus.mu.Unlock()
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		require.NoError(t, m.CheckBackplane(t.Context()))
+		require.Equal(t, 1, bus.published())
+		require.True(t, m.Stats().Backplane.Connected)
+		require.NoError(t, m.Shutdown(t.Context()))
+		require.Contains(t, log.String(), "no broker")
+		require.Contains(t, log.String(), "connected again")
+	})
+}
+
+// An outage that is shorter than the time-out loses nothing, and repeats nothing: the
+// same envelope is tried again.
+func TestShortOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var down error
+		get := func() error { mu.Lock(); defer mu.Unlock(); return down }
+		set := func(err error) { mu.Lock(); defer mu.Unlock(); down = err }
+		bus := &manual{healthy: get, publish: func(context.Context, string, []byte) error { return get() }}
+		m := busManager(t, bus, Options{})
+		m.Broadcast(Text("0"))
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		set(errors.New("reconnecting"))
+		for i := range 5 {
+			m.Broadcast(Text(fmt.Sprint(i + 1)))
+		}
+		time.Sleep(9 * time.Second)
+		require.EqualError(t, m.CheckBackplane(t.Context()), "reconnecting")
+		require.Equal(t, 1, bus.published())
+		set(nil)
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		for i, p := range bus.sent {
+			e, err := readEnvelope(p)
+			require.NoError(t, err)
+			require.EqualValues(t, i+1, e.sequence)
+			require.Equal(t, fmt.Sprint(i), string(e.messages[0].Payload))
+		}
+		require.Len(t, bus.sent, 6)
+		require.Zero(t, m.Stats().Backplane.Dropped)
+
+		// A link that ends is replaced, and the new one told of everything.
+		c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{User: "ann", Groups: []string{"g"}})
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		bus.end()
+		time.Sleep(time.Second)
+		require.NoError(t, c.Join("h"))
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		require.Equal(t, 2, bus.links)
+		require.Equal(t, map[string]bool{"all": true, "node-" + m.bus.node: true, "user-ann": true, "group-g": true, "group-h": true}, bus.topics)
+		c.Leave("g")
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		require.NotContains(t, bus.topics, "group-g")
+	})
+}
+
+func TestRefusedEnvelope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &manual{publish: func(_ context.Context, _ string, p []byte) error {
+			if len(p) > 1000 {
+				return errors.New("too big")
+			}
+			return nil
+		}}
+		m := busManager(t, bus, Options{})
+		m.Broadcast(Binary(make([]byte, 2000)))
+		m.Broadcast(Text("small"))
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		s := m.Stats().Backplane
+		require.Equal(t, BackplaneDropped{Refused: 1}, s.Dropped)
+		require.EqualValues(t, 1, s.Published)
+		require.True(t, s.Connected)
+	})
+}
+
+func TestQueueBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := make(chan struct{})
+		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error {
+			select {
+			case <-held:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+		m := busManager(t, bus, Options{BackplaneMessages: 3, BackplaneBytes: 10_000, OutboxBytes: 9000, MaxMessageSize: 8000})
+		m.Broadcast(Binary(make([]byte, 8000)))
+		synctest.Wait()
+		m.Broadcast(Binary(make([]byte, 8000))) // too many bytes
+		require.EqualValues(t, 1, m.Stats().Backplane.Dropped.QueueFull)
+		for range 3 {
+			m.Broadcast(Text("x"))
+		}
+		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.QueueFull) // too many messages
+		require.ErrorIs(t, m.Send("id-OTHER", Text("x")), ErrBackplane)
+		require.ErrorIs(t, m.JoinGroup("id-OTHER", "g"), ErrBackplane)
+		require.NoError(t, m.CheckBackplane(t.Context()))
+		time.Sleep(time.Second)
+		require.ErrorIs(t, m.CheckBackplane(t.Context()), errStalled)
+		close(held)
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		require.Equal(t, 3, bus.published())
+		require.NoError(t, m.CheckBackplane(t.Context()))
+	})
+}
+
+func TestShutdownWithABus(t *testing.T) {
+	t.Run("publishes the farewells, then leaves", inBubble(func(t *testing.T) {
+		bus := &manual{}
+		m := busManager(t, bus, Options{})
+		m.Broadcast(Text("farewell"))
+		require.NoError(t, m.Shutdown(t.Context()))
+		require.NoError(t, m.Shutdown(t.Context()), "again")
+		require.Equal(t, 1, bus.published())
+		require.Equal(t, []string{"connect", "close"}, bus.calls)
+		m.Broadcast(Text("too late"))
+		require.EqualValues(t, 1, m.Stats().Backplane.Dropped.Shutdown)
+		require.ErrorIs(t, m.FlushBackplane(t.Context()), ErrBackplane)
+		require.ErrorIs(t, m.CheckBackplane(t.Context()), errNoLink)
+	}))
+	t.Run("before the bus was there", inBubble(func(t *testing.T) {
+		bus := &manual{connect: func(context.Context) error { return errors.New("no broker") }}
+		m := busManager(t, bus, Options{})
+		require.NoError(t, m.Shutdown(t.Context()), "there is nothing to publish")
+	}))
+	t.Run("gives up at the deadline", inBubble(func(t *testing.T) {
+		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error { <-ctx.Done(); return ctx.Err() }}
+		m := busManager(t, bus, Options{})
+		m.Broadcast(Text("1"))
+		m.Broadcast(Text("2"))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		begin := time.Now()
+		err := m.Shutdown(ctx)
+		require.ErrorContains(t, err, "2 messages were not published")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 3*time.Second, time.Since(begin))
+		require.Equal(t, []string{"connect", "close"}, bus.calls)
+		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.Shutdown)
+	}))
+	t.Run("says that the bus has not returned", inBubble(func(t *testing.T) {
+		hang := make(chan struct{})
+		defer close(hang)
+		bus := &manual{close: func(context.Context) error { <-hang; return nil }}
+		m := busManager(t, bus, Options{})
+		require.NoError(t, m.FlushBackplane(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorContains(t, m.Shutdown(ctx), "has not returned")
+	}))
+}
+
+func TestIDsWithABus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manual{}, Options{})
+		require.Regexp(t, `^[A-Z2-7]{13}$`, m.bus.node)
+		require.Equal(t, m.bus.node, nodeOf(m.newConnID()))
+		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.newConnID())
+		plain := MustNew(Callbacks{}, Options{})
+		require.Regexp(t, `^[A-Z2-7]{26}$`, plain.newConnID())
+		require.NoError(t, plain.CheckBackplane(t.Context()))
+		require.NoError(t, plain.FlushBackplane(t.Context()))
+		require.ErrorIs(t, plain.Send("a-B", Text("x")), ErrNoConn)
+		require.ErrorIs(t, plain.Send("a-B", Message{}), ErrNoConn)
+		require.ErrorIs(t, plain.SendPrepared("a-B", Prepare(Message{})), ErrNoConn)
+		require.ErrorIs(t, plain.CloseConn("a-B", 1, ""), ErrNoConn)
+		require.ErrorIs(t, plain.JoinGroup("a-B", "g"), ErrNoConn)
+		require.ErrorIs(t, plain.LeaveGroup("a-B", "g"), ErrNoConn)
+		require.ErrorIs(t, m.Send("a-B", Message{}), ErrMessageType)
+		require.ErrorIs(t, m.Send("a-B", Binary(make([]byte, 2<<20))), ErrMessageTooBig)
+		require.ErrorIs(t, m.SendPrepared("a-B", Prepare(Message{})), ErrMessageType)
+	})
+}

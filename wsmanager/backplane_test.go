@@ -1,0 +1,123 @@
+package wsmanager_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+func TestBackplaneOptions(t *testing.T) {
+	opts := quiet()
+	opts.BackplaneMessages = 1
+	_, err := wsmanager.New(wsmanager.Callbacks{}, opts)
+	require.ErrorContains(t, err, "mean nothing without Backplane")
+	opts = quiet()
+	opts.Backplane = &wsmanager.LocalBus{}
+	opts.BackplaneMessages, opts.BackplaneBytes, opts.BackplaneTimeout = -1, 1000, -1
+	_, err = wsmanager.New(wsmanager.Callbacks{}, opts)
+	for _, name := range []string{"Options.BackplaneMessages", "Options.BackplaneBytes (1000) is below OutboxBytes", "Options.BackplaneTimeout"} {
+		require.ErrorContains(t, err, name)
+	}
+	_, err = wsmanager.Dial(t.Context(), "ws://127.0.0.1:1", wsmanager.Callbacks{}, wsmanager.DialOptions{Options: wsmanager.Options{Backplane: &wsmanager.LocalBus{}}})
+	require.ErrorContains(t, err, "Options.Backplane is set: it has no meaning for a client")
+}
+
+// Two nodes over real sockets, as they are used: everybody broadcasts from callbacks,
+// and hears everybody, once and in each one's order.
+func TestBackplaneOverSockets(t *testing.T) {
+	bus := &wsmanager.LocalBus{}
+	opts := quiet()
+	opts.Backplane = bus
+	opts.OutboxMessages = 10_000
+	cb := wsmanager.Callbacks{
+		OnAccept: byQuery,
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			c.Manager().Group("g").BroadcastExcept(m, c.ID())
+			return nil
+		},
+	}
+	const each, count = 3, 200
+	var clients []*wstest.Client
+	var nodes []*wsmanager.Manager
+	for range 2 {
+		m, url := serve(t, cb, opts, nil)
+		nodes = append(nodes, m)
+		for range each {
+			clients = append(clients, wstest.Dial(t, url+"?group=g", nil))
+		}
+	}
+	for _, m := range nodes {
+		require.NoError(t, m.FlushBackplane(t.Context()))
+	}
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		var all []byte
+		for j := range count {
+			all = append(all, wstest.Frame(1, true, fmt.Appendf(nil, "%d %d", i, j))...)
+		}
+		wg.Go(func() { _, _ = c.Conn().Write(all) }) // who does not get it all says so
+	}
+	for i, c := range clients {
+		var next [2 * each]int
+		for range count * (len(clients) - 1) {
+			var from, j int
+			_, err := fmt.Sscan(c.Text(), &from, &j)
+			require.NoError(t, err)
+			require.NotEqual(t, i, from, "its own")
+			require.Equal(t, next[from], j, "of %d", from)
+			next[from]++
+		}
+	}
+	wg.Wait()
+	for _, m := range nodes {
+		s := m.Stats().Backplane
+		require.EqualValues(t, each*count, s.Published)
+		require.EqualValues(t, each*count, s.Received)
+	}
+}
+
+// Connections that join and leave while others broadcast: no deadlock, no race, and who
+// stays gets everything.
+func TestBackplaneChurn(t *testing.T) {
+	bus := &wsmanager.LocalBus{}
+	opts := quiet()
+	opts.Backplane = bus
+	opts.OutboxMessages = 100_000
+	var nodes []*wsmanager.Manager
+	var conns []*wsmanager.Conn
+	var clients []*wstest.Client
+	for range 3 {
+		m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
+		nodes = append(nodes, m)
+		clients = append(clients, wstest.Dial(t, url+"?group=stays&name=c&user=ann", nil))
+		conns = append(conns, only(t, m))
+	}
+	for _, m := range nodes {
+		require.NoError(t, m.FlushBackplane(t.Context()))
+	}
+	var wg sync.WaitGroup
+	const rounds = 300
+	for i, m := range nodes {
+		wg.Go(func() {
+			for r := range rounds {
+				name := fmt.Sprint("g", r%7)
+				_ = conns[i].Join(name) // the connection stays
+				m.Group("stays").Broadcast(wsmanager.Text("x"))
+				_ = m.JoinGroup(conns[(i+1)%3].ID(), name) // dropped at worst
+				conns[i].Leave(name)
+				_ = m.LeaveGroup(conns[(i+1)%3].ID(), name)
+			}
+		})
+	}
+	for _, c := range clients {
+		for range 3 * rounds {
+			c.ExpectText("x")
+		}
+	}
+	wg.Wait()
+}

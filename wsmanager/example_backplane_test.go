@@ -1,0 +1,56 @@
+package wsmanager_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// Two nodes over a bus: here in one process, in earnest each in its own, with an adapter
+// for a broker in LocalBus's place.
+func ExampleBackplane() {
+	bus := &wsmanager.LocalBus{}
+	node := func() *wsmanager.Manager {
+		return wsmanager.MustNew(wsmanager.Callbacks{
+			OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+				return wsmanager.Accept{User: r.URL.Query().Get("user"), Groups: []string{"lobby"}}, nil
+			},
+		}, wsmanager.Options{Logger: quiet().Logger, Backplane: bus})
+	}
+	here, there := node(), node()
+	srv := httptest.NewServer(there)
+	defer srv.Close()
+	read, end := dial(srv, "/?user=ann")
+	// The bus knows of the connection shortly after; an example can't wait for "shortly".
+	_ = there.FlushBackplane(context.Background())
+
+	fmt.Println(here.Broadcast(wsmanager.Text("to all"))) // what Sent counts is here
+	here.Group("lobby").Broadcast(wsmanager.Text("to the lobby"))
+	here.SendUser("ann", wsmanager.Text("to ann"))
+	for c := range there.All() { // an id names the node: keep it where all nodes find it
+		_ = here.JoinGroup(c.ID(), "quiz")
+		_ = here.Send(c.ID(), wsmanager.Text("to one"))
+	}
+	here.Group("quiz").Broadcast(wsmanager.Text("to those who were asked in"))
+	for range 5 {
+		fmt.Println(read())
+	}
+	_ = here.FlushBackplane(context.Background()) // until the last is counted as well
+	fmt.Println(here.Stats().Backplane.Published, there.Stats().Backplane.Received)
+
+	end()
+	for _, m := range []*wsmanager.Manager{here, there} {
+		_ = m.Shutdown(context.Background())
+	}
+	// Output:
+	// {0 0}
+	// to all
+	// to the lobby
+	// to ann
+	// to one
+	// to those who were asked in
+	// 6 6
+}

@@ -1,0 +1,156 @@
+package extendedconnect_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/speakingtube/speakingtube/middleware"
+	"github.com/speakingtube/speakingtube/pipeline"
+	"github.com/speakingtube/speakingtube/wsmanager"
+	_ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// lines is a log, by line.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(p))
+	return len(p), nil
+}
+
+func (l *lines) get() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.all...)
+}
+
+// gzipped is a component that compresses all that is written, as a careless one does.
+func gzipped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		next.ServeHTTP(gzipWriter{w, gzip.NewWriter(w)}, r)
+	})
+}
+
+type gzipWriter struct {
+	http.ResponseWriter
+	gz *gzip.Writer
+}
+
+func (w gzipWriter) Write(p []byte) (int, error) { return w.gz.Write(p) }
+func (w gzipWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// readFrame returns the payload of the next frame.
+func readFrame(t *testing.T, r io.Reader) string {
+	t.Helper()
+	h, err := ws.ReadHeader(r)
+	require.NoError(t, err)
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(r, payload)
+	require.NoError(t, err)
+	return string(payload)
+}
+
+// A WebSocket over HTTP/2 goes through the components of a pipeline: they see the 200
+// when it opens, and the return of next when it has ended; the frames pass them by.
+// Serve's drains end it.
+func TestWebSocketOverHTTP2InAPipeline(t *testing.T) {
+	log := &lines{}
+	chat := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+	}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
+	app := pipeline.New()
+	app.Use(
+		middleware.Recover(middleware.RecoverOptions{}),
+		middleware.RequestID(middleware.RequestIDOptions{}),
+		middleware.ResponseTime,
+		middleware.AccessLog(middleware.AccessLogOptions{Logger: slog.New(slog.NewJSONHandler(log, nil))}),
+		middleware.Timeout(50*time.Millisecond),
+		middleware.BodyLimit(10),
+		gzipped,
+	)
+	app.Mount("/ws", chat)
+	h, err := app.Build()
+	require.NoError(t, err)
+	srv := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- pipeline.ServeListener(ctx, ln, srv, chat.Shutdown) }()
+
+	//nolint:staticcheck // net/http's own Transport refuses :protocol
+	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}
+	defer tr.CloseIdleConnections() //nolint:staticcheck // net/http's own Transport refuses :protocol
+	body, up := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, "http://"+ln.Addr().String()+"/ws", body)
+	require.NoError(t, err)
+	req.Header = http.Header{":protocol": {"websocket"}, "Sec-Websocket-Version": {"13"}}
+	res, err := tr.RoundTrip(req) //nolint:staticcheck // net/http's own Transport refuses :protocol
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, 200, res.StatusCode)
+	require.NotEmpty(t, res.Header.Get("X-Request-Id"))
+	require.NotEmpty(t, res.Header.Get("X-Response-Time"))
+	require.Empty(t, res.Header.Get("Content-Encoding"))
+	br := bufio.NewReader(res.Body)
+	for begin := time.Now(); time.Since(begin) < 200*time.Millisecond; { // beyond the Timeout
+		_, err = up.Write(wstest.Frame(ws.OpText, true, []byte("hello, beyond the body's limit")))
+		require.NoError(t, err)
+		require.Equal(t, "hello, beyond the body's limit", readFrame(t, br))
+	}
+	require.Empty(t, log.get(), "it is logged when it has ended")
+
+	stop()
+	require.Equal(t, "\x03\xe9", readFrame(t, br), "1001")
+	_, err = up.Write(wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")))
+	require.NoError(t, err)
+	require.NoError(t, up.Close())
+	require.NoError(t, <-served)
+	require.Len(t, log.get(), 1)
+	var rec struct {
+		Level    string
+		Request  struct{ Method, URL string }
+		Response struct {
+			Status   int
+			Bytes    int64
+			Took     time.Duration
+			Upgraded bool
+			Aborted  bool
+		}
+	}
+	require.NoError(t, json.NewDecoder(strings.NewReader(log.get()[0])).Decode(&rec))
+	require.Equal(t, "INFO", rec.Level)
+	require.Equal(t, "CONNECT", rec.Request.Method)
+	require.Equal(t, "/ws", rec.Request.URL)
+	require.Equal(t, 200, rec.Response.Status)
+	require.True(t, rec.Response.Upgraded)
+	require.False(t, rec.Response.Aborted)
+	require.Zero(t, rec.Response.Bytes, "the frames are no body")
+	require.Greater(t, rec.Response.Took, 200*time.Millisecond)
+}

@@ -1,0 +1,133 @@
+package wsmanager_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// Connections of our clients to our server, through networks that fail at random, while
+// everything is broadcast: every OnConnect has its OnClose on both sides, and goroutines
+// and descriptors come back to where they were.
+//
+// SPEAKINGTUBE_FAULTS=60s makes it take a minute.
+func TestFaultStorm(t *testing.T) {
+	lasts := 300 * time.Millisecond
+	if s := os.Getenv("SPEAKINGTUBE_FAULTS"); s != "" {
+		var err error
+		lasts, err = time.ParseDuration(s)
+		require.NoError(t, err, "SPEAKINGTUBE_FAULTS")
+	}
+	opts := quiet()
+	opts.OutboxMessages, opts.PingInterval, opts.IdleTimeout = 32, 100*time.Millisecond, 300*time.Millisecond
+	opts.WriteTimeout, opts.CloseTimeout, opts.HandshakeTimeout = 200*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond
+	var server, client counts
+	m, url := serve(t, server.callbacks(), opts, nil)
+	dialled := dialling()
+	dialled.Options = opts
+	sockets := func() int { // descriptors, where the system tells
+		n := 0
+		entries, _ := os.ReadDir("/proc/self/fd")
+		for _, e := range entries {
+			if link, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.HasPrefix(link, "socket:") {
+				n++
+			}
+		}
+		return n
+	}
+	goroutines, descriptors := runtime.NumGoroutine(), sockets()
+
+	ctx, cancel := context.WithTimeout(t.Context(), lasts)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			m.Broadcast(wsmanager.Binary(make([]byte, rand.IntN(20_000))))
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	var failed atomic.Pointer[error]
+	for range 16 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := throughAStorm(ctx, url, &client, dialled); err != nil {
+					failed.Store(&err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		require.NoError(t, *err)
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+	require.Equal(t, server.connects.Load(), server.closes.Load())
+	require.Equal(t, client.connects.Load(), client.closes.Load())
+	require.Positive(t, server.connects.Load())
+	require.EqualValues(t, m.Stats().Accepted, server.connects.Load())
+	settles(t, func() bool { return runtime.NumGoroutine() <= goroutines && sockets() <= descriptors })
+	t.Logf("%d connections of the server, %d of clients", server.connects.Load(), client.connects.Load())
+}
+
+// counts are callbacks that count themselves.
+type counts struct{ connects, closes atomic.Int64 }
+
+func (n *counts) callbacks() wsmanager.Callbacks {
+	return wsmanager.Callbacks{
+		OnConnect: func(*wsmanager.Conn) error { n.connects.Add(1); return nil },
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			if len(m.Payload) < 1000 {
+				_ = c.Send(m) // it may be closing, or full
+			}
+			return nil
+		},
+		OnClose: func(*wsmanager.Conn, error) { n.closes.Add(1) },
+	}
+}
+
+// throughAStorm is one connection, from its dialling to its end.
+func throughAStorm(ctx context.Context, url string, client *counts, opts wsmanager.DialOptions) error {
+	p, err := wstest.ListenProxy(url)
+	if err != nil {
+		return err
+	}
+	fault := func() wstest.Fault {
+		return wstest.Fault{
+			Delay:    time.Duration(rand.IntN(3)) * time.Millisecond,
+			Piece:    rand.IntN(3) * rand.IntN(1000),
+			Coalesce: time.Duration(rand.IntN(2)) * time.Millisecond,
+			Cut:      wstest.Cut(rand.IntN(5)),
+			After:    rand.Int64N(20_000),
+		}
+	}
+	p.Up(fault())
+	p.Down(fault())
+	c, err := wsmanager.Dial(ctx, p.URL(), client.callbacks(), opts)
+	if err == nil {
+		for range rand.IntN(20) {
+			_ = c.Send(wsmanager.Binary(make([]byte, rand.IntN(5000)))) // it may be closing, or full
+		}
+		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
+		if rand.IntN(3) == 0 {
+			_ = c.Close(1000, "")
+		} else {
+			p.Reset()
+		}
+		if err := c.Manager().Shutdown(context.Background()); err != nil {
+			return err
+		}
+	}
+	return p.Close()
+}

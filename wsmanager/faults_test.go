@@ -1,0 +1,394 @@
+package wsmanager_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// proxied puts a proxy in front of a server.
+func proxied(t *testing.T, url string) *wstest.Proxy {
+	t.Helper()
+	p, err := wstest.ListenProxy(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+// harmless are faults that change nothing but when bytes come, and in which pieces.
+var harmless = map[string]wstest.Fault{
+	"delay":        {Delay: 3 * time.Millisecond},
+	"single bytes": {Piece: 1},
+	"small pieces": {Piece: 7},
+	"coalescing":   {Coalesce: 3 * time.Millisecond},
+	"throttle":     {Rate: 2_000_000},
+}
+
+// Whatever way bytes come, and however late: the same messages, in order, to the same
+// end, for our server and for our client at once.
+func TestFaultsThatHarmNobody(t *testing.T) {
+	for name, f := range harmless {
+		for _, way := range []string{"up", "down", "both"} {
+			t.Run(name+" "+way, func(t *testing.T) {
+				t.Parallel()
+				j := newJournal()
+				opts := quiet()
+				opts.Compression.Enabled = true
+				m, url := serve(t, wsmanager.Callbacks{
+					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+						return c.SendContext(c.Context(), m)
+					},
+					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+				}, opts, nil)
+				p := proxied(t, url)
+				if way != "down" {
+					p.Up(f)
+				}
+				if way != "up" {
+					p.Down(f)
+				}
+				sizes := []int{0, 1, 125, 126, 4000, 20_000, 3}
+				got, ended := make(chan int, len(sizes)), make(chan error, 1)
+				dopts := dialling()
+				dopts.Compression.Enabled = true
+				c, err := wsmanager.Dial(t.Context(), p.URL(), wsmanager.Callbacks{
+					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
+						if strings.Trim(string(m.Payload), "x") != "" {
+							return errors.New("another message")
+						}
+						got <- len(m.Payload)
+						return nil
+					},
+					OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
+				}, dopts)
+				require.NoError(t, err)
+				for i, size := range sizes {
+					msg := wsmanager.Text(repeat("x", size))
+					msg.NoCompression = i%2 == 0
+					require.NoError(t, c.SendContext(t.Context(), msg))
+				}
+				for _, size := range sizes {
+					require.Equal(t, size, receive(t, got))
+				}
+				require.NoError(t, c.Close(1000, "thanks"))
+				require.NoError(t, receive(t, ended))
+				require.Equal(t, []string{"<nil>"}, j.await(t, 1))
+				require.NoError(t, m.Shutdown(t.Context()))
+			})
+		}
+	}
+}
+
+// fault is a way in which a network fails a connection that was fine, and how that
+// looks at one of its ends.
+type fault struct {
+	name string
+	do   func(p *wstest.Proxy)
+	ours func(c *wsmanager.Conn) // what our end does then; nil: nothing
+	code wsmanager.StatusCode    // of OnClose's error
+	is   error
+	by   string // "peer" where the other side, or the network, ended it
+}
+
+// faultsAt are the faults of a connection, seen from the end to which bytes go in, and
+// from which they go out.
+func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
+	sends := func(c *wsmanager.Conn) {
+		go func() { // until it has ended, however slowly that takes
+			for c.Send(wsmanager.Binary(make([]byte, 60_000))) == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	}
+	closes := func(c *wsmanager.Conn) { _ = c.Close(4000, "enough") }
+	return []fault{
+		{"reset", (*wstest.Proxy).Reset, nil, 1006, nil, "peer"},
+		{"reset while it sends", (*wstest.Proxy).Reset, sends, 1006, nil, "peer"},
+		{"half-close towards it", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, nil, 1006, io.ErrUnexpectedEOF, "peer"},
+		{"reset in the middle of what it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset, After: 100_000}) }, sends, 1006, nil, "peer"},
+		{"a black hole towards it", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
+		{"a black hole from it", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
+		{"a black hole both ways", func(p *wstest.Proxy) {
+			in(p, wstest.Fault{Cut: wstest.CutBlackhole})
+			out(p, wstest.Fault{Cut: wstest.CutBlackhole})
+		}, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
+		{"a stall from it while it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
+		{"a throttle from it while it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Rate: 20_000}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
+		{"a black hole towards it while it closes", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
+		{"a black hole from it while it closes", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
+		{"a stall while it closes", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, closes, 4000, nil, "here"},
+		{"a half-close while it closes", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, func(c *wsmanager.Conn) { closes(c) }, 0, nil, ""},
+		{"a reset within its close frame", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset}) }, closes, 0, nil, ""},
+	}
+}
+
+// impatient are time-outs for faults that only a time-out can find. A fault that
+// another limit finds has the usual ones.
+func (f *fault) impatient() wsmanager.Options {
+	opts := quiet()
+	opts.OutboxMessages, opts.CloseTimeout = 32, 150*time.Millisecond
+	if f.is == wsmanager.ErrIdleTimeout {
+		opts.PingInterval, opts.IdleTimeout = 100*time.Millisecond, 300*time.Millisecond
+	}
+	return opts
+}
+
+// check compares OnClose's error with what the fault has to lead to. Code 0 stands for
+// what is decided by who comes first.
+func (f *fault) check(t *testing.T, err error) {
+	t.Helper()
+	if f.code == 0 {
+		return
+	}
+	var ce *wsmanager.CloseError
+	require.ErrorAs(t, err, &ce)
+	require.Equal(t, f.code, ce.Code, "%v", err)
+	require.Equal(t, f.by == "peer", ce.Remote, "%v", err)
+	if f.is != nil {
+		require.ErrorIs(t, err, f.is)
+	}
+}
+
+// ends are the callbacks of one connection whose end is waited for.
+type ends struct {
+	connected chan *wsmanager.Conn
+	closed    chan error
+	closes    atomic.Int32
+}
+
+func newEnds() *ends {
+	return &ends{connected: make(chan *wsmanager.Conn, 1), closed: make(chan error, 10)}
+}
+
+func (e *ends) callbacks() wsmanager.Callbacks {
+	return wsmanager.Callbacks{
+		OnConnect: func(c *wsmanager.Conn) error { e.connected <- c; return nil },
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			if string(m.Payload) == "echo" {
+				return c.Send(m)
+			}
+			return nil
+		},
+		OnClose: func(_ *wsmanager.Conn, err error) { e.closes.Add(1); e.closed <- err },
+	}
+}
+
+// Every fault ends a connection of the server once, with its code and its reason, and
+// leaves nothing behind.
+func TestFaultsOfAServersConnection(t *testing.T) {
+	needH1(t, "a fault of the TCP connection is one of all its streams, and net/http's to find")
+	for _, f := range faultsAt((*wstest.Proxy).Up, (*wstest.Proxy).Down) {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			e := newEnds()
+			m, url := serve(t, e.callbacks(), f.impatient(), nil)
+			p := proxied(t, url)
+			c := wstest.Dial(t, p.URL(), nil)
+			conn := receive(t, e.connected)
+			go func() { // a client that is there and answers pings, as far as it is let
+				for {
+					fr, err := ws.ReadFrame(c.Conn()) //nolint:staticcheck // of a server of our own
+					if err != nil {
+						return
+					}
+					switch fr.Header.OpCode {
+					case ws.OpPing:
+						_, _ = c.Conn().Write(wstest.Frame(ws.OpPong, true, fr.Payload))
+					case ws.OpClose:
+						_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, fr.Payload))
+					}
+				}
+			}()
+			f.do(p)
+			if f.ours != nil {
+				f.ours(conn)
+			}
+			f.check(t, receive(t, e.closed))
+			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
+			defer cancel()
+			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut by CloseTimeout")
+			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
+			total := uint64(0)
+			for _, n := range m.Stats().Closed {
+				total += n
+			}
+			require.EqualValues(t, 1, total)
+		})
+	}
+}
+
+// The same of a connection that was dialled.
+func TestFaultsOfADialledConnection(t *testing.T) {
+	for _, f := range faultsAt((*wstest.Proxy).Down, (*wstest.Proxy).Up) {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			sopts := quiet()
+			sopts.CloseTimeout = 100 * time.Millisecond
+			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
+			p := proxied(t, url)
+			e := newEnds()
+			opts := dialling()
+			opts.Options = f.impatient()
+			c, err := wsmanager.Dial(t.Context(), p.URL(), e.callbacks(), opts)
+			require.NoError(t, err)
+			f.do(p)
+			if f.ours != nil {
+				f.ours(c)
+			}
+			f.check(t, receive(t, e.closed))
+			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
+			defer cancel()
+			require.NoError(t, c.Manager().Shutdown(ctx))
+			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
+		})
+	}
+}
+
+// A handshake can fail at each of its bytes. There is a connection on both sides then,
+// or on none; on the server's there may be one that the client never knew of, and it
+// ends as others do.
+func TestFaultsInAHandshake(t *testing.T) {
+	for _, cut := range []wstest.Cut{wstest.CutReset, wstest.CutHalfClose, wstest.CutBlackhole} {
+		for _, way := range []string{"up", "down"} {
+			for _, after := range []int64{0, 1, 20, 100, 130} { // the answer has 129 bytes
+				if cut == wstest.CutBlackhole && after%100 != 0 {
+					continue // it looks the same, and takes its time
+				}
+				t.Run(fmt.Sprintf("cut %d %s after %d", cut, way, after), func(t *testing.T) {
+					t.Parallel() // most of it is waiting
+					var connects, closes atomic.Int32
+					sopts := quiet()
+					sopts.CloseTimeout = 100 * time.Millisecond
+					m, url := serve(t, wsmanager.Callbacks{
+						OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
+						OnClose:   func(*wsmanager.Conn, error) { closes.Add(1) },
+					}, sopts, func(m *wsmanager.Manager) http.Handler { return m })
+					p := proxied(t, url)
+					if way == "up" {
+						p.Up(wstest.Fault{Cut: cut, After: after})
+					} else {
+						p.Down(wstest.Fault{Cut: cut, After: after})
+					}
+					e := newEnds()
+					opts := dialling()
+					if cut == wstest.CutBlackhole {
+						opts.HandshakeTimeout, opts.PingInterval, opts.IdleTimeout = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+					}
+					c, err := wsmanager.Dial(t.Context(), p.URL(), e.callbacks(), opts)
+					if err == nil { // the handshake was through
+						require.EqualValues(t, 130, after, "a handshake that was cut off")
+						var ce *wsmanager.CloseError
+						require.ErrorAs(t, receive(t, e.closed), &ce)
+						require.NoError(t, c.Manager().Shutdown(t.Context()))
+					} else if cut == wstest.CutBlackhole {
+						require.ErrorContains(t, err, "HandshakeTimeout")
+					}
+					p.Reset()
+					require.Eventually(t, func() bool { return m.Len() == 0 && connects.Load() == closes.Load() }, wstest.Patience, time.Millisecond)
+					require.EqualValues(t, m.Stats().Accepted, connects.Load())
+				})
+			}
+		}
+	}
+}
+
+// While connections are stuck in every way, Shutdown ends at the close time-out, and
+// nothing is left.
+func TestShutdownAmongFaults(t *testing.T) {
+	stuck := []wstest.Fault{
+		{Cut: wstest.CutStall}, {Cut: wstest.CutBlackhole}, {Rate: 10}, {Delay: time.Hour}, {Coalesce: time.Hour},
+	}
+	var closes atomic.Int32
+	opts := quiet()
+	opts.CloseTimeout = 200 * time.Millisecond
+	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, opts, nil)
+	for _, f := range stuck {
+		for _, way := range []func(*wstest.Proxy, wstest.Fault){(*wstest.Proxy).Up, (*wstest.Proxy).Down} {
+			p := proxied(t, url)
+			wstest.Dial(t, p.URL(), nil)
+			way(p, f)
+		}
+	}
+	for range 20 {
+		m.Broadcast(wsmanager.Binary(make([]byte, 60_000)))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
+	defer cancel()
+	require.NoError(t, m.Shutdown(ctx))
+	require.EqualValues(t, 2*len(stuck), closes.Load())
+	require.Zero(t, m.Len())
+}
+
+// A Client behind a network that fails again and again: what it has sent arrives at
+// most once and in order, and when the network is well again all of it does.
+func TestClientThroughFaults(t *testing.T) {
+	var mu sync.Mutex
+	var got []int
+	last := make(chan struct{})
+	sopts := quiet()
+	sopts.CloseTimeout = 100 * time.Millisecond
+	_, url := serve(t, wsmanager.Callbacks{
+		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
+			var n int
+			if _, err := fmt.Sscan(string(m.Payload), &n); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if got = append(got, n); n < 0 {
+				close(last)
+			}
+			return nil
+		},
+	}, sopts, nil)
+	p := proxied(t, url)
+	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
+	opts.PingInterval, opts.IdleTimeout, opts.HandshakeTimeout, opts.CloseTimeout = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+	cl, err := wsmanager.NewClient(p.URL(), wsmanager.Callbacks{}, opts)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- cl.Run(t.Context()) }()
+	again := func(n int) { // it has connected more often than that
+		require.Eventually(t, func() bool { return cl.Connects() > n }, wstest.Patience, time.Millisecond)
+	}
+	sent := 0
+	for _, f := range []wstest.Fault{
+		{Cut: wstest.CutReset, After: 5000}, {Cut: wstest.CutHalfClose, After: 3000}, {Piece: 1, Cut: wstest.CutReset, After: 1000},
+		{Delay: time.Millisecond, Cut: wstest.CutReset, After: 7000}, {Cut: wstest.CutBlackhole, After: 4000},
+	} {
+		again(0)
+		n := cl.Connects()
+		p.Up(f)
+		for range 200 {
+			sent++
+			require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text(fmt.Sprint(sent, repeat(" x", 50)))))
+		}
+		again(n) // it has failed
+		n = cl.Connects()
+		p.Up(wstest.Fault{})
+		p.Reset()
+		again(n)
+	}
+	require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text("-1")))
+	receive(t, last)
+	require.NoError(t, cl.Close(1000, ""))
+	require.NoError(t, receive(t, done))
+	mu.Lock()
+	defer mu.Unlock()
+	for i := 1; i < len(got)-1; i++ {
+		require.Greater(t, got[i], got[i-1], "in order, and once")
+	}
+}

@@ -1,0 +1,271 @@
+package wsmanager_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// flood is what a hostile client sends, over and over behind a beginning.
+type flood struct {
+	name  string
+	begin []byte
+	again []byte
+	times int
+	code  wsmanager.StatusCode
+	is    error
+	most  uint64 // messages that are received of it
+}
+
+// floods are the ways to keep a server busy with frames. Each meets a limit that is
+// there by default, but for the messages, whose rate is an option.
+func floods() []flood {
+	frame := func(op ws.OpCode, fin bool, size int) []byte { return wstest.Frame(op, fin, make([]byte, size)) }
+	compressed := func(p []byte) []byte { p[0] |= 0x40; return p }
+	part := append(frame(ws.OpContinuation, false, 1), frame(ws.OpPing, true, 0)...)
+	var bomb bytes.Buffer
+	w, _ := flate.NewWriter(&bomb, flate.BestCompression) // the level is one
+	_, _ = w.Write(make([]byte, 10<<20))
+	_ = w.Flush()
+	return []flood{
+		{"pings", nil, frame(ws.OpPing, true, 0), 100_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"big pings", nil, frame(ws.OpPing, true, 125), 10_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"pongs", nil, frame(ws.OpPong, true, 0), 100_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"pings between fragments", frame(ws.OpBinary, false, 0), part, 10_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"empty fragments", frame(ws.OpText, false, 0), frame(ws.OpContinuation, false, 0), 1_000_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"empty fragments of a compressed message", compressed(frame(ws.OpText, false, 0)), frame(ws.OpContinuation, false, 0), 1_000_000, 1008, wsmanager.ErrRateLimit, 0},
+		{"fragments of one byte", frame(ws.OpText, false, 1), frame(ws.OpContinuation, false, 1), 1_000_000, 1009, nil, 0},
+		{"fragments of one byte of a compressed message", compressed(frame(ws.OpText, false, 1)), frame(ws.OpContinuation, false, 1), 1_000_000, 1009, nil, 0},
+		{"a message without end", frame(ws.OpBinary, false, 1000), frame(ws.OpContinuation, false, 1000), 10_000, 1009, nil, 0},
+		{"messages", nil, frame(ws.OpText, true, 1), 100_000, 1008, wsmanager.ErrRateLimit, 1001},
+		{"empty messages", nil, frame(ws.OpText, true, 0), 100_000, 1008, wsmanager.ErrRateLimit, 1001},
+		{"empty messages in empty fragments", nil, append(frame(ws.OpText, false, 0), frame(ws.OpContinuation, true, 0)...), 100_000, 1008, wsmanager.ErrRateLimit, 1001},
+		{"a deflate bomb", nil, compressed(wstest.Frame(ws.OpBinary, true, bytes.TrimSuffix(bomb.Bytes(), []byte("\x00\x00\xff\xff")))), 10, 1009, nil, 1},
+	}
+}
+
+// A client that sends frames as fast as it can is closed with the code of the limit
+// that it meets; nothing of what it sends beyond is handled, and who behaves is served
+// all the while.
+func TestFloods(t *testing.T) {
+	for _, tt := range floods() {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t) })
+	}
+}
+
+func (tt *flood) test(t *testing.T) {
+	j := newJournal()
+	opts := quiet()
+	opts.Compression.Enabled = true
+	opts.MessageRate, opts.MessageBurst = 0.001, 1000
+	m, url := serve(t, wsmanager.Callbacks{
+		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
+			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil
+		},
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			if c.User() == "bystander" {
+				return c.Send(m)
+			}
+			return nil
+		},
+		OnClose: func(c *wsmanager.Conn, err error) {
+			if c.User() != "bystander" {
+				var ce *wsmanager.CloseError
+				j.note("%v %v", errors.As(err, &ce) && ce.Code == tt.code, tt.is == nil || errors.Is(err, tt.is))
+			}
+		},
+	}, opts, nil)
+	bystander := wstest.Dial(t, url+"?user=bystander", nil)
+	echo := func() {
+		bystander.SendText("x")
+		bystander.ExpectText("x")
+	}
+	echo()
+	before := m.Stats()
+	c := wstest.Dial(t, url, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}})
+	_ = c.Conn().SetDeadline(time.Now().Add(wstest.Patience))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := c.Conn().Write(tt.begin)
+		piece := bytes.Repeat(tt.again, min(tt.times, 1+(64<<10)/len(tt.again)))
+		for sent := 0; sent < tt.times && err == nil; sent += len(piece) / len(tt.again) {
+			_, err = c.Conn().Write(piece) // fails when the server has cut, or the test
+		}
+	})
+	echo()
+	for {
+		h, err := ws.ReadHeader(c.Conn())
+		require.NoError(t, err, "the close frame was not taken along by a reset")
+		payload := make([]byte, h.Length)
+		_, err = io.ReadFull(c.Conn(), payload)
+		require.NoError(t, err)
+		if h.OpCode == ws.OpClose {
+			code, reason := ws.ParseCloseFrameData(payload)
+			require.EqualValues(t, tt.code, code)
+			require.Empty(t, reason)
+			break
+		}
+	}
+	echo()
+	c.Kill()
+	wg.Wait()
+	require.Equal(t, []string{"true true"}, j.await(t, 1))
+	stats := m.Stats()
+	require.EqualValues(t, 1, stats.Closed[tt.code], "what limits is counted")
+	require.LessOrEqual(t, stats.MessagesIn-before.MessagesIn, tt.most+2, "the bystander's are two")
+}
+
+// A message in as many pieces as it has bytes is slow, and a message all the same.
+func TestMessageInPiecesOfOneByte(t *testing.T) {
+	j := newJournal()
+	m, url := serve(t, wsmanager.Callbacks{
+		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%d", len(m.Payload)); return nil },
+	}, quiet(), nil)
+	const size = 64 << 10
+	stream := wstest.Frame(ws.OpBinary, false, []byte("x"))
+	for i := range size - 1 {
+		stream = append(stream, wstest.Frame(ws.OpContinuation, i == size-2, []byte("x"))...)
+	}
+	c := wstest.Dial(t, url, nil)
+	c.SendRaw(stream)
+	require.Equal(t, []string{fmt.Sprint(size)}, j.await(t, 1))
+	require.EqualValues(t, 1, m.Stats().MessagesIn)
+}
+
+// Fragments without content let a message go on for ever: at a peer's full speed, and
+// past Options.MessageRate. A sender that flushes nothing a few times is no enemy.
+func TestEmptyFragmentsHadNoLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		empty int
+		code  int
+	}{{"some", 100, 0}, {"too many", 101, 1008}} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, url := serve(t, noting(newJournal()), quiet(), nil)
+			c := wstest.Dial(t, url, nil)
+			for range 3 { // each message counts anew
+				stream := wstest.Frame(ws.OpText, false, nil)
+				for i := range tt.empty - 1 {
+					stream = append(stream, wstest.Frame(ws.OpContinuation, false, nil)...)
+					if i%10 == 0 { // those with content don't reset it
+						stream = append(stream, wstest.Frame(ws.OpContinuation, false, []byte("."))...)
+					}
+				}
+				c.SendRaw(append(stream, wstest.Frame(ws.OpContinuation, true, nil)...))
+				if tt.code != 0 {
+					c.ExpectClose(tt.code)
+					return
+				}
+				c.ExpectText("..........")
+			}
+		})
+	}
+}
+
+// Thousands connect, and vanish without a word: no FIN, no reset, nothing is ever
+// acknowledged. Each is gone after the idle time-out, and is counted.
+func TestConnectingAndVanishing(t *testing.T) {
+	const n = 1000
+	synctest.Test(t, func(t *testing.T) {
+		closed := make(chan error, n)
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, quiet())
+		for range n {
+			inMemory(t, m) // nobody ever reads from it
+		}
+		require.Equal(t, n, m.Len())
+		began := time.Now()
+		for range n {
+			require.ErrorIs(t, <-closed, wsmanager.ErrIdleTimeout)
+		}
+		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Options.IdleTimeout and the wheel's tick")
+		require.Zero(t, m.Len())
+		time.Sleep(10 * time.Second) // Options.CloseTimeout
+		require.EqualValues(t, n, m.Stats().Closed[1001])
+		require.NoError(t, m.Shutdown(t.Context()), "nothing waits")
+	})
+}
+
+// A client that reads too slowly takes nothing from the others, and what waits for it is
+// bounded: who takes next to nothing is cut as one whose writes make no progress, who
+// takes more, but less than it is sent, is closed when its outbox runs over.
+func TestReadingOneByteASecond(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		rate int // bytes read in a second
+		is   error
+		code wsmanager.StatusCode
+	}{
+		{"one byte a second", 1, wsmanager.ErrWriteTimeout, 1006},
+		{"half of what it is sent", 2000, wsmanager.ErrSlowConsumer, 1013},
+	} {
+		t.Run(tt.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { readsSlowly(t, tt.rate, tt.is, tt.code) }) })
+	}
+}
+
+func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
+	opts := quiet()
+	opts.OutboxMessages = 16
+	closed := make(chan error, 2)
+	m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
+	slow := inMemory(t, m)
+	cut := make(chan struct{})
+	go func() {
+		defer close(cut)
+		for buf := make([]byte, rate); ; time.Sleep(time.Second) {
+			if _, err := io.ReadFull(slow.Conn(), buf); err != nil {
+				return
+			}
+		}
+	}()
+	fast := inMemory(t, m)
+	for sent := 0; len(closed) == 0; sent++ {
+		require.Less(t, sent, 1000, "it is closed at some time")
+		m.Broadcast(wsmanager.Binary(make([]byte, 4000)))
+		require.Len(t, fast.Binary(), 4000)
+		time.Sleep(time.Second)
+	}
+	require.ErrorIs(t, <-closed, is)
+	stats := m.Stats()
+	require.EqualValues(t, 1, stats.Closed[code])
+	require.LessOrEqual(t, stats.Dropped.Closed, uint64(16*16), "what waited was bounded")
+	fast.Kill()
+	require.Error(t, <-closed)
+	time.Sleep(10 * time.Second) // Options.CloseTimeout
+	began := time.Now()
+	require.NoError(t, m.Shutdown(t.Context()))
+	require.Zero(t, time.Since(began), "nothing was left")
+	<-cut
+}
+
+// A client that never stops, a byte of a message at a time and never all of it, is no
+// idle one. What it can hold is one message of at most MaxMessageSize.
+func TestMessageThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+		c := inMemory(t, m)
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }() // pings
+		frame := wstest.Frame(ws.OpBinary, true, make([]byte, 64<<10))
+		for _, b := range frame[:100] {
+			c.SendRaw([]byte{b})
+			time.Sleep(100 * time.Second)
+		}
+		require.Equal(t, 1, m.Len())
+		require.Zero(t, m.Stats().MessagesIn)
+		c.Kill()
+		synctest.Wait()
+		require.Zero(t, m.Len())
+	})
+}

@@ -1,0 +1,197 @@
+package wsmanager_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// handshakeSeeds are requests, good and bad.
+var handshakeSeeds = []string{
+	fuzzHandshake + "\r\n",
+	fuzzHandshake + "\r\n" + "\x81\x85\x01\x02\x03\x04igohn",
+	fuzzHandshake + "Origin: http://example.com\r\n\r\n",
+	fuzzHandshake + "Origin: null\r\n\r\n",
+	fuzzHandshake + "Origin: http://evil.example\r\n\r\n",
+	fuzzHandshake + "Sec-WebSocket-Protocol: chat, superchat\r\n\r\n",
+	fuzzHandshake + "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+	fuzzHandshake + "Content-Length: 5\r\n\r\nhello",
+	fuzzHandshake + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	fuzzHandshake + "Sec-WebSocket-Key: " + wstest.Key + "\r\n\r\n",
+	fuzzHandshake + "X: y",
+	strings.Replace(fuzzHandshake, "13", "8", 1) + "\r\n",
+	strings.Replace(fuzzHandshake, "Upgrade: websocket", "Upgrade: h2c, WebSocket", 1) + "\r\n",
+	strings.Replace(fuzzHandshake, "Connection: Upgrade", "Connection: keep-alive , upgrade", 1) + "\r\n",
+	strings.Replace(fuzzHandshake, "GET", "POST", 1) + "\r\n",
+	strings.Replace(fuzzHandshake, "HTTP/1.1", "HTTP/1.0", 1) + "\r\n",
+	strings.Replace(fuzzHandshake, "GET / ", "GET http://example.com/%zz ", 1) + "\r\n",
+	"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n" + fuzzHandshake + "\r\n",
+	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	"CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n",
+	"\x16\x03\x01",
+}
+
+// FuzzHandshake sends any octets to net/http's server and a Manager behind it: whatever
+// they are, nothing panics, nobody answers with a 500, and a 101 is only for what is a
+// handshake, read by rules of its own here.
+func FuzzHandshake(f *testing.F) {
+	for _, s := range handshakeSeeds {
+		f.Add([]byte(s))
+	}
+	opts := quiet()
+	opts.Compression.Enabled = true
+	m := wsmanager.MustNew(echoing, opts)
+	var complaints bytes.Buffer // read when the server is down, or by one who has seen the end of all
+	ln := wstest.Listen(0)
+	srv := &http.Server{Handler: m, ErrorLog: log.New(&complaints, "", 0)}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(ln) // http.ErrServerClosed
+	}()
+	f.Cleanup(func() {
+		_ = m.Shutdown(f.Context()) // all have ended
+		_ = srv.Close()
+		<-served
+		if strings.Contains(complaints.String(), "panic") {
+			f.Error(complaints.String())
+		}
+	})
+	f.Fuzz(func(t *testing.T, request []byte) {
+		conn, err := ln.Dial()
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }() // never an error
+		require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
+		go func() {
+			_, _ = conn.Write(request) // it may be refused before its end
+			_ = conn.CloseWrite()
+		}()
+		answer, err := io.ReadAll(conn)
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "it was left waiting")
+		if len(answer) == 0 {
+			return
+		}
+		res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
+		require.NoError(t, err, "%.200q", answer)
+		require.NotEqual(t, 500, res.StatusCode)
+		if res.StatusCode == 101 {
+			checkAccepted(t, request, res)
+		}
+	})
+}
+
+// checkAccepted checks that a request that was accepted had a right to be (RFC 6455,
+// section 4.2.1), and the answer (section 4.2.2).
+func checkAccepted(t *testing.T, request []byte, res *http.Response) {
+	t.Helper()
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(request)))
+	require.NoError(t, err)
+	has := func(name, token string) bool {
+		for _, part := range strings.Split(strings.Join(req.Header.Values(name), ","), ",") {
+			if strings.EqualFold(strings.Trim(part, " \t"), token) {
+				return true
+			}
+		}
+		return false
+	}
+	require.Equal(t, "GET", req.Method)
+	require.True(t, req.ProtoAtLeast(1, 1))
+	require.True(t, has("Upgrade", "websocket"))
+	require.True(t, has("Connection", "upgrade"))
+	require.Equal(t, []string{"13"}, req.Header.Values("Sec-WebSocket-Version"))
+	require.Len(t, req.Header.Values("Sec-WebSocket-Key"), 1)
+	key := req.Header.Get("Sec-WebSocket-Key")
+	nonce, err := base64.StdEncoding.DecodeString(key)
+	require.NoError(t, err)
+	require.Len(t, nonce, 16)
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	require.Equal(t, base64.StdEncoding.EncodeToString(sum[:]), res.Header.Get("Sec-WebSocket-Accept"))
+	require.Equal(t, "websocket", res.Header.Get("Upgrade"))
+	require.Equal(t, "Upgrade", res.Header.Get("Connection"))
+	require.Empty(t, res.Header.Get("Sec-WebSocket-Protocol"), "OnAccept chooses none")
+	if len(req.Header.Values("Origin")) > 0 {
+		require.True(t, strings.HasSuffix(strings.ToLower(req.Header.Get("Origin")), strings.ToLower(strings.TrimSuffix(req.Host, ":80"))) ||
+			strings.Contains(req.Host, ":"), "%q at %q", req.Header.Get("Origin"), req.Host)
+	}
+}
+
+// FuzzDialAnswer answers a client's handshake with any octets, in which %s stands for
+// the proof that the key was understood: no panic, and a connection only where that
+// proof was given; whatever comes behind it is handled as frames are.
+func FuzzDialAnswer(f *testing.F) {
+	const good = switching + "%s\r\n\r\n"
+	for _, s := range []string{
+		good, good + "\x81\x02hi", good + "\x88\x00", good + "\xff\xff", good + "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		switching + "AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nUPGRADE: WebSocket\r\nsec-websocket-accept:%s\r\n\r\n",
+		"HTTP/1.1 101\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		switching + "%s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+		switching + "%s\r\nSec-WebSocket-Protocol: other\r\n\r\n",
+		switching + "%s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+		switching + "%s\r\nnonsense\r\n\r\n",
+		"HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nwho",
+		"HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\n" + good, "220 smtp.example.com ESMTP\r\n", "\x00\x01\x02\n\n\n", "",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		var proof string
+		answered := make(chan struct{})
+		opts := dialling()
+		opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+		opts.Subprotocols = []string{"chat"}
+		opts.NetDial = pipeTo(func(conn *wstest.PipeConn) {
+			defer close(answered)
+			defer func() { _ = conn.Close() }() // never an error
+			req, err := http.ReadRequest(bufio.NewReader(conn))
+			if err != nil {
+				return
+			}
+			sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			proof = base64.StdEncoding.EncodeToString(sum[:])
+			_, _ = conn.Write(bytes.ReplaceAll(answer, []byte("%s"), []byte(proof))) // it may have gone
+		})
+		ended := make(chan error, 1)
+		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{
+			OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
+		}, opts)
+		<-answered
+		if err != nil {
+			require.Nil(t, c)
+			return
+		}
+		require.Regexp(t, `^HTTP/1\.[1-9][0-9]* 101\s`, string(answer))
+		require.True(t, bytes.Contains(answer, []byte("%s")) || bytes.Contains(answer, []byte(proof)))
+		require.Contains(t, []string{"", "chat"}, c.Subprotocol())
+		_ = receive(t, ended) // whatever it says
+		require.NoError(t, c.Manager().Shutdown(t.Context()))
+	})
+}
+
+// pipeTo dials a server in memory.
+func pipeTo(serve func(*wstest.PipeConn)) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
+		client, server := wstest.Pipe(0)
+		go serve(server)
+		return client, nil
+	}
+}
