@@ -685,6 +685,7 @@ func TestConnectionResumes(t *testing.T) {
 		OnReconnecting: func(err error) { t.Errorf("it was not resumed: %v", err) },
 	})
 	id := c.ID()
+	require.NoError(t, c.Call(ctx, "Void"), "so that the hub has it by its id")
 	const rounds, each = 5, 100
 	next := 0
 	items := make(chan int, rounds*each)
