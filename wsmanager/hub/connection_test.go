@@ -392,3 +392,25 @@ func TestConnectionHandlers(t *testing.T) {
 		require.Panics(t, func() { c.On("x", fn) })
 	}
 }
+
+// A loop over a stream may send: what makes room for it is behind the stream's items.
+func TestConnectionSendsWhileItReads(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
+			ctx := patient(t)
+			_, url := serve(t, everything(nil), hub.Options{StatefulReconnect: stateful})
+			c := client(t, url, hub.DialOptions{StreamBuffer: 2, StatefulReconnect: stateful, StatefulBuffer: 1000})
+			n := 0
+			text := strings.Repeat("x", 500)
+			for _, err := range hub.Stream[int](ctx, c, "Counter", 500) {
+				require.NoError(t, err)
+				if n++; n == 100 {
+					for range 3 { // the last waits until the hub, once a second, has acknowledged
+						require.NoError(t, c.Send(ctx, "Echo", text))
+					}
+				}
+			}
+			require.Equal(t, 500, n)
+		})
+	}
+}
