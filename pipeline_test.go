@@ -258,11 +258,11 @@ var imports = map[string][]string{
 	"wsmanager/wstest": {"wsmanager/internal/reach"},
 	"wsmanager/hub":    {"wsmanager"},
 
+	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
-	"wsmanager/hub/msgpack":     {"wsmanager", "wsmanager/hub"},
 
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,

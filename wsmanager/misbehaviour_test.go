@@ -419,7 +419,7 @@ func TestLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 				c.Kill()
 			}
 			require.Len(t, j.await(t, 3), 3)
-			ended(t, m)
+			nothingLeft(t, m)
 		})
 	}
 }

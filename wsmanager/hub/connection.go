@@ -252,7 +252,7 @@ func (c *Connection) disconnected(err error) {
 	}
 	for id, k := range c.calls {
 		delete(c.calls, id)
-		k.pushLocked(reply{end: true, err: failure})
+		c.pushLocked(k, reply{end: true, err: failure})
 	}
 	c.changed.Broadcast()
 	c.mu.Unlock()

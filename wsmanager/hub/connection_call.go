@@ -24,6 +24,12 @@ type outgoing struct {
 	replies []reply
 }
 
+// overhead is how many bytes a message counts that waits, besides its values.
+const overhead = 64
+
+// size is what the reply counts of DialOptions.ReceiveBuffer.
+func (r *reply) size() int { return overhead + len(r.item) }
+
 // reply is an item, or the end of a call.
 type reply struct {
 	item   Raw // or the result
@@ -32,7 +38,8 @@ type reply struct {
 	err    error  // another
 }
 
-func (k *outgoing) pushLocked(r reply) {
+func (c *Connection) pushLocked(k *outgoing, r reply) {
+	c.buffered += r.size()
 	k.replies = append(k.replies, r)
 	select {
 	case k.news <- struct{}{}:
@@ -201,7 +208,7 @@ func (c *Connection) forget(k *outgoing) bool {
 		delete(c.calls, k.id)
 	}
 	for _, r := range k.replies {
-		c.buffered -= len(r.item)
+		c.buffered -= r.size()
 	}
 	k.replies = nil
 	c.changed.Broadcast()
@@ -227,7 +234,7 @@ func (c *Connection) next(ctx context.Context, k *outgoing) (reply, error) {
 			r := k.replies[0]
 			k.replies[0] = reply{}
 			k.replies = k.replies[1:]
-			c.buffered -= len(r.item)
+			c.buffered -= r.size()
 			c.changed.Broadcast()
 			c.mu.Unlock()
 			if r.remote != "" {
@@ -255,10 +262,10 @@ func (c *Connection) next(ctx context.Context, k *outgoing) (reply, error) {
 // roomLocked waits, on the reader's goroutine, while too much has come, unless
 // somebody waits for what is behind it. It reports false if the socket is over.
 func (c *Connection) roomLocked(s *socket, full func() bool) bool {
-	for full() && c.waiting == 0 && !c.closing && !s.given {
+	for full() && c.waiting == 0 && !c.closing && !s.abandoned {
 		c.changed.Wait()
 	}
-	return !c.closing && !s.given
+	return !c.closing && !s.abandoned
 }
 
 // itemCame hands an item to its call.
@@ -279,15 +286,14 @@ func (c *Connection) itemCame(s *socket, m *StreamItem) error {
 	switch {
 	case !k.stream:
 		err = fmt.Errorf("hub: %q is a stream", k.method)
-	case c.buffered+len(m.Item) > c.opts.ReceiveBuffer:
+	case c.buffered+overhead+len(m.Item) > c.opts.ReceiveBuffer:
 		err = ErrSlowConsumer
 	default:
-		c.buffered += len(m.Item)
-		k.pushLocked(reply{item: m.Item})
+		c.pushLocked(k, reply{item: m.Item})
 		return nil
 	}
 	delete(c.calls, m.ID)
-	k.pushLocked(reply{end: true, err: err})
+	c.pushLocked(k, reply{end: true, err: err})
 	c.running.run(func() {
 		_ = c.write(c.ctx, k.epoch, &CancelInvocation{ID: k.id}) // as in leave
 	})
@@ -306,9 +312,8 @@ func (c *Connection) completed(m *Completion) {
 	r := reply{end: true, remote: m.Error}
 	if !k.stream {
 		r.item = m.Result
-		c.buffered += len(r.item)
 	}
-	k.pushLocked(r)
+	c.pushLocked(k, r)
 }
 
 // upload sends the streams of a call, each on a goroutine of its own.

@@ -79,6 +79,7 @@ func (c *Connection) enqueue(s *socket, inv *Invocation) error {
 }
 
 func sizeOf(inv *Invocation) (n int) {
+	n = overhead
 	for _, a := range inv.Arguments {
 		n += len(a)
 	}

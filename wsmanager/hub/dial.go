@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -83,7 +84,8 @@ type DialOptions struct {
 	// taken, and how many calls of the server until they are handled. Then the server
 	// is not read from, unless something else waits for it; where that is so, up to
 	// ReceiveBuffer bytes are kept altogether. Beyond that the stream fails, or the
-	// connection ends, with [ErrSlowConsumer]. Default: 100 and 4 MiB.
+	// connection ends, with [ErrSlowConsumer]. Default: 100, and 16 MiB, which is
+	// more than a system keeps of what was not read.
 	StreamBuffer  int
 	ReceiveBuffer int
 
@@ -117,8 +119,8 @@ func Dial(ctx context.Context, rawURL string, opts DialOptions) (*Connection, er
 	target, err2 := parseURL(rawURL)
 	handlers := make(map[string][]*method)
 	var errs []error
-	for name, registered := range opts.Handlers {
-		m, err := inspectHandler(name, registered)
+	for _, name := range slices.Sorted(maps.Keys(opts.Handlers)) {
+		m, err := inspectHandler(name, opts.Handlers[name])
 		errs = append(errs, err)
 		folded := strings.ToLower(name)
 		handlers[folded] = append(handlers[folded], m)
@@ -179,7 +181,7 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 	number("StatefulBuffer", &o.StatefulBuffer, 100_000)
 	number("MaxMessageSize", &o.MaxMessageSize, 1<<20)
 	number("StreamBuffer", &o.StreamBuffer, 100)
-	number("ReceiveBuffer", &o.ReceiveBuffer, 4<<20)
+	number("ReceiveBuffer", &o.ReceiveBuffer, 16<<20)
 	if o.ReceiveBuffer > 0 && o.ReceiveBuffer < o.MaxMessageSize {
 		errs = append(errs, fmt.Errorf("hub: DialOptions.ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize))
 	}

@@ -19,7 +19,7 @@ func Example() {
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	ctx := context.Background()
-	defer h.Shutdown(ctx) //nolint:errcheck // it has no deadline that it could miss
+	defer h.Shutdown(ctx)
 
 	c, err := hub.Dial(ctx, srv.URL, hub.DialOptions{Logger: quiet, Protocol: msgpack.New(msgpack.Options{})})
 	if err != nil {
