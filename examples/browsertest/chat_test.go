@@ -30,8 +30,8 @@ type program struct {
 func build(t *testing.T, example string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), example)
-	cmd := exec.Command("go", "build", "-o", bin, "./examples/"+example)
-	cmd.Dir = filepath.Join("..", "..") // the root module
+	cmd := exec.Command("go", "build", "-o", bin, ".")
+	cmd.Dir = filepath.Join("..", example) // of the root module, or a module of its own
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return bin

@@ -40,7 +40,10 @@ func app(h *hub.Hub, log *slog.Logger) *pipeline.Builder {
 	}
 	app := pipeline.New()
 	app.UseNamed("recover", middleware.Recover(middleware.RecoverOptions{Logger: log}))
-	app.UseNamed("access log", middleware.AccessLog(middleware.AccessLogOptions{Logger: log}))
+	app.UseNamed("access log", middleware.AccessLog(middleware.AccessLogOptions{
+		Logger:      log,
+		RedactQuery: []string{"access_token", "id"}, // id is the connection's secret, not what others know it by
+	}))
 	app.UseNamed("health", middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health"}))
 	app.Mount("/hub", h)
 	app.UseNamed("page", middleware.StaticFiles(middleware.StaticFilesOptions{FS: page}))

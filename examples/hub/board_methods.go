@@ -47,7 +47,7 @@ func (b *board) enter(ctx *hub.Context, name string) (scene, error) {
 		return scene{}, err
 	}
 	b.people = append(b.people, you)
-	found := scene{you, slices.Clone(b.people), slices.Clone(b.strokes), slices.Clone(b.said)}
+	found := scene{you, slices.Clone(b.people), append([]stroke{}, b.strokes...), append([]remark{}, b.said...)} // no null for none
 	return found, ctx.Clients().OthersInGroup(group).Send("entered", you)
 }
 

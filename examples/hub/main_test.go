@@ -175,6 +175,7 @@ func TestMethods(t *testing.T) {
 					t.Fatal("no message came")
 				}
 			}
+			require.NotRegexp(t, `/hub\?id=(?:[^x]|x[^x])`, s.out.String(), "the secret of a connection is in the log")
 			_ = c.Send(ctx, "Abort") // the answer may be that it has ended
 			select {
 			case <-c.Done():
