@@ -273,7 +273,7 @@ byId("replay").addEventListener("click", () => {
   paper.play();
   progress(0, 1);
   byId("playing").hidden = false;
-  replay = hub.stream("Replay", 15).subscribe({
+  replay = hub.stream("Replay", 30).subscribe({
     next(frame) {
       paper.frame(frame.stroke);
       progress(frame.done, frame.total);
