@@ -7,5 +7,5 @@
 // where SPEAKINGTUBE_REQUIRE_ALL is 1.
 //
 // With SPEAKINGTUBE_SCREENSHOTS set to a folder the tests save what they saw
-// there; the README's picture is chat.png of these.
+// there; the README's picture is chat.png of these, that of docs/signalr.md hub.png.
 package browsertest
