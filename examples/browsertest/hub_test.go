@@ -147,8 +147,8 @@ func TestBoard(t *testing.T) {
 	})`))
 
 	// Text is text.
-	clear := `document.querySelector("#text").value = ""`
-	eval[string](t, bob, clear)
+	empty := `document.querySelector("#text").value = ""`
+	eval[string](t, bob, empty)
 	says(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
 	await(t, ann, said(`<img src=x onerror="document.title='hacked'"> <b>bold</b>`, false))
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #messages img, #people b").length`))

@@ -186,6 +186,19 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// SIGTERM: clients read that they may connect again, and run returns nil, which is exit
+// status 0.
+func TestDrain(t *testing.T) {
+	s := start(t, "127.0.0.1:0")
+	c := wstest.Dial(t, s.url+"/hub", nil)
+	c.SendText(`{"protocol":"json","version":1}` + "\x1e")
+	c.ExpectText("{}\x1e")
+	s.stop()
+	c.ExpectText(`{"type":7,"allowReconnect":true}` + "\x1e")
+	c.ExpectClose(1000)
+	s.end(t)
+}
+
 func TestBadFlag(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-port", "1"}, io.Discard))
 	require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:99999"}, io.Discard))

@@ -14,10 +14,12 @@ async function negotiate(query = "?negotiateVersion=1", at = url) {
 }
 
 // dial opens a socket and collects what comes, the answer to the handshake apart.
-function dial(query = "", at = url) {
+// A connection that is resumed has no handshake.
+function dial(query = "", at = url, resumed = false) {
   return new Promise((done, failed) => {
     const s = new WebSocket(ws(at) + query);
     s.in = [];
+    if (resumed) s.answer = "";
     s.on("message", (data) => {
       if (s.answer === undefined) s.answer = Buffer.from(data).toString();
       else s.in.push(...parse(data));
@@ -28,9 +30,9 @@ function dial(query = "", at = url) {
     s.on("open", () => done(s));
   });
 }
-async function ready(query, at) {
+async function ready(query, at, version = 1) {
   const s = await dial(query, at);
-  s.send(handshake);
+  s.send(handshake.replace(":1", `:${version}`));
   await until(() => s.answer !== undefined);
   assert.equal(s.answer, "{}" + rs);
   return s;
@@ -183,5 +185,25 @@ await test("46 what is no message", async () => {
     assert.equal(close?.type, 7, String(m).slice(0, 40));
     assert.ok(close.error);
   }
+});
+await test("51 resuming while the old socket lives", async () => {
+  const n = await negotiate("?negotiateVersion=1&useStatefulReconnect=true");
+  const s = await ready(`?id=${n.connectionToken}`, url, 2);
+  await works(s);
+  const t = await dial(`?id=${n.connectionToken}`, url, true);
+  await until(() => t.in.length);
+  assert.equal(t.in[0].type, 9);
+  t.send(json ? `{"type":9,"sequenceId":2}${rs}` : bytes("03920902")); // the call was the first
+  await until(() => s.ended);
+  t.in.length = 0;
+  await works(t);
+  t.close();
+});
+await test("52 after a close the token is free", async () => {
+  const n = await negotiate("?negotiateVersion=1&useStatefulReconnect=true");
+  const s = await ready(`?id=${n.connectionToken}`, url, 2);
+  s.send(json ? `{"type":7}${rs}` : bytes("039207c0"));
+  await until(() => s.ended);
+  assert.equal((await dial(`?id=${n.connectionToken}`)).status, 404);
 });
 finish();
