@@ -57,10 +57,10 @@ func TestNode(t *testing.T) {
 		script, protocol string
 		atLeast          int // tests: a script that ends early has fewer
 	}{
-		{"client.mjs", "json", 40},
-		{"client.mjs", "messagepack", 41},
-		{"resume.mjs", "json", 6},
-		{"resume.mjs", "messagepack", 6},
+		{"client.mjs", "json", 45},
+		{"client.mjs", "messagepack", 46},
+		{"resume.mjs", "json", 7},
+		{"resume.mjs", "messagepack", 7},
 		{"raw.mjs", "json", 17},
 		{"raw.mjs", "messagepack", 17},
 	} {
