@@ -315,3 +315,21 @@ func requestPath(r *http.Request) string {
 	p, _, _ := strings.Cut(r.RequestURI, "?")
 	return p
 }
+
+// setAnswer puts into the answer's headers what OnAccept and the negotiation say.
+// Whoever above has set what the protocol is agreed by does not speak it.
+func setAnswer(h http.Header, a Accept, extensions string) {
+	for name, values := range a.Header {
+		for _, v := range values {
+			h.Add(name, v)
+		}
+	}
+	h.Del("Sec-WebSocket-Extensions")
+	h.Del("Sec-WebSocket-Protocol")
+	if extensions != "" {
+		h.Set("Sec-WebSocket-Extensions", extensions)
+	}
+	if a.Subprotocol != "" {
+		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
+	}
+}

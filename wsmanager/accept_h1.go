@@ -37,22 +37,10 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 		return nil, nil, nil, refuseDraining()
 	}
 	h := w.Header()
-	for name, values := range a.Header {
-		for _, v := range values {
-			h.Add(name, v)
-		}
-	}
+	setAnswer(h, a, extensions)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
-	h.Del("Sec-WebSocket-Extensions") // whoever above has set these does not speak them
-	h.Del("Sec-WebSocket-Protocol")
-	if extensions != "" {
-		h.Set("Sec-WebSocket-Extensions", extensions)
-	}
-	if a.Subprotocol != "" {
-		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
-	}
 	rc := http.NewResponseController(w)
 	// A writer that has no deadlines makes the handshake as patient as the
 	// server is.

@@ -27,7 +27,7 @@ func overStream(r *http.Request) bool { return strings.EqualFold(connectProtocol
 func checkConnect(w http.ResponseWriter, r *http.Request) error {
 	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", v)}
+		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
 	}
 	if r.ContentLength != -1 { // the stream has ended already, or will at some byte
 		return &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has no body, and leaves its stream open.", errors.New("the request has a body, or has ended its stream")}
@@ -52,7 +52,7 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 	if err != nil {
 		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing that %T wraps is net/http's own; http.TimeoutHandler is the usual reason: %w", w, err))
 	}
-	c := m.newConn(newID(), a, r.TLS, r.RemoteAddr)
+	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {
 		c.agreeDeflate()
 	}
@@ -67,20 +67,10 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 		return nil, nil, refuseDraining()
 	}
 	h := w.Header()
-	for name, values := range a.Header {
-		for _, v := range values {
-			h.Add(name, v)
-		}
-	}
 	for _, name := range notOfStreams {
 		h.Del(name)
 	}
-	if extensions != "" {
-		h.Set("Sec-WebSocket-Extensions", extensions)
-	}
-	if a.Subprotocol != "" {
-		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)
-	}
+	setAnswer(h, a, extensions)
 	w.WriteHeader(http.StatusOK)
 	_ = rc.Flush() // for those above to know; the next one counts
 	// From here on it is as after a hijack: what goes over the stream is no response
@@ -102,7 +92,7 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 }
 
 // notOfStreams is headers that somebody above may have set for an ordinary response.
-var notOfStreams = []string{"Content-Length", "Content-Encoding", "Transfer-Encoding", "Sec-WebSocket-Extensions", "Sec-WebSocket-Accept"}
+var notOfStreams = []string{"Content-Length", "Content-Encoding", "Transfer-Encoding", "Sec-WebSocket-Accept"}
 
 // innermost is the writer behind all wrappers that say what they wrap.
 func innermost(w http.ResponseWriter) http.ResponseWriter {

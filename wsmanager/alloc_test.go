@@ -92,6 +92,7 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 // With a backplane a broadcast allocates its envelope, the list of its messages and a
 // topic, and what the other node does with it: not more for more receivers.
 func TestBroadcastAllocationsWithABackplane(t *testing.T) {
+	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	count := func(receivers int) float64 {
 		opts := quiet()

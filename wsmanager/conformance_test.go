@@ -246,6 +246,7 @@ func (g conformanceGroup) options() wsmanager.Options {
 }
 
 func TestConformance(t *testing.T) {
+	needH1(t, "the end of the TCP connection is looked at")
 	for _, g := range conformanceGroups {
 		s := &subject{peer: peer{masks: true}, ended: make(chan conformanceEnd, 10)}
 		_, url := serve(t, s.callbacks(), g.options(), nil)
@@ -258,6 +259,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceOfTheClient(t *testing.T) {
+	needH1(t, "our client speaks HTTP/1.1")
 	for _, g := range conformanceGroups {
 		if g.serverOnly {
 			continue

@@ -77,6 +77,9 @@ func TestResetAndSilence(t *testing.T) {
 		"silent": {func(c *wstest.Client) { _ = c.Conn().Close() }, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "reset" {
+				needH1(t, "a reset of the TCP connection ends its streams like any other end")
+			}
 			ended := make(chan error, 1)
 			_, url := serve(t, wsmanager.Callbacks{
 				OnMessage: echoing.OnMessage,

@@ -38,6 +38,7 @@ func ExampleBackplane() {
 	for range 5 {
 		fmt.Println(read())
 	}
+	_ = here.FlushBackplane(context.Background()) // until the last is counted as well
 	fmt.Println(here.Stats().Backplane.Published, there.Stats().Backplane.Received)
 
 	end()

@@ -189,6 +189,7 @@ func (e *ends) callbacks() wsmanager.Callbacks {
 // Every fault ends a connection of the server once, with its code and its reason, and
 // leaves nothing behind.
 func TestFaultsOfAServersConnection(t *testing.T) {
+	needH1(t, "a fault of the TCP connection is one of all its streams, and net/http's to find")
 	for _, f := range faultsAt((*wstest.Proxy).Up, (*wstest.Proxy).Down) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting

@@ -696,3 +696,43 @@ func TestRequireHTTP2(t *testing.T) {
 	_, err = wsmanager.Dial(t.Context(), "ws://127.0.0.1:1", wsmanager.Callbacks{}, wsmanager.DialOptions{Options: wsmanager.Options{RequireHTTP2: true}})
 	require.ErrorContains(t, err, "RequireHTTP2")
 }
+
+// A client that takes nothing from its connection can't even be told of a reset: what
+// writes to it remains, until the connection ends. The application knows before.
+func TestStalledConnection(t *testing.T) {
+	once(t)
+	for _, limited := range []bool{false, true} {
+		t.Run(map[bool]string{false: "as it is", true: "WriteByteTimeout"}[limited], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+				}, quiet())
+				srv := &http.Server{Handler: m}
+				if limited {
+					srv.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 30 * time.Second}
+				}
+				c := inBubble(t, srv)
+				require.NoError(t, c.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 16 << 20}))
+				require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20))
+				c.open()
+				conn := only(t, m)
+				var err error
+				for err == nil {
+					err = conn.SendContext(t.Context(), wsmanager.Binary(make([]byte, 300<<10)))
+				}
+				require.ErrorIs(t, err, wsmanager.ErrClosed)
+				synctest.Wait()
+				require.Equal(t, []string{"wsmanager: closed here with 1006: wsmanager: a write made no progress in time"}, j.all())
+				require.Zero(t, m.Len())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				require.ErrorContains(t, m.Shutdown(ctx), "not all have ended")
+				if !limited {
+					require.NoError(t, c.conn.Close())
+				}
+				require.NoError(t, m.Shutdown(t.Context()))
+			})
+		})
+	}
+}

@@ -288,7 +288,7 @@ func (c *Conn) finish(err error) {
 	if f := c.m.callbacks.OnClose; f != nil {
 		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
 		if failed != nil {
-			c.m.logger().Error("OnClose panicked", "id", c.id, "err", failed, "stack", string(c.rare.stack))
+			c.logClosePanic(failed)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 )
 
 // maxLogged is how much of a value that a client chooses a record has.
@@ -17,13 +18,24 @@ func clip(s string) string {
 	return s[:maxLogged] + "…"
 }
 
+// spared is deferred where a record is written on a goroutine of ours, or when a
+// connection has begun and nobody drives it yet: a slog.Handler that panics there would
+// take the process along, or leave the connection behind.
+func spared() {
+	if v := recover(); v != nil {
+		fmt.Fprintf(os.Stderr, "wsmanager: the Logger panicked: %v\n", v)
+	}
+}
+
 // logLoop writes what an event loop can tell nobody else.
 func (m *Manager) logLoop(format string, args ...any) {
+	defer spared()
 	m.logger().Error("websocket event loop", "err", fmt.Sprintf(format, args...))
 }
 
 // logStart notes a connection for those who want to know everything.
 func (c *Conn) logStart() {
+	defer spared()
 	ctx, logger := c.m.opts.BaseContext, c.m.logger()
 	if logger.Enabled(ctx, slog.LevelDebug) {
 		logger.DebugContext(ctx, "websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
@@ -32,6 +44,7 @@ func (c *Conn) logStart() {
 
 // logEnd writes the connection's one record.
 func (c *Conn) logEnd(cause *CloseError) {
+	defer spared()
 	c.mu.Lock()
 	stack, late := c.rare.stack, c.rare.late
 	c.mu.Unlock()
@@ -78,4 +91,10 @@ func (c *Conn) logEnd(cause *CloseError) {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
 	logger.LogAttrs(ctx, level, "websocket closed", attrs...)
+}
+
+// logClosePanic writes that OnClose has panicked, behind the connection's own record.
+func (c *Conn) logClosePanic(err error) {
+	defer spared()
+	c.m.logger().Error("OnClose panicked", "id", c.id, "err", err, "stack", string(c.rare.stack))
 }

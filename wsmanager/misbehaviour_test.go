@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"sync"
@@ -139,6 +140,9 @@ func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 		} {
 			for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 				t.Run(what+" "+name+" in "+in, func(t *testing.T) {
+					if name == "exits" {
+						needH1(t, "net/http resets the stream of a goroutine that exits")
+					}
 					var closes atomic.Int32
 					act := func(where string, c *wsmanager.Conn) {
 						if where == in && c.User() == "bad" {
@@ -391,5 +395,31 @@ func TestDialledCallbacksThatMisbehave(t *testing.T) {
 				nothingLeft(t, c.Manager())
 			})
 		}
+	}
+}
+
+// panicking is a log handler with a mistake in it.
+type panicking struct{ slog.Handler }
+
+func (panicking) Enabled(context.Context, slog.Level) bool  { return true }
+func (panicking) Handle(context.Context, slog.Record) error { panic("a log handler") }
+
+// A log handler that panicked at the record of a connection's end took the process
+// along, from a goroutine that nobody recovers; at the one of its beginning, it left a
+// connection that nobody read from.
+func TestLoggerThatPanicsCrashedTheProcess(t *testing.T) {
+	for name, onClose := range map[string]func(){"OnClose returns": func() {}, "OnClose panics": func() { panic("oops") }} {
+		t.Run(name, func(t *testing.T) {
+			j := newJournal()
+			m, url := serve(t, wsmanager.Callbacks{
+				OnClose: func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
+			}, wsmanager.Options{Logger: slog.New(panicking{slog.DiscardHandler})}, nil)
+			for range 3 {
+				c := wstest.Dial(t, url, nil)
+				c.Kill()
+			}
+			require.Len(t, j.await(t, 3), 3)
+			nothingLeft(t, m)
+		})
 	}
 }

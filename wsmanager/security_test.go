@@ -276,6 +276,9 @@ func TestRefusalsLoggedAllThatWasSent(t *testing.T) {
 					return wsmanager.Accept{Subprotocol: r.Header.Get("X-Choose")}, nil
 				},
 			}, opts, nil)
+			if name == "path" || name == "method" {
+				needH1(t, "there is no key to leave out, and the method is CONNECT")
+			}
 			req := wstest.Request(t, url)
 			spoil(req)
 			require.GreaterOrEqual(t, wstest.Handshake(t, req, nil).Response.StatusCode, 400)

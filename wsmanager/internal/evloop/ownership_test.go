@@ -63,6 +63,15 @@ func awaitMode(t *testing.T, s *stage, mode uint32) {
 	}
 }
 
+// awaitHandedBack waits until the goroutine has given the socket back, which on a busy
+// machine looks like a slow one.
+func awaitHandedBack(t *testing.T, s *stage) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); s.mode() == detached; time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "it is not handed back")
+	}
+}
+
 // onStage is a loop whose leader waits until exit is called, and a socket that
 // nobody serves meanwhile.
 func onStage(t *testing.T) (l *Loop, s *stage, peer int, exit func()) {
@@ -185,7 +194,7 @@ func TestDeposedWhileDispatching(t *testing.T) {
 			ld.afterDeposed()
 			require.Equal(t, detached, s.mode(), "the goroutine has it")
 			close(s.gate)
-			awaitMode(t, s, inline)
+			awaitHandedBack(t, s)
 			exit()
 		})
 	}
@@ -196,7 +205,8 @@ func TestDeposedWhileDispatching(t *testing.T) {
 		close(s.gate)
 		s.dispatch(inline)
 		require.Equal(t, "x", <-s.entered)
-		awaitMode(t, s, inline)
+		awaitHandedBack(t, s)
+		s.handBack(inline)
 		s.detachFor(ld.me, false, l.now())
 		require.Equal(t, detached, s.mode(), "the watchdog can't know")
 		ld.afterDeposed()
