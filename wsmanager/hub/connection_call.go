@@ -262,10 +262,10 @@ func (c *Connection) next(ctx context.Context, k *outgoing) (reply, error) {
 // roomLocked waits, on the reader's goroutine, while too much has come, unless
 // somebody waits for what is behind it. It reports false if the socket is over.
 func (c *Connection) roomLocked(s *socket, full func() bool) bool {
-	for full() && c.waiting == 0 && !c.closing && !s.given {
+	for full() && c.waiting == 0 && !c.closing && !s.abandoned {
 		c.changed.Wait()
 	}
-	return !c.closing && !s.given
+	return !c.closing && !s.abandoned
 }
 
 // itemCame hands an item to its call.

@@ -23,10 +23,10 @@ type socket struct {
 	agreed  bool   // the handshake is over
 
 	// Guarded by Connection.mu.
-	given bool   // up: nobody waits for it any more
-	close *Close // the server's, nil if none came
-	cause error  // why we have ended it
-	ended error  // what wsmanager says
+	abandoned bool   // nobody waits for it any more
+	close     *Close // the server's, nil if none came
+	cause     error  // why we have ended it
+	ended     error  // what wsmanager says
 }
 
 // connect makes one attempt.
@@ -84,7 +84,7 @@ func (c *Connection) dial(ctx context.Context, s *socket) (*socket, error) {
 // giveUp ends a socket for which nobody waits.
 func (c *Connection) giveUp(s *socket, ws *wsmanager.Conn) {
 	c.mu.Lock()
-	s.given = true
+	s.abandoned = true
 	if c.socket == s {
 		c.socket = nil
 	}
@@ -225,7 +225,7 @@ func (s *socket) install() error {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.given || c.closing {
+	if s.abandoned || c.closing {
 		return errGone
 	}
 	now := int64(c.now())
@@ -251,7 +251,7 @@ func (s *socket) install() error {
 func (s *socket) handle(msg Message) error {
 	c := s.c
 	c.mu.Lock()
-	gone, r := s.given, c.replay
+	gone, r := s.abandoned, c.replay
 	c.mu.Unlock()
 	if gone {
 		return errGone

@@ -135,7 +135,7 @@ func (c *Connection) header(token string) http.Header {
 	return h
 }
 
-// offered makes one request for a negotiation.
+// offered asks once.
 func (c *Connection) offered(ctx context.Context, at url.URL, token string) (*offer, error) {
 	if at.RawPath != "" {
 		at.RawPath = strings.TrimSuffix(at.RawPath, "/") + "/negotiate"
