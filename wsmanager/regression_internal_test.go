@@ -57,6 +57,9 @@ func TestLeaderLeavesDeliveredBroadcastsAlone(t *testing.T) {
 		go func() { m.Broadcast(Text("leads")); done <- struct{}{} }()
 		pending(1)
 		epoch := m.bursts.enter() // as a callback with more at hand
+		m.bursts.mu.Lock()        // hold as long as the test takes, and not maxHold: a broadcast would wait for the gate
+		m.bursts.lane, m.bursts.to, m.bursts.timer = &m.registry.lane, &m.registry, time.NewTimer(time.Hour)
+		m.bursts.mu.Unlock()
 		for range 8 {
 			m.Broadcast(Text("held"))
 		}
