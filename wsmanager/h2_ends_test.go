@@ -71,7 +71,8 @@ func TestStreamEnds(t *testing.T) {
 			require.NoError(c.t, conn.Close(4000, ""))
 		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
 		{"an outbox that runs over", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
-			var err error
+			err := conn.Send(wsmanager.Binary(make([]byte, 65536)))
+			synctest.Wait() // the writer is at work on it
 			for err == nil {
 				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			}
@@ -116,12 +117,13 @@ func TestStreamReset(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{Queued: 2}, m.Broadcast(wsmanager.Text("x")))
 	c.expectText(bystander, "x")
 	require.NoError(t, c.fr.WriteRSTStream(id, http2.ErrCodeCancel))
-	require.Equal(t, "close: wsmanager: closed by the peer with 1006: stream error: stream ID 3; CANCEL", j.await(t, 3)[2])
+	const gone = "close: wsmanager: closed by the peer with 1006: " // and what net/http says, a read or a write first
+	require.True(t, strings.HasPrefix(j.await(t, 3)[2], gone), j.all()[2])
 	c.text(bystander, "still here")
 	c.expectText(bystander, "still here")
 	require.Equal(t, 1, m.Len())
 	require.NoError(t, c.conn.Close())
-	require.Equal(t, "close: wsmanager: closed by the peer with 1006: client disconnected", j.await(t, 5)[4])
+	require.True(t, strings.HasPrefix(j.await(t, 5)[4], gone), j.all()[4])
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
