@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 	require.ErrorContains(t, check(strings.ReplaceAll(page, end, "")), "has not both")
 	require.ErrorContains(t, check(strings.Replace(page, "`TestCanaries`", "`TestChurn`", 1)), "has not the row of `TestCanaries`")
 	require.ErrorContains(t, check(strings.Replace(page, end, "| more | `TestMore` | 1 |\n"+end, 1)), "does not have")
-	require.ErrorContains(t, check(strings.Replace(page, "| `FuzzStream` ", "| ", 1)), "has not FuzzStream")
+	require.ErrorContains(t, check(strings.Replace(page, "| `FuzzStream` ", "| `FuzzRiver` ", 1)), "wsmanager has no FuzzRiver")
 
 	old := sections
 	defer func() { sections = old }()
