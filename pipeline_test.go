@@ -258,6 +258,7 @@ var imports = map[string][]string{
 	"wsmanager/wstest": {"wsmanager/internal/reach"},
 	"wsmanager/hub":    {"wsmanager"},
 
+	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Whoever else imports this would switch it on for all who use them.

@@ -30,6 +30,7 @@ var given = []string{
 	"compression, cors, rateLimit, authentication pipeline.Middleware",
 	"chat *wsmanager.Manager", "c *wsmanager.Conn", "m wsmanager.Message", "id string",
 	"bus wsmanager.Backplane", "lines chan string", "ids []string",
+	"methods hub.Methods", "token string", "items chan int",
 	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
 	"store func(ctx context.Context, user string, text []byte) error",
@@ -96,7 +97,7 @@ func TestCompileFindsMistakes(t *testing.T) {
 // packages and of those of the standard library by name.
 func imports(t *testing.T) (types.Importer, map[string]string) {
 	t.Helper()
-	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Name}} {{.Export}}", "./branch/...", "./middleware/...", "./pipeline/...", "./wsmanager/..."}, packages...)
+	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Name}} {{.Export}}", "./branch/...", "./middleware/...", "./pipeline/...", "./wsmanager/...", "./wsmanager/hub/msgpack"}, packages...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	var stderr bytes.Buffer

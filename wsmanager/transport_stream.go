@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // streamTransport is the transport over a stream of an HTTP/2 connection. net/http
@@ -163,7 +164,8 @@ func (t *streamTransport) closeWrite() error {
 // close lets the handler return, too. The stream is ended by END_STREAM, as what
 // RFC 8441, section 5, calls an orderly closure, and by RST_STREAM where a write is
 // under way that has to be broken off. (The code is INTERNAL_ERROR then, not CANCEL:
-// net/http has no other.)
+// net/http has no other.) A write whose bytes are out already is let return first: the
+// peer may have answered them before our goroutine got that far.
 func (t *streamTransport) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,10 +176,14 @@ func (t *streamTransport) close() error {
 	t.closed = true
 	t.changed.Broadcast()
 	if t.writing {
-		return t.rc.SetWriteDeadline(longAgo)
+		return t.rc.SetWriteDeadline(time.Now().Add(breakOff))
 	}
 	return nil
 }
+
+// breakOff is how long a write under way has to come to its end by itself when the
+// stream is closed.
+const breakOff = 20 * time.Millisecond
 
 // leave waits until nothing uses the stream, for good. After it the handler may
 // return.

@@ -6,15 +6,22 @@ import (
 	"strconv"
 )
 
-// Invoke calls a method of one client and waits for its result. ctx should have an
-// end: a client may never answer. Inside a method it is best derived from the method's
-// Context: while the method waits, other calls of its client may run, since the
-// client may need them for its answer.
+// Callee is whom [Invoke] calls: a [Client] of a hub, or a hub, by its *[Connection].
+type Callee interface {
+	ask(ctx context.Context, method string, args []any, result any) error
+}
+
+// Invoke calls a method of the other side and waits for its result: of one client, by a
+// hub, or of the hub, by a client. Inside a method or handler ctx is best derived from
+// its context: while it waits, other calls may run, since the other side may need them
+// for its answer.
 //
-// It returns ErrNoConnection if there is no such connection, a *[RemoteError] if the
-// client answered with an error (it has no such method, say), the cause of ctx, or why
-// the connection has ended.
-func Invoke[T any](ctx context.Context, to Client, method string, args ...any) (T, error) {
+// A client may never answer, so a hub's ctx should have an end. For a [Client] Invoke
+// returns ErrNoConnection if there is no such connection, and why the connection has
+// ended; for a [Connection] see [Connection.Call]. For both it returns a *[RemoteError] if
+// the other side answered with an error (it has no such method, say), and the cause of
+// ctx.
+func Invoke[T any](ctx context.Context, to Callee, method string, args ...any) (T, error) {
 	var result T
 	err := to.ask(ctx, method, args, &result)
 	return result, err

@@ -120,7 +120,7 @@ func (c *conn) handshake(ws *wsmanager.Conn, record []byte, received wsmanager.M
 	}
 	kept := c.ticket != nil && c.ticket.stateful
 	if kept && version == 2 {
-		c.replay = newReplay(c, ws)
+		c.replay = newReplay(c.replaySettings(protocol), ws)
 	}
 	c.greeted = make(chan struct{})
 	c.mu.Lock()

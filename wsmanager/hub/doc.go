@@ -34,6 +34,17 @@
 // an order tells those whom it concerns. What many get is encoded once for each protocol
 // that they speak. [Invoke] calls one client and waits for its result.
 //
+// # Clients in Go
+//
+// [Dial] makes a [Connection] to a hub, this one's or one of ASP.NET Core, which calls and
+// is called, and is made again when it breaks:
+//
+//	c, err := hub.Dial(ctx, "https://example.com/hub", hub.DialOptions{
+//		Handlers: hub.Methods{"said": func(id, text string) { … }},
+//	})
+//	…
+//	sum, err := hub.Invoke[int](ctx, c, "Add", 40, 2)
+//
 // # Concurrency
 //
 // Calls of different clients run in parallel. Of one client, one call runs at a time, in
@@ -60,6 +71,6 @@
 //
 // # What it does not do
 //
-// Long polling and server-sent events: docs/signalr.md has the whole list, how to connect
+// Long polling and server-sent events, in hubs and in clients: docs/signalr.md has the whole list, how to connect
 // each client, and what differs from ASP.NET Core.
 package hub

@@ -18,7 +18,7 @@ const ackInterval = time.Second
 // counted, what the client has not acknowledged is kept, and what comes twice is
 // dropped (SignalR Hub Protocol, version 2).
 type replay struct {
-	c *conn
+	replaySettings
 
 	mu      sync.Mutex      // guards what follows; comes after conn.mu
 	ws      *wsmanager.Conn // nil between two sockets
@@ -36,7 +36,31 @@ type replay struct {
 	timer    *time.Timer
 }
 
-func newReplay(c *conn, ws *wsmanager.Conn) *replay { return &replay{c: c, ws: ws, next: 1} }
+// replaySettings is what a replay has of its connection, which is a server's or a
+// client's.
+type replaySettings struct {
+	protocol Protocol
+	limit    int                                 // of what is kept, in bytes
+	buffer   int                                 // from which on writes wait
+	frame    func(data []byte) wsmanager.Message // makes a WebSocket message of a record
+	touch    func()                              // notes that something is sent
+	overflow func(err error)                     // is told that the limit is reached
+	waits    func(n int)                         // is told that a write begins, or ends, to wait; may be nil
+}
+
+func newReplay(s replaySettings, ws *wsmanager.Conn) *replay {
+	return &replay{replaySettings: s, ws: ws, next: 1}
+}
+
+func (c *conn) replaySettings(protocol Protocol) replaySettings {
+	o := &c.hub.opts
+	return replaySettings{
+		protocol: protocol, limit: o.WebSocket.OutboxBytes, buffer: o.StatefulBuffer, frame: c.frame, touch: c.touch,
+		overflow: func(err error) {
+			c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+		},
+	}
+}
 
 // post sends a record that counts. Between two sockets it is only kept.
 func (r *replay) post(data []byte) error {
@@ -44,7 +68,7 @@ func (r *replay) post(data []byte) error {
 	err := r.postLocked(data)
 	r.mu.Unlock()
 	if errors.Is(err, ErrSlowConsumer) {
-		r.c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+		r.overflow(err)
 	}
 	return err
 }
@@ -53,9 +77,9 @@ func (r *replay) postLocked(data []byte) error {
 	switch {
 	case r.stopped:
 		return ErrClosed
-	case len(data) > r.c.hub.opts.WebSocket.OutboxBytes:
+	case len(data) > r.limit:
 		return wsmanager.ErrMessageTooBig
-	case r.bytes+len(data) > r.c.hub.opts.WebSocket.OutboxBytes:
+	case r.bytes+len(data) > r.limit:
 		return ErrSlowConsumer
 	}
 	r.sent++
@@ -69,8 +93,8 @@ func (r *replay) postLocked(data []byte) error {
 // the next.
 func (r *replay) sendLocked(data []byte) {
 	if r.ws != nil {
-		r.c.touch()
-		_ = r.ws.Send(r.c.frame(data))
+		r.touch()
+		_ = r.ws.Send(r.frame(data))
 	}
 }
 
@@ -78,7 +102,7 @@ func (r *replay) sendLocked(data []byte) {
 func (r *replay) write(ctx context.Context, data []byte) error {
 	for {
 		r.mu.Lock()
-		if r.stopped || r.bytes < r.c.hub.opts.StatefulBuffer {
+		if r.stopped || r.bytes < r.buffer {
 			r.mu.Unlock()
 			return r.post(data)
 		}
@@ -87,11 +111,22 @@ func (r *replay) write(ctx context.Context, data []byte) error {
 		}
 		room := r.room
 		r.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := r.await(ctx, room); err != nil {
+			return err
 		}
+	}
+}
+
+func (r *replay) await(ctx context.Context, room <-chan struct{}) error {
+	if r.waits != nil {
+		r.waits(1)
+		defer r.waits(-1)
+	}
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -117,7 +152,7 @@ func (r *replay) acknowledge(n int64) error {
 	first := r.sent - int64(len(r.unsure)) + 1
 	switch {
 	case n > r.sent:
-		return fmt.Errorf("the client acknowledges message %d of %d", n, r.sent)
+		return fmt.Errorf("the other side acknowledges message %d of %d", n, r.sent)
 	case n < first:
 		return nil
 	}
@@ -158,7 +193,7 @@ func (r *replay) ack() {
 		return
 	}
 	r.acked = r.received
-	data, err := r.c.protocol.Append(nil, &Ack{SequenceID: r.received})
+	data, err := r.protocol.Append(nil, &Ack{SequenceID: r.received})
 	if err == nil { // a protocol that has no Ack can't be spoken in version 2
 		r.sendLocked(data)
 	}
@@ -170,7 +205,7 @@ func (r *replay) resync(n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n < 1 || n > r.received+1 {
-		return fmt.Errorf("the client goes on with message %d after %d have arrived", n, r.received)
+		return fmt.Errorf("the other side goes on with message %d after %d have arrived", n, r.received)
 	}
 	r.next, r.waiting = n, false
 	return nil
@@ -239,9 +274,20 @@ func (c *conn) resumed(ws *wsmanager.Conn) {
 	}
 	now := int64(c.hub.now())
 	c.lastRead.Store(now)
-	r.ws, r.waiting = ws, true
 	c.socket.Store(ws)
-	data, err := c.protocol.Append(nil, &Sequence{SequenceID: r.sent - int64(len(r.unsure)) + 1})
+	r.resumeLocked(ws)
+}
+
+// resume goes on with a new socket.
+func (r *replay) resume(ws *wsmanager.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.resumeLocked(ws)
+}
+
+func (r *replay) resumeLocked(ws *wsmanager.Conn) {
+	r.ws, r.waiting = ws, true
+	data, err := r.protocol.Append(nil, &Sequence{SequenceID: r.sent - int64(len(r.unsure)) + 1})
 	if err == nil { // as in ack
 		r.sendLocked(data)
 	}
@@ -251,6 +297,13 @@ func (c *conn) resumed(ws *wsmanager.Conn) {
 	if r.acked != r.received {
 		r.timer.Reset(ackInterval)
 	}
+}
+
+// suspend is the end of a socket that another may follow.
+func (r *replay) suspend() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ws = nil
 }
 
 // stop ends it for good, and returns the socket.

@@ -179,7 +179,7 @@ func (k *call) invoke() (any, error) {
 }
 
 // call calls the Go function.
-func (m *method) call(ctx *Context, args []reflect.Value) (any, error) {
+func (m *method) call(ctx context.Context, args []reflect.Value) (any, error) {
 	in := args
 	if m.ctx != noContext {
 		in = append([]reflect.Value{reflect.ValueOf(ctx)}, args...)

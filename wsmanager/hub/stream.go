@@ -21,36 +21,42 @@ func (k *call) stream(result any) error {
 	if v.IsNil() {
 		return errors.New("the stream is nil")
 	}
-	switch kind {
+	return rangeOver(k.ctx, v, k.sendItem)
+}
+
+// rangeOver sends the items of a stream as they come, until it ends or fails, or ctx ends,
+// which a channel is not waited for any longer then.
+func rangeOver(ctx context.Context, stream reflect.Value, send func(item reflect.Value) error) error {
+	switch kind, _ := streamOf(stream.Type()); kind {
 	case seq2:
-		for item, failure := range v.Seq2() {
+		for item, failure := range stream.Seq2() {
 			if err, _ := failure.Interface().(error); err != nil {
 				return err
 			}
-			if err := k.sendItem(item); err != nil {
+			if err := send(item); err != nil {
 				return err
 			}
 		}
 	case seq:
-		for item := range v.Seq() {
-			if err := k.sendItem(item); err != nil {
+		for item := range stream.Seq() {
+			if err := send(item); err != nil {
 				return err
 			}
 		}
 	case channel:
 		cases := []reflect.SelectCase{
-			{Dir: reflect.SelectRecv, Chan: v},
-			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(k.ctx.Done())},
+			{Dir: reflect.SelectRecv, Chan: stream},
+			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())},
 		}
 		for {
 			chosen, item, open := reflect.Select(cases)
 			switch {
 			case chosen == 1:
-				return context.Cause(k.ctx)
+				return context.Cause(ctx)
 			case !open:
 				return nil
 			}
-			if err := k.sendItem(item); err != nil {
+			if err := send(item); err != nil {
 				return err
 			}
 		}

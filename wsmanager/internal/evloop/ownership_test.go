@@ -56,13 +56,6 @@ func awaitEnd(t *testing.T, s *stage) {
 	}
 }
 
-func awaitMode(t *testing.T, s *stage, mode uint32) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.mode() != mode; time.Sleep(time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "mode %d does not become %d", s.mode(), mode)
-	}
-}
-
 // awaitHandedBack waits until the goroutine has given the socket back, which on a busy
 // machine looks like a slow one.
 func awaitHandedBack(t *testing.T, s *stage) {

@@ -1,0 +1,223 @@
+package wsmanager_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// How a WebSocket ends, and what its stream says of it (RFC 8441, section 5).
+func TestStreamEnds(t *testing.T) {
+	once(t)
+	no, internal := http2.ErrCodeNo, http2.ErrCodeInternal
+	closing := func(code int, reason string) string {
+		return string(ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))))
+	}
+	normal := wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1000, ""))
+	for _, tt := range []struct {
+		name  string
+		do    func(c *rawH2, id uint32, conn *wsmanager.Conn)
+		want  ended // "" for data: any
+		err   string
+		after time.Duration
+	}{
+		{"the client closes, and ends its stream", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, true) },
+			ended{closing(1000, ""), true, nil}, "<nil>", 0},
+		{"the client closes", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, false) },
+			ended{closing(1000, ""), true, &no}, "<nil>", 0},
+		{"the server closes", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Close(4000, "bye"))
+			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
+			c.data(id, wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(4000, "")), true)
+		}, ended{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
+		{"the server closes, the client only ends its stream", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Close(4000, ""))
+			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
+			c.data(id, nil, true)
+		}, ended{"", true, nil}, "wsmanager: closed here with 4000", 0},
+		{"the server closes, the client does not answer", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Close(4000, ""))
+			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
+		}, ended{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
+		{"the client ends its stream without a close frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, nil, true) },
+			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+		{"in the middle of a frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0x81}, true) },
+			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+		{"a protocol error", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0xff, 0xff}, false) },
+			ended{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
+		{"a panic", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.text(id, "panic") },
+			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
+		{"a write that can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // the window has 65,535 bytes
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: wsmanager: a write made no progress in time", 10 * time.Second},
+		{"Close while a write can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
+			require.NoError(c.t, conn.Close(4000, ""))
+		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
+		{"Close when nothing was taken for a second", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
+			time.Sleep(2 * time.Second)
+			require.NoError(c.t, conn.Close(4000, ""))
+		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
+		{"an outbox that runs over", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
+			err := conn.Send(wsmanager.Binary(make([]byte, 65536)))
+			synctest.Wait() // the writer is at work on it
+			for err == nil {
+				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
+			}
+			require.ErrorIs(c.t, err, wsmanager.ErrOutboxFull)
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: wsmanager: the peer reads too slowly", 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oops") },
+					OnClose:   func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+				}, quiet())
+				c := inBubble(t, &http.Server{Handler: m})
+				id := c.open()
+				conn := only(t, m)
+				begin := time.Now()
+				tt.do(c, id, conn)
+				e := c.end(id, tt.want.Reset != nil)
+				if tt.want.Data != "" {
+					require.Equal(t, tt.want.Data, e.Data)
+				}
+				e.Data, tt.want.Data = "", ""
+				require.Equal(t, tt.want, e)
+				require.InDelta(t, tt.after.Seconds(), time.Since(begin).Seconds(), 0.7, "the wheel turns in steps")
+				require.True(t, strings.HasPrefix(j.await(t, 1)[0], tt.err), j.all()[0])
+				require.NoError(t, m.Shutdown(t.Context()))
+				c.ping() // the connection is well
+			})
+		})
+	}
+}
+
+// A client that resets its stream, or vanishes, is seen, and nothing else ends.
+func TestStreamReset(t *testing.T) {
+	once(t)
+	j := newJournal()
+	m, url := serve(t, noting(j), quiet(), nil)
+	c := dialRaw(t, url)
+	bystander := c.open()
+	id := c.open()
+	require.Equal(t, wsmanager.Sent{Queued: 2}, m.Broadcast(wsmanager.Text("x")))
+	c.expectText(bystander, "x")
+	require.NoError(t, c.fr.WriteRSTStream(id, http2.ErrCodeCancel))
+	const gone = "close: wsmanager: closed by the peer with 1006: " // and what net/http says, a read or a write first
+	require.True(t, strings.HasPrefix(j.await(t, 3)[2], gone), j.all()[2])
+	c.text(bystander, "still here")
+	c.expectText(bystander, "still here")
+	require.Equal(t, 1, m.Len())
+	require.NoError(t, c.conn.Close())
+	require.True(t, strings.HasPrefix(j.await(t, 5)[4], gone), j.all()[4])
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// A GOAWAY of the client's ends no WebSocket.
+func TestClientGoesAway(t *testing.T) {
+	once(t)
+	m, url := serve(t, noting(newJournal()), quiet(), nil)
+	c := dialRaw(t, url)
+	id := c.open()
+	require.NoError(t, c.fr.WriteGoAway(0, http2.ErrCodeNo, nil))
+	for range 3 {
+		c.text(id, "on it goes")
+		c.expectText(id, "on it goes")
+	}
+	require.True(t, c.goAway, "net/http answers with its own")
+	c.data(id, wstest.Frame(ws.OpClose, true, nil), true)
+	require.Equal(t, ended{"\x88\x00", true, nil}, c.end(id, false))
+	require.NoError(t, m.Shutdown(t.Context()))
+}
+
+// Manager.Shutdown closes streams with 1001; http.Server.Shutdown waits for them, and
+// tells the client to go.
+func TestShutdownWithStreams(t *testing.T) {
+	once(t)
+	j := newJournal()
+	m := wsmanager.MustNew(noting(j), quiet())
+	srv := start(t, m, func(*httptest.Server) {})
+	c := dialRaw(t, srv.URL)
+	a, b := c.open(), c.open()
+	served := make(chan error, 1)
+	go func() { served <- srv.Config.Shutdown(t.Context()) }()
+	for !c.goAway {
+		c.frame(0)
+	}
+	c.text(a, "meanwhile")
+	c.expectText(a, "meanwhile")
+	select {
+	case err := <-served:
+		t.Fatal("the server has not waited: ", err)
+	default:
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.Shutdown(t.Context()) }()
+	goingAway := "\x88\x02\x03\xe9"
+	for range 2 {
+		var f *http2.DataFrame
+		for f == nil {
+			f, _ = c.frame(0).(*http2.DataFrame)
+		}
+		require.Contains(t, []uint32{a, b}, f.StreamID)
+		require.Equal(t, goingAway, string(f.Data()))
+	}
+	for _, id := range []uint32{a, b} {
+		c.data(id, wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")), true)
+		require.Equal(t, ended{"", true, nil}, c.end(id, false))
+	}
+	require.NoError(t, <-done)
+	require.NoError(t, <-served)
+}
+
+// What Shutdown has to cut, it cuts: streams of clients that don't answer, and those
+// that don't even read.
+func TestShutdownCutsStreams(t *testing.T) {
+	once(t)
+	opts := quiet()
+	opts.CloseTimeout = time.Hour
+	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
+	c := dialRaw(t, url)
+	require.NoError(t, c.fr.WriteWindowUpdate(0, 1<<20)) // the connection's
+	stuck := c.open()
+	conn := only(t, m)
+	idle := c.open()
+	require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // more than the stream's
+	for got := 0; got < 65535; {                                         // the write has begun
+		if f, ok := c.frame(stuck).(*http2.DataFrame); ok {
+			got += len(f.Data())
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorContains(t, m.Shutdown(ctx), "connections were cut: context deadline exceeded")
+	ends := map[uint32]string{}
+	for len(ends) < 2 {
+		switch f := c.frame(0).(type) {
+		case *http2.DataFrame:
+			if f.StreamEnded() {
+				ends[f.StreamID] = "END_STREAM"
+			}
+		case *http2.RSTStreamFrame:
+			if ends[f.StreamID] == "" {
+				ends[f.StreamID] = f.ErrCode.String()
+			}
+		}
+	}
+	require.Equal(t, map[uint32]string{idle: "END_STREAM", stuck: "INTERNAL_ERROR"}, ends)
+	c.ping()
+}

@@ -1,0 +1,204 @@
+package wsmanager_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// Messages to a client that takes none on one stream wait there, and hold up no other.
+func TestStalledStream(t *testing.T) {
+	once(t)
+	m, url := serve(t, noting(newJournal()), quiet(), nil)
+	c := dialRaw(t, url)
+	require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20)) // the connection's
+	stalled := c.open()
+	slow := only(t, m)
+	brisk := c.open()
+	big := repeat("x", 60_000)
+	for range 10 { // more than the stream's window
+		require.NoError(t, slow.Send(wsmanager.Text(big)))
+		c.text(brisk, big)
+		c.text(brisk, "hello")
+		got := 0
+		for got < len(big) {
+			f := c.frame(0)
+			if d, ok := f.(*http2.DataFrame); ok && d.StreamID == brisk {
+				got += len(d.Data())
+			}
+		}
+		require.NoError(t, c.fr.WriteWindowUpdate(brisk, 1<<17))
+	}
+	// It gets all, in order, when it takes it.
+	require.NoError(t, c.fr.WriteWindowUpdate(stalled, 1<<20))
+	require.NoError(t, slow.Send(wsmanager.Text("the last")))
+	got := ""
+	for !strings.HasSuffix(got, "the last") {
+		if d, ok := c.frame(stalled).(*http2.DataFrame); ok {
+			got += string(d.Data())
+		}
+	}
+}
+
+// What a client sends to a callback that blocks waits in net/http, up to the stream's
+// window. As that is as big as the connection's, unless the server is told otherwise,
+// one such stream can hold up what the client sends on the others.
+func TestBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
+	once(t)
+	for _, roomy := range []bool{false, true} {
+		t.Run(map[bool]string{false: "as it is", true: "with a bigger window"}[roomy], func(t *testing.T) {
+			release := make(chan struct{})
+			m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+				if m.Type == wsmanager.BinaryMessage {
+					<-release
+					return nil
+				}
+				return c.Send(m)
+			}}, quiet())
+			srv := start(t, m, func(srv *httptest.Server) {
+				if roomy {
+					srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 4 << 20, MaxReceiveBufferPerStream: 1 << 20}
+				}
+			})
+			defer close(release)
+			c := dialRaw(t, srv.URL)
+			blocked, other := c.open(), c.open()
+			stream := int(c.server[http2.SettingInitialWindowSize])
+			connection := 65535 + int(c.window)
+			require.Equal(t, 1<<20, stream)
+			if !roomy {
+				require.Equal(t, stream, connection, "net/http's defaults")
+			}
+			// The whole of the stream's window. What the callback has read for itself, a
+			// buffer or two, comes back.
+			frame := wstest.Frame(ws.OpBinary, true, make([]byte, 16376)) // 16 KiB with its header
+			for range stream / len(frame) {
+				c.data(blocked, frame, false)
+			}
+			hello := wstest.Frame(ws.OpText, true, []byte("hello"))
+			back := 0
+			require.NoError(t, c.fr.WritePing(false, [8]byte{2}))
+			for answered := false; !answered; {
+				switch f := c.frame(0).(type) {
+				case *http2.WindowUpdateFrame:
+					if f.StreamID == 0 {
+						back += int(f.Increment)
+					}
+				case *http2.PingFrame:
+					answered = f.IsAck()
+				}
+			}
+			left := connection - stream/len(frame)*len(frame) + back
+			if !roomy {
+				require.Less(t, left, 40<<10, "next to nothing is left for the others")
+				return
+			}
+			require.Greater(t, left, 2<<20)
+			c.data(other, hello, false)
+			c.expectText(other, "hello")
+		})
+	}
+}
+
+// Many WebSockets over one connection, up to the server's limit of streams.
+func TestManyStreams(t *testing.T) {
+	once(t)
+	j := newJournal()
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+		OnClose:   func(*wsmanager.Conn, error) { j.note("closed") },
+	}, quiet())
+	srv := start(t, m, func(srv *httptest.Server) {
+		srv.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
+	})
+	c := dialRaw(t, srv.URL)
+	require.EqualValues(t, 100, c.server[http2.SettingMaxConcurrentStreams])
+	var ids []uint32
+	for range 100 {
+		ids = append(ids, c.open())
+	}
+	require.Equal(t, 100, m.Len())
+	for i, id := range ids {
+		c.text(id, fmt.Sprint(i))
+	}
+	got := map[uint32]string{}
+	for len(got) < len(ids) {
+		if d, ok := c.frame(0).(*http2.DataFrame); ok {
+			got[d.StreamID] = string(d.Data()[2:])
+		}
+	}
+	for i, id := range ids {
+		require.Equal(t, fmt.Sprint(i), got[id])
+	}
+	require.Equal(t, wsmanager.Sent{Queued: 100}, m.Broadcast(wsmanager.Text("all")))
+	clear(got)
+	for len(got) < len(ids) {
+		if d, ok := c.frame(0).(*http2.DataFrame); ok {
+			require.Equal(t, "\x81\x03all", string(d.Data()))
+			got[d.StreamID] = "all"
+		}
+	}
+	over := c.ask("/", false)
+	reset, ok := c.frame(over).(*http2.RSTStreamFrame)
+	require.True(t, ok)
+	require.Contains(t, []http2.ErrCode{http2.ErrCodeProtocol, http2.ErrCodeRefusedStream}, reset.ErrCode)
+	require.NoError(t, c.fr.WriteRSTStream(ids[0], http2.ErrCodeCancel))
+	j.await(t, 1)
+	require.Eventually(t, func() bool { // its handler returns a little later
+		id := c.ask("/", false)
+		_, refused := c.frame(id).(*http2.RSTStreamFrame)
+		return !refused
+	}, wstest.Patience, time.Millisecond)
+}
+
+// A client that takes nothing from its connection can't even be told of a reset: what
+// writes to it remains, until the connection ends. The application knows before.
+func TestStalledConnection(t *testing.T) {
+	once(t)
+	for _, limited := range []bool{false, true} {
+		t.Run(map[bool]string{false: "as it is", true: "WriteByteTimeout"}[limited], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
+				}, quiet())
+				srv := &http.Server{Handler: m}
+				if limited {
+					srv.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 30 * time.Second}
+				}
+				c := inBubble(t, srv)
+				require.NoError(t, c.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 16 << 20}))
+				require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20))
+				c.open()
+				conn := only(t, m)
+				var err error
+				for err == nil {
+					err = conn.SendContext(t.Context(), wsmanager.Binary(make([]byte, 300<<10)))
+				}
+				require.ErrorIs(t, err, wsmanager.ErrClosed)
+				synctest.Wait()
+				require.Equal(t, []string{"wsmanager: closed here with 1006: wsmanager: a write made no progress in time"}, j.all())
+				require.Zero(t, m.Len())
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				require.ErrorContains(t, m.Shutdown(ctx), "not all have ended")
+				if !limited {
+					require.NoError(t, c.conn.Close())
+				}
+				require.NoError(t, m.Shutdown(t.Context()))
+			})
+		})
+	}
+}

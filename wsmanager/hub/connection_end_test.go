@@ -1,0 +1,307 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// cable is the TCP connections of a client, for a test to cut.
+type cable struct {
+	mu    sync.Mutex
+	conns []net.Conn
+	dead  bool // there are no more
+}
+
+func (l *cable) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return nil, errors.New("the line is dead")
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err == nil {
+		l.conns = append(l.conns, conn)
+	}
+	return conn, err
+}
+
+// cut resets all that there are.
+func (l *cable) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		_ = c.(*net.TCPConn).SetLinger(0) // it may be closed already
+		_ = c.Close()
+	}
+	l.conns = nil
+}
+
+func (l *cable) kill(dead bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = dead
+}
+
+// A connection that breaks is made again, anew.
+func TestConnectionReconnects(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
+			ctx := patient(t)
+			release := make(chan struct{})
+			disconnected := make(chan error, 1)
+			_, url := serve(t, everything(release), hub.Options{Disconnected: func(_ *hub.Context, err error) { disconnected <- err }})
+			var line cable
+			events := make(chan string, 10)
+			c := client(t, url, hub.DialOptions{
+				SkipNegotiation: skip,
+				WebSocket:       wsmanager.DialOptions{NetDial: line.dial},
+				OnReconnecting:  func(err error) { events <- fmt.Sprint("reconnecting ", err != nil) },
+				OnReconnected:   func(id string) { events <- "reconnected " + id },
+				OnClosed:        func(err error) { events <- fmt.Sprint("closed ", err) },
+			})
+			for range 3 {
+				before, err := hub.Invoke[string](ctx, c, "ID")
+				require.NoError(t, err)
+				waiting := make(chan error, 1)
+				go func() { waiting <- c.Call(ctx, "Wait") }()
+				line.cut()
+				require.ErrorIs(t, over(t, waiting), hub.ErrDisconnected)
+				require.Equal(t, "reconnecting true", over(t, events))
+				reconnected := over(t, events)
+				require.Equal(t, "reconnected "+c.ID(), reconnected)
+				require.Error(t, over(t, disconnected))
+				after, err := hub.Invoke[string](ctx, c, "ID")
+				require.NoError(t, err)
+				require.NotEqual(t, before, after)
+			}
+			end(t, c)
+			require.Equal(t, "closed <nil>", over(t, events))
+			require.NoError(t, over(t, disconnected))
+		})
+	}
+}
+
+// The delays are asked for one after the other, until there are no more.
+func TestConnectionGivesUp(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{})
+	var line cable
+	var retries []hub.Retry
+	closed := make(chan error, 1)
+	c := client(t, url, hub.DialOptions{
+		WebSocket: wsmanager.DialOptions{NetDial: line.dial},
+		RetryDelay: func(r hub.Retry) (time.Duration, bool) {
+			retries = append(retries, r)
+			return time.Millisecond, len(retries) < 4
+		},
+		OnClosed: func(err error) { closed <- err },
+	})
+	line.kill(true)
+	line.cut()
+	require.Error(t, over(t, closed))
+	over(t, c.Done())
+	require.Error(t, c.Err())
+	require.Len(t, retries, 4)
+	for i, r := range retries {
+		require.Equal(t, i+1, r.Attempt)
+		require.Equal(t, i > 0, strings.Contains(r.Err.Error(), "the line is dead"), r.Err)
+	}
+	require.ErrorIs(t, c.Call(patient(t), "Void"), hub.ErrClosed)
+
+	c = client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{NetDial: (&cable{}).dial}, ReconnectDelays: []time.Duration{},
+		OnReconnecting: func(error) { t.Error("it is not to") }})
+	require.NoError(t, c.Call(patient(t), "Void"))
+	require.NoError(t, c.Send(patient(t), "Abort"))
+	over(t, c.Done())
+	require.NoError(t, c.Err(), "the server has ended it, without an error")
+}
+
+// Close ends a client also while it waits to connect again.
+func TestConnectionClosesBetweenAttempts(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{})
+	var line cable
+	reconnecting := make(chan struct{})
+	c := client(t, url, hub.DialOptions{
+		WebSocket: wsmanager.DialOptions{NetDial: line.dial}, ReconnectDelays: []time.Duration{time.Hour},
+		OnReconnecting: func(error) { close(reconnecting) },
+	})
+	line.cut()
+	over(t, reconnecting)
+	require.False(t, c.Connected())
+	require.ErrorIs(t, c.Call(patient(t), "Void"), hub.ErrDisconnected)
+	end(t, c)
+	require.NoError(t, c.Err())
+}
+
+// What the server says at the end decides: checklist 40 and 41.
+func TestConnectionIsClosedByTheServer(t *testing.T) {
+	t.Run("for good", func(t *testing.T) {
+		_, url := serve(t, everything(nil), hub.Options{})
+		c := client(t, url, hub.DialOptions{OnReconnecting: func(error) { t.Error("it is not to") }})
+		require.ErrorIs(t, c.Call(patient(t), "Abort"), hub.ErrDisconnected)
+		over(t, c.Done())
+		require.NoError(t, c.Err())
+	})
+	t.Run("with an error", func(t *testing.T) {
+		_, url := serve(t, everything(nil), hub.Options{Connected: func(*hub.Context) error { return hub.Error("bad day") }})
+		c := client(t, url, hub.DialOptions{})
+		over(t, c.Done())
+		var closed *hub.ClosedError
+		require.ErrorAs(t, c.Err(), &closed)
+		require.Equal(t, "bad day", closed.Text)
+	})
+	t.Run("a restart", func(t *testing.T) {
+		ctx := patient(t)
+		var current atomic.Pointer[hub.Hub]
+		restart := func() *hub.Hub {
+			opts := quiet()
+			opts.WebSocket.Driver = driver
+			return current.Swap(hub.MustNew(everything(nil), opts))
+		}
+		restart()
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { current.Load().ServeHTTP(w, r) }))
+		t.Cleanup(srv.Close)
+		t.Cleanup(func() { _ = current.Load().Shutdown(patient(t)) })
+		again := make(chan string, 1)
+		c := client(t, srv.URL+"/hub", hub.DialOptions{OnReconnected: func(id string) { again <- id }})
+		for range 3 {
+			require.NoError(t, restart().Shutdown(ctx))
+			over(t, again)
+			require.NoError(t, c.Call(ctx, "Void"))
+		}
+	})
+}
+
+// A connection that broke goes on where it was: checklist 49 to 52, from the client's
+// side.
+func TestConnectionResumes(t *testing.T) {
+	ctx := patient(t)
+	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true})
+	var line cable
+	said := make(chan int, 10_000)
+	c := client(t, url, hub.DialOptions{
+		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial},
+		Handlers:       hub.Methods{"message": func(n int) { said <- n }},
+		OnReconnecting: func(err error) { t.Errorf("it was not resumed: %v", err) },
+	})
+	id := c.ID()
+	require.NoError(t, c.Call(ctx, "Void"), "so that the hub has it by its id")
+	const rounds, each = 5, 100
+	next := 0
+	items := make(chan int, rounds*each)
+	sum := make(chan int, 1)
+	go func() {
+		n, err := hub.Invoke[int](ctx, c, "Sum", items)
+		if err != nil {
+			t.Error(err)
+		}
+		sum <- n
+	}()
+	for round := range rounds {
+		for i := range each {
+			if i == each/2 {
+				line.cut()
+			}
+			items <- round*each + i
+			require.NoError(t, h.Clients().Client(id).Send("message", next))
+			next++
+			n, err := hub.Invoke[int](ctx, c, "Add", round, i)
+			require.NoError(t, err)
+			require.Equal(t, round+i, n)
+		}
+	}
+	close(items)
+	require.Equal(t, rounds*each*(rounds*each-1)/2, over(t, sum))
+	for want := range next {
+		require.Equal(t, want, over(t, said), "each once, in order")
+	}
+	require.Equal(t, id, c.ID())
+	end(t, c)
+	require.Empty(t, said)
+}
+
+// A connection that can't be resumed is made anew.
+func TestConnectionThatIsNotResumed(t *testing.T) {
+	ctx := patient(t)
+	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true, ResumeWindow: time.Nanosecond})
+	var line cable
+	again := make(chan string, 1)
+	c := client(t, url, hub.DialOptions{
+		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial}, OnReconnected: func(id string) { again <- id },
+		RetryDelay: func(hub.Retry) (time.Duration, bool) { return time.Millisecond, true },
+	})
+	id := c.ID()
+	waiting := make(chan error, 1)
+	go func() { waiting <- c.Call(ctx, "Wait") }()
+	line.kill(true)
+	line.cut()
+	require.ErrorIs(t, over(t, waiting), hub.ErrDisconnected)
+	line.kill(false)
+	require.NotEqual(t, id, over(t, again))
+	require.NoError(t, c.Call(ctx, "Void"))
+	require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, time.Millisecond)
+}
+
+// An answer to a question of a connection that is over would be one to another question
+// on the next.
+func TestConnectionAnswersNoOldQuestions(t *testing.T) {
+	ctx := patient(t)
+	release := make(chan struct{})
+	asked := make(chan int, 2)
+	_, url := serve(t, everything(nil), hub.Options{})
+	var line cable
+	again := make(chan string, 1)
+	c := client(t, url, hub.DialOptions{
+		WebSocket:     wsmanager.DialOptions{NetDial: line.dial},
+		OnReconnected: func(id string) { again <- id },
+		Handlers: hub.Methods{"slow": func(a, b int) int {
+			asked <- a
+			if a == 1 {
+				<-release
+			}
+			return a
+		}},
+	})
+	first := make(chan error, 1)
+	go func() { first <- c.Call(ctx, "AskClient", "slow", 1, 0) }()
+	require.Equal(t, 1, over(t, asked))
+	line.cut()
+	require.ErrorIs(t, over(t, first), hub.ErrDisconnected)
+	over(t, again)
+	second := make(chan int, 1)
+	go func() {
+		n, err := hub.Invoke[int](ctx, c, "AskClient", "slow", 2, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- n
+	}()
+	require.NoError(t, c.Call(ctx, "Void"), "so that the question is there")
+	close(release)
+	require.Equal(t, 2, over(t, asked))
+	require.Equal(t, 2, over(t, second))
+}
+
+// The end of what BaseContext says is the Connection's.
+func TestConnectionEndsWithItsBase(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{})
+	base, cancel := context.WithCancel(context.Background())
+	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{BaseContext: base}}})
+	cancel()
+	over(t, c.Done())
+	require.NoError(t, c.Err())
+}

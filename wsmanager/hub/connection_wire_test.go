@@ -1,0 +1,244 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// script is a server that answers the handshake of each connection, and then with
+// what it is told, and hands on what it gets.
+func script(t *testing.T, answer string, got chan<- string) string {
+	t.Helper()
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+			if strings.HasPrefix(string(m.Payload), `{"protocol"`) {
+				return c.Send(wsmanager.Text(answer))
+			}
+			if got != nil {
+				got <- string(m.Payload)
+			}
+			return nil
+		},
+	}, wsmanager.Options{Logger: quiet().Logger, Driver: driver})
+	srv := httptest.NewServer(m)
+	t.Cleanup(func() {
+		_ = m.Shutdown(patient(t))
+		srv.Close()
+	})
+	return srv.URL
+}
+
+// What the client sends first, and how it answers.
+func TestConnectionOnTheWire(t *testing.T) {
+	got := make(chan string, 10)
+	url := script(t, "{}\x1e"+`{"type":1,"invocationId":"s1","target":"CLIENTADD","arguments":[5,6]}`+"\x1e", got)
+	c := client(t, url, hub.DialOptions{SkipNegotiation: true, Handlers: hub.Methods{"clientAdd": func(a, b int) int { return a + b }}})
+	require.Equal(t, "{\"type\":6}\x1e", over(t, got))
+	require.Equal(t, "{\"type\":3,\"invocationId\":\"s1\",\"result\":11}\x1e", over(t, got))
+	ctx, cancel := context.WithCancel(patient(t))
+	waiting := make(chan error, 1)
+	go func() { waiting <- c.Call(ctx, "Wait", "x", nil) }()
+	require.Equal(t, "{\"type\":1,\"invocationId\":\"1\",\"target\":\"Wait\",\"arguments\":[\"x\",null]}\x1e", over(t, got))
+	cancel()
+	require.ErrorIs(t, over(t, waiting), context.Canceled)
+	require.Equal(t, "{\"type\":5,\"invocationId\":\"1\"}\x1e", over(t, got))
+	require.NoError(t, c.Send(patient(t), "Up", func(yield func(int) bool) { yield(7) }))
+	require.Equal(t, "{\"type\":1,\"target\":\"Up\",\"arguments\":[],\"streamIds\":[\"2\"]}\x1e", over(t, got))
+	require.Equal(t, "{\"type\":2,\"invocationId\":\"2\",\"item\":7}\x1e", over(t, got))
+	require.Equal(t, "{\"type\":3,\"invocationId\":\"2\"}\x1e", over(t, got))
+	c.Close()
+	require.Equal(t, "{\"type\":7}\x1e", over(t, got))
+	over(t, c.Done())
+}
+
+// A server that breaks the protocol is not asked again.
+func TestConnectionEndsOnBrokenMessages(t *testing.T) {
+	for name, record := range map[string]string{
+		"no message":    "nonsense",
+		"a lacking one": `{"type":1}`,
+		"a long one":    strings.Repeat("x", 2000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := script(t, "{}\x1e"+record+"\x1e", nil)
+			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000, OnReconnecting: func(error) { t.Error("it is not to") }})
+			over(t, c.Done())
+			require.ErrorContains(t, c.Err(), "hub: from the server: ")
+		})
+	}
+	for name, answer := range map[string]string{
+		"unsupported":                   `{"error":"unsupported"}`,
+		"before its answer":             `{"type":6}`,
+		"the answer to the handshake: ": "nonsense",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := hub.Dial(patient(t), script(t, answer+"\x1e", nil), hub.DialOptions{SkipNegotiation: true, Logger: quiet().Logger})
+			require.ErrorContains(t, err, name)
+		})
+	}
+}
+
+// What fits no call is ignored; an item for a call that is no stream fails it.
+func TestConnectionIgnoresTheUnknown(t *testing.T) {
+	url := script(t, "{}\x1e"+strings.Join([]string{
+		`{"type":3,"invocationId":"99","result":1}`, `{"type":2,"invocationId":"99","item":1}`, `{"type":5,"invocationId":"9"}`,
+		`{"type":10}`, `{"type":8,"sequenceId":1}`, `{"type":9,"sequenceId":1}`, `{"type":1,"target":"nobody","arguments":[]}`, `{"type":6}`,
+		`{"type":1,"target":"go","arguments":[]}`,
+	}, "\x1e")+"\x1e", nil)
+	called := make(chan struct{})
+	client(t, url, hub.DialOptions{SkipNegotiation: true, Handlers: hub.Methods{"go": func() { close(called) }}})
+	over(t, called)
+}
+
+// inMemory runs a test in fake time, with a server that is reached by the options.
+func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.DialOptions)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ln := wstest.Listen(64 << 10)
+		srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = srv.Serve(ln) // until it is closed
+		}()
+		test(t, hub.DialOptions{
+			Logger:          quiet().Logger,
+			SkipNegotiation: true,
+			WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) {
+				c, err := ln.Dial()
+				if err != nil {
+					return nil, err
+				}
+				return c, nil
+			}},
+		})
+		require.NoError(t, srv.Close())
+		<-served
+	})
+}
+
+// The client pings when it has sent nothing for 15 s, and gives a server up that has
+// sent nothing for 30 s.
+func TestConnectionKeepAlive(t *testing.T) {
+	var m *wsmanager.Manager
+	var got chan string
+	start := func() {
+		got = make(chan string, 100)
+		m = wsmanager.MustNew(wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
+			if strings.HasPrefix(string(msg.Payload), `{"protocol"`) {
+				return c.Send(wsmanager.Text("{}\x1e"))
+			}
+			got <- string(msg.Payload)
+			return nil
+		}}, wsmanager.Options{Logger: quiet().Logger, Driver: wsmanager.DriverGoroutine})
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(w, r) })
+	inMemory(t, h, func(t *testing.T, opts hub.DialOptions) {
+		start()
+		opts.ReconnectDelays = []time.Duration{}
+		c, err := hub.Dial(t.Context(), "http://example.com/hub", opts)
+		require.NoError(t, err)
+		begin := time.Now()
+		for i := range 4 {
+			require.Equal(t, "{\"type\":6}\x1e", <-got)
+			require.Equal(t, time.Duration(i)*15*time.Second, time.Since(begin))
+			m.Broadcast(wsmanager.Text("{\"type\":6}\x1e")) // from which on the server is silent
+		}
+		time.Sleep(5 * time.Second)
+		require.NoError(t, c.Send(t.Context(), "X"))
+		require.Contains(t, <-got, "X")
+		require.Equal(t, "{\"type\":6}\x1e", <-got)
+		require.Equal(t, 65*time.Second, time.Since(begin), "15 s after what was sent last")
+		<-c.Done()
+		require.ErrorIs(t, c.Err(), hub.ErrServerTimeout)
+		require.Equal(t, 75*time.Second, time.Since(begin).Round(time.Second))
+		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}
+
+// An idle connection lasts, since both sides ping.
+func TestConnectionSurvivesIdling(t *testing.T) {
+	var h *hub.Hub
+	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }), func(t *testing.T, opts hub.DialOptions) {
+		o := quiet()
+		o.WebSocket.Driver = wsmanager.DriverGoroutine
+		h = hub.MustNew(everything(nil), o)
+		opts.OnReconnecting = func(err error) { t.Error(err) }
+		c, err := hub.Dial(t.Context(), "http://example.com/hub", opts)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		require.NoError(t, c.Call(t.Context(), "Void"))
+		c.Close()
+		<-c.Done()
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// The default delays are those of Microsoft's clients.
+func TestConnectionDelays(t *testing.T) {
+	dead := false
+	var h *hub.Hub
+	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }), func(t *testing.T, opts hub.DialOptions) {
+		o := quiet()
+		o.WebSocket.Driver = wsmanager.DriverGoroutine
+		h = hub.MustNew(everything(nil), o)
+		var attempts []time.Duration
+		var begin time.Time
+		dial := opts.WebSocket.NetDial
+		var line net.Conn
+		opts.WebSocket.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dead {
+				attempts = append(attempts, time.Since(begin))
+				return nil, errors.New("dead")
+			}
+			var err error
+			line, err = dial(ctx, network, addr)
+			return line, err
+		}
+		c, err := hub.Dial(t.Context(), "http://example.com/hub", opts)
+		require.NoError(t, err)
+		synctest.Wait()
+		dead, begin = true, time.Now()
+		line.(*wstest.PipeConn).Reset()
+		<-c.Done()
+		require.Equal(t, []time.Duration{0, 2 * time.Second, 12 * time.Second, 42 * time.Second}, attempts)
+		require.Error(t, c.Err())
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// A server that accepts and says nothing is given up in time.
+func TestConnectionHandshakeTimeout(t *testing.T) {
+	var m *wsmanager.Manager
+	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			<-r.Context().Done()
+			return
+		}
+		m.ServeHTTP(w, r)
+	}), func(t *testing.T, opts hub.DialOptions) {
+		m = wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Logger: quiet().Logger, Driver: wsmanager.DriverGoroutine})
+		for _, skip := range []bool{false, true} {
+			opts.SkipNegotiation = skip
+			begin := time.Now()
+			_, err := hub.Dial(t.Context(), "http://example.com/hub", opts)
+			require.ErrorIs(t, err, hub.ErrHandshakeTimeout)
+			require.Equal(t, 15*time.Second, time.Since(begin))
+		}
+		require.NoError(t, m.Shutdown(t.Context()))
+	})
+}

@@ -1,0 +1,358 @@
+package msgpack
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
+)
+
+// maxPrefix is how many bytes the length before a record takes at most.
+const maxPrefix = 5
+
+// Cut reads the length before a record: groups of 7 bits, the least significant first.
+func (*protocol) Cut(data []byte, limit int) (record []byte, n int, err error) {
+	length := uint64(0)
+	for i := range maxPrefix {
+		if i == len(data) {
+			return nil, 0, nil
+		}
+		b := data[i]
+		length |= uint64(b&0x7f) << (7 * i)
+		if b&0x80 != 0 {
+			continue
+		}
+		switch {
+		case length > math.MaxInt32:
+			return nil, 0, errors.New("the length before a message is none")
+		case length > uint64(limit):
+			return nil, 0, fmt.Errorf("%w: it has %d bytes, %d are allowed", hub.ErrRecordTooBig, length, limit)
+		case length > uint64(len(data)-i-1):
+			return nil, 0, nil
+		}
+		end := i + 1 + int(length)
+		return data[i+1 : end : end], end, nil
+	}
+	return nil, 0, errors.New("the length before a message is none")
+}
+
+// Parse reads an array. Elements behind those that it knows are for later versions of
+// the protocol.
+func (*protocol) Parse(record []byte) (hub.Message, error) {
+	rest, err := skip(record)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, errors.New("there is something behind the message")
+	}
+	h, _, _ := read(record) // skip has
+	if h.kind != kindArray || h.n == 0 {
+		return nil, errors.New("a message is an array that begins with a type")
+	}
+	// One copy for all parts.
+	_, p, _ := read(bytes.Clone(record))
+	e := &elements{rest: p, n: h.n}
+	k := hub.Kind(e.integer("the type"))
+	if e.err == nil && k >= hub.KindInvocation && k <= hub.KindCancelInvocation {
+		e.headers()
+	}
+	var m hub.Message
+	switch k {
+	case hub.KindInvocation, hub.KindStreamInvocation:
+		m = e.invocation(k)
+	case hub.KindStreamItem:
+		m = &hub.StreamItem{ID: e.id(), Item: e.raw("the item")}
+	case hub.KindCompletion:
+		m = e.completion()
+	case hub.KindCancelInvocation:
+		m = &hub.CancelInvocation{ID: e.id()}
+	case hub.KindPing:
+		m = &hub.Ping{}
+	case hub.KindClose:
+		c := &hub.Close{Error: e.text("the error", true)}
+		if e.n > 0 {
+			c.AllowReconnect = e.boolean("allowReconnect")
+		}
+		m = c
+	case hub.KindAck:
+		m = &hub.Ack{SequenceID: e.integer("the sequenceId")}
+	case hub.KindSequence:
+		m = &hub.Sequence{SequenceID: e.integer("the sequenceId")}
+	}
+	if e.err != nil {
+		return nil, fmt.Errorf("%v: %w", k, e.err)
+	}
+	return m, nil
+}
+
+// elements reads the elements of a message, which skip has checked. After the first
+// error it does nothing.
+type elements struct {
+	rest []byte
+	n    uint64 // that are left
+	err  error
+}
+
+func (e *elements) fail(what string, got kind) {
+	e.err = fmt.Errorf("%s is %v", what, got)
+}
+
+// next reads the header of the next element.
+func (e *elements) next(what string) (h header, ok bool) {
+	if e.err != nil {
+		return h, false
+	}
+	if e.n == 0 {
+		e.err = fmt.Errorf("%s is missing", what)
+		return h, false
+	}
+	e.n--
+	h, e.rest, e.err = read(e.rest)
+	return h, e.err == nil
+}
+
+func (e *elements) integer(what string) int64 {
+	h, ok := e.next(what)
+	switch {
+	case !ok:
+	case h.kind != kindInt:
+		e.fail(what, h.kind)
+	case !h.negative && h.n > math.MaxInt64:
+		e.err = fmt.Errorf("%s is too big", what)
+	default:
+		return int64(h.n)
+	}
+	return 0
+}
+
+func (e *elements) boolean(what string) bool {
+	h, ok := e.next(what)
+	if ok && h.kind != kindBool {
+		e.fail(what, h.kind)
+	}
+	return ok && h.kind == kindBool && h.n == 1
+}
+
+// text reads a string; "" for nil, where that may be.
+func (e *elements) text(what string, nilToo bool) string {
+	h, ok := e.next(what)
+	switch {
+	case !ok, h.kind == kindNil && nilToo:
+	case h.kind != kindString:
+		e.fail(what, h.kind)
+	default:
+		s := e.rest[:h.n]
+		e.rest = e.rest[h.n:]
+		return string(s)
+	}
+	return ""
+}
+
+// id reads an invocation's id, which must be there.
+func (e *elements) id() string {
+	id := e.text("the invocationId", true)
+	if id == "" && e.err == nil {
+		e.err = errors.New("the invocationId is missing")
+	}
+	return id
+}
+
+func (e *elements) raw(what string) hub.Raw {
+	if e.err == nil && e.n == 0 {
+		e.err = fmt.Errorf("%s is missing", what)
+	}
+	if e.err != nil {
+		return nil
+	}
+	e.n--
+	var rest []byte
+	if rest, e.err = skip(e.rest); e.err != nil {
+		return nil
+	}
+	n := len(e.rest) - len(rest)
+	raw := hub.Raw(e.rest[:n:n])
+	e.rest = rest
+	return raw
+}
+
+// inside enters an array that is an element. What it reads there is to be read whole.
+func (e *elements) inside(what string, nilToo bool) (items *elements) {
+	h, ok := e.next(what)
+	switch {
+	case !ok, h.kind == kindNil && nilToo:
+		return &elements{}
+	case h.kind != kindArray:
+		e.fail(what, h.kind)
+		return &elements{}
+	}
+	return &elements{rest: e.rest, n: h.n}
+}
+
+// headers skips the headers: a map of strings, for which there is no use here.
+func (e *elements) headers() {
+	raw := e.raw("the headers")
+	if e.err != nil {
+		return
+	}
+	h, p, _ := read(raw)
+	if h.kind == kindNil {
+		return
+	}
+	if h.kind != kindMap {
+		e.fail("the headers", h.kind)
+		return
+	}
+	in := &elements{rest: p, n: 2 * h.n}
+	for in.n > 0 && in.err == nil {
+		in.text("a header", false)
+	}
+	e.err = in.err
+}
+
+func (e *elements) invocation(k hub.Kind) hub.Message {
+	m := &hub.Invocation{Stream: k == hub.KindStreamInvocation}
+	if m.Stream {
+		m.ID = e.id()
+	} else {
+		m.ID = e.text("the invocationId", true)
+	}
+	if m.Target = e.text("the target", false); m.Target == "" && e.err == nil {
+		e.err = errors.New("the target is missing")
+	}
+	in := e.inside("arguments", false)
+	m.Arguments = make([]hub.Raw, in.n) // as many as there are bytes, at most: skip has checked
+	for i := range m.Arguments {
+		m.Arguments[i] = in.raw("an argument")
+	}
+	e.leave(in)
+	if e.n > 0 {
+		in = e.inside("streamIds", true)
+		for in.n > 0 && in.err == nil {
+			m.StreamIDs = append(m.StreamIDs, in.text("a stream's id", false))
+		}
+		e.leave(in)
+	}
+	return m
+}
+
+// leave goes on behind what inside has entered.
+func (e *elements) leave(in *elements) {
+	if e.err == nil && in.rest != nil {
+		e.rest, e.err = in.rest, in.err
+	}
+}
+
+// Kinds of completions.
+const (
+	failed    = 1
+	void      = 2
+	hasResult = 3
+)
+
+func (e *elements) completion() hub.Message {
+	m := &hub.Completion{ID: e.id()}
+	switch kind := e.integer("the kind of the result"); {
+	case e.err != nil:
+	case kind == failed:
+		m.Error = e.text("the error", false)
+		if m.Error == "" && e.err == nil {
+			m.Error = "The error has no text."
+		}
+	case kind == void:
+	case kind == hasResult:
+		m.Result = e.raw("the result")
+	default:
+		e.err = fmt.Errorf("the kind of the result is %d", kind)
+	}
+	return m
+}
+
+// Append writes arrays as long as all clients expect them: some take no shorter ones.
+func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, make([]byte, maxPrefix)...)
+	switch m := m.(type) {
+	case *hub.Invocation:
+		dst = appendID(appendEnvelope(dst, 6, m.Kind()), m.ID)
+		dst = appendString(dst, m.Target)
+		dst = appendArray(dst, len(m.Arguments))
+		for _, a := range m.Arguments {
+			dst = appendRaw(dst, a)
+		}
+		dst = appendArray(dst, len(m.StreamIDs))
+		for _, id := range m.StreamIDs {
+			dst = appendString(dst, id)
+		}
+	case *hub.StreamItem:
+		dst = appendID(appendEnvelope(dst, 4, m.Kind()), m.ID)
+		dst = appendRaw(dst, m.Item)
+	case *hub.Completion:
+		switch {
+		case m.Error != "":
+			dst = append(appendID(appendEnvelope(dst, 5, m.Kind()), m.ID), failed)
+			dst = appendString(dst, m.Error)
+		case m.Result != nil:
+			dst = append(appendID(appendEnvelope(dst, 5, m.Kind()), m.ID), hasResult)
+			dst = appendRaw(dst, m.Result)
+		default:
+			dst = append(appendID(appendEnvelope(dst, 4, m.Kind()), m.ID), void)
+		}
+	case *hub.CancelInvocation:
+		dst = appendID(appendEnvelope(dst, 3, m.Kind()), m.ID)
+	case *hub.Ping:
+		dst = append(dst, 0x91, byte(hub.KindPing))
+	case *hub.Close:
+		dst = appendID(append(dst, 0x93, byte(hub.KindClose)), m.Error)
+		if m.AllowReconnect {
+			dst = append(dst, 0xc3)
+		} else {
+			dst = append(dst, 0xc2)
+		}
+	case *hub.Ack:
+		dst = appendInt(append(dst, 0x92, byte(hub.KindAck)), m.SequenceID)
+	case *hub.Sequence:
+		dst = appendInt(append(dst, 0x92, byte(hub.KindSequence)), m.SequenceID)
+	default:
+		return nil, fmt.Errorf("a %T is no message", m)
+	}
+	length := len(dst) - start - maxPrefix
+	if length > math.MaxInt32 {
+		return nil, hub.ErrRecordTooBig
+	}
+	var prefix [maxPrefix]byte
+	n := 0
+	for v := length; ; n++ {
+		prefix[n] = byte(v & 0x7f)
+		if v >>= 7; v == 0 {
+			break
+		}
+		prefix[n] |= 0x80
+	}
+	n++
+	copy(dst[start:], prefix[:n])
+	copy(dst[start+n:], dst[start+maxPrefix:])
+	return dst[:start+n+length], nil
+}
+
+// appendEnvelope begins an array with the type and no headers.
+func appendEnvelope(dst []byte, n int, k hub.Kind) []byte {
+	return append(dst, 0x90|byte(n), byte(k), 0x80)
+}
+
+// appendID appends a string, or nil for none.
+func appendID(dst []byte, id string) []byte {
+	if id == "" {
+		return append(dst, 0xc0)
+	}
+	return appendString(dst, id)
+}
+
+func appendRaw(dst []byte, raw hub.Raw) []byte {
+	if len(raw) == 0 {
+		return append(dst, 0xc0)
+	}
+	return append(dst, raw...)
+}

@@ -1,0 +1,20 @@
+module github.com/speakingtube/speakingtube/wsmanager/hub/msgpack
+
+go 1.26.0
+
+require (
+	github.com/speakingtube/speakingtube v0.0.0
+	github.com/stretchr/testify v1.12.1
+	github.com/vmihailenco/msgpack/v5 v5.4.1
+)
+
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/ws v1.5.0 // indirect
+	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)
+
+replace github.com/speakingtube/speakingtube => ../../..
