@@ -159,8 +159,10 @@ func (r *results) count(way string, out []byte) string {
 		key := e.Package + " " + e.Test
 		switch e.Action {
 		case "run":
-			if i := strings.LastIndexByte(e.Test, '/'); i > 0 {
-				parents[e.Package+" "+e.Test[:i]] = true
+			for i, r := range e.Test { // a name may have slashes of its own
+				if r == '/' {
+					parents[e.Package+" "+e.Test[:i]] = true
+				}
 			}
 		case "output":
 			printed.WriteString(e.Output)

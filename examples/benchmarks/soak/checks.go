@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -46,7 +48,7 @@ func (r *result) checks() []harness.Check {
 		{What: "of these connected / ended within the handshake", Got: fmt.Sprintf("%d / %d", f.Made, f.Refused), Bound: "some connected", OK: f.Made > 0},
 		{What: "their echoes sent / back; broadcasts heard", Got: fmt.Sprintf("%d / %d; %d", f.Sent, f.Received, f.Heard), Bound: "the first ones, in order, nobody else's", OK: len(f.Wrong) == 0 && f.Received > 0 && f.Heard > 0},
 		{What: "server: connections accepted / ended / there now", Got: ends, Bound: "all ended", OK: lost == ""},
-		{What: "server: handshakes refused, connections by close code", Got: r.outcomes(), Bound: "none but by faults", OK: r.refused() == 0},
+		{What: "server: handshakes refused; connections by close code", Got: r.outcomes(), Bound: "none but by faults", OK: r.refused() == 0},
 		{What: "server: errors printed", Got: fmt.Sprint(len(r.Printed)), Bound: "0", OK: len(r.Printed) == 0},
 		{What: "server: goroutines at the base line / at last", Got: fmt.Sprintf("%d / %d", base[0], after.Goroutines), Bound: "as before", OK: after.Goroutines <= base[0]},
 		{What: "server: descriptors at the base line / at last", Got: fmt.Sprintf("%d / %d", base[1], after.Descriptors), Bound: "as before", OK: after.Descriptors <= base[1]},
@@ -124,7 +126,11 @@ func (r *result) outcomes() string {
 			codes[code] += n
 		}
 	}
-	return fmt.Sprintf("%d, %d broken off, %v", r.refused(), brokenOff, codes)
+	text := fmt.Sprintf("%d; %d broken off", r.refused(), brokenOff)
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		text += fmt.Sprintf(", %d with %d", codes[code], code)
+	}
+	return text
 }
 
 // wrong is what there is to say beyond the table.
