@@ -84,4 +84,9 @@
 // Mistakes in arguments panic at construction with a text that begins with the
 // function's name. [CheckPrefix] tells beforehand. A prefix that looks like a
 // pattern or an escaped path is taken for a mistake.
+//
+// # Testing
+//
+// Branches are plain handlers: httptest.NewRequest and a recorder do. What they cost
+// is measured with the writers of package pipelinetest.
 package branch

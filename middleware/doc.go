@@ -3,6 +3,16 @@
 // those that watch the response share one wrapped writer per request through
 // package pipeline.
 //
+// # Usage
+//
+//	app := pipeline.New()
+//	app.Use(middleware.Recover(middleware.RecoverOptions{}), middleware.ResponseTime)
+//	app.Use(middleware.AccessLog(middleware.AccessLogOptions{}))
+//
+// or without package pipeline, as any middleware:
+//
+//	h := middleware.Recover(middleware.RecoverOptions{})(mux)
+//
 // # Index, in the recommended order
 //
 // docs/ordering.md has the reasons.
@@ -31,11 +41,22 @@
 //
 // [Problem] and [WriteProblem] are the answer to an error, for all of them.
 //
+// # Concurrency
+//
+// Components are safe for concurrent use once they are made; options are copied. What a
+// function in an option touches is its own to guard: requests call it at the same time.
+//
 // # Failure
 //
 // Options that make no sense are reported by pipeline's Build, together with
 // all other mistakes and with the place where the component was added; in other
 // chains they panic at start-up with a *pipeline.ConfigError.
+//
+// # Testing
+//
+// Each component is a handler around another: httptest does. Where it matters how a
+// server's writer behaves (flushing, taking over, HTTP/2), test over a real one; the log of
+// a request may be written after the client has its answer.
 package middleware
 
 // The constructors are marked go:noinline so that a component keeps the name of

@@ -44,4 +44,9 @@
 // Mistakes in the configuration are found by Build, all at once. A panic of a
 // component is not handled here: put middleware.Recover first. [Serve] returns
 // nil after a clean end and otherwise says what did not end in time.
+//
+// # Testing
+//
+// What Build returns is a handler. [Builder.String] prints the tree, which a test can
+// compare; package pipelinetest has writers like those of net/http's servers.
 package pipeline

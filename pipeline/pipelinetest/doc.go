@@ -15,4 +15,9 @@
 // # Concurrency
 //
 // A writer belongs to one goroutine.
+//
+// # Failure
+//
+// A writer fails nothing by itself: it records what was done to it, as far as a
+// server would have.
 package pipelinetest

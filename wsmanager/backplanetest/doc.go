@@ -23,6 +23,16 @@
 // [Faults] is a Backplane around another that delays, loses, stops or cuts what goes
 // over it, when it is told to.
 //
+// # Concurrency
+//
+// Run belongs to the test's goroutine, and its guarantees run one after the other. The
+// methods of Faults are safe for concurrent use.
+//
+// # Failure
+//
+// Each guarantee is a subtest, which says what was expected of the bus and what came.
+// What does not happen within Bus.Patience fails it.
+//
 // # Time
 //
 // Nothing is waited for by sleeping. On a bus without sockets, such as

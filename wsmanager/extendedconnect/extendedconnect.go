@@ -1,6 +1,8 @@
 // Package extendedconnect switches on extended CONNECT (RFC 8441) in net/http's
 // HTTP/2 server, for the whole process, by being imported:
 //
+// # Usage
+//
 //	import _ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect"
 //
 // Browsers then open their WebSockets as streams of the HTTP/2 connection that they
@@ -28,7 +30,18 @@
 // GODEBUG=http2xconnect=1. net/http serves HTTP/2 with and without TLS by itself
 // (http.Server.Protocols).
 //
-// That it works can be checked: [Check], and wsmanager's Options.RequireHTTP2.
+// # Concurrency
+//
+// All is done before main begins. [Check] is safe for concurrent use.
+//
+// # Failure
+//
+// That it works can be checked: [Check], and wsmanager's Options.RequireHTTP2. Where it
+// does not, browsers use HTTP/1.1.
+//
+// # Testing
+//
+// A test binary is a process: import the package in a _test.go file, as in package main.
 package extendedconnect
 
 import (

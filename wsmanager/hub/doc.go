@@ -69,6 +69,11 @@
 // that is none, is too big, or breaks the protocol ends the connection with a Close
 // message that says so. Options.Disconnected is told of every end, once.
 //
+// # Testing
+//
+// A hub is a handler, and [Dial] a client for it: httptest.NewServer and a Connection do.
+// What the protocol looks like on the wire, wsmanager/wstest shows.
+//
 // # What it does not do
 //
 // Long polling and server-sent events, in hubs and in clients: docs/signalr.md has the whole list, how to connect

@@ -3,6 +3,8 @@
 // package (@microsoft/signalr-protocol-msgpack,
 // Microsoft.AspNetCore.SignalR.Protocols.MessagePack, com.microsoft.signalr.messagepack).
 //
+// # Usage
+//
 //	h, err := hub.New(methods, hub.Options{
 //		Protocols: []hub.Protocol{hub.JSON(), msgpack.New(msgpack.Options{})},
 //	})
@@ -34,4 +36,18 @@
 //
 // Records are checked whole, lengths and nesting included, before anything is made of
 // them: a length that lies costs nothing, and more than a thousand levels are an error.
+//
+// # Concurrency
+//
+// A Protocol is safe for concurrent use, by any number of hubs and connections.
+//
+// # Failure
+//
+// A record that is malformed ends its connection, as package hub says; a value that does
+// not fit its type is an error of the call that has it. Panics of the library come back as
+// errors.
+//
+// # Testing
+//
+// As with package hub: hub.Dial speaks it with DialOptions.Protocol.
 package msgpack

@@ -1,0 +1,50 @@
+package docs_test
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every package that is imported from outside says how it is used, by how many
+// goroutines, how it fails, and how what is built with it is tested. The kits for tests
+// are what they say last.
+func TestPackageDocs(t *testing.T) {
+	for name, headings := range map[string][]string{
+		"branch": {"Usage", "Concurrency", "Failure", "Testing"}, "middleware": {"Usage", "Concurrency", "Failure", "Testing"},
+		"pipeline": {"Usage", "Concurrency", "Failure", "Testing"}, "pipeline/pipelinetest": {"Usage", "Concurrency", "Failure"},
+		"wsmanager": {"Usage", "Concurrency", "Failure", "Testing"}, "wsmanager/wstest": {"Usage", "Concurrency", "Failure"},
+		"wsmanager/backplanetest": {"Usage", "Concurrency", "Failure"}, "wsmanager/extendedconnect": {"Usage", "Concurrency", "Failure", "Testing"},
+		"wsmanager/hub": {"Usage", "Concurrency", "Failure", "Testing"}, "wsmanager/hub/msgpack": {"Usage", "Concurrency", "Failure", "Testing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := packageDoc(t, filepath.Join(root, filepath.FromSlash(name)))
+			for _, heading := range headings {
+				require.Contains(t, text, "\n# "+heading+"\n")
+			}
+		})
+	}
+}
+
+// packageDoc is the comment of the package in a folder.
+func packageDoc(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var text string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.PackageClauseOnly|parser.ParseComments)
+		require.NoError(t, err)
+		text += f.Doc.Text()
+	}
+	require.NotEmpty(t, text)
+	return text
+}
