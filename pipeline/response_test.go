@@ -62,6 +62,15 @@ func TestRegisteringTooLate(t *testing.T) {
 	require.Equal(t, 10, ran)
 }
 
+// A callback that is none is a mistake that is found where it is made.
+func TestCallbacksOfNilPanic(t *testing.T) {
+	h := pipeline.Observe(func(_ http.ResponseWriter, _ *http.Request, res *pipeline.Response, _ http.Handler) {
+		require.PanicsWithValue(t, "pipeline: OnStarting of nil", func() { _ = res.OnStarting(nil) })
+		require.PanicsWithValue(t, "pipeline: OnCompleted of nil", func() { _ = res.OnCompleted(nil) })
+	})(text("x"))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+}
+
 func TestOnCompletedRunsLastFirstAndAllOfThem(t *testing.T) {
 	var order []string
 	h := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {

@@ -339,7 +339,7 @@ func TestNothingIsRevealed(t *testing.T) {
 		{func(c *wstest.Client) { c.SendText("close error") }, 4000, "public"},
 		{func(c *wstest.Client) { c.SendRaw([]byte{0xff, 0xff}) }, 1002, ""},
 		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, []byte("\xff"))) }, 1007, ""},
-		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, make([]byte, 70_000))) }, 1009, ""},
+		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, make([]byte, 70_000))[:20]) }, 1009, ""}, // its header says it
 		{func(c *wstest.Client) {
 			for range 4 {
 				c.SendText("x")

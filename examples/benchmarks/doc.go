@@ -8,8 +8,10 @@
 //	go run ./examples/benchmarks/idle        # what 15,000 sockets cost that do nothing
 //	go run ./examples/benchmarks/compression # what compressing a broadcast costs and saves
 //	go run ./examples/benchmarks/drain       # how a server with 8,000 sockets ends
+//	go run ./examples/benchmarks/soak        # what minutes of load and failing networks leave behind
 //
 // All but the first need nothing but Linux and two processes with -n descriptors
-// each; they fail if a bound is missed. The tests in clients let the WebSocket clients
+// each; they fail if a bound is missed. Reliability runs the tests that docs/reliability.md names,
+// and writes its tables. The tests in clients let the WebSocket clients
 // of other libraries talk to a Manager.
 package benchmarks

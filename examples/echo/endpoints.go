@@ -109,6 +109,7 @@ func (e *endpoints) app() *pipeline.Builder {
 	}
 	if e.debug {
 		app.Map("/mem", func(b *pipeline.Builder) { b.RunFunc(e.mem) })
+		app.Map("/stats", func(b *pipeline.Builder) { b.RunFunc(e.stats) })
 	}
 	return app
 }
@@ -135,4 +136,15 @@ func (e *endpoints) mem(w http.ResponseWriter, _ *http.Request) {
 		"mallocs":      ms.Mallocs,
 		"sys":          ms.Sys,
 	})
+}
+
+// stats answers with the counters of each path.
+func (e *endpoints) stats(w http.ResponseWriter, _ *http.Request) {
+	all := make(map[string]wsmanager.Stats)
+	for path, m := range e.sockets {
+		all[path] = m.Stats()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(all) // an error means that the client is gone
 }

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	h2 := flags.Bool("h2", false, "speak HTTP/2 without TLS as well, WebSockets over it included (RFC 8441)")
 	compress := flags.Bool("compress", false, "compress messages for clients that offer permessage-deflate")
 	level := flags.Int("level", 1, "with -compress: 1 is quick, 9 makes the messages smallest")
-	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block and /mem as well")
+	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block, /mem and /stats as well")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -181,6 +182,14 @@ func TestDebug(t *testing.T) {
 	require.Positive(t, mem["goroutines"])
 	require.Positive(t, mem["heap_alloc"])
 
+	status, body = get(t, p.url+"/stats")
+	require.Equal(t, 200, status)
+	var stats map[string]wsmanager.Stats
+	require.NoError(t, json.Unmarshal([]byte(body), &stats))
+	require.EqualValues(t, 1, stats["/sleep"].MessagesOut)
+	require.EqualValues(t, 1, stats["/sleep"].Refused.Rejected)
+	require.Equal(t, 1, stats["/block"].Connections)
+
 	// Callbacks that don't return keep the program from nothing.
 	p.stop()
 	sleeper.ExpectClose(1001)
@@ -189,7 +198,7 @@ func TestDebug(t *testing.T) {
 
 func TestNoDebug(t *testing.T) {
 	p := start(t)
-	for _, path := range []string{"/mem", "/sleep?ms=1", "/block", "/"} {
+	for _, path := range []string{"/mem", "/stats", "/sleep?ms=1", "/block", "/"} {
 		status, _ := get(t, p.url+path)
 		require.Equal(t, 404, status, path)
 	}

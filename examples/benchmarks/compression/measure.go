@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -45,7 +40,7 @@ func measure(ctx context.Context, cfg config) ([]row, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for temporary files
-	program, err := buildLoadtest(ctx, dir)
+	program, err := harness.Build(ctx, dir, "loadtest")
 	if err != nil {
 		return nil, err
 	}
@@ -88,32 +83,6 @@ func medians(rows []row) row {
 	}
 }
 
-// buildLoadtest builds the client, in the folder of the root module: this module has
-// not all that it needs.
-func buildLoadtest(ctx context.Context, dir string) (string, error) {
-	const root = "github.com/speakingtube/speakingtube"
-	out, err := command(ctx, "go", "list", "-m", "-f", "{{.Dir}}", root)
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "loadtest")
-	_, err = command(ctx, "go", "build", "-C", strings.TrimSpace(string(out)), "-o", program, "./examples/loadtest")
-	return program, err
-}
-
-// command runs a command and returns what it prints; its error has what it prints to
-// the standard error.
-func command(ctx context.Context, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		return out, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, bytes.TrimSpace(errs.Bytes()))
-	}
-	return out, nil
-}
-
 // summary is the part of loadtest's that is of use here.
 type summary struct {
 	OK       bool
@@ -137,7 +106,7 @@ func measureOne(ctx context.Context, cfg config, program string, size, level int
 		return r, err
 	}
 	file := program + ".json"
-	out, err := command(ctx, program, "-url", "ws://"+h.Addr+"/ws", "-mode", "broadcast", "-payload", "json", "-compress",
+	out, err := harness.Command(ctx, program, "-url", "ws://"+h.Addr+"/ws", "-mode", "broadcast", "-payload", "json", "-compress",
 		"-quiet", "-json", file, "-timeout", "1m", // on a busy machine answers take their time
 		"-connections", fmt.Sprint(cfg.n), "-size", fmt.Sprint(size), "-rate", fmt.Sprint(cfg.rate), "-duration", cfg.duration.String())
 	if err != nil {

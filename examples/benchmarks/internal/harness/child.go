@@ -85,21 +85,7 @@ func (c *Child) Stop() error {
 }
 
 // RSS returns the child's resident memory in bytes, 0 where there is no /proc.
-func (c *Child) RSS() int64 {
-	p, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(p))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
-}
+func (c *Child) RSS() int64 { return RSS(c.cmd.Process.Pid) }
 
 // CPU returns the processor time that the child has used, 0 where there is no
 // /proc.
@@ -124,14 +110,4 @@ func (c *Child) CPU() time.Duration {
 		used += time.Duration(n) * (time.Second / 100)
 	}
 	return used
-}
-
-// Descriptors counts the open files of this process, -1 where there is no /proc.
-// The one that it counts with is among them.
-func Descriptors() int {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return -1
-	}
-	return len(entries)
 }

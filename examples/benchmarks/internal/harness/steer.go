@@ -9,12 +9,14 @@ import (
 )
 
 // Ask asks a child something at target, "host:port/path", by HTTP, and reads the
-// answer that [Answer] has written.
+// answer that [Answer] has written. It leaves no connection behind, which the child
+// would count.
 func Ask(ctx context.Context, target string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target, nil)
 	if err != nil {
 		return err
 	}
+	req.Close = true
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -1,0 +1,128 @@
+package wsmanager_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// reluctant is a bus that refuses each thing a few times while its links are well.
+type reluctant struct {
+	wsmanager.LocalBus
+
+	mu       sync.Mutex // guards what follows
+	refusals map[string]int
+	topics   map[string]bool // subscribed to
+}
+
+var errReluctant = errors.New("not now")
+
+// refuses reports whether what is done is refused this time.
+func (b *reluctant) refuses(what string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusals[what]--
+	return b.refusals[what] >= 0
+}
+
+func (b *reluctant) Connect(ctx context.Context, n wsmanager.BackplaneNode) (wsmanager.BackplaneLink, error) {
+	if b.refuses("connect") {
+		return nil, nil // a mistake of an adapter's
+	}
+	l, err := b.LocalBus.Connect(ctx, n)
+	return &reluctantLink{l, b}, err
+}
+
+func (b *reluctant) note(topics []string, on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, topic := range topics {
+		b.topics[topic] = on
+	}
+}
+
+// subscribed counts the topics.
+func (b *reluctant) subscribed() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for on := range maps.Values(b.topics) {
+		if on {
+			n++
+		}
+	}
+	return n
+}
+
+type reluctantLink struct {
+	wsmanager.BackplaneLink
+	bus *reluctant
+}
+
+func (l *reluctantLink) Subscribe(ctx context.Context, topics []string) error {
+	if l.bus.refuses("subscribe") {
+		return errReluctant
+	}
+	l.bus.note(topics, true)
+	return l.BackplaneLink.Subscribe(ctx, topics)
+}
+
+func (l *reluctantLink) Unsubscribe(ctx context.Context, topics []string) error {
+	if l.bus.refuses("unsubscribe") {
+		return errReluctant
+	}
+	l.bus.note(topics, false)
+	return l.BackplaneLink.Unsubscribe(ctx, topics)
+}
+
+func (l *reluctantLink) Close(ctx context.Context) error {
+	return errors.Join(l.BackplaneLink.Close(ctx), errReluctant)
+}
+
+// A bus that refuses to subscribe, or to end it, is asked again until it does; what it
+// refused is counted.
+func TestBusThatRefusesIsAskedAgain(t *testing.T) {
+	bus := &reluctant{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}
+	opts := quiet()
+	opts.Backplane = bus
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
+	other := quiet()
+	other.Backplane = &bus.LocalBus
+	from, _ := serve(t, wsmanager.Callbacks{}, other, nil)
+
+	c := wstest.Dial(t, url+"?group=g", nil)
+	require.Eventually(t, func() bool { return bus.subscribed() == 3 }, wstest.Patience, time.Millisecond, "to all, to the node's own, to the group's")
+	require.NoError(t, m.FlushBackplane(t.Context()))
+	from.Group("g").Broadcast(wsmanager.Text("from the other node"))
+	c.ExpectText("from the other node")
+
+	c.SendClose(1000, "")
+	c.ExpectClose(1000)
+	require.Eventually(t, func() bool { return bus.subscribed() == 2 }, wstest.Patience, time.Millisecond)
+	require.EqualValues(t, 5, m.Stats().Backplane.Errors)
+	require.NoError(t, m.Shutdown(t.Context()), "what Close of a link returns is no failure of the connections'")
+	require.EqualValues(t, 6, m.Stats().Backplane.Errors)
+}
+
+// JoinGroup and LeaveGroup by id: here, without the bus; elsewhere, as far as it takes them.
+func TestLeaveGroupByID(t *testing.T) {
+	opts := quiet()
+	opts.Backplane = &wsmanager.LocalBus{}
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
+	c := wstest.Dial(t, url+"?group=g", nil)
+	conn := only(t, m)
+	require.NoError(t, m.LeaveGroup(conn.ID(), "g"))
+	require.Empty(t, conn.Groups())
+	require.NoError(t, m.JoinGroup(conn.ID(), "h"))
+	require.Equal(t, []string{"h"}, conn.Groups())
+	require.Error(t, m.LeaveGroup("nobody here", ""), "no group has such a name")
+	c.SendClose(1000, "")
+	c.ExpectClose(1000)
+}
