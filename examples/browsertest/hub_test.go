@@ -106,17 +106,19 @@ func TestBoard(t *testing.T) {
 		case at < 1.5:
 			return 0.48 - 0.32*(at-1), 0.56
 		default:
-			return 0.32 - 0.2*(at-1.5), 0.56 - 0.36*(1-(2-at)*2)
+			return 0.32, 0.56 - 0.36*(at-1.5)/0.5
 		}
 	})
-	draws(t, bob, 1, 3, 30, func(at float64) (x, y float64) { // a mast and a hull
+	draws(t, bob, 1, 2, 36, func(at float64) (x, y float64) { // a mast and a hull
 		switch {
 		case at < 0.3:
 			return 0.32, 0.17 + 0.46*at/0.3
 		case at < 0.4:
 			return 0.32 - 0.14*(at-0.3)/0.1, 0.63
+		case at < 0.9:
+			return 0.18 + 0.34*(at-0.4)/0.5, 0.63 + 0.09*math.Sin((at-0.4)/0.5*math.Pi)
 		default:
-			return 0.18 + 0.32*(at-0.4)/0.6, 0.63 + 0.09*math.Sin((at-0.4)/0.6*math.Pi)
+			return 0.52 - 0.34*(at-0.9)/0.1, 0.63
 		}
 	})
 	draws(t, ann, 6, 3, 60, func(at float64) (x, y float64) { // the sea

@@ -61,8 +61,8 @@ func lab(t *testing.T) (url string) {
 	require.NoError(t, err)
 	mux.Handle("/", handler)
 	serve("/quick/hub", func(o *hub.Options) {
-		o.KeepAliveInterval, o.ClientTimeout, o.HandshakeTimeout = time.Second, 5*time.Second, 2*time.Second
-		o.NegotiationTimeout = 2 * time.Second
+		o.KeepAliveInterval, o.ClientTimeout, o.HandshakeTimeout = time.Second, 8*time.Second, 5*time.Second
+		o.NegotiationTimeout = 5 * time.Second
 	})
 	serve("/deflate/hub", func(o *hub.Options) { o.WebSocket.Compression.Enabled = true })
 	srv := httptest.NewServer(mux)

@@ -140,9 +140,9 @@ byId("door").addEventListener("cancel", (event) => event.preventDefault());
 // People and talk.
 
 function tint(id) {
-  let h = 0;
-  for (const c of id) h = (h * 31 + c.codePointAt(0)) % 360;
-  return `hsl(${h} 55% 50%)`;
+  let h = 2166136261; // FNV-1a
+  for (const c of id) h = Math.imul(h ^ c.codePointAt(0), 16777619);
+  return `hsl(${(h >>> 0) % 360} 60% 48%)`;
 }
 
 function element(tag, className, text) {

@@ -269,7 +269,7 @@ await test("36 200 sends in order", () =>
   }));
 await test("37 pings, idle clients stay", () =>
   connected(async (c) => {
-    await sleep(12_000);
+    await sleep(12_000); // more than the hub's ClientTimeout there
     assert.equal(c.state, "Connected");
     assert.ok(c.records().filter((m) => m.type === 6).length >= 4);
     assert.equal(await c.invoke("Add", 1, 1), 2);

@@ -73,7 +73,7 @@ await test("51 with all acknowledged nothing is repeated", async () => {
   await c.start();
   assert.equal(await c.invoke("Add", 1, 2), 3);
   await until(() => c.wire[0].sent.some((s) => /"type":8/.test(s) || (typeof s !== "string" && Buffer.from(s).toString("hex").startsWith("039208"))));
-  await sleep(500); // for the acknowledgement on its way
+  await sleep(2000); // for the acknowledgement on its way
   p.cut();
   assert.equal(await c.invoke("Add", 2, 2), 4);
   const after = c.wire[1].records.filter((m) => m.type < 6);
