@@ -3,6 +3,7 @@ package docs_test
 import (
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,4 +48,27 @@ func packageDoc(t *testing.T, dir string) string {
 	}
 	require.NotEmpty(t, text)
 	return text
+}
+
+// A file is one concept, which takes fewer than 500 lines.
+func TestFilesAreShort(t *testing.T) {
+	require.NoError(t, filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if lines := strings.Count(string(text), "\n"); lines > 500 {
+			t.Errorf("%s has %d lines", file, lines)
+		}
+		return nil
+	}))
 }

@@ -1,15 +1,12 @@
 package wsmanager_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -383,73 +380,6 @@ func TestClientEnds(t *testing.T) {
 		require.NoError(t, cl.Close(1000, ""))
 		require.NoError(t, cl.Run(t.Context()))
 	})
-}
-
-// The server's normal end is the end; others are followed by the next connection.
-func TestClientFollowsCloseCodes(t *testing.T) {
-	for code, want := range map[ws.StatusCode]string{
-		1000: "ended", 1001: "again", 1002: "gave up", 1008: "gave up", 1011: "again", 1012: "again", 1013: "again",
-		3000: "gave up", 4001: "again",
-	} {
-		t.Run(fmt.Sprint(code), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				net := newMemory()
-				opts := net.options()
-				retries := 0
-				opts.OnRetry = func(wsmanager.Retrying) { retries++ }
-				_, done := running(t, wsmanager.Callbacks{}, opts)
-				hangUp(t, net.accept(t), code)
-				synctest.Wait()
-				require.Equal(t, want == "again", retries == 1)
-				if want == "again" {
-					return
-				}
-				err := <-done
-				require.Equal(t, want == "ended", err == nil, "%v", err)
-				if want == "gave up" {
-					var ce *wsmanager.CloseError
-					require.ErrorAs(t, err, &ce)
-					require.EqualValues(t, code, ce.Code)
-				}
-			})
-		})
-	}
-}
-
-func TestRetryable(t *testing.T) {
-	refused := func(status int) error { return fmt.Errorf("dialling: %w", &wsmanager.RefusedError{StatusCode: status}) }
-	for _, yes := range []error{
-		errors.New("reset"), io.ErrUnexpectedEOF, refused(408), refused(425), refused(429), refused(500), refused(502), refused(503),
-		&wsmanager.CloseError{Code: 1000}, &wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrPanic},
-		&wsmanager.CloseError{Code: 1006, Remote: true}, context.DeadlineExceeded,
-	} {
-		require.True(t, wsmanager.Retryable(yes), "%v", yes)
-	}
-	for _, no := range []error{
-		refused(200), refused(301), refused(400), refused(401), refused(403), refused(404), refused(407), refused(501),
-		wsmanager.ErrHandshake, wsmanager.ErrShutdown, &tls.CertificateVerificationError{Err: errors.New("unknown")}, context.Canceled,
-		&wsmanager.CloseError{Code: 1008, Remote: true}, &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrShutdown},
-	} {
-		require.False(t, wsmanager.Retryable(no), "%v", no)
-	}
-}
-
-// A server that asks to be left alone is, within MaxDelay.
-func TestClientRetryAfter(t *testing.T) {
-	for after, want := range map[string]time.Duration{"20": 20 * time.Second, "3600": 30 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			net := newMemory()
-			opts := net.options()
-			delays := make(chan time.Duration, 1)
-			opts.OnRetry = func(r wsmanager.Retrying) { delays <- r.Delay }
-			_, _ = running(t, wsmanager.Callbacks{}, opts)
-			conn := receive(t, net.conns)
-			_, err := http.ReadRequest(bufio.NewReader(conn))
-			require.NoError(t, err)
-			fmt.Fprintf(conn, "HTTP/1.1 503 Busy\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", after)
-			require.Equal(t, want, <-delays)
-		})
-	}
 }
 
 // Its callbacks never overlap, and a connection that a callback fails is followed by

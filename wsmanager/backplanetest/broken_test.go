@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -488,77 +485,3 @@ func TestBusesThatPass(t *testing.T) {
 		})
 	}
 }
-
-// try runs one guarantee's test on a bus, and returns what it says.
-func try(t *testing.T, name string, bus func(testing.TB) *spoiled) (failures []string) {
-	t.Helper()
-	at := slices.IndexFunc(guarantees, func(g guarantee) bool { return g.name == name })
-	require.GreaterOrEqual(t, at, 0, "there is no guarantee %q", name)
-	synctest.Test(t, func(t *testing.T) {
-		rec := &recorder{TB: t}
-		rec.run(func() {
-			guarantees[at].check(rec, func(t testing.TB) Bus {
-				s := bus(t)
-				b := Bus{Node: func() wsmanager.Backplane { return s }}
-				if s.cut != nil {
-					b.Cut = func() (restore func()) { return s.cut(s) }
-				}
-				return b
-			})
-		})
-		failures = rec.failures
-	})
-	return failures
-}
-
-// recorder is a testing.TB that notes failures instead of having them.
-type recorder struct {
-	testing.TB
-
-	mu       sync.Mutex // guards what follows
-	failures []string
-	cleanups []func()
-}
-
-// run runs a test and its clean-ups.
-func (r *recorder) run(test func()) {
-	goes(test)()
-	for {
-		r.mu.Lock()
-		n := len(r.cleanups)
-		if n == 0 {
-			r.mu.Unlock()
-			return
-		}
-		f := r.cleanups[n-1]
-		r.cleanups = r.cleanups[:n-1]
-		r.mu.Unlock()
-		goes(f)()
-	}
-}
-
-func (r *recorder) note(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failures = append(r.failures, text)
-}
-
-func (r *recorder) Failed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.failures) > 0
-}
-
-func (r *recorder) Cleanup(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cleanups = append(r.cleanups, f)
-}
-
-func (r *recorder) Error(args ...any)                 { r.note(fmt.Sprint(args...)) }
-func (r *recorder) Errorf(format string, args ...any) { r.note(fmt.Sprintf(format, args...)) }
-func (r *recorder) Fail()                             { r.note("Fail") }
-func (r *recorder) FailNow()                          { r.note("FailNow"); runtime.Goexit() }
-func (r *recorder) Fatal(args ...any)                 { r.Error(args...); runtime.Goexit() }
-func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); runtime.Goexit() }
-func (r *recorder) Helper()                           {}
