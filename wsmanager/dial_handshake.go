@@ -185,6 +185,8 @@ func (d *attempt) upgrade(s *dialled) error {
 		return refused
 	case err != nil:
 		return handshakeError(err)
+	case !head.speaksHTTP():
+		return fmt.Errorf("%w: its version of HTTP is %.8q", ErrHandshake, head.start[:])
 	}
 	if br != nil {
 		s.early = make([]byte, br.Buffered())
@@ -227,10 +229,19 @@ func handshakeError(err error) error {
 
 // headReader reads no more than is left.
 type headReader struct {
-	r    io.Reader
-	left int
-	keep bool
-	kept []byte // what was read, if it is to be kept
+	r     io.Reader
+	left  int
+	start [len("HTTP/1.1")]byte // of what was read
+	had   int                   // how much of that there is
+	keep  bool
+	kept  []byte // what was read, if it is to be kept
+}
+
+// speaksHTTP reports whether the answer begins with a version that has upgrades. gobwas
+// takes other characters for digits.
+func (h *headReader) speaksHTTP() bool {
+	major, minor, ok := http.ParseHTTPVersion(string(h.start[:h.had]))
+	return ok && major == 1 && minor >= 1
 }
 
 func (h *headReader) Read(p []byte) (int, error) {
@@ -239,6 +250,7 @@ func (h *headReader) Read(p []byte) (int, error) {
 	}
 	n, err := h.r.Read(p[:min(len(p), h.left)])
 	h.left -= n
+	h.had += copy(h.start[h.had:], p[:n])
 	if h.keep {
 		h.kept = append(h.kept, p[:n]...)
 	}
