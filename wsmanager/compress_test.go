@@ -438,7 +438,9 @@ func TestVariantsOfAMixedAudience(t *testing.T) {
 // sent to one alone in between.
 func TestOrderInAMixedAudience(t *testing.T) {
 	const senders, messages = 4, 200
-	m, clients := mixed(t, compressing(), 5)
+	opts := compressing()
+	opts.OutboxMessages = (senders + 1) * messages // nobody reads until all is sent
+	m, clients := mixed(t, opts, 5)
 	pad := repeat("padding ", 40)
 	var wg sync.WaitGroup
 	// From outside, by turns to all and to a group, and in bursts by a peer.

@@ -28,16 +28,23 @@ func TestMain(m *testing.M) { wstest.Main(eachDriver{m}) }
 // goroutines, and over HTTP/2.
 type eachDriver struct{ *testing.M }
 
+// driverEnv makes the tests run with this driver alone: auto, goroutine or h2.
+const driverEnv = "WSMANAGER_TEST_DRIVER"
+
+// driverUnderTest is the one with which they run now.
+var driverUnderTest string
+
 func (m eachDriver) Run() (code int) {
 	flag.Parse()
 	ways := []string{"auto", "goroutine", "h2"}
-	if one := os.Getenv("WSMANAGER_TEST_DRIVER"); one != "" {
+	if one := os.Getenv(driverEnv); one != "" {
 		ways = []string{one}
 	}
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		ways = ways[:1] // a fuzzer runs once
 	}
 	for _, way := range ways {
+		driverUnderTest = way
 		switch way {
 		case "auto":
 			wsmanager.SetAutoDriver(wsmanager.DriverAuto)

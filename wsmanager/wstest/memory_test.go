@@ -59,6 +59,15 @@ func TestMemoryClient(t *testing.T) {
 		{"the end instead of nothing", nil, func(c *wstest.Client) { end(c); c.ExpectNothing(time.Hour) }, `wstest: waiting for nothing: EOF`},
 		{"patience", nil, func(c *wstest.Client) { c.Text() }, `wstest: waiting for a text: read pipe: i/o timeout`},
 		{"killed", nil, func(c *wstest.Client) { c.Kill() }, ""},
+		{"sending what nobody takes", [][]byte{make([]byte, 1<<20)}, func(c *wstest.Client) { c.SendRaw(make([]byte, 1<<20)) }, `wstest: sending: write pipe: i/o timeout`},
+		{"sending after Close", nil, func(c *wstest.Client) { _ = c.Conn().Close(); c.SendText("x") }, `wstest: sending: write pipe: use of closed network connection`},
+		{"sending to a server that has ended", [][]byte{text, closing}, func(c *wstest.Client) {
+			end(c)
+			synctest.Wait()
+			c.SendRaw(make([]byte, 1<<20))
+			c.ExpectText("hello")
+			c.ExpectClose(1000)
+		}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
