@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
 // patience is how long a page may take for anything.
@@ -50,10 +53,7 @@ func chromium(t *testing.T) string {
 			return path
 		}
 	}
-	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
-		t.Fatalf("none of %q is installed, and SPEAKINGTUBE_REQUIRE_ALL is set", names)
-	}
-	t.Skipf("none of %q is installed: install Chromium (Debian: apt-get install chromium) or set CHROMIUM", names)
+	exampletest.Missing(t, fmt.Sprintf("none of %q is installed: install Chromium (Debian: apt-get install chromium) or set CHROMIUM", names))
 	return ""
 }
 

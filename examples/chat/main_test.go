@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,82 +9,27 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// server is the program itself, running.
-type server struct {
-	url  string
-	out  *output
-	stop context.CancelFunc
-	done chan error // run's result
-}
-
 // start runs the program on a free port until the test ends.
-func start(t *testing.T) *server {
+func start(t *testing.T) *exampletest.Program {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s := &server{out: &output{}, stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, s.out) }()
-	s.url = s.out.waitFor(t, `serving (http://\S+)`)[1]
-	t.Cleanup(func() {
-		stop()
-		http.DefaultClient.CloseIdleConnections()
-		select {
-		case err := <-s.done:
-			s.done <- err
-		case <-time.After(wstest.Patience):
-			t.Error("the program did not end")
-		}
-	})
-	return s
-}
-
-// output is what the program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// waitFor waits until the output matches.
-func (o *output) waitFor(t *testing.T, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(wstest.Patience); ; time.Sleep(2 * time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the program printed no %q:\n%s", pattern, o)
-		}
-	}
+	return exampletest.Start(t, run, "-addr", "127.0.0.1:0")
 }
 
 // join enters a room and returns the client and its id.
-func join(t *testing.T, s *server, room string) (*wstest.Client, string) {
+func join(t *testing.T, s *exampletest.Program, room string) (*wstest.Client, string) {
 	t.Helper()
-	c := wstest.Dial(t, s.url+room, nil)
+	c := wstest.Dial(t, s.URL+room, nil)
 	id, ok := strings.CutSuffix(c.Text(), " is now connected")
 	require.True(t, ok)
 	return c, id
@@ -116,9 +59,9 @@ func TestTwoRoomsAreIsolated(t *testing.T) {
 	require.Equal(t, []string{annID}, members(t, s, "ws"))
 }
 
-func members(t *testing.T, s *server, room string) []string {
+func members(t *testing.T, s *exampletest.Program, room string) []string {
 	t.Helper()
-	res, body := get(t, s.url+"/members?room="+room)
+	res, body := get(t, s.URL+"/members?room="+room)
 	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 	var ids []string
 	require.NoError(t, json.Unmarshal([]byte(body), &ids))
@@ -141,14 +84,14 @@ func get(t *testing.T, url string) (*http.Response, string) {
 // A client that has seen its socket open is a member already.
 func TestPageLearnsItsOwnID(t *testing.T) {
 	s := start(t)
-	c := wstest.Dial(t, s.url+"/ws?tag=my-random-tag", nil)
-	res, body := get(t, s.url+"/members?room=ws&tag=my-random-tag")
+	c := wstest.Dial(t, s.URL+"/ws?tag=my-random-tag", nil)
+	res, body := get(t, s.URL+"/members?room=ws&tag=my-random-tag")
 	id := res.Header.Get("X-Member-Id")
 	require.NotEmpty(t, id)
 	require.JSONEq(t, fmt.Sprintf("[%q]", id), body)
 	c.ExpectText(id + " is now connected")
 
-	res, _ = get(t, s.url+"/members?room=ws")
+	res, _ = get(t, s.URL+"/members?room=ws")
 	require.Empty(t, res.Header.Get("X-Member-Id"))
 }
 
@@ -167,12 +110,12 @@ func TestHTTP(t *testing.T) {
 		{"no upgrade", "/ws", "text/plain; charset=utf-8", "WebSocket", 426},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, body := get(t, s.url+tt.path)
+			res, body := get(t, s.URL+tt.path)
 			require.Equal(t, tt.status, res.StatusCode)
 			require.Equal(t, tt.contentType, res.Header.Get("Content-Type"))
 			require.Contains(t, body, tt.contains)
 			require.Regexp(t, `^\d+ms$`, res.Header.Get("X-Response-Time"))
-			s.out.waitFor(t, fmt.Sprintf(`msg=request request.method=GET request.url="?%s"? .*response.status=%d`, regexp.QuoteMeta(tt.path), tt.status))
+			s.Out.WaitFor(t, fmt.Sprintf(`msg=request request.method=GET request.url="?%s"? .*response.status=%d`, regexp.QuoteMeta(tt.path), tt.status))
 		})
 	}
 }
@@ -205,8 +148,8 @@ func TestBadClients(t *testing.T) {
 			ann.ExpectText(badID + " disconnected")
 			ann.SendText("still here")
 			ann.ExpectText(annID + " said: still here")
-			s.out.waitFor(t, `msg="websocket closed" room=ws id=`+badID+` `+tt.log)
-			require.Equal(t, 1, strings.Count(s.out.String(), "id="+badID), "records:\n%s", s.out)
+			s.Out.WaitFor(t, `msg="websocket closed" room=ws id=`+badID+` `+tt.log)
+			require.Equal(t, 1, strings.Count(s.Out.String(), "id="+badID), "records:\n%s", s.Out)
 		})
 	}
 }
@@ -214,25 +157,25 @@ func TestBadClients(t *testing.T) {
 func TestForeignOriginIsRefused(t *testing.T) {
 	s := start(t)
 	ann, annID := join(t, s, "/ws")
-	req := wstest.Request(t, s.url+"/ws")
+	req := wstest.Request(t, s.URL+"/ws")
 	req.Header.Set("Origin", "http://evil.example")
 	c := wstest.Handshake(t, req, nil)
 	require.Equal(t, http.StatusForbidden, c.Response.StatusCode)
 	ann.SendText("nobody came")
 	ann.ExpectText(annID + " said: nobody came")
-	s.out.waitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in AllowedOrigins"`)
-	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
+	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in AllowedOrigins"`)
+	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
 
 func TestFrameInTheHandshakesSegment(t *testing.T) {
 	s := start(t)
-	c := wstest.Handshake(t, wstest.Request(t, s.url+"/ws"), wstest.Frame(ws.OpText, true, []byte("early bird")))
+	c := wstest.Handshake(t, wstest.Request(t, s.URL+"/ws"), wstest.Frame(ws.OpText, true, []byte("early bird")))
 	require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 	require.Regexp(t, `^\d+ms$`, c.Response.Header.Get("X-Response-Time"))
 	id, ok := strings.CutSuffix(c.Text(), " is now connected")
 	require.True(t, ok)
 	c.ExpectText(id + " said: early bird")
-	s.out.waitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101 .*response.upgraded=true`)
+	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101 .*response.upgraded=true`)
 }
 
 // Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.
@@ -240,16 +183,10 @@ func TestDrain(t *testing.T) {
 	s := start(t)
 	ann, _ := join(t, s, "/ws")
 	eve, _ := join(t, s, "/test")
-	s.stop()
+	s.Stop()
 	ann.ExpectClose(1001)
 	eve.ExpectClose(1001)
-	select {
-	case err := <-s.done:
-		require.NoError(t, err)
-		s.done <- nil
-	case <-time.After(wstest.Patience):
-		t.Fatal("the program did not end")
-	}
+	s.End(t)
 }
 
 func TestBadFlag(t *testing.T) {

@@ -1,39 +1,24 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
 // The npm package ws talks to the chat. It has to be installed: npm ci in
 // testdata/node.
 func TestNodeClient(t *testing.T) {
 	dir := filepath.Join("testdata", "node")
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "ws")); err != nil {
-		missing(t, "the npm package ws is not installed: run npm ci in examples/chat/testdata/node")
-	}
+	node := exampletest.Node(t, dir, "ws")
 	s := start(t)
-	cmd := exec.CommandContext(t.Context(), node, "talk.mjs", s.url)
+	cmd := exec.CommandContext(t.Context(), node, "talk.mjs", s.URL)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", out, s.out)
+	require.NoError(t, err, "%s\n%s", out, s.Out)
 	require.Equal(t, "ok\n", string(out))
-}
-
-// missing skips a test that needs what this machine does not have, or fails it
-// where nothing may be skipped.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
-		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
-	}
-	t.Skip(what)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
@@ -33,28 +33,10 @@ func TestMain(m *testing.M) {
 	wstest.Main(m)
 }
 
-// output is what a program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // program is the program itself, running in a process of its own.
 type program struct {
 	stdin          io.WriteCloser
-	stdout, stderr *output
+	stdout, stderr *exampletest.Output
 	cmd            *exec.Cmd
 }
 
@@ -62,7 +44,7 @@ func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*wstest.Patience)
 	t.Cleanup(cancel)
-	p := &program{stdout: &output{}, stderr: &output{}, cmd: exec.CommandContext(ctx, os.Args[0], args...)}
+	p := &program{stdout: &exampletest.Output{}, stderr: &exampletest.Output{}, cmd: exec.CommandContext(ctx, os.Args[0], args...)}
 	p.cmd.Env = append(os.Environ(), asConsole+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	var err error
@@ -299,7 +281,7 @@ func TestOrderly(t *testing.T) {
 		"the server ended it, a line has failed": {ended: true, input: wsmanager.ErrClosed, err: early},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var stderr output
+			var stderr exampletest.Output
 			err := orderly(tt.ended, tt.input, tt.unsent, &stderr)
 			if tt.err == "" {
 				require.NoError(t, err)

@@ -1,87 +1,35 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// output is what the program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// program is the program itself, running.
-type program struct {
-	url  string
-	out  *output
-	stop context.CancelFunc
-	done chan error // run's result
-}
-
 // start runs the program on a free port until the test ends.
-func start(t *testing.T, args ...string) *program {
+func start(t *testing.T, args ...string) *exampletest.Program {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	p := &program{out: &output{}, stop: stop, done: make(chan error, 1)}
-	go func() { p.done <- run(ctx, append(args, "-addr", "127.0.0.1:0"), p.out) }()
-	serving := regexp.MustCompile(`serving (http://\S+)`)
-	require.Eventually(t, func() bool { return serving.MatchString(p.out.String()) }, wstest.Patience, time.Millisecond)
-	p.url = serving.FindStringSubmatch(p.out.String())[1]
-	t.Cleanup(func() {
-		stop()
-		http.DefaultClient.CloseIdleConnections()
-		p.end(t)
-	})
-	return p
-}
-
-// end waits until the program has ended, as it should.
-func (p *program) end(t *testing.T) {
-	t.Helper()
-	select {
-	case err := <-p.done:
-		p.done <- err
-		require.NoError(t, err)
-	case <-time.After(wstest.Patience):
-		t.Fatal("the program did not end")
-	}
+	return exampletest.Start(t, run, append(args, "-addr", "127.0.0.1:0")...)
 }
 
 func TestEcho(t *testing.T) {
 	for _, driver := range drivers {
 		t.Run(driver.String(), func(t *testing.T) {
 			p := start(t, "-driver", driver.String())
-			c := wstest.Dial(t, p.url+"/echo", nil)
+			c := wstest.Dial(t, p.URL+"/echo", nil)
 			c.SendText("hello")
 			c.ExpectText("hello")
 			c.SendBinary([]byte{1, 2})
@@ -91,7 +39,7 @@ func TestEcho(t *testing.T) {
 			require.Equal(t, []byte{1, 2}, f.Payload)
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
-			require.Equal(t, 1, strings.Count(p.out.String(), "\n"), "nothing is printed but the address:\n%s", p.out)
+			require.Equal(t, 1, strings.Count(p.Out.String(), "\n"), "nothing is printed but the address:\n%s", p.Out)
 		})
 	}
 }
@@ -101,7 +49,7 @@ func TestCompress(t *testing.T) {
 	for _, compress := range []bool{true, false} {
 		p := start(t, fmt.Sprintf("-compress=%v", compress))
 		for _, path := range []string{"/echo", "/broadcast"} {
-			c := wstest.Dial(t, p.url+path, offer)
+			c := wstest.Dial(t, p.URL+path, offer)
 			c.SendText(strings.Repeat("again ", 1000))
 			f, err := c.ReadFrame()
 			require.NoError(t, err)
@@ -114,7 +62,7 @@ func TestCompress(t *testing.T) {
 // As big as the suites send them, and not a byte more.
 func TestMessageLimit(t *testing.T) {
 	p := start(t)
-	c := wstest.Dial(t, p.url+"/echo", nil)
+	c := wstest.Dial(t, p.URL+"/echo", nil)
 	big := strings.Repeat("x", 16<<20)
 	go func() {
 		if _, err := c.Conn().Write(wstest.Frame(ws.OpText, true, []byte(big))); err != nil {
@@ -129,7 +77,7 @@ func TestMessageLimit(t *testing.T) {
 // A client that writes far more than it reads is held up, not cut off.
 func TestBackpressure(t *testing.T) {
 	p := start(t)
-	c := wstest.Dial(t, p.url+"/echo", nil)
+	c := wstest.Dial(t, p.URL+"/echo", nil)
 	const messages, size = 1000, 100 << 10 // 100 MB, more than the outbox and both kernels hold
 	frame := wstest.Frame(ws.OpBinary, true, make([]byte, size))
 	go func() {
@@ -152,7 +100,7 @@ func TestBroadcast(t *testing.T) {
 	p := start(t)
 	var clients []*wstest.Client
 	for range 5 {
-		clients = append(clients, wstest.Dial(t, p.url+"/broadcast", nil))
+		clients = append(clients, wstest.Dial(t, p.URL+"/broadcast", nil))
 	}
 	for i := range 100 {
 		clients[i%5].SendText(fmt.Sprint(i))
@@ -164,17 +112,17 @@ func TestBroadcast(t *testing.T) {
 
 func TestDebug(t *testing.T) {
 	p := start(t, "-debug")
-	blocked := wstest.Dial(t, p.url+"/block", nil)
+	blocked := wstest.Dial(t, p.URL+"/block", nil)
 	blocked.SendText("never answered")
 
-	sleeper := wstest.Dial(t, p.url+"/sleep?ms=20", nil)
+	sleeper := wstest.Dial(t, p.URL+"/sleep?ms=20", nil)
 	began := time.Now()
 	sleeper.SendText("x")
 	sleeper.ExpectText("x")
 	require.GreaterOrEqual(t, time.Since(began), 20*time.Millisecond)
-	require.Equal(t, 400, wstest.Handshake(t, wstest.Request(t, p.url+"/sleep?ms=soon"), nil).Response.StatusCode)
+	require.Equal(t, 400, wstest.Handshake(t, wstest.Request(t, p.URL+"/sleep?ms=soon"), nil).Response.StatusCode)
 
-	status, body := get(t, p.url+"/mem")
+	status, body := get(t, p.URL+"/mem")
 	require.Equal(t, 200, status)
 	var mem map[string]uint64
 	require.NoError(t, json.Unmarshal([]byte(body), &mem))
@@ -182,7 +130,7 @@ func TestDebug(t *testing.T) {
 	require.Positive(t, mem["goroutines"])
 	require.Positive(t, mem["heap_alloc"])
 
-	status, body = get(t, p.url+"/stats")
+	status, body = get(t, p.URL+"/stats")
 	require.Equal(t, 200, status)
 	var stats map[string]wsmanager.Stats
 	require.NoError(t, json.Unmarshal([]byte(body), &stats))
@@ -191,15 +139,15 @@ func TestDebug(t *testing.T) {
 	require.Equal(t, 1, stats["/block"].Connections)
 
 	// Callbacks that don't return keep the program from nothing.
-	p.stop()
+	p.Stop()
 	sleeper.ExpectClose(1001)
-	p.end(t)
+	p.End(t)
 }
 
 func TestNoDebug(t *testing.T) {
 	p := start(t)
 	for _, path := range []string{"/mem", "/stats", "/sleep?ms=1", "/block", "/"} {
-		status, _ := get(t, p.url+path)
+		status, _ := get(t, p.URL+path)
 		require.Equal(t, 404, status, path)
 	}
 }

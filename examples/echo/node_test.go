@@ -4,30 +4,25 @@ import (
 	"context"
 	"log/slog"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
 // The npm package ws talks to the echo with compression, in all the ways that it can
 // offer. It has to be installed: npm ci in examples/chat/testdata/node.
 func TestNodeClientWithCompression(t *testing.T) {
 	dir := filepath.Join("..", "chat", "testdata", "node")
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "ws")); err != nil {
-		missing(t, "the npm package ws is not installed: run npm ci in examples/chat/testdata/node")
-	}
+	node := exampletest.Node(t, dir, "ws")
 	p := start(t, "-compress")
-	cmd := exec.CommandContext(t.Context(), node, "compress.mjs", p.url)
+	cmd := exec.CommandContext(t.Context(), node, "compress.mjs", p.URL)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", out, p.out)
+	require.NoError(t, err, "%s\n%s", out, p.Out)
 	require.Equal(t, "ok\n", string(out))
 }
 
@@ -35,13 +30,7 @@ func TestNodeClientWithCompression(t *testing.T) {
 // streams of one connection, with TLS and without.
 func TestNodeClientOverHTTP2(t *testing.T) {
 	dir := filepath.Join("..", "chat", "testdata", "node")
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "ws")); err != nil {
-		missing(t, "the npm package ws is not installed: run npm ci in examples/chat/testdata/node")
-	}
+	node := exampletest.Node(t, dir, "ws")
 	for _, tls := range []bool{false, true} {
 		t.Run(map[bool]string{false: "h2c", true: "TLS"}[tls], func(t *testing.T) {
 			var url string
@@ -59,7 +48,7 @@ func TestNodeClientOverHTTP2(t *testing.T) {
 				})
 				url = srv.URL
 			} else {
-				url = start(t, "-h2").url
+				url = start(t, "-h2").URL
 			}
 			cmd := exec.CommandContext(t.Context(), node, "h2.mjs", url)
 			cmd.Dir = dir
@@ -68,14 +57,4 @@ func TestNodeClientOverHTTP2(t *testing.T) {
 			require.Equal(t, "ok\n", string(out))
 		})
 	}
-}
-
-// missing skips a test that needs what this machine does not have, or fails it
-// where nothing may be skipped.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
-		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
-	}
-	t.Skip(what)
 }

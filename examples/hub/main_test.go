@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 	"github.com/speakingtube/speakingtube/wsmanager/hub/msgpack"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
@@ -20,69 +18,10 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// server is the program itself, running.
-type server struct {
-	url  string
-	out  *output
-	stop context.CancelFunc
-	done chan error // run's result
-}
-
 // start runs the program until the test ends.
-func start(t *testing.T, addr string) *server {
+func start(t *testing.T, addr string) *exampletest.Program {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s := &server{out: &output{}, stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- run(ctx, []string{"-addr", addr}, s.out) }()
-	s.url = s.out.waitFor(t, `serving (http://\S+)`)[1]
-	t.Cleanup(func() { s.end(t) })
-	return s
-}
-
-// end interrupts the program, and wants that it ends well; a second time it does nothing.
-func (s *server) end(t *testing.T) {
-	t.Helper()
-	s.stop()
-	http.DefaultClient.CloseIdleConnections()
-	select {
-	case err := <-s.done:
-		require.NoError(t, err)
-		s.done <- nil
-	case <-time.After(wstest.Patience):
-		t.Fatal("the program did not end")
-	}
-}
-
-// output is what a program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// waitFor waits until the output matches.
-func (o *output) waitFor(t *testing.T, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(wstest.Patience); ; time.Sleep(2 * time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no %q was printed:\n%s", pattern, o)
-		}
-	}
+	return exampletest.Start(t, run, "-addr", addr)
 }
 
 func get(t *testing.T, url string) (*http.Response, string) {
@@ -111,11 +50,11 @@ func TestHTTP(t *testing.T) {
 		{"no such page", "/nowhere", "text/plain; charset=utf-8", "404", 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, body := get(t, s.url+tt.path)
+			res, body := get(t, s.URL+tt.path)
 			require.Equal(t, tt.status, res.StatusCode)
 			require.Equal(t, tt.contentType, res.Header.Get("Content-Type"))
 			require.Contains(t, body, tt.contains)
-			s.out.waitFor(t, `msg=request request.method=GET request.url="?`+regexp.QuoteMeta(tt.path)+`"? `)
+			s.Out.WaitFor(t, `msg=request request.method=GET request.url="?`+regexp.QuoteMeta(tt.path)+`"? `)
 		})
 	}
 }
@@ -129,7 +68,7 @@ func TestMethods(t *testing.T) {
 			defer cancel()
 			type message struct{ id, text string }
 			messages := make(chan message, 10)
-			c, err := hub.Dial(ctx, s.url+"/hub", hub.DialOptions{Protocol: p, Logger: slog.New(slog.DiscardHandler), Handlers: hub.Methods{
+			c, err := hub.Dial(ctx, s.URL+"/hub", hub.DialOptions{Protocol: p, Logger: slog.New(slog.DiscardHandler), Handlers: hub.Methods{
 				"message":   func(id, text string) { messages <- message{id, text} },
 				"clientAdd": func(a, b int) int { return a + b },
 			}})
@@ -175,7 +114,7 @@ func TestMethods(t *testing.T) {
 					t.Fatal("no message came")
 				}
 			}
-			require.NotRegexp(t, `/hub\?id=(?:[^x]|x[^x])`, s.out.String(), "the secret of a connection is in the log")
+			require.NotRegexp(t, `/hub\?id=(?:[^x]|x[^x])`, s.Out.String(), "the secret of a connection is in the log")
 			_ = c.Send(ctx, "Abort") // the answer may be that it has ended
 			select {
 			case <-c.Done():
@@ -190,13 +129,13 @@ func TestMethods(t *testing.T) {
 // status 0.
 func TestDrain(t *testing.T) {
 	s := start(t, "127.0.0.1:0")
-	c := wstest.Dial(t, s.url+"/hub", nil)
+	c := wstest.Dial(t, s.URL+"/hub", nil)
 	c.SendText(`{"protocol":"json","version":1}` + "\x1e")
 	c.ExpectText("{}\x1e")
-	s.stop()
+	s.Stop()
 	c.ExpectText(`{"type":7,"allowReconnect":true}` + "\x1e")
 	c.ExpectClose(1000)
-	s.end(t)
+	s.End(t)
 }
 
 func TestBadFlag(t *testing.T) {

@@ -11,41 +11,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
-var nodeDir = filepath.Join("testdata", "node")
+var (
+	nodeDir  = filepath.Join("testdata", "node")
+	official = []string{"@microsoft/signalr", "@microsoft/signalr-protocol-msgpack"}
+)
 
 // node finds Node.js and wants the official clients installed.
 func node(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("node")
-	if err != nil {
-		missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
-	}
-	modules(t)
-	return path
-}
-
-// modules is where npm has put the official clients.
-func modules(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(nodeDir, "node_modules")
-	for _, name := range []string{"signalr", "signalr-protocol-msgpack"} {
-		if _, err := os.Stat(filepath.Join(dir, "@microsoft", name)); err != nil {
-			missing(t, "the npm package @microsoft/"+name+" is not installed: run npm ci in examples/hub/testdata/node")
-		}
-	}
-	return dir
-}
-
-// missing skips a test that needs what this machine does not have, or fails it
-// where nothing may be skipped.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
-		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
-	}
-	t.Skip(what)
+	return exampletest.Node(t, nodeDir, official...)
 }
 
 // The official JavaScript clients use the hub, and all that it does with them is what
@@ -109,15 +87,16 @@ func TestNodeSeesARestart(t *testing.T) {
 	for _, protocol := range []string{"json", "messagepack"} {
 		t.Run(protocol, func(t *testing.T) {
 			first := start(t, "127.0.0.1:0")
-			cmd := exec.CommandContext(t.Context(), path, "restart.mjs", first.url, protocol)
+			cmd := exec.CommandContext(t.Context(), path, "restart.mjs", first.URL, protocol)
 			cmd.Dir = nodeDir
-			var out output
+			var out exampletest.Output
 			cmd.Stdout, cmd.Stderr = &out, &out
 			require.NoError(t, cmd.Start())
-			out.waitFor(t, "connected\n")
-			first.end(t)
-			out.waitFor(t, "reconnecting\n")
-			start(t, strings.TrimPrefix(first.url, "http://"))
+			out.WaitFor(t, "connected\n")
+			first.Stop()
+			first.End(t)
+			out.WaitFor(t, "reconnecting\n")
+			start(t, strings.TrimPrefix(first.URL, "http://"))
 			require.NoError(t, cmd.Wait(), out.String())
 			require.Equal(t, "connected\nreconnecting\nreconnected\n", out.String())
 		})
@@ -126,7 +105,7 @@ func TestNodeSeesARestart(t *testing.T) {
 
 // What the page uses is what the packages have, byte for byte.
 func TestPageHasTheOfficialClient(t *testing.T) {
-	dir := filepath.Join(modules(t), "@microsoft")
+	dir := filepath.Join(exampletest.Modules(t, nodeDir, official...), "@microsoft")
 	for ours, theirs := range map[string]string{
 		"signalr.min.js":                       "signalr/dist/browser/signalr.min.js",
 		"signalr.notices.txt":                  "signalr/src/third-party-notices.txt",

@@ -1,82 +1,24 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// server is the program itself, running.
-type server struct {
-	url  string
-	out  *output
-	stop context.CancelFunc
-	done chan error // run's result
-}
-
 // start runs the program on a free port until the test ends.
-func start(t *testing.T) *server {
+func start(t *testing.T) *exampletest.Program {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s := &server{out: &output{}, stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, s.out) }()
-	s.url = s.out.waitFor(t, `serving (http://\S+)`)[1]
-	t.Cleanup(func() {
-		stop()
-		http.DefaultClient.CloseIdleConnections()
-		select {
-		case err := <-s.done:
-			s.done <- err
-		case <-time.After(wstest.Patience):
-			t.Error("the program did not end")
-		}
-	})
-	return s
-}
-
-// output is what the program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// waitFor waits until the output matches.
-func (o *output) waitFor(t *testing.T, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(wstest.Patience); ; time.Sleep(2 * time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the program printed no %q:\n%s", pattern, o)
-		}
-	}
+	return exampletest.Start(t, run, "-addr", "127.0.0.1:0")
 }
 
 // do sends a request. header is names and values.
@@ -103,17 +45,17 @@ const (
 // Whoever sends has no socket; everybody who has one hears it.
 func TestNotifications(t *testing.T) {
 	s := start(t)
-	res, body := do(t, "GET", s.url+endpoint+"?message=nobody+listens", "")
+	res, body := do(t, "GET", s.URL+endpoint+"?message=nobody+listens", "")
 	require.Equal(t, 200, res.StatusCode)
 	require.Equal(t, "{\"sent\":0}\n", body)
 
-	ann, bob := wstest.Dial(t, s.url+"/notifications", nil), wstest.Dial(t, s.url+"/notifications", nil)
+	ann, bob := wstest.Dial(t, s.URL+"/notifications", nil), wstest.Dial(t, s.URL+"/notifications", nil)
 	for _, message := range []string{"hi", "<b>größer</b> & 'more' ☎", "two\nlines", strings.Repeat("x", maxMessage)} {
 		query := url.Values{"message": {message}}.Encode()
 		for name, send := range map[string]func() (*http.Response, string){
-			"GET":            func() (*http.Response, string) { return do(t, "GET", s.url+endpoint+"?"+query, "") },
-			"POST, in query": func() (*http.Response, string) { return do(t, "POST", s.url+endpoint+"?"+query, "") },
-			"POST, in form":  func() (*http.Response, string) { return do(t, "POST", s.url+endpoint, query, "Content-Type", form) },
+			"GET":            func() (*http.Response, string) { return do(t, "GET", s.URL+endpoint+"?"+query, "") },
+			"POST, in query": func() (*http.Response, string) { return do(t, "POST", s.URL+endpoint+"?"+query, "") },
+			"POST, in form":  func() (*http.Response, string) { return do(t, "POST", s.URL+endpoint, query, "Content-Type", form) },
 		} {
 			res, body := send()
 			require.Equal(t, 200, res.StatusCode, name)
@@ -123,11 +65,11 @@ func TestNotifications(t *testing.T) {
 			bob.ExpectText(message)
 		}
 	}
-	s.out.waitFor(t, `msg=request request.method=POST .*request.route="POST /api/messages/sendmessage" response.status=200`)
+	s.Out.WaitFor(t, `msg=request request.method=POST .*request.route="POST /api/messages/sendmessage" response.status=200`)
 
 	bob.SendClose(1000, "")
 	bob.ExpectClose(1000)
-	_, body = do(t, "GET", s.url+endpoint+"?message=one+left", "")
+	_, body = do(t, "GET", s.URL+endpoint+"?message=one+left", "")
 	require.Equal(t, "{\"sent\":1}\n", body)
 	ann.ExpectText("one left")
 
@@ -137,7 +79,7 @@ func TestNotifications(t *testing.T) {
 
 func TestHTTP(t *testing.T) {
 	s := start(t)
-	ann := wstest.Dial(t, s.url+"/notifications", nil)
+	ann := wstest.Dial(t, s.URL+"/notifications", nil)
 	for _, tt := range []struct {
 		name, method, path, body string
 		header                   []string
@@ -163,7 +105,7 @@ func TestHTTP(t *testing.T) {
 		{"no such page", "GET", "/nowhere", "", nil, 404, "404"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, body := do(t, tt.method, s.url+tt.path, tt.body, tt.header...)
+			res, body := do(t, tt.method, s.URL+tt.path, tt.body, tt.header...)
 			require.Equal(t, tt.status, res.StatusCode, body)
 			require.Contains(t, body, tt.contains)
 			require.Regexp(t, `^\d+ms$`, res.Header.Get("X-Response-Time"))
@@ -172,32 +114,26 @@ func TestHTTP(t *testing.T) {
 			}
 		})
 	}
-	do(t, "GET", s.url+endpoint+"?message=the+first", "")
+	do(t, "GET", s.URL+endpoint+"?message=the+first", "")
 	ann.ExpectText("the first") // nothing of the above was pushed
 }
 
 // A page that was loaded before costs a 304.
 func TestPageIsRevalidated(t *testing.T) {
 	s := start(t)
-	res, _ := do(t, "GET", s.url+"/notifications.js", "")
+	res, _ := do(t, "GET", s.URL+"/notifications.js", "")
 	require.Equal(t, "no-cache", res.Header.Get("Cache-Control"))
-	res, _ = do(t, "GET", s.url+"/notifications.js", "", "If-None-Match", res.Header.Get("Etag"))
+	res, _ = do(t, "GET", s.URL+"/notifications.js", "", "If-None-Match", res.Header.Get("Etag"))
 	require.Equal(t, 304, res.StatusCode)
 }
 
 // Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.
 func TestDrain(t *testing.T) {
 	s := start(t)
-	c := wstest.Dial(t, s.url+"/notifications", nil)
-	s.stop()
+	c := wstest.Dial(t, s.URL+"/notifications", nil)
+	s.Stop()
 	c.ExpectClose(1001)
-	select {
-	case err := <-s.done:
-		require.NoError(t, err)
-		s.done <- nil
-	case <-time.After(wstest.Patience):
-		t.Fatal("the program did not end")
-	}
+	s.End(t)
 }
 
 func TestBadFlag(t *testing.T) {

@@ -3,20 +3,19 @@
 package operations_test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -103,7 +102,7 @@ func (p proxy) start(t *testing.T, behind string) string {
 func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir string, port int, behind string) []string) (addr, dir string, cmd *exec.Cmd) {
 	t.Helper()
 	if _, err := exec.LookPath(p.program); err != nil {
-		missing(t, fmt.Sprintf("%s is not installed (Debian: apt-get install %s)", p.name, p.debian))
+		exampletest.Missing(t, fmt.Sprintf("%s is not installed (Debian: apt-get install %s)", p.name, p.debian))
 	}
 	for range 5 { // somebody else may take the port first
 		dir := t.TempDir()
@@ -111,7 +110,7 @@ func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir
 		port := freePort(t)
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		args := configure(t, dir, port, behind)
-		var out output
+		var out exampletest.Output
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = environment(dir)
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -166,32 +165,4 @@ func freePort(t *testing.T) int {
 	require.NoError(t, err)
 	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port
-}
-
-// missing skips a test that needs what this machine does not have, or fails it
-// where nothing may be skipped.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
-		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
-	}
-	t.Skip(what)
-}
-
-// output is what a program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

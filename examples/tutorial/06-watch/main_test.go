@@ -1,24 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
 func TestWhatIsWatched(t *testing.T) {
-	var logged output
+	var logged exampletest.Output
 	log := slog.New(slog.NewTextHandler(&logged, nil))
 	chat := newChat(slog.New(slog.DiscardHandler))
 	srv := httptest.NewServer(newApp(chat, log).MustBuild())
@@ -52,22 +51,4 @@ func TestWhatIsWatched(t *testing.T) {
 		require.Eventually(t, func() bool { return strings.Contains(logged.String(), want) }, wstest.Patience, time.Millisecond)
 	}
 	require.NotContains(t, logged.String(), "request.url=/health")
-}
-
-// output is a log that can be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

@@ -1,0 +1,45 @@
+package exampletest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Missing skips a test that needs what this machine does not have, or fails it where
+// nothing may be skipped.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
+		t.Fatalf("%s, and SPEAKINGTUBE_REQUIRE_ALL is set", what)
+	}
+	t.Skip(what)
+}
+
+// Node returns the path of Node.js, if npm ci has installed packages in a folder.
+func Node(t testing.TB, dir string, packages ...string) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		Missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
+	}
+	Modules(t, dir, packages...)
+	return node
+}
+
+// Modules returns the folder with the packages that npm ci has installed in dir.
+func Modules(t testing.TB, dir string, packages ...string) string {
+	t.Helper()
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := filepath.Join(dir, "node_modules")
+	for _, name := range packages {
+		if _, err := os.Stat(filepath.Join(modules, filepath.FromSlash(name))); err != nil {
+			Missing(t, "the npm package "+name+" is not installed: run npm ci in "+dir)
+		}
+	}
+	return modules
+}
