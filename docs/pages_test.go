@@ -54,6 +54,14 @@ func pages(t *testing.T) []page {
 	return list
 }
 
+// No page has what a merge has left.
+func TestNoConflicts(t *testing.T) {
+	conflict := regexp.MustCompile(`(?m)^(<{7} |={7}$|>{7} )`)
+	for _, p := range pages(t) {
+		require.Empty(t, conflict.FindString(p.text), p.path)
+	}
+}
+
 // blocks splits a page into its fenced blocks and the prose around them, whose lines
 // keep their numbers.
 func (p page) blocks() (blocks []block, prose []string) {
