@@ -17,8 +17,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -27,12 +25,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "idle:", err)
-		os.Exit(1)
-	}
+	harness.Main("idle", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -55,11 +48,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks := res.checks(cfg)
-	return harness.Print(stdout, *asJSON, struct {
-		Result result          `json:"result"`
-		Checks []harness.Check `json:"checks"`
-	}{res, checks}, checks)
+	return harness.Report(stdout, *asJSON, res, res.checks(cfg))
 }
 
 // The bounds, of a server that is nothing but idle.
