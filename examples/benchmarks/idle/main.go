@@ -77,7 +77,7 @@ func (r *result) checks(cfg config) []harness.Check {
 		{What: fmt.Sprintf("processor in %v", cfg.duration), Got: fmt.Sprintf("%.2f %%", r.CPU), Bound: fmt.Sprintf("<= %.0f %%", cpuBound), OK: r.CPU <= cpuBound},
 	}
 	if cfg.compress {
-		list = append(list, harness.Check{What: "sockets that have agreed on compression", Got: fmt.Sprint(r.Full.Compressing), Bound: fmt.Sprint(cfg.n), OK: r.Full.Compressing == cfg.n})
+		list = append(list, harness.Check{What: "sockets that have agreed on compression", Got: fmt.Sprint(r.End.Compressing), Bound: fmt.Sprint(cfg.n), OK: r.End.Compressing == cfg.n})
 	}
 	if cfg.driver.Driver == wsmanager.DriverGoroutine {
 		for _, i := range []int{2, 4} {
