@@ -14,9 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// command finds the go command's calls, and loadtest's under its own name.
-var command = regexp.MustCompile("(?m)(?:^|[`$;(] ?)((?:go (?:run|test|install|build|vet)|loadtest) [^`#\n]*)")
-
 // ours are the flags of go test, and of go before a package, that pages may use: those
 // with a value, and those without.
 var (
@@ -24,15 +21,19 @@ var (
 	alone     = map[string]bool{"v": true, "race": true, "short": true, "benchmem": true}
 )
 
+// checked are the commands that name packages of ours.
+var checked = map[string]bool{"loadtest": true, "go": true, "go run": true, "go test": true, "go install": true, "go build": true, "go vet": true}
+
 // Every command of a page names packages, flags and tests that there are.
 func TestCommandsExist(t *testing.T) {
 	found := 0
 	for _, p := range pages(t) {
-		text := strings.ReplaceAll(p.text, "\\\n", " ")
-		for _, m := range command.FindAllStringSubmatch(text, -1) {
-			args := words(m[1])
-			if problem := checkCommand(t, args); problem != "" {
-				t.Errorf("%s: %s: %s", p.path, strings.TrimSpace(m[1]), problem)
+		for _, c := range p.commands() {
+			if !checked[c.args[0]] || c.args[0] == "go" && !checked["go "+c.args[1]] {
+				continue
+			}
+			if problem := checkCommand(t, c.args); problem != "" {
+				t.Errorf("%s: %s: %s", c.page, c.line, problem)
 			}
 			found++
 		}

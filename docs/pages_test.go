@@ -1,5 +1,5 @@
 // Package docs_test holds the pages to what they say: links lead somewhere, code
-// compiles, commands name what exists.
+// compiles, commands run.
 package docs_test
 
 import (

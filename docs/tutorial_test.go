@@ -18,19 +18,7 @@ func TestTutorialShowsItsPrograms(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, tutorial))
 	require.NoError(t, err)
 	p := page{tutorial, string(b)}
-	step := regexp.MustCompile(`\(\.\./(examples/tutorial/\d\d-\w+)/`)
-	_, prose := p.blocks()
-	dirs := map[string]string{} // by heading
-	heading := ""
-	for _, line := range prose {
-		if strings.HasPrefix(line, "## ") {
-			heading = line
-		}
-		if m := step.FindStringSubmatch(line); m != nil && heading != "" && dirs[heading] == "" {
-			dirs[heading] = m[1]
-		}
-	}
-
+	dirs := steps(p)
 	shown := map[string]bool{}
 	blocks, _ := p.blocks()
 	for _, block := range blocks {
@@ -52,6 +40,22 @@ func TestTutorialShowsItsPrograms(t *testing.T) {
 	all, err := filepath.Glob(filepath.Join(root, "examples", "tutorial", "*"))
 	require.NoError(t, err)
 	require.Len(t, shown, len(all), "each program is shown")
+}
+
+// steps are the folders of the tutorial's programs, by the heading of their section.
+func steps(p page) map[string]string {
+	step := regexp.MustCompile(`\(\.\./(examples/tutorial/\d\d-\w+)/`)
+	_, prose := p.blocks()
+	dirs, heading := map[string]string{}, ""
+	for _, line := range prose {
+		if strings.HasPrefix(line, "## ") {
+			heading = line
+		}
+		if m := step.FindStringSubmatch(line); m != nil && heading != "" && dirs[heading] == "" {
+			dirs[heading] = "./" + m[1]
+		}
+	}
+	return dirs
 }
 
 // sources is the text of all files of a program.

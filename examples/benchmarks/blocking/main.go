@@ -19,8 +19,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"time"
 
@@ -30,12 +28,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "blocking:", err)
-		os.Exit(1)
-	}
+	harness.Main("blocking", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -63,11 +56,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks := res.checks(cfg)
-	return harness.Print(stdout, *asJSON, struct {
-		Result result          `json:"result"`
-		Checks []harness.Check `json:"checks"`
-	}{res, checks}, checks)
+	return harness.Report(stdout, *asJSON, res, res.checks(cfg))
 }
 
 // bound is what the 99th percentile of the others may be in the event loop.

@@ -18,8 +18,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -31,12 +29,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "compression:", err)
-		os.Exit(1)
-	}
+	harness.Main("compression", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {

@@ -15,8 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -24,12 +22,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "drain:", err)
-		os.Exit(1)
-	}
+	harness.Main("drain", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -51,11 +44,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks := res.checks()
-	return harness.Print(stdout, *asJSON, struct {
-		Result result          `json:"result"`
-		Checks []harness.Check `json:"checks"`
-	}{res, checks}, checks)
+	return harness.Report(stdout, *asJSON, res, res.checks())
 }
 
 // limit is how long the end may take.

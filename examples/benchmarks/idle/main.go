@@ -17,8 +17,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -27,12 +25,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "idle:", err)
-		os.Exit(1)
-	}
+	harness.Main("idle", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -55,11 +48,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks := res.checks(cfg)
-	return harness.Print(stdout, *asJSON, struct {
-		Result result          `json:"result"`
-		Checks []harness.Check `json:"checks"`
-	}{res, checks}, checks)
+	return harness.Report(stdout, *asJSON, res, res.checks(cfg))
 }
 
 // The bounds, of a server that is nothing but idle.
@@ -88,7 +77,7 @@ func (r *result) checks(cfg config) []harness.Check {
 		{What: fmt.Sprintf("processor in %v", cfg.duration), Got: fmt.Sprintf("%.2f %%", r.CPU), Bound: fmt.Sprintf("<= %.0f %%", cpuBound), OK: r.CPU <= cpuBound},
 	}
 	if cfg.compress {
-		list = append(list, harness.Check{What: "sockets that have agreed on compression", Got: fmt.Sprint(r.Full.Compressing), Bound: fmt.Sprint(cfg.n), OK: r.Full.Compressing == cfg.n})
+		list = append(list, harness.Check{What: "sockets that have agreed on compression", Got: fmt.Sprint(r.End.Compressing), Bound: fmt.Sprint(cfg.n), OK: r.End.Compressing == cfg.n})
 	}
 	if cfg.driver.Driver == wsmanager.DriverGoroutine {
 		for _, i := range []int{2, 4} {

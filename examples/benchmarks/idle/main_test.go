@@ -29,7 +29,7 @@ func TestIdle(t *testing.T) {
 			require.Equal(t, cfg.n, res.Full.Connections)
 			require.Equal(t, cfg.n, res.End.Connections)
 			if cfg.compress {
-				require.Equal(t, cfg.n, res.Full.Compressing)
+				require.Equal(t, cfg.n, res.End.Compressing)
 			}
 			require.GreaterOrEqual(t, res.BytesIn, uint64(cfg.n*pongSize), "each has answered a ping")
 			if d == wsmanager.DriverGoroutine {

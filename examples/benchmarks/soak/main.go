@@ -21,9 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -31,12 +28,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
+	harness.Main("soak", run)
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
@@ -63,11 +55,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	checks := res.checks()
-	err = harness.Print(stdout, *asJSON, struct {
-		Result *result         `json:"result"`
-		Checks []harness.Check `json:"checks"`
-	}{res, checks}, checks)
+	err = harness.Report(stdout, *asJSON, res, res.checks())
 	for _, wrong := range res.wrong() {
 		fmt.Fprintln(stdout, wrong)
 	}

@@ -17,8 +17,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
@@ -27,12 +25,7 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "stalled:", err)
-		os.Exit(1)
-	}
+	harness.Main("stalled", run)
 }
 
 var policies = []wsmanager.SlowConsumer{wsmanager.SlowConsumerClose, wsmanager.SlowConsumerDropNewest, wsmanager.SlowConsumerDropOldest}

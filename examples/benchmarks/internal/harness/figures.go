@@ -31,6 +31,14 @@ type Check struct {
 	OK    bool   `json:"ok"`
 }
 
+// Report prints what a program has measured, and how that stands to its bounds.
+func Report(w io.Writer, asJSON bool, result any, checks []Check) error {
+	return Print(w, asJSON, struct {
+		Result any     `json:"result"`
+		Checks []Check `json:"checks"`
+	}{result, checks}, checks)
+}
+
 // Print writes result as JSON, or the checks as a table. It returns an error if
 // any was missed.
 func Print(w io.Writer, asJSON bool, result any, checks []Check) error {

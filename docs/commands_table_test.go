@@ -1,0 +1,64 @@
+//go:build linux
+
+package docs_test
+
+import "net/http"
+
+// notRun are the commands of pages that TestCommandsRun does not run, and why.
+var notRun = map[string]string{
+	"go test work":                 "contains this test",
+	".ci/run":                      "contains this test",
+	"FUZZTIME=5m SOAK=10m .ci/run": "contains this test",
+	"SPEAKINGTUBE_CONFORMANCE=all go test -run '^TestConformance' -v ./wsmanager": "takes minutes; the cases that don't are run by the package's tests",
+	"go get github.com/speakingtube/speakingtube":                                 "gets what is published, not what is here",
+	"npm install @microsoft/signalr":                                              "gets the newest from a registry; the tests of examples/hub run one that is pinned",
+	"dotnet new web":                                                              "is ASP.NET Core's",
+	"dotnet run":                                                                  "is ASP.NET Core's",
+	"dotnet add package Microsoft.AspNetCore.SignalR.Client":                      "is ASP.NET Core's",
+	"ulimit -n":                               "shows or sets a limit of the reader's shell",
+	"cat /proc/PID/limits":                    "PID is the reader's",
+	"sysctl net.ipv4.ip_local_port_range":     "shows a setting of the machine",
+	"sysctl net.netfilter.nf_conntrack_count": "shows a setting of the machine",
+	"docker stop -t 35":                       "is about a container of the reader's",
+}
+
+// short are the flags that make a program short. They are put behind those of the page,
+// as the last of a flag counts.
+var short = map[string][]string{
+	"./examples/loadtest":               {"-connections", "10", "-duration", "300ms"},
+	"./examples/benchmarks/blocking":    {"-n", "5", "-rate", "50", "-sleepers", "2", "-blocked", "3", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-deadline", "100ms"},
+	"./examples/benchmarks/compression": {"-n", "5", "-runs", "1", "-duration", "200ms", "-sizes", "1024"},
+	"./examples/benchmarks/drain":       {"-n", "20", "-duration", "300ms", "-echo", "100ms", "-broadcasts", "50ms"},
+	"./examples/benchmarks/idle":        {"-n", "20", "-duration", "200ms"},
+	"./examples/benchmarks/reliability": {"-check"},
+	"./examples/benchmarks/soak":        {"-warm-up", "200ms", "-duration", "200ms", "-round", "200ms", "-connections", "5", "-rate", "50", "-faulty", "4"},
+	"./examples/benchmarks/stack":       {"-rounds", "1", "-burst", "10"},
+	"./examples/benchmarks/stalled":     {"-n", "20", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-policy", "drop oldest", "-flood", "65536", "-close-timeout", "200ms"},
+}
+
+// servers are the programs that print where they serve, and have -addr, with the status
+// of their page. The tutorial's do neither.
+var servers = map[string]int{
+	"./examples/chat": http.StatusOK,
+	"./examples/echo": http.StatusNotFound, // has none
+	"./examples/hub":  http.StatusOK,
+}
+
+// first is README's first program, in a module of the reader's own, for which these
+// commands are.
+const first = "the first program"
+
+var inOwnModule = []string{
+	"go mod init",
+	"go mod edit -replace github.com/speakingtube/speakingtube=/path/to/clone",
+	"go mod tidy",
+	"go run .",
+}
+
+// behind are commands for servers of the reader's, and what serves them here. All others
+// follow their server on the page, or are in the section of the tutorial's program.
+var behind = map[string]string{
+	"go run ./examples/loadtest -url ws://127.0.0.1:8080/ws -mode broadcast":                                                                                              first,
+	`loadtest -url wss://staging.example.com/ws -mode broadcast -connections 500 -rate 20 -duration 30s -header "Authorization: Bearer $TOKEN" -quiet -json summary.json`: first,
+	"go run ./examples/loadtest -url wss://chat.example.com/echo -connections 2 -rate 2 -duration 5s -quiet":                                                              "go run ./examples/echo",
+}
