@@ -49,9 +49,15 @@ func (c *conn) enqueue(inv *Invocation) error {
 	o := &c.hub.opts
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	deaf := false
 	for !c.closing && c.pending > 0 && (c.pending >= o.MaxPendingCalls || c.bytes+k.size > o.MaxPendingBytes) {
 		if c.active == 0 && c.returning == 0 && (!c.opening || c.hooks > 0) {
 			return ErrTooManyCalls // nothing ends unless the client does something, which we would not read
+		}
+		if !deaf {
+			deaf = true
+			c.deaf(true)
+			defer c.deaf(false)
 		}
 		c.changed.Wait()
 	}

@@ -183,7 +183,7 @@ func (c *conn) tick() {
 		return
 	}
 	now := c.hub.now()
-	if c.reading.Load() || c.socket.Load() == nil {
+	if c.reading.Load() && !(c.replay != nil && c.replay.stuck()) || c.socket.Load() == nil {
 		c.lastRead.Store(int64(now)) // what it may have sent could not be read
 	}
 	silent, quiet := now-time.Duration(c.lastRead.Load()), now-time.Duration(c.lastSent.Load())

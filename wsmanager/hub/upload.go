@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sync"
 )
 
@@ -37,6 +38,13 @@ func (c *conn) uploaded(id string, e element) bool {
 	if u == nil {
 		return false
 	}
+	select {
+	case u.elements <- e:
+		return true
+	default:
+	}
+	c.deaf(true)
+	defer c.deaf(false)
 	select {
 	case u.elements <- e:
 	case <-u.stopped:
@@ -116,6 +124,11 @@ func (u *upload) channel(p param, protocol Protocol) reflect.Value {
 	k.c.hub.running.run(func() {
 		defer ch.Close()
 		defer u.stop()
+		defer func() { // of a type that decodes itself
+			if v := recover(); v != nil {
+				k.cancel(&uploadError{&panicError{v, debug.Stack()}})
+			}
+		}()
 		cases := []reflect.SelectCase{
 			{Dir: reflect.SelectSend, Chan: ch},
 			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(k.ctx.Done())},
