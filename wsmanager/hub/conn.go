@@ -53,7 +53,7 @@ type conn struct {
 	calls     map[string]*call // that have an id: they wait or run
 	uploads   map[string]*upload
 	pending   int // calls that wait or run
-	bytes     int // of their arguments
+	bytes     int // of them, see Invocation.size
 	active    int // calls that hold a slot
 	returning int // calls that want theirs back
 
@@ -151,20 +151,20 @@ func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
 
 // greet calls Connected, before the first call begins.
 func (c *conn) greet() {
-	err := c.hub.callConnected(c)
+	if err := c.hub.callConnected(c); err != nil {
+		text, public := publicText(err)
+		if !public {
+			text = "The server failed to accept the connection."
+		}
+		// Before anything begins that has waited for this.
+		c.close(&Close{Error: c.hub.detailed(text, err, public)}, wsmanager.StatusInternalError, err)
+	}
 	c.mu.Lock()
 	c.opening = false
 	c.startLocked()
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	close(c.greeted)
-	if err != nil {
-		text, public := publicText(err)
-		if !public {
-			text = "The server failed to accept the connection."
-		}
-		c.close(&Close{Error: c.hub.detailed(text, err, public)}, wsmanager.StatusInternalError, err)
-	}
 }
 
 // tick is called when something may have to be done about a quiet connection.

@@ -75,7 +75,7 @@ type Options struct {
 	MaxParallelCalls int
 
 	// MaxPendingCalls and MaxPendingBytes bound the calls of one client that wait or
-	// run, streams among them, and the bytes of their arguments. A client that sends
+	// run, streams among them, and the bytes of their arguments, names and ids. A client that sends
 	// more is not read from until there is room; if there will be none without the
 	// client's doing, because all that runs are streams and calls that wait for it, the
 	// connection ends. Default: 1024 and 1 MiB.
