@@ -29,6 +29,7 @@ type conn struct {
 	replay   *replay       // nil unless the connection is stateful
 	greeted  chan struct{} // closed when Connected has returned
 
+	attempts atomic.Uint64                  // to resume it
 	socket   atomic.Pointer[wsmanager.Conn] // nil while there is none
 	lastSent atomic.Int64                   // hub's time
 	lastRead atomic.Int64                   // hub's time
@@ -70,8 +71,8 @@ func (h *Hub) newConn(who Identity, k *ticket) *conn {
 // connected is wsmanager's OnConnect.
 func (l *link) connected(ws *wsmanager.Conn) error {
 	c := l.conn
-	if l.resume {
-		c.resumed(ws)
+	if l.resume > 0 {
+		c.resumed(ws, l.resume)
 		return nil
 	}
 	h := c.hub

@@ -22,6 +22,7 @@ type replay struct {
 
 	mu      sync.Mutex      // guards what follows; comes after conn.mu
 	ws      *wsmanager.Conn // nil between two sockets
+	attempt uint64          // to resume, that ws comes from
 	stopped bool            // there won't be another socket
 
 	sent   int64         // the number of the last message
@@ -284,22 +285,22 @@ func (c *conn) giveUp() {
 // resumed goes on with a new socket: what the client may have missed is sent again,
 // behind the number that it begins with. A socket that is still there is given up: the
 // client knows better than we that it is of no use.
-func (c *conn) resumed(ws *wsmanager.Conn) {
+func (c *conn) resumed(ws *wsmanager.Conn, attempt uint64) {
 	r := c.replay
 	c.mu.Lock()
-	closing := c.closing
+	defer c.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.closing || r.stopped || attempt < r.attempt { // or it has broken as well, and been replaced already
+		_ = ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
+		return
+	}
 	if c.resume != nil {
 		c.resume.Stop()
 		c.resume = nil
 	}
-	c.mu.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if closing || r.stopped {
-		_ = ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
-		return
-	}
 	old := r.ws
+	r.attempt = attempt
 	c.lastRead.Store(int64(c.hub.now()))
 	c.socket.Store(ws)
 	r.resumeLocked(ws)
