@@ -173,7 +173,8 @@ func TestInvokeInConnected(t *testing.T) {
 // A client that sends so many items that its answer would not be read, too.
 func TestItemsBeforeTheAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Sum": func(items iter.Seq2[int, error]) {
-		for range items {
+		for _, err := range items {
+			_ = err // what comes does not matter
 		}
 	}}, hub.Options{StreamBuffer: 2, Connected: func(ctx *hub.Context) error {
 		_, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "name")

@@ -332,7 +332,8 @@ func (*bomb) UnmarshalJSON([]byte) error { panic("secret") }
 func TestItemsThatPanic(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Seq": func(items iter.Seq2[bomb, error]) {
-			for range items {
+			for _, err := range items {
+				_ = err // it panics before
 			}
 		},
 		"Channel": func(items <-chan bomb) {
