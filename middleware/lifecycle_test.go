@@ -27,17 +27,17 @@ func TestAccessLogLooksAtNoPatternInTheMaking(t *testing.T) {
 	release, returned := make(chan struct{}), make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/x", func(http.ResponseWriter, *http.Request) { close(returned) })
-	h := pipeline.New().Use(middleware.ResponseTime, func(next http.Handler) http.Handler {
+	answered := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+		_ = res.OnStarting(func(http.Header, int) { close(release) }) // nothing has started it
+		next.ServeHTTP(w, r)
+	})
+	h := pipeline.New().Use(answered, middleware.ResponseTime, func(next http.Handler) http.Handler {
 		return http.TimeoutHandler(next, time.Millisecond, "late")
 	}, middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})).
 		UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			<-release
 			next.ServeHTTP(w, r)
 		}).Run(mux).MustBuild()
-	go func() {
-		<-time.After(5 * time.Millisecond)
-		close(release)
-	}()
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil))
 	<-returned
 	require.EqualValues(t, 503, group(l.records(t)[0], "response")["status"])

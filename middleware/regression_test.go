@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -91,21 +92,27 @@ func TestSecondPanicLeftTheClientWithoutAnAnswer(t *testing.T) {
 }
 
 func TestAccessLogBelowATimeout(t *testing.T) {
-	for name, handler := range map[string]http.HandlerFunc{
-		"returns when it is over": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"outlives it": func(_ http.ResponseWriter, r *http.Request) {
-			<-r.Context().Done()
-			time.Sleep(50 * time.Millisecond) // longer than the answer takes
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, outlives := range []bool{false, true} {
+		t.Run(fmt.Sprintf("outlives it: %v", outlives), func(t *testing.T) {
 			l := &logs{}
-			h := middleware.ResponseTime(http.TimeoutHandler(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})(handler), 20*time.Millisecond, "slow"))
+			answered, received := make(chan struct{}), make(chan struct{})
+			watched := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+				_ = res.OnStarting(func(http.Header, int) { close(answered) }) // nothing has started it
+				next.ServeHTTP(w, r)
+			})
+			handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				<-answered // not before: http.TimeoutHandler takes either, where both are there
+				if outlives {
+					<-received
+				}
+			})
+			h := watched(middleware.ResponseTime(http.TimeoutHandler(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})(handler), 20*time.Millisecond, "slow")))
 			srv := httptest.NewServer(counted(h))
 			res, body, err := get(t, srv, "/")
 			require.NoError(t, err)
 			require.Equal(t, 503, res.StatusCode)
 			require.Equal(t, "slow", body)
+			close(received)
 			srv.Close()
 			rec := l.records(t)[0]
 			require.EqualValues(t, 503, group(rec, "response")["status"])

@@ -347,29 +347,29 @@ func TestTimeoutOverTheWire(t *testing.T) {
 func TestTimeoutLeavesWebSocketsOpen(t *testing.T) {
 	for _, stays := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stays=%v", stays), func(t *testing.T) {
-			const d = 30 * time.Millisecond
-			closed, returned := make(chan struct{}), make(chan error, 1)
-			m := wsmanager.MustNew(wsmanager.Callbacks{
-				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-				OnClose:   func(*wsmanager.Conn, error) { close(closed) },
-			}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
-			h := pipeline.New().Use(quiet(), middleware.Timeout(d)).RunFunc(func(w http.ResponseWriter, r *http.Request) {
-				m.ServeHTTP(w, r)
-				if stays {
-					<-closed
-				}
-				returned <- r.Context().Err()
-			}).MustBuild()
-			srv := httptest.NewServer(counted(h))
-			defer srv.Close()
-			c := wstest.Dial(t, srv.URL+"/", nil)
-			time.Sleep(3 * d) // the thing that is survived
-			c.SendText("still here")
-			c.ExpectText("still here")
-			c.SendClose(1000, "")
-			c.ExpectClose(1000)
-			require.NoError(t, <-returned)
-			require.NoError(t, m.Shutdown(t.Context()))
+			synctest.Test(t, func(t *testing.T) {
+				const d = 30 * time.Second
+				closed, returned := make(chan struct{}), make(chan error, 1)
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
+					OnClose:   func(*wsmanager.Conn, error) { close(closed) },
+				}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler), Driver: wsmanager.DriverGoroutine})
+				h := pipeline.New().Use(quiet(), middleware.Timeout(d)).RunFunc(func(w http.ResponseWriter, r *http.Request) {
+					m.ServeHTTP(w, r)
+					if stays {
+						<-closed
+					}
+					returned <- r.Context().Err()
+				}).MustBuild()
+				c := wstest.DialHandler(t, h, "/", nil, wstest.Memory{Patience: time.Hour})
+				time.Sleep(d + time.Second)
+				c.SendText("still here")
+				c.ExpectText("still here")
+				c.SendClose(1000, "")
+				c.ExpectClose(1000)
+				require.NoError(t, <-returned)
+				require.NoError(t, m.Shutdown(t.Context()))
+			})
 		})
 	}
 }

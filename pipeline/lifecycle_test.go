@@ -324,22 +324,25 @@ func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
 // another goroutine.
 func TestTimeoutHandlerInBetween(t *testing.T) {
 	everywhere(t, func(t *testing.T, http2 bool) {
-		h := mark("outer", nil)(http.TimeoutHandler(mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			res, ok := pipeline.ResponseFrom(r)
 			if !ok || res.Started() {
 				panic("no response, or started")
 			}
-			if r.URL.Query().Has("slow") {
+			if r.URL.Path == "/slow" {
 				<-r.Context().Done()
 				return
 			}
 			_, _ = io.WriteString(w, "quick")
-		})), 50*time.Millisecond, "too slow"))
-		srv := serveTest(t, h, http2)
+		}))
+		mux := http.NewServeMux()
+		mux.Handle("/", mark("outer", nil)(http.TimeoutHandler(inner, time.Hour, "too slow")))
+		mux.Handle("/slow", mark("outer", nil)(http.TimeoutHandler(inner, 50*time.Millisecond, "too slow")))
+		srv := serveTest(t, mux, http2)
 		res, body := get(t, srv, "/")
 		require.Equal(t, "quick", body)
 		require.Equal(t, []string{"inner:200", "outer:200"}, res.Header["X-Order"])
-		res, body = get(t, srv, "/?slow")
+		res, body = get(t, srv, "/slow")
 		require.Equal(t, "too slow", body)
 		require.Equal(t, []string{"inner:503", "outer:503"}, res.Header["X-Order"])
 	})

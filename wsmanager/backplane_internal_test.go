@@ -300,6 +300,28 @@ func TestShortOutage(t *testing.T) {
 	})
 }
 
+// Groups that come and go while the bus is away leave nothing behind.
+func TestTopicsInAnOutage(t *testing.T) {
+	down := errors.New("down")
+	for name, bus := range map[string]*manual{
+		"no link":          {connect: func(context.Context) error { return down }},
+		"an unhealthy one": {healthy: func() error { return down }},
+	} {
+		t.Run(name, inBubble(func(t *testing.T) {
+			m := busManager(t, bus, Options{})
+			c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
+			for i := range 1000 {
+				require.NoError(t, c.Join(fmt.Sprint(i)))
+				c.Leave(fmt.Sprint(i))
+			}
+			time.Sleep(10 * time.Second)
+			m.bus.queue.mu.Lock()
+			defer m.bus.queue.mu.Unlock()
+			require.Less(t, len(m.bus.queue.dirty), 10)
+		}))
+	}
+}
+
 func TestRefusedEnvelope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &manual{publish: func(_ context.Context, _ string, p []byte) error {

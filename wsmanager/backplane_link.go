@@ -97,6 +97,7 @@ func (b *bus) run() {
 			}
 		} else {
 			b.failed("connect", err)
+			b.queue.tidy(nil)
 			b.mu.Lock()
 			b.err, b.lost = err, true
 			b.mu.Unlock()
@@ -129,6 +130,7 @@ func (b *bus) serve(link BackplaneLink, delay *backOff) (ended bool) {
 			return true
 		}
 		if link.Health() != nil {
+			b.queue.tidy(subscribed)
 			b.pause(minBusDelay, gone, false)
 			continue
 		}

@@ -147,6 +147,19 @@ func (q *busQueue) allDirty() {
 	q.applied = 0
 }
 
+// tidy forgets the topics whose place has changed back, of which the bus need not be
+// told: for an outage, in which nothing takes them out.
+func (q *busQueue) tidy(subscribed map[string]struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for topic := range q.dirty {
+		_, is := subscribed[topic]
+		if _, should := q.wanted[topic]; should == is {
+			delete(q.dirty, topic)
+		}
+	}
+}
+
 // changed takes out the topics to be subscribed to and to be left, given those that are
 // subscribed to, and says up to which change that is.
 func (q *busQueue) changed(subscribed map[string]struct{}) (add, remove []string, change uint64) {

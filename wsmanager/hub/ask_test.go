@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -167,6 +168,24 @@ func TestInvokeInConnected(t *testing.T) {
 	p.expect(`{"type":1,"invocationId":"s1","target":"name","arguments":[]}`)
 	p.send(`{"type":3,"invocationId":"s1","result":"ann"}`)
 	p.expect(`{"type":3,"invocationId":"1","result":"ann"}`)
+}
+
+// A client that sends so many items that its answer would not be read, too.
+func TestItemsBeforeTheAnswer(t *testing.T) {
+	_, url := serve(t, hub.Methods{"Sum": func(items iter.Seq2[int, error]) {
+		for _, err := range items {
+			_ = err // what comes does not matter
+		}
+	}}, hub.Options{StreamBuffer: 2, Connected: func(ctx *hub.Context) error {
+		_, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "name")
+		return err
+	}})
+	p := connect(t, url)
+	p.send(`{"type":1,"invocationId":"1","target":"Sum","arguments":[],"streamIds":["u"]}`)
+	for range 5 {
+		p.send(`{"type":2,"invocationId":"u","item":1}`)
+	}
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
 }
 
 // A client that sends so many calls that its answer would not be read is told to go.

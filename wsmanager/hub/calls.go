@@ -12,7 +12,7 @@ type call struct {
 	inv     *Invocation
 	method  *method // nil if there is none of the name
 	problem string  // that its caller is told instead of a result
-	size    int     // of its arguments
+	size    int     // in bytes, for MaxPendingBytes
 	slot    bool    // it counts among those that run at a time
 	uploads []*upload
 
@@ -31,9 +31,7 @@ type call struct {
 // room, as long as there will be some without it.
 func (c *conn) enqueue(inv *Invocation) error {
 	k := &call{c: c, inv: inv, method: c.hub.methods.find(inv.Target)}
-	for _, a := range inv.Arguments {
-		k.size += len(a)
-	}
+	k.size = inv.size()
 	switch {
 	case k.method == nil:
 		k.problem = "Unknown hub method '" + inv.Target + "'"
@@ -49,9 +47,15 @@ func (c *conn) enqueue(inv *Invocation) error {
 	o := &c.hub.opts
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	deaf := false
 	for !c.closing && c.pending > 0 && (c.pending >= o.MaxPendingCalls || c.bytes+k.size > o.MaxPendingBytes) {
 		if c.active == 0 && c.returning == 0 && (!c.opening || c.hooks > 0) {
 			return ErrTooManyCalls // nothing ends unless the client does something, which we would not read
+		}
+		if !deaf {
+			deaf = true
+			c.deaf(true)
+			defer c.deaf(false)
 		}
 		c.changed.Wait()
 	}
@@ -74,6 +78,18 @@ func (c *conn) enqueue(inv *Invocation) error {
 	c.queue = append(c.queue, k)
 	c.startLocked()
 	return nil
+}
+
+// size is how many bytes of memory an invocation is counted as.
+func (inv *Invocation) size() int {
+	n := overhead + len(inv.ID) + len(inv.Target)
+	for _, a := range inv.Arguments {
+		n += len(a)
+	}
+	for _, id := range inv.StreamIDs {
+		n += len(id)
+	}
+	return n
 }
 
 // openUploadsLocked lets the items of the call's streams find their way.

@@ -291,6 +291,13 @@ func TestFloods(t *testing.T) {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"w%d","target":"Watch","arguments":[]}`, i))
 	}
 	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+
+	// Names and ids take room, too.
+	p = connect(t, url)
+	for i := range 3 {
+		p.send(fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Watch","arguments":[]}`, i, strings.Repeat("x", 400)))
+	}
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
 }
 
 // lines is a log.

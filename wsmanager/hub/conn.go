@@ -29,6 +29,7 @@ type conn struct {
 	replay   *replay       // nil unless the connection is stateful
 	greeted  chan struct{} // closed when Connected has returned
 
+	attempts atomic.Uint64                  // to resume it
 	socket   atomic.Pointer[wsmanager.Conn] // nil while there is none
 	lastSent atomic.Int64                   // hub's time
 	lastRead atomic.Int64                   // hub's time
@@ -53,7 +54,7 @@ type conn struct {
 	calls     map[string]*call // that have an id: they wait or run
 	uploads   map[string]*upload
 	pending   int // calls that wait or run
-	bytes     int // of their arguments
+	bytes     int // of them, see Invocation.size
 	active    int // calls that hold a slot
 	returning int // calls that want theirs back
 
@@ -70,8 +71,8 @@ func (h *Hub) newConn(who Identity, k *ticket) *conn {
 // connected is wsmanager's OnConnect.
 func (l *link) connected(ws *wsmanager.Conn) error {
 	c := l.conn
-	if l.resume {
-		c.resumed(ws)
+	if l.resume > 0 {
+		c.resumed(ws, l.resume)
 		return nil
 	}
 	h := c.hub
@@ -151,20 +152,20 @@ func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
 
 // greet calls Connected, before the first call begins.
 func (c *conn) greet() {
-	err := c.hub.callConnected(c)
+	if err := c.hub.callConnected(c); err != nil {
+		text, public := publicText(err)
+		if !public {
+			text = "The server failed to accept the connection."
+		}
+		// Before anything begins that has waited for this.
+		c.close(&Close{Error: c.hub.detailed(text, err, public)}, wsmanager.StatusInternalError, err)
+	}
 	c.mu.Lock()
 	c.opening = false
 	c.startLocked()
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	close(c.greeted)
-	if err != nil {
-		text, public := publicText(err)
-		if !public {
-			text = "The server failed to accept the connection."
-		}
-		c.close(&Close{Error: c.hub.detailed(text, err, public)}, wsmanager.StatusInternalError, err)
-	}
 }
 
 // tick is called when something may have to be done about a quiet connection.
@@ -183,7 +184,7 @@ func (c *conn) tick() {
 		return
 	}
 	now := c.hub.now()
-	if c.reading.Load() || c.socket.Load() == nil {
+	if c.reading.Load() && !(c.replay != nil && c.replay.stuck()) || c.socket.Load() == nil {
 		c.lastRead.Store(int64(now)) // what it may have sent could not be read
 	}
 	silent, quiet := now-time.Duration(c.lastRead.Load()), now-time.Duration(c.lastSent.Load())

@@ -64,7 +64,11 @@ func TestConnectionReconnects(t *testing.T) {
 			ctx := patient(t)
 			release := make(chan struct{})
 			disconnected := make(chan error, 1)
-			_, url := serve(t, everything(release), hub.Options{Disconnected: func(_ *hub.Context, err error) { disconnected <- err }})
+			began := make(chan bool, 1)
+			methods := everything(release)
+			wait := methods["Wait"].(func(*hub.Context) error)
+			methods["Wait"] = func(ctx *hub.Context) error { began <- true; return wait(ctx) }
+			_, url := serve(t, methods, hub.Options{Disconnected: func(_ *hub.Context, err error) { disconnected <- err }})
 			var line cable
 			events := make(chan string, 10)
 			c := client(t, url, hub.DialOptions{
@@ -79,6 +83,7 @@ func TestConnectionReconnects(t *testing.T) {
 				require.NoError(t, err)
 				waiting := make(chan error, 1)
 				go func() { waiting <- c.Call(ctx, "Wait") }()
+				over(t, began)
 				line.cut()
 				require.ErrorIs(t, over(t, waiting), hub.ErrDisconnected)
 				require.Equal(t, "reconnecting true", over(t, events))

@@ -63,7 +63,7 @@ type incoming struct {
 
 // enqueue takes a call of the server.
 func (c *Connection) enqueue(s *socket, inv *Invocation) error {
-	size := sizeOf(inv)
+	size := inv.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.roomLocked(s, func() bool { return len(c.queue) >= c.opts.StreamBuffer }) {
@@ -78,14 +78,6 @@ func (c *Connection) enqueue(s *socket, inv *Invocation) error {
 	return nil
 }
 
-func sizeOf(inv *Invocation) (n int) {
-	n = overhead
-	for _, a := range inv.Arguments {
-		n += len(a)
-	}
-	return n
-}
-
 // startLocked begins the next call, if it is its turn.
 func (c *Connection) startLocked() {
 	if c.turn || len(c.queue) == 0 || c.closing {
@@ -96,7 +88,7 @@ func (c *Connection) startLocked() {
 	if c.queue = c.queue[1:]; len(c.queue) == 0 {
 		c.queue = nil // not to keep the array of a burst
 	}
-	c.buffered -= sizeOf(in.inv)
+	c.buffered -= in.inv.size()
 	c.turn = true
 	c.changed.Broadcast()
 	c.running.run(func() { c.serve(in) })

@@ -167,15 +167,15 @@ func TestConnectionCalls(t *testing.T) {
 
 // The end of a context is the end of the method's as well.
 func TestConnectionCancelsCalls(t *testing.T) {
-	canceled := make(chan error, 1)
+	began, canceled := make(chan bool, 1), make(chan error, 1)
 	_, url := serve(t, hub.Methods{
-		"Wait": func(ctx *hub.Context) { <-ctx.Done(); canceled <- context.Cause(ctx) },
+		"Wait": func(ctx *hub.Context) { began <- true; <-ctx.Done(); canceled <- context.Cause(ctx) },
 		"Void": func() {},
 	}, hub.Options{})
 	c := client(t, url, hub.DialOptions{})
 	ctx, cancel := context.WithCancelCause(patient(t))
 	why := errors.New("enough")
-	time.AfterFunc(10*time.Millisecond, func() { cancel(why) })
+	go func() { <-began; cancel(why) }()
 	require.ErrorIs(t, c.Call(ctx, "Wait"), why)
 	require.ErrorIs(t, over(t, canceled), hub.ErrCanceled)
 	require.ErrorIs(t, c.Call(ctx, "Void"), why, "it is not sent")

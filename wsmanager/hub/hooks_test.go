@@ -7,7 +7,9 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -174,6 +176,24 @@ func TestConnectedRefuses(t *testing.T) {
 		require.Error(t, <-ended)
 	}
 	require.Contains(t, logs.take(), "hub hook panicked")
+}
+
+// What has waited for Connected does not begin if that refuses.
+func TestConnectedRefusesWaitingCalls(t *testing.T) {
+	var calls atomic.Int64
+	bubble(t, hub.Methods{"Call": func() { calls.Add(1) }}, hub.Options{
+		MaxParallelCalls: 100,
+		Connected:        func(*hub.Context) error { time.Sleep(time.Second); return hub.Error("no") },
+	}, func(t *testing.T, h *hub.Hub) {
+		for range 20 {
+			p := dialHandler(t, h, "/hub").shake()
+			for range 100 {
+				p.send(invocation("", "Call"))
+			}
+			require.Equal(t, `{"type":7,"error":"no"}`, p.gone(1011))
+		}
+		require.Zero(t, calls.Load())
+	})
 }
 
 // A panic in Disconnected is logged and hurts nobody.

@@ -79,6 +79,7 @@ func TestOptionsThatAreMistakes(t *testing.T) {
 		"there can be 8":                                 {Protocols: make([]hub.Protocol, 9)},
 		"nil filter":                                     {Filters: []hub.Filter{nil}},
 		"use HandshakeTimeout":                           {WebSocket: wsmanager.Options{ReadyTimeout: 1}},
+		"WebSocket.Backplane is set":                     {WebSocket: wsmanager.Options{Backplane: &wsmanager.LocalBus{}}},
 		"WebSocket.MaxMessageSize (32768) must be above": {WebSocket: wsmanager.Options{MaxMessageSize: 32 << 10}},
 		"StatefulBuffer (100000) must be below":          {WebSocket: wsmanager.Options{OutboxBytes: 100_000, MaxMessageSize: 50_000}},
 		"Options.AllowedOrigins":                         {WebSocket: wsmanager.Options{AllowedOrigins: []string{"x"}}},

@@ -164,7 +164,7 @@ func query(r *http.Request, name string) string {
 // link is what a socket is for: a new connection, or one that is resumed.
 type link struct {
 	conn   *conn
-	resume bool
+	resume uint64 // 0, or which attempt at it: the latest counts
 }
 
 // accept is wsmanager's OnAccept.
@@ -190,8 +190,10 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
+	case k.stateful && !fresh:
+		return wsmanager.Accept{Value: &link{c, c.attempts.Add(1)}}, nil
 	case k.stateful:
-		return wsmanager.Accept{Value: &link{conn: c, resume: !fresh}}, nil
+		return wsmanager.Accept{Value: &link{conn: c}}, nil
 	}
 	return wsmanager.Accept{User: who.User, Value: &link{conn: c}, Deferred: true}, nil
 }

@@ -75,7 +75,7 @@ type Options struct {
 	MaxParallelCalls int
 
 	// MaxPendingCalls and MaxPendingBytes bound the calls of one client that wait or
-	// run, streams among them, and the bytes of their arguments. A client that sends
+	// run, streams among them, and the bytes of their arguments, names and ids. A client that sends
 	// more is not read from until there is room; if there will be none without the
 	// client's doing, because all that runs are streams and calls that wait for it, the
 	// connection ends. Default: 1024 and 1 MiB.
@@ -93,8 +93,9 @@ type Options struct {
 	StatefulReconnect bool
 
 	// StatefulBuffer is how many bytes may be unacknowledged until results and items
-	// of streams wait. What can't wait (Send) goes over it, up to WebSocket.OutboxBytes;
-	// beyond that the connection ends. Default: 100 000.
+	// of streams wait. What can't wait (Send; all, while the client is not read from)
+	// goes over it, up to WebSocket.OutboxBytes; beyond that Send ends the connection.
+	// Default: 100 000.
 	StatefulBuffer int
 
 	// ResumeWindow is for how long a connection that broke can be resumed. Default: 15 s.
@@ -114,7 +115,8 @@ type Options struct {
 	// driver. Different defaults here: MaxMessageSize is 1023 KiB, as the JavaScript
 	// client joins what it sends at once into one WebSocket message (a bigger one ends
 	// the connection with 1009 and without a Close message); Logger is that of these
-	// Options. ReadyTimeout is HandshakeTimeout's matter and must be zero.
+	// Options. ReadyTimeout is HandshakeTimeout's matter and must be zero, as must
+	// Backplane: a hub reaches the connections of its own process only.
 	WebSocket wsmanager.Options
 }
 
@@ -212,6 +214,9 @@ func (o *Options) completeWebSocket() error {
 	var errs []error
 	if ws.ReadyTimeout != 0 {
 		errs = append(errs, errors.New("hub: Options.WebSocket.ReadyTimeout is set: use HandshakeTimeout"))
+	}
+	if ws.Backplane != nil {
+		errs = append(errs, errors.New("hub: Options.WebSocket.Backplane is set: a hub reaches the connections of its own process only"))
 	}
 	ws.ReadyTimeout = 2 * o.HandshakeTimeout // the hub's own, which says why, comes first
 	if ws.MaxMessageSize > 0 && ws.MaxMessageSize <= o.MaxMessageSize {

@@ -89,12 +89,14 @@ func (c *conn) handle(msg Message) error {
 	case *Invocation:
 		return c.enqueue(m)
 	case *StreamItem:
-		c.uploaded(m.ID, element{item: m.Item})
+		_, err := c.uploaded(m.ID, element{item: m.Item})
+		return err
 	case *Completion:
-		if c.uploaded(m.ID, element{end: true, failure: m.Error}) {
-			return nil // before the answers: see ask
+		found, err := c.uploaded(m.ID, element{end: true, failure: m.Error})
+		if !found { // before the answers: see ask
+			c.answered(m)
 		}
-		c.answered(m)
+		return err
 	case *CancelInvocation:
 		c.cancelCall(m.ID)
 	case *Ping: // its arrival is all that it says

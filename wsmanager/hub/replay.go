@@ -22,12 +22,14 @@ type replay struct {
 
 	mu      sync.Mutex      // guards what follows; comes after conn.mu
 	ws      *wsmanager.Conn // nil between two sockets
+	attempt uint64          // to resume, that ws comes from
 	stopped bool            // there won't be another socket
 
 	sent   int64         // the number of the last message
 	unsure [][]byte      // the last of them, which the client has not acknowledged
 	bytes  int           // of them
 	room   chan struct{} // closed when there may be room; nil while nobody waits
+	deaf   bool          // the reader waits for us, so no acknowledgement is read
 
 	received int64 // the highest number that has arrived
 	next     int64 // the number of the next message that comes
@@ -102,9 +104,9 @@ func (r *replay) sendLocked(data []byte) {
 func (r *replay) write(ctx context.Context, data []byte) error {
 	for {
 		r.mu.Lock()
-		if r.stopped || r.bytes < r.buffer {
-			r.mu.Unlock()
-			return r.post(data)
+		if r.stopped || len(data) > r.limit || r.bytes+len(data) <= r.limit && (r.bytes < r.buffer || r.deaf) {
+			defer r.mu.Unlock()
+			return r.postLocked(data)
 		}
 		if r.room == nil {
 			r.room = make(chan struct{})
@@ -127,6 +129,31 @@ func (r *replay) await(ctx context.Context, room <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// setDeaf says whether the reader waits for calls of its client. Writes don't wait for
+// acknowledgements then, which may come behind what is not read: the calls may not end
+// before they have written.
+func (r *replay) setDeaf(deaf bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.deaf = deaf; deaf {
+		r.roomLocked()
+	}
+}
+
+// stuck reports whether writes wait though no acknowledgement is read.
+func (r *replay) stuck() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.deaf && r.room != nil
+}
+
+// deaf is setDeaf, where it matters.
+func (c *conn) deaf(on bool) {
+	if c.replay != nil {
+		c.replay.setDeaf(on)
 	}
 }
 
@@ -208,6 +235,10 @@ func (r *replay) resync(n int64) error {
 		return fmt.Errorf("the other side goes on with message %d after %d have arrived", n, r.received)
 	}
 	r.next, r.waiting = n, false
+	if r.acked >= n { // it does not know: the Ack was lost with its socket
+		r.acked = n - 1
+		r.timer.Reset(ackInterval)
+	}
 	return nil
 }
 
@@ -254,28 +285,28 @@ func (c *conn) giveUp() {
 // resumed goes on with a new socket: what the client may have missed is sent again,
 // behind the number that it begins with. A socket that is still there is given up: the
 // client knows better than we that it is of no use.
-func (c *conn) resumed(ws *wsmanager.Conn) {
+func (c *conn) resumed(ws *wsmanager.Conn, attempt uint64) {
 	r := c.replay
 	c.mu.Lock()
-	closing := c.closing
+	defer c.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.closing || r.stopped || attempt < r.attempt { // or it has broken as well, and been replaced already
+		_ = ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
+		return
+	}
 	if c.resume != nil {
 		c.resume.Stop()
 		c.resume = nil
 	}
-	c.mu.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if closing || r.stopped {
-		_ = ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
-		return
-	}
-	if old := r.ws; old != nil {
-		_ = old.Close(wsmanager.StatusNormalClosure, "")
-	}
-	now := int64(c.hub.now())
-	c.lastRead.Store(now)
+	old := r.ws
+	r.attempt = attempt
+	c.lastRead.Store(int64(c.hub.now()))
 	c.socket.Store(ws)
 	r.resumeLocked(ws)
+	if old != nil { // whose end, now, is not the connection's
+		_ = old.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
+	}
 }
 
 // resume goes on with a new socket.

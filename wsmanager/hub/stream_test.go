@@ -323,3 +323,27 @@ func TestUploadBackpressure(t *testing.T) {
 	gate <- true
 	p.expect(`{"type":3,"invocationId":"h"}`, `{"type":3,"invocationId":"a","result":3}`)
 }
+
+type bomb struct{}
+
+func (*bomb) UnmarshalJSON([]byte) error { panic("secret") }
+
+// Decoding is the application's code, too.
+func TestItemsThatPanic(t *testing.T) {
+	_, url := serve(t, hub.Methods{
+		"Seq": func(items iter.Seq2[bomb, error]) {
+			for _, err := range items {
+				_ = err // it panics before
+			}
+		},
+		"Channel": func(items <-chan bomb) {
+			for range items {
+			}
+		},
+	}, hub.Options{})
+	p := connect(t, url)
+	for _, m := range []string{"Seq", "Channel"} {
+		p.send(`{"type":1,"invocationId":"x","target":"`+m+`","arguments":[],"streamIds":["u"]}`, `{"type":2,"invocationId":"u","item":1}`)
+		p.expect(`{"type":3,"invocationId":"x","error":"An unexpected error occurred invoking '` + m + `' on the server."}`)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sync"
 )
 
@@ -27,7 +28,7 @@ func (u *upload) stop() { u.stopOnce.Do(func() { close(u.stopped) }) }
 
 // uploaded hands an element to its stream, and reports whether there is one of the id.
 // It waits while the stream holds as much as it may, so that the client is held up.
-func (c *conn) uploaded(id string, e element) bool {
+func (c *conn) uploaded(id string, e element) (found bool, err error) {
 	c.mu.Lock()
 	u := c.uploads[id]
 	if u != nil && e.end {
@@ -35,14 +36,38 @@ func (c *conn) uploaded(id string, e element) bool {
 	}
 	c.mu.Unlock()
 	if u == nil {
-		return false
+		return false, nil
+	}
+	select {
+	case u.elements <- e:
+		return true, nil
+	default:
+	}
+	c.deaf(true)
+	defer c.deaf(false)
+	if err := c.awaitOpen(); err != nil {
+		return true, err
 	}
 	select {
 	case u.elements <- e:
 	case <-u.stopped:
 	case <-c.ctx.Done():
 	}
-	return true
+	return true, nil
+}
+
+// awaitOpen waits for the end of Connected, before which no call begins. It fails if that
+// waits for the client, which is not read from.
+func (c *conn) awaitOpen() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.opening && !c.closing {
+		if c.hooks > 0 {
+			return ErrTooManyCalls
+		}
+		c.changed.Wait()
+	}
+	return nil
 }
 
 // next waits for an element; its error ends the stream.
@@ -116,6 +141,11 @@ func (u *upload) channel(p param, protocol Protocol) reflect.Value {
 	k.c.hub.running.run(func() {
 		defer ch.Close()
 		defer u.stop()
+		defer func() { // of a type that decodes itself
+			if v := recover(); v != nil {
+				k.cancel(&uploadError{&panicError{v, debug.Stack()}})
+			}
+		}()
 		cases := []reflect.SelectCase{
 			{Dir: reflect.SelectSend, Chan: ch},
 			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(k.ctx.Done())},
