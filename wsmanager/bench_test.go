@@ -176,8 +176,9 @@ func BenchmarkCompressedSend(b *testing.B) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 				srv := httptest.NewServer(m)
 				defer srv.Close()
-				defer func() { _ = m.Shutdown(b.Context()) }() // the client may be cut
+				defer func() { _ = m.Shutdown(b.Context()) }() // the client has gone
 				c := wstest.Dial(b, srv.URL, offering).Conn()
+				defer c.Close() // or Shutdown would wait for its close frame
 				go func() { _, _ = io.Copy(io.Discard, c) }()
 				var conn *wsmanager.Conn
 				for conn = range m.All() {

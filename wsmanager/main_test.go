@@ -40,8 +40,8 @@ func (m eachDriver) Run() (code int) {
 	if one := os.Getenv(driverEnv); one != "" {
 		ways = []string{one}
 	}
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		ways = ways[:1] // a fuzzer runs once
+	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
+		ways = ways[:1] // fuzzers run once; benchmarks choose for themselves
 	}
 	for _, way := range ways {
 		driverUnderTest = way
