@@ -113,7 +113,11 @@ func (d *attempt) handshake(ctx context.Context) (s *dialled, err error) {
 // during runs f, which reads from and writes to conn, and breaks it off when ctx
 // ends.
 func during(ctx context.Context, conn net.Conn, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) })
+	stop := context.AfterFunc(ctx, func() {
+		if conn.SetDeadline(longAgo) != nil { // NetDial's may have none
+			_ = socket(conn).Close() // it is given up in any case
+		}
+	})
 	err := f()
 	if !stop() {
 		var refused *RefusedError
