@@ -108,7 +108,7 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
 	// An error: over HTTP/2 it is closed without waiting for the answer.
 	_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
-	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(3*time.Second)))
+	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(wstest.Patience)))
 	_, err = c.Conn().Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
 }
@@ -147,7 +147,7 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 			end(m, <-in)
 			select {
 			case <-out:
-			case <-time.After(3 * time.Second):
+			case <-time.After(wstest.Patience):
 				close(giveUp)
 				require.Error(t, <-ended)
 				t.Fatal("the connection was cut, and its Context has not ended")
