@@ -157,3 +157,14 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 		})
 	}
 }
+
+// A connection whose end began while Shutdown looked for what is left was found in
+// two places, and its OnClose, if that did not return, counted as two callbacks.
+func TestUnendedConnectionsAreCountedOnce(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	a := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
+	b := fakeConn(t, m, "b", newFakeTransport(1<<20), Accept{})
+	m.linger(a, true) // before it leaves the registry, as in finish
+	defer m.linger(a, false)
+	require.ElementsMatch(t, []*Conn{a, b}, m.unended())
+}
