@@ -298,7 +298,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 			continue
 		}
 		for _, v := range values {
-			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			if isNoHeaderValue(v) {
 				wrong(name, "has a control character in its value")
 				continue
 			}
