@@ -138,8 +138,10 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 // isNoHeaderValue reports whether s is what net/http would change on its way into a
 // header: with a line break, say, behind which another header could begin.
 func isNoHeaderValue(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+	return strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && r != '\t' })
 }
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // callOnAccept counts the calls, and those that don't return: their panic goes on
 // to who serves the request.

@@ -385,6 +385,6 @@ func (cl *Client) Unsent() int {
 	return len(cl.queue.items)
 }
 
-// Flush waits until all that was sent with the Client has left. It returns ErrClosed
-// if the Client ends before, and the cause of ctx when that ends first.
+// Flush waits until all that was sent with the Client before the call has left. It
+// returns ErrClosed if the Client ends before, and the cause of ctx when that ends first.
 func (cl *Client) Flush(ctx context.Context) error { return cl.queue.flush(ctx) }

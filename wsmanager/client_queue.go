@@ -20,7 +20,8 @@ type queue struct {
 
 	mu      sync.Mutex // guards what follows; comes after Conn.mu
 	items   []*queued
-	bytes   int // of their frames
+	last    uint64 // number of the newest that there was
+	bytes   int    // of their frames
 	closed  bool
 	changed chan struct{} // closed with the next change; nil if nobody waits
 }
@@ -36,7 +37,8 @@ type outgoing struct {
 // queued is a message that waits.
 type queued struct {
 	outgoing
-	wire []byte // as it is in the connection's outbox, nil if it is in none
+	number uint64 // from 1
+	wire   []byte // as it is in the connection's outbox, nil if it is in none
 }
 
 func (q *queue) init(m *Manager) {
@@ -98,7 +100,8 @@ func (q *queue) put(o outgoing) {
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.items = append(q.items, &queued{o, wire})
+		q.last++
+		q.items = append(q.items, &queued{o, q.last, wire})
 		q.bytes += len(o.frame)
 	}
 	if q.conn == nil || q.conn.sendKept(o, add) != nil {
@@ -280,14 +283,18 @@ func (q *queue) tryContext(o outgoing) (changed <-chan struct{}, err error) {
 	return changed, err
 }
 
-// flush waits until nothing is left.
+// flush waits until nothing is left of what there is now.
 func (q *queue) flush(ctx context.Context) error {
+	q.mu.Lock()
+	last := q.last
+	q.mu.Unlock()
 	for {
 		q.mu.Lock()
-		empty, closed, changed := len(q.items) == 0, q.closed, q.awaitLocked()
+		gone := len(q.items) == 0 || q.items[0].number > last
+		closed, changed := q.closed, q.awaitLocked()
 		q.mu.Unlock()
 		switch {
-		case empty:
+		case gone:
 			return nil
 		case closed:
 			return ErrClosed

@@ -18,16 +18,21 @@ import (
 //   - a certificate that is not trusted;
 //   - an end by the server with 1000, 1002, 1003, 1007 to 1010, 3000 or 3003, which
 //     say that all is done, or that something about this client is wrong;
-//   - ErrShutdown.
+//   - an attempt that was given up (context.Canceled), and ErrShutdown.
 //
 // All else is: networks that break, 500, 502, 503 and 504, 1001, 1006, 1011 to 1014,
-// the application's own codes, and what ended here, by a callback's error for one.
+// the application's own codes, and what ended here, by a callback's error for one,
+// whatever that has in its chain.
 func Retryable(err error) bool {
 	var refused *RefusedError
 	var certificate *tls.CertificateVerificationError
 	var ended *CloseError
 	switch {
-	case errors.Is(err, ErrShutdown), errors.Is(err, ErrHandshake), errors.As(err, &certificate):
+	case errors.Is(err, ErrShutdown):
+		return false
+	case errors.As(err, &ended) && !ended.Remote:
+		return true
+	case errors.Is(err, ErrHandshake), errors.As(err, &certificate):
 		return false
 	case errors.As(err, &refused):
 		switch refused.StatusCode {
@@ -35,7 +40,7 @@ func Retryable(err error) bool {
 			return true
 		}
 		return refused.StatusCode >= 500 && refused.StatusCode != http.StatusNotImplemented
-	case errors.As(err, &ended) && ended.Remote:
+	case ended != nil:
 		switch ended.Code {
 		case StatusNormalClosure, StatusProtocolError, StatusUnsupportedData, StatusInvalidPayloadData,
 			StatusPolicyViolation, StatusMessageTooBig, StatusMandatoryExtension,

@@ -55,6 +55,9 @@ func TestRetryable(t *testing.T) {
 		errors.New("reset"), io.ErrUnexpectedEOF, refused(408), refused(425), refused(429), refused(500), refused(502), refused(503),
 		&wsmanager.CloseError{Code: 1000}, &wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrPanic},
 		&wsmanager.CloseError{Code: 1006, Remote: true}, context.DeadlineExceeded,
+		// What a callback's error is about is the callback's own affair.
+		&wsmanager.CloseError{Code: 1011, Err: context.Canceled}, &wsmanager.CloseError{Code: 1011, Err: refused(404)},
+		&wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrHandshake},
 	} {
 		require.True(t, wsmanager.Retryable(yes), "%v", yes)
 	}

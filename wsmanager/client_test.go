@@ -182,6 +182,40 @@ func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
 	}
 }
 
+// Flush waits for what was sent before it, whatever is sent meanwhile.
+func TestClientFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemory()
+		opts := net.options()
+		opts.MaxMessageSize = 100_000
+		cl, _ := running(t, wsmanager.Callbacks{}, opts)
+		first := net.accept(t)
+		synctest.Wait()
+		big := func(letter string) wsmanager.Message { return wsmanager.Text(repeat(letter, 70_000)) } // too big to be joined
+		require.NoError(t, cl.Send(big("a")))
+		require.NoError(t, cl.Send(big("b")))
+		flushed := make(chan error, 1)
+		go func() { flushed <- cl.Flush(t.Context()) }()
+		synctest.Wait()
+		require.NoError(t, cl.Send(big("c")))
+		require.Equal(t, repeat("a", 70_000), text(t, first))
+		synctest.Wait()
+		require.Empty(t, flushed, "b has not left")
+		first.Reset()
+		second := net.accept(t)
+		synctest.Wait()
+		require.Empty(t, flushed, "b has to go again")
+		require.Equal(t, repeat("b", 70_000), text(t, second))
+		synctest.Wait()
+		require.Len(t, flushed, 1, "what came later need not have left")
+		require.NoError(t, <-flushed)
+		require.Equal(t, repeat("c", 70_000), text(t, second))
+		synctest.Wait()
+		require.NoError(t, cl.Flush(t.Context()))
+		require.NoError(t, second.Close())
+	})
+}
+
 // What waits is bounded, connected or not.
 func TestClientBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

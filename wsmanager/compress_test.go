@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -294,6 +295,19 @@ func TestReceivedMessagesAreOrdinary(t *testing.T) {
 	c.SendRaw(append(compressedFrames(t, ws.OpText, []byte("one"), 6, 0), compressedFrames(t, ws.OpBinary, []byte("two"), 6, 2)...))
 	c.SendText("three")
 	require.Equal(t, []string{`text "one!" false`, `binary "two!" false`, `text "three!" false`}, j.await(t, 3))
+}
+
+// Who wants no limit gets compressed messages as well.
+func TestCompressedWithoutALimit(t *testing.T) {
+	for _, limit := range []int{math.MaxInt - 14, math.MaxInt / 8 * 7, 64 << 10} {
+		opts := compressing()
+		opts.MaxMessageSize, opts.OutboxBytes = limit, math.MaxInt
+		_, url := serve(t, echoing, opts, nil)
+		c := wstest.Dial(t, url, offering)
+		want := repeat("compressed ", 1000)
+		c.SendRaw(compressedFrames(t, ws.OpText, []byte(want), 6, 20))
+		c.ExpectText(want)
+	}
 }
 
 // What goes wrong with compressed messages, and how the connection ends.

@@ -172,6 +172,8 @@ func checkTarget(u *url.URL) error {
 	switch {
 	case u.Hostname() == "":
 		return errors.New("names no host")
+	case strings.ContainsFunc(u.Host+u.RequestURI(), isControl): // it can't come from url.Parse
+		return errors.New("has a control character in it")
 	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > 0x7f }):
 		return errors.New("has a host that is not ASCII: write it in its ASCII form (xn--…)")
 	case u.Fragment != "":

@@ -113,7 +113,11 @@ func (d *attempt) handshake(ctx context.Context) (s *dialled, err error) {
 // during runs f, which reads from and writes to conn, and breaks it off when ctx
 // ends.
 func during(ctx context.Context, conn net.Conn, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) })
+	stop := context.AfterFunc(ctx, func() {
+		if conn.SetDeadline(longAgo) != nil { // NetDial's may have none
+			_ = socket(conn).Close() // it is given up in any case
+		}
+	})
 	err := f()
 	if !stop() {
 		var refused *RefusedError
@@ -294,7 +298,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 			continue
 		}
 		for _, v := range values {
-			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			if isNoHeaderValue(v) {
 				wrong(name, "has a control character in its value")
 				continue
 			}

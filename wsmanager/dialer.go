@@ -175,7 +175,11 @@ func (d *attempt) connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := m.newConn(newID(), Accept{Value: d.value, Subprotocol: s.subprotocol}, s.tls, s.conn.RemoteAddr().String())
+	remote := ""
+	if addr := s.conn.RemoteAddr(); addr != nil { // NetDial's may know none
+		remote = addr.String()
+	}
+	c := m.newConn(newID(), Accept{Value: d.value, Subprotocol: s.subprotocol}, s.tls, remote)
 	if s.deflate {
 		c.agreeDeflate()
 	}

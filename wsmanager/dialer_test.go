@@ -206,10 +206,16 @@ func TestOnDialMistakes(t *testing.T) {
 		f    func(*wsmanager.Attempt) error
 		want string
 	}{
-		"an error":     {func(*wsmanager.Attempt) error { return noToken }, "wsmanager: dialling ws://example.com/ws: OnDial: no token"},
-		"no URL":       {func(a *wsmanager.Attempt) error { a.URL = nil; return nil }, "Attempt.URL is nil"},
-		"a bad URL":    {func(a *wsmanager.Attempt) error { a.URL.Scheme = "ftp"; return nil }, `has the scheme "ftp"`},
-		"a bad header": {func(a *wsmanager.Attempt) error { a.Header.Set("Upgrade", "x"); return nil }, `"Upgrade" belongs`},
+		"an error":  {func(*wsmanager.Attempt) error { return noToken }, "wsmanager: dialling ws://example.com/ws: OnDial: no token"},
+		"no URL":    {func(a *wsmanager.Attempt) error { a.URL = nil; return nil }, "Attempt.URL is nil"},
+		"a bad URL": {func(a *wsmanager.Attempt) error { a.URL.Scheme = "ftp"; return nil }, `has the scheme "ftp"`},
+		"a query that begins a header": {func(a *wsmanager.Attempt) error {
+			a.URL.RawQuery = "ticket=secret HTTP/1.1\r\nX-Admin: yes\r\nX: "
+			return nil
+		}, "has a control character"},
+		"a host that begins a header": {func(a *wsmanager.Attempt) error { a.URL.Host = "secret\nX-Admin: yes"; return nil }, "has a control character"},
+		"a path that begins a header": {func(a *wsmanager.Attempt) error { a.URL.Opaque = "/secret\nX-Admin: yes"; return nil }, "has a control character"},
+		"a bad header":                {func(a *wsmanager.Attempt) error { a.Header.Set("Upgrade", "x"); return nil }, `"Upgrade" belongs`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := dialling()

@@ -51,13 +51,18 @@ func held(t *testing.T) (h holdings) {
 	return h
 }
 
-// settledHoldings waits for what the tests before have left to be gone.
+// settledHoldings waits for what the tests before have left to be gone: nothing tells
+// when, so it is not to change for a while.
 func settledHoldings(t *testing.T) (h holdings) {
 	t.Helper()
-	last := holdings{sockets: -1}
+	same := 0
 	require.Eventually(t, func() bool {
-		h, last = held(t), h
-		return h == last && h.goroutines == 0
+		last := h
+		if h = held(t); h != last || h.goroutines > 0 {
+			same = 0
+		}
+		same++
+		return same > 15
 	}, wstest.Patience, 20*time.Millisecond)
 	return h
 }

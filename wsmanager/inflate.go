@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -13,7 +14,10 @@ var errBadDeflate = errors.New("a compressed message can't be inflated")
 // maxCompressed is how long a message of limit bytes can be when it is compressed:
 // zlib's own bound for the worst settings. What is longer inflates to more, or is
 // padded.
-func maxCompressed(limit int) int { return limit + limit/8 + limit/64 + 64 }
+func maxCompressed(limit int) int {
+	more := limit/8 + limit/64 + 64
+	return limit + min(more, math.MaxInt-limit)
+}
 
 // inflater inflates one message at a time.
 type inflater struct {

@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -220,4 +221,18 @@ func TestBurstRule(t *testing.T) {
 			require.Equal(t, tt.want, n)
 		})
 	}
+}
+
+// Who wants no limit of messages is never crowded by them.
+func TestBurstWithoutALimit(t *testing.T) {
+	m, _ := fakeManager(t, Options{OutboxMessages: math.MaxInt})
+	tr := newFakeTransport(0)
+	tr.cannotTry = true
+	c := fakeConn(t, m, "a", tr, Accept{})
+	require.NoError(t, c.Send(Text("x")))
+	<-tr.entered
+	require.NoError(t, c.Send(Text("x")))
+	require.False(t, c.crowdedLocked())
+	tr.letGo()
+	idle(t, m)
 }

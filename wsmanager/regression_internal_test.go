@@ -108,7 +108,7 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
 	// An error: over HTTP/2 it is closed without waiting for the answer.
 	_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
-	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(3*time.Second)))
+	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(wstest.Patience)))
 	_, err = c.Conn().Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
 }
@@ -147,7 +147,7 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 			end(m, <-in)
 			select {
 			case <-out:
-			case <-time.After(3 * time.Second):
+			case <-time.After(wstest.Patience):
 				close(giveUp)
 				require.Error(t, <-ended)
 				t.Fatal("the connection was cut, and its Context has not ended")
@@ -156,4 +156,15 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 			require.NoError(t, m.Shutdown(t.Context()))
 		})
 	}
+}
+
+// A connection whose end began while Shutdown looked for what is left was found in
+// two places, and its OnClose, if that did not return, counted as two callbacks.
+func TestUnendedConnectionsAreCountedOnce(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	a := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
+	b := fakeConn(t, m, "b", newFakeTransport(1<<20), Accept{})
+	m.linger(a, true) // before it leaves the registry, as in finish
+	defer m.linger(a, false)
+	require.ElementsMatch(t, []*Conn{a, b}, m.unended())
 }

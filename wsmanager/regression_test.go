@@ -165,7 +165,7 @@ func TestFailedHijackLeftALiveConnection(t *testing.T) {
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 	require.NoError(t, wstest.Request(t, url).Write(conn))
-	require.NoError(t, wstest.Request(t, url).Write(conn)) // the next, smuggled
+	_ = wstest.Request(t, url).Write(conn) // the next, smuggled; it may be ended already
 	answer, err := io.ReadAll(conn)
 	if err != nil { // with the second request unread the end may be a reset
 		require.ErrorIs(t, err, syscall.ECONNRESET)

@@ -151,12 +151,12 @@ func (c *Conn) onlyBurstLocked() bool {
 	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < stuckAfter
 }
 
-// crowdedLocked reports whether a burst fills more than half of what it may: time
+// crowdedLocked reports whether a burst fills half of what it may, or more: time
 // for the sender to let the writer run, which on one processor it could not
 // otherwise.
 func (c *Conn) crowdedLocked() bool {
 	messages, bytes := c.out.load()
-	return (messages > burst/2*c.m.opts.OutboxMessages || bytes > c.m.opts.OutboxBytes/2) && c.state == stateOpen && c.onlyBurstLocked()
+	return (messages/(burst/2) >= c.m.opts.OutboxMessages || bytes > c.m.opts.OutboxBytes/2) && c.state == stateOpen && c.onlyBurstLocked()
 }
 
 // sendControlLocked writes a ping or pong, or leaves it in its place: a newer one

@@ -134,6 +134,7 @@ func TestSlowConsumer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, log := logged()
 			opts.OutboxMessages, opts.OutboxBytes = tt.messages, tt.bytes
+			opts.CloseTimeout = wstest.Patience // it reads at last
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{
 				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },

@@ -74,9 +74,13 @@ func (m *Manager) endConns(ctx context.Context) error {
 
 // unended returns the connections whose transport may be open.
 func (m *Manager) unended() []*Conn {
-	conns := m.registry.appendTo(nil)
+	conns := m.registry.appendTo(nil) // first: those that leave it linger already
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	conns = slices.DeleteFunc(conns, func(c *Conn) bool {
+		_, ok := m.lingering[c]
+		return ok
+	})
 	return slices.AppendSeq(conns, maps.Keys(m.lingering))
 }
 

@@ -30,7 +30,7 @@ func Main(m interface{ Run() int }) {
 // settled waits for goroutines that are about to end, and returns an error if
 // there are more than before.
 func settled(before int) error {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(Patience)
 	for {
 		n := runtime.NumGoroutine()
 		if n <= before {
