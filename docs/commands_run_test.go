@@ -170,6 +170,7 @@ func (p *plan) run(t *testing.T, c command) {
 	switch program {
 	case "go test":
 		at := slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "./") })
+		require.GreaterOrEqual(t, at, 0, "it names no package")
 		once := []string{"-count", "1"}
 		if slices.Contains(args, "-bench") {
 			once = append(once, "-benchtime", "1x")

@@ -26,6 +26,8 @@ var notRun = map[string]string{
 // as the last of a flag counts.
 var short = map[string][]string{
 	"./examples/loadtest":               {"-connections", "10", "-duration", "300ms"},
+	"./examples/benchmarks":             {"-check"},
+	"./examples/benchmarks/peers":       {"-quick", "-rounds", "1", "-only", "event loop,gws"},
 	"./examples/benchmarks/blocking":    {"-n", "5", "-rate", "50", "-sleepers", "2", "-blocked", "3", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-deadline", "100ms"},
 	"./examples/benchmarks/compression": {"-n", "5", "-runs", "1", "-duration", "200ms", "-sizes", "1024"},
 	"./examples/benchmarks/drain":       {"-n", "20", "-duration", "300ms", "-echo", "100ms", "-broadcasts", "50ms"},

@@ -58,7 +58,7 @@ func (r *result) checks() []harness.Check {
 		{What: "sockets when SIGTERM came", Got: fmt.Sprint(s.Connections), Bound: fmt.Sprint(r.Clients), OK: s.Connections == r.Clients},
 		{What: "echoes; broadcasts received", Got: fmt.Sprintf("%d; %d of %d", r.Echoes, r.Received, s.Broadcasts), Bound: "some of each", OK: r.Echoes > 0 && r.Received > 0},
 		{What: "messages written by the server / read by clients", Got: fmt.Sprintf("%d / %d", s.Stats.MessagesOut, r.Echoes+r.Received), Bound: "the same", OK: s.Stats.MessagesOut == uint64(r.Echoes+r.Received)},
-		{What: "how clients saw the end", Got: fmt.Sprint(r.Ends), Bound: "1001 alone", OK: r.Ends["1001"] == r.Clients},
+		{What: "how clients saw the end", Got: harness.Counts(r.Ends), Bound: "1001 alone", OK: r.Ends["1001"] == r.Clients},
 		{What: "goroutines before / full / after", Got: fmt.Sprintf("%d / %d / %d", s.Before.Goroutines, s.Full.Goroutines, s.After.Goroutines), Bound: "as before", OK: s.After.Goroutines <= s.Before.Goroutines},
 		{What: "descriptors before / full / after", Got: fmt.Sprintf("%d / %d / %d", s.Before.Descriptors, s.Full.Descriptors, s.After.Descriptors), Bound: "as before", OK: s.After.Descriptors <= s.Before.Descriptors},
 		{What: "from SIGTERM until Serve returned", Got: round(s.Drain), Bound: round(limit), OK: s.Drain < limit},

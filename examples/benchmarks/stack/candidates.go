@@ -4,12 +4,15 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	chimiddleware "github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/httplog/v3"
+	"github.com/justinas/alice"
 	"github.com/urfave/negroni/v3"
 
 	"github.com/speakingtube/speakingtube/middleware"
@@ -18,6 +21,9 @@ import (
 
 type candidate struct {
 	name    string
+	library string // another than ours, with its version
+	short   string // what sets it apart in a drawing
+	group   string // what it is compared with: "ten" or "full"; "" for nothing
 	handler http.Handler
 }
 
@@ -31,22 +37,64 @@ var hello = []byte("hello")
 
 func answer(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(hello) }
 
-// candidates are, after the bare handler, the stacks that recover from panics,
-// give the request an id, log it and tell the time it took.
+// candidates are, after the bare handler and chains that do nothing, the stacks that
+// recover from panics, give the request an id, log it and tell the time it took.
 func candidates() []candidate {
 	bare := http.HandlerFunc(answer)
 	json := slog.New(slog.NewJSONHandler(discard{}, nil))
+	chi := version("chi", "github.com/go-chi/chi/v5")
+	httplog := version("httplog", "github.com/go-chi/httplog/v3")
+	negroni := version("negroni", "github.com/urfave/negroni/v3")
+	alice := version("alice", "github.com/justinas/alice")
 	return []candidate{
-		{"bare handler", bare},
-		{"ten pass-through components", ours(tenOf(passThrough)...)},
-		{"one observing component", ours(observing)},
-		{"Speaking Tube: Recover, RequestID, ResponseTime, AccessLog (JSON)", ours(stock(json)...)},
-		{"the same, log handler not enabled", ours(stock(slog.New(slog.DiscardHandler))...)},
-		{"chi: RequestID, Logger, Recoverer, response time", chiMiddleware(bare)},
-		{"the same below chi's router", chiRouter(bare)},
-		{"chi RequestID, httplog (JSON), response time", chiHTTPLog(bare)},
-		{"negroni: Recovery, Logger, id, response time", negroniStack(bare)},
+		{"bare handler", "", "", "", bare},
+		{"ten components that pass on", "", "", "ten", ours(tenOf(passThrough)...)},
+		{"ten constructors that pass on", alice, "", "ten", aliceOf(tenOf(passThrough)).Then(bare)},
+		{"ten middlewares that pass on", chi, "", "ten", chiOf(tenOf(passThrough)).Handler(bare)},
+		{"ten handlers that pass on", negroni, "", "ten", tenNegroni(bare)},
+		{"one observing component", "", "", "", ours(observing)},
+		{"Recover, RequestID, ResponseTime, AccessLog as JSON", "", "", "full", ours(stock(json)...)},
+		{"the same, the log's handler not enabled", "", "log off", "full", ours(stock(slog.New(slog.DiscardHandler))...)},
+		{"RequestID, Logger, Recoverer, response time", chi, "", "full", chiMiddlewares().Handler(bare)},
+		{"the same below its router", chi, "its router", "full", chiRouter(bare)},
+		{"RequestID, " + httplog + " as JSON, response time", chi, "httplog", "full", chiHTTPLog(bare)},
+		{"Recovery, Logger, id, response time", negroni, "", "full", negroniStack(bare)},
 	}
+}
+
+// version is a library's name and version, as this program was built with it.
+func version(name, module string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == module {
+				return name + " " + strings.TrimPrefix(m.Version, "v")
+			}
+		}
+	}
+	return name
+}
+
+func aliceOf(mw []pipeline.Middleware) (chain alice.Chain) {
+	for _, m := range mw {
+		chain = chain.Append(alice.Constructor(m))
+	}
+	return chain
+}
+
+func chiOf(mw []pipeline.Middleware) (chain chi.Middlewares) {
+	for _, m := range mw {
+		chain = append(chain, m)
+	}
+	return chain
+}
+
+func tenNegroni(h http.Handler) http.Handler {
+	n := negroni.New()
+	for range 10 {
+		n.UseFunc(func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) { next(w, r) })
+	}
+	n.UseHandler(h)
+	return n
 }
 
 func ours(mw ...pipeline.Middleware) http.Handler {
@@ -82,8 +130,6 @@ func chiMiddlewares() chi.Middlewares {
 		chiResponseTime,
 	}
 }
-
-func chiMiddleware(h http.Handler) http.Handler { return chiMiddlewares().Handler(h) }
 
 func chiRouter(h http.Handler) http.Handler {
 	r := chi.NewRouter()

@@ -10,38 +10,37 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
 
+	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { harness.Main("stack", run) }
 
-func run(args []string, stdout io.Writer) error {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("stack", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	rounds := flags.Int("rounds", 250, "rounds to measure")
 	burst := flags.Int("burst", 3000, "requests of a candidate in a round")
+	asJSON := flags.Bool("json", false, "print all figures as JSON")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *rounds < 1 || *burst < 1 {
-		return fmt.Errorf("stack: -rounds %d and -burst %d must be at least 1", *rounds, *burst)
+		return fmt.Errorf("-rounds %d and -burst %d must be at least 1", *rounds, *burst)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 
@@ -49,6 +48,9 @@ func run(args []string, stdout io.Writer) error {
 	times := make([][]time.Duration, len(all))
 	w, r := pipelinetest.NewHTTP1(), request()
 	for round := range *rounds + 1 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for i := range all {
 			took := measure(all[i].handler, w, r, *burst)
 			if round > 0 { // the first one warms up
@@ -57,15 +59,36 @@ func run(args []string, stdout io.Writer) error {
 		}
 	}
 
-	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "CPU p10\tmedian\tover bare\tallocs over bare\t  what\t")
-	bare := percentile(times[0], 10)
-	bareAllocs := allocs(all[0].handler, w, r)
+	rows := make([]row, len(all))
 	for i, c := range all {
-		p10 := percentile(times[i], 10)
-		fmt.Fprintf(table, "%d ns\t%d ns\t%d ns\t%.0f\t  %s\t\n",
-			p10.Nanoseconds()/int64(*burst), percentile(times[i], 50).Nanoseconds()/int64(*burst),
-			(p10-bare).Nanoseconds()/int64(*burst), allocs(c.handler, w, r)-bareAllocs, c.name)
+		each := func(p int) float64 { return float64(percentile(times[i], p).Nanoseconds()) / float64(*burst) }
+		rows[i] = row{c.name, c.library, c.short, c.group, each(10), each(50), allocs(c.handler, w, r)}
+	}
+	if *asJSON {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(rows)
+	}
+	return printTable(stdout, rows)
+}
+
+// row is what one request costs with a candidate.
+type row struct {
+	Name    string  `json:"name"`
+	Library string  `json:"library,omitempty"` // of another than us, with its version
+	Short   string  `json:"short,omitempty"`
+	Group   string  `json:"group,omitempty"`
+	P10     float64 `json:"p10_ns"`
+	Median  float64 `json:"median_ns"`
+	Allocs  float64 `json:"allocations"`
+}
+
+func printTable(w io.Writer, rows []row) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "CPU p10\tmedian\tover bare\tallocs over bare\t  what\t")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%.0f ns\t%.0f ns\t%.0f ns\t%.0f\t  %s\t\n",
+			r.P10, r.Median, r.P10-rows[0].P10, r.Allocs-rows[0].Allocs, strings.TrimSpace(r.Library+" "+r.Name))
 	}
 	return table.Flush()
 }

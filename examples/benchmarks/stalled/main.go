@@ -84,7 +84,7 @@ func (r *result) checks(cfg config) []harness.Check {
 	dropped := fmt.Sprintf("full %d, oldest %d, closed %d", d.OutboxFull, d.Oldest, d.Closed)
 	switch r.Policy {
 	case wsmanager.SlowConsumerClose.String():
-		list = append(list, harness.Check{What: "what stalled clients read at last", Got: fmt.Sprint(r.Codes), Bound: "1013 alone", OK: len(r.Codes) == 1 && r.Codes[1013] > 0},
+		list = append(list, harness.Check{What: "what stalled clients read at last", Got: harness.Counts(r.Codes), Bound: "1013 alone", OK: len(r.Codes) == 1 && r.Codes[1013] > 0},
 			harness.Check{What: "dropped", Got: dropped, Bound: "one full for each end, none oldest", OK: d.Oldest == 0 && d.OutboxFull >= uint64(r.Codes[1013])})
 	case wsmanager.SlowConsumerDropNewest.String():
 		list = append(list, harness.Check{What: "dropped", Got: dropped, Bound: "full, none oldest", OK: d.OutboxFull > 0 && d.Oldest == 0})

@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -89,25 +87,4 @@ func (c *Child) RSS() int64 { return RSS(c.cmd.Process.Pid) }
 
 // CPU returns the processor time that the child has used, 0 where there is no
 // /proc.
-func (c *Child) CPU() time.Duration {
-	p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	// The second field, in parentheses, may hold anything; utime and stime are the
-	// 14th and 15th, in hundredths of a second.
-	_, rest, _ := strings.Cut(string(p), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	var used time.Duration
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0
-		}
-		used += time.Duration(n) * (time.Second / 100)
-	}
-	return used
-}
+func (c *Child) CPU() time.Duration { return CPU(c.cmd.Process.Pid) }

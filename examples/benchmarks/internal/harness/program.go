@@ -101,6 +101,9 @@ func (s *Server) Printed() []string {
 // RSS returns its resident memory in bytes, 0 where there is no /proc.
 func (s *Server) RSS() int64 { return RSS(s.cmd.Process.Pid) }
 
+// CPU returns the processor time that it has used, 0 where there is no /proc.
+func (s *Server) CPU() time.Duration { return CPU(s.cmd.Process.Pid) }
+
 // Descriptors counts its open files, -1 where there is no /proc.
 func (s *Server) Descriptors() int { return DescriptorsOf(s.cmd.Process.Pid) }
 
