@@ -56,6 +56,21 @@ func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
 	}
 }
 
+// The last message goes out behind what waits, even if nothing else would fit.
+func TestCloseWithAFullOutbox(t *testing.T) {
+	m, _ := fakeManager(t, Options{OutboxMessages: 3})
+	tr := newFakeTransport(0)
+	c := fakeConn(t, m, "a", tr, Accept{})
+	stuck(t, c, tr, "half")
+	require.NoError(t, c.Send(Text("1")))
+	require.NoError(t, c.Send(Text("2")))
+	require.NoError(t, c.CloseWith(Text("last"), 1000, ""))
+	require.ErrorIs(t, c.Send(Text("x")), ErrClosed)
+	tr.letGo()
+	idle(t, m)
+	require.Equal(t, []string{"half", "1", "2", "last", "0x8"}, tr.frames(t))
+}
+
 // Closing the transport of a TLS connection waits for nobody: crypto/tls would
 // try to take leave of a peer that does not read, under the connection's lock.
 func TestClosingOverTLSWaitsForNobody(t *testing.T) {

@@ -165,14 +165,41 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
+	c.closeAfter(nil, &CloseError{Code: code, Reason: reason})
+	return nil
+}
+
+// CloseWith is Close with a last message before the close frame: whatever others send
+// meanwhile, nothing comes between the two. The message goes out even if the outbox is
+// full. CloseWith has taken the bytes of its payload when it returns. Its errors are
+// those of Close, and ErrMessageTooBig and ErrMessageType for the message; it does
+// nothing then.
+func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
+	}
+	buf, err := c.encode(last)
+	if err != nil {
+		return err
+	}
+	c.closeAfter(*buf, &CloseError{Code: code, Reason: reason})
+	putFrame(buf)
+	return nil
+}
+
+// closeAfter begins to close the connection, with a last message's frame if there is one.
+func (c *Conn) closeAfter(last []byte, cause *CloseError) {
 	c.m.settle()
-	cause := &CloseError{Code: code, Reason: reason}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= stuckAfter {
 		c.cutLocked(cause) // it does not read, so it would not read this either
-	} else {
-		c.closeLocked(cause, closeGraceful)
+		return
 	}
-	return nil
+	if len(last) > 0 {
+		if sent, err := c.tryLocked(last, false); !sent && err == nil {
+			c.pushLocked(last, 0, false)
+		}
+	}
+	c.closeLocked(cause, closeGraceful)
 }

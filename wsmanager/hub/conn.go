@@ -244,15 +244,17 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.hub.logger().LogAttrs(c.ctx, level, "hub closes connection", slog.String("id", c.id), slog.Any("err", cause))
 	c.hub.tickets.remove(c.ticket) // before the client can know
 	ws := c.retire()
-	if ws != nil && m != nil && ready {
-		if data, err := c.protocol.Append(nil, m); err == nil { // else the socket's end has to say it
-			_ = ws.Send(c.frame(data)) // it may be gone already
-		}
-	}
-	c.cancel(cause)
 	if ws == nil {
+		c.cancel(cause)
 		c.hub.running.run(func() { c.end(cause) }) // the caller may be Connected, which end waits for
 		return
+	}
+	defer c.cancel(cause) // what that makes calls say is of no use any more
+	if m != nil && ready {
+		if data, err := c.protocol.Append(nil, m); err == nil { // else the socket's end has to say it
+			_ = ws.CloseWith(c.frame(data), code, "") // the code is a valid one, and Close is no big message
+			return
+		}
 	}
 	_ = ws.Close(code, "") // the code is a valid one
 }

@@ -135,7 +135,8 @@ func (c *Connection) Close() {
 		return
 	}
 	if data, err := c.protocol.Append(nil, &Close{}); err == nil {
-		_ = s.ws.Send(c.frame(data)) // it may be gone already
+		_ = s.ws.CloseWith(c.frame(data), wsmanager.StatusNormalClosure, "") // the code is a valid one
+		return
 	}
 	_ = s.ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
 }

@@ -22,8 +22,8 @@ type server struct {
 }
 
 var servers = []server{
-	{name: "Speaking Tube, event loop", key: "echo", args: []string{"-driver", "eventloop"}},
-	{name: "Speaking Tube, goroutines", key: "echo", args: []string{"-driver", "goroutine"}},
+	{name: "Speaking Tube, event loop", key: "echo", args: []string{"-addr", "127.0.0.1:0", "-driver", "eventloop"}},
+	{name: "Speaking Tube, goroutines", key: "echo", args: []string{"-addr", "127.0.0.1:0", "-driver", "goroutine"}},
 	{name: "gws", key: "gws", library: "github.com/lxzan/gws"},
 	{name: "gorilla", key: "gorilla", library: "github.com/gorilla/websocket"},
 	{name: "coder", key: "coder", library: "github.com/coder/websocket"},

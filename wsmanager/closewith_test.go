@@ -1,0 +1,77 @@
+package wsmanager_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// Whatever others send meanwhile, nothing comes between the last message and the close
+// frame, and nothing after.
+func TestCloseWith(t *testing.T) {
+	opts := quiet()
+	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody can read so fast
+	m, url := serve(t, wsmanager.Callbacks{
+		OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+			return c.CloseWith(wsmanager.Text("farewell"), 4000, "bye")
+		},
+	}, opts, nil)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for c := range m.All() {
+					_ = c.Send(wsmanager.Text("noise")) // it may be closing, or slow
+				}
+				m.Broadcast(wsmanager.Text("noise to all"))
+			}
+		})
+	}
+	for range 100 {
+		c := wstest.Dial(t, url, nil)
+		c.Text() // others send
+		c.SendText("go")
+		last := ""
+		f, err := c.ReadFrame()
+		for ; err == nil && f.Header.OpCode == ws.OpText; f, err = c.ReadFrame() {
+			last = string(f.Payload)
+		}
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
+		code, reason := ws.ParseCloseFrameData(f.Payload)
+		require.Equal(t, ws.StatusCode(4000), code)
+		require.Equal(t, "bye", reason)
+		require.Equal(t, "farewell", last)
+		c.Kill()
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestCloseWithWhatCantBeSent(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	client := wstest.Dial(t, url, nil)
+	settles(t, func() bool { return m.Len() == 1 })
+	c := only(t, m)
+	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1005, ""), "can't carry the code 1005")
+	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1000, repeat("x", 124)), "124 bytes")
+	require.ErrorIs(t, c.CloseWith(wsmanager.Text(repeat("x", 1<<20)), 1000, ""), wsmanager.ErrMessageTooBig)
+	require.ErrorIs(t, c.CloseWith(wsmanager.Message{}, 1000, ""), wsmanager.ErrMessageType)
+	require.NoError(t, c.Send(wsmanager.Text("still here")))
+	client.ExpectText("still here")
+	require.NoError(t, c.CloseWith(wsmanager.Text("last"), 1000, ""))
+	require.NoError(t, c.CloseWith(wsmanager.Text("never"), 1000, ""), "it is closing already")
+	client.ExpectText("last")
+	client.ExpectClose(1000)
+}
