@@ -4,10 +4,10 @@
 //
 // # Usage
 //
-//	mux := branch.Map("/admin", admin)(site)            // /admin and below go to admin
-//	mux = branch.When(branch.Query("debug"), dump)(mux) // ?debug goes to dump
-//	mux = branch.UseWhen(branch.Not(branch.Method("GET")), audit)(mux)
-//	h := branch.CleanPaths(mux)                         // package pipeline does it by itself
+//	h := branch.Map("/admin", admin)(site)            // /admin and below go to admin
+//	h = branch.When(branch.Query("debug"), dump)(h) // ?debug goes to dump
+//	h = branch.UseWhen(branch.Not(branch.Method("GET")), audit)(h)
+//	h = branch.CleanPaths(h)                         // package pipeline does it by itself
 //
 // [Map] and [When] never come back: a request that took the branch is answered
 // there, with the branch's own 404 if need be. [UseWhen] rejoins: the branch's

@@ -76,10 +76,7 @@ func (p *plan) ownModule(t *testing.T) string {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "listen.go"), []byte(listenGo), 0o600))
 	for _, line := range inOwnModule {
 		args := words(strings.ReplaceAll(line, "/path/to/clone", clone))
-		switch line {
-		case "go mod init":
-			args = append(args, "example.com/first")
-		case "go run .":
+		if line == "go run ." {
 			args = []string{"go", "build", "-o", program, "."}
 		}
 		cmd := p.command(t, args[0], args[1:]...)

@@ -51,7 +51,7 @@ var servers = map[string]int{
 const first = "the first program"
 
 var inOwnModule = []string{
-	"go mod init",
+	"go mod init example.com/first",
 	"go mod edit -replace github.com/speakingtube/speakingtube=/path/to/clone",
 	"go mod tidy",
 	"go run .",
@@ -60,7 +60,9 @@ var inOwnModule = []string{
 // behind are commands for servers of the reader's, and what serves them here. All others
 // follow their server on the page, or are in the section of the tutorial's program.
 var behind = map[string]string{
-	"go run ./examples/loadtest -url ws://127.0.0.1:8080/ws -mode broadcast":                                                                                              first,
+	"curl 'http://127.0.0.1:8080/?count'":                                    first,
+	"go run ./examples/console -url ws://127.0.0.1:8080/ws":                  first,
+	"go run ./examples/loadtest -url ws://127.0.0.1:8080/ws -mode broadcast": first,
 	`loadtest -url wss://staging.example.com/ws -mode broadcast -connections 500 -rate 20 -duration 30s -header "Authorization: Bearer $TOKEN" -quiet -json summary.json`: first,
 	"go run ./examples/loadtest -url wss://chat.example.com/echo -connections 2 -rate 2 -duration 5s -quiet":                                                              "go run ./examples/echo",
 }

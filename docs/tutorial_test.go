@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,6 +41,23 @@ func TestTutorialShowsItsPrograms(t *testing.T) {
 	all, err := filepath.Glob(filepath.Join(root, "examples", "tutorial", "*"))
 	require.NoError(t, err)
 	require.Len(t, shown, len(all), "each program is shown")
+}
+
+// The mistake that step 3 invites to is reported with the lines that the page names.
+func TestTutorialNamesTheLinesOfTheMistake(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, tutorial))
+	require.NoError(t, err)
+	source, err := os.ReadFile(filepath.Join(root, "examples", "tutorial", "03-branches", "main.go"))
+	require.NoError(t, err)
+	line := func(what string) int {
+		before, _, found := strings.Cut(string(source), what)
+		require.True(t, found, what)
+		return 1 + strings.Count(before, "\n")
+	}
+	nested := 3 // lines, which the reader takes out above it
+	require.Contains(t, strings.ReplaceAll(string(text), "\n", " "), fmt.Sprintf(
+		"main.go:%d: Map(/about/version): never reached: Map(/about) at main.go:%d takes",
+		line(`app.MapWhen(`)-nested, line(`app.Map("/about"`)))
 }
 
 // steps are the folders of the tutorial's programs, by the heading of their section.

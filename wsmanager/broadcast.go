@@ -22,7 +22,7 @@ func (s *Sent) count(err error) {
 }
 
 // Broadcast sends a message to all connections that are registered when it begins
-// and not closing. Nobody who connects after the first of them has got it gets it.
+// and not closing. Once the first of them has got it, nobody who connects later does.
 // It waits for no network: a connection that reads too slowly meets its
 // [SlowConsumer] policy, without any effect on the others. The frame is made once.
 //

@@ -10,7 +10,7 @@ import (
 )
 
 // Retryable is the default of ClientOptions.Retry: whether what has ended an attempt
-// or a connection may be over at the next attempt. It is not for
+// or a connection may have passed by the next attempt. It says no to
 //
 //   - an answer below 500 to the handshake (401, 403, 404, a redirect, …), save 408,
 //     425 and 429, and 501;
@@ -20,7 +20,7 @@ import (
 //     say that all is done, or that something about this client is wrong;
 //   - an attempt that was given up (context.Canceled), and ErrShutdown.
 //
-// All else is: networks that break, 500, 502, 503 and 504, 1001, 1006, 1011 to 1014,
+// It says yes to all else: networks that break, 500, 502, 503 and 504, 1001, 1006, 1011 to 1014,
 // the application's own codes, and what ended here, by a callback's error for one,
 // whatever that has in its chain.
 func Retryable(err error) bool {

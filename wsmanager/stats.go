@@ -60,8 +60,8 @@ type Compressed struct {
 	In       uint64 // messages that came compressed, of MessagesIn
 
 	// Out counts the messages that were compressed: a broadcast, or a Prepared that is
-	// sent to many, once. Saved is how many bytes each of them was shorter for it, as
-	// often. What compressing made no shorter is in Out, and went plain.
+	// sent to many, once. Saved is how many bytes shorter they became, in all, each
+	// message counted once as well. What compressing made no shorter is in Out, and went plain.
 	Out, Saved uint64
 }
 

@@ -65,14 +65,14 @@
 // # Failure
 //
 // A method's error reaches its caller. As an [Error] it does so word for word; of any
-// other, and of a panic, the caller reads that there was one, and the log the rest. A record
-// that is none, is too big, or breaks the protocol ends the connection with a Close
-// message that says so. Options.Disconnected is told of every end, once.
+// other, and of a panic, the caller reads only that there was one, and the log has the
+// rest. What is no record of the protocol, too big a one, or one against its rules ends
+// the connection with a Close message that says so. Options.Disconnected is told of every end, once.
 //
 // # Testing
 //
 // A hub is a handler, and [Dial] a client for it: httptest.NewServer and a Connection do.
-// What the protocol looks like on the wire, wsmanager/wstest shows.
+// To see or spoil what is on the wire, speak the protocol with wsmanager/wstest's client.
 //
 // # What it does not do
 //

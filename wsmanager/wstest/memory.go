@@ -62,8 +62,8 @@ func HandshakeHandler(t testing.TB, h http.Handler, req *http.Request, early []b
 	return handshake(t, conn, req, early, opts.Patience)
 }
 
-// Listen makes a listener in memory, for a server of the test's own; its
-// connections are [Pipe]s with this buffer. Speak WebSocket over one with
+// Listen makes a listener in memory, for a server of the test's own; each of its
+// connections is a [Pipe] with this buffer. Speak WebSocket over one with
 // [HandshakeOn]:
 //
 //	ln := wstest.Listen(0)
