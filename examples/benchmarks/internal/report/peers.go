@@ -47,6 +47,9 @@ func (r *Results) ratioOf(server, to, figure string) (float64, error) {
 	}
 	ratios := make([]float64, len(a))
 	for i := range a {
+		if a[i] <= 0 || b[i] <= 0 {
+			return 0, fmt.Errorf("report: %q of %s or %s is %g or %g in round %d: too little was measured", figure, server, to, a[i], b[i], i+1)
+		}
 		ratios[i] = a[i] / b[i]
 	}
 	return harness.Median(ratios), nil

@@ -64,6 +64,9 @@ func TestTables(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, better, "In none")
 
+	r.Peers[1].Figures["idle_bytes"] = []float64{1, 0, 1}
+	_, err = r.ratioTable()
+	require.ErrorContains(t, err, `"idle_bytes" of Speaking Tube, goroutines or Speaking Tube, event loop is 0 or 20 in round 2: too little was measured`)
 	r.Peers[1].Figures["idle_bytes"] = nil
 	_, err = r.ratioTable()
 	require.ErrorContains(t, err, "Speaking Tube, goroutines has 0 figures")

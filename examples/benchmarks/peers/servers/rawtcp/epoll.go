@@ -33,6 +33,7 @@ func oneThread(ln *net.TCPListener) error {
 	if err != nil {
 		return err
 	}
+	defer file.Close() // and not when it is collected: it has the descriptor
 	listener := int(file.Fd())
 	if err := unix.SetNonblock(listener, true); err != nil {
 		return err
