@@ -74,6 +74,11 @@
 // A hub is a handler, and [Dial] a client for it: httptest.NewServer and a Connection do.
 // To see or spoil what is on the wire, speak the protocol with wsmanager/wstest's client.
 //
+// # Protocols
+//
+// [Message] and its kinds (Invocation, StreamItem, Completion, Ack, Ping, Sequence …), [Raw]
+// and [Protocol] are for authors of another protocol only: see wsmanager/hub/msgpack.
+//
 // # What it does not do
 //
 // Long polling and server-sent events, in hubs and in clients: docs/signalr.md has the whole list, how to connect
