@@ -109,8 +109,9 @@ func (run *churn) test(t *testing.T) {
 	book := &run.book
 	opts := quiet()
 	opts.OutboxMessages = run.outbox
-	if !run.calm {
-		opts.CloseTimeout = 200 * time.Millisecond
+	opts.CloseTimeout = 200 * time.Millisecond
+	if run.calm {
+		opts.CloseTimeout = wstest.Patience
 	}
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
@@ -170,6 +171,9 @@ func (run *churn) test(t *testing.T) {
 			closes.Add(1)
 		},
 	}, opts)
+	if run.calm {
+		wsmanager.SetStuckAfter(m, wstest.Patience) // or Close would cut a client that the machine lets wait
+	}
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = run.listen(srv.Listener)
 	srv.Start()

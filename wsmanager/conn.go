@@ -192,7 +192,7 @@ func (c *Conn) closeAfter(last []byte, cause *CloseError) {
 	c.m.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= stuckAfter {
+	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= c.m.stuckAfter {
 		c.cutLocked(cause) // it does not read, so it would not read this either
 		return
 	}

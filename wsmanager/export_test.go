@@ -1,9 +1,16 @@
 package wsmanager
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
 func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }
+
+// SetStuckAfter changes after what time without progress a write counts as stuck. There
+// must be no connection yet.
+func SetStuckAfter(m *Manager, d time.Duration) { m.stuckAfter = d }
 
 // CheckUTF8 reports whether p is the beginning of a text, and whether a whole one.
 func CheckUTF8(p []byte) (ok, complete bool) {

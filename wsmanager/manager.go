@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -19,6 +20,7 @@ type Manager struct {
 	bus        *bus               // nil without a backplane
 	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
 	onShutdown func()             // told when Shutdown begins; may be nil
+	stuckAfter time.Duration      // stuckAfter, save in tests
 
 	registry registry
 	groups   groups
@@ -66,7 +68,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, lingering: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, lingering: make(map[*Conn]struct{})}
 	if opts.Driver != DriverGoroutine {
 		if m.loops, err = newLoops(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)

@@ -148,7 +148,7 @@ const (
 
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
-	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < stuckAfter
+	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < c.m.stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills half of what it may, or more: time
