@@ -32,8 +32,8 @@ type eachDriver struct{ *testing.M }
 func (m eachDriver) Run() (code int) {
 	flag.Parse()
 	drivers := []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine}
-	if flag.Lookup("test.fuzz").Value.String() != "" {
-		drivers = drivers[:1] // a fuzzer runs once
+	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
+		drivers = drivers[:1] // fuzzers and benchmarks run once
 	}
 	for _, driver = range drivers {
 		if failed := m.M.Run(); failed != 0 {
