@@ -30,6 +30,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,16 +103,12 @@ func store(ctx context.Context, file string, result json.RawMessage) error {
 
 // write writes the page and what belongs to it, and says which files it has changed.
 func write(root, results string, stdout io.Writer) error {
-	files, err := rendered(root, results)
+	files, err := stale(root, results)
 	if err != nil {
 		return err
 	}
-	for name, want := range files {
-		file := filepath.Join(root, filepath.FromSlash(name))
-		if got, err := os.ReadFile(file); err == nil && bytes.Equal(got, want) {
-			continue
-		}
-		if err := os.WriteFile(file, want, 0o644); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), files[name], 0o644); err != nil {
 			return err
 		}
 		fmt.Fprintln(stdout, "wrote", name)
@@ -121,25 +118,25 @@ func write(root, results string, stdout io.Writer) error {
 
 // checked fails unless the files are what the results make.
 func checked(root, results string) error {
-	files, err := rendered(root, results)
-	if err != nil {
+	files, err := stale(root, results)
+	if err != nil || len(files) == 0 {
 		return err
 	}
-	var stale []string
-	for name, want := range files {
+	names := slices.Sorted(maps.Keys(files))
+	return fmt.Errorf("not as measured: %s; go run ./examples/benchmarks -render writes it", strings.Join(names, ", "))
+}
+
+// stale is what files should be that are not what the results make.
+func stale(root, results string) (map[string][]byte, error) {
+	files, err := rendered(root, results)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(files, func(name string, want []byte) bool {
 		got, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(got, want) {
-			stale = append(stale, name)
-		}
-	}
-	if stale != nil {
-		slices.Sort(stale)
-		return fmt.Errorf("not as measured: %s; go run ./examples/benchmarks -render writes it", strings.Join(stale, ", "))
-	}
-	return nil
+		return err == nil && bytes.Equal(got, want)
+	})
+	return files, nil
 }
 
 // rendered is what the results make: files of the repository.

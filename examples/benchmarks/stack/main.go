@@ -61,7 +61,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 	rows := make([]row, len(all))
 	for i, c := range all {
-		each := func(p int) float64 { return float64(percentile(times[i], p).Nanoseconds()) / float64(*burst) }
+		slices.Sort(times[i])
+		each := func(p float64) float64 {
+			return float64(harness.Percentile(times[i], p).Nanoseconds()) / float64(*burst)
+		}
 		rows[i] = row{c.name, c.library, c.short, c.group, each(10), each(50), allocs(c.handler, w, r)}
 	}
 	if *asJSON {
@@ -116,9 +119,4 @@ func allocs(h http.Handler, w *pipelinetest.HTTP1, r *http.Request) float64 {
 		w.Reset()
 		h.ServeHTTP(w, r)
 	})
-}
-
-func percentile(d []time.Duration, p int) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[min(len(d)*p/100, len(d)-1)]
 }
