@@ -33,6 +33,9 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
+			if runtime.GOOS == "linux" {
+				t.Fatal(err)
+			}
 			t.Skip("the system does not tell which descriptors are open")
 		}
 		return len(entries)

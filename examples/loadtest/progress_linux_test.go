@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
 // terminal makes a pseudo terminal of so many columns.
@@ -19,7 +21,7 @@ func terminal(t *testing.T, columns uint16) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("there are no pseudo terminals here:", err)
+		exampletest.Missing(t, fmt.Sprint("there are no pseudo terminals here: ", err))
 	}
 	t.Cleanup(func() { _ = ours.Close() })
 	require.NoError(t, unix.IoctlSetPointerInt(int(ours.Fd()), unix.TIOCSPTLCK, 0))
