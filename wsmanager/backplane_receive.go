@@ -31,14 +31,14 @@ func (b *bus) receive(p []byte) {
 func (m *Manager) act(e *envelope, missed *atomic.Uint64) {
 	switch e.kind {
 	case envelopeAll:
-		m.broadcast(&m.registry.lane, &m.registry, e.prepared(), e.except)
+		m.broadcast(&m.registry.queue, e.prepared(), e.except)
 	case envelopeGroup, envelopeUser:
 		sets := &m.groups
 		if e.kind == envelopeUser {
 			sets = &m.users
 		}
 		if set := sets.get(string(e.target)); set != nil {
-			m.broadcast(&set.lane, set, e.prepared(), e.except)
+			m.broadcast(&set.queue, e.prepared(), e.except)
 		}
 	default:
 		c := m.registry.get(string(e.target))

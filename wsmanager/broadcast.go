@@ -3,9 +3,10 @@ package wsmanager
 // Sent says what became of a broadcast. Connections that are closing are in
 // neither number; neither are those on other nodes, behind a backplane.
 type Sent struct {
-	// Queued is how many connections it was written to or queued for. If it was
-	// held back, to be joined with the next, it counts as queued for all, and what
-	// finds an outbox full then is in [Stats] only.
+	// Queued is how many connections it was written to or queued for. If it joined a
+	// batch that another goroutine delivers, or that leaves when the callbacks of
+	// messages that arrived together have returned, that is all connections that it is
+	// for; an outbox that turns out to be full then is in [Stats] only.
 	Queued int
 
 	Dropped int // connections it could not be queued for
@@ -26,12 +27,15 @@ func (s *Sent) count(err error) {
 // It waits for no network: a connection that reads too slowly meets its
 // [SlowConsumer] policy, without any effect on the others. The frame is made once.
 //
-// Broadcasts that come at the same time are joined, and leave in one write for
-// each receiver. So are those that callbacks make for messages that have arrived
-// together: they leave when the last of these was handled, after a millisecond at
-// most, and before anything else that is sent, closed, joined or left. All receivers see broadcasts to the same set in the same order;
-// for each goroutine that is the order of its calls, with its direct sends in
-// between.
+// Broadcasts to one set that follow each other faster than they can be delivered one by
+// one are joined: each receiver gets them in one write. A lone broadcast has been written
+// or queued for each receiver when Broadcast returns. Otherwise it may return while
+// another goroutine delivers; if 64 broadcasts or 128 KiB wait already, it waits for those
+// under way. Broadcasts of callbacks whose messages have arrived together leave when the
+// last of these was handled, after a millisecond at most. Sends, joins and closes don't
+// wait for any of this. All receivers see broadcasts to the same set in the same order;
+// what one goroutine sends arrives in the order of its calls, broadcasts and direct sends
+// alike.
 //
 // A message that can't be sent (neither text nor binary, or bigger than
 // Options.OutboxBytes) is dropped for all, and logged.
@@ -67,7 +71,7 @@ func (m *Manager) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
 	if m.bus != nil {
 		m.bus.broadcast(envelopeAll, "", p, ids)
 	}
-	return m.broadcast(&m.registry.lane, &m.registry, p, ids)
+	return m.broadcast(&m.registry.queue, p, ids)
 }
 
 // BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
@@ -75,14 +79,14 @@ func (m *Manager) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent
 	return m.broadcastFunc(&m.registry, p, want)
 }
 
-// broadcast sends p to an audience by its lane. What calls functions of the
-// application happens before: somebody else may deliver.
-func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []string) Sent {
-	if !m.bursts.wanted.Load() {
-		m.bursts.wanted.Store(true)
+// broadcast sends p to the set of a queue. What calls functions of the application
+// happens before: another goroutine may deliver.
+func (m *Manager) broadcast(q *broadcastQueue, p *Prepared, exceptIDs []string) Sent {
+	if !m.batcher.wanted.Load() {
+		m.batcher.wanted.Store(true)
 	}
 	b := broadcasts.Get().(*broadcast)
-	b.encoded = l.spoken(m)
+	b.encoded = q.encodings(m)
 	var failed dialectSet
 	for d := range b.encoded.all {
 		frame, err := m.prepared(p, d)
@@ -100,20 +104,10 @@ func (m *Manager) broadcast(l *lane, to audience, p *Prepared, exceptIDs []strin
 			b.except = append(b.except, c)
 		}
 	}
-	if sent, held := m.hold(l, to, b); held {
-		return sent
-	}
-	if !m.join(l, to, b) {
-		b.alone[0] = b
-		l.run(m, to, b.alone[:])
-	}
-	sent := b.sent
-	b.release()
-	return sent
+	return m.publish(q, b)
 }
 
-func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool) (sent Sent) {
-	m.settle()
+func (m *Manager) broadcastFunc(to recipients, p *Prepared, want func(*Conn) bool) (sent Sent) {
 	logged := false
 	for c := range walk(to) {
 		d, ok := c.speaks()
@@ -133,32 +127,4 @@ func (m *Manager) broadcastFunc(to audience, p *Prepared, want func(*Conn) bool)
 		}
 	}
 	return sent
-}
-
-// sendJoined sends the frames of a turn, of which data is all one behind the
-// other, and counts for each broadcast what became of it.
-func (c *Conn) sendJoined(data []byte, frames [][]byte, turn []*broadcast) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i := 0
-	if c.state == stateOpen && c.mayTryLocked() {
-		n, _ := c.tryWriteLocked(data) // after an error the state says so
-		for ; i < len(frames) && n >= len(frames[i]); i++ {
-			n -= len(frames[i])
-			c.traffic().messagesOut.Add(1)
-			turn[i].result(c, nil)
-		}
-		if n > 0 && c.state == stateOpen {
-			c.pushLocked(frames[i], n, true)
-			turn[i].result(c, nil)
-			i++
-		}
-	}
-	for ; i < len(frames); i++ {
-		err := ErrClosed
-		if c.state == stateOpen {
-			err = c.enqueueLocked(frames[i], true)
-		}
-		turn[i].result(c, err)
-	}
 }

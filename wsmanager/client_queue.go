@@ -135,7 +135,6 @@ func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
 	buf := getFrame()
 	defer putFrame(buf)
 	*buf = c.appendWire(*buf, o)
-	c.m.settle()
 	c.mu.Lock()
 	sent, err := c.tryLocked(*buf, false)
 	if err == nil && !sent {

@@ -58,8 +58,11 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	if c.state != stateOpen {
 		return
 	}
+	if c.endReceptionLocked(mode != closeFail); c.state != stateOpen {
+		return // a full outbox, or a failed write, has closed it
+	}
 	c.state, c.mode = stateClosing, mode
-	c.closing.Store(true)
+	c.markClosing()
 	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
 	if c.out != nil {
@@ -163,9 +166,10 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	}
 	if c.state == stateOpen {
 		c.rareLocked().cause = cause
+		c.endReceptionLocked(false)
 	}
 	c.state = stateCut
-	c.closing.Store(true)
+	c.markClosing()
 	c.failWaitersLocked()
 	if o := c.out; o != nil {
 		o.pong, o.ping = nil, nil

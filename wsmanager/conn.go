@@ -34,16 +34,17 @@ type Conn struct {
 
 	// Atomic.
 	calling    atomic.Bool   // a callback has not returned
-	closing    atomic.Bool   // state is not stateOpen: messages are dropped
-	dialect    atomic.Uint32 // dialect + 1; 0 until it is ready; changes under mu
+	reception  atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
 	unanswered atomic.Int32  // pings of ours
-	lastRead   atomic.Int64  // ticks of the wheel
+
+	delivered uint32       // the number of the last broadcast to all that it got; guarded by mu
+	lastRead  atomic.Int64 // ticks of the wheel
 
 	// Owned by the reader.
 	frames  *frameReader // nil between messages
 	inbound *inbound     // nil until there is something to limit
 
-	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups and wheel
+	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
 	t       transport  // static once attached
 	places  *places    // nil until it is in a group
 	out     *outbox    // nil while nothing waits
@@ -189,15 +190,15 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 
 // closeAfter begins to close the connection, with a last message's frame if there is one.
 func (c *Conn) closeAfter(last []byte, cause *CloseError) {
-	c.m.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= c.m.stuckAfter {
 		c.cutLocked(cause) // it does not read, so it would not read this either
 		return
 	}
-	if len(last) > 0 {
-		if sent, err := c.tryLocked(last, false); !sent && err == nil {
+	if len(last) > 0 && c.state == stateOpen {
+		c.endReceptionLocked(true) // no broadcast comes between the message and the close frame
+		if sent, err := c.writeLocked(last, false); !sent && err == nil {
 			c.pushLocked(last, 0, false)
 		}
 	}

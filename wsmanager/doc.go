@@ -38,8 +38,8 @@
 //
 // All methods of [Manager], [Conn], [Group] and [Prepared] are safe for concurrent
 // use and may be called from inside any callback; none of them blocks but Shutdown,
-// SendContext and FlushBackplane. (Broadcasts to one set of connections take turns, which are
-// short and wait for no network.) The callbacks of one connection never overlap;
+// SendContext and FlushBackplane. (A goroutine that broadcasts faster than broadcasts can be
+// delivered waits for a batch of them, which is short and waits for no network.) The callbacks of one connection never overlap;
 // those of different connections run in parallel. ServeHTTP returns as soon as
 // the socket is accepted (but see Options.Block); nothing of the request lives on
 // but what OnAccept returned.

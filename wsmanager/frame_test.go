@@ -344,9 +344,9 @@ func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
 		seen++
 	}
 	require.Equal(t, 1000, seen)
-	buf := snapshots.Get().(*[]*Conn)
-	for _, c := range (*buf)[:cap(*buf)] {
-		require.Nil(t, c)
+	buf := snapshots.Get().(*[]recipient)
+	for _, r := range (*buf)[:cap(*buf)] {
+		require.Zero(t, r)
 	}
 	snapshots.Put(buf)
 }

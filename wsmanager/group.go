@@ -88,7 +88,7 @@ func (g Group) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
 	if set == nil {
 		return Sent{}
 	}
-	return g.m.broadcast(&set.lane, set, p, ids)
+	return g.m.broadcast(&set.queue, p, ids)
 }
 
 // publish tells the other nodes of a broadcast, if there can be members.
@@ -119,11 +119,10 @@ func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err
 	}
-	defer c.m.still()()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left || c.closing.Load():
+	case c.left || c.isClosing():
 		return ErrClosed
 	case c.membership(name) >= 0:
 		return nil
@@ -134,16 +133,16 @@ func (c *Conn) Join(name string) error {
 	if len(c.places.groups) >= c.m.opts.MaxGroups {
 		return ErrTooManyGroups
 	}
-	c.places.groups = append(c.places.groups, c.m.groups.add(c, name))
+	c.joinLocked(name)
 	return nil
 }
 
 // Leave ends the membership in the group with the name, if there is one.
 func (c *Conn) Leave(name string) {
-	defer c.m.still()()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := c.membership(name); i >= 0 {
+		c.leaveLocked(c.places.groups[i])
 		c.places.groups[i].leave()
 		c.places.groups = slices.Delete(c.places.groups, i, i+1)
 	}

@@ -28,7 +28,7 @@ type group struct {
 	name  string
 	shard *groupShard
 	of    *groups
-	lane  lane
+	queue broadcastQueue
 
 	// Guarded by shard.mu; the same order in both.
 	conns []*Conn
@@ -39,6 +39,9 @@ type group struct {
 type membership struct {
 	of *group
 	at int // index in the group; guarded by the shard's lock
+
+	delivered uint32 // the number of the last broadcast to the group that was sent to it; guarded by Conn.mu
+	receiving bool   // guarded by Conn.mu and the queue's lock
 }
 
 func (g *groups) init() {
@@ -52,6 +55,11 @@ func (g *groups) shard(name string) *groupShard {
 	return &g.shards[maphash.String(g.seed, name)%registryShards]
 }
 
+// bit is the set's in pendingSets.
+func (g *groups) bit(name string) uint64 {
+	return 1 << (maphash.String(g.seed, name) / registryShards % 64)
+}
+
 // get returns the group with the name, nil if it is empty.
 func (g *groups) get(name string) *group {
 	s := g.shard(name)
@@ -60,8 +68,7 @@ func (g *groups) get(name string) *group {
 	return s.groups[name]
 }
 
-// add makes c, which is no member, one. If it is ready, its dialect is spoken in
-// the group from then on.
+// add makes c, which is no member, one.
 func (g *groups) add(c *Conn, name string) *membership {
 	s := g.shard(name)
 	s.mu.Lock()
@@ -69,15 +76,13 @@ func (g *groups) add(c *Conn, name string) *membership {
 	set := s.groups[name]
 	if set == nil {
 		set = &group{name: name, shard: s, of: g}
+		set.queue.to, set.queue.bit = set, g.bit(name)
 		s.groups[name] = set
 		if g.wants != nil {
 			g.wants(name, true)
 		}
 	}
-	if d, ok := c.speaks(); ok {
-		set.lane.speak(d)
-	}
-	ship := &membership{set, len(set.conns)}
+	ship := &membership{of: set, at: len(set.conns)}
 	set.conns = append(set.conns, c)
 	set.ships = append(set.ships, ship)
 	return ship
@@ -104,10 +109,13 @@ func (ship *membership) leave() {
 	}
 }
 
-func (set *group) appendTo(conns []*Conn) []*Conn {
+func (set *group) appendTo(list []recipient) []recipient {
 	set.shard.mu.RLock()
 	defer set.shard.mu.RUnlock()
-	return append(conns, set.conns...)
+	for i, c := range set.conns {
+		list = append(list, recipient{c, set.ships[i]})
+	}
+	return list
 }
 
 func (set *group) len() int {

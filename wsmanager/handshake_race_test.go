@@ -58,7 +58,7 @@ func TestSentAndClosedDuringTheHandshake(t *testing.T) {
 func TestOutboxFullDuringTheHandshake(t *testing.T) {
 	j := newJournal()
 	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
-		for m.Broadcast(wsmanager.Text("x")).Dropped == 0 {
+		for m.Broadcast(wsmanager.Text("x")).Queued > 0 {
 		}
 	})
 	c := wstest.Dial(t, url, nil)

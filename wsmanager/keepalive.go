@@ -24,7 +24,7 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 		at = c.rare.due
 	default:
 		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
-		if c.dialect.Load() == 0 {
+		if !c.isReady() {
 			at = min(at, c.readyDue())
 		}
 	}
@@ -51,7 +51,7 @@ func (c *Conn) due(now int64) {
 			c.cutLocked(nil)
 			return
 		}
-	case c.dialect.Load() == 0 && now >= c.readyDue():
+	case !c.isReady() && now >= c.readyDue():
 		c.closeLocked(&CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case c.calling.Load():
 		c.lastRead.Store(now) // nothing is read while a callback runs: the peer may be well

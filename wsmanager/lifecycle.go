@@ -72,7 +72,6 @@ func (c *Conn) endBy(err error) error {
 	if err == nil {
 		return nil // before anything that allocates
 	}
-	c.m.settle()
 	var ce *CloseError
 	if errors.Is(err, ErrPanic) || !errors.As(err, &ce) {
 		return err
@@ -101,7 +100,7 @@ func (c *Conn) consume(p []byte) error {
 		putFrameReader(c.frames)
 		c.frames = nil
 	}
-	c.m.settle()
+	c.m.flushBatcher()
 	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
 	return err
 }
@@ -140,7 +139,7 @@ func (f *connFrames) onCompressed(t MessageType, payload []byte, more bool) erro
 // says why the connection ends, nil if it is closing already.
 func (c *Conn) arrived() (wanted bool, err error) {
 	c.traffic().messagesIn.Add(1)
-	if c.closing.Load() {
+	if c.isClosing() {
 		return false, nil
 	}
 	err = c.checkMessageRate()
@@ -152,9 +151,9 @@ func (c *Conn) handle(t MessageType, payload []byte, more bool) error {
 	if c.m.callbacks.OnMessage == nil {
 		return nil
 	}
-	if more && c.m.bursts.wanted.Load() {
-		epoch := c.m.bursts.enter()
-		defer c.m.bursts.leave(epoch)
+	if more && c.m.batcher.wanted.Load() {
+		epoch := c.m.batcher.enter()
+		defer c.m.batcher.leave(epoch)
 	}
 	return c.endBy(c.callMessage(Message{Type: t, Payload: payload}))
 }
@@ -183,7 +182,6 @@ func (f *connFrames) onPong([]byte) error {
 
 func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
 	c := (*Conn)(f)
-	c.m.settle()
 	c.peerClosed(code, reason)
 	return errEnded
 }

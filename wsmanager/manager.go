@@ -28,11 +28,13 @@ type Manager struct {
 	stats    stats
 	wheel    wheel
 	active   activity
-	bursts   bursts
+	batcher  batcher
+	pending  pendingSets
 
-	accepting atomic.Int64  // OnAccept calls that have not returned
-	joined    atomic.Uint32 // connections that were made
-	deflating atomic.Int32  // registered connections that have agreed on compression
+	accepting      atomic.Int64  // OnAccept calls that have not returned
+	joined         atomic.Uint32 // connections that were made
+	broadcastOrder atomic.Uint64 // of the newest broadcast
+	deflating      atomic.Int32  // registered connections that have agreed on compression
 
 	mu        sync.Mutex         // guards what follows
 	draining  bool               // no new connections

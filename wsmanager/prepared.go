@@ -139,7 +139,6 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	c.m.settle()
 	return c.send(frame, true)
 }
 
@@ -161,9 +160,26 @@ func (c *Conn) Variant() (Variant, bool) {
 
 // speaks returns the connection's dialect, as Variant does.
 func (c *Conn) speaks() (dialect, bool) {
-	d := c.dialect.Load()
+	d := c.reception.Load() & dialectBits
 	return dialect(d - 1), d != 0
 }
+
+// The parts of Conn.reception.
+const (
+	dialectBits  = 1<<8 - 1 // dialect + 1; 0 until the connection is ready
+	closingBit   = 1 << 8   // its state is not stateOpen
+	receivingBit = 1 << 9   // broadcasts to all are for it: see recipient.receiving
+)
+
+// receives returns the dialect of a connection that broadcasts are for.
+func (c *Conn) receives() (dialect, bool) {
+	r := c.reception.Load()
+	return dialect(r&dialectBits - 1), r&receivingBit != 0
+}
+
+func (c *Conn) isReady() bool   { return c.reception.Load()&dialectBits != 0 }
+func (c *Conn) isClosing() bool { return c.reception.Load()&closingBit != 0 }
+func (c *Conn) markClosing()    { c.reception.Or(closingBit) }
 
 // Ready ends the state that Accept.Deferred began: from now on broadcasts, and
 // sends to its groups and user, reach the connection, encoded for the variant. It
@@ -173,22 +189,25 @@ func (c *Conn) Ready(v Variant) error {
 	if v >= MaxVariants {
 		return fmt.Errorf("wsmanager: variant %d: there are %d", v, MaxVariants)
 	}
-	defer c.m.still()()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.left:
 		return ErrClosed
-	case c.dialect.Load() != 0:
+	case c.isReady():
 		return ErrReady
 	}
-	// Before anybody sees that it is ready: whoever broadcasts then finds the
-	// dialect among those to encode.
-	d := dialectOf(v, c.who.deflate)
-	c.m.registry.lane.speak(d)
-	for ship := range c.places.all() {
-		ship.of.lane.speak(d)
-	}
-	c.dialect.Store(uint32(d) + 1)
+	c.becomeReadyLocked(dialectOf(v, c.who.deflate))
 	return nil
+}
+
+// becomeReadyLocked lets the broadcasts that are made from now on reach the connection.
+func (c *Conn) becomeReadyLocked(d dialect) {
+	c.reception.Or(uint32(d) + 1)
+	if c.isClosing() {
+		return
+	}
+	for r, q := range c.setsLocked() {
+		q.enter(r, d)
+	}
 }

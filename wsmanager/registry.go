@@ -16,7 +16,7 @@ type registry struct {
 	seed   maphash.Seed
 	count  atomic.Int64
 	shards [registryShards]shard
-	lane   lane
+	queue  broadcastQueue
 }
 
 const registryShards = 16
@@ -27,7 +27,10 @@ type shard struct {
 	count   int
 }
 
-func (r *registry) init() { r.seed = maphash.MakeSeed() }
+func (r *registry) init() {
+	r.seed = maphash.MakeSeed()
+	r.queue.to = r
+}
 
 // find returns the shard of an id, and the hash that finds its bucket there.
 func (r *registry) find(id string) (*shard, uint64) {
@@ -114,14 +117,14 @@ func (s *shard) all() iter.Seq[*Conn] {
 	}
 }
 
-func (r *registry) appendTo(conns []*Conn) []*Conn {
+func (r *registry) appendTo(list []recipient) []recipient {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.RLock()
 		for c := range s.all() {
-			conns = append(conns, c)
+			list = append(list, recipient{c: c})
 		}
 		s.mu.RUnlock()
 	}
-	return conns
+	return list
 }

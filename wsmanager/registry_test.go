@@ -18,9 +18,10 @@ func TestRegistryIsAMap(t *testing.T) {
 		require.Equal(t, len(want), m.Len())
 		seen := r.appendTo(nil)
 		require.Len(t, seen, len(want))
-		for _, c := range seen {
+		for _, r := range seen {
+			c := r.c
 			require.Same(t, want[c.id], c)
-			require.Same(t, c, r.get(c.id))
+			require.Same(t, c, m.registry.get(c.id))
 		}
 		require.Nil(t, r.get("nobody"))
 	}

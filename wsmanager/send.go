@@ -20,7 +20,6 @@ func (c *Conn) Send(m Message) error {
 	if err != nil {
 		return err
 	}
-	c.m.settle()
 	err = c.send(*buf, false)
 	putFrame(buf)
 	return err
@@ -33,12 +32,10 @@ func (c *Conn) send(frame []byte, shared bool) error {
 		return c.sendMasked(frame)
 	}
 	c.mu.Lock()
-	sent, err := c.tryLocked(frame, shared)
-	if sent || err != nil {
-		c.mu.Unlock()
-		return err
+	if c.behindLocked() {
+		c.catchUpLocked()
 	}
-	err = c.enqueueLocked(frame, shared)
+	err := c.sendLocked(frame, shared)
 	crowded := c.crowdedLocked()
 	c.mu.Unlock()
 	if crowded {
@@ -47,9 +44,27 @@ func (c *Conn) send(frame []byte, shared bool) error {
 	return err
 }
 
-// tryLocked writes a frame straight away if nothing is in front of it. What the
-// transport takes only a part of counts as sent: the rest follows.
+// sendLocked writes a message's frame, or queues it.
+func (c *Conn) sendLocked(frame []byte, shared bool) error {
+	sent, err := c.writeLocked(frame, shared)
+	if sent || err != nil {
+		return err
+	}
+	return c.enqueueLocked(frame, shared)
+}
+
+// tryLocked writes a frame straight away if nothing is in front of it. Broadcasts that
+// are pending for the connection go first.
 func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
+	if c.behindLocked() {
+		c.catchUpLocked()
+	}
+	return c.writeLocked(frame, shared)
+}
+
+// writeLocked writes a frame straight away if nothing is in front of it. What the
+// transport takes only a part of counts as sent: the rest follows.
+func (c *Conn) writeLocked(frame []byte, shared bool) (sent bool, err error) {
 	if c.state != stateOpen {
 		return false, ErrClosed
 	}

@@ -38,7 +38,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	if m.onShutdown != nil {
 		m.onShutdown()
 	}
-	m.settle()
+	m.flushBatcher()
 	for c := range walk(&m.registry) {
 		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
@@ -74,7 +74,10 @@ func (m *Manager) endConns(ctx context.Context) error {
 
 // unended returns the connections whose transport may be open.
 func (m *Manager) unended() []*Conn {
-	conns := m.registry.appendTo(nil) // first: those that leave it linger already
+	var conns []*Conn
+	for c := range walk(&m.registry) { // first: those that leave it linger already
+		conns = append(conns, c)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	conns = slices.DeleteFunc(conns, func(c *Conn) bool {

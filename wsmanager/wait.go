@@ -66,7 +66,6 @@ func (c *Conn) await(ctx context.Context, w *waiter) error {
 
 // sendOrWait sends the frame if there is room, and queues up otherwise.
 func (c *Conn) sendOrWait(frame []byte, shared bool) (*waiter, error) {
-	c.m.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sent, err := c.tryLocked(frame, shared); sent || err != nil {

@@ -170,12 +170,12 @@ func TestEveryByteIsProgress(t *testing.T) {
 	for range 15 {
 		<-tr.entered
 		clock.step(9 * time.Second)
-		require.False(t, c.closing.Load(), "9 s are below the time-out")
+		require.False(t, c.isClosing(), "9 s are below the time-out")
 		tr.goOn <- struct{}{}
 	}
 	<-tr.entered
 	clock.step(12 * time.Second)
-	require.True(t, c.closing.Load(), "12 s are not")
+	require.True(t, c.isClosing(), "12 s are not")
 	require.ErrorIs(t, c.rare.cause, ErrWriteTimeout)
 	c.unregister()
 	c.release()

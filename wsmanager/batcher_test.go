@@ -16,9 +16,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// burstManager is a Manager with two connections, of which the first is about to
+// batchManager is a Manager with two connections, of which the first is about to
 // get messages.
-func burstManager(t *testing.T, opts Options, onMessage func(*Conn, Message) error) (m *Manager, from, to *Conn, trs [2]*fakeTransport) {
+func batchManager(t *testing.T, opts Options, onMessage func(*Conn, Message) error) (m *Manager, from, to *Conn, trs [2]*fakeTransport) {
 	t.Helper()
 	opts.Logger = slog.New(slog.DiscardHandler)
 	m, err := newManager(Callbacks{OnMessage: onMessage}, opts, newStepClock())
@@ -55,7 +55,7 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Broadcast(msg) },
 	} {
 		bubble(t, name, func(t *testing.T) {
-			m, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+			m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
 				return nil
 			})
@@ -93,12 +93,12 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}},
 		{"somebody comes", func(t *testing.T, from, _ *Conn) {
-			from.m.settle() // as the handshake does
+			from.m.flushBatcher() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}},
 	} {
 		bubble(t, tt.name, func(t *testing.T) {
-			_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+			_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				c.m.Broadcast(msg)
 				if string(msg.Payload) == "first" {
 					to, _ := c.m.Conn("to")
@@ -117,7 +117,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 func TestGroupsOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		var other *Conn
-		m, from, to, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+		m, from, to, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			g := c.m.Group("g")
 			switch string(msg.Payload) {
 			case "join":
@@ -145,7 +145,7 @@ func TestGroupsOfABurst(t *testing.T) {
 func TestSlowCallbackOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		m, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+		m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			c.m.Broadcast(msg)
 			if string(msg.Payload) == "slow" {
 				<-goOn
@@ -156,7 +156,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 		go func() { done <- from.consume(segment("slow", "next")) }()
 		synctest.Wait()
 		require.Empty(t, trs[1].frames(t))
-		time.Sleep(maxHold)
+		time.Sleep(maxDefer)
 		synctest.Wait()
 		require.Equal(t, []string{"slow"}, trs[1].frames(t))
 		m.Broadcast(Text("of another"))
@@ -164,7 +164,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 		close(goOn)
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
-		require.Zero(t, uint32(m.bursts.running.Load()))
+		require.Zero(t, uint32(m.batcher.running.Load()))
 	})
 }
 
@@ -172,10 +172,10 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 func TestLongBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		var texts []string
-		for i := range 3*maxHeld + 1 {
+		for i := range 3*maxPending + 1 {
 			texts = append(texts, fmt.Sprint(i))
 		}
-		_, from, _, trs := burstManager(t, Options{}, func(c *Conn, msg Message) error {
+		_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			c.m.Broadcast(msg)
 			return nil
 		})
@@ -189,7 +189,7 @@ func TestLongBurst(t *testing.T) {
 // counted as dropped.
 func TestDropsOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
-		m, from, to, trs := burstManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
+		m, from, to, trs := batchManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
 			want := Sent{Queued: 2}
 			if string(msg.Payload) == "d" { // the last is not held back
 				want = Sent{Queued: 1, Dropped: 1}
@@ -202,16 +202,16 @@ func TestDropsOfABurst(t *testing.T) {
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
-		m.bursts.enter()
+		m.batcher.enter()
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
 		to.mu.Lock()
 		to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
-		m.settle()
+		m.flushBatcher()
 		idle(t, m)
 		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
-		m.settle()
+		m.flushBatcher()
 	})
 }
 
@@ -219,9 +219,9 @@ func TestDropsOfABurst(t *testing.T) {
 // broadcast before is delivered before, or counted.
 func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
-		m, _, to, trs := burstManager(t, Options{}, nil)
-		epoch := m.bursts.enter() // a callback that has more at hand
-		t.Cleanup(func() { m.bursts.leave(epoch) })
+		m, _, to, trs := batchManager(t, Options{}, nil)
+		epoch := m.batcher.enter() // a callback that has more at hand
+		t.Cleanup(func() { m.batcher.leave(epoch) })
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
@@ -259,7 +259,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		to.mu.Lock()
 		to.cutLocked(&CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
-		m.settle()
+		m.flushBatcher()
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
 	})
@@ -274,17 +274,17 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 // has not been delivered yet.
 func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the timer does not fire
-		m, _, _, _ := burstManager(t, Options{}, nil)
+		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)
 		d := fakeConn(t, m, "deferred", deferred, Accept{Deferred: true})
-		defer m.bursts.leave(m.bursts.enter())
+		defer m.batcher.leave(m.batcher.enter())
 
 		m.Broadcast(Text("before Ready"))
 		require.NoError(t, d.Ready(0))
 		m.Broadcast(Text("before the handshake"))
 		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
 		m.Broadcast(Text("after"))
-		m.settle()
+		m.flushBatcher()
 		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
 		client.ExpectText("after")
 		require.NoError(t, client.Conn().Close())

@@ -1,0 +1,143 @@
+package wsmanager
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// yielding is a transport during whose writes others run.
+type yielding struct{ *fakeTransport }
+
+func (y *yielding) tryWrite(p []byte) (int, error) {
+	for range rand.IntN(3) {
+		runtime.Gosched()
+	}
+	return y.fakeTransport.tryWrite(p)
+}
+
+// Goroutines broadcast to all, to groups and to users, send directly, join and leave, and
+// make callbacks with further messages at hand run: every receiver sees what one
+// goroutine sent in the order of its calls; two receivers see broadcasts to one set in the
+// same order; nothing comes twice, and all that was said to be queued arrives.
+func TestOrderOfEverythingThatIsSent(t *testing.T) {
+	const conns, groups, senders, each = 12, 3, 6, 300
+	for _, quick := range []bool{false, true} {
+		t.Run(fmt.Sprintf("handedOver=%v", quick), func(t *testing.T) {
+			m, clock := fakeManager(t, Options{OutboxMessages: 1 << 20, OutboxBytes: 1 << 30})
+			trs := make([]*fakeTransport, conns)
+			all := make([]*Conn, conns)
+			for i := range all {
+				trs[i] = newFakeTransport(1 << 30)
+				a := Accept{User: fmt.Sprint("u", i%4), Groups: []string{fmt.Sprint("g", i%groups)}}
+				all[i] = m.newConn(fmt.Sprint("c", i), a, nil, "fake")
+				all[i].register(a)
+				all[i].attach(&yielding{trs[i]})
+				defer func() { all[i].unregister(); all[i].release() }()
+			}
+			var queued atomic.Int64
+			var wg sync.WaitGroup
+			for s := range senders {
+				wg.Go(func() {
+					for n := range each {
+						if quick {
+							clock.step(minHandover) // batches take their time
+						}
+						c := all[rand.IntN(conns)]
+						g := fmt.Sprint("g", rand.IntN(groups))
+						text := func(set string) Message { return Text(fmt.Sprintf("%d %d %s", s, n, set)) }
+						var sent Sent
+						switch rand.IntN(9) {
+						case 0, 1:
+							sent = m.Broadcast(text("all"))
+						case 2:
+							sent = m.Group(g).Broadcast(text(g))
+						case 3:
+							sent = m.Group(g).BroadcastExcept(text(g), c.id, c.id, "nobody")
+						case 4:
+							sent = m.BroadcastExcept(text("all"), c.id)
+						case 5:
+							u := fmt.Sprint("u", rand.IntN(4))
+							sent = m.SendUser(u, text(u))
+						case 6:
+							if c.Send(text("direct")) == nil {
+								sent.Queued = 1
+							}
+						case 7:
+							_ = c.Join(g)
+							c.Leave(fmt.Sprint("g", rand.IntN(groups)))
+						case 8:
+							epoch := m.batcher.enter()
+							sent = m.Broadcast(text("all"))
+							runtime.Gosched()
+							m.batcher.leave(epoch)
+							m.flushBatcher()
+						}
+						queued.Add(int64(sent.Queued))
+					}
+				})
+			}
+			wg.Wait()
+			m.flushBatcher()
+			idle(t, m)
+
+			inOrder := make(map[string]map[string]int) // of a receiver's broadcasts, by set
+			var arrived int64
+			for i, tr := range trs {
+				last := make(map[string]int)
+				got := tr.frames(t)
+				for at, f := range got {
+					arrived++
+					var n int
+					sender, rest, _ := strings.Cut(f, " ")
+					_, err := fmt.Sscan(rest, &n)
+					require.NoError(t, err)
+					if before, ok := last[sender]; ok {
+						require.Greater(t, n, before, "receiver %d, sender %s: %q in %q", i, sender, f, got[max(0, at-4):at+1])
+					}
+					last[sender] = n
+					_, set, _ := strings.Cut(rest, " ")
+					if set == "direct" {
+						continue
+					}
+					positions := inOrder[fmt.Sprint(i, " ", set)]
+					if positions == nil {
+						positions = make(map[string]int)
+						inOrder[fmt.Sprint(i, " ", set)] = positions
+					}
+					positions[f] = len(positions)
+				}
+			}
+			require.Equal(t, queued.Load(), arrived)
+			for _, set := range []string{"all", "g0", "g1", "g2", "u0", "u1", "u2", "u3"} {
+				for i := range conns {
+					for k := range i {
+						sameOrder(t, inOrder[fmt.Sprint(i, " ", set)], inOrder[fmt.Sprint(k, " ", set)])
+					}
+				}
+			}
+		})
+	}
+}
+
+// sameOrder checks that what is in both has the same order in both.
+func sameOrder(t *testing.T, a, b map[string]int) {
+	t.Helper()
+	byPlace := make([]string, len(a))
+	for f, i := range a {
+		byPlace[i] = f
+	}
+	last := -1
+	for _, f := range byPlace {
+		if i, ok := b[f]; ok {
+			require.Greater(t, i, last, f)
+			last = i
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package wsmanager
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// gate is a transport whose first write waits until it is opened.
+type gate struct {
+	*fakeTransport
+	begun, open chan struct{}
+}
+
+func newGate() *gate {
+	return &gate{newFakeTransport(1 << 20), make(chan struct{}), make(chan struct{})}
+}
+
+func (g *gate) tryWrite(p []byte) (int, error) {
+	select {
+	case <-g.begun:
+	default:
+		close(g.begun)
+		<-g.open
+	}
+	return g.fakeTransport.tryWrite(p)
+}
+
+// stalled is a Manager in which a batch of broadcasts is being delivered, to all or to a
+// group, and does not get past a connection.
+type stalled struct {
+	m        *Manager
+	gate     *gate
+	receiver *Conn // gets the batch, and is not the one where it has stalled
+	got      *fakeTransport
+	other    *Conn // the batch is not for it, unless it is for all
+	otherGot *fakeTransport
+	toAll    bool
+}
+
+// batch is what the batch holds.
+var batch = []string{"b0", "b1", "b2"}
+
+// stall begins the delivery of the batch, in each way that a batch comes to be.
+func stall(t *testing.T, toAll bool, way string) *stalled {
+	t.Helper()
+	m, _ := fakeManager(t, Options{})
+	s := &stalled{m: m, gate: newGate(), got: newFakeTransport(1 << 20), otherGot: newFakeTransport(1 << 20), toAll: toAll}
+	a := Accept{Groups: []string{"g"}}
+	c := m.newConn("stalled", a, nil, "fake")
+	c.register(a)
+	c.attach(s.gate)
+	s.receiver = fakeConn(t, m, "receiver", s.got, a)
+	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
+	broadcast := m.Group("g").Broadcast
+	if toAll {
+		broadcast = m.Broadcast
+	}
+	q := &m.groups.get("g").queue
+	if toAll {
+		q = &m.registry.queue
+	}
+	switch way {
+	case "deferred":
+		epoch := m.batcher.enter()
+		for _, text := range batch {
+			broadcast(Text(text))
+		}
+		m.batcher.leave(epoch)
+		m.active.add()
+		go func() {
+			defer m.active.done()
+			m.flushBatcher()
+		}()
+	case "queued":
+		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
+		q.to = g
+		m.active.add()
+		go func() {
+			defer m.active.done()
+			broadcast(Text(batch[0]))
+		}()
+		<-g.entered
+		for _, text := range batch[1:] {
+			broadcast(Text(text))
+		}
+		close(g.gate)
+	}
+	<-s.gate.begun
+	t.Cleanup(func() {
+		idle(t, m)
+		c.unregister()
+		c.release()
+	})
+	return s
+}
+
+// While a batch is held up on one connection, nothing that is done with others waits,
+// and what is sent to a receiver of the batch comes behind the batch.
+func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
+	ops := []struct {
+		name     string
+		do       func(s *stalled)
+		receiver []string // behind the batch
+		other    []string
+	}{
+		{"Send to a receiver", func(s *stalled) { _ = s.receiver.Send(Text("x")) }, []string{"x"}, nil},
+		{"Send to another", func(s *stalled) { _ = s.other.Send(Text("x")) }, nil, []string{"x"}},
+		{"SendPrepared", func(s *stalled) { _ = s.receiver.SendPrepared(Prepare(Text("x"))) }, []string{"x"}, nil},
+		{"SendContext", func(s *stalled) { _ = s.receiver.SendContext(s.receiver.Context(), Text("x")) }, []string{"x"}, nil},
+		{"Close of a receiver", func(s *stalled) { _ = s.receiver.Close(1000, "") }, []string{"0x8"}, nil},
+		{"Close of another", func(s *stalled) { _ = s.other.Close(1000, "") }, nil, []string{"0x8"}},
+		{"CloseWith", func(s *stalled) { _ = s.receiver.CloseWith(Text("x"), 1000, "") }, []string{"x", "0x8"}, nil},
+		{"a close frame of a receiver", func(s *stalled) { _ = (*connFrames)(s.receiver).onCloseFrame(1000, "") }, []string{"0x8"}, nil},
+		{"a ping of a receiver", func(s *stalled) { _ = (*connFrames)(s.other).onPing(nil) }, nil, []string{"0xa"}},
+		{"Join", func(s *stalled) { _ = s.other.Join("g") }, nil, nil},
+		{"Join of a receiver", func(s *stalled) { _ = s.receiver.Join("new") }, nil, nil},
+		{"Leave of a receiver", func(s *stalled) { s.receiver.Leave("g") }, nil, nil},
+		{"an accept", func(s *stalled) {
+			a := Accept{Groups: []string{"g"}, User: "ann"}
+			c := s.m.newConn("new", a, nil, "fake")
+			c.register(a)
+			c.abandon()
+		}, nil, nil},
+		{"Ready", func(s *stalled) {
+			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
+			c.register(Accept{Deferred: true})
+			_ = c.Ready(0)
+			c.abandon()
+		}, nil, nil},
+		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Broadcast(Text("x")) }, nil, []string{"x"}},
+		{"a broadcast to some", func(s *stalled) {
+			s.m.BroadcastFunc(Text("x"), func(c *Conn) bool { return c == s.receiver })
+		}, []string{"x"}, nil},
+		{"a walk and figures", func(s *stalled) {
+			for range s.m.All() {
+				s.m.Stats()
+			}
+			_ = s.m.Group("g").Len()
+		}, nil, nil},
+	}
+	for _, toAll := range []bool{true, false} {
+		for _, way := range []string{"deferred", "queued"} {
+			for _, op := range ops {
+				t.Run(fmt.Sprintf("toAll=%v/%s/%s", toAll, way, op.name), func(t *testing.T) {
+					s := stall(t, toAll, way)
+					done := make(chan struct{})
+					go func() {
+						op.do(s)
+						close(done)
+					}()
+					select {
+					case <-done:
+					case <-time.After(wstest.Patience):
+						t.Error("it waits for the batch")
+					}
+					close(s.gate.open)
+					idle(t, s.m)
+					require.Equal(t, append(append([]string(nil), batch...), op.receiver...), s.got.frames(t))
+					other := op.other
+					if toAll {
+						other = append(append([]string(nil), batch...), other...)
+					}
+					if op.name == "a ping of a receiver" {
+						require.ElementsMatch(t, other, s.otherGot.frames(t), "a pong has no place in the order")
+						return
+					}
+					require.Equal(t, other, s.otherGot.frames(t))
+				})
+			}
+		}
+	}
+}
+
+// What is sent while the batch is under way does not see it twice, and the batch costs
+// each receiver one write.
+func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
+	s := stall(t, true, "deferred")
+	close(s.gate.open)
+	idle(t, s.m)
+	require.Equal(t, 1, s.got.count())
+	require.Equal(t, 1, s.gate.count())
+	require.Equal(t, batch, s.gate.frames(t))
+}
+
+// steppingTransport takes its time for each write, by the clock of the test.
+type steppingTransport struct {
+	*fakeTransport
+	clock *stepClock
+	takes time.Duration
+}
+
+func (s *steppingTransport) tryWrite(p []byte) (int, error) {
+	s.clock.step(s.takes)
+	return s.fakeTransport.tryWrite(p)
+}
+
+// A goroutine that broadcasts faster than the broadcasts can be delivered one by one does
+// not wait for them; one that does not delivers each by itself, at once.
+func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		takes, pause time.Duration
+		atOnce       bool
+	}{
+		{"quick succession", time.Millisecond, 0, false},
+		{"a pause shorter than a delivery", time.Millisecond, time.Millisecond / 2, false},
+		{"a pause longer than a delivery", time.Millisecond, 2 * time.Millisecond, true},
+		{"deliveries too short to be worth it", minHandover / 2, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, clock := fakeManager(t, Options{})
+			tr := newFakeTransport(1 << 20)
+			c := m.newConn("a", Accept{}, nil, "fake")
+			c.register(Accept{})
+			c.attach(&steppingTransport{tr, clock, tt.takes})
+			defer func() { c.unregister(); c.release() }()
+			require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("0")))
+			require.Equal(t, []string{"0"}, tr.frames(t), "a lone one is delivered at once")
+
+			c.mu.Lock() // held up
+			clock.step(tt.pause)
+			returned := make(chan struct{})
+			go func() {
+				for i := range 4 {
+					m.Broadcast(Text(fmt.Sprint(i + 1)))
+				}
+				close(returned)
+			}()
+			if !tt.atOnce {
+				<-returned
+				c.mu.Unlock()
+				idle(t, m)
+				require.Equal(t, []string{"0", "1", "2", "3", "4"}, tr.frames(t))
+				require.Less(t, tr.count(), 5)
+				return
+			}
+			require.Never(t, func() bool {
+				select {
+				case <-returned:
+					return true
+				default:
+					return false
+				}
+			}, 20*time.Millisecond, time.Millisecond)
+			c.mu.Unlock()
+			<-returned
+			require.Contains(t, tr.frames(t), "1")
+			idle(t, m)
+		})
+	}
+}
+
+// Whoever broadcasts more than may wait is held up by the batch under way, so that what
+// waits is bounded.
+func TestBroadcastsThatWaitAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		size int
+		room int // broadcasts behind the batch under way
+	}{
+		{"many", 10, maxPending},
+		{"big", maxJoined, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := fakeManager(t, Options{})
+			g := newGate()
+			g.setRoom(1 << 30)
+			c := m.newConn("a", Accept{}, nil, "fake")
+			c.register(Accept{})
+			c.attach(g)
+			defer func() { c.unregister(); c.release() }()
+			msg := Binary(make([]byte, tt.size))
+			first := make(chan struct{})
+			go func() { m.Broadcast(msg); close(first) }()
+			<-g.begun
+			for range tt.room {
+				require.Equal(t, Sent{Queued: 1}, m.Broadcast(msg))
+			}
+			more := make(chan struct{})
+			go func() { m.Broadcast(msg); close(more) }()
+			q := &m.registry.queue
+			require.Eventually(t, func() bool {
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				return q.backlog.delivered != nil // it waits
+			}, wstest.Patience, 50*time.Microsecond)
+			close(g.open)
+			<-first
+			<-more
+			idle(t, m)
+			require.Len(t, g.frames(t), tt.room+2)
+		})
+	}
+}
