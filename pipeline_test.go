@@ -264,6 +264,7 @@ var imports = map[string][]string{
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
+	"internal/h2test":           nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
@@ -278,7 +279,8 @@ var onlyImporters = map[string][]string{
 	"github.com/felixge/httpsnoop": {"pipeline/response_hooks.go", "middleware/statuspages.go"},
 	"github.com/gobwas/ws":         {"wsmanager/"},
 	"github.com/stretchr/testify":  nil, // but tests
-	"golang.org/x/":                {"wsmanager/", "examples/loadtest/"},
+	"golang.org/x/":                {"wsmanager/", "examples/loadtest/", "internal/h2test/"},
+	module + "/internal/h2test":    nil, // but tests
 }
 
 func TestImportDirections(t *testing.T) {

@@ -2,8 +2,6 @@ package wsmanager_test
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/speakingtube/speakingtube/internal/h2test"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -38,15 +37,11 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cc, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn) //nolint:staticcheck // net/http's own Transport refuses :protocol
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
+	cc := h2test.New(conn)
 	client, server := wstest.Pipe(64 << 10)
 	local := conn.LocalAddr()
 	go func() {
-		defer conn.Close()
+		defer cc.Close() // it has nothing to say
 		if err := gateway(server, cc); err != nil {
 			server.Reset()
 			return
@@ -66,33 +61,35 @@ func (c *streamConn) LocalAddr() net.Addr { return c.local }
 
 // gateway carries one request, and the stream that it leads to. The error is what a
 // socket would be reset for.
-//
-//nolint:staticcheck // net/http's own client refuses :protocol
-func gateway(conn *wstest.PipeConn, cc *http2.ClientConn) error {
+func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	br := bufio.NewReader(conn)
 	r, err := http.ReadRequest(br)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	out := r.Clone(ctx)
-	out.RequestURI = ""
-	out.URL.Scheme, out.URL.Host = "http", r.Host
+	r.URL.Scheme = "http"
 	asks := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
-	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Key"} {
-		delete(out.Header, name)
-	}
-	body, up := io.Pipe()
+	delete(r.Header, "Sec-Websocket-Key")
+	up := io.Reader(r.Body)
 	if asks {
-		out.Method, out.Body, out.ContentLength = http.MethodConnect, body, -1
-		out.Header[":protocol"] = []string{"websocket"}
+		r.Method, r.ContentLength, up = http.MethodConnect, -1, br
+		r.Header[":protocol"] = []string{"websocket"}
 	}
-	res, err := cc.RoundTrip(out)
+	s, err := cc.Open(r, r.ContentLength == 0)
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	defer s.Close() // it has nothing to say
+	go func() {
+		if _, err := io.Copy(s, up); err != nil {
+			s.Reset(http2.ErrCodeCancel) // a reset, or the end of the other direction
+		}
+		_ = s.CloseWrite() // of a stream that may have ended
+	}()
+	res, err := s.Response()
+	if err != nil {
+		return err
+	}
 	if asks && res.StatusCode == http.StatusOK {
 		res.StatusCode = http.StatusSwitchingProtocols
 		res.Header.Set("Connection", "Upgrade")
@@ -102,21 +99,7 @@ func gateway(conn *wstest.PipeConn, cc *http2.ClientConn) error {
 	if err := answer(conn, res); err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		_, err := io.Copy(conn, res.Body)
-		return err
-	}
-	go func() {
-		if _, err := io.Copy(up, br); err != nil {
-			cancel() // a reset, or the end of the other direction
-		}
-		_ = up.Close() // of a pipe
-	}()
-	_, err = io.Copy(conn, res.Body)
-	var reset http2.StreamError
-	if errors.As(err, &reset) && reset.Code == http2.ErrCodeNo {
-		err = nil
-	}
+	_, err = io.Copy(conn, s)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/http2"
 
+	"github.com/speakingtube/speakingtube/internal/h2test"
 	"github.com/speakingtube/speakingtube/middleware"
 	"github.com/speakingtube/speakingtube/pipeline"
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -102,25 +101,24 @@ func TestWebSocketOverHTTP2InAPipeline(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- pipeline.ServeListener(ctx, ln, srv, chat.Shutdown) }()
 
-	//nolint:staticcheck // net/http's own Transport refuses :protocol
-	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}}
-	defer tr.CloseIdleConnections() //nolint:staticcheck // net/http's own Transport refuses :protocol
-	body, up := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, "http://"+ln.Addr().String()+"/ws", body)
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	client := h2test.New(conn)
+	defer client.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, "http://"+ln.Addr().String()+"/ws", nil)
 	require.NoError(t, err)
 	req.Header = http.Header{":protocol": {"websocket"}, "Sec-Websocket-Version": {"13"}}
-	res, err := tr.RoundTrip(req) //nolint:staticcheck // net/http's own Transport refuses :protocol
+	stream, err := client.Open(req, false)
 	require.NoError(t, err)
-	defer res.Body.Close()
+	res, err := stream.Response()
+	require.NoError(t, err)
 	require.Equal(t, 200, res.StatusCode)
 	require.NotEmpty(t, res.Header.Get("X-Request-Id"))
 	require.NotEmpty(t, res.Header.Get("X-Response-Time"))
 	require.Empty(t, res.Header.Get("Content-Encoding"))
-	br := bufio.NewReader(res.Body)
+	br := bufio.NewReader(stream)
 	for begin := time.Now(); time.Since(begin) < 200*time.Millisecond; { // beyond the Timeout
-		_, err = up.Write(wstest.Frame(ws.OpText, true, []byte("hello, beyond the body's limit")))
+		_, err = stream.Write(wstest.Frame(ws.OpText, true, []byte("hello, beyond the body's limit")))
 		require.NoError(t, err)
 		require.Equal(t, "hello, beyond the body's limit", readFrame(t, br))
 	}
@@ -128,9 +126,9 @@ func TestWebSocketOverHTTP2InAPipeline(t *testing.T) {
 
 	stop()
 	require.Equal(t, "\x03\xe9", readFrame(t, br), "1001")
-	_, err = up.Write(wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")))
+	_, err = stream.Write(wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")))
 	require.NoError(t, err)
-	require.NoError(t, up.Close())
+	require.NoError(t, stream.CloseWrite())
 	require.NoError(t, <-served)
 	require.Len(t, log.get(), 1)
 	var rec struct {
