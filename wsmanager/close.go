@@ -63,6 +63,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	}
 	c.state, c.mode = stateClosing, mode
 	c.markClosing()
+	c.takenLocked().letReadLocked()
 	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
 	if c.out != nil {
@@ -113,6 +114,7 @@ func (c *Conn) dropLocked() {
 func (c *Conn) peerClosed(code StatusCode, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.inputEndsLocked()
 	switch c.state {
 	case stateOpen:
 		c.closeLocked(&CloseError{Code: code, Reason: reason, Remote: true}, closeReply)
@@ -170,6 +172,7 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	}
 	c.state = stateCut
 	c.markClosing()
+	c.takenLocked().letReadLocked()
 	c.failWaitersLocked()
 	if o := c.out; o != nil {
 		o.pong, o.ping = nil, nil

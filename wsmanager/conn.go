@@ -33,7 +33,7 @@ type Conn struct {
 	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
 
 	// Atomic.
-	calling    atomic.Bool   // a callback has not returned
+	calling    atomic.Uint32 // whether a callback runs, and whose; see callRuns
 	reception  atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
 	unanswered atomic.Int32  // pings of ours
 
@@ -81,6 +81,10 @@ type rare struct {
 	stack     []byte      // of a callback that panicked
 	closeSent bool        // our close frame
 	due       int64       // when it is cut, in ticks of the wheel
+
+	taken  *takeover     // while a callback that took its time keeps the reader from calling any
+	tenure uint32        // which reader this is, the first being 0
+	over   chan struct{} // closed at the end; made when the first reader is none any more
 }
 
 // connState only goes forward.
@@ -138,7 +142,9 @@ func (c *Conn) RemoteAddr() net.Addr {
 
 // Context returns a context that ends with the connection, with OnClose's error
 // as its cause (context.Canceled where that is nil): before OnClose is called, and
-// while another callback runs, when the connection is cut. It is derived from Options.BaseContext, not from the request's.
+// while another callback runs, when the connection is cut, and within a second of the
+// peer's close frame or end. It is derived from Options.BaseContext, not from the
+// request's.
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -40,9 +40,11 @@ func (d Driver) String() string {
 }
 
 // driver says when a connection is readable, and on which goroutine its
-// callbacks run. It calls Conn.open once, then Conn.consume with the bytes that
-// came with the handshake and with what it reads, then Conn.finish and
-// Conn.release, never two of these at a time.
+// callbacks run. It calls Conn.open once, with the bytes that came with the
+// handshake, then Conn.consume with what it reads, then Conn.finish, Conn.release and
+// Conn.dismiss, never two of these at a time. But when open or consume is in a callback
+// that takes its time, readOn goes on beside it, and nothing follows for the goroutine
+// that it was taken from.
 type driver interface {
 	// start begins with a connection whose handshake went out. early is what came
 	// after the handshake's request in the same segment.
@@ -51,6 +53,9 @@ type driver interface {
 	// serve is start for a caller who waits until the connection has ended and
 	// its transport is closed.
 	serve(c *Conn, early []byte)
+	// readOn is called on a goroutine of its own when the connection was taken from its
+	// reader. rest is what that had read and not handled; the tenure is the new one's.
+	readOn(c *Conn, rest []byte, tenure uint32)
 }
 
 // drive makes c's transport for an accepted socket, which then belongs to it, and

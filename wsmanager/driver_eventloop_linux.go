@@ -71,7 +71,7 @@ func (t *loopTransport) start(c *Conn, early []byte) {
 		t.Release()
 		return
 	}
-	go t.open(c, early)
+	go t.own(c, 0, func() error { return c.open(early) })
 }
 
 func (t *loopTransport) serve(c *Conn, early []byte) {
@@ -81,24 +81,28 @@ func (t *loopTransport) serve(c *Conn, early []byte) {
 	<-ended
 }
 
-// open opens the connection, feeds it what came with its handshake, and gives it
-// to the loop.
-func (t *loopTransport) open(c *Conn, early []byte) {
-	defer t.Release() // also if OnClose ends the goroutine
+func (t *loopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
+	t.own(c, tenure, func() error { return c.feed(rest) })
+}
+
+// own opens the connection, or feeds it what was read already, and gives it to the loop;
+// unless it was taken meanwhile.
+func (t *loopTransport) own(c *Conn, tenure uint32, open func() error) {
+	defer func() { // also if OnClose ends the goroutine
+		if !c.passedOn(tenure) {
+			t.Release()
+		}
+	}()
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
 			err = c.recovered(v)
 		}
-		if err != nil {
+		if err != nil && !c.passedOn(tenure) {
 			t.finish(c, err)
 		}
 	}()
-	err = c.open()
-	if err == nil && len(early) > 0 {
-		err = errExited
-		err = c.consume(early)
-	}
+	err = open()
 }
 
 // finish ends the connection for the application.
@@ -110,7 +114,8 @@ func (t *loopTransport) finish(c *Conn, err error) {
 }
 
 // looped is a Conn in its role as the handler of its socket. What the loop calls
-// is never called twice at a time, but for Writable.
+// is never called twice at a time; Writable may be called beside the others, and any of
+// them beside a Data that the socket was taken from.
 type looped Conn
 
 func (h *looped) transport() *loopTransport {
@@ -128,7 +133,7 @@ func (h *looped) Data(p []byte) bool {
 		c.discard(p) // until the peer has answered, has seen the end, or the wheel cuts
 		return true
 	}
-	if err := c.consume(p); err != nil {
+	if err := c.consume(p); err != nil && err != errTaken {
 		t.finish(c, err)
 	}
 	return true
@@ -148,10 +153,8 @@ func (h *looped) Writable() {
 // End implements evloop.Handler.
 func (h *looped) End(err error) {
 	c := (*Conn)(h)
-	defer func() {
-		c.m.loops.leave(c)
-		c.m.dismiss()
-	}()
+	defer c.dismiss()
+	defer c.afterCallbacks(func() { c.m.loops.leave(c) })
 	defer c.release()
 	var panicked *evloop.PanicError
 	switch {
@@ -176,10 +179,11 @@ func (t *loopTransport) wantWritable() bool {
 func (t *loopTransport) awaitWritable() error              { return errors.ErrUnsupported }
 func (t *loopTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
 
-func (t *loopTransport) interrupt()        { t.Kick() }
-func (t *loopTransport) resume()           {}
-func (t *loopTransport) closeWrite() error { return t.CloseWrite() }
-func (t *loopTransport) close() error      { t.Shut(); return nil }
+func (t *loopTransport) interrupt()           { t.Kick() }
+func (t *loopTransport) resume()              {}
+func (t *loopTransport) take() (driver, bool) { return t, t.Take() }
+func (t *loopTransport) closeWrite() error    { return t.CloseWrite() }
+func (t *loopTransport) close() error         { t.Shut(); return nil }
 
 func (t *loopTransport) remoteAddr() net.Addr {
 	addr := netip.AddrFrom16(t.addr)

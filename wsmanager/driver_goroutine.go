@@ -16,53 +16,60 @@ type goroutineDriver struct{}
 func (goroutineDriver) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
 		c.logStart()
-		go readConn(c)
+		go readConn(c, 0)
 		return
 	}
 	go func() {
-		if openConn(c, early) {
-			go readConn(c)
+		if openConn(c, 0, func() error { return c.open(early) }) {
+			go readConn(c, 0)
 		}
 	}()
 }
 
 func (goroutineDriver) serve(c *Conn, early []byte) {
-	if openConn(c, early) {
-		readConn(c)
+	defer c.awaitEnd() // also if a callback that it was taken from ends the goroutine
+	if openConn(c, 0, func() error { return c.open(early) }) {
+		readConn(c, 0)
+	}
+}
+
+// readOn leaves the reading to a fresh goroutine as well, after callbacks that the rest may
+// have led to.
+func (goroutineDriver) readOn(c *Conn, rest []byte, tenure uint32) {
+	if len(rest) == 0 || openConn(c, tenure, func() error { return c.feed(rest) }) {
+		go readConn(c, tenure)
 	}
 }
 
 // errExited is what stands if a callback ends its goroutine with runtime.Goexit.
 var errExited error = &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: it ended its goroutine", ErrPanic)}
 
-// openConn opens the connection and feeds it what came with its handshake. It
-// reports whether there is more to read; if not, the connection has ended.
-func openConn(c *Conn, early []byte) bool {
+// openConn opens the connection, or feeds it what was read already. It reports whether
+// there is more to read; if not, the connection has ended, or was taken.
+func openConn(c *Conn, tenure uint32, open func() error) bool {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
 			err = c.recovered(v)
 		}
-		if err != nil {
+		if err != nil && !c.passedOn(tenure) {
 			endConn(c, err)
 		}
 	}()
-	err = c.open()
-	if err == nil && len(early) > 0 {
-		err = errExited
-		err = c.consume(early)
-	}
+	err = open()
 	return err == nil
 }
 
-// readConn feeds the connection until it ends.
-func readConn(c *Conn) {
+// readConn feeds the connection until it ends, or is taken.
+func readConn(c *Conn, tenure uint32) {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil {
 			err = c.recovered(v)
 		}
-		endConn(c, err)
+		if !c.passedOn(tenure) {
+			endConn(c, err)
+		}
 	}()
 	err = readAll(c)
 }
@@ -77,7 +84,7 @@ func readAll(c *Conn) (err error) {
 
 // endConn ends a connection that nobody reads from any more.
 func endConn(c *Conn, err error) {
-	defer c.m.dismiss()
+	defer c.dismiss()
 	defer linger(c)
 	c.finish(err)
 }

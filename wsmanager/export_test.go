@@ -32,3 +32,11 @@ func SpeakH2(srv *http.Server) {
 	srv.Protocols.SetHTTP2(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
 }
+
+// SetWatchInterval changes how often m looks for callbacks that take their time. There
+// must be no connection yet.
+func SetWatchInterval(m *Manager, d time.Duration) { m.watch.every = d }
+
+// Taken reports whether the callbacks of the connection run on another goroutine than the
+// one that reads it.
+func Taken(c *Conn) bool { return c.calling.Load()&callTaken != 0 }

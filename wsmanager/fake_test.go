@@ -93,6 +93,7 @@ func (t *fakeTransport) write(p []byte, progress func()) (int, error) {
 
 func (t *fakeTransport) interrupt()           {}
 func (t *fakeTransport) resume()              {}
+func (t *fakeTransport) take() (driver, bool) { return nil, false }
 func (t *fakeTransport) closeWrite() error    { return errors.ErrUnsupported }
 func (t *fakeTransport) close() error         { close(t.closed); return nil }
 func (t *fakeTransport) remoteAddr() net.Addr { return textAddr("fake") }

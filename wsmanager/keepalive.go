@@ -53,13 +53,14 @@ func (c *Conn) due(now int64) {
 		}
 	case !c.isReady() && now >= c.readyDue():
 		c.closeLocked(&CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
-	case c.calling.Load():
-		c.lastRead.Store(now) // nothing is read while a callback runs: the peer may be well
+	case c.deafLocked():
+		c.lastRead.Store(now) // the peer may be well
 		if now >= c.pingDue {
 			c.sendControlLocked(ws.OpPing, nil)
 			c.pingDue = now + c.pingTicks()
 		}
 	case now-c.lastRead.Load() >= w.ticks(c.m.opts.IdleTimeout):
+		c.inputEndsLocked()
 		c.closeLocked(&CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
 	case now >= c.pingDue:
 		c.sendControlLocked(ws.OpPing, nil)

@@ -1,6 +1,7 @@
 package wsmanager_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -109,71 +110,104 @@ func TestDataKeepsAlive(t *testing.T) {
 	})
 }
 
-// A callback that takes its time is none of the peer's doing: not even an OnConnect
-// that takes longer than IdleTimeout, during which nothing at all is read.
-func TestIdleTimeCountsFromTheEndOfOnConnect(t *testing.T) {
+// A callback that takes its time is none of the peer's doing: a peer that answers pings
+// stays, however long OnConnect takes.
+func TestALongOnConnectIsNobodysSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan time.Time, 1)
 		m := wsmanager.MustNew(wsmanager.Callbacks{
-			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
+			OnConnect: func(c *wsmanager.Conn) error {
+				time.Sleep(10 * time.Minute)
+				require.NoError(t, c.Context().Err())
+				return nil
+			},
+			OnClose: func(*wsmanager.Conn, error) { ended <- time.Now() },
 		}, quiet())
 		start := time.Now()
 		c := inMemory(t, m)
-		pongs := make(chan []byte, 100)
-		go func() {
-			for p := range pongs {
-				_, _ = c.Conn().Write(p) // nobody reads before OnConnect has returned
-			}
-		}()
-		pings := 0
-		for ; time.Since(start) < 12*time.Minute; pings++ {
+		for time.Since(start) < 12*time.Minute {
 			c.ExpectPing()
-			pongs <- wstest.Frame(ws.OpPong, true, nil)
+			c.SendPong(nil)
 		}
-		require.GreaterOrEqual(t, pings, 12, "also while the callback ran")
-		close(pongs)
+		require.Equal(t, 1, m.Len())
 		require.NoError(t, c.Conn().Close())
 		synctest.Wait()
 		require.Zero(t, m.Len())
+		require.Greater(t, (<-ended).Sub(start), 12*time.Minute)
 	})
 }
 
-// Neither is a peer idle at once that has not sent anything yet.
-func TestNobodyIsIdleRightAfterOnConnect(t *testing.T) {
+// A peer that answers nothing has gone, also while a callback runs: the callback hears it
+// from the Context, and OnClose comes after it.
+func TestIdleTimeoutWhileACallbackRuns(t *testing.T) {
+	for _, in := range []string{"OnConnect", "OnMessage"} {
+		t.Run(in, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJournal()
+				start := time.Now()
+				long := func(where string, c *wsmanager.Conn) {
+					if where != in {
+						return
+					}
+					<-c.Context().Done()
+					require.ErrorIs(t, context.Cause(c.Context()), wsmanager.ErrIdleTimeout)
+					require.InDelta(t, 110, time.Since(start).Seconds(), 2)
+					time.Sleep(10*time.Minute - time.Since(start))
+					j.note("returned")
+				}
+				m := wsmanager.MustNew(wsmanager.Callbacks{
+					OnConnect: func(c *wsmanager.Conn) error { long("OnConnect", c); return nil },
+					OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { long("OnMessage", c); return nil },
+					OnClose: func(_ *wsmanager.Conn, err error) {
+						j.note("closed after %v: %v", time.Since(start), errors.Is(err, wsmanager.ErrIdleTimeout))
+					},
+				}, quiet())
+				c := inMemory(t, m)
+				go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
+				if in == "OnMessage" {
+					c.SendText("x")
+				}
+				time.Sleep(20 * time.Minute)
+				synctest.Wait()
+				require.Equal(t, []string{"returned", "closed after 10m0s: true"}, j.all())
+			})
+		})
+	}
+}
+
+// Where reading has stopped, because a callback runs and what may be queued for the next
+// is queued, the peer's silence is measured from when it goes on.
+func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const long = 20 * time.Minute
+		var calls []time.Duration
 		var after time.Duration
 		start := time.Now()
+		opts := quiet()
+		opts.MaxMessageSize = 1000
 		m := wsmanager.MustNew(wsmanager.Callbacks{
-			OnConnect: func(*wsmanager.Conn) error { time.Sleep(10 * time.Minute); return nil },
-			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
-		}, quiet())
+			OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+				if calls = append(calls, time.Since(start)); len(calls) == 1 {
+					time.Sleep(long)
+				}
+				return c.Context().Err()
+			},
+			OnClose: func(*wsmanager.Conn, error) { after = time.Since(start) },
+		}, opts)
 		c := inMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
-		time.Sleep(20 * time.Minute)
+		for range 5 {
+			c.SendText(repeat("x", 600)) // one is queued beside the one that is handled
+		}
+		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Greater(t, after, 10*time.Minute+50*time.Second, "110 s, less the time since the last ping")
+		require.Len(t, calls, 5)
+		require.Equal(t, []time.Duration{0, long, long, long, long}, calls)
+		require.InDelta(t, (long + 110*time.Second).Seconds(), after.Seconds(), 2)
 	})
 }
 
-// The silence of a peer is measured from the end of the callback that kept it from
-// being heard.
-func TestIdleTimeCountsFromTheEndOfOnMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var after time.Duration
-		start := time.Now()
-		m := wsmanager.MustNew(wsmanager.Callbacks{
-			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { time.Sleep(99 * time.Second); return nil },
-			OnClose:   func(*wsmanager.Conn, error) { after = time.Since(start) },
-		}, quiet())
-		c := inMemory(t, m)
-		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
-		c.SendText("")
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
-		require.InDelta(t, 99+110, after.Seconds(), 2)
-	})
-}
-
-// So does a message of which a byte arrives now and then: a slow client is none
+// Each byte of a message that arrives now and then is a sign of life: a slow client is none
 // that is gone.
 func TestPartsOfAMessageKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,13 +57,25 @@ func (c *Conn) endLocked() {
 	}
 }
 
-// open tells the application that the connection is there.
-func (c *Conn) open() error {
+// open tells the application that the connection is there, and handles what came with
+// its handshake.
+func (c *Conn) open(early []byte) error {
 	c.logStart()
-	if f := c.m.callbacks.OnConnect; f != nil {
-		return c.endBy(c.call(func() error { return f(c) }))
+	if len(early) > 0 {
+		c.traffic().bytesIn.Add(uint64(len(early)))
+		c.frames = c.getFrameReader()
+		c.frames.rest = early // OnConnect comes first, and may take its time
 	}
-	return nil
+	if f := c.m.callbacks.OnConnect; f != nil {
+		if err := c.endBy(c.call(func() error { return f(c) })); err != nil {
+			return err
+		}
+	}
+	if len(early) == 0 {
+		return nil
+	}
+	c.frames.rest = nil
+	return c.feed(early)
 }
 
 // endBy ends the connection as a callback's error asks for: like Close, so that
@@ -89,14 +101,22 @@ func (c *Conn) endBy(err error) error {
 func (c *Conn) consume(p []byte) error {
 	c.lastRead.Store(c.m.wheel.coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
+	return c.feed(p)
+}
+
+// feed is consume for bytes that were counted.
+func (c *Conn) feed(p []byte) error {
 	if c.frames == nil {
 		c.frames = c.getFrameReader()
 	}
 	read, err := c.frames.feed(p, (*connFrames)(c))
-	if err != nil && err != errEnded {
+	switch {
+	case err == errTaken:
+		return err // and c.frames is another's
+	case err != nil && err != errEnded:
 		c.fail(err) // before the peer's close frame is found behind what has failed
 		c.discard(p[read:])
-	} else if c.frames.atRest() {
+	case c.frames.atRest():
 		putFrameReader(c.frames)
 		c.frames = nil
 	}
@@ -110,7 +130,7 @@ type connFrames Conn
 
 func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
-	if wanted, err := c.arrived(); !wanted {
+	if wanted, err := c.arrived(received{t, false, payload}); !wanted {
 		return err
 	}
 	return c.handle(t, payload, more)
@@ -121,29 +141,43 @@ func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
 // is not wanted.
 func (f *connFrames) onCompressed(t MessageType, payload []byte, more bool) error {
 	c := (*Conn)(f)
-	if wanted, err := c.arrived(); !wanted {
+	if wanted, err := c.arrived(received{t, true, payload}); !wanted {
 		return err
 	}
 	buf := getFrame()
 	defer putFrame(buf)
-	plain, err := inflate(*buf, payload, t, c.m.opts.MaxMessageSize)
-	*buf = plain
+	plain, err := c.inflate(buf, t, payload)
 	if err != nil {
 		return err
 	}
-	c.m.stats.inflated.Add(1)
-	return c.handle(t, plain[:len(plain):len(plain)], more)
+	return c.handle(t, plain, more)
 }
 
-// arrived counts a message and reports whether it is to be handled; if not, the error
-// says why the connection ends, nil if it is closing already.
-func (c *Conn) arrived() (wanted bool, err error) {
+// inflate inflates a message into the buffer.
+func (c *Conn) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, error) {
+	plain, err := inflate(*buf, payload, t, c.m.opts.MaxMessageSize)
+	*buf = plain
+	if err != nil {
+		return nil, err
+	}
+	c.m.stats.inflated.Add(1)
+	return plain[:len(plain):len(plain)], nil
+}
+
+// arrived counts a message and reports whether it is to be handled now; if not, the error
+// says why the connection ends, nil if it is closing already or the message was queued.
+func (c *Conn) arrived(m received) (wanted bool, err error) {
 	c.traffic().messagesIn.Add(1)
 	if c.isClosing() {
 		return false, nil
 	}
-	err = c.checkMessageRate()
-	return err == nil, err
+	if err := c.checkMessageRate(); err != nil {
+		return false, err
+	}
+	if c.m.callbacks.OnMessage != nil && c.calling.Load()&callTaken != 0 && c.enqueue(m) {
+		return false, nil
+	}
+	return true, nil
 }
 
 // handle tells the application of a message.
@@ -212,23 +246,29 @@ func (f *lastFrames) onCloseFrame(code StatusCode, reason string) error {
 
 // callMessage calls OnMessage, without a closure.
 func (c *Conn) callMessage(m Message) (err error) {
-	c.calling.Store(true)
+	c.begins()
+	err = errExited // if it ends the goroutine
 	defer func() {
-		c.calling.Store(false)
 		if v := recover(); v != nil {
 			err = c.recovered(v)
+		}
+		if c.returned(err) {
+			err = errTaken
 		}
 	}()
 	return callbackFailed(c.m.callbacks.OnMessage(c, m))
 }
 
-// call calls a callback that may panic.
+// call calls another callback than OnClose.
 func (c *Conn) call(f func() error) (err error) {
-	c.calling.Store(true)
+	c.begins()
+	err = errExited
 	defer func() {
-		c.calling.Store(false)
 		if v := recover(); v != nil {
 			err = c.recovered(v)
+		}
+		if c.returned(err) {
+			err = errTaken
 		}
 	}()
 	return callbackFailed(f())
@@ -257,9 +297,9 @@ func callbackFailed(err error) error {
 }
 
 // finish ends the connection for the application: out of the registry, logged,
-// OnClose. err is why the reader stopped; what had begun to end the connection
-// before that counts more. The transport may live on for as long as the close
-// handshake takes.
+// OnClose, once callbacks that run have returned. err is why the reader stopped; what had
+// begun to end the connection before that counts more. The transport may live on for as
+// long as the close handshake takes.
 func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	var ce *CloseError
@@ -268,6 +308,7 @@ func (c *Conn) finish(err error) {
 	case errors.As(err, &ce):
 		c.failLocked(ce)
 	default:
+		c.inputEndsLocked()
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // for the one who reads the log: no close frame came
 		}
@@ -282,13 +323,38 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	c.endLocked()
 	c.mu.Unlock()
+	c.afterCallbacks(func() { c.closed(cause) })
+}
+
+// closed tells the application that the connection has ended.
+func (c *Conn) closed(cause *CloseError) {
 	c.logEnd(cause)
-	if f := c.m.callbacks.OnClose; f != nil {
-		failed := c.call(func() error { f(c, cause.callbackError()); return nil })
-		if failed != nil {
-			c.logClosePanic(failed)
-		}
+	f := c.m.callbacks.OnClose
+	if f == nil {
+		return
 	}
+	if c.calling.Or(callRuns)&callRuns == 0 { // or the callbacks before it are counted still
+		defer c.calling.And(^callRuns)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.logClosePanic(c.recovered(v))
+		}
+	}()
+	f(c, cause.callbackError())
+}
+
+// dismiss is the very end of a connection whose transport is released.
+func (c *Conn) dismiss() {
+	c.afterCallbacks(func() {
+		c.m.linger(c, false)
+		c.m.dismiss()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.rare.over != nil { // it has ended, so rare is there
+			close(c.rare.over)
+		}
+	})
 }
 
 // fail fails the connection, if the error says how; finish does the rest.
@@ -299,6 +365,7 @@ func (c *Conn) fail(err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.inputEndsLocked()
 	c.failLocked(ce)
 }
 
@@ -329,7 +396,6 @@ func (c *Conn) release() {
 	c.cutLocked(nil)
 	c.mu.Unlock()
 	c.m.wheel.remove(c)
-	c.m.linger(c, false)
 }
 
 // linger remembers the connections that Shutdown would not find in the registry.

@@ -28,6 +28,7 @@ type Manager struct {
 	stats    stats
 	wheel    wheel
 	active   activity
+	watch    watch
 	batcher  batcher
 	pending  pendingSets
 
@@ -81,6 +82,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	m.users.init()
 	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
+	m.watch.every = watchInterval
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		m.startBus()

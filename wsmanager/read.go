@@ -49,6 +49,8 @@ type frameReader struct {
 	empty      uint8       // fragments of it without content
 	text       utf8Check
 	ctl        []byte // what there is of a control frame that arrives in pieces
+
+	rest []byte // while a callback runs: what feed was given, behind its message
 }
 
 // frameReaders lends those of connections that are in the middle of something.
@@ -76,7 +78,8 @@ func protocolError(err error) error {
 
 // feed reads p, changing it in place, and calls h for all that is complete. With an
 // error it says how many bytes it has read until then; if the error was h's, it can
-// go on behind them.
+// go on behind them. After errTaken the reader is another goroutine's, which has gone on
+// behind them already.
 func (fr *frameReader) feed(p []byte, h frameHandler) (read int, err error) {
 	size := len(p)
 	for len(p) > 0 {
@@ -102,7 +105,7 @@ func (fr *frameReader) feed(p []byte, h frameHandler) (read int, err error) {
 		if fr.head.OpCode.IsControl() {
 			err = fr.control(part, h)
 		} else {
-			err = fr.data(part, len(p) > 0, h)
+			err = fr.data(part, p, h)
 		}
 		if err != nil {
 			return size - len(p), err
@@ -182,8 +185,8 @@ func (fr *frameReader) state() ws.State {
 	return s
 }
 
-// data takes a part of a data frame.
-func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
+// data takes a part of a data frame; rest is what there is behind it.
+func (fr *frameReader) data(part, rest []byte, h frameHandler) error {
 	frameEnds := fr.done == fr.head.Length
 	ends := frameEnds && fr.head.Fin
 	if fr.typ == TextMessage && !fr.compressed && (!fr.text.feed(part) || ends && !fr.text.complete()) {
@@ -200,10 +203,22 @@ func (fr *frameReader) data(part []byte, more bool, h frameHandler) error {
 	}
 	t, compressed := fr.typ, fr.compressed
 	fr.inFrame, fr.typ, fr.compressed, fr.msg = false, 0, false, nil
-	if compressed {
-		return h.onCompressed(t, part, more)
+	if len(rest) == 0 {
+		return message(h, t, compressed, part, false)
 	}
-	return h.onData(t, part, more)
+	fr.rest = rest
+	err := message(h, t, compressed, part, true)
+	if err != errTaken {
+		fr.rest = nil
+	}
+	return err
+}
+
+func message(h frameHandler, t MessageType, compressed bool, payload []byte, more bool) error {
+	if compressed {
+		return h.onCompressed(t, payload, more)
+	}
+	return h.onData(t, payload, more)
 }
 
 // control takes a part of a control frame.

@@ -62,7 +62,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	calls := m.accepting.Load()
 	for _, c := range left {
-		if c.calling.Load() {
+		if c.calling.Load()&callRuns != 0 {
 			calls++
 		}
 	}

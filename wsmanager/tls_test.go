@@ -23,10 +23,20 @@ func overTLS(t *testing.T, m *wsmanager.Manager) *wstest.Client {
 		shutdown(t, m)
 		srv.Close()
 	})
+	return upgradeTLS(t, srv, nil, nil)
+}
+
+// upgradeTLS connects a client to a server with TLS.
+func upgradeTLS(t *testing.T, srv *httptest.Server, header http.Header, early []byte) *wstest.Client {
+	t.Helper()
 	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "example.com"})
 	require.NoError(t, err)
-	c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
+	req := wstest.Request(t, srv.URL)
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	c := wstest.HandshakeOn(t, conn, req, early)
 	require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 	return c
 }

@@ -46,6 +46,11 @@ type transport interface {
 	// resume ends that; called by the reader.
 	resume()
 
+	// take lets another goroutine become the reader while this one is in consume, or has
+	// not begun to read, and says who drives it: the one that was touches nothing more
+	// when consume has returned. false: it is too early for that.
+	take() (driver, bool)
+
 	// closeWrite says to the peer that nothing more is coming, after what was
 	// written. Where that can't be said, it does nothing but return an error.
 	closeWrite() error
@@ -140,6 +145,7 @@ func (t *connTransport) write(p []byte, progress func()) (written int, err error
 
 func (t *connTransport) interrupt()           { interruptRead(t.conn) }
 func (t *connTransport) resume()              { resumeRead(t.conn) }
+func (t *connTransport) take() (driver, bool) { return goroutineDriver{}, true }
 func (t *connTransport) closeWrite() error    { return closeWrite(socket(t.conn)) }
 func (t *connTransport) close() error         { return socket(t.conn).Close() }
 func (t *connTransport) remoteAddr() net.Addr { return t.conn.RemoteAddr() }

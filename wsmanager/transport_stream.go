@@ -142,6 +142,10 @@ func (t *streamTransport) interruptLocked() {
 // resume is called by a reader that has nothing to do but wait for the end.
 func (t *streamTransport) resume() { t.lingering = true }
 
+// take implements transport. The goroutine that it was taken from is that of the request,
+// and stays until the end: see goroutineDriver.serve.
+func (t *streamTransport) take() (driver, bool) { return goroutineDriver{}, true }
+
 // linger waits until all is said, or nothing more can be.
 func (t *streamTransport) linger() error {
 	t.mu.Lock()

@@ -146,6 +146,7 @@ func (t *rawTransport) write([]byte, func()) (int, error) { return 0, errors.Err
 
 func (t *rawTransport) interrupt()           { interruptRead(t.conn) }
 func (t *rawTransport) resume()              { resumeRead(t.conn) }
+func (t *rawTransport) take() (driver, bool) { return goroutineDriver{}, true }
 func (t *rawTransport) closeWrite() error    { return closeWrite(t.conn) }
 func (t *rawTransport) close() error         { return t.conn.Close() }
 func (t *rawTransport) remoteAddr() net.Addr { return t.conn.RemoteAddr() }

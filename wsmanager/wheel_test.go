@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,10 +12,14 @@ import (
 // stepClock is a clock that moves only when it is told to. Its timers run on the
 // goroutine that steps it.
 type stepClock struct {
-	mu    sync.Mutex
-	t     time.Time
-	timer func()
-	at    time.Time
+	mu     sync.Mutex
+	t      time.Time
+	timers []*stepTimer
+}
+
+type stepTimer struct {
+	at time.Time
+	f  func()
 }
 
 func newStepClock() *stepClock { return &stepClock{t: time.Unix(1e9, 0)} }
@@ -28,28 +33,48 @@ func (c *stepClock) now() time.Time {
 func (c *stepClock) afterFunc(d time.Duration, f func()) func() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer != nil {
-		panic("a wheel has one timer")
+	timer := &stepTimer{c.t.Add(d), f}
+	c.timers = append(c.timers, timer)
+	if len(c.timers) > 2 {
+		panic("a wheel has one timer, and a watch has one")
 	}
-	c.timer, c.at = f, c.t.Add(d)
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		stopped := c.timer != nil
-		c.timer = nil
-		return stopped
+		return c.remove(timer)
 	}
 }
 
-// step moves the clock on, and runs the timer whenever it is due on the way.
+// remove takes a timer out, if it is still there. It is called under mu.
+func (c *stepClock) remove(timer *stepTimer) bool {
+	i := slices.Index(c.timers, timer)
+	if i >= 0 {
+		c.timers = slices.Delete(c.timers, i, i+1)
+	}
+	return i >= 0
+}
+
+// next takes the timer out that is due first, if it is by then. It is called under mu.
+func (c *stepClock) next(end time.Time) *stepTimer {
+	if len(c.timers) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(c.timers, func(a, b *stepTimer) int { return a.at.Compare(b.at) })
+	if first.at.After(end) {
+		return nil
+	}
+	c.remove(first)
+	return first
+}
+
+// step moves the clock on, and runs the timers that are due on the way.
 func (c *stepClock) step(d time.Duration) {
 	c.mu.Lock()
 	end := c.t.Add(d)
-	for c.timer != nil && !c.at.After(end) {
-		f := c.timer
-		c.timer, c.t = nil, c.at
+	for timer := c.next(end); timer != nil; timer = c.next(end) {
+		c.t = timer.at
 		c.mu.Unlock()
-		f()
+		timer.f()
 		c.mu.Lock()
 	}
 	c.t = end
@@ -59,7 +84,7 @@ func (c *stepClock) step(d time.Duration) {
 func (c *stepClock) armed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.timer != nil
+	return len(c.timers) > 0
 }
 
 // entries counts what is in the wheel, by its lists.
@@ -122,11 +147,10 @@ func TestWheelHeldUp(t *testing.T) {
 		w.schedule(&Conn{m: m, state: stateCut}, 1+i)
 	}
 	clock.mu.Lock()
-	f := clock.timer
-	clock.timer = nil
 	clock.t = clock.t.Add(5 * wheelSlots * w.tick)
+	timer := clock.next(clock.t)
 	clock.mu.Unlock()
-	f()
+	timer.f()
 	require.Equal(t, 0, w.entries())
 }
 

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -61,8 +62,9 @@ func TestChurn(t *testing.T) {
 			all.Wait()
 			eventually(t, func() bool { return w.ended.Load() == w.added.Load() }, "each Add has its End")
 			eventually(t, func() bool { s := w.loop.Stats(); return s.Sockets == 0 && s.Goroutines == 1 }, "nothing is left")
-			t.Logf("%d connections, %d frames, %+v", w.added.Load(), w.frames.Load(), w.loop.Stats())
+			t.Logf("%d connections, %d frames, %d taken, %+v", w.added.Load(), w.frames.Load(), w.taken.Load(), w.loop.Stats())
 			require.Positive(t, w.frames.Load())
+			require.Positive(t, w.taken.Load())
 		})
 	}
 }
@@ -74,6 +76,7 @@ type churn struct {
 	added  atomic.Int64
 	ended  atomic.Int64
 	frames atomic.Int64
+	taken  atomic.Int64 // sockets, from Data calls
 
 	mu   sync.Mutex // that handlers wait for
 	live sync.Map   // *churner, the open ones
@@ -90,6 +93,7 @@ type churner struct {
 	in      []byte
 	rng     *rand.Rand
 	over    bool
+	beTaken bool
 	calls   int // of Data, Kicked and End that are under way; not atomic, as that would be an order
 
 	mu  sync.Mutex // guards out
@@ -107,6 +111,40 @@ func (c *churner) enter() func() {
 }
 
 func (c *churner) Data(p []byte) bool {
+	wanted := c.handle(p)
+	if !wanted || !c.beTaken {
+		return wanted
+	}
+	c.beTaken = false
+	how := c.rng.IntN(4)
+	taken := make(chan bool)
+	go func() {
+		ok := false
+		for range 20 { // until the watchdog has come
+			if ok = c.Take(); ok {
+				c.enter()()
+				break
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+		taken <- ok
+		if ok {
+			c.Release()
+		}
+	}()
+	if !<-taken {
+		return true
+	}
+	c.w.taken.Add(1)
+	// From here on nothing of the connection is ours, nor how this call ends.
+	time.Sleep(time.Duration(how) * 700 * time.Microsecond)
+	if how == 2 {
+		runtime.Goexit()
+	}
+	return how == 1
+}
+
+func (c *churner) handle(p []byte) bool {
 	defer c.enter()()
 	c.in = append(c.in, p...)
 	clear(p)
@@ -156,6 +194,8 @@ func (c *churner) dawdle() bool {
 		c.Shut()
 	case n < 23 && !c.orderly:
 		panic(errBoom)
+	case n < 27:
+		c.beTaken = true
 	}
 	return true
 }

@@ -72,7 +72,8 @@
 //	                                  events the leader
 //	slow      IN, RDHUP, one-shot     none                         becomes detached; a goroutine gets it
 //	detached  nothing, one-shot       a goroutine, or a deposed    ignored: the owner looks before it hands back
-//	          (ERR and HUP come once) leader until its event ends
+//	          (ERR and HUP come once) leader until its event ends,
+//	                                  or who called Take
 //
 // and the mode changes so:
 //
@@ -82,6 +83,8 @@
 //	slow      detached  the leader                            an event; a goroutine gets it
 //	detached  inline    its owner                             done, and quick
 //	detached  slow      its owner                             done, and not quick, or not yet proven to be
+//	detached  detached  who calls Take                        the handler's call does not return, and is not waited for
+//	detached  slow      the same, by Release                  nothing else is to be done first
 //	any       gone      its owner                             end of file, error, Shut, Data returned false
 //
 // EPOLLOUT is added to any of the registrations while WantWritable asks for it.
@@ -89,6 +92,12 @@
 // that call alone the flag flushing stands in for an owner, so that End never
 // runs beside it: who wants to end the socket meanwhile leaves that to the
 // goroutine in Writable.
+//
+// A handler whose Data does not return may yet want its socket read: then [Socket.Take]
+// makes another goroutine the owner, which gives the socket back to the loop by Release.
+// Calls of the handler then run beside the one that does not return, which is the
+// handler's to reckon with. What that call returns one day, or how it ends, is of no
+// concern to the socket.
 //
 // A handler that blocked is remembered: its socket is slow until 8, later up to
 // 2,048 events in a row were quick. A loop in which three leaders have blocked
@@ -111,6 +120,14 @@
 //     watchdog detaches nothing.
 //   - A leader that gives a socket to a goroutine clears by, or it would hand the
 //     socket back under that goroutine's hands.
+//   - An owner whose Data was taken from it by Take finds that out under Socket.mu when
+//     the call returns, and touches nothing: a goroutine by the number of Takes, a leader
+//     by the events. Take clears by, and the watchdog notes in last, for good, the event
+//     during which it detached the socket last. So a leader whose event is the last one
+//     owns the socket while by says so; one whose event is earlier than the last was
+//     taken from long ago; and for one whose event is later the watchdog has yet to come.
+//     Take itself finds the socket detached or does nothing: an inline one is its
+//     leader's, whom nobody has deposed.
 //   - A leader may be deposed before it has looked at the socket of its event,
 //     and the socket may become inline again for its successor in between. So it
 //     looks at the mode first and at w then (leader.look). If it no longer leads,

@@ -19,6 +19,9 @@ func (*Loop) Add(int, Handler, *Socket) error { return errors.ErrUnsupported }
 // AddOwned returns errors.ErrUnsupported.
 func (*Loop) AddOwned(int, Handler, *Socket) error { return errors.ErrUnsupported }
 
+// Take returns false.
+func (*Socket) Take() bool { return false }
+
 // Release does nothing.
 func (*Socket) Release() {}
 

@@ -4,7 +4,8 @@ package evloop
 //
 // Data, Kicked and End of one socket never overlap and keep their order: each
 // call sees what the one before it did. They may block; the loop then goes on
-// without them. A call that panics, or ends its goroutine by runtime.Goexit, is
+// without them. (A call that Socket.Take has taken the socket from counts no more: it
+// may overlap others.) A call that panics, or ends its goroutine by runtime.Goexit, is
 // the end of the socket but not of the loop: End gets a [*PanicError] or
 // [ErrGoexit].
 type Handler interface {

@@ -204,10 +204,13 @@ func (ld *leader) leave() {
 func (l *Loop) resume(ld *leader, err error) {
 	l.goroutines.Add(1)
 	defer ld.leave()
-	if ld.phase == owning {
+	switch {
+	case ld.phase == owning && !ld.s.takenFrom(ld.me):
 		ld.finish(err)
-	} else if ld.phase == finished || err != ErrGoexit {
+	case ld.phase == finished:
 		l.opts.Logf("%v", err) // no handler is left to be told
+	default:
+		l.logUntold(err)
 	}
 	ld.phase = ours
 	if ld.advance() {

@@ -72,14 +72,18 @@ func (l *Loop) Add(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, 
 // be written to, and Writable is called.
 func (l *Loop) AddOwned(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, detached) }
 
-// Release ends what AddOwned began, once. Bytes, kicks and ends that came
+// Release ends what AddOwned or Take began, once. Bytes, kicks and ends that came
 // meanwhile are handled from now on.
 //
 // It calls no handler itself.
 func (s *Socket) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setModeLocked(inline)
+	mode := inline
+	if s.ok < s.need {
+		mode = slow
+	}
+	s.setModeLocked(mode)
 	_ = s.armLocked() // logged
 	if s.state.Load()&kicked != 0 {
 		s.postKickLocked()

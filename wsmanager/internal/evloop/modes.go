@@ -72,10 +72,12 @@ func (s *Socket) armLocked() error {
 // marks is what a Socket needs only once it has been served apart from the
 // leader. Guarded by Socket.mu.
 type marks struct {
-	by    uint64 // the event (a value of Loop.w) during which the watchdog detached it
+	by    uint64 // the event (a value of Loop.w) during which the watchdog detached it, while its leader owns it
+	last  uint64 // the last event during which the watchdog detached it; never cleared
 	skip  uint64 // the event during which it must not: the deposed leader was faster
 	sure  bool   // by: the leader was blocked
 	since int64  // by: when, as Loop.now
+	taken uint32 // how many times Take has passed the ownership on
 	cause error  // of the end: a panic in Writable, or endOnFlushed's
 
 	work func() // Socket.work, made once, so that starting it allocates nothing

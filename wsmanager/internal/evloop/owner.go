@@ -38,11 +38,16 @@ func (s *Socket) dispatch(mode uint32) {
 // work is a goroutine that serves one event of a socket that it owns.
 func (s *Socket) work() {
 	phase := owning
+	taken := s.marks.taken // dispatch wrote marks before it started this goroutine
 	defer func() {
 		s.loop.goroutines.Add(-1)
 		switch phase {
 		case owning: // and not ours: a handler panicked or ended the goroutine
-			s.finishApart(failure(recover()))
+			if err := failure(recover()); s.takenSince(taken) {
+				s.loop.logUntold(err)
+			} else {
+				s.finishApart(err)
+			}
 		case finished:
 			s.loop.opts.Logf("%v", failure(recover()))
 		}
@@ -51,6 +56,10 @@ func (s *Socket) work() {
 	buf := buffers.Get().(*[bufferSize]byte)
 	err := s.readOnce(buf[:])
 	buffers.Put(buf)
+	if s.takenSince(taken) {
+		phase = ours
+		return
+	}
 	if err != nil {
 		phase = finished
 		s.finish(err)
@@ -98,6 +107,9 @@ func (s *Socket) handBack(mode uint32) {
 		s.mu.Unlock()
 		s.runKicks()
 	}
+	if s.marks != nil {
+		s.marks.by = 0 // until here a deposed leader owns it, and ends it if Kicked fails
+	}
 	s.setModeLocked(mode)
 	_ = s.armLocked() // logged
 	s.mu.Unlock()
@@ -133,6 +145,10 @@ func (ld *leader) afterDeposed() {
 		return
 	}
 	m := s.marksLocked()
+	if m.takenFrom(ld.me) {
+		s.mu.Unlock()
+		return
+	}
 	if state&modeMask != detached || m.by != ld.me {
 		// Either the watchdog has yet to come: it must not detach what nobody
 		// would hand back. Or somebody else owns the socket.
@@ -140,7 +156,6 @@ func (ld *leader) afterDeposed() {
 		s.mu.Unlock()
 		return
 	}
-	m.by = 0
 	mode := inline
 	if !s.loop.opts.nervous && (m.sure || s.loop.now()-m.since > short) {
 		s.blame()

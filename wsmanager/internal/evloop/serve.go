@@ -87,9 +87,12 @@ func (ld *leader) read(s *Socket) {
 		ld.buf = buffers.Get().(*[bufferSize]byte)
 	}
 	ld.phase = owning
-	if err := s.readOnce(ld.buf[:]); err != nil {
+	err := s.readOnce(ld.buf[:])
+	switch {
+	case ld.loop.w.Load() != ld.me && s.takenFrom(ld.me):
+	case err != nil:
 		ld.finish(err)
-	} else {
+	default:
 		s.praise()
 	}
 	ld.phase = ours

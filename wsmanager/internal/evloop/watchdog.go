@@ -149,7 +149,7 @@ func (s *Socket) detachFor(v uint64, blocked bool, now int64) {
 		return
 	}
 	m := s.marksLocked()
-	m.by, m.sure, m.since = v, blocked, now
+	m.by, m.last, m.sure, m.since = v, v, blocked, now
 	s.setModeLocked(detached)
 	_ = s.armLocked() // logged
 }
