@@ -25,6 +25,15 @@ func FrameEvents(stream []byte, n int, client, deflate bool, limit int) (got []s
 	return feedAll(&frameReader{masked: client, deflate: deflate, limit: limit}, stream, n)
 }
 
+// FrameEventsTaken is FrameEvents for a reader that is taken during those messages that
+// have a bit in takes, which begins again after 8.
+func FrameEventsTaken(stream []byte, n int, client, deflate bool, limit int, takes uint8) (got []string, held int) {
+	return feedTaken(&frameReader{masked: client, deflate: deflate, limit: limit}, stream, n, func() bool {
+		takes = takes<<1 | takes>>7
+		return takes&1 != 0
+	})
+}
+
 // SpeakH2 makes a server understand HTTP/2 without TLS beside HTTP/1.1.
 func SpeakH2(srv *http.Server) {
 	srv.Protocols = new(http.Protocols)

@@ -19,11 +19,26 @@ import (
 type events struct {
 	got   []string
 	limit int // of what is inflated; 0: testLimit
+
+	takes  func() bool  // whether the reader is taken during a message; nil: never
+	reader *frameReader // then
+	rest   []byte       // what it had not read when it was taken
+}
+
+// taken is what a message's callback leads to.
+func (e *events) taken() error {
+	if e.takes == nil || !e.takes() {
+		return nil
+	}
+	rest := e.reader.rest
+	e.reader.rest, e.rest = nil, bytes.Clone(rest)
+	clear(rest) // nobody may look at it any more
+	return errTaken
 }
 
 func (e *events) onData(t MessageType, p []byte, _ bool) error {
 	e.got = append(e.got, fmt.Sprintf("%v %q", t, p))
-	return nil
+	return e.taken()
 }
 func (e *events) onCompressed(t MessageType, p []byte, _ bool) error {
 	limit := e.limit
@@ -35,7 +50,7 @@ func (e *events) onCompressed(t MessageType, p []byte, _ bool) error {
 		return err
 	}
 	e.got = append(e.got, fmt.Sprintf("compressed %v %q", t, p))
-	return nil
+	return e.taken()
 }
 func (e *events) onPing(p []byte) error {
 	e.got = append(e.got, fmt.Sprintf("ping %q", p))
@@ -59,13 +74,22 @@ func run(stream []byte, n, limit int) []string {
 
 // feedAll feeds fr and returns the events, and the most that it held at a time.
 func feedAll(fr *frameReader, stream []byte, n int) (got []string, held int) {
-	e := events{limit: fr.limit}
+	return feedTaken(fr, stream, n, nil)
+}
+
+// feedTaken is feedAll for a reader that is taken during some of its messages.
+func feedTaken(fr *frameReader, stream []byte, n int, takes func() bool) (got []string, held int) {
+	e := events{limit: fr.limit, takes: takes, reader: fr}
 	if n == 0 {
 		n = max(1, len(stream))
 	}
 	for i := 0; i < len(stream); i += n {
 		piece := bytes.Clone(stream[i:min(i+n, len(stream))]) // feed changes it
 		_, err := fr.feed(piece, &e)
+		for err == errTaken {
+			rest := e.rest
+			_, err = fr.feed(rest, &e)
+		}
 		held = max(held, cap(fr.msg)+cap(fr.ctl))
 		if err != nil {
 			var ce *CloseError

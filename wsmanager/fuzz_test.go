@@ -44,8 +44,9 @@ func seedStreams(f *testing.F) {
 	}
 }
 
-// FuzzStream feeds any octets in any pieces to the reader of frames: no panic, the same
-// events however they are cut, and no more memory than what has come needs.
+// FuzzStream feeds any octets in any pieces to the reader of frames, which is taken from
+// during any of its messages: no panic, the same events however they are cut, and no more
+// memory than what has come needs.
 func FuzzStream(f *testing.F) {
 	seedStreams(f)
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, client, deflate bool) {
@@ -58,6 +59,13 @@ func FuzzStream(f *testing.F) {
 			got, held := wsmanager.FrameEvents(stream, n, client, deflate, fuzzLimit)
 			require.Equal(t, whole, got, "in pieces of %d", n)
 			require.LessOrEqual(t, held, bound)
+		}
+		for _, takes := range []uint8{0xff, piece} {
+			for _, n := range []int{0, int(piece)} {
+				got, held := wsmanager.FrameEventsTaken(stream, n, client, deflate, fuzzLimit, takes)
+				require.Equal(t, whole, got, "in pieces of %d, taken from %b", n, takes)
+				require.LessOrEqual(t, held, bound)
+			}
 		}
 		if len(stream) > maxFuzzStream {
 			return
