@@ -73,6 +73,11 @@ func TestLargeSizes(t *testing.T) {
 	}
 }
 
+func TestLongHandshakeTimeout(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{HandshakeTimeout: math.MaxInt64}) // doubled for the WebSocket
+	require.NoError(t, client(t, url, hub.DialOptions{}).Call(patient(t), "Void"))
+}
+
 func TestOptionsThatAreMistakes(t *testing.T) {
 	for want, opts := range map[string]hub.Options{
 		"Options.KeepAliveInterval is -1ns":              {KeepAliveInterval: -1},

@@ -225,7 +225,7 @@ func (o *Options) completeWebSocket() error {
 	if ws.Backplane != nil {
 		errs = append(errs, errors.New("hub: Options.WebSocket.Backplane is set: a hub reaches the connections of its own process only"))
 	}
-	ws.ReadyTimeout = 2 * o.HandshakeTimeout // the hub's own, which says why, comes first
+	ws.ReadyTimeout = 2 * min(o.HandshakeTimeout, math.MaxInt64/2) // the hub's own, which says why, comes first
 	if ws.MaxMessageSize > 0 && ws.MaxMessageSize <= o.MaxMessageSize {
 		errs = append(errs, fmt.Errorf("hub: Options.WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds one message or more, and their framing", ws.MaxMessageSize, o.MaxMessageSize))
 	}
