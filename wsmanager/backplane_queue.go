@@ -70,7 +70,7 @@ func (q *busQueue) push(p parcel) error {
 	case q.closed:
 		q.mu.Unlock()
 		return errQueueClosed
-	case len(q.parcels)-q.first >= q.maxMessages, q.bytes+len(p.envelope) > q.maxBytes:
+	case len(q.parcels)-q.first >= q.maxMessages, len(p.envelope) > q.maxBytes-q.bytes:
 		q.mu.Unlock()
 		return errQueueFull
 	}

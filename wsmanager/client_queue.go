@@ -67,7 +67,7 @@ func (q *queue) send(o outgoing) error {
 	switch {
 	case closed:
 		return ErrClosed
-	case bytes+len(o.frame) > q.m.opts.OutboxBytes,
+	case len(o.frame) > q.m.opts.OutboxBytes-bytes,
 		messages >= q.m.opts.OutboxMessages && !(messages < burst*q.m.opts.OutboxMessages && q.onlyBurst()):
 		q.m.stats.drop(dropOutboxFull, 1)
 		return ErrOutboxFull
@@ -272,7 +272,7 @@ func (q *queue) tryContext(o outgoing) (changed <-chan struct{}, err error) {
 	switch n := len(q.items); {
 	case q.closed:
 		err = ErrClosed
-	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || q.bytes+len(o.frame) > q.m.opts.OutboxBytes/2):
+	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || len(o.frame) > q.m.opts.OutboxBytes/2-q.bytes):
 		changed = q.awaitLocked()
 	}
 	q.mu.Unlock()

@@ -53,9 +53,9 @@ func Retryable(err error) bool {
 
 // retryAfter is how long the server wants to be left alone.
 func (e *RefusedError) retryAfter() time.Duration {
-	seconds, err := strconv.Atoi(e.Header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
+	seconds, err := strconv.ParseInt(e.Header.Get("Retry-After"), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0 {
+		return 0 // a number out of range is the largest or the smallest
 	}
 	return time.Duration(min(seconds, 1<<30)) * time.Second
 }

@@ -72,7 +72,10 @@ func TestRetryable(t *testing.T) {
 
 // A server that asks to be left alone is, within MaxDelay.
 func TestClientRetryAfter(t *testing.T) {
-	for after, want := range map[string]time.Duration{"20": 20 * time.Second, "3600": 30 * time.Second} {
+	for after, want := range map[string]time.Duration{
+		"20": 20 * time.Second, "3600": 30 * time.Second,
+		"3000000000": 30 * time.Second, "30000000000000000000": 30 * time.Second, // more than 32 and 64 bits
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			net := newMemory()
 			opts := net.options()

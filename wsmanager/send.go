@@ -145,7 +145,7 @@ func (c *Conn) fitsLocked(n int) bool {
 	if c.policy == SlowConsumerDropOldest {
 		messages, bytes = c.out.droppable()
 	}
-	if bytes+n > c.m.opts.OutboxBytes {
+	if n > c.m.opts.OutboxBytes-bytes { // the sum may be more than an int of 32 bits
 		return false
 	}
 	return messages < c.m.opts.OutboxMessages || messages < burst*c.m.opts.OutboxMessages && c.onlyBurstLocked()

@@ -3,6 +3,7 @@ package wsmanager_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,5 +170,24 @@ func TestWriteTimeoutOfASlowClient(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, j.all(), 1)
 		require.Contains(t, j.all()[0], wsmanager.ErrWriteTimeout.Error())
+	})
+}
+
+// The same bytes can be in an outbox often, and come to more than an int has room for
+// where it has 32 bits.
+func TestOutboxOfTwoGigabytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := quiet()
+		opts.OutboxMessages, opts.OutboxBytes = 1000, math.MaxInt32
+		opts.SlowConsumer, opts.WriteTimeout = wsmanager.SlowConsumerDropNewest, time.Minute
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+		inMemory(t, m)
+		const size = 16 << 20
+		p := wsmanager.Prepare(wsmanager.Binary(make([]byte, size)))
+		queued := 0
+		for range 200 {
+			queued += m.BroadcastPrepared(p).Queued
+		}
+		require.Equal(t, math.MaxInt32/size, queued)
 	})
 }

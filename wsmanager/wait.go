@@ -105,7 +105,7 @@ func (c *Conn) letInLocked() {
 	for len(o.waiters) > 0 && c.state == stateOpen {
 		w := o.waiters[0]
 		messages, bytes := o.load()
-		if messages > 0 && (messages >= c.m.opts.OutboxMessages/2 || bytes+len(w.frame) > c.m.opts.OutboxBytes/2) {
+		if messages > 0 && (messages >= c.m.opts.OutboxMessages/2 || len(w.frame) > c.m.opts.OutboxBytes/2-bytes) {
 			return
 		}
 		o.waiters = slices.Delete(o.waiters, 0, 1)

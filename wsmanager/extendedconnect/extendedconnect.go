@@ -18,16 +18,16 @@
 //
 // # How it works
 //
-// Go 1.26 has no API for it. net/http reads the environment variable GODEBUG when
+// Go 1.26 and 1.27 have no API for it. net/http reads the environment variable GODEBUG when
 // it is initialised and looks for http2xconnect=1; a //go:debug line in the source
 // can't say that, as the go command does not know the setting. This package sets the
 // variable before net/http reads it, and puts the old value back afterwards, so that
 // child processes don't inherit it. A process that is started with GODEBUG=http2xconnect=0
 // keeps it off: so it can be switched off without a new build.
 //
-// The server of golang.org/x/net/http2 (http2.ConfigureServer, h2c.NewHandler) reads
-// the variable for itself, later: for that, start the process with
-// GODEBUG=http2xconnect=1. net/http serves HTTP/2 with and without TLS by itself
+// With Go 1.26 the server of golang.org/x/net/http2 (http2.ConfigureServer,
+// h2c.NewHandler) reads the variable for itself, later: for that, start the process with
+// GODEBUG=http2xconnect=1. From Go 1.27 on that server is net/http's. net/http serves HTTP/2 with and without TLS by itself
 // (http.Server.Protocols).
 //
 // # Concurrency

@@ -48,7 +48,7 @@ func (c *conn) enqueue(inv *Invocation) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	deaf := false
-	for !c.closing && c.pending > 0 && (c.pending >= o.MaxPendingCalls || c.bytes+k.size > o.MaxPendingBytes) {
+	for !c.closing && c.pending > 0 && (c.pending >= o.MaxPendingCalls || k.size > o.MaxPendingBytes-c.bytes) {
 		if c.active == 0 && c.returning == 0 && (!c.opening || c.hooks > 0) {
 			return ErrTooManyCalls // nothing ends unless the client does something, which we would not read
 		}

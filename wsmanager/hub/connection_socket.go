@@ -51,7 +51,7 @@ func (c *Connection) dial(ctx context.Context, s *socket) (*socket, error) {
 	if s.agreement.stateful {
 		opts.SlowConsumer = wsmanager.SlowConsumerClose // nothing may be missing between two numbers
 		opts.OutboxMessages = max(opts.OutboxMessages, opts.OutboxBytes/16, 1)
-		opts.OutboxBytes *= 2 // what is sent again, and what comes on top
+		opts.OutboxBytes = twice(opts.OutboxBytes) // what is sent again, and what comes on top
 	}
 	ws, err := wsmanager.Dial(ctx, s.agreement.url, wsmanager.Callbacks{
 		OnConnect: s.connected,

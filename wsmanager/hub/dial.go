@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -205,12 +206,12 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 		ws.Logger = o.Logger
 	}
 	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = 2*o.MaxMessageSize + 1<<10
+		ws.MaxMessageSize = min(twice(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
 	} else if ws.MaxMessageSize <= o.MaxMessageSize {
 		errs = append(errs, fmt.Errorf("hub: DialOptions.WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds one message or more, and their framing", ws.MaxMessageSize, o.MaxMessageSize))
 	}
 	if ws.OutboxBytes == 0 {
-		ws.OutboxBytes = max(defaultOutbox, ws.MaxMessageSize+1<<10)
+		ws.OutboxBytes = max(defaultOutbox, min(ws.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
 	}
 	if o.StatefulBuffer >= ws.OutboxBytes {
 		errs = append(errs, fmt.Errorf("hub: DialOptions.StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes))

@@ -65,7 +65,7 @@ func New(methods Methods, opts Options) (*Hub, error) {
 		ws := opts.WebSocket
 		ws.SlowConsumer = wsmanager.SlowConsumerClose // nothing may be missing between two numbers
 		ws.OutboxMessages = max(ws.OutboxMessages, ws.OutboxBytes/16, 1)
-		ws.OutboxBytes *= 2 // what is replayed, and what comes on top
+		ws.OutboxBytes = twice(ws.OutboxBytes) // what is replayed, and what comes on top
 		h.resumable, err4 = wsmanager.New(callbacks, ws)
 		if err3 != nil {
 			err4 = nil // the same mistakes

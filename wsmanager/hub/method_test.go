@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"math"
 	"testing"
 	"time"
 
@@ -59,6 +60,22 @@ func TestMethodsThatAreFine(t *testing.T) {
 	}, quiet())
 	require.NoError(t, err)
 	require.NoError(t, h.Shutdown(t.Context()))
+}
+
+// Sizes that make an int overflow when they are doubled are allowed.
+func TestLargeSizes(t *testing.T) {
+	for _, size := range []int{1 << 28, 1 << 29, 1 << 30, math.MaxInt/2 + 1, math.MaxInt - 4<<10} {
+		_, url := serve(t, everything(nil), hub.Options{MaxMessageSize: size, StatefulReconnect: true})
+		for _, resumes := range []bool{false, true} {
+			c := client(t, url, hub.DialOptions{MaxMessageSize: size, ReceiveBuffer: size, StatefulReconnect: resumes})
+			require.NoError(t, c.Call(patient(t), "Void"))
+		}
+	}
+}
+
+func TestLongHandshakeTimeout(t *testing.T) {
+	_, url := serve(t, everything(nil), hub.Options{HandshakeTimeout: math.MaxInt64}) // doubled for the WebSocket
+	require.NoError(t, client(t, url, hub.DialOptions{}).Call(patient(t), "Void"))
 }
 
 func TestOptionsThatAreMistakes(t *testing.T) {

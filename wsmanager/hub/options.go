@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -194,8 +195,14 @@ func (o *Options) checkProtocols() error {
 // defaultOutbox is wsmanager's default of OutboxBytes.
 const defaultOutbox = 1 << 20
 
+// frameRoom is more than the header of a frame has.
+const frameRoom = 1 << 10
+
 // defaultMaxWebSocketMessage leaves room for a frame's header in the default outbox.
-const defaultMaxWebSocketMessage = defaultOutbox - 1<<10
+const defaultMaxWebSocketMessage = defaultOutbox - frameRoom
+
+// twice doubles a number of bytes, up to the largest int: an int may have 32 bits.
+func twice(n int) int { return 2 * min(n, math.MaxInt/2) }
 
 // completeWebSocket fills in what the hub knows better, and finds what does not fit
 // it. The rest is wsmanager's to check.
@@ -208,8 +215,8 @@ func (o *Options) completeWebSocket() error {
 		ws.OutboxBytes = defaultOutbox
 	}
 	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = max(defaultMaxWebSocketMessage, 2*o.MaxMessageSize)
-		ws.OutboxBytes = max(ws.OutboxBytes, ws.MaxMessageSize+1<<10) // room for a frame header
+		ws.MaxMessageSize = max(defaultMaxWebSocketMessage, min(twice(o.MaxMessageSize), math.MaxInt-frameRoom))
+		ws.OutboxBytes = max(ws.OutboxBytes, ws.MaxMessageSize+frameRoom)
 	}
 	var errs []error
 	if ws.ReadyTimeout != 0 {
@@ -218,7 +225,7 @@ func (o *Options) completeWebSocket() error {
 	if ws.Backplane != nil {
 		errs = append(errs, errors.New("hub: Options.WebSocket.Backplane is set: a hub reaches the connections of its own process only"))
 	}
-	ws.ReadyTimeout = 2 * o.HandshakeTimeout // the hub's own, which says why, comes first
+	ws.ReadyTimeout = 2 * min(o.HandshakeTimeout, math.MaxInt64/2) // the hub's own, which says why, comes first
 	if ws.MaxMessageSize > 0 && ws.MaxMessageSize <= o.MaxMessageSize {
 		errs = append(errs, fmt.Errorf("hub: Options.WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds one message or more, and their framing", ws.MaxMessageSize, o.MaxMessageSize))
 	}

@@ -81,7 +81,7 @@ func (r *replay) postLocked(data []byte) error {
 		return ErrClosed
 	case len(data) > r.limit:
 		return wsmanager.ErrMessageTooBig
-	case r.bytes+len(data) > r.limit:
+	case len(data) > r.limit-r.bytes:
 		return ErrSlowConsumer
 	}
 	r.sent++
@@ -104,7 +104,7 @@ func (r *replay) sendLocked(data []byte) {
 func (r *replay) write(ctx context.Context, data []byte) error {
 	for {
 		r.mu.Lock()
-		if r.stopped || len(data) > r.limit || r.bytes+len(data) <= r.limit && (r.bytes < r.buffer || r.deaf) {
+		if r.stopped || len(data) > r.limit || len(data) <= r.limit-r.bytes && (r.bytes < r.buffer || r.deaf) {
 			defer r.mu.Unlock()
 			return r.postLocked(data)
 		}
