@@ -417,7 +417,7 @@ func testOverTLS(t *testing.T) {
 
 // A Shutdown that overtakes a handshake: a plain 503, without what the 101 would
 // have carried.
-func TestShutdownDuringAHandshake(t *testing.T) { onEachDriver(t, testShutdownDuringAHandshake) }
+func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
 	accepting, goOn := make(chan struct{}), make(chan struct{})

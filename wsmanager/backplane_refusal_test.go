@@ -88,7 +88,9 @@ func (l *reluctantLink) Close(ctx context.Context) error {
 
 // A bus that refuses to subscribe, or to end it, is asked again until it does; what it
 // refused is counted.
-func TestBusThatRefusesIsAskedAgain(t *testing.T) { onEachDriver(t, testBusThatRefusesIsAskedAgain) }
+func TestBusThatRefusesIsAskedAgain(t *testing.T) {
+	onEachDriverAtOnce(t, testBusThatRefusesIsAskedAgain)
+}
 
 func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	bus := &reluctant{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}

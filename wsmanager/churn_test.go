@@ -53,7 +53,7 @@ func (l *ledger) sent(s wsmanager.Sent) {
 // others are not more than what was counted.
 //
 // SPEAKINGTUBE_CHURN=60s makes each take a minute.
-func TestChurn(t *testing.T) { onSocketDrivers(t, testChurn) }
+func TestChurn(t *testing.T) { onSocketDrivers(t, atOnce(testChurn)) }
 
 func testChurn(t *testing.T) {
 	plain := func(ln net.Listener) net.Listener { return smallBuffers{ln} }

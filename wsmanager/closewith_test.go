@@ -39,7 +39,7 @@ func testCloseWith(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
+	for range 40 {
 		c := dialOver(t, url, nil)
 		c.Text() // others send
 		c.SendText("go")

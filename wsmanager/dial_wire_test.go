@@ -54,7 +54,7 @@ func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 // Answers that are no handshake are told from answers that refuse.
-func TestDialBadAnswers(t *testing.T) { onSocketDrivers(t, testDialBadAnswers) }
+func TestDialBadAnswers(t *testing.T) { onSocketDrivers(t, atOnce(testDialBadAnswers)) }
 
 func testDialBadAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
@@ -123,7 +123,7 @@ func testDialBadAnswers(t *testing.T) {
 
 // A server that is silent, or slow, is waited for no longer than HandshakeTimeout,
 // and than the context lasts.
-func TestDialTimeout(t *testing.T) { onSocketDrivers(t, testDialTimeout) }
+func TestDialTimeout(t *testing.T) { onSocketDrivers(t, atOnce(testDialTimeout)) }
 
 func testDialTimeout(t *testing.T) {
 	for name, behave := range map[string]func(net.Conn){

@@ -41,6 +41,20 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 	onDrivers(t, test, onAuto, onGoroutine, onH2)
 }
 
+// onEachDriverAtOnce is onEachDriver for a test that waits most of its time, and counts
+// nothing of the process's.
+func onEachDriverAtOnce(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	onEachDriver(t, atOnce(test))
+}
+
+func atOnce(test func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) {
+		t.Parallel()
+		test(t)
+	}
+}
+
 // onSocketDrivers runs a test on the drivers of sockets: one of our clients, or one
 // that brings a socket, a proxy or TLS of its own. They all speak HTTP/1.1.
 func onSocketDrivers(t *testing.T, test func(*testing.T)) {

@@ -227,7 +227,7 @@ func testCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 
 // A callback that waits for Shutdown waits for itself: it gets an error when its context
 // ends, and everybody else has ended by then.
-func TestShutdownInsideACallback(t *testing.T) { onEachDriver(t, testShutdownInsideACallback) }
+func TestShutdownInsideACallback(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideACallback) }
 
 func testShutdownInsideACallback(t *testing.T) {
 	for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
@@ -395,7 +395,9 @@ func testSendContextInsideACallbackWaits(t *testing.T) {
 }
 
 // Callbacks that never return cost a goroutine each, and nobody else anything.
-func TestCallbacksThatBlockForEver(t *testing.T) { onEachDriver(t, testCallbacksThatBlockForEver) }
+func TestCallbacksThatBlockForEver(t *testing.T) {
+	onEachDriver(t, testCallbacksThatBlockForEver)
+}
 
 func testCallbacksThatBlockForEver(t *testing.T) {
 	const blocked, rounds = 50, 50

@@ -190,7 +190,9 @@ func (e *ends) callbacks() wsmanager.Callbacks {
 
 // Every fault ends a connection of the server once, with its code and its reason, and
 // leaves nothing behind.
-func TestFaultsOfAServersConnection(t *testing.T) { onEachDriver(t, testFaultsOfAServersConnection) }
+func TestFaultsOfAServersConnection(t *testing.T) {
+	onEachDriverAtOnce(t, testFaultsOfAServersConnection)
+}
 
 func testFaultsOfAServersConnection(t *testing.T) {
 	needH1(t, "a fault of the TCP connection is one of all its streams, and net/http's to find")
@@ -235,7 +237,9 @@ func testFaultsOfAServersConnection(t *testing.T) {
 }
 
 // The same of a connection that was dialled.
-func TestFaultsOfADialledConnection(t *testing.T) { onSocketDrivers(t, testFaultsOfADialledConnection) }
+func TestFaultsOfADialledConnection(t *testing.T) {
+	onSocketDrivers(t, atOnce(testFaultsOfADialledConnection))
+}
 
 func testFaultsOfADialledConnection(t *testing.T) {
 	for _, f := range faultsAt((*wstest.Proxy).Down, (*wstest.Proxy).Up) {
@@ -266,7 +270,7 @@ func testFaultsOfADialledConnection(t *testing.T) {
 // A handshake can fail at each of its bytes. There is a connection on both sides then,
 // or on none; on the server's there may be one that the client never knew of, and it
 // ends as others do.
-func TestFaultsInAHandshake(t *testing.T) { onSocketDrivers(t, testFaultsInAHandshake) }
+func TestFaultsInAHandshake(t *testing.T) { onSocketDrivers(t, atOnce(testFaultsInAHandshake)) }
 
 func testFaultsInAHandshake(t *testing.T) {
 	for _, cut := range []wstest.Cut{wstest.CutReset, wstest.CutHalfClose, wstest.CutBlackhole} {
@@ -315,7 +319,7 @@ func testFaultsInAHandshake(t *testing.T) {
 
 // While connections are stuck in every way, Shutdown ends at the close time-out, and
 // nothing is left.
-func TestShutdownAmongFaults(t *testing.T) { onEachDriver(t, testShutdownAmongFaults) }
+func TestShutdownAmongFaults(t *testing.T) { onEachDriverAtOnce(t, testShutdownAmongFaults) }
 
 func testShutdownAmongFaults(t *testing.T) {
 	stuck := []wstest.Fault{
@@ -344,7 +348,7 @@ func testShutdownAmongFaults(t *testing.T) {
 
 // A Client behind a network that fails again and again: what it has sent arrives at
 // most once and in order, and when the network is well again all of it does.
-func TestClientThroughFaults(t *testing.T) { onSocketDrivers(t, testClientThroughFaults) }
+func TestClientThroughFaults(t *testing.T) { onSocketDrivers(t, atOnce(testClientThroughFaults)) }
 
 func testClientThroughFaults(t *testing.T) {
 	var mu sync.Mutex

@@ -79,7 +79,7 @@ func testOutboxFullDuringTheHandshake(t *testing.T) {
 // A Shutdown that gives up waiting for a handshake leaves no socket behind when
 // that comes through at last.
 func TestShutdownGivesUpDuringTheHandshake(t *testing.T) {
-	onEachDriver(t, testShutdownGivesUpDuringTheHandshake)
+	onEachDriverAtOnce(t, testShutdownGivesUpDuringTheHandshake)
 }
 
 func testShutdownGivesUpDuringTheHandshake(t *testing.T) {

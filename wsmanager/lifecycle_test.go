@@ -501,7 +501,7 @@ func testShutdownCutsWhatLingers(t *testing.T) {
 
 // A callback that never returns does not keep Shutdown beyond its deadline.
 func TestShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
-	onEachDriver(t, testShutdownCountsCallbacksThatHaveNotReturned)
+	onEachDriverAtOnce(t, testShutdownCountsCallbacksThatHaveNotReturned)
 }
 
 func testShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {

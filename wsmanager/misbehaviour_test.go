@@ -65,7 +65,7 @@ func testOnAcceptThatMisbehaves(t *testing.T) {
 // A callback that never returns, whichever it is, keeps Shutdown no longer than its
 // deadline, and is counted in its error.
 func TestShutdownWithACallbackThatBlocks(t *testing.T) {
-	onEachDriver(t, testShutdownWithACallbackThatBlocks)
+	onEachDriverAtOnce(t, testShutdownWithACallbackThatBlocks)
 }
 
 func testShutdownWithACallbackThatBlocks(t *testing.T) {
@@ -291,7 +291,7 @@ func testShutdownsOfDifferentPatience(t *testing.T) {
 
 // A Shutdown that OnAccept waits for waits for that OnAccept: it ends at its deadline,
 // and the handshake is refused.
-func TestShutdownInsideOnAccept(t *testing.T) { onEachDriver(t, testShutdownInsideOnAccept) }
+func TestShutdownInsideOnAccept(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideOnAccept) }
 
 func testShutdownInsideOnAccept(t *testing.T) {
 	result := make(chan error, 1)

@@ -318,7 +318,7 @@ func (l plainListener) Accept() (net.Conn, error) {
 // Whoever connected because another had got a broadcast could get it as well:
 // "she is now connected" before "you are now connected".
 func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
-	onEachDriver(t, testBroadcastReachedThoseWhoCameAfterIt)
+	onEachDriverAtOnce(t, testBroadcastReachedThoseWhoCameAfterIt)
 }
 
 func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
