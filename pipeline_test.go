@@ -255,7 +255,7 @@ var imports = map[string][]string{
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
 	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
-	"wsmanager/wstest": {"wsmanager/internal/reach"},
+	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
@@ -269,7 +269,6 @@ var imports = map[string][]string{
 	"wsmanager/internal/evloop": nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
-	"wsmanager/internal/reach":                 nil,
 	"wsmanager/internal/xconnect":              nil,
 }
 

@@ -20,7 +20,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestHandshakeRefusals(t *testing.T) {
+func TestHandshakeRefusals(t *testing.T) { onEachDriver(t, testHandshakeRefusals) }
+
+func testHandshakeRefusals(t *testing.T) {
 	needH1(t, "see TestStreamRefusals")
 	del := func(name string) func(*http.Request) { return func(r *http.Request) { r.Header.Del(name) } }
 	set := func(name string, values ...string) func(*http.Request) {
@@ -60,7 +62,7 @@ func TestHandshakeRefusals(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 			req := wstest.Request(t, url+"/ws?secret=x")
 			tt.spoil(req)
-			c := wstest.Handshake(t, req, nil)
+			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.header[0] != "" {
 				require.Equal(t, tt.header[1], c.Response.Header.Get(tt.header[0]))
@@ -88,7 +90,9 @@ func TestHandshakeRefusals(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) {
+func TestOrigins(t *testing.T) { onEachDriver(t, testOrigins) }
+
+func testOrigins(t *testing.T) {
 	allowed := quiet()
 	allowed.AllowedOrigins = []string{"https://app.example.com", "http://dev.example.com:3000"}
 	anyone := quiet()
@@ -136,13 +140,15 @@ func TestOrigins(t *testing.T) {
 			if tt.origins != nil {
 				req.Header["Origin"] = tt.origins
 			}
-			require.Equal(t, tt.want, wstest.Handshake(t, req, nil).Response.StatusCode)
+			require.Equal(t, tt.want, handshakeOver(t, req, nil).Response.StatusCode)
 		})
 	}
 }
 
 // The options are copied, and the caller's are left alone.
-func TestAllowedOriginsAreCopied(t *testing.T) {
+func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
+
+func testAllowedOriginsAreCopied(t *testing.T) {
 	opts := quiet()
 	opts.AllowedOrigins = []string{"https://app.example.com"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
@@ -151,11 +157,13 @@ func TestAllowedOriginsAreCopied(t *testing.T) {
 	for origin, want := range map[string]int{"https://app.example.com": 101, "https://evil.example": 403} {
 		req := wstest.Request(t, url)
 		req.Header.Set("Origin", origin)
-		require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode)
+		require.Equal(t, want, handshakeOver(t, req, nil).Response.StatusCode)
 	}
 }
 
-func TestOnAccept(t *testing.T) {
+func TestOnAccept(t *testing.T) { onEachDriver(t, testOnAccept) }
+
+func testOnAccept(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		accept wsmanager.Accept
@@ -180,7 +188,7 @@ func TestOnAccept(t *testing.T) {
 			}, opts, nil)
 			req := wstest.Request(t, url)
 			req.Header["Sec-Websocket-Protocol"] = []string{"v1, v2", "v3"}
-			c := wstest.Handshake(t, req, nil)
+			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.status == 101 {
 				require.Equal(t, "v2", c.Response.Header.Get("Sec-WebSocket-Protocol"))
@@ -201,14 +209,16 @@ func TestOnAccept(t *testing.T) {
 	require.Panics(t, func() { _ = wsmanager.Reject(200, "fine") })
 }
 
-func TestValue(t *testing.T) {
+func TestValue(t *testing.T) { onEachDriver(t, testValue) }
+
+func testValue(t *testing.T) {
 	type user struct{ name string }
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{Value: user{r.URL.Query().Get("name")}}, nil
 		},
 	}, quiet(), nil)
-	wstest.Dial(t, url+"?name=ann", nil)
+	dialOver(t, url+"?name=ann", nil)
 	u, ok := wsmanager.Value[user](only(t, m))
 	require.True(t, ok)
 	require.Equal(t, "ann", u.name)
@@ -218,9 +228,13 @@ func TestValue(t *testing.T) {
 
 // Whoever has seen the socket open gets all that is broadcast from then on.
 func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
+	onEachDriver(t, testRegisteredBeforeTheHandshakeIsOut)
+}
+
+func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for range 200 {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("news")))
 		c.ExpectText("news")
 		c.SendClose(1000, "")
@@ -231,12 +245,14 @@ func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 	}
 }
 
-func TestEarlyFrames(t *testing.T) {
+func TestEarlyFrames(t *testing.T) { onEachDriver(t, testEarlyFrames) }
+
+func testEarlyFrames(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, noting(j), quiet(), nil)
 	early := append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...)
 	half := wstest.Frame(ws.OpText, true, []byte("three"))
-	c := wstest.Handshake(t, wstest.Request(t, url), append(early, half[:4]...))
+	c := handshakeOver(t, wstest.Request(t, url), append(early, half[:4]...))
 	c.ExpectText("one")
 	c.ExpectText("two")
 	c.SendRaw(half[4:])
@@ -245,7 +261,9 @@ func TestEarlyFrames(t *testing.T) {
 }
 
 // HTTP/1.0 has no Upgrade, whatever its headers say (RFC 6455, section 4.1).
-func TestHandshakeOverHTTP10(t *testing.T) {
+func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
+
+func testHandshakeOverHTTP10(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	req := wstest.Request(t, url)
 	var text bytes.Buffer
@@ -272,7 +290,9 @@ func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 
 // The handshake goes out through w: components above see it and are in it.
-func TestBelowWrappers(t *testing.T) {
+func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
+
+func testBelowWrappers(t *testing.T) {
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "abc")
@@ -280,7 +300,7 @@ func TestBelowWrappers(t *testing.T) {
 			m.ServeHTTP(unwrapOnly{unwrapOnly{w}}, r)
 		})
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	require.Equal(t, "abc", c.Response.Header.Get("X-Request-Id"))
 	require.Equal(t, "seen=1", c.Response.Header.Get("Set-Cookie"))
 	c.SendText("hello")
@@ -288,11 +308,15 @@ func TestBelowWrappers(t *testing.T) {
 }
 
 func TestBelowAWriterThatCannotHijack(t *testing.T) {
+	onEachDriver(t, testBelowAWriterThatCannotHijack)
+}
+
+func testBelowAWriterThatCannotHijack(t *testing.T) {
 	opts, log := logged()
 	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.TimeoutHandler(m, time.Minute, "")
 	})
-	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 500, c.Response.StatusCode)
 	rec := log.record(t, 0)
 	require.Equal(t, "ERROR", rec["level"])
@@ -301,14 +325,16 @@ func TestBelowAWriterThatCannotHijack(t *testing.T) {
 }
 
 // A component above that panics when the 101 goes out leaves nothing behind.
-func TestPanicInWriteHeader(t *testing.T) {
+func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
+
+func testPanicInWriteHeader(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
 			m.ServeHTTP(panicky{w}, r)
 		})
 	})
-	require.Equal(t, 500, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+	require.Equal(t, 500, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.Zero(t, m.Len())
 	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
 }
@@ -318,7 +344,9 @@ type panicky struct{ http.ResponseWriter }
 func (panicky) WriteHeader(int)               { panic("not this one") }
 func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
-func TestMiddlewareForm(t *testing.T) {
+func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
+
+func testMiddlewareForm(t *testing.T) {
 	needH1(t, "there is no key; see TestStreamRefusals")
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
@@ -331,13 +359,13 @@ func TestMiddlewareForm(t *testing.T) {
 	require.Equal(t, "a page", string(body))
 	http.DefaultClient.CloseIdleConnections()
 
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendText("hello")
 	c.ExpectText("hello")
 
 	req := wstest.Request(t, url)
 	req.Header.Del("Sec-WebSocket-Key")
-	require.Equal(t, 400, wstest.Handshake(t, req, nil).Response.StatusCode, "a bad handshake is not passed on")
+	require.Equal(t, 400, handshakeOver(t, req, nil).Response.StatusCode, "a bad handshake is not passed on")
 }
 
 func TestOverHTTP2(t *testing.T) {
@@ -353,9 +381,11 @@ func TestOverHTTP2(t *testing.T) {
 	require.Equal(t, 426, res.StatusCode)
 }
 
-func TestOverTLS(t *testing.T) {
+func TestOverTLS(t *testing.T) { onSocketDrivers(t, testOverTLS) }
+
+func testOverTLS(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), quiet())
+	m := wsmanager.MustNew(noting(j), on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.StartTLS()
 	defer srv.Close()
@@ -387,7 +417,9 @@ func TestOverTLS(t *testing.T) {
 
 // A Shutdown that overtakes a handshake: a plain 503, without what the 101 would
 // have carried.
-func TestShutdownDuringAHandshake(t *testing.T) {
+func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
+
+func testShutdownDuringAHandshake(t *testing.T) {
 	accepting, goOn := make(chan struct{}), make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 		close(accepting)
@@ -402,7 +434,7 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 		ended <- m.Shutdown(ctx) // waits for the handshake as well
 		close(goOn)
 	}()
-	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
 	require.Empty(t, c.Response.Header.Get("Set-Cookie"))
 	require.Empty(t, c.Response.Header.Get("Sec-WebSocket-Accept"))

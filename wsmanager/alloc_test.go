@@ -24,7 +24,9 @@ func leastAllocs(runs int, f func()) float64 {
 	return least
 }
 
-func TestEchoDoesNotAllocate(t *testing.T) {
+func TestEchoDoesNotAllocate(t *testing.T) { onEachDriver(t, testEchoDoesNotAllocate) }
+
+func testEchoDoesNotAllocate(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	limited := quiet()
 	limited.MessageRate = 1e9
@@ -38,7 +40,7 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{OnMessage: tt.send}, tt.opts, nil)
-			c := wstest.Dial(t, url, nil).Conn()
+			c := dialOver(t, url, nil).Conn()
 			frame := wstest.Frame(ws.OpText, true, []byte(repeat("x", 128)))
 			buf := make([]byte, 2+2+128)
 			echo(c, frame, buf)
@@ -51,9 +53,13 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 // A compressed echo allocates what compress/flate does for a block's code tables, and
 // nothing else: nothing at all where there are none.
 func TestCompressedEchoDoesNotAllocate(t *testing.T) {
+	onEachDriver(t, testCompressedEchoDoesNotAllocate)
+}
+
+func testCompressedEchoDoesNotAllocate(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	_, url := serve(t, echoing, compressing(), nil)
-	c := wstest.Dial(t, url, offering).Conn()
+	c := dialOver(t, url, offering).Conn()
 	text := []byte(repeat("x", 1000))
 	frame := compressedFrames(t, ws.OpText, text, 9, 0) // a fixed block
 	buf := make([]byte, 2+len(deflate(t, text, 1)))
@@ -65,6 +71,10 @@ func TestCompressedEchoDoesNotAllocate(t *testing.T) {
 // A compressed broadcast allocates one thing more, the compressed frame, whatever the
 // number of receivers.
 func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
+	onEachDriver(t, testCompressedBroadcastAllocationsDoNotGrow)
+}
+
+func testCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(2000)}
 	count := func(receivers int) float64 {
@@ -74,7 +84,7 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 			if i%4 == 0 {
 				header = nil
 			}
-			c := wstest.Dial(t, url, header).Conn()
+			c := dialOver(t, url, header).Conn()
 			go func() { _, _ = io.Copy(io.Discard, c) }()
 		}
 		return leastAllocs(10, func() {
@@ -92,6 +102,10 @@ func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 // With a backplane a broadcast allocates its envelope, the list of its messages and a
 // topic, and what the other node does with it: not more for more receivers.
 func TestBroadcastAllocationsWithABackplane(t *testing.T) {
+	onEachDriver(t, testBroadcastAllocationsWithABackplane)
+}
+
+func testBroadcastAllocationsWithABackplane(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	count := func(receivers int) float64 {
@@ -102,7 +116,7 @@ func TestBroadcastAllocationsWithABackplane(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 			nodes = append(nodes, m)
 			for range receivers {
-				c := wstest.Dial(t, url+"?group=g", nil).Conn()
+				c := dialOver(t, url+"?group=g", nil).Conn()
 				go func() { _, _ = io.Copy(io.Discard, c) }()
 			}
 			require.NoError(t, m.FlushBackplane(t.Context()))
@@ -123,6 +137,10 @@ func TestBroadcastAllocationsWithABackplane(t *testing.T) {
 }
 
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
+	onEachDriver(t, testBroadcastAllocationsDoNotGrow)
+}
+
+func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	for _, tt := range []struct {
@@ -141,7 +159,7 @@ func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
 			count := func(receivers int) float64 {
 				m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, quiet(), nil)
 				for range receivers {
-					c := wstest.Dial(t, url+"?group=g", nil).Conn()
+					c := dialOver(t, url+"?group=g", nil).Conn()
 					go func() { _, _ = io.Copy(io.Discard, c) }()
 				}
 				return leastAllocs(10, func() {

@@ -89,6 +89,10 @@ func (l *reluctantLink) Close(ctx context.Context) error {
 // A bus that refuses to subscribe, or to end it, is asked again until it does; what it
 // refused is counted.
 func TestBusThatRefusesIsAskedAgain(t *testing.T) {
+	onEachDriverAtOnce(t, testBusThatRefusesIsAskedAgain)
+}
+
+func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	bus := &reluctant{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}
 	opts := quiet()
 	opts.Backplane = bus
@@ -97,7 +101,7 @@ func TestBusThatRefusesIsAskedAgain(t *testing.T) {
 	other.Backplane = &bus.LocalBus
 	from, _ := serve(t, wsmanager.Callbacks{}, other, nil)
 
-	c := wstest.Dial(t, url+"?group=g", nil)
+	c := dialOver(t, url+"?group=g", nil)
 	require.Eventually(t, func() bool { return bus.subscribed() == 3 }, wstest.Patience, time.Millisecond, "to all, to the node's own, to the group's")
 	require.NoError(t, m.FlushBackplane(t.Context()))
 	from.Group("g").Broadcast(wsmanager.Text("from the other node"))
@@ -112,11 +116,13 @@ func TestBusThatRefusesIsAskedAgain(t *testing.T) {
 }
 
 // JoinGroup and LeaveGroup by id: here, without the bus; elsewhere, as far as it takes them.
-func TestLeaveGroupByID(t *testing.T) {
+func TestLeaveGroupByID(t *testing.T) { onEachDriver(t, testLeaveGroupByID) }
+
+func testLeaveGroupByID(t *testing.T) {
 	opts := quiet()
 	opts.Backplane = &wsmanager.LocalBus{}
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
-	c := wstest.Dial(t, url+"?group=g", nil)
+	c := dialOver(t, url+"?group=g", nil)
 	conn := only(t, m)
 	require.NoError(t, m.LeaveGroup(conn.ID(), "g"))
 	require.Empty(t, conn.Groups())

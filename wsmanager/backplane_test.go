@@ -29,7 +29,9 @@ func TestBackplaneOptions(t *testing.T) {
 
 // Two nodes over real sockets, as they are used: everybody broadcasts from callbacks,
 // and hears everybody, once and in each one's order.
-func TestBackplaneOverSockets(t *testing.T) {
+func TestBackplaneOverSockets(t *testing.T) { onEachDriver(t, testBackplaneOverSockets) }
+
+func testBackplaneOverSockets(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
 	opts := quiet()
 	opts.Backplane = bus
@@ -48,7 +50,7 @@ func TestBackplaneOverSockets(t *testing.T) {
 		m, url := serve(t, cb, opts, nil)
 		nodes = append(nodes, m)
 		for range each {
-			clients = append(clients, wstest.Dial(t, url+"?group=g", nil))
+			clients = append(clients, dialOver(t, url+"?group=g", nil))
 		}
 	}
 	for _, m := range nodes {
@@ -83,7 +85,9 @@ func TestBackplaneOverSockets(t *testing.T) {
 
 // Connections that join and leave while others broadcast: no deadlock, no race, and who
 // stays gets everything.
-func TestBackplaneChurn(t *testing.T) {
+func TestBackplaneChurn(t *testing.T) { onEachDriver(t, testBackplaneChurn) }
+
+func testBackplaneChurn(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
 	opts := quiet()
 	opts.Backplane = bus
@@ -94,7 +98,7 @@ func TestBackplaneChurn(t *testing.T) {
 	for range 3 {
 		m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 		nodes = append(nodes, m)
-		clients = append(clients, wstest.Dial(t, url+"?group=stays&name=c&user=ann", nil))
+		clients = append(clients, dialOver(t, url+"?group=stays&name=c&user=ann", nil))
 		conns = append(conns, only(t, m))
 	}
 	for _, m := range nodes {

@@ -12,7 +12,9 @@ import (
 
 // ServeHTTP returns once the socket is accepted, or with Options.Block once it is
 // closed.
-func TestWhenServeHTTPReturns(t *testing.T) {
+func TestWhenServeHTTPReturns(t *testing.T) { onEachDriver(t, testWhenServeHTTPReturns) }
+
+func testWhenServeHTTPReturns(t *testing.T) {
 	for _, block := range []bool{false, true} {
 		t.Run(map[bool]string{false: "detached", true: "Block"}[block], func(t *testing.T) {
 			j := newJournal()
@@ -33,11 +35,11 @@ func TestWhenServeHTTPReturns(t *testing.T) {
 					m.ServeHTTP(w, r)
 				})
 			})
-			c := wstest.Handshake(t, wstest.Request(t, url), wstest.Frame(1, true, []byte("early")))
+			c := handshakeOver(t, wstest.Request(t, url), wstest.Frame(1, true, []byte("early")))
 			c.ExpectText("early")
 			c.SendText("hello")
 			c.ExpectText("hello")
-			if block || overH2 {
+			if block || driverOf(t) == onH2 {
 				select {
 				case <-returned:
 					t.Fatal("it has returned")
@@ -58,6 +60,10 @@ func TestWhenServeHTTPReturns(t *testing.T) {
 
 // Shutdown ends handlers that block, so that http.Server.Shutdown may go on.
 func TestShutdownEndsHandlersThatBlock(t *testing.T) {
+	onEachDriver(t, testShutdownEndsHandlersThatBlock)
+}
+
+func testShutdownEndsHandlersThatBlock(t *testing.T) {
 	opts := quiet()
 	opts.Block = true
 	returned := make(chan struct{})
@@ -67,7 +73,7 @@ func TestShutdownEndsHandlersThatBlock(t *testing.T) {
 			close(returned)
 		})
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	done := make(chan error)
 	go func() { done <- m.Shutdown(t.Context()) }()
 	c.ExpectClose(1001)

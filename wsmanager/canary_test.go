@@ -32,14 +32,16 @@ import (
 // they must hold nothing but what was written to them.
 //
 // SPEAKINGTUBE_CHURN=60s makes it take a minute.
-func TestCanaries(t *testing.T) {
+func TestCanaries(t *testing.T) { onSocketDrivers(t, testCanaries) }
+
+func testCanaries(t *testing.T) {
 	run := &canaries{t: t}
 	opts := quiet()
 	opts.OutboxMessages = 20
 	opts.CloseTimeout = 200 * time.Millisecond
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: run.accept, OnConnect: run.connect, OnMessage: run.message, OnClose: run.close,
-	}, opts)
+	}, on(t, opts))
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = smallBuffers{srv.Listener}
 	srv.Start()

@@ -53,7 +53,9 @@ func (l *ledger) sent(s wsmanager.Sent) {
 // others are not more than what was counted.
 //
 // SPEAKINGTUBE_CHURN=60s makes each take a minute.
-func TestChurn(t *testing.T) {
+func TestChurn(t *testing.T) { onSocketDrivers(t, atOnce(testChurn)) }
+
+func testChurn(t *testing.T) {
 	plain := func(ln net.Listener) net.Listener { return smallBuffers{ln} }
 	wrapped := func(ln net.Listener) net.Listener { return plainListener{smallBuffers{ln}} }
 	for _, tt := range []struct {
@@ -170,7 +172,7 @@ func (run *churn) test(t *testing.T) {
 			}
 			closes.Add(1)
 		},
-	}, opts)
+	}, on(t, opts))
 	if run.calm {
 		wsmanager.SetStuckAfter(m, wstest.Patience) // or Close would cut a client that the machine lets wait
 	}

@@ -117,6 +117,11 @@ func (e *GaveUpError) Unwrap() error { return e.Err }
 // NewClient makes a Client, and reports every mistake in its arguments at once. For
 // the URL and the callbacks see [Dial]. Nothing is connected to before Run.
 func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
+	return newClient(autoDialDriver, rawURL, cb, opts)
+}
+
+// newClient has auto stand for DriverAuto.
+func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
 	var errs []error
 	duration := func(name string, v *time.Duration, def time.Duration) {
 		if *v < 0 {
@@ -166,7 +171,7 @@ func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error)
 			cb.OnClose(c, err)
 		}
 	}
-	d, err := newDialer(rawURL, inner, opts.DialOptions, autoDialDriver)
+	d, err := newDialer(rawURL, inner, opts.DialOptions, auto)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}

@@ -14,13 +14,15 @@ import (
 // What a client sends and receives allocates nothing while its peer keeps up, by its
 // connection or by its Client, compressed (but for the code tables of compress/flate,
 // which there are none of here) or not.
-func TestClientEchoDoesNotAllocate(t *testing.T) {
+func TestClientEchoDoesNotAllocate(t *testing.T) { onSocketDrivers(t, testClientEchoDoesNotAllocate) }
+
+func testClientEchoDoesNotAllocate(t *testing.T) {
 	for name, opts := range map[string]wsmanager.Options{"plain": quiet(), "compressed": compressing()} {
 		t.Run(name, func(t *testing.T) {
 			server, url := serve(t, echoing, compressing(), nil)
 			echoed := make(chan struct{}, 1)
 			ready := make(chan *wsmanager.Conn, 1)
-			cl, err := wsmanager.NewClient(url, wsmanager.Callbacks{
+			cl, err := newClientAs(t, url, wsmanager.Callbacks{
 				OnConnect: func(c *wsmanager.Conn) error { ready <- c; return nil },
 				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { echoed <- struct{}{}; return nil },
 			}, wsmanager.ClientOptions{DialOptions: wsmanager.DialOptions{Options: opts}})

@@ -20,7 +20,9 @@ import (
 // A server goes down and comes back again and again under a client that sends all
 // the time, over real sockets and all drivers: nothing arrives twice or out of order,
 // what was sent between two connections arrives whole, and so does what was sent last.
-func TestClientThroughRestarts(t *testing.T) {
+func TestClientThroughRestarts(t *testing.T) { onSocketDrivers(t, testClientThroughRestarts) }
+
+func testClientThroughRestarts(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for _, driver := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 			if scheme == "wss" && driver == wsmanager.DriverEventLoop {
@@ -49,7 +51,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 				got = append(got, n)
 				return nil
 			},
-		}, quiet())
+		}, on(t, quiet()))
 	}
 	var m atomic.Pointer[wsmanager.Manager]
 	m.Store(newServer())
@@ -70,7 +72,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 	connected := make(chan struct{}, 100)
 	var cl *wsmanager.Client
 	lost := make(chan struct{}, 100)
-	cl, err := wsmanager.NewClient(srv.URL, wsmanager.Callbacks{
+	cl, err := newClientAs(t, srv.URL, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { connected <- struct{}{}; return nil },
 		OnClose:   func(*wsmanager.Conn, error) { lost <- struct{}{} },
 	}, opts)

@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
-	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // Whatever others send meanwhile, nothing comes between the last message and the close
 // frame, and nothing after.
-func TestCloseWith(t *testing.T) {
+func TestCloseWith(t *testing.T) { onEachDriver(t, testCloseWith) }
+
+func testCloseWith(t *testing.T) {
 	opts := quiet()
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody can read so fast
 	m, url := serve(t, wsmanager.Callbacks{
@@ -38,8 +39,8 @@ func TestCloseWith(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
-		c := wstest.Dial(t, url, nil)
+	for range 40 {
+		c := dialOver(t, url, nil)
 		c.Text() // others send
 		c.SendText("go")
 		last := ""
@@ -59,9 +60,11 @@ func TestCloseWith(t *testing.T) {
 	wg.Wait()
 }
 
-func TestCloseWithWhatCantBeSent(t *testing.T) {
+func TestCloseWithWhatCantBeSent(t *testing.T) { onEachDriver(t, testCloseWithWhatCantBeSent) }
+
+func testCloseWithWhatCantBeSent(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	client := wstest.Dial(t, url, nil)
+	client := dialOver(t, url, nil)
 	settles(t, func() bool { return m.Len() == 1 })
 	c := only(t, m)
 	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1005, ""), "can't carry the code 1005")

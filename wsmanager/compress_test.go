@@ -186,9 +186,11 @@ func bigCompressing() wsmanager.Options {
 }
 
 // Group 12: kinds of data, sizes and fragmentations.
-func TestCompressedEchoes(t *testing.T) {
+func TestCompressedEchoes(t *testing.T) { onEachDriver(t, testCompressedEchoes) }
+
+func testCompressedEchoes(t *testing.T) {
 	levels := []int{0, flate.HuffmanOnly, 1, 2, 6, 9}
-	if underRace || wsmanager.AutoDriver() != wsmanager.DriverAuto {
+	if underRace || driverOf(t) != onAuto {
 		levels = levels[:1] // the others differ in nothing that a race or a driver could touch
 	}
 	for _, level := range levels {
@@ -197,7 +199,7 @@ func TestCompressedEchoes(t *testing.T) {
 		m, url := serve(t, echoing, opts, nil)
 		for kind, d := range data {
 			t.Run(fmt.Sprintf("%s/level=%d", d.name, level), func(t *testing.T) {
-				c := wstest.Dial(t, url, offering)
+				c := dialOver(t, url, offering)
 				before := m.Stats().Compressed
 				echoes(t, c, kind, true)
 				after := m.Stats().Compressed
@@ -225,7 +227,7 @@ func TestWindowOffers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for kind := range data {
-				c := wstest.Dial(t, url, http.Header{"Sec-WebSocket-Extensions": {tt.offer}})
+				c := dialOver(t, url, http.Header{"Sec-WebSocket-Extensions": {tt.offer}})
 				require.Equal(t, tt.want, c.Response.Header.Get("Sec-WebSocket-Extensions"))
 				echoes(t, c, kind, tt.want != "")
 			}
@@ -233,13 +235,15 @@ func TestWindowOffers(t *testing.T) {
 	}
 }
 
-func TestThreshold(t *testing.T) {
+func TestThreshold(t *testing.T) { onEachDriver(t, testThreshold) }
+
+func testThreshold(t *testing.T) {
 	for name, tt := range map[string]struct{ set, at int }{"default": {0, 512}, "own": {100, 100}} {
 		t.Run(name, func(t *testing.T) {
 			opts := quiet()
 			opts.Compression = wsmanager.Compression{Enabled: true, Threshold: tt.set}
 			m, url := serve(t, echoing, opts, nil)
-			c := wstest.Dial(t, url, offering)
+			c := dialOver(t, url, offering)
 			for _, size := range []int{0, 1, tt.at - 1, tt.at, tt.at + 1} {
 				for name, send := range map[string]func(string){
 					"Send":      c.SendText,
@@ -256,9 +260,11 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-func TestNoCompressionOfAMessage(t *testing.T) {
+func TestNoCompressionOfAMessage(t *testing.T) { onEachDriver(t, testNoCompressionOfAMessage) }
+
+func testNoCompressionOfAMessage(t *testing.T) {
 	mgr, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
-	c := wstest.Dial(t, url, offering)
+	c := dialOver(t, url, offering)
 	conn := only(t, mgr)
 	msg := wsmanager.Text(repeat("secret ", 100))
 	plain := msg
@@ -285,25 +291,29 @@ func TestNoCompressionOfAMessage(t *testing.T) {
 }
 
 // A received message says nothing of how it came: its echo is compressed as any other.
-func TestReceivedMessagesAreOrdinary(t *testing.T) {
+func TestReceivedMessagesAreOrdinary(t *testing.T) { onEachDriver(t, testReceivedMessagesAreOrdinary) }
+
+func testReceivedMessagesAreOrdinary(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
 		j.note("%v %q %v", m.Type, append(m.Payload, "!"...), m.NoCompression)
 		return nil
 	}}, compressing(), nil)
-	c := wstest.Dial(t, url, offering)
+	c := dialOver(t, url, offering)
 	c.SendRaw(append(compressedFrames(t, ws.OpText, []byte("one"), 6, 0), compressedFrames(t, ws.OpBinary, []byte("two"), 6, 2)...))
 	c.SendText("three")
 	require.Equal(t, []string{`text "one!" false`, `binary "two!" false`, `text "three!" false`}, j.await(t, 3))
 }
 
 // Who wants no limit gets compressed messages as well.
-func TestCompressedWithoutALimit(t *testing.T) {
+func TestCompressedWithoutALimit(t *testing.T) { onEachDriver(t, testCompressedWithoutALimit) }
+
+func testCompressedWithoutALimit(t *testing.T) {
 	for _, limit := range []int{math.MaxInt - 14, math.MaxInt / 8 * 7, 64 << 10} {
 		opts := compressing()
 		opts.MaxMessageSize, opts.OutboxBytes = limit, math.MaxInt
 		_, url := serve(t, echoing, opts, nil)
-		c := wstest.Dial(t, url, offering)
+		c := dialOver(t, url, offering)
 		want := repeat("compressed ", 1000)
 		c.SendRaw(compressedFrames(t, ws.OpText, []byte(want), 6, 20))
 		c.ExpectText(want)
@@ -311,7 +321,9 @@ func TestCompressedWithoutALimit(t *testing.T) {
 }
 
 // What goes wrong with compressed messages, and how the connection ends.
-func TestCompressedFailures(t *testing.T) {
+func TestCompressedFailures(t *testing.T) { onEachDriver(t, testCompressedFailures) }
+
+func testCompressedFailures(t *testing.T) {
 	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
 	require.Less(t, len(bomb), 1200)
 	tampered := compressedFrames(t, ws.OpText, jsonText(2000), 6, 0)
@@ -337,7 +349,7 @@ func TestCompressedFailures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ended := make(chan error, 1)
 			_, url := serve(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, compressing(), nil)
-			c := wstest.Dial(t, url, tt.header)
+			c := dialOver(t, url, tt.header)
 			_, _ = c.Conn().Write(tt.sent) // it may be cut off in the middle
 			c.ExpectClose(tt.code)
 			var ce *wsmanager.CloseError
@@ -360,14 +372,16 @@ func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, c
 		if i%2 == 1 {
 			header = nil
 		}
-		clients = append(clients, wstest.Dial(t, fmt.Sprintf("%s?name=%d&group=g", url, i), header))
+		clients = append(clients, dialOver(t, fmt.Sprintf("%s?name=%d&group=g", url, i), header))
 	}
 	return m, clients
 }
 
 // A broadcast is compressed once for all who have agreed, and not at all if nobody
 // has.
-func TestBroadcastIsCompressedOnce(t *testing.T) {
+func TestBroadcastIsCompressedOnce(t *testing.T) { onEachDriver(t, testBroadcastIsCompressedOnce) }
+
+func testBroadcastIsCompressedOnce(t *testing.T) {
 	m, clients := mixed(t, compressing(), 10)
 	text := string(jsonText(2000))
 	p := wsmanager.Prepare(wsmanager.Text(text))
@@ -417,7 +431,9 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 }
 
 // Variants and compression are independent of each other: each pair is encoded once.
-func TestVariantsOfAMixedAudience(t *testing.T) {
+func TestVariantsOfAMixedAudience(t *testing.T) { onEachDriver(t, testVariantsOfAMixedAudience) }
+
+func testVariantsOfAMixedAudience(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, compressing(), nil)
 	var encoded [wsmanager.MaxVariants]atomic.Int32
 	var clients []*wstest.Client
@@ -426,7 +442,7 @@ func TestVariantsOfAMixedAudience(t *testing.T) {
 		if i%2 == 1 {
 			header = nil
 		}
-		clients = append(clients, wstest.Dial(t, fmt.Sprintf("%s?name=%d&defer&group=g", url, i), header))
+		clients = append(clients, dialOver(t, fmt.Sprintf("%s?name=%d&defer&group=g", url, i), header))
 		require.NoError(t, named(t, m, fmt.Sprint(i)).Ready(wsmanager.Variant(i/2%wsmanager.MaxVariants)))
 	}
 	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
@@ -450,7 +466,9 @@ func TestVariantsOfAMixedAudience(t *testing.T) {
 
 // Everybody gets everything once and in one order, whatever is compressed, joined or
 // sent to one alone in between.
-func TestOrderInAMixedAudience(t *testing.T) {
+func TestOrderInAMixedAudience(t *testing.T) { onEachDriver(t, testOrderInAMixedAudience) }
+
+func testOrderInAMixedAudience(t *testing.T) {
 	const senders, messages = 4, 200
 	opts := compressing()
 	opts.OutboxMessages = (senders + 1) * messages // nobody reads until all is sent

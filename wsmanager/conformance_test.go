@@ -245,20 +245,24 @@ func (g conformanceGroup) options() wsmanager.Options {
 	return opts
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { onEachDriver(t, testConformance) }
+
+func testConformance(t *testing.T) {
 	needH1(t, "the end of the TCP connection is looked at")
 	for _, g := range conformanceGroups {
 		s := &subject{peer: peer{masks: true}, ended: make(chan conformanceEnd, 10)}
 		_, url := serve(t, s.callbacks(), g.options(), nil)
 		s.connect = func(t *testing.T) *net.TCPConn {
-			c := wstest.Dial(t, url, g.offer)
+			c := dialOver(t, url, g.offer)
 			return c.Conn().(*net.TCPConn)
 		}
 		runConformance(t, g, s)
 	}
 }
 
-func TestConformanceOfTheClient(t *testing.T) {
+func TestConformanceOfTheClient(t *testing.T) { onSocketDrivers(t, testConformanceOfTheClient) }
+
+func testConformanceOfTheClient(t *testing.T) {
 	needH1(t, "our client speaks HTTP/1.1")
 	for _, g := range conformanceGroups {
 		if g.serverOnly {
@@ -293,7 +297,7 @@ func runConformance(t *testing.T, g conformanceGroup, s *subject) {
 			passed++
 		})
 	}
-	t.Logf("conformance: %s, %s, driver %v: %d cases passed", side, g.name, wsmanager.AutoDriver(), passed)
+	t.Logf("conformance: %s, %s, driver %v: %d cases passed", side, g.name, driverOf(t), passed)
 }
 
 func (tt conformance) run(t *testing.T, s *subject) {

@@ -14,13 +14,15 @@ import (
 
 // An idle connection is one goroutine: none of net/http, none for its pings, none
 // to write.
-func TestGoroutinesOfIdleConnections(t *testing.T) {
+func TestGoroutinesOfIdleConnections(t *testing.T) { onEachDriver(t, testGoroutinesOfIdleConnections) }
+
+func testGoroutinesOfIdleConnections(t *testing.T) {
 	needH1(t, "net/http has goroutines of its own, see TestCostOfIdleStreams")
 	const n = 50
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	before := runtime.NumGoroutine()
 	for range n {
-		wstest.Dial(t, url, nil)
+		dialOver(t, url, nil)
 	}
 	m.Broadcast(wsmanager.Text("x"))
 	settles(t, func() bool { return runtime.NumGoroutine() <= before+n })
@@ -28,7 +30,9 @@ func TestGoroutinesOfIdleConnections(t *testing.T) {
 
 // After Shutdown no goroutine and no descriptor of ours is left, however the
 // connections were doing.
-func TestShutdownLeavesNothing(t *testing.T) {
+func TestShutdownLeavesNothing(t *testing.T) { onEachDriver(t, testShutdownLeavesNothing) }
+
+func testShutdownLeavesNothing(t *testing.T) {
 	needH1(t, "the connections are net/http's, and stay; see TestShutdownLeavesNoStreams")
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
@@ -43,12 +47,12 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	opts := quiet()
 	opts.CloseTimeout = 50 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	wstest.Dial(t, url, nil).Kill() // whatever is made once, is made
+	dialOver(t, url, nil).Kill() // whatever is made once, is made
 	settles(t, func() bool { return m.Len() == 0 && m.Stats().Closed[1006] == 1 })
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	const n = 50
 	for i := range n {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		switch i % 3 {
 		case 0:
 			c.SendRaw([]byte{0xff, 0xff}) // failed

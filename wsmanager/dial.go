@@ -92,7 +92,12 @@ type Attempt struct {
 // arguments (all at once). No error's text has the URL's user or query in it, unless a
 // server that refuses says them in its answer's text.
 func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
-	d, err := newDialer(rawURL, cb, opts, autoDialDriver)
+	return dialWith(ctx, autoDialDriver, rawURL, cb, opts)
+}
+
+// dialWith has auto stand for DriverAuto.
+func dialWith(ctx context.Context, auto Driver, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
+	d, err := newDialer(rawURL, cb, opts, auto)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,9 @@ import (
 
 // What a server may answer to our offer, and what fails the handshake (RFC 6455,
 // section 4.1; RFC 7692, sections 5.1 and 7.1).
-func TestDialCompressionAnswers(t *testing.T) {
+func TestDialCompressionAnswers(t *testing.T) { onSocketDrivers(t, testDialCompressionAnswers) }
+
+func testDialCompressionAnswers(t *testing.T) {
 	const asked = "permessage-deflate; server_no_context_takeover"
 	for _, tt := range []struct {
 		name   string
@@ -115,9 +117,11 @@ func TestDialCompressionAnswers(t *testing.T) {
 }
 
 // The offer is there with compression only, and as RFC 7692 has it.
-func TestDialCompressionOffer(t *testing.T) {
+func TestDialCompressionOffer(t *testing.T) { onSocketDrivers(t, testDialCompressionOffer) }
+
+func testDialCompressionOffer(t *testing.T) {
 	offers := make(chan []string, 1)
-	m := wsmanager.MustNew(echoing, compressing())
+	m := wsmanager.MustNew(echoing, on(t, compressing()))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		offers <- r.Header["Sec-Websocket-Extensions"]
 		m.ServeHTTP(w, r)
@@ -139,7 +143,9 @@ func TestDialCompressionOffer(t *testing.T) {
 }
 
 // All that a client sends, both ways, each side compressing or not, over TCP and TLS.
-func TestDialCompressedEchoes(t *testing.T) {
+func TestDialCompressedEchoes(t *testing.T) { onSocketDrivers(t, testDialCompressedEchoes) }
+
+func testDialCompressedEchoes(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for name, sides := range map[string]struct{ server, client wsmanager.Options }{
 			"both":   {bigCompressing(), bigCompressing()},
@@ -149,7 +155,7 @@ func TestDialCompressedEchoes(t *testing.T) {
 			t.Run(scheme+" "+name, func(t *testing.T) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{
 					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(c.Context(), m) },
-				}, sides.server)
+				}, on(t, sides.server))
 				opts := wsmanager.DialOptions{Options: sides.client}
 				srv := start(t, m, func(srv *httptest.Server) {
 					if scheme == "wss" {
@@ -201,7 +207,9 @@ func big() wsmanager.Options {
 
 // What a client puts on the wire: masked, compressed from the threshold on, but not
 // where the message says no or does not shrink.
-func TestDialCompressionOnTheWire(t *testing.T) {
+func TestDialCompressionOnTheWire(t *testing.T) { onSocketDrivers(t, testDialCompressionOnTheWire) }
+
+func testDialCompressionOnTheWire(t *testing.T) {
 	long := repeat("again and again ", 100)
 	frames := make(chan ws.Frame, 10)
 	url := rawServer(t, func(conn net.Conn, accept string) {
@@ -256,6 +264,10 @@ func TestDialCompressionOnTheWire(t *testing.T) {
 
 // A Dialer's broadcast is compressed once for all its connections.
 func TestDialerCompressesABroadcastOnce(t *testing.T) {
+	onSocketDrivers(t, testDialerCompressesABroadcastOnce)
+}
+
+func testDialerCompressesABroadcastOnce(t *testing.T) {
 	const n = 20
 	var got atomic.Int64
 	server, url := serve(t, wsmanager.Callbacks{
@@ -342,7 +354,9 @@ func TestClientCompressesForEachConnection(t *testing.T) {
 
 // Messages that are damaged, or inflate to too much, end a client's connection as they
 // do a server's.
-func TestDialBadCompressedMessages(t *testing.T) {
+func TestDialBadCompressedMessages(t *testing.T) { onSocketDrivers(t, testDialBadCompressedMessages) }
+
+func testDialBadCompressedMessages(t *testing.T) {
 	for name, tt := range map[string]struct {
 		payload []byte
 		code    ws.StatusCode

@@ -62,7 +62,9 @@ func TestDialTimeoutWithoutDeadlines(t *testing.T) {
 }
 
 // net.Conn.RemoteAddr is the address "if known".
-func TestDialWithoutAnAddress(t *testing.T) {
+func TestDialWithoutAnAddress(t *testing.T) { onSocketDrivers(t, testDialWithoutAnAddress) }
+
+func testDialWithoutAnAddress(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, quiet(), nil)
 	got := make(chan string, 1)
 	opts := dialling()

@@ -80,7 +80,9 @@ func newProxy(t *testing.T, target string, overTLS bool) *proxy {
 	return p
 }
 
-func TestDialThroughProxy(t *testing.T) {
+func TestDialThroughProxy(t *testing.T) { onSocketDrivers(t, testDialThroughProxy) }
+
+func testDialThroughProxy(t *testing.T) {
 	for _, server := range []string{"ws", "wss"} {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(server+" through "+scheme, func(t *testing.T) {
@@ -116,7 +118,7 @@ func TestDialThroughProxy(t *testing.T) {
 				<-c.Context().Done()
 
 				via.User = url.UserPassword("me", "wrong")
-				_, err = wsmanager.Dial(t.Context(), server+"://example.com/", wsmanager.Callbacks{}, opts)
+				_, err = dialAs(t.Context(), t, server+"://example.com/", wsmanager.Callbacks{}, opts)
 				var refused *wsmanager.RefusedError
 				require.ErrorAs(t, err, &refused)
 				require.True(t, refused.Proxy)
@@ -128,12 +130,14 @@ func TestDialThroughProxy(t *testing.T) {
 	}
 	opts := dialling()
 	opts.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
-	_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `"socks5" is not supported`)
 }
 
 // A proxy that can't be chosen, reached or understood is said to be what failed.
-func TestDialProxyFailures(t *testing.T) {
+func TestDialProxyFailures(t *testing.T) { onSocketDrivers(t, testDialProxyFailures) }
+
+func testDialProxyFailures(t *testing.T) {
 	answering := func(answer string) string {
 		return rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) })
 	}
@@ -152,14 +156,14 @@ func TestDialProxyFailures(t *testing.T) {
 			require.NoError(t, err)
 			opts := dialling()
 			opts.Proxy = http.ProxyURL(via)
-			_, err = wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+			_, err = dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
 	opts := dialling()
 	lost := errors.New("lost the list")
 	opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
-	_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
+	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorIs(t, err, lost)
 }
 

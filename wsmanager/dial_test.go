@@ -22,14 +22,16 @@ func dialling() wsmanager.DialOptions { return wsmanager.DialOptions{Options: qu
 // connect dials a client; its connection has ended when the test does.
 func connect(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Conn {
 	t.Helper()
-	c, err := wsmanager.Dial(t.Context(), url, cb, opts)
+	c, err := dialAs(t.Context(), t, url, cb, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, c.Manager()) })
 	return c
 }
 
 // The whole life of a connection, from the client's side.
-func TestDial(t *testing.T) {
+func TestDial(t *testing.T) { onSocketDrivers(t, testDial) }
+
+func testDial(t *testing.T) {
 	server, client := newJournal(), newJournal()
 	cb := noting(server)
 	cb.OnAccept = func(r *http.Request) (wsmanager.Accept, error) {
@@ -76,7 +78,9 @@ func TestDial(t *testing.T) {
 }
 
 // Messages of all lengths of frame headers, each way, in order and whole.
-func TestDialSizes(t *testing.T) {
+func TestDialSizes(t *testing.T) { onSocketDrivers(t, testDialSizes) }
+
+func testDialSizes(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		t.Run(scheme, func(t *testing.T) {
 			url, cfg := echoServer(t, scheme == "wss")
@@ -107,7 +111,7 @@ func echoServer(t *testing.T, overTLS bool) (string, *tls.Config) {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(c.Context(), m) },
-	}, quiet())
+	}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	if overTLS {
 		srv.EnableHTTP2 = true // a client must not be talked into it
@@ -137,7 +141,9 @@ func receive[T any](t *testing.T, from <-chan T) T {
 }
 
 // A message that many share is not changed by those that mask it.
-func TestDialSharesPrepared(t *testing.T) {
+func TestDialSharesPrepared(t *testing.T) { onSocketDrivers(t, testDialSharesPrepared) }
+
+func testDialSharesPrepared(t *testing.T) {
 	url, _ := echoServer(t, false)
 	const clients, each = 8, 50
 	p := wsmanager.Prepare(wsmanager.Text("shared by all"))
@@ -207,7 +213,9 @@ func TestDialMistakes(t *testing.T) {
 }
 
 // A message of the limit fits the outbox with its mask, one above never would.
-func TestDialBiggestMessage(t *testing.T) {
+func TestDialBiggestMessage(t *testing.T) { onSocketDrivers(t, testDialBiggestMessage) }
+
+func testDialBiggestMessage(t *testing.T) {
 	url, _ := echoServer(t, false)
 	opts := dialling()
 	opts.MaxMessageSize = 1000
@@ -219,7 +227,9 @@ func TestDialBiggestMessage(t *testing.T) {
 }
 
 // What the server refuses with is there to be told apart.
-func TestDialRefused(t *testing.T) {
+func TestDialRefused(t *testing.T) { onSocketDrivers(t, testDialRefused) }
+
+func testDialRefused(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/unauthorized", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -241,7 +251,7 @@ func TestDialRefused(t *testing.T) {
 	defer srv.Close()
 	refused := func(path string) *wsmanager.RefusedError {
 		t.Helper()
-		_, err := wsmanager.Dial(t.Context(), srv.URL+path, wsmanager.Callbacks{}, dialling())
+		_, err := dialAs(t.Context(), t, srv.URL+path, wsmanager.Callbacks{}, dialling())
 		var re *wsmanager.RefusedError
 		require.ErrorAs(t, err, &re)
 		require.False(t, re.Proxy)
@@ -258,7 +268,7 @@ func TestDialRefused(t *testing.T) {
 	require.Len(t, refused("/flood").Body, 4<<10)
 	require.Equal(t, 200, refused("/ok").StatusCode)
 
-	_, err := wsmanager.Dial(t.Context(), strings.Replace(srv.URL, "://", "://me:secret@", 1)+"/auth?token=secret2", wsmanager.Callbacks{}, dialling())
+	_, err := dialAs(t.Context(), t, strings.Replace(srv.URL, "://", "://me:secret@", 1)+"/auth?token=secret2", wsmanager.Callbacks{}, dialling())
 	var re *wsmanager.RefusedError
 	require.ErrorAs(t, err, &re)
 	require.Equal(t, "me:secret\n", string(re.Body), "sent to the server")
@@ -266,11 +276,13 @@ func TestDialRefused(t *testing.T) {
 }
 
 // Dial's context is for Dial alone.
-func TestDialContext(t *testing.T) {
+func TestDialContext(t *testing.T) { onSocketDrivers(t, testDialContext) }
+
+func testDialContext(t *testing.T) {
 	url, _ := echoServer(t, false)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	got := make(chan string, 1)
-	c, err := wsmanager.Dial(ctx, url, wsmanager.Callbacks{
+	c, err := dialAs(ctx, t, url, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
 	}, dialling())
 	require.NoError(t, err)
@@ -280,6 +292,6 @@ func TestDialContext(t *testing.T) {
 	require.NoError(t, c.Send(wsmanager.Text("still here")))
 	require.Equal(t, "still here", receive(t, got))
 
-	_, err = wsmanager.Dial(ctx, url, wsmanager.Callbacks{}, dialling())
+	_, err = dialAs(ctx, t, url, wsmanager.Callbacks{}, dialling())
 	require.ErrorIs(t, err, cause)
 }

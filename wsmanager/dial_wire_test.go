@@ -54,7 +54,9 @@ func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 // Answers that are no handshake are told from answers that refuse.
-func TestDialBadAnswers(t *testing.T) {
+func TestDialBadAnswers(t *testing.T) { onSocketDrivers(t, atOnce(testDialBadAnswers)) }
+
+func testDialBadAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
 		"wrong key":             switching + "AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
 		"no key":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
@@ -93,7 +95,7 @@ func TestDialBadAnswers(t *testing.T) {
 			if name == "endless refused head" {
 				opts.HandshakeTimeout = 2 * time.Second // enough for the beginning to come
 			}
-			_, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
+			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
 				t.Error("OnConnect was called")
 				return nil
 			}}, opts)
@@ -121,7 +123,9 @@ func TestDialBadAnswers(t *testing.T) {
 
 // A server that is silent, or slow, is waited for no longer than HandshakeTimeout,
 // and than the context lasts.
-func TestDialTimeout(t *testing.T) {
+func TestDialTimeout(t *testing.T) { onSocketDrivers(t, atOnce(testDialTimeout)) }
+
+func testDialTimeout(t *testing.T) {
 	for name, behave := range map[string]func(net.Conn){
 		"silent": func(net.Conn) {},
 		"slow": func(conn net.Conn) {
@@ -141,7 +145,7 @@ func TestDialTimeout(t *testing.T) {
 				})
 				opts := dialling()
 				opts.HandshakeTimeout = 50 * time.Millisecond
-				_, err := wsmanager.Dial(t.Context(), strings.Replace(url, "ws:", scheme+":", 1), wsmanager.Callbacks{}, opts)
+				_, err := dialAs(t.Context(), t, strings.Replace(url, "ws:", scheme+":", 1), wsmanager.Callbacks{}, opts)
 				require.Error(t, err)
 				if name == "silent" && scheme == "ws" {
 					require.ErrorContains(t, err, "HandshakeTimeout")
@@ -156,14 +160,16 @@ func TestDialTimeout(t *testing.T) {
 			cancel(enough)
 			_, _ = io.Copy(io.Discard, conn)
 		})
-		_, err := wsmanager.Dial(ctx, url, wsmanager.Callbacks{}, dialling())
+		_, err := dialAs(ctx, t, url, wsmanager.Callbacks{}, dialling())
 		require.ErrorIs(t, err, enough)
 	})
 }
 
 // What a server sends right behind its answer, in pieces, with control frames in
 // between, arrives; and is answered with masks, a new key each time.
-func TestDialFrames(t *testing.T) {
+func TestDialFrames(t *testing.T) { onSocketDrivers(t, testDialFrames) }
+
+func testDialFrames(t *testing.T) {
 	keys := make(map[[4]byte]bool)
 	answers := make(chan string, 100)
 	url := rawServer(t, func(conn net.Conn, accept string) {
@@ -210,7 +216,9 @@ func TestDialFrames(t *testing.T) {
 }
 
 // What a server must not send fails the connection as RFC 6455 says.
-func TestDialProtocolErrors(t *testing.T) {
+func TestDialProtocolErrors(t *testing.T) { onSocketDrivers(t, testDialProtocolErrors) }
+
+func testDialProtocolErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		frame ws.Frame
 		code  wsmanager.StatusCode
@@ -274,7 +282,9 @@ func TestDialKeepAlive(t *testing.T) {
 }
 
 // Records of a client's log say who ended it.
-func TestDialLog(t *testing.T) {
+func TestDialLog(t *testing.T) { onSocketDrivers(t, testDialLog) }
+
+func testDialLog(t *testing.T) {
 	url, _ := echoServer(t, false)
 	j := newJournal()
 	opts := wsmanager.DialOptions{}

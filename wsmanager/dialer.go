@@ -27,7 +27,7 @@ type Dialer struct {
 }
 
 // autoDialDriver is what DriverAuto means where there is one connection.
-var autoDialDriver = DriverGoroutine
+const autoDialDriver = DriverGoroutine
 
 // NewDialer checks everything once, and reports every mistake in the arguments. They
 // are those of [Dial]. Nothing is connected to before [Dialer.Dial], and the Dialer

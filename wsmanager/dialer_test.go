@@ -22,6 +22,7 @@ import (
 // newDialer makes a Dialer that has ended when the test does.
 func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Dialer {
 	t.Helper()
+	opts.Options = on(t, opts.Options)
 	d, err := wsmanager.NewDialer(url, cb, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, d.Manager()) })
@@ -29,7 +30,9 @@ func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.
 }
 
 // Many connections are one set, and each is a whole one.
-func TestDialer(t *testing.T) {
+func TestDialer(t *testing.T) { onSocketDrivers(t, testDialer) }
+
+func testDialer(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		t.Run(scheme, func(t *testing.T) {
 			const n = 60
@@ -57,7 +60,7 @@ func TestDialer(t *testing.T) {
 			for i, c := range conns {
 				require.NoError(t, errs[i])
 				require.Same(t, d.Manager(), c.Manager())
-				require.Equal(t, scheme == "ws" && wsmanager.HasLoops() && wsmanager.AutoDriver() == wsmanager.DriverAuto, wsmanager.InLoop(c))
+				require.Equal(t, scheme == "ws" && usesLoops(t), wsmanager.InLoop(c))
 				text := fmt.Sprint("message ", i)
 				want[text] = true
 				require.NoError(t, c.Send(wsmanager.Text(text)))
@@ -87,6 +90,10 @@ func TestDialer(t *testing.T) {
 
 // Shutdown breaks off attempts that would take their time.
 func TestDialerShutdownWhileDialling(t *testing.T) {
+	onSocketDrivers(t, testDialerShutdownWhileDialling)
+}
+
+func testDialerShutdownWhileDialling(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
 	require.NoError(t, err)
 	defer ln.Close()
@@ -109,8 +116,10 @@ func TestDialerShutdownWhileDialling(t *testing.T) {
 }
 
 // A failure of one attempt is nobody else's.
-func TestDialerGoesOnAfterFailures(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+func TestDialerGoesOnAfterFailures(t *testing.T) { onSocketDrivers(t, testDialerGoesOnAfterFailures) }
+
+func testDialerGoesOnAfterFailures(t *testing.T) {
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, quiet()))
 	var mu sync.Mutex
 	attempts := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +153,7 @@ func TestDialerManagerAcceptsNothing(t *testing.T) {
 	d := newDialer(t, url, wsmanager.Callbacks{}, dialling())
 	srv := httptest.NewServer(d.Manager())
 	defer srv.Close()
-	c := wstest.Handshake(t, wstest.Request(t, srv.URL), nil)
+	c := handshakeOver(t, wstest.Request(t, srv.URL), nil)
 	require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
 }
 
@@ -157,7 +166,9 @@ func TestNewDialerMistakes(t *testing.T) {
 }
 
 // Attempts differ by what OnDial makes of them, each with a copy of its own.
-func TestOnDial(t *testing.T) {
+func TestOnDial(t *testing.T) { onSocketDrivers(t, testOnDial) }
+
+func testOnDial(t *testing.T) {
 	seen := make(chan string, 10)
 	_, url := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 		user, password, _ := r.BasicAuth()

@@ -25,7 +25,9 @@ import (
 // goroutine, or after a while, when it was left behind with its connection. The
 // connection ends as it should, a bystander is served meanwhile and after, and
 // Shutdown finds nothing left.
-func TestCallbacksThatMisbehave(t *testing.T) {
+func TestCallbacksThatMisbehave(t *testing.T) { onEachDriver(t, testCallbacksThatMisbehave) }
+
+func testCallbacksThatMisbehave(t *testing.T) {
 	acts := []struct {
 		name string
 		do   func(c *wsmanager.Conn, others func() []*wsmanager.Conn) error
@@ -109,19 +111,19 @@ func (b *misbehaviour) test(t *testing.T) {
 			b.closes.Add(1)
 			_ = act("OnClose", c) // it has nobody to return it to
 		},
-	}, quiet())
+	}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
-	wsmanager.SpeakH2(srv.Config)
+	speaks(t, srv)
 	srv.Start()
 	defer srv.Close()
-	bystander := wstest.Dial(t, srv.URL+"?user=bystander", nil)
+	bystander := dialOver(t, srv.URL+"?user=bystander", nil)
 	echo := func() {
 		bystander.SendText("x")
 		bystander.ExpectText("x")
 	}
-	victim := wstest.Dial(t, srv.URL+"?user=victim", nil)
+	victim := dialOver(t, srv.URL+"?user=victim", nil)
 	echo()
-	bad := wstest.Dial(t, srv.URL+"?user=bad", nil)
+	bad := dialOver(t, srv.URL+"?user=bad", nil)
 	echo()
 	code := b.code
 	switch b.in {
@@ -157,6 +159,10 @@ func (b *misbehaviour) test(t *testing.T) {
 // A connection that both its OnConnect and its OnClose end in the worst way ends
 // all the same.
 func TestOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
+	onEachDriver(t, testOnCloseThatExitsAfterOnConnectFailed)
+}
+
+func testOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 	needH1(t, "net/http resets the stream of a handler that did not return")
 	for name, connect := range map[string]func(*wsmanager.Conn) error{
 		"fails":  func(*wsmanager.Conn) error { return errors.New("no") },
@@ -168,7 +174,7 @@ func TestOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 				OnConnect: connect,
 				OnClose:   func(*wsmanager.Conn, error) { runtime.Goexit() },
 			}, quiet(), nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.ExpectClose(1011)
 			require.NoError(t, c.Conn().Close())
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
@@ -181,6 +187,10 @@ func TestOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 // The close frame arrives although the peer has sent more than was read: closing
 // with unread bytes would reset the connection and take it along.
 func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
+	onEachDriver(t, testCloseFrameArrivesBesideUnreadBytes)
+}
+
+func testCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 	for name, end := range map[string]func(){
 		"after a panic":  func() { panic("oops") },
 		"after a Goexit": runtime.Goexit,
@@ -198,7 +208,7 @@ func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 					return nil
 				},
 			}, quiet(), nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendText("x")
 			<-in
 			c.SendText(repeat("y", 60_000)) // more than one read
@@ -206,7 +216,7 @@ func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 			f, err := c.ReadFrame()
 			require.NoError(t, err, "a reset has taken the close frame along")
 			require.Equal(t, ws.OpClose, f.Header.OpCode)
-			if name == "after a Goexit" && wsmanager.AutoDriver() == wsmanager.DriverAuto && wsmanager.HasLoops() {
+			if name == "after a Goexit" && usesLoops(t) {
 				return // the loop ends a socket with its owner's goroutine and reads no more: a reset may follow
 			}
 			_, err = c.Conn().Read(make([]byte, 1))
@@ -217,7 +227,9 @@ func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 
 // A callback that waits for Shutdown waits for itself: it gets an error when its context
 // ends, and everybody else has ended by then.
-func TestShutdownInsideACallback(t *testing.T) {
+func TestShutdownInsideACallback(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideACallback) }
+
+func testShutdownInsideACallback(t *testing.T) {
 	for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 		t.Run(in, func(t *testing.T) {
 			result := make(chan error, 1)
@@ -237,8 +249,8 @@ func TestShutdownInsideACallback(t *testing.T) {
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage", c); return nil },
 				OnClose:   func(c *wsmanager.Conn, err error) { act("OnClose", c); j.note("closed") },
 			}, quiet(), nil)
-			other := wstest.Dial(t, url, nil)
-			bad := wstest.Dial(t, url+"?user=bad", nil)
+			other := dialOver(t, url, nil)
+			bad := dialOver(t, url+"?user=bad", nil)
 			switch in {
 			case "OnMessage":
 				bad.SendText("x")
@@ -258,7 +270,9 @@ func TestShutdownInsideACallback(t *testing.T) {
 
 // ServeHTTP does not wait for callbacks, not even of a connection that has ended
 // before it began.
-func TestServeHTTPDoesNotRunOnClose(t *testing.T) {
+func TestServeHTTPDoesNotRunOnClose(t *testing.T) { onEachDriver(t, testServeHTTPDoesNotRunOnClose) }
+
+func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	needH1(t, "the handler has to stay")
 	release, closed := make(chan struct{}), make(chan struct{})
 	opts := quiet()
@@ -277,7 +291,7 @@ func TestServeHTTPDoesNotRunOnClose(t *testing.T) {
 			close(returned)
 		})
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	<-closed
 	select {
 	case <-returned:
@@ -301,6 +315,10 @@ func (w during101) WriteHeader(status int)      { w.f(); w.ResponseWriter.WriteH
 // While OnConnect runs nothing of the connection's own is read. What is sent to it
 // is written all the same, and a backlog drains.
 func TestBroadcastsDuringOnConnectAreWritten(t *testing.T) {
+	onEachDriver(t, testBroadcastsDuringOnConnectAreWritten)
+}
+
+func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	const messages, size = 300, 20_000 // far more than the socket's buffers take
 	in, release := make(chan struct{}), make(chan struct{})
 	j := newJournal()
@@ -309,9 +327,9 @@ func TestBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { close(in); <-release; j.note("connected"); return nil },
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%s", m.Payload); return nil },
-	}, opts)
+	}, on(t, opts))
 	srv := start(t, m, func(srv *httptest.Server) { srv.Listener = smallBuffers{srv.Listener} })
-	c := wstest.Handshake(t, wstest.Request(t, srv.URL), wstest.Frame(ws.OpText, true, []byte("early")))
+	c := handshakeOver(t, wstest.Request(t, srv.URL), wstest.Frame(ws.OpText, true, []byte("early")))
 	<-in
 	c.SendText("late")
 	for i := range messages {
@@ -329,6 +347,10 @@ func TestBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 // A send that waits inside a callback holds up its own connection alone, and goes
 // on when the peer reads.
 func TestSendContextInsideACallbackWaits(t *testing.T) {
+	onEachDriver(t, testSendContextInsideACallbackWaits)
+}
+
+func testSendContextInsideACallbackWaits(t *testing.T) {
 	const messages, size = 300, 20_000
 	opts := quiet()
 	opts.OutboxMessages = 2
@@ -349,10 +371,10 @@ func TestSendContextInsideACallbackWaits(t *testing.T) {
 			sent <- err
 			return err
 		},
-	}, opts)
+	}, on(t, opts))
 	srv := start(t, m, func(srv *httptest.Server) { srv.Listener = smallBuffers{srv.Listener} })
-	c := wstest.Dial(t, srv.URL, nil)
-	other := wstest.Dial(t, srv.URL, nil)
+	c := dialOver(t, srv.URL, nil)
+	other := dialOver(t, srv.URL, nil)
 	c.SendText("much")
 	c.SendText("the next")
 	for i := range 100 {
@@ -374,6 +396,10 @@ func TestSendContextInsideACallbackWaits(t *testing.T) {
 
 // Callbacks that never return cost a goroutine each, and nobody else anything.
 func TestCallbacksThatBlockForEver(t *testing.T) {
+	onEachDriver(t, testCallbacksThatBlockForEver)
+}
+
+func testCallbacksThatBlockForEver(t *testing.T) {
 	const blocked, rounds = 50, 50
 	release := make(chan struct{})
 	var in sync.WaitGroup
@@ -389,11 +415,11 @@ func TestCallbacksThatBlockForEver(t *testing.T) {
 	}, quiet(), nil)
 	others := make([]*wstest.Client, 10)
 	for i := range others {
-		others[i] = wstest.Dial(t, url, nil)
+		others[i] = dialOver(t, url, nil)
 	}
 	var stuck []*wstest.Client
 	for range blocked {
-		stuck = append(stuck, wstest.Dial(t, url, nil))
+		stuck = append(stuck, dialOver(t, url, nil))
 	}
 	before := runtime.NumGoroutine()
 	for i, c := range stuck {

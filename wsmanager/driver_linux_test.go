@@ -77,7 +77,7 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 		const n = 20
 		var clients []*wstest.Client
 		for range n {
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendPing(nil)
 			c.ExpectPong(nil)
 			clients = append(clients, c)
@@ -99,7 +99,9 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 }
 
 // When Shutdown has returned, there is no descriptor of ours.
-func TestShutdownLeavesNoDescriptor(t *testing.T) {
+func TestShutdownLeavesNoDescriptor(t *testing.T) { onEachDriver(t, testShutdownLeavesNoDescriptor) }
+
+func testShutdownLeavesNoDescriptor(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closed", true: "cut"}[cut], func(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{}, looped(t), nil)
@@ -107,7 +109,7 @@ func TestShutdownLeavesNoDescriptor(t *testing.T) {
 			const n = 20
 			var clients []*wstest.Client
 			for range n {
-				clients = append(clients, wstest.Dial(t, url, nil))
+				clients = append(clients, dialOver(t, url, nil))
 			}
 			if cut {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -139,7 +141,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	const n = 200
 	for range n {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		c.SendText("x")
 		c.ExpectText("x")
 	}
@@ -152,7 +154,6 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 // a process's own, so each case runs in one of its own, in which nothing else is about
 // to close a descriptor.
 func TestOutOfDescriptors(t *testing.T) {
-	needH1(t, "an event loop serves sockets")
 	const env = "SPEAKINGTUBE_TEST_NOFILE"
 	for _, tt := range []struct {
 		name         string
@@ -163,7 +164,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		{"the loop's second", 0, 4},
 		{"the loop's third", 0, 5},
 	} {
-		for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverEventLoop} {
+		for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 			t.Run(tt.name+"/"+d.String(), func(t *testing.T) {
 				if os.Getenv(env) != "" {
 					outOfDescriptors(t, d, tt.before, tt.left)
@@ -171,7 +172,7 @@ func TestOutOfDescriptors(t *testing.T) {
 				}
 				only := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
 				cmd := exec.Command(os.Args[0], "-test.run="+only, "-test.count=1", "-test.v")
-				cmd.Env = append(os.Environ(), env+"=1", driverEnv+"="+driverUnderTest)
+				cmd.Env = append(os.Environ(), env+"=1")
 				out, err := cmd.CombinedOutput()
 				require.NoError(t, err, "%s", out)
 				require.Contains(t, string(out), "--- PASS: "+t.Name(), "it ran")
@@ -193,7 +194,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	defer srv.Close()
 	defer func() { require.NoError(t, m.Shutdown(t.Context())) }()
 	for range before {
-		c := wstest.Dial(t, srv.URL, nil)
+		c := dialOver(t, srv.URL, nil)
 		defer c.Kill()
 		c.SendText("x")
 		c.ExpectText("x")
@@ -224,17 +225,17 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	}
 	restore()
 	had.sockets += 2
-	if auto && wsmanager.AutoDriver() == wsmanager.DriverAuto {
+	if auto {
 		requireDescriptors(t, had)
 	}
 	// With descriptors there is a loop again.
-	other := wstest.Dial(t, srv.URL, nil)
+	other := dialOver(t, srv.URL, nil)
 	defer other.Kill()
 	other.SendText("x")
 	other.ExpectText("x")
 	for conn := range m.All() {
 		if conn.RemoteAddr().String() == other.Conn().LocalAddr().String() {
-			require.Equal(t, auto && wsmanager.AutoDriver() == wsmanager.DriverAuto, wsmanager.InLoop(conn))
+			require.Equal(t, auto, wsmanager.InLoop(conn))
 		}
 	}
 	c.SendClose(1000, "")

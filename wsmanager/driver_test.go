@@ -72,7 +72,7 @@ func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server))
 	t.Helper()
 	srv := httptest.NewUnstartedServer(m)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	wsmanager.SpeakH2(srv.Config)
+	speaks(t, srv)
 	configure(srv)
 	if srv.URL == "" {
 		srv.Start()
@@ -186,7 +186,7 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
 			})
 			for i := range 2 { // the first gave its place back
-				c := wstest.Handshake(t, wstest.Request(t, srv.URL), nil)
+				c := handshakeOver(t, wstest.Request(t, srv.URL), nil)
 				require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 				c.ExpectEOF()
 				rec := log.record(t, i)
@@ -229,17 +229,19 @@ func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
 
 // What the event loop can't serve is served by a goroutine, and the wrapper sees
 // the end of its connection.
-func TestAutoServesWrappedConns(t *testing.T) {
+func TestAutoServesWrappedConns(t *testing.T) { onEachDriver(t, testAutoServesWrappedConns) }
+
+func testAutoServesWrappedConns(t *testing.T) {
 	needH1(t, "the connections are net/http's, and stay")
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
-			m := wsmanager.MustNew(noting(j), quiet())
+			m := wsmanager.MustNew(noting(j), on(t, quiet()))
 			var closed atomic.Int64
 			srv := start(t, m, func(srv *httptest.Server) {
 				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
 			})
-			c := wstest.Dial(t, srv.URL, nil)
+			c := dialOver(t, srv.URL, nil)
 			c.SendText("hello")
 			c.ExpectText("hello")
 			require.False(t, wsmanager.InLoop(only(t, m)))
@@ -256,11 +258,15 @@ func TestAutoServesWrappedConns(t *testing.T) {
 
 // A Manager may have connections of both drivers.
 func TestAutoServesTLSBesidePlainTCP(t *testing.T) {
+	onSocketDrivers(t, testAutoServesTLSBesidePlainTCP)
+}
+
+func testAutoServesTLSBesidePlainTCP(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), quiet())
+	m := wsmanager.MustNew(noting(j), on(t, quiet()))
 	plain := start(t, m, func(*httptest.Server) {})
 	secure := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
-	a := wstest.Dial(t, plain.URL, nil)
+	a := dialOver(t, plain.URL, nil)
 	b := dialTLS(t, secure)
 	require.Equal(t, http.StatusSwitchingProtocols, b.Response.StatusCode)
 	for c := range m.All() {
@@ -284,7 +290,7 @@ func TestAutoServesTLSBesidePlainTCP(t *testing.T) {
 func TestWhoServesPlainTCP(t *testing.T) {
 	needLoops(t)
 	for d, loop := range map[wsmanager.Driver]bool{
-		wsmanager.DriverAuto:      wsmanager.AutoDriver() == wsmanager.DriverAuto,
+		wsmanager.DriverAuto:      true,
 		wsmanager.DriverGoroutine: false,
 		wsmanager.DriverEventLoop: true,
 	} {
@@ -292,7 +298,7 @@ func TestWhoServesPlainTCP(t *testing.T) {
 			opts := quiet()
 			opts.Driver = d
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendPing(nil)
 			c.ExpectPong(nil) // it is with its driver
 			require.Equal(t, loop, wsmanager.InLoop(only(t, m)))
@@ -301,7 +307,9 @@ func TestWhoServesPlainTCP(t *testing.T) {
 }
 
 // The address is that of the socket, in every callback, and after the end.
-func TestRemoteAddr(t *testing.T) {
+func TestRemoteAddr(t *testing.T) { onEachDriver(t, testRemoteAddr) }
+
+func testRemoteAddr(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(listen, func(t *testing.T) {
 			ln, err := net.Listen("tcp", listen)
@@ -314,12 +322,12 @@ func TestRemoteAddr(t *testing.T) {
 				OnConnect: func(c *wsmanager.Conn) error { addrs <- c.RemoteAddr(); return nil },
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { addrs <- c.RemoteAddr(); return nil },
 				OnClose:   func(c *wsmanager.Conn, _ error) { addrs <- c.RemoteAddr(); ended <- c },
-			}, quiet())
+			}, on(t, quiet()))
 			srv := start(t, m, func(srv *httptest.Server) {
 				require.NoError(t, srv.Listener.Close())
 				srv.Listener = ln
 			})
-			c := wstest.Dial(t, srv.URL, nil)
+			c := dialOver(t, srv.URL, nil)
 			want := c.Conn().LocalAddr().(*net.TCPAddr)
 			c.SendText("x")
 			c.SendClose(1000, "")
@@ -339,7 +347,9 @@ func TestRemoteAddr(t *testing.T) {
 
 // Bytes that came with the handshake are the first message, before those that the
 // loop reads, with OnConnect or without.
-func TestEarlyBytesComeFirst(t *testing.T) {
+func TestEarlyBytesComeFirst(t *testing.T) { onEachDriver(t, testEarlyBytesComeFirst) }
+
+func testEarlyBytesComeFirst(t *testing.T) {
 	for name, connect := range map[string]func(*wsmanager.Conn) error{
 		"with OnConnect": func(*wsmanager.Conn) error { return nil }, "without": nil,
 	} {
@@ -350,7 +360,7 @@ func TestEarlyBytesComeFirst(t *testing.T) {
 			}, quiet(), nil)
 			whole := wstest.Frame(ws.OpText, true, []byte("one"))
 			split := wstest.Frame(ws.OpText, true, []byte("two"))
-			c := wstest.Handshake(t, wstest.Request(t, url), append(whole, split[:4]...))
+			c := handshakeOver(t, wstest.Request(t, url), append(whole, split[:4]...))
 			require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 			c.ExpectText("one")
 			c.SendRaw(split[4:]) // the loop goes on in the middle of the frame

@@ -19,6 +19,10 @@ import (
 // frames of all kinds, is thrown away: nothing answers it, nothing is inflated, and the
 // close frame is still found in it.
 func TestWhatComesAfterTheEndIsThrownAway(t *testing.T) {
+	onEachDriver(t, testWhatComesAfterTheEndIsThrownAway)
+}
+
+func testWhatComesAfterTheEndIsThrownAway(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*wsmanager.Conn) error
 		code int
@@ -45,7 +49,7 @@ func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, 
 		},
 		OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
 	}, opts, nil)
-	c := wstest.Dial(t, url, offering)
+	c := dialOver(t, url, offering)
 	c.SendRaw(slices.Concat(
 		wstest.Frame(ws.OpText, true, []byte("first")), bad,
 		compressedFrames(t, ws.OpText, []byte("compressed"), 6, 0),
@@ -68,7 +72,9 @@ func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, 
 }
 
 // A peer's reset, and its end without a close frame, are told apart.
-func TestResetAndSilence(t *testing.T) {
+func TestResetAndSilence(t *testing.T) { onEachDriver(t, testResetAndSilence) }
+
+func testResetAndSilence(t *testing.T) {
 	for name, tt := range map[string]struct {
 		leave func(*wstest.Client)
 		want  error
@@ -85,7 +91,7 @@ func TestResetAndSilence(t *testing.T) {
 				OnMessage: echoing.OnMessage,
 				OnClose:   func(_ *wsmanager.Conn, err error) { ended <- err },
 			}, quiet(), nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendText("there") // before that the reset may be net/http's to read
 			c.ExpectText("there")
 			tt.leave(c)
@@ -100,7 +106,9 @@ func TestResetAndSilence(t *testing.T) {
 }
 
 // Broadcasts of a client's Manager that are joined are masked, each by a key of its own.
-func TestJoinedBroadcastsOfAClient(t *testing.T) {
+func TestJoinedBroadcastsOfAClient(t *testing.T) { onSocketDrivers(t, testJoinedBroadcastsOfAClient) }
+
+func testJoinedBroadcastsOfAClient(t *testing.T) {
 	got := make(chan string, 10)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error { // arrive together

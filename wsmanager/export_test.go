@@ -1,12 +1,20 @@
 package wsmanager
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
 
-// SetAutoDriver chooses what DriverAuto means from now on, for servers and clients.
-func SetAutoDriver(d Driver) { autoDriver, autoDialDriver = d, d }
+// DialAs is Dial with another meaning of DriverAuto.
+func DialAs(ctx context.Context, auto Driver, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
+	return dialWith(ctx, auto, rawURL, cb, opts)
+}
+
+// NewClientAs is NewClient with another meaning of DriverAuto.
+func NewClientAs(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
+	return newClient(auto, rawURL, cb, opts)
+}
 
 // SetStuckAfter changes after what time without progress a write counts as stuck. There
 // must be no connection yet.

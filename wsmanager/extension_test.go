@@ -79,14 +79,16 @@ var offerCases = []struct {
 	{"rubbish behind a good offer", []string{"permessage-deflate, @"}, "", 400},
 }
 
-func TestNegotiation(t *testing.T) {
+func TestNegotiation(t *testing.T) { onEachDriver(t, testNegotiation) }
+
+func testNegotiation(t *testing.T) {
 	m, url := serve(t, echoing, compressing(), nil)
 	accepted := uint64(0)
 	for _, tt := range offerCases {
 		t.Run(tt.name, func(t *testing.T) {
 			req := wstest.Request(t, url)
 			req.Header["Sec-WebSocket-Extensions"] = tt.offers
-			c := wstest.Handshake(t, req, nil)
+			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.want == "" {
 				require.NotContains(t, c.Response.Header, "Sec-Websocket-Extensions")
@@ -106,12 +108,14 @@ func TestNegotiation(t *testing.T) {
 }
 
 // Off, an offer is one of an extension that nobody knows, however it is written.
-func TestNoNegotiation(t *testing.T) {
+func TestNoNegotiation(t *testing.T) { onEachDriver(t, testNoNegotiation) }
+
+func testNoNegotiation(t *testing.T) {
 	_, url := serve(t, echoing, quiet(), nil)
 	for _, tt := range offerCases {
 		req := wstest.Request(t, url)
 		req.Header["Sec-WebSocket-Extensions"] = tt.offers
-		c := wstest.Handshake(t, req, nil)
+		c := handshakeOver(t, req, nil)
 		require.Equal(t, 101, c.Response.StatusCode, tt.name)
 		require.NotContains(t, c.Response.Header, "Sec-Websocket-Extensions", tt.name)
 	}
@@ -119,7 +123,9 @@ func TestNoNegotiation(t *testing.T) {
 
 // The answer is ours alone, whatever the components above have set, and their other
 // headers are in it.
-func TestExtensionsSetAbove(t *testing.T) {
+func TestExtensionsSetAbove(t *testing.T) { onEachDriver(t, testExtensionsSetAbove) }
+
+func testExtensionsSetAbove(t *testing.T) {
 	_, url := serve(t, echoing, compressing(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header()["Sec-Websocket-Extensions"] = []string{"permessage-deflate; client_max_window_bits=9", "x"}
@@ -132,7 +138,7 @@ func TestExtensionsSetAbove(t *testing.T) {
 		offer http.Header
 		want  []string
 	}{{offer, []string{agreed}}, {nil, nil}} {
-		c := wstest.Dial(t, url, tt.offer)
+		c := dialOver(t, url, tt.offer)
 		require.Equal(t, tt.want, c.Response.Header["Sec-Websocket-Extensions"])
 		require.Equal(t, "yes", c.Response.Header.Get("X-Above"))
 		c.SendText(repeat("x", 1000))
@@ -141,7 +147,9 @@ func TestExtensionsSetAbove(t *testing.T) {
 }
 
 // What a connection was accepted with and compression don't get into each other's way.
-func TestCompressionBesideAccept(t *testing.T) {
+func TestCompressionBesideAccept(t *testing.T) { onEachDriver(t, testCompressionBesideAccept) }
+
+func testCompressionBesideAccept(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{User: r.URL.Query().Get("user"), Subprotocol: "chat", Value: 7, Header: http.Header{"X-Room": {"1"}}}, nil
@@ -155,7 +163,7 @@ func TestCompressionBesideAccept(t *testing.T) {
 		},
 	}, compressing(), nil)
 	header := http.Header{"Sec-WebSocket-Protocol": {"chat"}, "Sec-WebSocket-Extensions": {"permessage-deflate"}}
-	ann, bob := wstest.Dial(t, url+"?user=ann", header), wstest.Dial(t, url+"?user=bob", header)
+	ann, bob := dialOver(t, url+"?user=ann", header), dialOver(t, url+"?user=bob", header)
 	for _, c := range []*wstest.Client{ann, bob} {
 		require.Equal(t, "chat", c.Response.Header.Get("Sec-WebSocket-Protocol"))
 		require.Equal(t, agreed, c.Response.Header.Get("Sec-WebSocket-Extensions"))

@@ -22,7 +22,9 @@ import (
 // and descriptors come back to where they were.
 //
 // SPEAKINGTUBE_FAULTS=60s makes it take a minute.
-func TestFaultStorm(t *testing.T) {
+func TestFaultStorm(t *testing.T) { onSocketDrivers(t, testFaultStorm) }
+
+func testFaultStorm(t *testing.T) {
 	lasts := 300 * time.Millisecond
 	if s := os.Getenv("SPEAKINGTUBE_FAULTS"); s != "" {
 		var err error
@@ -61,7 +63,7 @@ func TestFaultStorm(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			for ctx.Err() == nil || server.connects.Load() == 0 { // one at least, however busy the machine is
-				if err := throughAStorm(url, &client, dialled); err != nil {
+				if err := throughAStorm(t, url, &client, dialled); err != nil {
 					failed.Store(&err)
 					return
 				}
@@ -98,7 +100,7 @@ func (n *counts) callbacks() wsmanager.Callbacks {
 }
 
 // throughAStorm is one connection, from its dialling to its end.
-func throughAStorm(url string, client *counts, opts wsmanager.DialOptions) error {
+func throughAStorm(t *testing.T, url string, client *counts, opts wsmanager.DialOptions) error {
 	p, err := wstest.ListenProxy(url)
 	if err != nil {
 		return err
@@ -114,7 +116,7 @@ func throughAStorm(url string, client *counts, opts wsmanager.DialOptions) error
 	}
 	p.Up(fault())
 	p.Down(fault())
-	c, err := wsmanager.Dial(context.Background(), p.URL(), client.callbacks(), opts)
+	c, err := dialAs(context.Background(), t, p.URL(), client.callbacks(), opts)
 	if err == nil {
 		for range rand.IntN(20) {
 			_ = c.Send(wsmanager.Binary(make([]byte, rand.IntN(5000)))) // it may be closing, or full

@@ -39,7 +39,9 @@ var harmless = map[string]wstest.Fault{
 
 // Whatever way bytes come, and however late: the same messages, in order, to the same
 // end, for our server and for our client at once.
-func TestFaultsThatHarmNobody(t *testing.T) {
+func TestFaultsThatHarmNobody(t *testing.T) { onSocketDrivers(t, testFaultsThatHarmNobody) }
+
+func testFaultsThatHarmNobody(t *testing.T) {
 	for name, f := range harmless {
 		for _, way := range []string{"up", "down", "both"} {
 			t.Run(name+" "+way, func(t *testing.T) {
@@ -64,7 +66,7 @@ func TestFaultsThatHarmNobody(t *testing.T) {
 				got, ended := make(chan int, len(sizes)), make(chan error, 1)
 				dopts := dialling()
 				dopts.Compression.Enabled = true
-				c, err := wsmanager.Dial(t.Context(), p.URL(), wsmanager.Callbacks{
+				c, err := dialAs(t.Context(), t, p.URL(), wsmanager.Callbacks{
 					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
 						if strings.Trim(string(m.Payload), "x") != "" {
 							return errors.New("another message")
@@ -189,6 +191,10 @@ func (e *ends) callbacks() wsmanager.Callbacks {
 // Every fault ends a connection of the server once, with its code and its reason, and
 // leaves nothing behind.
 func TestFaultsOfAServersConnection(t *testing.T) {
+	onEachDriverAtOnce(t, testFaultsOfAServersConnection)
+}
+
+func testFaultsOfAServersConnection(t *testing.T) {
 	needH1(t, "a fault of the TCP connection is one of all its streams, and net/http's to find")
 	for _, f := range faultsAt((*wstest.Proxy).Up, (*wstest.Proxy).Down) {
 		t.Run(f.name, func(t *testing.T) {
@@ -196,7 +202,7 @@ func TestFaultsOfAServersConnection(t *testing.T) {
 			e := newEnds()
 			m, url := serve(t, e.callbacks(), f.impatient(), nil)
 			p := proxied(t, url)
-			c := wstest.Dial(t, p.URL(), nil)
+			c := dialOver(t, p.URL(), nil)
 			conn := receive(t, e.connected)
 			go func() { // a client that is there and answers pings, as far as it is let
 				for {
@@ -232,6 +238,10 @@ func TestFaultsOfAServersConnection(t *testing.T) {
 
 // The same of a connection that was dialled.
 func TestFaultsOfADialledConnection(t *testing.T) {
+	onSocketDrivers(t, atOnce(testFaultsOfADialledConnection))
+}
+
+func testFaultsOfADialledConnection(t *testing.T) {
 	for _, f := range faultsAt((*wstest.Proxy).Down, (*wstest.Proxy).Up) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -242,7 +252,7 @@ func TestFaultsOfADialledConnection(t *testing.T) {
 			e := newEnds()
 			opts := dialling()
 			opts.Options = f.impatient()
-			c, err := wsmanager.Dial(t.Context(), p.URL(), e.callbacks(), opts)
+			c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 			require.NoError(t, err)
 			f.do(p)
 			if f.ours != nil {
@@ -260,7 +270,9 @@ func TestFaultsOfADialledConnection(t *testing.T) {
 // A handshake can fail at each of its bytes. There is a connection on both sides then,
 // or on none; on the server's there may be one that the client never knew of, and it
 // ends as others do.
-func TestFaultsInAHandshake(t *testing.T) {
+func TestFaultsInAHandshake(t *testing.T) { onSocketDrivers(t, atOnce(testFaultsInAHandshake)) }
+
+func testFaultsInAHandshake(t *testing.T) {
 	for _, cut := range []wstest.Cut{wstest.CutReset, wstest.CutHalfClose, wstest.CutBlackhole} {
 		for _, way := range []string{"up", "down"} {
 			for _, after := range []int64{0, 1, 20, 100, 130} { // the answer has 129 bytes
@@ -287,7 +299,7 @@ func TestFaultsInAHandshake(t *testing.T) {
 					if cut == wstest.CutBlackhole {
 						opts.HandshakeTimeout, opts.PingInterval, opts.IdleTimeout = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 					}
-					c, err := wsmanager.Dial(t.Context(), p.URL(), e.callbacks(), opts)
+					c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 					if err == nil { // the handshake was through
 						require.EqualValues(t, 130, after, "a handshake that was cut off")
 						var ce *wsmanager.CloseError
@@ -307,7 +319,9 @@ func TestFaultsInAHandshake(t *testing.T) {
 
 // While connections are stuck in every way, Shutdown ends at the close time-out, and
 // nothing is left.
-func TestShutdownAmongFaults(t *testing.T) {
+func TestShutdownAmongFaults(t *testing.T) { onEachDriverAtOnce(t, testShutdownAmongFaults) }
+
+func testShutdownAmongFaults(t *testing.T) {
 	stuck := []wstest.Fault{
 		{Cut: wstest.CutStall}, {Cut: wstest.CutBlackhole}, {Rate: 10}, {Delay: time.Hour}, {Coalesce: time.Hour},
 	}
@@ -318,7 +332,7 @@ func TestShutdownAmongFaults(t *testing.T) {
 	for _, f := range stuck {
 		for _, way := range []func(*wstest.Proxy, wstest.Fault){(*wstest.Proxy).Up, (*wstest.Proxy).Down} {
 			p := proxied(t, url)
-			wstest.Dial(t, p.URL(), nil)
+			dialOver(t, p.URL(), nil)
 			way(p, f)
 		}
 	}
@@ -334,7 +348,9 @@ func TestShutdownAmongFaults(t *testing.T) {
 
 // A Client behind a network that fails again and again: what it has sent arrives at
 // most once and in order, and when the network is well again all of it does.
-func TestClientThroughFaults(t *testing.T) {
+func TestClientThroughFaults(t *testing.T) { onSocketDrivers(t, atOnce(testClientThroughFaults)) }
+
+func testClientThroughFaults(t *testing.T) {
 	var mu sync.Mutex
 	var got []int
 	last := make(chan struct{})
@@ -357,7 +373,7 @@ func TestClientThroughFaults(t *testing.T) {
 	p := proxied(t, url)
 	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
 	opts.PingInterval, opts.IdleTimeout, opts.HandshakeTimeout, opts.CloseTimeout = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
-	cl, err := wsmanager.NewClient(p.URL(), wsmanager.Callbacks{}, opts)
+	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- cl.Run(t.Context()) }()

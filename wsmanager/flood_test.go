@@ -60,7 +60,9 @@ func floods() []flood {
 // A client that sends frames as fast as it can is closed with the code of the limit
 // that it meets; nothing of what it sends beyond is handled, and who behaves is served
 // all the while.
-func TestFloods(t *testing.T) {
+func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
+
+func testFloods(t *testing.T) {
 	for _, tt := range floods() {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t) })
 	}
@@ -88,14 +90,14 @@ func (tt *flood) test(t *testing.T) {
 			}
 		},
 	}, opts, nil)
-	bystander := wstest.Dial(t, url+"?user=bystander", nil)
+	bystander := dialOver(t, url+"?user=bystander", nil)
 	echo := func() {
 		bystander.SendText("x")
 		bystander.ExpectText("x")
 	}
 	echo()
 	before := m.Stats()
-	c := wstest.Dial(t, url, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}})
+	c := dialOver(t, url, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}})
 	_ = c.Conn().SetDeadline(time.Now().Add(wstest.Patience))
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -129,7 +131,9 @@ func (tt *flood) test(t *testing.T) {
 }
 
 // A message in as many pieces as it has bytes is slow, and a message all the same.
-func TestMessageInPiecesOfOneByte(t *testing.T) {
+func TestMessageInPiecesOfOneByte(t *testing.T) { onEachDriver(t, testMessageInPiecesOfOneByte) }
+
+func testMessageInPiecesOfOneByte(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%d", len(m.Payload)); return nil },
@@ -139,7 +143,7 @@ func TestMessageInPiecesOfOneByte(t *testing.T) {
 	for i := range size - 1 {
 		stream = append(stream, wstest.Frame(ws.OpContinuation, i == size-2, []byte("x"))...)
 	}
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendRaw(stream)
 	require.Equal(t, []string{fmt.Sprint(size)}, j.await(t, 1))
 	require.EqualValues(t, 1, m.Stats().MessagesIn)
@@ -147,7 +151,9 @@ func TestMessageInPiecesOfOneByte(t *testing.T) {
 
 // Fragments without content let a message go on for ever: at a peer's full speed, and
 // past Options.MessageRate. A sender that flushes nothing a few times is no enemy.
-func TestEmptyFragmentsHadNoLimit(t *testing.T) {
+func TestEmptyFragmentsHadNoLimit(t *testing.T) { onEachDriver(t, testEmptyFragmentsHadNoLimit) }
+
+func testEmptyFragmentsHadNoLimit(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		empty int
@@ -155,7 +161,7 @@ func TestEmptyFragmentsHadNoLimit(t *testing.T) {
 	}{{"some", 100, 0}, {"too many", 101, 1008}} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, url := serve(t, noting(newJournal()), quiet(), nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			for range 3 { // each message counts anew
 				stream := wstest.Frame(ws.OpText, false, nil)
 				for i := range tt.empty - 1 {

@@ -44,7 +44,7 @@ func newRoom(t *testing.T, opts wsmanager.Options, queries map[string]string) *r
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 	r := &room{m, map[string]*wstest.Client{}, map[string]*wsmanager.Conn{}}
 	for name, query := range queries {
-		r.clients[name] = wstest.Dial(t, url+"?name="+name+"&"+query, nil)
+		r.clients[name] = dialOver(t, url+"?name="+name+"&"+query, nil)
 		r.conns[name] = named(t, m, name)
 	}
 	return r
@@ -67,7 +67,9 @@ func (r *room) heard() map[string][]string {
 
 func (r *room) id(name string) string { return r.conns[name].ID() }
 
-func TestWhoGetsWhat(t *testing.T) {
+func TestWhoGetsWhat(t *testing.T) { onEachDriver(t, testWhoGetsWhat) }
+
+func testWhoGetsWhat(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{
 		"ann": "user=ann&group=a", "ann2": "user=ann&group=b", "bob": "user=bob&group=a&group=b&group=a", "eve": "",
 	})
@@ -112,7 +114,9 @@ func TestWhoGetsWhat(t *testing.T) {
 	}
 }
 
-func TestJoinAndLeave(t *testing.T) {
+func TestJoinAndLeave(t *testing.T) { onEachDriver(t, testJoinAndLeave) }
+
+func testJoinAndLeave(t *testing.T) {
 	opts := quiet()
 	opts.MaxGroups = 3
 	r := newRoom(t, opts, map[string]string{"ann": "group=first&group=first", "bob": ""})
@@ -151,7 +155,9 @@ func TestJoinAndLeave(t *testing.T) {
 }
 
 // In OnClose the connection is out of its groups, and no call brings it back.
-func TestGroupsEndWithTheConnection(t *testing.T) {
+func TestGroupsEndWithTheConnection(t *testing.T) { onEachDriver(t, testGroupsEndWithTheConnection) }
+
+func testGroupsEndWithTheConnection(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: byQuery,
@@ -160,7 +166,7 @@ func TestGroupsEndWithTheConnection(t *testing.T) {
 			j.note("%v %d %d %v", c.Groups(), m.Group("g").Len(), m.User("ann").Len(), c.Join("g"))
 		},
 	}, quiet(), nil)
-	c := wstest.Dial(t, url+"?group=g&user=ann", nil)
+	c := dialOver(t, url+"?group=g&user=ann", nil)
 	conn := only(t, m)
 	require.Equal(t, "ann", conn.User())
 	require.Equal(t, 1, m.Group("g").Len())
@@ -176,6 +182,10 @@ func TestGroupsEndWithTheConnection(t *testing.T) {
 
 // From before OnConnect on; a handshake that breaks off leaves nothing behind.
 func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
+	onEachDriver(t, testGroupsAreJoinedBeforeOnConnect)
+}
+
+func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: byQuery,
@@ -191,12 +201,12 @@ func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 			m.ServeHTTP(w, r)
 		})
 	})
-	wstest.Dial(t, url+"?group=g", nil).ExpectText("hello")
+	dialOver(t, url+"?group=g", nil).ExpectText("hello")
 	require.Equal(t, []string{"[g] {1 0}"}, j.await(t, 1))
-	res, err := http.DefaultClient.Do(wstest.Request(t, url+"/broken?group=g&user=x"))
-	if err == nil {
-		res.Body.Close()
+	if driverOf(t) == onH2 {
+		return // there is nothing to hijack
 	}
+	_, err := roundTripOver(t, wstest.Request(t, url+"/broken?group=g&user=x")) //nolint:bodyclose // there is none
 	require.Error(t, err)
 	require.Equal(t, 1, m.Group("g").Len())
 	s := m.Stats()
@@ -204,7 +214,9 @@ func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	require.EqualValues(t, 1, s.Refused.BrokenOff)
 }
 
-func TestAcceptThatCannotBe(t *testing.T) {
+func TestAcceptThatCannotBe(t *testing.T) { onEachDriver(t, testAcceptThatCannotBe) }
+
+func testAcceptThatCannotBe(t *testing.T) {
 	for name, a := range map[string]wsmanager.Accept{
 		"a group without a name":  {Groups: []string{"a", ""}},
 		"a group's name too long": {Groups: []string{repeat("x", 257)}},
@@ -215,7 +227,7 @@ func TestAcceptThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opts, log := logged()
 			m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) { return a, nil }}, opts, nil)
-			require.Equal(t, 500, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+			require.Equal(t, 500, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 			require.Contains(t, log.record(t, 0)["err"], "OnAccept: ")
 			require.Zero(t, m.Len())
 			require.EqualValues(t, 1, m.Stats().Refused.Failed)
@@ -231,7 +243,9 @@ func numbers(n int) (names []string) {
 }
 
 // Groups that come and go under many hands are never half there.
-func TestGroupChurn(t *testing.T) {
+func TestGroupChurn(t *testing.T) { onEachDriver(t, testGroupChurn) }
+
+func testGroupChurn(t *testing.T) {
 	opts := quiet()
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody is to leave
 	r := newRoom(t, opts, map[string]string{"a": "", "b": "", "c": "", "d": ""})

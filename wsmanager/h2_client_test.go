@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
-	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -16,17 +15,6 @@ import (
 	"github.com/speakingtube/speakingtube/internal/h2test"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
-
-// overH2 says that wstest's clients speak HTTP/2: see dialStream.
-var overH2 bool
-
-// needH1 skips a test of what is there over HTTP/1.1 only, and says why.
-func needH1(t testing.TB, why string) {
-	t.Helper()
-	if overH2 {
-		t.Skip("not over HTTP/2: " + why)
-	}
-}
 
 // dialStream is what wstest's clients get in place of a socket: a connection in
 // memory, behind which is a gateway that takes a handshake of HTTP/1.1 and goes on

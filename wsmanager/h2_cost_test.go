@@ -24,8 +24,9 @@ import (
 
 // An idle WebSocket over HTTP/2 is one goroutine, the handler's; HTTP/2 adds a few for
 // each connection, however many streams it has.
-func TestCostOfIdleStreams(t *testing.T) {
-	once(t)
+func TestCostOfIdleStreams(t *testing.T) { onStreams(t, testCostOfIdleStreams) }
+
+func testCostOfIdleStreams(t *testing.T) {
 	const connections, each = 4, 200
 	m, url := serve(t, echoing, quiet(), nil)
 	var clients []*rawH2

@@ -18,8 +18,9 @@ import (
 )
 
 // How a WebSocket ends, and what its stream says of it (RFC 8441, section 5).
-func TestStreamEnds(t *testing.T) {
-	once(t)
+func TestStreamEnds(t *testing.T) { onStreams(t, testStreamEnds) }
+
+func testStreamEnds(t *testing.T) {
 	no, internal := http2.ErrCodeNo, http2.ErrCodeInternal
 	closing := func(code int, reason string) string {
 		return string(ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))))
@@ -107,8 +108,9 @@ func TestStreamEnds(t *testing.T) {
 }
 
 // A client that resets its stream, or vanishes, is seen, and nothing else ends.
-func TestStreamReset(t *testing.T) {
-	once(t)
+func TestStreamReset(t *testing.T) { onStreams(t, testStreamReset) }
+
+func testStreamReset(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, noting(j), quiet(), nil)
 	c := dialRaw(t, url)
@@ -128,8 +130,9 @@ func TestStreamReset(t *testing.T) {
 }
 
 // A GOAWAY of the client's ends no WebSocket.
-func TestClientGoesAway(t *testing.T) {
-	once(t)
+func TestClientGoesAway(t *testing.T) { onStreams(t, testClientGoesAway) }
+
+func testClientGoesAway(t *testing.T) {
 	m, url := serve(t, noting(newJournal()), quiet(), nil)
 	c := dialRaw(t, url)
 	id := c.open()
@@ -146,8 +149,9 @@ func TestClientGoesAway(t *testing.T) {
 
 // Manager.Shutdown closes streams with 1001; http.Server.Shutdown waits for them, and
 // tells the client to go.
-func TestShutdownWithStreams(t *testing.T) {
-	once(t)
+func TestShutdownWithStreams(t *testing.T) { onStreams(t, testShutdownWithStreams) }
+
+func testShutdownWithStreams(t *testing.T) {
 	j := newJournal()
 	m := wsmanager.MustNew(noting(j), quiet())
 	srv := start(t, m, func(*httptest.Server) {})
@@ -186,8 +190,9 @@ func TestShutdownWithStreams(t *testing.T) {
 
 // What Shutdown has to cut, it cuts: streams of clients that don't answer, and those
 // that don't even read.
-func TestShutdownCutsStreams(t *testing.T) {
-	once(t)
+func TestShutdownCutsStreams(t *testing.T) { onStreams(t, testShutdownCutsStreams) }
+
+func testShutdownCutsStreams(t *testing.T) {
 	opts := quiet()
 	opts.CloseTimeout = time.Hour
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)

@@ -19,8 +19,9 @@ import (
 )
 
 // Messages to a client that takes none on one stream wait there, and hold up no other.
-func TestStalledStream(t *testing.T) {
-	once(t)
+func TestStalledStream(t *testing.T) { onStreams(t, testStalledStream) }
+
+func testStalledStream(t *testing.T) {
 	m, url := serve(t, noting(newJournal()), quiet(), nil)
 	c := dialRaw(t, url)
 	require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20)) // the connection's
@@ -56,7 +57,10 @@ func TestStalledStream(t *testing.T) {
 // window. As that is as big as the connection's, unless the server is told otherwise,
 // one such stream can hold up what the client sends on the others.
 func TestBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
-	once(t)
+	onStreams(t, testBlockedCallbackAndTheConnectionsWindow)
+}
+
+func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 	for _, roomy := range []bool{false, true} {
 		t.Run(map[bool]string{false: "as it is", true: "with a bigger window"}[roomy], func(t *testing.T) {
 			release := make(chan struct{})
@@ -113,8 +117,9 @@ func TestBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 }
 
 // Many WebSockets over one connection, up to the server's limit of streams.
-func TestManyStreams(t *testing.T) {
-	once(t)
+func TestManyStreams(t *testing.T) { onStreams(t, testManyStreams) }
+
+func testManyStreams(t *testing.T) {
 	j := newJournal()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
@@ -165,8 +170,9 @@ func TestManyStreams(t *testing.T) {
 
 // A client that takes nothing from its connection can't even be told of a reset: what
 // writes to it remains, until the connection ends. The application knows before.
-func TestStalledConnection(t *testing.T) {
-	once(t)
+func TestStalledConnection(t *testing.T) { onStreams(t, testStalledConnection) }
+
+func testStalledConnection(t *testing.T) {
 	for _, limited := range []bool{false, true} {
 		t.Run(map[bool]string{false: "as it is", true: "WriteByteTimeout"}[limited], func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -19,17 +19,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// once runs a test that brings its own HTTP/2 in the run over HTTP/2 only: the others
-// change nothing about it.
-func once(t *testing.T) {
-	t.Helper()
-	if !overH2 {
-		t.Skip("runs with HTTP/2")
-	}
-}
+func TestStreamHandshake(t *testing.T) { onStreams(t, testStreamHandshake) }
 
-func TestStreamHandshake(t *testing.T) {
-	once(t)
+func testStreamHandshake(t *testing.T) {
 	opts := compressing()
 	seen := make(chan *http.Request, 1)
 	m, url := serve(t, wsmanager.Callbacks{
@@ -74,8 +66,9 @@ func TestStreamHandshake(t *testing.T) {
 	require.EqualValues(t, 1, s.Compressed.Accepted)
 }
 
-func TestStreamRefusals(t *testing.T) {
-	once(t)
+func TestStreamRefusals(t *testing.T) { onStreams(t, testStreamRefusals) }
+
+func testStreamRefusals(t *testing.T) {
 	one := func(o *wsmanager.Options) { o.MaxConnections = 1 }
 	for _, tt := range []struct {
 		name    string
@@ -148,8 +141,9 @@ func TestStreamRefusals(t *testing.T) {
 }
 
 // Requests that ask for no WebSocket are passed on, those that ask badly are not.
-func TestStreamMiddlewareForm(t *testing.T) {
-	once(t)
+func TestStreamMiddlewareForm(t *testing.T) { onStreams(t, testStreamMiddlewareForm) }
+
+func testStreamMiddlewareForm(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(299) }))
 	})
@@ -162,7 +156,6 @@ func TestStreamMiddlewareForm(t *testing.T) {
 
 // A CONNECT over HTTP/1.1 asks for no WebSocket, and can't pretend to.
 func TestConnectOverHTTP1(t *testing.T) {
-	once(t)
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for request, status := range map[string]int{
 		"CONNECT / HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Version: 13\r\n\r\n":                         426,
@@ -182,7 +175,10 @@ func TestConnectOverHTTP1(t *testing.T) {
 
 // The time-outs of the server are for requests.
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
-	once(t)
+	onStreams(t, testStreamOutlivesTheServersTimeouts)
+}
+
+func testStreamOutlivesTheServersTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(noting(newJournal()), quiet())
 		const timeout = 5 * time.Second

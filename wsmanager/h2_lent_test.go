@@ -18,8 +18,9 @@ import (
 
 // A component above that sets a read deadline ends the connection with it, and
 // nothing else.
-func TestStreamWithAForeignDeadline(t *testing.T) {
-	once(t)
+func TestStreamWithAForeignDeadline(t *testing.T) { onStreams(t, testStreamWithAForeignDeadline) }
+
+func testStreamWithAForeignDeadline(t *testing.T) {
 	j := newJournal()
 	set := make(chan func() error, 1)
 	_, url := serve(t, noting(j), quiet(), func(m *wsmanager.Manager) http.Handler {
@@ -71,7 +72,10 @@ func (l *lentWriter) SetWriteDeadline(at time.Time) error {
 // However a stream ends, and whatever is being sent to it, its writer is left alone
 // once the handler has returned: it may be another request's by then.
 func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
-	once(t)
+	onStreams(t, testNothingIsWrittenAfterTheHandlerReturned)
+}
+
+func testNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 	var late atomic.Int64
 	opts := quiet()
 	opts.CloseTimeout, opts.WriteTimeout = 20*time.Millisecond, 20*time.Millisecond

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
-	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // meanwhile is a response writer that does something just before the 101 goes out,
@@ -38,6 +37,10 @@ func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager))
 
 // What is sent while the 101 goes out arrives after it, and Close closes.
 func TestSentAndClosedDuringTheHandshake(t *testing.T) {
+	onEachDriver(t, testSentAndClosedDuringTheHandshake)
+}
+
+func testSentAndClosedDuringTheHandshake(t *testing.T) {
 	j := newJournal()
 	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
 		for c := range m.All() {
@@ -46,7 +49,7 @@ func TestSentAndClosedDuringTheHandshake(t *testing.T) {
 			_ = m.CloseConn(c.ID(), 4000, "enough")
 		}
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.ExpectText("one")
 	c.ExpectText("two")
 	require.Equal(t, "enough", c.ExpectClose(4000))
@@ -56,12 +59,16 @@ func TestSentAndClosedDuringTheHandshake(t *testing.T) {
 // Whose outbox runs over before it is there is failed, and OnClose does not wait
 // for its peer.
 func TestOutboxFullDuringTheHandshake(t *testing.T) {
+	onEachDriver(t, testOutboxFullDuringTheHandshake)
+}
+
+func testOutboxFullDuringTheHandshake(t *testing.T) {
 	j := newJournal()
 	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
 		for m.Broadcast(wsmanager.Text("x")).Queued > 0 {
 		}
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
@@ -72,13 +79,17 @@ func TestOutboxFullDuringTheHandshake(t *testing.T) {
 // A Shutdown that gives up waiting for a handshake leaves no socket behind when
 // that comes through at last.
 func TestShutdownGivesUpDuringTheHandshake(t *testing.T) {
+	onEachDriverAtOnce(t, testShutdownGivesUpDuringTheHandshake)
+}
+
+func testShutdownGivesUpDuringTheHandshake(t *testing.T) {
 	j := newJournal()
 	m, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		j.note("%v", m.Shutdown(ctx))
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.ExpectEOF()
 	require.Equal(t, []string{
 		"wsmanager: shutdown: connections were cut, and not all have ended: context canceled",

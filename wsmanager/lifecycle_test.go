@@ -20,7 +20,9 @@ import (
 
 // Every way in which a connection can end: what the client reads, what OnClose
 // gets, and what the log says.
-func TestEnds(t *testing.T) {
+func TestEnds(t *testing.T) { onEachDriver(t, testEnds) }
+
+func testEnds(t *testing.T) {
 	text := func(s string) func(*wstest.Client) { return func(c *wstest.Client) { c.SendText(s) } }
 	raw := func(s string) func(*wstest.Client) { return func(c *wstest.Client) { c.SendRaw([]byte(s)) } }
 	closes := func(code int, reason string) func(*wstest.Client) {
@@ -102,9 +104,9 @@ func TestEnds(t *testing.T) {
 					j.note("close: %v, registered %v, context %v, send %v", err, registered, c.Context().Err(), c.Send(wsmanager.Text("x")))
 				},
 			}, opts, nil)
-			bystander := wstest.Dial(t, url, nil)
+			bystander := dialOver(t, url, nil)
 			j.await(t, 1)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			j.await(t, 2)
 			tt.do(c)
 			if tt.reads != 0 {
@@ -138,7 +140,9 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-func TestOnConnectFails(t *testing.T) {
+func TestOnConnectFails(t *testing.T) { onEachDriver(t, testOnConnectFails) }
+
+func testOnConnectFails(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errors.New("no") },
 		"panic": func() error { panic("no") },
@@ -150,7 +154,7 @@ func TestOnConnectFails(t *testing.T) {
 				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { j.note("message"); return nil },
 				OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
 			}, quiet(), nil)
-			c := wstest.Handshake(t, wstest.Request(t, url), wstest.Frame(ws.OpText, true, []byte("early")))
+			c := handshakeOver(t, wstest.Request(t, url), wstest.Frame(ws.OpText, true, []byte("early")))
 			c.ExpectClose(1011)
 			require.Regexp(t, "^close: wsmanager: closed here with 1011: .*no$", j.await(t, 1)[0])
 			require.Len(t, j.all(), 1, "no message after a failed OnConnect")
@@ -158,22 +162,28 @@ func TestOnConnectFails(t *testing.T) {
 	}
 }
 
-func TestOnClosePanics(t *testing.T) {
+func TestOnClosePanics(t *testing.T) { onEachDriver(t, testOnClosePanics) }
+
+func testOnClosePanics(t *testing.T) {
 	opts, log := logged()
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { panic("oops") }}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendClose(1000, "")
 	c.ExpectClose(1000)
 	rec := log.record(t, 1)
 	require.Equal(t, "OnClose panicked", rec["msg"])
 	require.NotEmpty(t, rec["id"])
-	require.Contains(t, rec["stack"], "TestOnClosePanics")
+	require.Contains(t, rec["stack"], "testOnClosePanics")
 	require.Zero(t, m.Len())
 }
 
 // The callbacks of one connection come in order and never overlap, however the
 // frames arrive and whoever else sends.
 func TestCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
+	onEachDriver(t, testCallbacksOfOneConnectionNeverOverlap)
+}
+
+func testCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 	var inside, next atomic.Int32
 	j := newJournal()
 	enter := func() {
@@ -194,7 +204,7 @@ func TestCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 		},
 		OnClose: func(*wsmanager.Conn, error) { enter(); defer inside.Add(-1); j.note("close") },
 	}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -223,6 +233,10 @@ func TestCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 }
 
 func TestFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
+	onEachDriver(t, testFarewellDoesNotReachTheOneWhoLeft)
+}
+
+func testFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text("+" + c.ID()))
@@ -236,9 +250,9 @@ func TestFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
 			}
 		},
 	}, quiet(), nil)
-	stays := wstest.Dial(t, url, nil)
+	stays := dialOver(t, url, nil)
 	stays.Text()
-	leaves := wstest.Dial(t, url, nil)
+	leaves := dialOver(t, url, nil)
 	id := leaves.Text()
 	stays.ExpectText(id)
 	leaves.SendText("bye")
@@ -251,9 +265,13 @@ func TestFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
 }
 
 func TestMessagesAfterCloseAreDropped(t *testing.T) {
+	onEachDriver(t, testMessagesAfterCloseAreDropped)
+}
+
+func testMessagesAfterCloseAreDropped(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, noting(j), quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	j.await(t, 1)
 	require.NoError(t, only(t, m).Close(4000, "enough"))
 	require.ErrorIs(t, only(t, m).Send(wsmanager.Text("x")), wsmanager.ErrClosed)
@@ -264,7 +282,9 @@ func TestMessagesAfterCloseAreDropped(t *testing.T) {
 }
 
 // What was sent before Close arrives before the close frame.
-func TestCloseIsGraceful(t *testing.T) {
+func TestCloseIsGraceful(t *testing.T) { onEachDriver(t, testCloseIsGraceful) }
+
+func testCloseIsGraceful(t *testing.T) {
 	const messages, size = 200, 4000 // more than the socket's buffers take at once
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
@@ -276,7 +296,7 @@ func TestCloseIsGraceful(t *testing.T) {
 			return c.Close(1000, "that was all")
 		},
 	}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendText("go")
 	for i := range messages {
 		c.ExpectText(fmt.Sprintf("%0*d", size, i))
@@ -286,7 +306,9 @@ func TestCloseIsGraceful(t *testing.T) {
 }
 
 // The end does not wait for any time-out where the peer does its part.
-func TestEndsNeedNoTimeout(t *testing.T) {
+func TestEndsNeedNoTimeout(t *testing.T) { onEachDriver(t, testEndsNeedNoTimeout) }
+
+func testEndsNeedNoTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		end  func(*wsmanager.Conn, *wstest.Client)
@@ -319,7 +341,7 @@ func TestEndsNeedNoTimeout(t *testing.T) {
 			opts.CloseTimeout = time.Hour
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			tt.end(only(t, m), c)
 			j.await(t, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
@@ -329,10 +351,12 @@ func TestEndsNeedNoTimeout(t *testing.T) {
 	}
 }
 
-func TestCloseChecksItsArguments(t *testing.T) {
+func TestCloseChecksItsArguments(t *testing.T) { onEachDriver(t, testCloseChecksItsArguments) }
+
+func testCloseChecksItsArguments(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, noting(j), quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	require.ErrorContains(t, conn.Close(1005, ""), "can't carry the code 1005")
 	require.ErrorContains(t, conn.Close(999, ""), "can't carry the code 999")
@@ -345,13 +369,15 @@ func TestCloseChecksItsArguments(t *testing.T) {
 	require.Equal(t, repeat("x", 123), c.ExpectClose(1000))
 }
 
-func TestContext(t *testing.T) {
+func TestContext(t *testing.T) { onEachDriver(t, testContext) }
+
+func testContext(t *testing.T) {
 	type key struct{}
 	opts := quiet()
 	opts.BaseContext = context.WithValue(context.Background(), key{}, "base")
 	j := newJournal()
 	m, url := serve(t, noting(j), opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	ctx := conn.Context()
 	require.Equal(t, "base", ctx.Value(key{}))
@@ -364,19 +390,23 @@ func TestContext(t *testing.T) {
 }
 
 // A context that is asked for only after the end is done as well.
-func TestContextAfterTheEnd(t *testing.T) {
+func TestContextAfterTheEnd(t *testing.T) { onEachDriver(t, testContextAfterTheEnd) }
+
+func testContextAfterTheEnd(t *testing.T) {
 	ended := make(chan *wsmanager.Conn, 1)
 	_, url := serve(t, wsmanager.Callbacks{OnClose: func(c *wsmanager.Conn, _ error) { ended <- c }}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendClose(1000, "")
 	conn := <-ended
 	require.ErrorIs(t, conn.Context().Err(), context.Canceled)
 	require.ErrorIs(t, context.Cause(conn.Context()), context.Canceled, "an orderly end has no cause of its own")
 }
 
-func TestPing(t *testing.T) {
+func TestPing(t *testing.T) { onEachDriver(t, testPing) }
+
+func testPing(t *testing.T) {
 	_, url := serve(t, noting(newJournal()), quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	for _, payload := range []string{"", "abc", repeat("p", 125)} {
 		c.SendPing([]byte(payload))
 		c.ExpectPong([]byte(payload))
@@ -386,7 +416,9 @@ func TestPing(t *testing.T) {
 	c.ExpectText("hello")
 }
 
-func TestShutdown(t *testing.T) {
+func TestShutdown(t *testing.T) { onEachDriver(t, testShutdown) }
+
+func testShutdown(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) {
@@ -395,7 +427,7 @@ func TestShutdown(t *testing.T) {
 	}, quiet(), nil)
 	var clients []*wstest.Client
 	for range 20 {
-		clients = append(clients, wstest.Dial(t, url, nil))
+		clients = append(clients, dialOver(t, url, nil))
 	}
 	done := make(chan error, 2)
 	for range 2 {
@@ -411,7 +443,7 @@ func TestShutdown(t *testing.T) {
 	for _, entry := range j.all() {
 		require.Equal(t, "true wsmanager: closed here with 1001: wsmanager: the manager is shutting down", entry)
 	}
-	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
 	require.NoError(t, m.Shutdown(context.Background()), "again is fine")
 }
@@ -422,9 +454,11 @@ func TestShutdownWithoutConnections(t *testing.T) {
 }
 
 // A peer that does not answer is cut when the context ends.
-func TestShutdownCuts(t *testing.T) {
+func TestShutdownCuts(t *testing.T) { onEachDriver(t, testShutdownCuts) }
+
+func testShutdownCuts(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
@@ -442,13 +476,15 @@ func TestShutdownCuts(t *testing.T) {
 
 // What Shutdown does not find in the registry any more, because OnClose was called
 // while the peer still holds its end, is cut as well.
-func TestShutdownCutsWhatLingers(t *testing.T) {
+func TestShutdownCutsWhatLingers(t *testing.T) { onEachDriver(t, testShutdownCutsWhatLingers) }
+
+func testShutdownCutsWhatLingers(t *testing.T) {
 	needH1(t, "nothing lingers: the stream ends behind the close frame")
 	opts := quiet()
 	opts.CloseTimeout = time.Hour
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendRaw([]byte("\xff\xff"))
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
@@ -465,6 +501,10 @@ func TestShutdownCutsWhatLingers(t *testing.T) {
 
 // A callback that never returns does not keep Shutdown beyond its deadline.
 func TestShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
+	onEachDriverAtOnce(t, testShutdownCountsCallbacksThatHaveNotReturned)
+}
+
+func testShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 	release := make(chan struct{})
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
@@ -472,9 +512,9 @@ func TestShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 		OnClose:   func(*wsmanager.Conn, error) { j.note("closed") },
 	}, quiet(), nil)
 	for range 3 {
-		wstest.Dial(t, url, nil).SendText("x")
+		dialOver(t, url, nil).SendText("x")
 	}
-	wstest.Dial(t, url, nil)
+	dialOver(t, url, nil)
 	j.await(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

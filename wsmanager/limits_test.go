@@ -14,15 +14,17 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMaxConnections(t *testing.T) {
+func TestMaxConnections(t *testing.T) { onEachDriver(t, testMaxConnections) }
+
+func testMaxConnections(t *testing.T) {
 	opts, log := logged()
 	opts.MaxConnections = 2
 	asked := 0
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) { asked++; return wsmanager.Accept{}, nil },
 	}, opts, nil)
-	first, second := wstest.Dial(t, url, nil), wstest.Dial(t, url, nil)
-	c := wstest.Handshake(t, wstest.Request(t, url), nil)
+	first, second := dialOver(t, url, nil), dialOver(t, url, nil)
+	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
 	body, err := io.ReadAll(c.Response.Body)
 	require.NoError(t, err)
@@ -36,13 +38,17 @@ func TestMaxConnections(t *testing.T) {
 	first.SendClose(1000, "")
 	first.ExpectClose(1000)
 	require.Eventually(t, func() bool {
-		return wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode == http.StatusSwitchingProtocols
+		return handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode == http.StatusSwitchingProtocols
 	}, wstest.Patience, time.Millisecond)
 	second.SendText("still here")
 }
 
 // Handshakes that come to nothing give their place back.
 func TestMaxConnectionsCountsNoRefusals(t *testing.T) {
+	onEachDriver(t, testMaxConnectionsCountsNoRefusals)
+}
+
+func testMaxConnectionsCountsNoRefusals(t *testing.T) {
 	opts := quiet()
 	opts.MaxConnections = 1
 	_, url := serve(t, wsmanager.Callbacks{
@@ -54,9 +60,9 @@ func TestMaxConnectionsCountsNoRefusals(t *testing.T) {
 		},
 	}, opts, nil)
 	for range 5 {
-		require.Equal(t, 401, wstest.Handshake(t, wstest.Request(t, url+"/no"), nil).Response.StatusCode)
+		require.Equal(t, 401, handshakeOver(t, wstest.Request(t, url+"/no"), nil).Response.StatusCode)
 	}
-	wstest.Dial(t, url, nil)
+	dialOver(t, url, nil)
 }
 
 // A peer may send as many messages as the rate and the burst say; one more closes

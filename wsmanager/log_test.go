@@ -29,7 +29,9 @@ func (h byContext) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // A refusal belongs to its request; a connection to nothing but Options.BaseContext.
-func TestLogRecordsCarryTheirContext(t *testing.T) {
+func TestLogRecordsCarryTheirContext(t *testing.T) { onEachDriver(t, testLogRecordsCarryTheirContext) }
+
+func testLogRecordsCarryTheirContext(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, wsmanager.Callbacks{}, wsmanager.Options{
 		Logger:      slog.New(byContext{slog.DiscardHandler, j}),
@@ -41,8 +43,8 @@ func TestLogRecordsCarryTheirContext(t *testing.T) {
 	})
 	req := wstest.Request(t, url)
 	req.Header.Set("Origin", "null")
-	require.Equal(t, 403, wstest.Handshake(t, req, nil).Response.StatusCode)
-	c := wstest.Dial(t, url, nil)
+	require.Equal(t, 403, handshakeOver(t, req, nil).Response.StatusCode)
+	c := dialOver(t, url, nil)
 	c.SendClose(1000, "")
 	c.ExpectClose(1000)
 	require.Equal(t, []string{"websocket refused: request", "websocket connected: base", "websocket closed: base"}, j.await(t, 3))
@@ -51,6 +53,10 @@ func TestLogRecordsCarryTheirContext(t *testing.T) {
 // `return c.Send(m)` is what most callbacks end with: that the connection was
 // closing already is no news, and no warning.
 func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
+	onEachDriver(t, testSendOnAClosingConnectionIsNoWarning)
+}
+
+func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	opts, log := logged()
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -58,7 +64,7 @@ func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 			return c.Send(m)
 		},
 	}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendText("x")
 	c.ExpectClose(1000)
 	rec := log.record(t, 0)
@@ -67,10 +73,12 @@ func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 }
 
 // A connection that Shutdown has ended is as it should be.
-func TestShutdownIsNoWarning(t *testing.T) {
+func TestShutdownIsNoWarning(t *testing.T) { onEachDriver(t, testShutdownIsNoWarning) }
+
+func testShutdownIsNoWarning(t *testing.T) {
 	opts, log := logged()
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	done := make(chan error)
 	go func() { done <- m.Shutdown(context.Background()) }()
 	c.ExpectClose(1001)

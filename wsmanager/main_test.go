@@ -3,12 +3,10 @@ package wsmanager_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,53 +16,10 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 	_ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/reach"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMain(m *testing.M) { wstest.Main(eachDriver{m}) }
-
-// eachDriver runs everything with the event loop, where there is one, with
-// goroutines, and over HTTP/2.
-type eachDriver struct{ *testing.M }
-
-// driverEnv makes the tests run with this driver alone: auto, goroutine or h2.
-const driverEnv = "WSMANAGER_TEST_DRIVER"
-
-// driverUnderTest is the one with which they run now.
-var driverUnderTest string
-
-func (m eachDriver) Run() (code int) {
-	flag.Parse()
-	ways := []string{"auto", "goroutine", "h2"}
-	if one := os.Getenv(driverEnv); one != "" {
-		ways = []string{one}
-	}
-	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
-		ways = ways[:1] // fuzzers run once; benchmarks choose for themselves
-	}
-	for _, way := range ways {
-		driverUnderTest = way
-		switch way {
-		case "auto":
-			wsmanager.SetAutoDriver(wsmanager.DriverAuto)
-		case "goroutine":
-			wsmanager.SetAutoDriver(wsmanager.DriverGoroutine)
-		case "h2":
-			wsmanager.SetAutoDriver(wsmanager.DriverGoroutine)
-			overH2 = true
-			reach.Dial = dialStream
-			if skip := flag.Lookup("test.skip").Value; skip.String() == "" {
-				_ = skip.Set("^Test(Client|Dial)") // our own clients speak HTTP/1.1: the second run has had them
-			}
-		}
-		if failed := m.M.Run(); failed != 0 {
-			fmt.Fprintf(os.Stderr, "FAIL with the driver %v\n", way)
-			code = failed
-		}
-	}
-	return code
-}
+func TestMain(m *testing.M) { wstest.Main(m) }
 
 // journal notes what happens, in order.
 type journal struct {
@@ -145,11 +100,11 @@ func logged() (wsmanager.Options, *journal) {
 	return wsmanager.Options{Logger: slog.New(slog.NewJSONHandler(j, nil))}, j
 }
 
-// serve makes a Manager and serves h, or the Manager itself if h is nil. At the
+// serve makes a Manager with the driver that the test runs on and serves h, or the Manager itself if h is nil. At the
 // end of the test the Manager is shut down.
 func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(*wsmanager.Manager) http.Handler) (*wsmanager.Manager, string) {
 	t.Helper()
-	m, err := wsmanager.New(cb, opts)
+	m, err := wsmanager.New(cb, on(t, opts))
 	require.NoError(t, err)
 	var handler http.Handler = m
 	if h != nil {
@@ -157,7 +112,7 @@ func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(
 	}
 	srv := httptest.NewUnstartedServer(handler)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	wsmanager.SpeakH2(srv.Config)
+	speaks(t, srv)
 	srv.Start()
 	t.Cleanup(func() {
 		// Clients of the test may be gone or not; either way nothing is left.

@@ -60,13 +60,7 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 	return m
 }
 
-// autoDriver is what tests run everything with in turn.
-var autoDriver = DriverAuto
-
 func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
-	if opts.Driver == DriverAuto {
-		opts.Driver = autoDriver
-	}
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err

@@ -36,7 +36,9 @@ func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 
 // An OnAccept that does not return is the request's misfortune: its place is given
 // back, and it is counted.
-func TestOnAcceptThatMisbehaves(t *testing.T) {
+func TestOnAcceptThatMisbehaves(t *testing.T) { onEachDriver(t, testOnAcceptThatMisbehaves) }
+
+func testOnAcceptThatMisbehaves(t *testing.T) {
 	for name, do := range worst {
 		t.Run(name, func(t *testing.T) {
 			opts := quiet()
@@ -48,10 +50,10 @@ func TestOnAcceptThatMisbehaves(t *testing.T) {
 				return wsmanager.Accept{}, nil
 			}}, opts, nil)
 			for range 3 {
-				_, err := http.DefaultTransport.RoundTrip(wstest.Request(t, url+"/bad")) //nolint:bodyclose // there is none
+				_, err := roundTripOver(t, wstest.Request(t, url+"/bad")) //nolint:bodyclose // there is none
 				require.Error(t, err)
 			}
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
 			require.EqualValues(t, 3, m.Stats().Refused.Failed)
@@ -63,6 +65,10 @@ func TestOnAcceptThatMisbehaves(t *testing.T) {
 // A callback that never returns, whichever it is, keeps Shutdown no longer than its
 // deadline, and is counted in its error.
 func TestShutdownWithACallbackThatBlocks(t *testing.T) {
+	onEachDriverAtOnce(t, testShutdownWithACallbackThatBlocks)
+}
+
+func testShutdownWithACallbackThatBlocks(t *testing.T) {
 	for _, in := range []string{"OnAccept", "OnConnect", "OnMessage", "OnClose", "a filter", "an encoder"} {
 		t.Run(in, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -95,13 +101,10 @@ func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 			defer wg.Wait()
 			if in == "OnAccept" {
 				wg.Go(func() {
-					res, err := http.DefaultTransport.RoundTrip(wstest.Request(t, url))
-					if err == nil {
-						_ = res.Body.Close()
-					}
+					_, _ = roundTripOver(t, wstest.Request(t, url)) //nolint:bodyclose // refused or cut off
 				})
 			} else {
-				c := wstest.Dial(t, url, nil)
+				c := dialOver(t, url, nil)
 				if in == "OnClose" {
 					c.SendClose(1000, "")
 				} else if in != "OnConnect" {
@@ -126,6 +129,10 @@ func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 // A filter or an encoder that fails does so in the callback that has called it: that
 // one's connection ends, once, and no broadcast of anybody else waits or is lost.
 func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
+	onEachDriver(t, testFiltersAndEncodersThatMisbehave)
+}
+
+func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 	for name, do := range worst {
 		for what, broadcast := range map[string]func(m *wsmanager.Manager){
 			"a filter": func(m *wsmanager.Manager) {
@@ -157,8 +164,8 @@ func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 						OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage", c); return nil },
 						OnClose:   func(c *wsmanager.Conn, _ error) { closes.Add(1); act("OnClose", c) },
 					}, quiet(), nil)
-					other := wstest.Dial(t, url, nil)
-					bad := wstest.Dial(t, url+"?user=bad", nil)
+					other := dialOver(t, url, nil)
+					bad := dialOver(t, url+"?user=bad", nil)
 					code := 1011
 					switch in {
 					case "OnMessage":
@@ -188,7 +195,9 @@ func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 
 // After Close, after the end and after Shutdown nothing is sent, nothing hangs, and
 // everything says so.
-func TestEveryMethodAfterTheEnd(t *testing.T) {
+func TestEveryMethodAfterTheEnd(t *testing.T) { onEachDriver(t, testEveryMethodAfterTheEnd) }
+
+func testEveryMethodAfterTheEnd(t *testing.T) {
 	all := func(m *wsmanager.Manager, c *wsmanager.Conn, byID error) map[string]error {
 		msg, p := wsmanager.Text("x"), wsmanager.Prepare(wsmanager.Text("x"))
 		wrong := map[string]error{}
@@ -237,7 +246,7 @@ func TestEveryMethodAfterTheEnd(t *testing.T) {
 			conns <- c
 		},
 	}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendText("close")
 	c.ExpectClose(4000)
 	require.Empty(t, receive(t, inside), "after Close, in OnMessage")
@@ -252,11 +261,15 @@ func TestEveryMethodAfterTheEnd(t *testing.T) {
 // Shutdowns at the same time, each with its own patience: the impatient one cuts, and
 // the patient one finds that all has ended.
 func TestShutdownsOfDifferentPatience(t *testing.T) {
+	onEachDriver(t, testShutdownsOfDifferentPatience)
+}
+
+func testShutdownsOfDifferentPatience(t *testing.T) {
 	var closes atomic.Int32
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, quiet(), nil)
 	const n = 10
 	for range n {
-		wstest.Dial(t, url, nil) // nobody answers the close frame
+		dialOver(t, url, nil) // nobody answers the close frame
 	}
 	results := make(chan error, 5)
 	for _, patience := range []time.Duration{wstest.Patience, wstest.Patience, 50 * time.Millisecond, 0, wstest.Patience} {
@@ -278,7 +291,9 @@ func TestShutdownsOfDifferentPatience(t *testing.T) {
 
 // A Shutdown that OnAccept waits for waits for that OnAccept: it ends at its deadline,
 // and the handshake is refused.
-func TestShutdownInsideOnAccept(t *testing.T) {
+func TestShutdownInsideOnAccept(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideOnAccept) }
+
+func testShutdownInsideOnAccept(t *testing.T) {
 	result := make(chan error, 1)
 	var m *wsmanager.Manager
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
@@ -287,14 +302,16 @@ func TestShutdownInsideOnAccept(t *testing.T) {
 		result <- m.Shutdown(ctx)
 		return wsmanager.Accept{}, nil
 	}}, quiet(), func(made *wsmanager.Manager) http.Handler { m = made; return made })
-	require.Equal(t, 503, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+	require.Equal(t, 503, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.ErrorContains(t, <-result, "1 callbacks have not returned")
 	nothingLeft(t, m)
 }
 
 // Shutdown comes while hundreds of handshakes are under way: each is refused with 503,
 // or becomes a connection that is closed with 1001. None is in between.
-func TestShutdownAmongHandshakes(t *testing.T) {
+func TestShutdownAmongHandshakes(t *testing.T) { onSocketDrivers(t, testShutdownAmongHandshakes) }
+
+func testShutdownAmongHandshakes(t *testing.T) {
 	const n = 100
 	var connects, closes atomic.Int32
 	m, url := serve(t, wsmanager.Callbacks{
@@ -317,7 +334,7 @@ func TestShutdownAmongHandshakes(t *testing.T) {
 			}
 			closed := make(chan error, 1)
 			opts := dialling()
-			c, err := wsmanager.Dial(context.Background(), url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
+			c, err := dialAs(context.Background(), t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
 			var o outcome
 			switch {
 			case errors.As(err, &o.refused):
@@ -359,6 +376,10 @@ func TestShutdownAmongHandshakes(t *testing.T) {
 // The callbacks of a connection that was dialled may do their worst as well: the server
 // reads 1011, and nothing is left.
 func TestDialledCallbacksThatMisbehave(t *testing.T) {
+	onSocketDrivers(t, testDialledCallbacksThatMisbehave)
+}
+
+func testDialledCallbacksThatMisbehave(t *testing.T) {
 	for name, do := range worst {
 		for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 			t.Run(in+" "+name, func(t *testing.T) {
@@ -377,7 +398,7 @@ func TestDialledCallbacksThatMisbehave(t *testing.T) {
 						do()
 					}
 				}
-				c, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{
+				c, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{
 					OnConnect: func(*wsmanager.Conn) error { act("OnConnect"); return nil },
 					OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage"); return c.Close(1000, "") },
 					OnClose:   func(*wsmanager.Conn, error) { act("OnClose") },
@@ -408,6 +429,10 @@ func (panicking) Handle(context.Context, slog.Record) error { panic("a log handl
 // along, from a goroutine that nobody recovers; at the one of its beginning, it left a
 // connection that nobody read from.
 func TestLoggerThatPanicsCrashedTheProcess(t *testing.T) {
+	onEachDriver(t, testLoggerThatPanicsCrashedTheProcess)
+}
+
+func testLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 	for name, onClose := range map[string]func(){"OnClose returns": func() {}, "OnClose panics": func() { panic("oops") }} {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
@@ -415,7 +440,7 @@ func TestLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 				OnClose: func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
 			}, wsmanager.Options{Logger: slog.New(panicking{slog.DiscardHandler})}, nil)
 			for range 3 {
-				c := wstest.Dial(t, url, nil)
+				c := dialOver(t, url, nil)
 				c.Kill()
 			}
 			require.Len(t, j.await(t, 3), 3)

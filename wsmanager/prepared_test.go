@@ -10,10 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
-	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestPreparedIsImmutable(t *testing.T) {
+func TestPreparedIsImmutable(t *testing.T) { onEachDriver(t, testPreparedIsImmutable) }
+
+func testPreparedIsImmutable(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": "", "bob": ""})
 	payload := []byte("before")
 	p := wsmanager.Prepare(wsmanager.Message{Type: wsmanager.TextMessage, Payload: payload})
@@ -25,7 +26,9 @@ func TestPreparedIsImmutable(t *testing.T) {
 	require.Equal(t, map[string][]string{"ann": {"before", "before", "before", "before"}, "bob": {"before"}}, r.heard())
 }
 
-func TestPrepareJSON(t *testing.T) {
+func TestPrepareJSON(t *testing.T) { onEachDriver(t, testPrepareJSON) }
+
+func testPrepareJSON(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": ""})
 	p, err := wsmanager.PrepareJSON(map[string]any{"price": 12.5})
 	require.NoError(t, err)
@@ -35,7 +38,9 @@ func TestPrepareJSON(t *testing.T) {
 	require.ErrorContains(t, err, "unsupported type")
 }
 
-func TestPreparedThatCannotBeSent(t *testing.T) {
+func TestPreparedThatCannotBeSent(t *testing.T) { onEachDriver(t, testPreparedThatCannotBeSent) }
+
+func testPreparedThatCannotBeSent(t *testing.T) {
 	opts, log := logged()
 	opts.OutboxBytes, opts.MaxMessageSize = 2000, 1000
 	r := newRoom(t, opts, map[string]string{"ann": ""})
@@ -64,7 +69,9 @@ func TestPreparedThatCannotBeSent(t *testing.T) {
 
 // Each variant is encoded once, however many connections and sends there are, and
 // only if somebody speaks it.
-func TestVariants(t *testing.T) {
+func TestVariants(t *testing.T) { onEachDriver(t, testVariants) }
+
+func testVariants(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"json": "defer&group=g", "json2": "defer&group=g", "packed": "defer&group=g&user=ann", "later": "defer&group=g"})
 	const text, packed = wsmanager.Variant(0), wsmanager.Variant(5)
 	require.NoError(t, r.conns["json"].Ready(text))
@@ -99,7 +106,9 @@ func TestVariants(t *testing.T) {
 
 // Until it is ready a deferred connection gets what is sent to it alone, and
 // nothing that is sent to many.
-func TestDeferred(t *testing.T) {
+func TestDeferred(t *testing.T) { onEachDriver(t, testDeferred) }
+
+func testDeferred(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"late": "defer&group=g&user=ann"})
 	late, x := r.conns["late"], wsmanager.Text("too early")
 	require.Equal(t, 1, r.m.Len())
@@ -129,19 +138,23 @@ func TestDeferred(t *testing.T) {
 	require.Equal(t, map[string][]string{"late": {"to g", "to h", "to ann"}}, r.heard())
 }
 
-func TestReadyAfterTheEnd(t *testing.T) {
+func TestReadyAfterTheEnd(t *testing.T) { onEachDriver(t, testReadyAfterTheEnd) }
+
+func testReadyAfterTheEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnAccept: byQuery,
 		OnClose:  func(c *wsmanager.Conn, _ error) { ended <- c.Ready(0) },
 	}, quiet(), nil)
-	c := wstest.Dial(t, url+"?defer", nil)
+	c := dialOver(t, url+"?defer", nil)
 	c.SendClose(1000, "")
 	require.ErrorIs(t, <-ended, wsmanager.ErrClosed)
 }
 
 // A protocol chosen by the first message: what the hub does.
-func TestReadyByTheFirstMessage(t *testing.T) {
+func TestReadyByTheFirstMessage(t *testing.T) { onEachDriver(t, testReadyByTheFirstMessage) }
+
+func testReadyByTheFirstMessage(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: byQuery,
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
@@ -155,7 +168,7 @@ func TestReadyByTheFirstMessage(t *testing.T) {
 			return c.Ready(v)
 		},
 	}, quiet(), nil)
-	text, binary := wstest.Dial(t, url+"?defer", nil), wstest.Dial(t, url+"?defer", nil)
+	text, binary := dialOver(t, url+"?defer", nil), dialOver(t, url+"?defer", nil)
 	text.SendText("hi")
 	binary.SendBinary(nil)
 	text.ExpectText("welcome")
@@ -177,7 +190,9 @@ func TestReadyByTheFirstMessage(t *testing.T) {
 }
 
 // An encoder that panics does so at the one who sends, and nobody else is hurt.
-func TestEncoderThatPanics(t *testing.T) {
+func TestEncoderThatPanics(t *testing.T) { onEachDriver(t, testEncoderThatPanics) }
+
+func testEncoderThatPanics(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": ""})
 	p := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { panic("oops") })
 	require.PanicsWithValue(t, "oops", func() { r.m.BroadcastPrepared(p) })
@@ -188,7 +203,9 @@ func TestEncoderThatPanics(t *testing.T) {
 }
 
 // A function of the application may itself broadcast to the same set.
-func TestBroadcastsWithinBroadcasts(t *testing.T) {
+func TestBroadcastsWithinBroadcasts(t *testing.T) { onEachDriver(t, testBroadcastsWithinBroadcasts) }
+
+func testBroadcastsWithinBroadcasts(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": ""})
 	inner := wsmanager.Text("inner")
 	r.m.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {

@@ -64,6 +64,10 @@ func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 // Every method may be called from inside every callback, also while others do so
 // and while messages come in bursts. At last a callback closes its own connection.
 func TestEveryMethodInsideEveryCallback(t *testing.T) {
+	onEachDriver(t, testEveryMethodInsideEveryCallback)
+}
+
+func testEveryMethodInsideEveryCallback(t *testing.T) {
 	opts := quiet()
 	opts.OutboxMessages, opts.OutboxBytes = 1<<20, 64<<20
 	var m *wsmanager.Manager
@@ -98,7 +102,7 @@ func TestEveryMethodInsideEveryCallback(t *testing.T) {
 	burst = append(burst, wstest.Frame(ws.OpText, true, []byte("last"))...)
 	var clients []*wstest.Client
 	for range 4 {
-		clients = append(clients, wstest.Dial(t, url, nil))
+		clients = append(clients, dialOver(t, url, nil))
 	}
 	for _, c := range clients {
 		c.SendRaw(burst)

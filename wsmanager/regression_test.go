@@ -24,6 +24,10 @@ import (
 // The tests here are named after what once went wrong.
 
 func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
+	onEachDriver(t, testAppendingToAPayloadOverwroteTheNextFrame)
+}
+
+func testAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
@@ -31,7 +35,7 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 			return nil
 		},
 	}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	c.SendRaw(append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...))
 	require.Equal(t, []string{"one!!!!!!", "two!!!!!!"}, j.await(t, 2))
 }
@@ -40,6 +44,10 @@ func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 // ends with it, and nothing else does. One in an event loop is not net/http's any
 // more.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
+	onEachDriver(t, testForeignReadDeadlineCrashedTheProcess)
+}
+
+func testForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	needH1(t, "the handler stays; see TestStreamWithAForeignDeadline")
 	j := newJournal()
 	opts := quiet()
@@ -52,13 +60,17 @@ func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // no error: net/http lets it
 		})
 	})
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	require.Equal(t, "wsmanager: closed by the peer with 1006: wsmanager: the read was interrupted", j.await(t, 1)[0])
 	c.ExpectEOF()
 }
 
 // net/http waits for the body of a request when it is hijacked.
 func TestHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
+	onSocketDrivers(t, testHandshakeWithABodyWasNeverTimedOut)
+}
+
+func testHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for name, spoil := range map[string]func(*http.Request){
 		"length":  func(r *http.Request) { r.ContentLength = 1000 },
@@ -156,6 +168,10 @@ func (cannotHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // A 101 without a tunnel left an HTTP connection that a proxy takes for one.
 func TestFailedHijackLeftALiveConnection(t *testing.T) {
+	onSocketDrivers(t, testFailedHijackLeftALiveConnection)
+}
+
+func testFailedHijackLeftALiveConnection(t *testing.T) {
 	opts, log := logged()
 	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(cannotHijack{w}, r) })
@@ -187,6 +203,10 @@ func (w watching) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, ni
 // Whoever found a connection whose handshake then broke off held one that was
 // open for ever.
 func TestBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
+	onSocketDrivers(t, testBrokenHandshakeLeftAConnectionInLimbo)
+}
+
+func testBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
 	found := make(chan *wsmanager.Conn, 1)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(*wsmanager.Conn, error) { panic("no OnClose without OnConnect") },
@@ -210,7 +230,9 @@ func TestBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
 	require.ErrorIs(t, c.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 }
 
-func TestPanicAfterCloseWasNotLogged(t *testing.T) {
+func TestPanicAfterCloseWasNotLogged(t *testing.T) { onEachDriver(t, testPanicAfterCloseWasNotLogged) }
+
+func testPanicAfterCloseWasNotLogged(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"panic": func() error { panic("the text that matters") },
 		"error": func() error { return errors.New("the text that matters") },
@@ -221,7 +243,7 @@ func TestPanicAfterCloseWasNotLogged(t *testing.T) {
 				_ = c.Close(1000, "")
 				return fail()
 			}}, opts, nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendText("x")
 			c.ExpectClose(1000)
 			rec := log.record(t, 0)
@@ -263,13 +285,17 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 // A wrapped socket without CloseWrite was closed at once, with the close frame
 // still unread, and over TLS that could hold up everybody for seconds.
 func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
+	onEachDriver(t, testSocketWithoutCloseWriteWasClosedAtOnce)
+}
+
+func testSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
 	needH1(t, "it is about sockets")
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}
 	srv.Start()
 	defer srv.Close()
-	c := wstest.Dial(t, srv.URL, nil)
+	c := dialOver(t, srv.URL, nil)
 	c.SendRaw([]byte("\xff\xff"))
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
@@ -292,6 +318,10 @@ func (l plainListener) Accept() (net.Conn, error) {
 // Whoever connected because another had got a broadcast could get it as well:
 // "she is now connected" before "you are now connected".
 func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
+	onEachDriverAtOnce(t, testBroadcastReachedThoseWhoCameAfterIt)
+}
+
+func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text(c.ID()))
@@ -299,10 +329,10 @@ func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 		},
 	}, quiet(), nil)
 	for range 200 {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		_, registered := m.Conn(c.Text())
 		require.True(t, registered)
-		other := wstest.Dial(t, url, nil)
+		other := dialOver(t, url, nil)
 		first := other.Text()
 		c.ExpectText(first) // the other's own, not its own again
 		c.Kill()
@@ -315,6 +345,10 @@ func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 // before the failure was noted: a panic, or a flood, ended as an orderly close of the
 // peer's, and OnClose was told nothing.
 func TestCloseFrameBehindAFailureHidIt(t *testing.T) {
+	onEachDriver(t, testCloseFrameBehindAFailureHidIt)
+}
+
+func testCloseFrameBehindAFailureHidIt(t *testing.T) {
 	fine := func(*wsmanager.Conn) error { return nil }
 	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
 	for name, tt := range map[string]struct {
@@ -328,5 +362,79 @@ func TestCloseFrameBehindAFailureHidIt(t *testing.T) {
 		"a flood of pongs": {fine, bytes.Repeat(wstest.Frame(ws.OpPong, true, nil), 1000), 1008},
 	} {
 		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, tt.bad, tt.code) })
+	}
+}
+
+// Over a connection that can't be shut in one direction, the peer's answer to
+// the close frame of a failed connection ends it, not CloseTimeout: a client
+// waits for the server to close first (RFC 6455, section 7.1.1).
+func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
+	onEachDriver(t, testAnsweredFailureIsClosedAtOnce)
+}
+
+func testAnsweredFailureIsClosedAtOnce(t *testing.T) {
+	opts := quiet()
+	opts.CloseTimeout = time.Minute
+	m := wsmanager.MustNew(wsmanager.Callbacks{
+		OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oh") },
+	}, on(t, opts))
+	srv := start(t, m, func(srv *httptest.Server) {
+		srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }}
+	})
+	c := dialOver(t, srv.URL, nil)
+	c.SendText("x")
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	// An error: over HTTP/2 it is closed without waiting for the answer.
+	_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
+	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(wstest.Patience)))
+	_, err = c.Conn().Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// A callback that works until the connection's Context ends was never told: the
+// Context ended only after the callback had returned. So it outlived its peer,
+// its connection and Shutdown.
+func TestContextEndsWhileACallbackRuns(t *testing.T) {
+	onEachDriver(t, testContextEndsWhileACallbackRuns)
+}
+
+func testContextEndsWhileACallbackRuns(t *testing.T) {
+	for name, end := range map[string]func(m *wsmanager.Manager, c *wsmanager.Conn){
+		"CloseConn": func(m *wsmanager.Manager, c *wsmanager.Conn) { _ = m.CloseConn(c.ID(), 4000, "") },
+		"Shutdown":  func(m *wsmanager.Manager, _ *wsmanager.Conn) { go func() { _ = m.Shutdown(t.Context()) }() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, out := make(chan *wsmanager.Conn), make(chan struct{})
+			ended := make(chan error, 1)
+			giveUp := make(chan struct{})
+			opts := quiet()
+			opts.CloseTimeout = 100 * time.Millisecond
+			m, url := serve(t, wsmanager.Callbacks{
+				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
+					defer close(out)
+					in <- c
+					select {
+					case <-c.Context().Done():
+					case <-giveUp:
+					}
+					return nil
+				},
+				OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
+			}, opts, nil)
+			client := dialOver(t, url, nil)
+			client.SendText("work")
+			end(m, <-in)
+			select {
+			case <-out:
+			case <-time.After(wstest.Patience):
+				close(giveUp)
+				require.Error(t, <-ended)
+				t.Fatal("the connection was cut, and its Context has not ended")
+			}
+			require.Error(t, <-ended)
+			require.NoError(t, m.Shutdown(t.Context()))
+		})
 	}
 }

@@ -83,7 +83,9 @@ func TestOriginTricks(t *testing.T) {
 
 // A page that came over plain HTTP can have been written by anybody on its way. It
 // was let in to the same host over TLS, with the cookies that TLS was to keep.
-func TestPlainPageReachedATLSServer(t *testing.T) {
+func TestPlainPageReachedATLSServer(t *testing.T) { onSocketDrivers(t, testPlainPageReachedATLSServer) }
+
+func testPlainPageReachedATLSServer(t *testing.T) {
 	allowed := quiet()
 	allowed.AllowedOrigins = []string{"http://example.com"}
 	for _, tt := range []struct {
@@ -98,7 +100,7 @@ func TestPlainPageReachedATLSServer(t *testing.T) {
 		{"a plain page that is listed", "http://example.com", allowed, 101},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := wsmanager.MustNew(wsmanager.Callbacks{}, tt.opts)
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, tt.opts))
 			srv := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
 			require.Equal(t, tt.want, handshakeTLS(t, srv, "example.com", tt.origin).Response.StatusCode)
 		})
@@ -120,7 +122,9 @@ func handshakeTLS(t *testing.T, srv *httptest.Server, host, origin string) *wste
 }
 
 // Behind a proxy that ends TLS nothing shows it; there it can be asked for.
-func TestSecureOriginsOnly(t *testing.T) {
+func TestSecureOriginsOnly(t *testing.T) { onEachDriver(t, testSecureOriginsOnly) }
+
+func testSecureOriginsOnly(t *testing.T) {
 	opts := quiet()
 	opts.SecureOriginsOnly = true
 	opts.AllowedOrigins = []string{"http://dev.example.com:3000"}
@@ -133,7 +137,7 @@ func TestSecureOriginsOnly(t *testing.T) {
 		req := wstest.Request(t, url)
 		req.Host = "example.com"
 		req.Header.Set("Origin", origin)
-		require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode, origin)
+		require.Equal(t, want, handshakeOver(t, req, nil).Response.StatusCode, origin)
 	}
 }
 
@@ -157,7 +161,9 @@ func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
 
 // One is spoken that the client has offered and OnAccept has chosen, letter by letter,
 // or none.
-func TestSubprotocolConfusion(t *testing.T) {
+func TestSubprotocolConfusion(t *testing.T) { onEachDriver(t, testSubprotocolConfusion) }
+
+func testSubprotocolConfusion(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		offered []string
@@ -180,7 +186,7 @@ func TestSubprotocolConfusion(t *testing.T) {
 			}, quiet(), nil)
 			req := wstest.Request(t, url)
 			req.Header["Sec-Websocket-Protocol"] = tt.offered
-			c := wstest.Handshake(t, req, nil)
+			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.status == 101 {
 				require.Equal(t, tt.chosen, c.Response.Header.Get("Sec-WebSocket-Protocol"))
@@ -195,19 +201,25 @@ func TestSubprotocolConfusion(t *testing.T) {
 // A component above that had set the header told the client of a sub-protocol that
 // nobody had chosen.
 func TestSubprotocolSetAboveReachedTheClient(t *testing.T) {
+	onEachDriver(t, testSubprotocolSetAboveReachedTheClient)
+}
+
+func testSubprotocolSetAboveReachedTheClient(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Sec-WebSocket-Protocol", "admin")
 			m.ServeHTTP(w, r)
 		})
 	})
-	c := wstest.Dial(t, url, http.Header{"Sec-Websocket-Protocol": {"admin"}})
+	c := dialOver(t, url, http.Header{"Sec-Websocket-Protocol": {"admin"}})
 	require.Empty(t, c.Response.Header.Values("Sec-WebSocket-Protocol"))
 }
 
 // Nothing that OnAccept says can begin a header or an answer of its own. What net/http
 // would drop or change in silence is a mistake that is told.
-func TestHeaderInjection(t *testing.T) {
+func TestHeaderInjection(t *testing.T) { onEachDriver(t, testHeaderInjection) }
+
+func testHeaderInjection(t *testing.T) {
 	const evil = "x\r\nSet-Cookie: session=evil\r\n\r\nHTTP/1.1 200 OK"
 	header := func(name, value string) func(*http.Request) (wsmanager.Accept, error) {
 		return func(*http.Request) (wsmanager.Accept, error) {
@@ -240,7 +252,7 @@ func TestHeaderInjection(t *testing.T) {
 					m.ServeHTTP(w, r)
 				})
 			})
-			c := wstest.Handshake(t, wstest.Request(t, url), nil)
+			c := handshakeOver(t, wstest.Request(t, url), nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			require.Empty(t, c.Response.Header.Values("Set-Cookie"))
 			if tt.status == 101 {
@@ -258,6 +270,10 @@ func TestHeaderInjection(t *testing.T) {
 // A client could fill the log with as much as net/http takes for headers, at each
 // refusal.
 func TestRefusalsLoggedAllThatWasSent(t *testing.T) {
+	onEachDriver(t, testRefusalsLoggedAllThatWasSent)
+}
+
+func testRefusalsLoggedAllThatWasSent(t *testing.T) {
 	long := repeat("x", 10_000)
 	for name, spoil := range map[string]func(*http.Request){
 		"path":    func(r *http.Request) { r.URL.Path += "/" + long; r.Header.Del("Sec-WebSocket-Key") },
@@ -281,14 +297,16 @@ func TestRefusalsLoggedAllThatWasSent(t *testing.T) {
 			}
 			req := wstest.Request(t, url)
 			spoil(req)
-			require.GreaterOrEqual(t, wstest.Handshake(t, req, nil).Response.StatusCode, 400)
+			require.GreaterOrEqual(t, handshakeOver(t, req, nil).Response.StatusCode, 400)
 			require.Less(t, len(log.await(t, 1)[0]), 1000)
 		})
 	}
 }
 
 // Nothing that a client chooses begins a record of its own, in either form of log.
-func TestLogInjection(t *testing.T) {
+func TestLogInjection(t *testing.T) { onEachDriver(t, testLogInjection) }
+
+func testLogInjection(t *testing.T) {
 	const evil = "\nlevel=ERROR msg=forged\r\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\x1b[2J"
 	for _, format := range []string{"text", "JSON"} {
 		t.Run(format, func(t *testing.T) {
@@ -298,7 +316,7 @@ func TestLogInjection(t *testing.T) {
 				h = slog.NewJSONHandler(j, nil)
 			}
 			_, url := serve(t, wsmanager.Callbacks{}, wsmanager.Options{Logger: slog.New(h)}, nil)
-			c := wstest.Dial(t, url, nil)
+			c := dialOver(t, url, nil)
 			c.SendClose(4000, evil)
 			require.Equal(t, evil, c.ExpectClose(4000))
 			lines := j.await(t, 1)
@@ -311,7 +329,9 @@ func TestLogInjection(t *testing.T) {
 
 // What goes wrong here is for the log. A close frame says no more than its code, a
 // refusal no more than its own sentence.
-func TestNothingIsRevealed(t *testing.T) {
+func TestNothingIsRevealed(t *testing.T) { onEachDriver(t, testNothingIsRevealed) }
+
+func testNothingIsRevealed(t *testing.T) {
 	secret := errors.New("pq: password authentication failed for user root at 10.1.2.3")
 	cb := wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
@@ -346,7 +366,7 @@ func TestNothingIsRevealed(t *testing.T) {
 			}
 		}, 1008, ""},
 	} {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		tt.do(c)
 		require.Equal(t, tt.reason, c.ExpectClose(tt.code), "with %d", tt.code)
 	}
@@ -354,7 +374,9 @@ func TestNothingIsRevealed(t *testing.T) {
 
 // A page whose name an attacker points at this server is of the same host, by its own
 // word: DNS rebinding. What helps is to serve the names that one has and no others.
-func TestRebinding(t *testing.T) {
+func TestRebinding(t *testing.T) { onEachDriver(t, testRebinding) }
+
+func testRebinding(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Host != "app.example.com" {
@@ -368,6 +390,6 @@ func TestRebinding(t *testing.T) {
 		req := wstest.Request(t, url)
 		req.Host = host
 		req.Header.Set("Origin", "http://"+host)
-		require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode)
+		require.Equal(t, want, handshakeOver(t, req, nil).Response.StatusCode)
 	}
 }

@@ -17,11 +17,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestSendByID(t *testing.T) {
+func TestSendByID(t *testing.T) { onEachDriver(t, testSendByID) }
+
+func testSendByID(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	ann := wstest.Dial(t, url, nil)
+	ann := dialOver(t, url, nil)
 	annID := only(t, m).ID()
-	bob := wstest.Dial(t, url, nil)
+	bob := dialOver(t, url, nil)
 	require.Len(t, ids(m), 2)
 	require.NoError(t, m.Send(annID, wsmanager.Text("for ann")))
 	ann.ExpectText("for ann")
@@ -42,10 +44,12 @@ func TestSendByID(t *testing.T) {
 	bob.ExpectText("still here")
 }
 
-func TestSets(t *testing.T) {
+func TestSets(t *testing.T) { onEachDriver(t, testSets) }
+
+func testSets(t *testing.T) {
 	a, urlA := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	b, urlB := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	inA, inB := wstest.Dial(t, urlA, nil), wstest.Dial(t, urlB, nil)
+	inA, inB := dialOver(t, urlA, nil), dialOver(t, urlB, nil)
 	require.Equal(t, wsmanager.Sent{Queued: 1}, a.Broadcast(wsmanager.Text("a")))
 	require.Equal(t, wsmanager.Sent{Queued: 1}, b.Broadcast(wsmanager.Text("b")))
 	inA.ExpectText("a")
@@ -53,11 +57,13 @@ func TestSets(t *testing.T) {
 	require.ErrorIs(t, a.Send(only(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
 }
 
-func TestMessagesThatCannotBeSent(t *testing.T) {
+func TestMessagesThatCannotBeSent(t *testing.T) { onEachDriver(t, testMessagesThatCannotBeSent) }
+
+func testMessagesThatCannotBeSent(t *testing.T) {
 	opts := quiet()
 	opts.OutboxBytes, opts.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{Type: 9}), wsmanager.ErrMessageType)
@@ -68,9 +74,11 @@ func TestMessagesThatCannotBeSent(t *testing.T) {
 }
 
 // Send has taken the bytes when it returns.
-func TestSendTakesTheBytes(t *testing.T) {
+func TestSendTakesTheBytes(t *testing.T) { onEachDriver(t, testSendTakesTheBytes) }
+
+func testSendTakesTheBytes(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	p := make([]byte, 4000)
 	const n = 200 // enough that some have to wait
@@ -89,12 +97,14 @@ func TestSendTakesTheBytes(t *testing.T) {
 
 // Any number of goroutines send, to one and to all, while the receiver is slow:
 // whole frames arrive, each once, and in the order of each sender.
-func TestConcurrentSends(t *testing.T) {
+func TestConcurrentSends(t *testing.T) { onEachDriver(t, testConcurrentSends) }
+
+func testConcurrentSends(t *testing.T) {
 	opts := quiet()
 	opts.OutboxMessages = 1 << 20
 	opts.OutboxBytes = 1 << 30
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	const senders, each = 8, 300
 	var wg sync.WaitGroup
@@ -126,7 +136,9 @@ func TestConcurrentSends(t *testing.T) {
 
 // A peer that does not read is closed with 1013 once its outbox is full, loses
 // what was queued, and holds up nobody.
-func TestSlowConsumer(t *testing.T) {
+func TestSlowConsumer(t *testing.T) { onEachDriver(t, testSlowConsumer) }
+
+func testSlowConsumer(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		messages, bytes int
@@ -139,9 +151,9 @@ func TestSlowConsumer(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{
 				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },
 			}, opts, nil)
-			slow := wstest.Dial(t, url, nil)
+			slow := dialOver(t, url, nil)
 			slowID := only(t, m).ID()
-			quick := wstest.Dial(t, url, nil)
+			quick := dialOver(t, url, nil)
 			payload := repeat("x", 8000)
 			sent, dropped := 0, 0
 			for dropped == 0 {
@@ -179,11 +191,13 @@ func TestSlowConsumer(t *testing.T) {
 }
 
 // ErrOutboxFull is for the one whose send found it full, ErrClosed for the next.
-func TestOutboxFull(t *testing.T) {
+func TestOutboxFull(t *testing.T) { onEachDriver(t, testOutboxFull) }
+
+func testOutboxFull(t *testing.T) {
 	opts := quiet()
 	opts.OutboxMessages = 1
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	c := wstest.Dial(t, url, nil)
+	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	var err error
 	for err == nil {
@@ -240,11 +254,13 @@ func TestOptions(t *testing.T) {
 }
 
 // An id is 128 bits of randomness in text, and never comes twice.
-func TestIDs(t *testing.T) {
+func TestIDs(t *testing.T) { onEachDriver(t, testIDs) }
+
+func testIDs(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	seen := map[string]bool{}
 	for range 50 {
-		wstest.Dial(t, url, nil)
+		dialOver(t, url, nil)
 	}
 	for _, id := range ids(m) {
 		require.Regexp(t, `^[A-Z2-7]{26}$`, id)
@@ -255,10 +271,12 @@ func TestIDs(t *testing.T) {
 }
 
 // All may be left early, and other methods called from its body.
-func TestAllHoldsNoLock(t *testing.T) {
+func TestAllHoldsNoLock(t *testing.T) { onEachDriver(t, testAllHoldsNoLock) }
+
+func testAllHoldsNoLock(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for range 10 {
-		wstest.Dial(t, url, nil)
+		dialOver(t, url, nil)
 	}
 	n := 0
 	for c := range m.All() {

@@ -12,13 +12,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestStatsOfTraffic(t *testing.T) {
+func TestStatsOfTraffic(t *testing.T) { onEachDriver(t, testStatsOfTraffic) }
+
+func testStatsOfTraffic(t *testing.T) {
 	m, url := serve(t, noting(newJournal()), quiet(), nil)
 	require.Equal(t, wsmanager.Stats{Closed: map[wsmanager.StatusCode]uint64{}}, m.Stats())
 	in, out := 0, 0
 	var clients []*wstest.Client
 	for range 10 {
-		c := wstest.Dial(t, url, nil)
+		c := dialOver(t, url, nil)
 		clients = append(clients, c)
 		for _, size := range []int{0, 100, 1000, 60_000} {
 			c.SendText(repeat("x", size))
@@ -57,7 +59,9 @@ func TestStatsOfTraffic(t *testing.T) {
 	require.EqualValues(t, 10, m.Stats().Closed[1000], "the map is a copy")
 }
 
-func TestStatsOfRefusals(t *testing.T) {
+func TestStatsOfRefusals(t *testing.T) { onEachDriver(t, testStatsOfRefusals) }
+
+func testStatsOfRefusals(t *testing.T) {
 	needH1(t, "there is no key; see TestStreamRefusals")
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
@@ -75,7 +79,7 @@ func TestStatsOfRefusals(t *testing.T) {
 	try := func(path string, spoil func(http.Header)) {
 		req := wstest.Request(t, url+path)
 		spoil(req.Header)
-		wstest.Handshake(t, req, nil)
+		handshakeOver(t, req, nil)
 	}
 	try("/", func(h http.Header) { h.Del("Upgrade") })
 	try("/", func(h http.Header) { h.Del("Sec-WebSocket-Key") })

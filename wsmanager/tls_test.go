@@ -43,7 +43,9 @@ func upgradeTLS(t *testing.T, srv *httptest.Server, header http.Header, early []
 
 // Over TLS every message passes the outbox. A burst to a peer that reads as fast
 // as it can is not the peer's fault, not even on one processor.
-func TestBurstOverTLS(t *testing.T) {
+func TestBurstOverTLS(t *testing.T) { onSocketDrivers(t, testBurstOverTLS) }
+
+func testBurstOverTLS(t *testing.T) {
 	for _, procs := range []int{1, runtime.GOMAXPROCS(0)} {
 		t.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
@@ -57,7 +59,7 @@ func TestBurstOverTLS(t *testing.T) {
 					}
 					return nil
 				},
-			}, quiet())
+			}, on(t, quiet()))
 			c := overTLS(t, m)
 			c.SendText("go")
 			for i := range burst {
@@ -69,13 +71,15 @@ func TestBurstOverTLS(t *testing.T) {
 }
 
 // One that reads nothing meets its policy all the same, and in bounds.
-func TestSlowConsumerOverTLS(t *testing.T) {
+func TestSlowConsumerOverTLS(t *testing.T) { onSocketDrivers(t, testSlowConsumerOverTLS) }
+
+func testSlowConsumerOverTLS(t *testing.T) {
 	j := newJournal()
 	opts := quiet()
 	opts.OutboxMessages = 4
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-	}, opts)
+	}, on(t, opts))
 	overTLS(t, m)
 	conn := only(t, m)
 	var err error
@@ -88,10 +92,12 @@ func TestSlowConsumerOverTLS(t *testing.T) {
 
 // Messages of all sizes come through the small buffer that an idle connection
 // holds, and the big one.
-func TestReadsOverTLS(t *testing.T) {
+func TestReadsOverTLS(t *testing.T) { onSocketDrivers(t, testReadsOverTLS) }
+
+func testReadsOverTLS(t *testing.T) {
 	c := overTLS(t, wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-	}, quiet()))
+	}, on(t, quiet())))
 	for _, size := range []int{0, 1, 1015, 1016, 1017, 2040, 16 << 10, 64 << 10} {
 		for range 3 {
 			c.SendText(repeat("x", size))

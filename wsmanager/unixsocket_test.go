@@ -14,12 +14,14 @@ import (
 
 // A server behind a proxy on the same machine may listen on a socket of the file
 // system.
-func TestOverAUnixSocket(t *testing.T) {
+func TestOverAUnixSocket(t *testing.T) { onSocketDrivers(t, testOverAUnixSocket) }
+
+func testOverAUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), quiet())
+	m := wsmanager.MustNew(noting(j), on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	_ = srv.Listener.Close() // the TCP one, which nobody has used
 	srv.Listener = ln

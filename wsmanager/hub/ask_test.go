@@ -15,7 +15,9 @@ import (
 )
 
 // Checklist 32.
-func TestInvoke(t *testing.T) {
+func TestInvoke(t *testing.T) { onEachDriver(t, testInvoke) }
+
+func testInvoke(t *testing.T) {
 	h, url := serve(t, hub.Methods{
 		"ID": func(ctx *hub.Context) string { return ctx.ConnectionID() },
 		"Ask": func(ctx *hub.Context, a, b int) (int, error) {
@@ -90,7 +92,9 @@ func TestInvoke(t *testing.T) {
 }
 
 // Checklist 32, 33: many at once, beside a client's stream whose id looks alike.
-func TestManyInvokes(t *testing.T) {
+func TestManyInvokes(t *testing.T) { onEachDriver(t, testManyInvokes) }
+
+func testManyInvokes(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Ask": func(ctx *hub.Context, n int) (int, error) {
 			return hub.Invoke[int](ctx, ctx.Clients().Caller(), "m", n)
@@ -121,7 +125,9 @@ func TestManyInvokes(t *testing.T) {
 
 // A method that has waited for its client goes on when no other runs: there are never
 // more than MaxParallelCalls.
-func TestInvokeComesBackInTurn(t *testing.T) {
+func TestInvokeComesBackInTurn(t *testing.T) { onEachDriver(t, testInvokeComesBackInTurn) }
+
+func testInvokeComesBackInTurn(t *testing.T) {
 	began, end := make(chan bool, 3), make(chan bool)
 	var running, most atomic.Int32
 	work := func() {
@@ -155,7 +161,9 @@ func TestInvokeComesBackInTurn(t *testing.T) {
 }
 
 // Hooks may ask the client too.
-func TestInvokeInConnected(t *testing.T) {
+func TestInvokeInConnected(t *testing.T) { onEachDriver(t, testInvokeInConnected) }
+
+func testInvokeInConnected(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Get": func(ctx *hub.Context) any { v, _ := ctx.Items().Load("name"); return v }}, hub.Options{
 		Connected: func(ctx *hub.Context) error {
 			name, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "name")
@@ -171,7 +179,9 @@ func TestInvokeInConnected(t *testing.T) {
 }
 
 // A client that sends so many items that its answer would not be read, too.
-func TestItemsBeforeTheAnswer(t *testing.T) {
+func TestItemsBeforeTheAnswer(t *testing.T) { onEachDriver(t, testItemsBeforeTheAnswer) }
+
+func testItemsBeforeTheAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Sum": func(items iter.Seq2[int, error]) {
 		for _, err := range items {
 			_ = err // what comes does not matter
@@ -189,7 +199,9 @@ func TestItemsBeforeTheAnswer(t *testing.T) {
 }
 
 // A client that sends so many calls that its answer would not be read is told to go.
-func TestFloodBeforeTheAnswer(t *testing.T) {
+func TestFloodBeforeTheAnswer(t *testing.T) { onEachDriver(t, testFloodBeforeTheAnswer) }
+
+func testFloodBeforeTheAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Add": func(a, b int) int { return a + b },
 		"Ask": func(ctx *hub.Context) (int, error) {

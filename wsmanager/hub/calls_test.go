@@ -21,7 +21,9 @@ type thing struct {
 }
 
 // Checklist 16, 17, 18, 21, 22, 26.
-func TestCalls(t *testing.T) {
+func TestCalls(t *testing.T) { onEachDriver(t, testCalls) }
+
+func testCalls(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Echo":    func(v any) any { return v },
 		"Add":     func(a, b int) int { return a + b },
@@ -55,7 +57,9 @@ func TestCalls(t *testing.T) {
 
 // Checklist 23, 24, 25: what the caller reads of an error, what the log gets, and that
 // the connection lives on.
-func TestErrorsOfCalls(t *testing.T) {
+func TestErrorsOfCalls(t *testing.T) { onEachDriver(t, testErrorsOfCalls) }
+
+func testErrorsOfCalls(t *testing.T) {
 	logs := newLines()
 	secret := errors.New("secret")
 	_, url := serve(t, hub.Methods{
@@ -93,7 +97,9 @@ func TestErrorsOfCalls(t *testing.T) {
 	p.result("3", "Add", 1, 2)
 }
 
-func TestDetailedErrors(t *testing.T) {
+func TestDetailedErrors(t *testing.T) { onEachDriver(t, testDetailedErrors) }
+
+func testDetailedErrors(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Hide": func() error { return errors.New("secret") },
 		"Fail": func() error { return hub.Error("boom") },
@@ -104,7 +110,9 @@ func TestDetailedErrors(t *testing.T) {
 }
 
 // Checklist 27, 36: by default calls run one after the other, in order.
-func TestCallsInOrder(t *testing.T) {
+func TestCallsInOrder(t *testing.T) { onEachDriver(t, testCallsInOrder) }
+
+func testCallsInOrder(t *testing.T) {
 	var mu sync.Mutex
 	var got []int
 	running, most := 0, 0
@@ -138,7 +146,9 @@ func TestCallsInOrder(t *testing.T) {
 	}
 }
 
-func TestParallelCalls(t *testing.T) {
+func TestParallelCalls(t *testing.T) { onEachDriver(t, testParallelCalls) }
+
+func testParallelCalls(t *testing.T) {
 	began, end := make(chan bool, 10), make(chan bool)
 	_, url := serve(t, hub.Methods{"Wait": func() { began <- true; <-end }}, hub.Options{MaxParallelCalls: 3})
 	p := connect(t, url)
@@ -161,7 +171,9 @@ func TestParallelCalls(t *testing.T) {
 
 // Checklist 45: a record may end in a later WebSocket message; one message may hold
 // several; members come in any order; what is not known is ignored.
-func TestRecordsAndMessages(t *testing.T) {
+func TestRecordsAndMessages(t *testing.T) { onEachDriver(t, testRecordsAndMessages) }
+
+func testRecordsAndMessages(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{})
 	p := connect(t, url)
 	whole := `{"arguments":["é"],"headers":{"a":"b"},"new":1,"invocationId":"1","target":"Echo","type":1}` + "\x1e"
@@ -183,7 +195,9 @@ func TestRecordsAndMessages(t *testing.T) {
 
 // Checklist 46: answers to nothing are ignored; what is no message ends the
 // connection, with a Close message.
-func TestStrayAndMalformedRecords(t *testing.T) {
+func TestStrayAndMalformedRecords(t *testing.T) { onEachDriver(t, testStrayAndMalformedRecords) }
+
+func testStrayAndMalformedRecords(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{})
 	p := connect(t, url)
 	p.send(`{"type":2,"invocationId":"9","item":1}`, `{"type":3,"invocationId":"9"}`, `{"type":3,"invocationId":"s9","result":1}`, `{"type":5,"invocationId":"9"}`,
@@ -209,7 +223,9 @@ func TestStrayAndMalformedRecords(t *testing.T) {
 }
 
 // A result that is bigger than can be sent is an error, not silence.
-func TestHugeResult(t *testing.T) {
+func TestHugeResult(t *testing.T) { onEachDriver(t, testHugeResult) }
+
+func testHugeResult(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Huge": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{})
 	p := connect(t, url)
 	p.failure("An unexpected error occurred invoking 'Huge' on the server.", "Huge", 2<<20)
@@ -218,7 +234,9 @@ func TestHugeResult(t *testing.T) {
 
 // The context of a call ends with the client's cancelling, with the connection, and
 // with the call.
-func TestContextOfCalls(t *testing.T) {
+func TestContextOfCalls(t *testing.T) { onEachDriver(t, testContextOfCalls) }
+
+func testContextOfCalls(t *testing.T) {
 	causes, began := make(chan error, 1), make(chan bool)
 	kept := make(chan *hub.Context, 1)
 	_, url := serve(t, hub.Methods{
@@ -253,7 +271,9 @@ func TestContextOfCalls(t *testing.T) {
 }
 
 // An id that is in use can't be used again; one that is not can.
-func TestInvocationIDs(t *testing.T) {
+func TestInvocationIDs(t *testing.T) { onEachDriver(t, testInvocationIDs) }
+
+func testInvocationIDs(t *testing.T) {
 	end, began := make(chan bool), make(chan bool)
 	_, url := serve(t, hub.Methods{"Wait": func() { began <- true; <-end }}, hub.Options{MaxParallelCalls: 2})
 	p := connect(t, url)
@@ -270,7 +290,9 @@ func TestInvocationIDs(t *testing.T) {
 
 // A client that sends more calls than may wait is not read from until there is room:
 // nothing is lost. Where only the client itself could make room, it is told to go.
-func TestFloods(t *testing.T) {
+func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
+
+func testFloods(t *testing.T) {
 	gate := make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Gate":  func() { <-gate },

@@ -46,7 +46,9 @@ func (c *crowd) got(t *testing.T, h *hub.Hub) (out []string) {
 }
 
 // Checklist 34, 35, 51 for the kept ones: who gets what.
-func TestClients(t *testing.T) {
+func TestClients(t *testing.T) { onEachDriver(t, testClients) }
+
+func testClients(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
 			act := make(chan func(ctx *hub.Context), 1)
@@ -139,7 +141,9 @@ func TestClients(t *testing.T) {
 }
 
 // The caller hears what a method sends before its result.
-func TestCaller(t *testing.T) {
+func TestCaller(t *testing.T) { onEachDriver(t, testCaller) }
+
+func testCaller(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Hello": func(ctx *hub.Context) (int, error) {
 		if ctx.Clients().Caller().ConnectionID() != ctx.ConnectionID() {
 			return 0, errors.New("somebody else")
@@ -172,7 +176,9 @@ func (c counting) Encode(v any) (hub.Raw, error) {
 }
 
 // What many get is encoded once for each protocol.
-func TestOneEncodingForEachProtocol(t *testing.T) {
+func TestOneEncodingForEachProtocol(t *testing.T) { onEachDriver(t, testOneEncodingForEachProtocol) }
+
+func testOneEncodingForEachProtocol(t *testing.T) {
 	var first, second, third atomic.Int64
 	h, url := serve(t, nil, hub.Options{
 		Authenticate: named,
@@ -200,7 +206,9 @@ func TestOneEncodingForEachProtocol(t *testing.T) {
 }
 
 // Nothing reaches a connection before its handshake is over.
-func TestNothingBeforeTheHandshake(t *testing.T) {
+func TestNothingBeforeTheHandshake(t *testing.T) { onEachDriver(t, testNothingBeforeTheHandshake) }
+
+func testNothingBeforeTheHandshake(t *testing.T) {
 	h, url := serve(t, nil, hub.Options{Authenticate: named})
 	p := dial(t, url+"?user=u")
 	require.NoError(t, h.Clients().All().Send("early"))
@@ -213,7 +221,9 @@ func TestNothingBeforeTheHandshake(t *testing.T) {
 }
 
 // A client that reads too slowly meets the policy; the others get everything.
-func TestSlowClient(t *testing.T) {
+func TestSlowClient(t *testing.T) { onEachDriver(t, testSlowClient) }
+
+func testSlowClient(t *testing.T) {
 	gone := make(chan error, 1)
 	h, url := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{
 		WebSocket:    wsmanager.Options{OutboxBytes: 256 << 10, MaxMessageSize: 64 << 10},

@@ -11,7 +11,9 @@ import (
 )
 
 // Close is the last that a client gets, though streams, calls and events go on.
-func TestCloseIsTheLastMessage(t *testing.T) {
+func TestCloseIsTheLastMessage(t *testing.T) { onEachDriver(t, testCloseIsTheLastMessage) }
+
+func testCloseIsTheLastMessage(t *testing.T) {
 	h, url := serve(t, hub.Methods{
 		"Abort": func(ctx *hub.Context) { ctx.Abort() },
 		"Items": func(ctx context.Context) <-chan int {

@@ -58,7 +58,9 @@ func (l *cable) kill(dead bool) {
 }
 
 // A connection that breaks is made again, anew.
-func TestConnectionReconnects(t *testing.T) {
+func TestConnectionReconnects(t *testing.T) { onEachDriver(t, testConnectionReconnects) }
+
+func testConnectionReconnects(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
 			ctx := patient(t)
@@ -102,7 +104,9 @@ func TestConnectionReconnects(t *testing.T) {
 }
 
 // The delays are asked for one after the other, until there are no more.
-func TestConnectionGivesUp(t *testing.T) {
+func TestConnectionGivesUp(t *testing.T) { onEachDriver(t, testConnectionGivesUp) }
+
+func testConnectionGivesUp(t *testing.T) {
 	_, url := serve(t, everything(nil), hub.Options{})
 	var line cable
 	var retries []hub.Retry
@@ -137,6 +141,10 @@ func TestConnectionGivesUp(t *testing.T) {
 
 // Close ends a client also while it waits to connect again.
 func TestConnectionClosesBetweenAttempts(t *testing.T) {
+	onEachDriver(t, testConnectionClosesBetweenAttempts)
+}
+
+func testConnectionClosesBetweenAttempts(t *testing.T) {
 	_, url := serve(t, everything(nil), hub.Options{})
 	var line cable
 	reconnecting := make(chan struct{})
@@ -154,6 +162,10 @@ func TestConnectionClosesBetweenAttempts(t *testing.T) {
 
 // What the server says at the end decides: checklist 40 and 41.
 func TestConnectionIsClosedByTheServer(t *testing.T) {
+	onEachDriver(t, testConnectionIsClosedByTheServer)
+}
+
+func testConnectionIsClosedByTheServer(t *testing.T) {
 	t.Run("for good", func(t *testing.T) {
 		_, url := serve(t, everything(nil), hub.Options{})
 		c := client(t, url, hub.DialOptions{OnReconnecting: func(error) { t.Error("it is not to") }})
@@ -174,7 +186,7 @@ func TestConnectionIsClosedByTheServer(t *testing.T) {
 		var current atomic.Pointer[hub.Hub]
 		restart := func() *hub.Hub {
 			opts := quiet()
-			opts.WebSocket.Driver = driver
+			opts.WebSocket.Driver = driverOf(t)
 			return current.Swap(hub.MustNew(everything(nil), opts))
 		}
 		restart()
@@ -193,7 +205,9 @@ func TestConnectionIsClosedByTheServer(t *testing.T) {
 
 // A connection that broke goes on where it was: checklist 49 to 52, from the client's
 // side.
-func TestConnectionResumes(t *testing.T) {
+func TestConnectionResumes(t *testing.T) { onEachDriver(t, testConnectionResumes) }
+
+func testConnectionResumes(t *testing.T) {
 	ctx := patient(t)
 	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true})
 	var line cable
@@ -240,7 +254,9 @@ func TestConnectionResumes(t *testing.T) {
 }
 
 // A connection that can't be resumed is made anew.
-func TestConnectionThatIsNotResumed(t *testing.T) {
+func TestConnectionThatIsNotResumed(t *testing.T) { onEachDriver(t, testConnectionThatIsNotResumed) }
+
+func testConnectionThatIsNotResumed(t *testing.T) {
 	ctx := patient(t)
 	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true, ResumeWindow: time.Nanosecond})
 	var line cable
@@ -264,6 +280,10 @@ func TestConnectionThatIsNotResumed(t *testing.T) {
 // An answer to a question of a connection that is over would be one to another question
 // on the next.
 func TestConnectionAnswersNoOldQuestions(t *testing.T) {
+	onEachDriver(t, testConnectionAnswersNoOldQuestions)
+}
+
+func testConnectionAnswersNoOldQuestions(t *testing.T) {
 	ctx := patient(t)
 	release := make(chan struct{})
 	asked := make(chan int, 2)
@@ -302,7 +322,9 @@ func TestConnectionAnswersNoOldQuestions(t *testing.T) {
 }
 
 // The end of what BaseContext says is the Connection's.
-func TestConnectionEndsWithItsBase(t *testing.T) {
+func TestConnectionEndsWithItsBase(t *testing.T) { onEachDriver(t, testConnectionEndsWithItsBase) }
+
+func testConnectionEndsWithItsBase(t *testing.T) {
 	_, url := serve(t, everything(nil), hub.Options{})
 	base, cancel := context.WithCancel(context.Background())
 	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{BaseContext: base}}})

@@ -113,7 +113,9 @@ func everything(release <-chan struct{}) hub.Methods {
 	}
 }
 
-func TestConnectionCalls(t *testing.T) {
+func TestConnectionCalls(t *testing.T) { onEachDriver(t, testConnectionCalls) }
+
+func testConnectionCalls(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
 			ctx := patient(t)
@@ -166,7 +168,9 @@ func TestConnectionCalls(t *testing.T) {
 }
 
 // The end of a context is the end of the method's as well.
-func TestConnectionCancelsCalls(t *testing.T) {
+func TestConnectionCancelsCalls(t *testing.T) { onEachDriver(t, testConnectionCancelsCalls) }
+
+func testConnectionCancelsCalls(t *testing.T) {
 	began, canceled := make(chan bool, 1), make(chan error, 1)
 	_, url := serve(t, hub.Methods{
 		"Wait": func(ctx *hub.Context) { began <- true; <-ctx.Done(); canceled <- context.Cause(ctx) },
@@ -182,7 +186,9 @@ func TestConnectionCancelsCalls(t *testing.T) {
 	require.NoError(t, c.Call(patient(t), "Void"))
 }
 
-func TestConnectionStreams(t *testing.T) {
+func TestConnectionStreams(t *testing.T) { onEachDriver(t, testConnectionStreams) }
+
+func testConnectionStreams(t *testing.T) {
 	ctx := patient(t)
 	_, url := serve(t, everything(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{StreamBuffer: 2})
@@ -242,7 +248,9 @@ func TestConnectionStreams(t *testing.T) {
 
 // A stream of which nothing is taken, while the client waits for something behind it,
 // fails in the end; the connection goes on.
-func TestConnectionBoundsStreams(t *testing.T) {
+func TestConnectionBoundsStreams(t *testing.T) { onEachDriver(t, testConnectionBoundsStreams) }
+
+func testConnectionBoundsStreams(t *testing.T) {
 	ctx := patient(t)
 	ended := make(chan struct{})
 	_, url := serve(t, hub.Methods{
@@ -269,7 +277,9 @@ func TestConnectionBoundsStreams(t *testing.T) {
 	require.NoError(t, c.Call(ctx, "Hold"))
 }
 
-func TestConnectionUploads(t *testing.T) {
+func TestConnectionUploads(t *testing.T) { onEachDriver(t, testConnectionUploads) }
+
+func testConnectionUploads(t *testing.T) {
 	ctx := patient(t)
 	_, url := serve(t, everything(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{})
@@ -326,7 +336,9 @@ func TestConnectionUploads(t *testing.T) {
 }
 
 // Checklist 32 and 34, from the client's side.
-func TestConnectionHandlers(t *testing.T) {
+func TestConnectionHandlers(t *testing.T) { onEachDriver(t, testConnectionHandlers) }
+
+func testConnectionHandlers(t *testing.T) {
 	ctx := patient(t)
 	_, url := serve(t, everything(nil), hub.Options{})
 	said := make(chan string, 100)
@@ -394,7 +406,9 @@ func TestConnectionHandlers(t *testing.T) {
 }
 
 // A loop over a stream may send: what makes room for it is behind the stream's items.
-func TestConnectionSendsWhileItReads(t *testing.T) {
+func TestConnectionSendsWhileItReads(t *testing.T) { onEachDriver(t, testConnectionSendsWhileItReads) }
+
+func testConnectionSendsWhileItReads(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
 			ctx := patient(t)

@@ -34,7 +34,7 @@ func script(t *testing.T, answer string, got chan<- string) string {
 			}
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger, Driver: driver})
+	}, wsmanager.Options{Logger: quiet().Logger, Driver: driverOf(t)})
 	srv := httptest.NewServer(m)
 	t.Cleanup(func() {
 		_ = m.Shutdown(patient(t))
@@ -44,7 +44,9 @@ func script(t *testing.T, answer string, got chan<- string) string {
 }
 
 // What the client sends first, and how it answers.
-func TestConnectionOnTheWire(t *testing.T) {
+func TestConnectionOnTheWire(t *testing.T) { onEachDriver(t, testConnectionOnTheWire) }
+
+func testConnectionOnTheWire(t *testing.T) {
 	got := make(chan string, 10)
 	url := script(t, "{}\x1e"+`{"type":1,"invocationId":"s1","target":"CLIENTADD","arguments":[5,6]}`+"\x1e", got)
 	c := client(t, url, hub.DialOptions{SkipNegotiation: true, Handlers: hub.Methods{"clientAdd": func(a, b int) int { return a + b }}})
@@ -68,6 +70,10 @@ func TestConnectionOnTheWire(t *testing.T) {
 
 // A server that breaks the protocol is not asked again.
 func TestConnectionEndsOnBrokenMessages(t *testing.T) {
+	onEachDriver(t, testConnectionEndsOnBrokenMessages)
+}
+
+func testConnectionEndsOnBrokenMessages(t *testing.T) {
 	for name, record := range map[string]string{
 		"no message":    "nonsense",
 		"a lacking one": `{"type":1}`,
@@ -93,7 +99,9 @@ func TestConnectionEndsOnBrokenMessages(t *testing.T) {
 }
 
 // What fits no call is ignored; an item for a call that is no stream fails it.
-func TestConnectionIgnoresTheUnknown(t *testing.T) {
+func TestConnectionIgnoresTheUnknown(t *testing.T) { onEachDriver(t, testConnectionIgnoresTheUnknown) }
+
+func testConnectionIgnoresTheUnknown(t *testing.T) {
 	url := script(t, "{}\x1e"+strings.Join([]string{
 		`{"type":3,"invocationId":"99","result":1}`, `{"type":2,"invocationId":"99","item":1}`, `{"type":5,"invocationId":"9"}`,
 		`{"type":10}`, `{"type":8,"sequenceId":1}`, `{"type":9,"sequenceId":1}`, `{"type":1,"target":"nobody","arguments":[]}`, `{"type":6}`,

@@ -17,7 +17,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-func TestDialFails(t *testing.T) {
+func TestDialFails(t *testing.T) { onEachDriver(t, testDialFails) }
+
+func testDialFails(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{
 		Authenticate: func(r *http.Request, token string) (hub.Identity, error) {
 			if token != "good" {
@@ -66,7 +68,9 @@ type renamed struct{ hub.Protocol }
 func (renamed) Name() string { return "other" }
 
 // The token goes with both requests; a redirection brings another one.
-func TestConnectionNegotiates(t *testing.T) {
+func TestConnectionNegotiates(t *testing.T) { onEachDriver(t, testConnectionNegotiates) }
+
+func testConnectionNegotiates(t *testing.T) {
 	ctx := patient(t)
 	byToken := func(_ *http.Request, token string) (hub.Identity, error) { return hub.Identity{User: token}, nil }
 	_, url := serve(t, everything(nil), hub.Options{Authenticate: byToken})

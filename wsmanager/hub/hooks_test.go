@@ -16,7 +16,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-func TestFilters(t *testing.T) {
+func TestFilters(t *testing.T) { onEachDriver(t, testFilters) }
+
+func testFilters(t *testing.T) {
 	steps := make(chan string, 100)
 	filter := func(name string) hub.Filter {
 		return func(c *hub.Call, next func() (any, error)) (any, error) {
@@ -74,7 +76,9 @@ func TestFilters(t *testing.T) {
 }
 
 // Connected, then calls, then Disconnected, once each.
-func TestHooks(t *testing.T) {
+func TestHooks(t *testing.T) { onEachDriver(t, testHooks) }
+
+func testHooks(t *testing.T) {
 	type entry struct {
 		what string
 		err  error
@@ -148,7 +152,9 @@ func TestHooks(t *testing.T) {
 	require.ErrorIs(t, h.Clients().Client("nobody").Disconnect(), hub.ErrNoConnection)
 }
 
-func TestConnectedRefuses(t *testing.T) {
+func TestConnectedRefuses(t *testing.T) { onEachDriver(t, testConnectedRefuses) }
+
+func testConnectedRefuses(t *testing.T) {
 	logs := newLines()
 	ended := make(chan error, 3)
 	_, url := serve(t, hub.Methods{"Call": func() { panic("never") }}, hub.Options{
@@ -197,7 +203,9 @@ func TestConnectedRefusesWaitingCalls(t *testing.T) {
 }
 
 // A panic in Disconnected is logged and hurts nobody.
-func TestDisconnectedPanics(t *testing.T) {
+func TestDisconnectedPanics(t *testing.T) { onEachDriver(t, testDisconnectedPanics) }
+
+func testDisconnectedPanics(t *testing.T) {
 	logs := newLines()
 	h, url := serve(t, nil, hub.Options{Logger: slog.New(slog.NewTextHandler(logs, nil)), Disconnected: func(*hub.Context, error) { panic("oops") }})
 	p := connect(t, url)
@@ -208,7 +216,9 @@ func TestDisconnectedPanics(t *testing.T) {
 }
 
 // Checklist 41.
-func TestShutdown(t *testing.T) {
+func TestShutdown(t *testing.T) { onEachDriver(t, testShutdown) }
+
+func testShutdown(t *testing.T) {
 	began, causes := make(chan bool), make(chan error, 2)
 	h, url := serve(t, hub.Methods{"Wait": func(ctx *hub.Context) { began <- true; <-ctx.Done(); causes <- context.Cause(ctx) }}, hub.Options{
 		StatefulReconnect: true,
@@ -235,7 +245,9 @@ func TestShutdown(t *testing.T) {
 }
 
 // A method that does not return holds Shutdown up no longer than its context.
-func TestShutdownGivesUp(t *testing.T) {
+func TestShutdownGivesUp(t *testing.T) { onEachDriver(t, testShutdownGivesUp) }
+
+func testShutdownGivesUp(t *testing.T) {
 	began, end := make(chan bool), make(chan bool)
 	h, url := serve(t, hub.Methods{"Wait": func() { began <- true; <-end }}, hub.Options{})
 	p := connect(t, url)

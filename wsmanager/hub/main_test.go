@@ -2,13 +2,10 @@ package hub_test
 
 import (
 	"encoding/json"
-	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
@@ -20,28 +17,28 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMain(m *testing.M) { wstest.Main(eachDriver{m}) }
+func TestMain(m *testing.M) { wstest.Main(m) }
 
-// driver is what the hubs of the tests run with.
-var driver = wsmanager.DriverAuto
-
-// eachDriver runs everything with the event loop, where there is one, and with
-// goroutines.
-type eachDriver struct{ *testing.M }
-
-func (m eachDriver) Run() (code int) {
-	flag.Parse()
-	drivers := []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine}
-	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
-		drivers = drivers[:1] // fuzzers and benchmarks run once
+// onEachDriver runs a test as subtests auto and goroutine, in whose names serve finds
+// the driver of the hub's sockets:
+//
+//	func TestX(t *testing.T) { onEachDriver(t, testX) }
+//
+// Those of wsmanager show that a stream of HTTP/2 is a connection like others.
+func onEachDriver(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine} {
+		t.Run(d.String(), test)
 	}
-	for _, driver = range drivers {
-		if failed := m.M.Run(); failed != 0 {
-			fmt.Fprintf(os.Stderr, "FAIL with the driver %v\n", driver)
-			code = failed
-		}
+}
+
+// driverOf is the driver that a test runs on.
+func driverOf(t testing.TB) wsmanager.Driver {
+	parts := strings.SplitN(t.Name(), "/", 3)
+	if len(parts) > 1 && parts[1] == wsmanager.DriverGoroutine.String() {
+		return wsmanager.DriverGoroutine
 	}
-	return code
+	return wsmanager.DriverAuto
 }
 
 // quiet is options without a log.
@@ -51,7 +48,7 @@ func quiet() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandl
 func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, string) {
 	t.Helper()
 	if opts.WebSocket.Driver == wsmanager.DriverAuto {
-		opts.WebSocket.Driver = driver
+		opts.WebSocket.Driver = driverOf(t)
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

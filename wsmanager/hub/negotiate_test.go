@@ -17,7 +17,9 @@ import (
 )
 
 // Checklist 5, 6, 7.
-func TestNegotiate(t *testing.T) {
+func TestNegotiate(t *testing.T) { onEachDriver(t, testNegotiate) }
+
+func testNegotiate(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{})
 	k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true")
 	require.Equal(t, 1, k.NegotiateVersion)
@@ -58,7 +60,9 @@ func TestNegotiate(t *testing.T) {
 }
 
 // Checklist 10.
-func TestTokens(t *testing.T) {
+func TestTokens(t *testing.T) { onEachDriver(t, testTokens) }
+
+func testTokens(t *testing.T) {
 	_, url := serve(t, hub.Methods{"ID": func(ctx *hub.Context) string { return ctx.ConnectionID() }}, hub.Options{})
 	k := negotiate(t, url, "negotiateVersion=1")
 	require.Equal(t, http.StatusNotFound, status(t, url+"?id=unknown"))
@@ -74,7 +78,9 @@ func TestTokens(t *testing.T) {
 }
 
 // A request for the hub that is for no WebSocket.
-func TestOtherTransports(t *testing.T) {
+func TestOtherTransports(t *testing.T) { onEachDriver(t, testOtherTransports) }
+
+func testOtherTransports(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{})
 	k := negotiate(t, url, "negotiateVersion=1")
 	for _, row := range []struct {
@@ -122,7 +128,9 @@ func TestNegotiationsAreBounded(t *testing.T) {
 
 // Checklist 9. The token is asked for at each door, and a connection belongs to who
 // has negotiated it.
-func TestAuthenticate(t *testing.T) {
+func TestAuthenticate(t *testing.T) { onEachDriver(t, testAuthenticate) }
+
+func testAuthenticate(t *testing.T) {
 	type claims struct{ Admin bool }
 	_, url := serve(t, hub.Methods{
 		"Who": func(ctx *hub.Context) []any { return []any{ctx.User(), ctx.Identity().Value.(claims).Admin} },
@@ -168,7 +176,9 @@ func TestAuthenticate(t *testing.T) {
 }
 
 // Checklist 8.
-func TestRedirect(t *testing.T) {
+func TestRedirect(t *testing.T) { onEachDriver(t, testRedirect) }
+
+func testRedirect(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{Redirect: func(r *http.Request, _ hub.Identity) (string, string, error) {
 		switch r.URL.Query().Get("case") {
 		case "away":
@@ -193,7 +203,9 @@ func TestRedirect(t *testing.T) {
 }
 
 // Checklist 12, 13, 14, and the rest of what can be said instead of a handshake.
-func TestHandshake(t *testing.T) {
+func TestHandshake(t *testing.T) { onEachDriver(t, testHandshake) }
+
+func testHandshake(t *testing.T) {
 	called := make(chan string, 10)
 	_, url := serve(t, hub.Methods{"Note": func(s string) { called <- s }, "Add": func(a, b int) int { return a + b }}, hub.Options{})
 	for name, talk := range map[string]func(p *peer){

@@ -19,7 +19,9 @@ func streamInvocation(id, method string, args ...any) string {
 }
 
 // Checklist 28, 30.
-func TestStreams(t *testing.T) {
+func TestStreams(t *testing.T) { onEachDriver(t, testStreams) }
+
+func testStreams(t *testing.T) {
 	step := make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Count": func(n int) iter.Seq2[int, error] {
@@ -103,7 +105,9 @@ func TestStreams(t *testing.T) {
 }
 
 // Checklist 29.
-func TestCancelledStreams(t *testing.T) {
+func TestCancelledStreams(t *testing.T) { onEachDriver(t, testCancelledStreams) }
+
+func testCancelledStreams(t *testing.T) {
 	ended, goOn := make(chan error, 2), make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Count": func(ctx *hub.Context) iter.Seq2[int, error] {
@@ -156,7 +160,9 @@ func TestCancelledStreams(t *testing.T) {
 }
 
 // A client that does not read its stream holds the method up, and nobody else.
-func TestSlowStream(t *testing.T) {
+func TestSlowStream(t *testing.T) { onEachDriver(t, testSlowStream) }
+
+func testSlowStream(t *testing.T) {
 	produced := make(chan int, 1<<20)
 	_, url := serve(t, hub.Methods{
 		"Flood": func() iter.Seq2[string, error] {
@@ -185,7 +191,9 @@ func TestSlowStream(t *testing.T) {
 }
 
 // Checklist 31.
-func TestUploads(t *testing.T) {
+func TestUploads(t *testing.T) { onEachDriver(t, testUploads) }
+
+func testUploads(t *testing.T) {
 	summed, causes := make(chan int, 1), make(chan error, 1)
 	sum := func(items iter.Seq2[int, error]) (int, error) {
 		n := 0
@@ -308,7 +316,9 @@ func TestUploads(t *testing.T) {
 
 // A stream that nobody takes items of holds the client up after StreamBuffer items;
 // when the method has returned all goes on.
-func TestUploadBackpressure(t *testing.T) {
+func TestUploadBackpressure(t *testing.T) { onEachDriver(t, testUploadBackpressure) }
+
+func testUploadBackpressure(t *testing.T) {
 	gate := make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Hold": func(iter.Seq2[int, error]) { <-gate },
@@ -329,7 +339,9 @@ type bomb struct{}
 func (*bomb) UnmarshalJSON([]byte) error { panic("secret") }
 
 // Decoding is the application's code, too.
-func TestItemsThatPanic(t *testing.T) {
+func TestItemsThatPanic(t *testing.T) { onEachDriver(t, testItemsThatPanic) }
+
+func testItemsThatPanic(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Seq": func(items iter.Seq2[bomb, error]) {
 			for _, err := range items {

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"github.com/speakingtube/speakingtube/wsmanager/internal/reach"
 )
 
 // Patience is how long a Client waits for anything: far more than a healthy
@@ -106,7 +104,7 @@ func (c *Client) mustUpgrade(target string) {
 // reads the answer, whatever it is.
 func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
 	t.Helper()
-	conn, err := reach.Dial(req.URL.Host, Patience)
+	conn, err := net.DialTimeout("tcp", req.URL.Host, Patience)
 	if err != nil {
 		t.Fatalf("wstest: %v", err)
 	}

@@ -22,34 +22,29 @@ import (
 // module is the root module's path.
 const module = "github.com/speakingtube/speakingtube"
 
-// way is a run of tests: package wsmanager's own run once for each way that connections
-// can be served.
-type way struct {
-	name     string
-	short    string
-	packages []string
-}
+// way is a driver that connections can be served with: tests run on several as subtests
+// with its name. Those without one have the name "".
+type way struct{ name, short string }
 
-const elsewhere = "the others"
+var ways = []way{{"auto", "event loop"}, {"goroutine", "goroutines"}, {"h2", "HTTP/2"}, {"", ""}}
 
-var ways = []way{
-	{"auto", "event loop", []string{"./" + sockets}},
-	{"goroutine", "goroutines", []string{"./" + sockets}},
-	{"h2", "HTTP/2", []string{"./" + sockets}},
-	{elsewhere, "", []string{"./branch/...", "./pipeline/...", "./middleware/...", "./wsmanager/backplanetest", "./wsmanager/extendedconnect/...", "./wsmanager/hub/...", "./wsmanager/internal/...", "./wsmanager/wstest", "."}},
+// runs are packages that are tested together. Those of the second run side by side.
+var runs = [][]string{
+	{"./" + sockets},
+	{"./branch/...", "./pipeline/...", "./middleware/...", "./wsmanager/backplanetest", "./wsmanager/extendedconnect/...", "./wsmanager/hub/...", "./wsmanager/internal/...", "./wsmanager/wstest", "."},
 }
 
 // covered are the packages whose statements are counted.
 var covered = []string{"branch", "pipeline", "wsmanager"}
 
-// caseKey is a top-level test in a run.
+// caseKey is a top-level test, and the way of its subtests.
 type caseKey struct{ way, pkg, test string }
 
 // results is all that came out.
 type results struct {
-	cases    map[caseKey]int   // that passed: innermost subtests, or the test itself
-	printed  map[string]string // by the tests of a way
-	total    int               // cases of all tests
+	cases    map[caseKey]int // that passed: innermost subtests, or the test itself
+	printed  string          // by the tests
+	total    int             // cases of all tests
 	coverage coverage
 	fuzzed   []fuzzed
 	soaked   []soaked
@@ -70,15 +65,15 @@ type soaked struct {
 }
 
 func collect(ctx context.Context, cfg config, targets []target, progress io.Writer) (*results, error) {
-	r := &results{cases: map[caseKey]int{}, printed: map[string]string{}, coverage: coverage{}}
+	r := &results{cases: map[caseKey]int{}, coverage: coverage{}}
 	dir, err := os.MkdirTemp("", "reliability")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is in the folder for temporary files
-	for _, w := range ways {
-		fmt.Fprintln(progress, "tests:", strings.Join(w.packages, " "), w.short)
-		if err := r.test(ctx, cfg, w, filepath.Join(dir, "profile")); err != nil {
+	for _, packages := range runs {
+		fmt.Fprintln(progress, "tests:", strings.Join(packages, " "))
+		if err := r.test(ctx, cfg, packages, filepath.Join(dir, "profile")); err != nil {
 			return nil, err
 		}
 	}
@@ -109,26 +104,23 @@ func command(ctx context.Context, cfg config, env []string, args ...string) *exe
 	return cmd
 }
 
-// test runs the tests of a way and counts what passed.
-func (r *results) test(ctx context.Context, cfg config, w way, profile string) error {
+// test runs the tests of packages and counts what passed.
+func (r *results) test(ctx context.Context, cfg config, packages []string, profile string) error {
 	var patterns []string
 	for _, pkg := range covered {
 		patterns = append(patterns, "./"+pkg)
 	}
-	args := append([]string{"go", "test", "-json", "-count=1", "-timeout=20m", "-coverpkg=" + strings.Join(patterns, ","), "-coverprofile=" + profile}, w.packages...)
+	args := append([]string{"go", "test", "-json", "-count=1", "-timeout=20m", "-coverpkg=" + strings.Join(patterns, ","), "-coverprofile=" + profile}, packages...)
 	env := []string{"SPEAKINGTUBE_FAULTS=" + cfg.faults.String(), "SPEAKINGTUBE_CHURN=" + cfg.churn.String()}
-	if w.name != elsewhere {
-		env = append(env, "WSMANAGER_TEST_DRIVER="+w.name)
-	}
 	cmd := command(ctx, cfg, env, args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
-	if bad := r.count(w.name, out); bad != "" {
-		return fmt.Errorf("tests have failed with %s:\n%s", w.name, bad)
+	if bad := r.count(out); bad != "" {
+		return fmt.Errorf("tests have failed:\n%s", bad)
 	}
 	if err != nil {
-		return fmt.Errorf("the tests with %s: %w\n%s", w.name, err, errs.String())
+		return fmt.Errorf("the tests: %w\n%s", err, errs.String())
 	}
 	text, err := os.ReadFile(profile)
 	if err != nil {
@@ -144,7 +136,7 @@ type event struct {
 
 // count reads what go test -json has printed. It returns what the tests that failed have
 // said, or "".
-func (r *results) count(way string, out []byte) string {
+func (r *results) count(out []byte) string {
 	var passed []event
 	parents, said, failed := map[string]bool{}, map[string]string{}, ""
 	var printed strings.Builder
@@ -173,14 +165,18 @@ func (r *results) count(way string, out []byte) string {
 			failed += said[key]
 		}
 	}
-	r.printed[way] = printed.String()
+	r.printed += printed.String()
 	for _, e := range passed {
 		if e.Test == "" || parents[e.Package+" "+e.Test] {
 			continue
 		}
 		r.total++
-		test, _, _ := strings.Cut(e.Test, "/")
-		r.cases[caseKey{way, strings.TrimPrefix(e.Package, module+"/"), test}]++
+		test, rest, _ := strings.Cut(e.Test, "/")
+		name, _, _ := strings.Cut(rest, "/")
+		if !slices.ContainsFunc(ways, func(w way) bool { return w.name == name }) {
+			name = ""
+		}
+		r.cases[caseKey{name, strings.TrimPrefix(e.Package, module+"/"), test}]++
 	}
 	return failed
 }

@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	if *check {
-		return checkPage(string(page), cfg.root, targets)
+		return checkPage(string(page), cfg.root, targets, sections)
 	}
 	res, err := collect(ctx, cfg, targets, stdout)
 	if err != nil {

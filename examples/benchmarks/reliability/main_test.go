@@ -32,17 +32,15 @@ func TestCheck(t *testing.T) {
 	targets, err := fuzzTargets(repository)
 	require.NoError(t, err)
 	require.Greater(t, len(targets), 10)
-	check := func(page string) error { return checkPage(page, repository, targets) }
+	check := func(page string) error { return checkPage(page, repository, targets, sections) }
 	require.NoError(t, check(page))
 	require.ErrorContains(t, check(strings.ReplaceAll(page, end, "")), "has not both")
 	require.ErrorContains(t, check(strings.Replace(page, "`TestCanaries`", "`TestChurn`", 1)), "has not the row of `TestCanaries`")
 	require.ErrorContains(t, check(strings.Replace(page, end, "| more | `TestMore` | 1 |\n"+end, 1)), "does not have")
 	require.ErrorContains(t, check(strings.Replace(page, "| `FuzzStream` ", "| `FuzzRiver` ", 1)), "wsmanager has no FuzzRiver")
 
-	old := sections
-	defer func() { sections = old }()
-	sections = append(slices.Clone(old), section{"More", []proof{{"more", sockets, []string{"TestThatIsNotThere"}, nil}}})
-	require.ErrorContains(t, check(page), "wsmanager has no TestThatIsNotThere")
+	more := append(slices.Clone(sections), section{"More", []proof{{"more", sockets, []string{"TestThatIsNotThere"}, nil}}})
+	require.ErrorContains(t, checkPage(page, repository, targets, more), "wsmanager has no TestThatIsNotThere")
 }
 
 // lines are what go test -json prints.
@@ -61,19 +59,19 @@ func of(pkg, test, says string) []event {
 }
 
 func empty() *results {
-	return &results{cases: map[caseKey]int{}, printed: map[string]string{}, coverage: coverage{}}
+	return &results{cases: map[caseKey]int{}, coverage: coverage{}}
 }
 
 func TestCount(t *testing.T) {
 	r := empty()
-	all := slices.Concat(of("wsmanager", "TestA", ""), of("wsmanager", "TestB", ""), of("wsmanager", "TestB/x", ""), of("wsmanager", "TestB/y", ""), of("wsmanager", "TestB/y/z", ""), of("pipeline", "TestA", ""), of("pipeline", "TestE", ""), of("pipeline", "TestE/a name/with slashes", ""))
+	all := slices.Concat(of("wsmanager", "TestA", ""), of("wsmanager", "TestB", ""), of("wsmanager", "TestB/h2", ""), of("wsmanager", "TestB/h2/x", ""), of("wsmanager", "TestB/h2/x/z", ""), of("wsmanager", "TestB/h2/y", ""), of("wsmanager", "TestB/auto", ""), of("pipeline", "TestA", ""), of("pipeline", "TestE", ""), of("pipeline", "TestE/a name/with slashes", ""))
 	all = append(all, event{"run", module + "/wsmanager", "TestC", ""}, event{"skip", module + "/wsmanager", "TestC", ""})
-	require.Empty(t, r.count("h2", lines(all...)))
-	require.Equal(t, map[caseKey]int{{"h2", "wsmanager", "TestA"}: 1, {"h2", "wsmanager", "TestB"}: 2, {"h2", "pipeline", "TestA"}: 1, {"h2", "pipeline", "TestE"}: 1}, r.cases)
-	require.Equal(t, 5, r.total)
-	failed := r.count("h2", lines(event{"run", "p", "TestD", ""}, event{"output", "p", "TestD", "it broke\n"}, event{"fail", "p", "TestD", ""}))
+	require.Empty(t, r.count(lines(all...)))
+	require.Equal(t, map[caseKey]int{{"", "wsmanager", "TestA"}: 1, {"h2", "wsmanager", "TestB"}: 2, {"auto", "wsmanager", "TestB"}: 1, {"", "pipeline", "TestA"}: 1, {"", "pipeline", "TestE"}: 1}, r.cases)
+	require.Equal(t, 6, r.total)
+	failed := r.count(lines(event{"run", "p", "TestD", ""}, event{"output", "p", "TestD", "it broke\n"}, event{"fail", "p", "TestD", ""}))
 	require.Equal(t, "it broke\n", failed)
-	require.Contains(t, r.count("h2", []byte("cannot build\n")), "cannot build")
+	require.Contains(t, r.count([]byte("cannot build\n")), "cannot build")
 }
 
 func TestCoverageAddsUp(t *testing.T) {
@@ -95,7 +93,7 @@ func full(t *testing.T) *results {
 		for _, p := range s.proofs {
 			for _, test := range p.tests {
 				for _, w := range ways {
-					if (p.pkg == sockets) != (w.name == elsewhere) {
+					if (p.pkg == sockets) != (w.name == "") {
 						r.cases[caseKey{w.name, p.pkg, test}] = 2
 					}
 				}
@@ -103,9 +101,7 @@ func full(t *testing.T) *results {
 		}
 	}
 	delete(r.cases, caseKey{"h2", sockets, "TestConformance"})
-	for _, way := range []string{"auto", "goroutine"} {
-		r.printed[way] = "1200 connections of the server, 1300 of clients\n"
-	}
+	r.printed = strings.Repeat("1200 connections of the server, 1300 of clients\n", 2)
 	for _, pkg := range covered {
 		require.NoError(t, r.coverage.add([]byte(module+"/"+pkg+"/a.go:1.1,2.2 95 1\n"+module+"/"+pkg+"/a.go:3.1,4.2 5 0\n")))
 	}

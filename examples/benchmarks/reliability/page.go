@@ -81,7 +81,7 @@ func replace(page, tables string) (string, error) {
 var fuzzRow = regexp.MustCompile("(?m)^\\| `(Fuzz\\w+)` of (\\S+) \\|")
 
 // checkPage says whether the page's rows are those of the program, and their tests there.
-func checkPage(page, root string, targets []target) error {
+func checkPage(page, root string, targets []target, sections []section) error {
 	there, err := functions(root)
 	if err != nil {
 		return err

@@ -61,16 +61,14 @@ var sections = []section{
 	}},
 }
 
-// numbers adds up what tests have printed, over all ways.
+// numbers adds up what tests have printed.
 func numbers(line, format string) func(*results) string {
 	pattern := regexp.MustCompile(line)
 	return func(r *results) string {
 		sums := make([]uint64, pattern.NumSubexp())
-		for _, way := range ways {
-			for _, m := range pattern.FindAllStringSubmatch(r.printed[way.name], -1) {
-				for i := range sums {
-					sums[i] += number(m[i+1])
-				}
+		for _, m := range pattern.FindAllStringSubmatch(r.printed, -1) {
+			for i := range sums {
+				sums[i] += number(m[i+1])
 			}
 		}
 		var args []any
