@@ -7,12 +7,13 @@ import "net/http"
 // For one connection: OnAccept, then, once it is registered, OnConnect, then
 // OnMessage for each message, then OnClose, never two at a time. From
 // registration on broadcasts reach the connection (but see Accept.Deferred), so
-// some may arrive before its OnConnect has ended; its own messages are read only
+// some may arrive before its OnConnect has ended; its own messages are handled only
 // after.
 //
 // A panic in a callback (but OnAccept) closes that connection with 1011, is logged with its
-// stack, and hurts no other. A callback that blocks holds up its own connection
-// only.
+// stack, and hurts no other. A callback that blocks holds up the callbacks of its own
+// connection only. Its pings are answered and its close frame is seen all the same,
+// within a second: see OnMessage.
 type Callbacks struct {
 	// OnAccept is asked before the upgrade, on the request's goroutine, about a
 	// request that is a valid handshake of an allowed origin: authenticate
@@ -29,6 +30,13 @@ type Callbacks struct {
 	// OnMessage is called for each message, in order. Messages that arrive after
 	// the connection began to close are dropped. An error closes with 1011 and
 	// no reason, or with code and reason of a *CloseError; it is logged.
+	//
+	// It may take as long as it likes: to stream an answer, say. After half a second at
+	// most another goroutine reads on. Pings are answered; a close frame, the peer's end
+	// or a silence of Options.IdleTimeout ends the connection's Context, for the callback
+	// to see. Messages are queued until it has returned, in Options.MaxMessageSize bytes
+	// at most (each counts 64 more than it has), or one; then nothing more is read, which
+	// the peer feels. Messages that came before the peer's end are handled also after it.
 	OnMessage func(c *Conn, m Message) error
 
 	// OnClose is called exactly once for every OnConnect (also one that failed),

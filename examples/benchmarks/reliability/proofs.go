@@ -56,6 +56,7 @@ var sections = []section{
 	}},
 	{"Callbacks and the end", []proof{
 		{"A panic, `runtime.Goexit` or a block in any callback is its own connection's alone", sockets, []string{"TestCallbacksThatMisbehave", "TestShutdownWithACallbackThatBlocks"}, nil},
+		{"While a callback runs, pings are answered and the peer's end ends `Context`; no message is lost, doubled or out of order, and no two callbacks run at a time", sockets, []string{"TestWhileACallbackRuns", "TestTakeoversUnderStress"}, nil},
 		{"Every method may be called inside every callback, and after the end", sockets, []string{"TestEveryMethodInsideEveryCallback", "TestEveryMethodAfterTheEnd"}, nil},
 		{"After `Shutdown` goroutines and descriptors are back at what they were", sockets, []string{"TestShutdownLeavesNoDescriptor", "TestShutdownLeavesNothing"}, nil},
 	}},
