@@ -29,7 +29,7 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 	client, server := wstest.Pipe(64 << 10)
 	local := conn.LocalAddr()
 	go func() {
-		defer cc.Close() // it has nothing to say
+		defer cc.Close()
 		if err := gateway(server, cc); err != nil {
 			server.Reset()
 			return
@@ -67,7 +67,7 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close() // it has nothing to say
+	defer s.Reset(http2.ErrCodeCancel)
 	go func() {
 		if _, err := io.Copy(s, up); err != nil {
 			s.Reset(http2.ErrCodeCancel) // a reset, or the end of the other direction

@@ -4,6 +4,7 @@ package operations_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"testing"
 
@@ -43,10 +44,12 @@ func TestSocketsOverHTTP2(t *testing.T) {
 			require.Equal(t, http.StatusOK, res.StatusCode)
 			message := func() string {
 				for {
-					f, err := ws.ReadFrame(stream)
+					h, err := ws.ReadHeader(stream)
 					require.NoError(t, err)
-					if f.Header.OpCode == ws.OpText {
-						return string(f.Payload)
+					payload, err := io.ReadAll(io.LimitReader(stream, h.Length))
+					require.NoError(t, err)
+					if h.OpCode == ws.OpText {
+						return string(payload)
 					}
 				}
 			}

@@ -98,13 +98,12 @@ func New(conn net.Conn) *Conn {
 
 // Close ends the connection. It sends the frames that are queued, for up to a second;
 // open streams fail with [ErrClosed]. It returns when both goroutines have ended.
-func (c *Conn) Close() error {
+func (c *Conn) Close() {
 	c.mu.Lock()
 	c.failLocked(ErrClosed)
 	c.mu.Unlock()
 	<-c.writer
 	<-c.reader
-	return nil
 }
 
 // failLocked ends the connection. The writing goroutine sends what is queued and
