@@ -72,7 +72,7 @@ func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 			}
 			_ = h.call(c, fmt.Sprintf("closed: %v", err), false)
 		},
-	}, opts)
+	}, on(t, opts))
 	wsmanager.SetWatchInterval(h.m, 10*time.Millisecond)
 	served := sync.OnceFunc(func() { close(h.served) })
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +80,9 @@ func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 		h.m.ServeHTTP(w, r)
 	}))
 	h.srv = srv
-	wsmanager.SpeakH2(srv.Config)
+	if !overTLS { // the client over TLS speaks HTTP/1.1
+		speaks(t, srv)
+	}
 	t.Cleanup(func() {
 		close(h.release)
 		shutdown(t, h.m)
@@ -96,7 +98,7 @@ func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	for name, values := range h.at.header {
 		req.Header[name] = values
 	}
-	h.c = wstest.Handshake(t, req, h.at.early)
+	h.c = handshakeOver(t, req, h.at.early)
 	require.Equal(t, http.StatusSwitchingProtocols, h.c.Response.StatusCode)
 	return h
 }
@@ -181,13 +183,15 @@ func (h *heldConn) expectPongs(texts ...string) {
 }
 
 // A callback that takes its time keeps nothing from being read: see takeoverCases.
-func TestWhileACallbackRuns(t *testing.T) {
+func TestWhileACallbackRuns(t *testing.T) { onEachDriver(t, testWhileACallbackRuns) }
+
+func testWhileACallbackRuns(t *testing.T) {
 	for _, tt := range takeoverCases {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.do(t, hold(t, false, tt.set))
 		})
-		if overH2 || wsmanager.AutoDriver() == wsmanager.DriverAuto {
+		if driverOf(t) != onGoroutine {
 			continue // TLS once is enough: it is the same driver
 		}
 		t.Run(tt.name+" over TLS", func(t *testing.T) {
@@ -199,7 +203,9 @@ func TestWhileACallbackRuns(t *testing.T) {
 
 // A callback that ends its goroutine ends its connection, also if that is not read there
 // any more.
-func TestTakenCallbackExits(t *testing.T) {
+func TestTakenCallbackExits(t *testing.T) { onEachDriver(t, testTakenCallbackExits) }
+
+func testTakenCallbackExits(t *testing.T) {
 	needH1(t, "net/http resets the stream of a handler that did not return")
 	for name, set := range map[string]func(h *heldConn){
 		"OnMessage": func(h *heldConn) {},
@@ -236,14 +242,14 @@ func (h *heldConn) another() *wstest.Client {
 	if h.srv.TLS != nil {
 		return upgradeTLS(h.t, h.srv, nil, nil)
 	}
-	return wstest.Dial(h.t, h.srv.URL, nil)
+	return dialOver(h.t, h.srv.URL, nil)
 }
 
 // closes is ExpectClose while the callback runs. A stream of HTTP/2 ends with its request,
 // which is in the callback.
 func (h *heldConn) closes(code int) (reason string) {
 	h.t.Helper()
-	if !overH2 {
+	if driverOf(h.t) != onH2 {
 		return h.c.ExpectClose(code)
 	}
 	for {

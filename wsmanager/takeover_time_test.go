@@ -149,7 +149,9 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 // Connections whose callbacks take about as long as it takes until a takeover, so that the
 // callback's return and the takeover meet at every step. Each message is handled once, in
 // order, never beside another; each ping is answered, and each connection ends.
-func TestTakeoversUnderStress(t *testing.T) {
+func TestTakeoversUnderStress(t *testing.T) { onEachDriver(t, testTakeoversUnderStress) }
+
+func testTakeoversUnderStress(t *testing.T) {
 	const clients, messages = 40, 50
 	type state struct { // not atomic: the race detector sees calls that are not ordered
 		next  uint32
@@ -189,12 +191,12 @@ func TestTakeoversUnderStress(t *testing.T) {
 			}
 			ended.Add(1)
 		},
-	}, opts)
+	}, on(t, opts))
 	wsmanager.SetWatchInterval(m, time.Millisecond)
 	srv := start(t, m, func(*httptest.Server) {})
 	var all sync.WaitGroup
 	for range clients {
-		c := wstest.Dial(t, srv.URL, nil)
+		c := dialOver(t, srv.URL, nil)
 		all.Go(func() {
 			conn := c.Conn()
 			_ = conn.SetDeadline(time.Now().Add(wstest.Patience)) // the reads tell
