@@ -15,7 +15,7 @@ import (
 // after a client has seen its socket open reaches it.
 func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensions string, a Accept) (*Conn, driver, []byte, error) {
 	if !canHijack(w) {
-		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing of %s is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", writerTypes(w)))
 	}
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))

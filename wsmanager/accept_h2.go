@@ -50,7 +50,7 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 		err = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
 	}
 	if err != nil {
-		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing that %T wraps is net/http's own; http.TimeoutHandler is the usual reason: %w", w, err))
+		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing of %s is net/http's own; http.TimeoutHandler is the usual reason: %w", writerTypes(w), err))
 	}
 	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {

@@ -212,6 +212,7 @@ func TestSwitchThatCannotBeSent(t *testing.T) {
 		{"Hijack returns nothing", func(w http.ResponseWriter) http.ResponseWriter { return silent{fwd(w)} }, 0, 101, []string{"wsmanager_test.silent", "neither a connection nor an error"}},
 		{"another status", func(w http.ResponseWriter) http.ResponseWriter { return changes{fwd(w)} }, 200, 101, []string{"wsmanager_test.changes", "changed to 200"}},
 		{"a response that has begun", func(w http.ResponseWriter) http.ResponseWriter { w.WriteHeader(204); return fwd(w) }, 0, 101, []string{"*wsmanager_test.forwards", "had begun", "204"}},
+		{"no Hijack over a wrapper", func(w http.ResponseWriter) http.ResponseWriter { return unwrapOnly{struct{ http.ResponseWriter }{w}} }, 500, 500, []string{"wsmanager_test.unwrapOnly over struct { http.ResponseWriter }"}},
 		{"no Hijack", func(w http.ResponseWriter) http.ResponseWriter { return struct{ http.ResponseWriter }{w} }, 500, 500, []string{"struct { http.ResponseWriter }"}},
 		{"no Hijack below one", func(w http.ResponseWriter) http.ResponseWriter {
 			return storesOpen{&stores{ResponseWriter: struct{ http.ResponseWriter }{w}, seen: s}}
