@@ -15,18 +15,23 @@ import (
 // soon as the connection is handed over. What is wrong with a request is
 // answered over HTTP: 426 for one that is no handshake, or of another version;
 // 405, 400 for a malformed one; 403 for a foreign origin; 503 during Shutdown;
-// what OnAccept says. The answer goes out through w, so that headers set by
-// components above are in the 101, and they see the true status.
+// what OnAccept says. Headers that components above have set are in the 101.
 //
-// w must lead to an http.Hijacker, itself or by Unwrap methods, as net/http's
-// own HTTP/1.1 writer does; below http.TimeoutHandler it does not, and the
-// answer is 500.
+// w may be any http.ResponseWriter that is an http.Hijacker, itself or by Unwrap
+// methods; net/http's own for HTTP/1.1 is one, below http.TimeoutHandler there is none,
+// and the answer is 500. The client gets one 101, whether the writers above pass a
+// status on, keep it, or send it when they are hijacked. w and what it unwraps to see
+// the 101 by WriteHeader, all others as well if they pass it on; none does where what
+// w writes to at last can't be found, in a closure for instance. A writer that keeps the
+// status and writes it when its handler has returned, as some compressors do, makes
+// net/http log a superfluous call. If the 101 can't be sent, no callback runs, and the
+// log says which writer is in the way.
 //
 // Over HTTP/2 a handshake is an extended CONNECT (RFC 8441), which reaches handlers
 // only in a process that has switched it on: see package extendedconnect. The answer
 // is a 200, a malformed handshake gets 400, another protocol than WebSocket 501. There
 // ServeHTTP returns when the connection has ended and its callbacks have returned: the
-// stream is the request's. w must lead to net/http's own writer.
+// stream is the request's. w must lead to net/http's own writer by Unwrap methods.
 func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := m.serve(w, r); err != nil {
 		m.refuse(w, r, err)
@@ -286,6 +291,9 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			status = http.StatusOK
 		}
 		m.logRefusal(r, slog.LevelWarn, status, err)
+		if errors.As(err, new(hungUp)) {
+			return // nothing of the connection is left for anybody
+		}
 		panic(http.ErrAbortHandler)
 	}
 	m.stats.refused[ref.reason].Add(1)

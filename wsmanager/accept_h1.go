@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
-	"time"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
@@ -17,7 +15,7 @@ import (
 // after a client has seen its socket open reaches it.
 func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensions string, a Accept) (*Conn, driver, []byte, error) {
 	if !canHijack(w) {
-		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing that %T wraps is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", w))
+		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing of %s is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", writerTypes(w)))
 	}
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {
 		return nil, nil, nil, internal(fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP))
@@ -26,46 +24,34 @@ func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensio
 	if extensions != "" {
 		c.agreeDeflate()
 	}
+	h := w.Header()
+	before := h.Clone()
 	c.register(a)
 	attached := false
 	defer func() {
 		if !attached { // also when a component above panics in WriteHeader
+			takeBackAnswer(h, before, a)
 			c.abandon()
 		}
 	}()
 	if m.isDraining() { // it may have looked through the registry already
 		return nil, nil, nil, refuseDraining()
 	}
-	h := w.Header()
+	for _, name := range notOfSwitch {
+		h.Del(name)
+	}
 	setAnswer(h, a, extensions)
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", "websocket")
 	h.Set("Sec-WebSocket-Accept", acceptKey(key))
-	rc := http.NewResponseController(w)
-	// A writer that has no deadlines makes the handshake as patient as the
-	// server is.
-	deadline := time.Now().Add(m.opts.HandshakeTimeout)
-	limited := rc.SetWriteDeadline(deadline) == nil
-	w.WriteHeader(http.StatusSwitchingProtocols)
-	conn, rw, err := rc.Hijack() // sends the answer; clears deadlines
+	conn, early, err := upgrade(w, m.opts.HandshakeTimeout)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("taking the connection over: %w", err)
-	}
-	if limited && !time.Now().Before(deadline) {
-		// net/http says nothing of a write that fails there: only a part of the
-		// answer may have left.
-		_ = conn.Close() // there is nothing to do about an error
-		return nil, nil, nil, fmt.Errorf("sending the answer: %w", os.ErrDeadlineExceeded)
-	}
-	var early []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		early = make([]byte, n)
-		_, _ = rw.Reader.Read(early) // what is buffered is read whole and without error
+		return nil, nil, nil, err
 	}
 	t, d, err := m.drive(c, conn)
 	if err != nil {
 		_ = conn.Close() // nobody else has it
-		return nil, nil, nil, err
+		return nil, nil, nil, hungUp{err}
 	}
 	attached = true
 	if extensions != "" {
@@ -81,18 +67,19 @@ type textAddr string
 func (textAddr) Network() string  { return "tcp" }
 func (a textAddr) String() string { return string(a) }
 
-// canHijack reports whether http.ResponseController's Hijack will find an
-// http.Hijacker.
-func canHijack(w http.ResponseWriter) bool {
-	for {
-		if _, ok := w.(http.Hijacker); ok {
-			return true
+// takeBackAnswer gives those headers back what they had before the answer: somebody
+// above may answer yet, who is no WebSocket.
+func takeBackAnswer(h, before http.Header, a Accept) {
+	names := append([]string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol"}, notOfSwitch...)
+	for name := range a.Header {
+		names = append(names, http.CanonicalHeaderKey(name))
+	}
+	for _, name := range names {
+		if values, ok := before[name]; ok {
+			h[name] = values
+		} else {
+			delete(h, name)
 		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false
-		}
-		w = u.Unwrap()
 	}
 }
 

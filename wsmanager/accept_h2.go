@@ -50,32 +50,36 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 		err = rc.SetWriteDeadline(time.Now().Add(m.opts.HandshakeTimeout))
 	}
 	if err != nil {
-		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing that %T wraps is net/http's own; http.TimeoutHandler is the usual reason: %w", w, err))
+		return nil, nil, internal(fmt.Errorf("the http.ResponseWriter has no deadlines, without which a stream can't be cut: nothing of %s is net/http's own; http.TimeoutHandler is the usual reason: %w", writerTypes(w), err))
 	}
 	c := m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
 	if extensions != "" {
 		c.agreeDeflate()
 	}
+	h := w.Header()
+	before := h.Clone()
 	c.register(a)
 	attached := false
 	defer func() {
 		if !attached {
+			takeBackAnswer(h, before, a)
 			c.abandon()
 		}
 	}()
 	if m.isDraining() { // it may have looked through the registry already
 		return nil, nil, refuseDraining()
 	}
-	h := w.Header()
 	for _, name := range notOfStreams {
 		h.Del(name)
 	}
 	setAnswer(h, a, extensions)
-	w.WriteHeader(http.StatusOK)
-	_ = rc.Flush() // for those above to know; the next one counts
+	own := innermost(w)
+	tell(w, findOwnStream(own), http.StatusOK, notOfStreams)
+	handDown(h, own.Header(), notOfStreams) // counts if the status was kept above: 200 is what is sent without one
 	// From here on it is as after a hijack: what goes over the stream is no response
-	// that a component above could measure, compress or hold back.
-	w = innermost(w)
+	// that a component above could measure, compress or hold back. A compressor's Flush
+	// would write the beginning of its format.
+	w = own
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
@@ -92,15 +96,20 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 }
 
 // notOfStreams is headers that somebody above may have set for an ordinary response.
-var notOfStreams = []string{"Content-Length", "Content-Encoding", "Transfer-Encoding", "Sec-WebSocket-Accept"}
+var notOfStreams = []string{"Content-Length", "Content-Encoding", "Content-Type", "Transfer-Encoding", "Trailer", "Sec-WebSocket-Accept"}
 
 // innermost is the writer behind all wrappers that say what they wrap.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+	for range maxWriters {
+		u, ok := w.(unwrapper)
 		if !ok {
-			return w
+			break
 		}
-		w = u.Unwrap()
+		below := u.Unwrap()
+		if below == nil {
+			break
+		}
+		w = below
 	}
+	return w
 }

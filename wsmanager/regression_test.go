@@ -253,7 +253,17 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 	client, server := net.Pipe()
 	r := wstest.Request(t, "http://example.com")
 	r.RemoteAddr = "192.0.2.1:1234"
+	status := make(chan int, 1)
+	go func() { // a pipe takes nothing that nobody reads
+		res, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			status <- 0
+			return
+		}
+		status <- res.StatusCode
+	}()
 	m.ServeHTTP(pipeWriter{httptest.NewRecorder(), noAddr{server}}, r)
+	require.Equal(t, http.StatusSwitchingProtocols, <-status)
 	require.Equal(t, "192.0.2.1:1234", only(t, m).RemoteAddr().String())
 	require.NoError(t, client.Close())
 	require.Equal(t, "192.0.2.1:1234", log.record(t, 0)["remote"])
