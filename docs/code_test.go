@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -43,10 +44,32 @@ var packages = []string{
 	"os", "os/signal", "strings", "sync", "syscall", "testing", "testing/synctest", "time",
 }
 
+// mountsSource is the file that mounts sockets in other people's frameworks. This module
+// has none of them: what a page shows of the file is compiled and tested in its own.
+func mountsSource(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, "examples", "recipes", "frameworks", "mount.go"))
+	require.NoError(t, err)
+	return string(b)
+}
+
+// The page shows each of the file's functions as it stands there.
+func TestFAQShowsTheMounts(t *testing.T) {
+	source := mountsSource(t)
+	faq, err := os.ReadFile(filepath.Join(root, "docs", "faq.md"))
+	require.NoError(t, err)
+	mounts := regexp.MustCompile(`(?ms)^func [A-Z]\w*\(.*?^}\n`).FindAllString(source, -1)
+	require.Greater(t, len(mounts), 4)
+	for _, mount := range mounts {
+		require.True(t, strings.Contains(string(faq), "```go\n"+mount+"```\n"), "the page does not show\n%s", mount)
+	}
+}
+
 // Every Go block of a page compiles. It may be a program, declarations, statements,
 // an expression, or fields of wsmanager.Callbacks; "…" stands for what is left out.
 func TestCodeCompiles(t *testing.T) {
 	imp, ours := imports(t)
+	mounts := mountsSource(t)
 	compiled := 0
 	for _, p := range pages(t) {
 		if p.path == tutorial {
@@ -54,7 +77,7 @@ func TestCodeCompiles(t *testing.T) {
 		}
 		blocks, _ := p.blocks()
 		for _, block := range blocks {
-			if block.language != "go" {
+			if block.language != "go" || strings.Contains(mounts, "\n"+block.text) {
 				continue
 			}
 			compiled++

@@ -10,6 +10,8 @@
 //   - authentication: who asks, before the upgrade of a WebSocket too
 //   - withchi: a chi router around a pipeline, inside one, and beside guards
 //   - chains: one component at a time under alice, negroni and http.ServeMux
+//   - frameworks: WebSockets and hubs in gin, echo and chi, and below middleware that
+//     wraps the writer in its own ways; a module of its own
 //
 // # Order
 //
