@@ -14,8 +14,9 @@ import (
 // Over HTTP/2 the answer is a 200, of which the same holds: it has what components
 // above have set, all that can be reached see it, and nothing of theirs gets between the
 // frames.
-func TestStreamBelowAnyWriter(t *testing.T) {
-	once(t)
+func TestStreamBelowAnyWriter(t *testing.T) { onStreams(t, testStreamBelowAnyWriter) }
+
+func testStreamBelowAnyWriter(t *testing.T) {
 	fwd := func(w http.ResponseWriter, s *seen, name string) forwardsOpen {
 		return forwardsOpen{&forwards{w, name, s}}
 	}
@@ -49,7 +50,7 @@ func TestStreamBelowAnyWriter(t *testing.T) {
 			})
 			req := wstest.Request(t, url)
 			req.Header.Set("Sec-WebSocket-Protocol", "v1, v2")
-			c := wstest.Handshake(t, req, nil)
+			c := handshakeOver(t, req, nil)
 			require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 			h := c.Response.Header
 			require.Len(t, h["Date"], 1)

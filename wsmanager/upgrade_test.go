@@ -45,8 +45,9 @@ func above(m *wsmanager.Manager, s *seen, wrap func(http.ResponseWriter) http.Re
 
 // Exactly one 101 reaches the client under any writer that can be hijacked, with what
 // components above have set; early bytes are kept; what can be reached is told.
-func TestSwitchBelowAnyWriter(t *testing.T) {
-	needH1(t, "there is no hijack; see TestStreamBelowAnyWriter")
+func TestSwitchBelowAnyWriter(t *testing.T) { onSocketDrivers(t, testSwitchBelowAnyWriter) }
+
+func testSwitchBelowAnyWriter(t *testing.T) {
 	fwd := func(w http.ResponseWriter, s *seen, name string) *forwards { return &forwards{w, name, s} }
 	sto := func(w http.ResponseWriter, s *seen) *stores { return &stores{ResponseWriter: w, seen: s} }
 	type wrapper = func(http.ResponseWriter, *seen) http.ResponseWriter
@@ -116,7 +117,7 @@ func TestSwitchBelowAnyWriter(t *testing.T) {
 				},
 				OnConnect: func(c *wsmanager.Conn) error { j.note("connect"); return c.Send(wsmanager.Text("hello")) },
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-			}, opts)
+			}, on(t, opts))
 			var complaints bytes.Buffer
 			srv := start(t, m, func(srv *httptest.Server) {
 				srv.Config.Handler = above(m, s, func(w http.ResponseWriter) http.ResponseWriter { return tt.wrap(w, s) })
@@ -155,10 +156,11 @@ func TestSwitchBelowAnyWriter(t *testing.T) {
 }
 
 // So it is over TLS.
-func TestSwitchBelowAWriterOverTLS(t *testing.T) {
-	needH1(t, "there is no hijack")
+func TestSwitchBelowAWriterOverTLS(t *testing.T) { onSocketDrivers(t, testSwitchBelowAWriterOverTLS) }
+
+func testSwitchBelowAWriterOverTLS(t *testing.T) {
 	s := &seen{}
-	m := wsmanager.MustNew(noting(newJournal()), quiet())
+	m := wsmanager.MustNew(noting(newJournal()), on(t, quiet()))
 	srv := httptest.NewUnstartedServer(above(m, s, func(w http.ResponseWriter) http.ResponseWriter {
 		return &stores{ResponseWriter: w, seen: s}
 	}))
@@ -172,7 +174,9 @@ func TestSwitchBelowAWriterOverTLS(t *testing.T) {
 }
 
 // Answers that are no 101 are as they were, whatever the writer.
-func TestRefusalsBelowAnyWriter(t *testing.T) {
+func TestRefusalsBelowAnyWriter(t *testing.T) { onEachDriver(t, testRefusalsBelowAnyWriter) }
+
+func testRefusalsBelowAnyWriter(t *testing.T) {
 	for name, wrap := range map[string]func(http.ResponseWriter) http.ResponseWriter{
 		"stores":   func(w http.ResponseWriter) http.ResponseWriter { return &stores{ResponseWriter: w, seen: &seen{}} },
 		"as iris":  func(w http.ResponseWriter) http.ResponseWriter { return &iris{ResponseWriter: w} },
@@ -186,18 +190,19 @@ func TestRefusalsBelowAnyWriter(t *testing.T) {
 			foreign, plain := wstest.Request(t, url), wstest.Request(t, url)
 			foreign.Header.Set("Origin", "https://evil.example")
 			plain.Header.Del("Upgrade")
-			require.Equal(t, 403, wstest.Handshake(t, foreign, nil).Response.StatusCode)
-			require.Equal(t, 426, wstest.Handshake(t, plain, nil).Response.StatusCode)
+			require.Equal(t, 403, handshakeOver(t, foreign, nil).Response.StatusCode)
+			require.Equal(t, 426, handshakeOver(t, plain, nil).Response.StatusCode)
 			require.NoError(t, m.Shutdown(t.Context()))
-			require.Equal(t, 503, wstest.Handshake(t, wstest.Request(t, url), nil).Response.StatusCode)
+			require.Equal(t, 503, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 		})
 	}
 }
 
 // What can't be answered leaves nothing behind: no callback runs, nothing is registered,
 // and one record names the writer.
-func TestSwitchThatCannotBeSent(t *testing.T) {
-	needH1(t, "there is no hijack")
+func TestSwitchThatCannotBeSent(t *testing.T) { onSocketDrivers(t, testSwitchThatCannotBeSent) }
+
+func testSwitchThatCannotBeSent(t *testing.T) {
 	s := &seen{}
 	fwd := func(w http.ResponseWriter) *forwards { return &forwards{w, "f", s} }
 	for _, tt := range []struct {
@@ -225,7 +230,7 @@ func TestSwitchThatCannotBeSent(t *testing.T) {
 			cb.OnAccept = func(*http.Request) (wsmanager.Accept, error) {
 				return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
 			}
-			m := wsmanager.MustNew(cb, opts)
+			m := wsmanager.MustNew(cb, on(t, opts))
 			srv := start(t, m, func(srv *httptest.Server) { srv.Config.Handler = above(m, &seen{}, tt.wrap) })
 			c := dialPlain(t, wstest.Request(t, srv.URL), nil)
 			if tt.status == 0 {
@@ -256,8 +261,9 @@ func TestSwitchThatCannotBeSent(t *testing.T) {
 }
 
 // So it is with a panic; and who recovers it answers without what the 101 had.
-func TestPanicInHijack(t *testing.T) {
-	needH1(t, "there is no hijack")
+func TestPanicInHijack(t *testing.T) { onSocketDrivers(t, testPanicInHijack) }
+
+func testPanicInHijack(t *testing.T) {
 	cb := noting(newJournal())
 	cb.OnAccept = func(*http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
@@ -268,7 +274,7 @@ func TestPanicInHijack(t *testing.T) {
 			m.ServeHTTP(panics{&stores{ResponseWriter: w, seen: &seen{}}}, r)
 		})
 	})
-	res := wstest.Handshake(t, wstest.Request(t, url), nil).Response
+	res := handshakeOver(t, wstest.Request(t, url), nil).Response
 	require.Equal(t, 500, res.StatusCode)
 	require.Empty(t, res.Header.Get("Set-Cookie"))
 	require.Empty(t, res.Header.Get("Sec-WebSocket-Accept"))
@@ -277,11 +283,13 @@ func TestPanicInHijack(t *testing.T) {
 }
 
 // The answer that net/http does not send is held to HandshakeTimeout as well.
-func TestHandshakeTimeoutBelowAWriter(t *testing.T) {
+func TestHandshakeTimeoutBelowAWriter(t *testing.T) { onSocketDrivers(t, testHandshakeTimeoutBelowAWriter) }
+
+func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, records := logged()
 		j := newJournal()
-		m := wsmanager.MustNew(noting(j), opts)
+		m := wsmanager.MustNew(noting(j), on(t, opts))
 		ln := wstest.Listen(64) // less than a 101 has
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(&stores{ResponseWriter: w, seen: &seen{}}, r)
