@@ -6,9 +6,13 @@ import "net/http"
 
 // notRun are the commands of pages that TestCommandsRun does not run, and why.
 var notRun = map[string]string{
-	"go test work":                 "contains this test",
-	".ci/run":                      "contains this test",
-	"FUZZTIME=5m SOAK=10m .ci/run": "contains this test",
+	"go test work":                   "contains this test",
+	".ci/run":                        "contains this test",
+	".ci/run fast":                   "contains this test",
+	".ci/run race":                   "contains this test",
+	".ci/run long":                   "contains this test",
+	"go test -run '/h2' ./wsmanager": "the package's tests run them",
+	"FUZZTIME=5m SOAK=10m .ci/run":   "contains this test",
 	"SPEAKINGTUBE_CONFORMANCE=all go test -run '^TestConformance' -v ./wsmanager": "takes minutes; the cases that don't are run by the package's tests",
 	"go get github.com/speakingtube/speakingtube":                                 "gets what is published, not what is here",
 	"npm install @microsoft/signalr":                                              "gets the newest from a registry; the tests of examples/hub run one that is pinned",
