@@ -1,0 +1,185 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// watched is a set that tells of each look-up of its members: one for each batch.
+type watched struct {
+	recipients
+	lookups atomic.Int32
+	look    func(n int)
+}
+
+func (w *watched) appendTo(list []recipient) []recipient {
+	w.look(int(w.lookups.Add(1)))
+	return w.recipients.appendTo(list)
+}
+
+// watch calls look before each batch of q is delivered, with the batch's number.
+func watch(q *broadcastQueue, look func(n int)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.to = &watched{recipients: q.to, look: look}
+}
+
+// Whoever finds too many deferred broadcasts delivers these, and not what others
+// broadcast meanwhile: that could go on for ever.
+func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	tr := newFakeTransport(1 << 20)
+	fakeConn(t, m, "a", tr, Accept{})
+	epoch := m.batcher.enter()
+	for i := range maxPending {
+		m.Broadcast(Text(fmt.Sprint(i)))
+	}
+	returned := make(chan struct{})
+	watch(&m.registry.queue, func(n int) {
+		switch n {
+		case 1:
+			m.Broadcast(Text("of another"))
+		case 2:
+			select {
+			case <-returned:
+			case <-time.After(wstest.Patience):
+				t.Error("the caller delivers what another has broadcast")
+			}
+		}
+	})
+	m.Broadcast(Text("last"))
+	close(returned)
+	m.batcher.leave(epoch)
+	m.flushBatcher()
+	idle(t, m)
+	got := tr.frames(t)
+	require.Len(t, got, maxPending+2)
+	require.Equal(t, []string{"of another", "last"}, got[maxPending:])
+}
+
+// lastReceiver is a transport that tells of its first write.
+type lastReceiver struct {
+	*fakeTransport
+	first func()
+}
+
+func (l *lastReceiver) tryWrite(p []byte) (int, error) {
+	if f := l.first; f != nil {
+		l.first = nil
+		f()
+	}
+	return l.fakeTransport.tryWrite(p)
+}
+
+// A broadcast with exceptions that waits for room counts its receivers of the moment when
+// it gets it. It does not begin again because somebody has come or gone meanwhile: in a
+// busy group that could go on for ever.
+func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		meanwhile func(m *Manager, inside, outside, late *Conn) error
+		sent      int // of 1, inside and outside being excepted
+	}{
+		{"nobody comes", func(*Manager, *Conn, *Conn, *Conn) error { return nil }, 1},
+		{"another comes", func(_ *Manager, _, _, late *Conn) error { return late.Join("g") }, 2},
+		{"an excepted one comes", func(_ *Manager, _, outside, _ *Conn) error { return outside.Join("g") }, 1},
+		{"an excepted one comes, goes, and comes", func(_ *Manager, _, outside, _ *Conn) error {
+			err := outside.Join("g")
+			outside.Leave("g")
+			return errors.Join(err, outside.Join("g"))
+		}, 1},
+		{"an excepted one goes", func(_ *Manager, inside, _, _ *Conn) error { inside.Leave("g"); return nil }, 1},
+		{"an excepted one closes", func(_ *Manager, inside, _, _ *Conn) error { return inside.Close(1000, "") }, 1},
+		{"an excepted one becomes ready", func(m *Manager, _, _, _ *Conn) error {
+			c, _ := m.Conn("deferred")
+			return c.Ready(0)
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := fakeManager(t, Options{})
+			in := Accept{Groups: []string{"g"}}
+			insideGot, outsideGot := newFakeTransport(1<<20), newFakeTransport(1<<20)
+			inside := fakeConn(t, m, "inside", insideGot, in)
+			outside := fakeConn(t, m, "outside", outsideGot, Accept{})
+			late := fakeConn(t, m, "late", newFakeTransport(1<<20), Accept{})
+			fakeConn(t, m, "deferred", newFakeTransport(1<<20), Accept{Groups: []string{"g"}, Deferred: true})
+			begun, open := make(chan struct{}), make(chan struct{})
+			last := m.newConn("last", in, nil, "fake")
+			last.register(in)
+			last.attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
+			defer func() { last.unregister(); last.release() }()
+
+			g, q := m.Group("g"), &m.groups.get("g").queue
+			first := make(chan struct{})
+			go func() { g.Broadcast(Text("first")); close(first) }()
+			<-begun
+			for range maxPending {
+				g.Broadcast(Text("x"))
+			}
+			result := make(chan Sent)
+			go func() {
+				result <- g.BroadcastExcept(Text("excepted"), "inside", "outside", "inside", "deferred")
+			}()
+			require.Eventually(t, func() bool {
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				return q.backlog.delivered != nil // it waits
+			}, wstest.Patience, 50*time.Microsecond)
+			require.NoError(t, tt.meanwhile(m, inside, outside, late))
+			inside.mu.Lock() // it is not looked at again
+			close(open)
+			select {
+			case sent := <-result:
+				require.Equal(t, Sent{Queued: tt.sent}, sent)
+				inside.mu.Unlock()
+			case <-time.After(wstest.Patience):
+				t.Error("it begins again")
+				inside.mu.Unlock()
+				<-result
+			}
+			<-first
+			idle(t, m)
+			require.NotContains(t, insideGot.frames(t), "excepted")
+			require.NotContains(t, outsideGot.frames(t), "excepted")
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			require.Empty(t, q.counting)
+		})
+	}
+}
+
+// Broadcasts that nobody is to get don't keep the goroutine that delivers at work, for
+// which Shutdown waits.
+func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
+	const tries = 100
+	m, _ := fakeManager(t, Options{})
+	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
+	q := &m.registry.queue
+	lookups := 0
+	watch(q, func(n int) {
+		lookups = n
+		switch {
+		case n == 1:
+			m.Broadcast(Text("of another, during the first batch"))
+		case n == 2:
+			if err := c.Close(1000, ""); err != nil { // not on the test's goroutine
+				t.Error(err)
+			}
+		}
+		if n < tries {
+			m.Broadcast(Text("others go on"))
+		}
+	})
+	m.Broadcast(Text("first"))
+	idle(t, m)
+	require.Equal(t, 2, lookups)
+	require.Equal(t, Sent{}, m.Broadcast(Text("after")))
+	require.Equal(t, 2, lookups)
+}
