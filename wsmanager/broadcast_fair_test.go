@@ -12,23 +12,23 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// watched is a set that tells of each look-up of its members: one for each batch.
-type watched struct {
+// watchedSet is a set that tells of each look-up of its members: one for each batch.
+type watchedSet struct {
 	recipients
 	lookups atomic.Int32
 	look    func(n int)
 }
 
-func (w *watched) appendTo(list []recipient) []recipient {
+func (w *watchedSet) appendTo(list []recipient) []recipient {
 	w.look(int(w.lookups.Add(1)))
 	return w.recipients.appendTo(list)
 }
 
 // watch calls look before each batch of q is delivered, with the batch's number.
-func watch(q *broadcastQueue, look func(n int)) {
+func watchSet(q *broadcastQueue, look func(n int)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.to = &watched{recipients: q.to, look: look}
+	q.to = &watchedSet{recipients: q.to, look: look}
 }
 
 // Whoever finds too many deferred broadcasts delivers these, and not what others
@@ -42,7 +42,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		m.Broadcast(Text(fmt.Sprint(i)))
 	}
 	returned := make(chan struct{})
-	watch(&m.registry.queue, func(n int) {
+	watchSet(&m.registry.queue, func(n int) {
 		switch n {
 		case 1:
 			m.Broadcast(Text("of another"))
@@ -130,7 +130,7 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			require.Eventually(t, func() bool {
 				q.mu.Lock()
 				defer q.mu.Unlock()
-				return q.backlog.delivered != nil // it waits
+				return q.backlog.room != nil // it waits
 			}, wstest.Patience, 50*time.Microsecond)
 			require.NoError(t, tt.meanwhile(m, inside, outside, late))
 			inside.mu.Lock() // it is not looked at again
@@ -163,7 +163,7 @@ func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
 	q := &m.registry.queue
 	lookups := 0
-	watch(q, func(n int) {
+	watchSet(q, func(n int) {
 		lookups = n
 		switch {
 		case n == 1:

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -47,7 +48,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				wg.Go(func() {
 					for n := range each {
 						if quick {
-							clock.step(minHandover) // batches take their time
+							clock.step(time.Millisecond) // batches take their time
 						}
 						c := all[rand.IntN(conns)]
 						g := fmt.Sprint("g", rand.IntN(groups))

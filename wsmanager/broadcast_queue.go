@@ -32,12 +32,12 @@ type broadcastQueue struct {
 
 // backlog is what is pending in a broadcastQueue, whose lock guards it.
 type backlog struct {
-	log       []*broadcast  // in order; the last has the number published
-	batch     []*broadcast  // the first of log, which are being delivered; belongs to the goroutine that delivers
-	bytes     int           // of the frames in log, behind the batch
-	delivered chan struct{} // closed when the batch has been delivered; nil if nobody waits for that
-	lastEnd   time.Duration // when the last batch was delivered; since the wheel's zero
-	lastTook  time.Duration // and how long that took
+	log      []*broadcast  // in order; the last has the number published
+	batch    []*broadcast  // the first of log, which are being delivered; belongs to the goroutine that delivers
+	bytes    int           // of the frames in log, behind the batch
+	room     chan struct{} // closed when the next batch begins; nil if nobody waits for that
+	lastEnd  time.Duration // when the last batch was delivered; since the wheel's zero
+	lastTook time.Duration // and how long that took
 }
 
 const (
@@ -49,9 +49,10 @@ const (
 	// Above it the number of writes is not the cost.
 	maxJoined = 128 << 10
 
-	// minHandover is how long a batch has to take for the next broadcast to be handed
-	// to another goroutine: below it that costs as much as it saves.
-	minHandover = 20 * time.Microsecond
+	// minHandover is how many receivers a set needs for a broadcast to be handed to
+	// another goroutine. Below it that saves little, and the caller is told exactly what
+	// became of its broadcast.
+	minHandover = 8
 )
 
 // encodings returns the dialects to encode a broadcast for: none that is compressed if
@@ -189,13 +190,20 @@ func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
 	return list
 }
 
+func (q *broadcastQueue) receiversLocked() (all int) {
+	for _, n := range q.receivers {
+		all += n
+	}
+	return all
+}
+
 func (q *broadcastQueue) fullLocked() bool {
 	l := q.backlog
 	return len(l.log)-len(l.batch) >= maxPending || l.bytes > maxJoined
 }
 
-// makeRoomLocked delivers what is pending, as one batch, or waits for the batch that is
-// being delivered.
+// makeRoomLocked delivers what is pending, as one batch, or waits until that becomes the
+// batch that another goroutine delivers.
 func (m *Manager) makeRoomLocked(q *broadcastQueue) {
 	if !q.flushing {
 		q.flushing = true
@@ -207,12 +215,12 @@ func (m *Manager) makeRoomLocked(q *broadcastQueue) {
 		return
 	}
 	l := q.backlog
-	if l.delivered == nil {
-		l.delivered = make(chan struct{})
+	if l.room == nil {
+		l.room = make(chan struct{})
 	}
-	delivered := l.delivered
+	room := l.room
 	q.mu.Unlock()
-	<-delivered
+	<-room
 	q.mu.Lock()
 }
 
@@ -222,7 +230,7 @@ func (m *Manager) publish(q *broadcastQueue, b *broadcast) Sent {
 	sent := m.lockToPublish(q, b)
 	start := m.wheel.elapsed()
 	switch l := q.backlog; {
-	case !slices.ContainsFunc(q.receivers, func(n int) bool { return n > 0 }):
+	case q.receiversLocked() == 0:
 		q.mu.Unlock() // it is for nobody: whoever delivers need not see it
 		b.release()
 		return sent
@@ -237,7 +245,7 @@ func (m *Manager) publish(q *broadcastQueue, b *broadcast) Sent {
 			m.batcher.add(m, q)
 		}
 		return sent
-	case l.lastTook >= minHandover && start-l.lastEnd < l.lastTook:
+	case q.receiversLocked() >= minHandover && start-l.lastEnd < l.lastTook:
 		// Broadcasts follow each other faster than they can be delivered one by
 		// one. The caller goes on, so that its next ones can join this one.
 		q.flushing = true
@@ -309,6 +317,10 @@ func (m *Manager) deliverBatch(q *broadcastQueue, start time.Duration) (more boo
 	l.batch = append(l.batch, l.log...)
 	l.bytes = 0
 	last := q.published.Load()
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
+	}
 	q.mu.Unlock()
 
 	m.deliver(q, last)
@@ -327,10 +339,6 @@ func (m *Manager) deliverBatch(q *broadcastQueue, start time.Duration) (more boo
 	l.batch = l.batch[:0]
 	l.lastEnd = m.wheel.elapsed()
 	l.lastTook = l.lastEnd - start
-	if l.delivered != nil {
-		close(l.delivered)
-		l.delivered = nil
-	}
 	if n == 0 {
 		m.pending.remove(q.bit)
 		q.flushing = false

@@ -200,29 +200,36 @@ func (s *steppingTransport) tryWrite(p []byte) (int, error) {
 }
 
 // A goroutine that broadcasts faster than the broadcasts can be delivered one by one does
-// not wait for them; one that does not delivers each by itself, at once.
+// not wait for them; one that does not delivers each by itself, at once. So does any that
+// broadcasts to a few.
 func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
+		receivers    int
 		takes, pause time.Duration
 		atOnce       bool
 	}{
-		{"quick succession", time.Millisecond, 0, false},
-		{"a pause shorter than a delivery", time.Millisecond, time.Millisecond / 2, false},
-		{"a pause longer than a delivery", time.Millisecond, 2 * time.Millisecond, true},
-		{"deliveries too short to be worth it", minHandover / 2, 0, true},
+		{"quick succession", minHandover, time.Millisecond, 0, false},
+		{"a pause shorter than a delivery", minHandover, time.Millisecond, time.Millisecond / 2, false},
+		{"a pause longer than a delivery", minHandover, time.Millisecond, minHandover * 2 * time.Millisecond, true},
+		{"few receivers", minHandover - 1, time.Millisecond, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, clock := fakeManager(t, Options{})
-			tr := newFakeTransport(1 << 20)
-			c := m.newConn("a", Accept{}, nil, "fake")
-			c.register(Accept{})
-			c.attach(&steppingTransport{tr, clock, tt.takes})
-			defer func() { c.unregister(); c.release() }()
-			require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("0")))
-			require.Equal(t, []string{"0"}, tr.frames(t), "a lone one is delivered at once")
+			conns, trs := make([]*Conn, tt.receivers), make([]*fakeTransport, tt.receivers)
+			for i := range conns {
+				trs[i] = newFakeTransport(1 << 20)
+				conns[i] = m.newConn(fmt.Sprint(i), Accept{}, nil, "fake")
+				conns[i].register(Accept{})
+				conns[i].attach(&steppingTransport{trs[i], clock, tt.takes})
+				defer func() { conns[i].unregister(); conns[i].release() }()
+			}
+			require.Equal(t, Sent{Queued: tt.receivers}, m.Broadcast(Text("0")))
+			for _, tr := range trs {
+				require.Equal(t, []string{"0"}, tr.frames(t), "a lone one is delivered at once")
+			}
 
-			c.mu.Lock() // held up
+			conns[0].mu.Lock() // its delivery is held up
 			clock.step(tt.pause)
 			returned := make(chan struct{})
 			go func() {
@@ -231,26 +238,27 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 				}
 				close(returned)
 			}()
-			if !tt.atOnce {
+			if tt.atOnce {
+				require.Never(t, func() bool {
+					select {
+					case <-returned:
+						return true
+					default:
+						return false
+					}
+				}, 20*time.Millisecond, time.Millisecond)
+				conns[0].mu.Unlock()
 				<-returned
-				c.mu.Unlock()
 				idle(t, m)
-				require.Equal(t, []string{"0", "1", "2", "3", "4"}, tr.frames(t))
-				require.Less(t, tr.count(), 5)
 				return
 			}
-			require.Never(t, func() bool {
-				select {
-				case <-returned:
-					return true
-				default:
-					return false
-				}
-			}, 20*time.Millisecond, time.Millisecond)
-			c.mu.Unlock()
 			<-returned
-			require.Contains(t, tr.frames(t), "1")
+			conns[0].mu.Unlock()
 			idle(t, m)
+			for _, tr := range trs {
+				require.Equal(t, []string{"0", "1", "2", "3", "4"}, tr.frames(t))
+				require.Less(t, tr.count(), 5)
+			}
 		})
 	}
 }
@@ -287,7 +295,7 @@ func TestBroadcastsThatWaitAreBounded(t *testing.T) {
 			require.Eventually(t, func() bool {
 				q.mu.Lock()
 				defer q.mu.Unlock()
-				return q.backlog.delivered != nil // it waits
+				return q.backlog.room != nil // it waits
 			}, wstest.Patience, 50*time.Microsecond)
 			close(g.open)
 			<-first

@@ -283,7 +283,9 @@ func testPanicInHijack(t *testing.T) {
 }
 
 // The answer that net/http does not send is held to HandshakeTimeout as well.
-func TestHandshakeTimeoutBelowAWriter(t *testing.T) { onSocketDrivers(t, testHandshakeTimeoutBelowAWriter) }
+func TestHandshakeTimeoutBelowAWriter(t *testing.T) {
+	onSocketDrivers(t, testHandshakeTimeoutBelowAWriter)
+}
 
 func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
