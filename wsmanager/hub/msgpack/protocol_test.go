@@ -290,8 +290,8 @@ func TestValues(t *testing.T) {
 		value any
 	}{
 		{"cb3fb999999999999a", 0.1}, {"cb3ff8000000000000", 1.5}, {"ff", -1}, {"d0df", -33}, {"cc80", 128}, {"ce00010000", 65536},
-		{"cf0000000100000000", 1 << 32}, {"cf001fffffffffffff", int64(1<<53 - 1)}, {"cf0000000100000000", uint64(1 << 32)},
-		{"7f", uint16(127)}, {"cd0100", int64(256)}, {"d18000", -32768}, {"d280000000", math.MinInt32}, {"d38000000000000000", math.MinInt64},
+		{"cf0000000100000000", int64(1 << 32)}, {"cf001fffffffffffff", int64(1<<53 - 1)}, {"cf0000000100000000", uint64(1 << 32)},
+		{"7f", uint16(127)}, {"cd0100", int64(256)}, {"d18000", -32768}, {"d280000000", math.MinInt32}, {"d38000000000000000", int64(math.MinInt64)},
 		{"d7ff1d5353006553f100", at}, {"d6ff6553f100", at.Truncate(time.Second)},
 		{"c4030102ff", []byte{1, 2, 255}}, {"81a16101", point{1}}, {"a2c3a9", "é"}, {"c3", true}, {"c2", false},
 		{"93010203", []int{1, 2, 3}}, {"82a16101a16202", map[string]any{"b": 2, "a": 1}}, {"c0", (*point)(nil)}, {"c0", nil},
@@ -428,7 +428,7 @@ func TestIntegersMustFit(t *testing.T) {
 	}{
 		{"int8", 127, new(int8), true}, {"int8 over", 128, new(int8), false}, {"int8 under", -129, new(int8), false},
 		{"uint under", -1, new(uint), false}, {"uint64", uint64(math.MaxUint64), new(uint64), true}, {"int64 over", uint64(math.MaxUint64), new(int64), false},
-		{"int64 lowest", math.MinInt64, new(int64), true}, {"a named float", -3, new(celsius), true}, {"a float over", uint64(math.MaxUint64), new(float64), false},
+		{"int64 lowest", int64(math.MinInt64), new(int64), true}, {"a named float", -3, new(celsius), true}, {"a float over", uint64(math.MaxUint64), new(float64), false},
 		{"a pointer", 300, new(*uint8), false}, {"a duration over", uint64(1 << 63), new(time.Duration), false},
 		{"a field", obj{"small": 300}, new(numbers), false}, {"a field that fits", obj{"small": 3, "when": time.Now(), "next": nil}, new(numbers), true},
 		{"a list", obj{"list": []int{1, -1}}, new(numbers), false}, {"a list that fits", obj{"list": []int{1, 65535}}, new(numbers), true},
