@@ -31,8 +31,12 @@ type plan struct {
 // programs that measure, for a moment; tests as they stand, benchmarks once. A command
 // that can't be run stands in notRun, with the reason.
 //
-// On Linux alone: interrupts are Unix's, and what measures reads /proc.
+// On Linux alone: interrupts are Unix's, and what measures reads /proc. Not with -short:
+// they take minutes, and most run what has tests of its own.
 func TestCommandsRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short leaves out the commands of the pages")
+	}
 	p, problems := newPlan(pages(t))
 	for _, problem := range problems {
 		t.Error(problem)

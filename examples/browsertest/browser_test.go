@@ -44,6 +44,7 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 // chromium finds the browser.
 func chromium(t *testing.T) string {
 	t.Helper()
+	exampletest.Programs(t)
 	names := []string{"chromium", "chromium-browser", "google-chrome"}
 	if path := os.Getenv("CHROMIUM"); path != "" {
 		names = []string{path}

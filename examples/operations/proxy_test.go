@@ -101,6 +101,7 @@ func (p proxy) start(t *testing.T, behind string) string {
 // run runs the proxy, configured in a folder, until the end of the test.
 func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir string, port int, behind string) []string) (addr, dir string, cmd *exec.Cmd) {
 	t.Helper()
+	exampletest.Programs(t)
 	if _, err := exec.LookPath(p.program); err != nil {
 		exampletest.Missing(t, fmt.Sprintf("%s is not installed (Debian: apt-get install %s)", p.name, p.debian))
 	}

@@ -17,9 +17,19 @@ func Missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
+// Programs says that a test runs programs that are not ours: a browser, Node.js, a proxy.
+// With -short it is skipped.
+func Programs(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out what runs other programs")
+	}
+}
+
 // Node returns the path of Node.js, if npm ci has installed packages in a folder.
 func Node(t testing.TB, dir string, packages ...string) string {
 	t.Helper()
+	Programs(t)
 	node, err := exec.LookPath("node")
 	if err != nil {
 		Missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
@@ -31,6 +41,7 @@ func Node(t testing.TB, dir string, packages ...string) string {
 // Modules returns the folder with the packages that npm ci has installed in dir.
 func Modules(t testing.TB, dir string, packages ...string) string {
 	t.Helper()
+	Programs(t)
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		t.Fatal(err)
