@@ -189,13 +189,15 @@ func (q *broadcastQueue) fullLocked() bool {
 	return len(l.log)-len(l.batch) >= maxPending || l.bytes > maxJoined
 }
 
-// makeRoomLocked delivers what is pending, or waits for the batch that is being
-// delivered.
+// makeRoomLocked delivers what is pending, as one batch, or waits for the batch that is
+// being delivered.
 func (m *Manager) makeRoomLocked(q *broadcastQueue) {
 	if !q.flushing {
 		q.flushing = true
 		q.mu.Unlock()
-		m.flush(q)
+		if more := m.deliverBatch(q, m.wheel.elapsed()); more {
+			m.flushAside(q) // or the caller would deliver for as long as others broadcast
+		}
 		q.mu.Lock()
 		return
 	}
