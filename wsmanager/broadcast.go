@@ -1,5 +1,7 @@
 package wsmanager
 
+import "slices"
+
 // Sent says what became of a broadcast. Connections that are closing are in
 // neither number; neither are those on other nodes, behind a backplane.
 type Sent struct {
@@ -100,7 +102,7 @@ func (m *Manager) broadcast(q *broadcastQueue, p *Prepared, exceptIDs []string) 
 		b.frames[d] = frame
 	}
 	for _, id := range exceptIDs {
-		if c := m.registry.get(id); c != nil {
+		if c := m.registry.get(id); c != nil && !slices.Contains(b.except, c) {
 			b.except = append(b.except, c)
 		}
 	}

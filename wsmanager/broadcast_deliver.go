@@ -13,9 +13,10 @@ import (
 type broadcast struct {
 	frames  [dialects][]byte // nil for one that can't be sent
 	encoded dialectSet       // those that frames holds; a connection with another one came later
-	except  []*Conn
-	order   uint64 // among all broadcasts of the Manager
-	awaited bool   // its caller waits for the result; otherwise it was told that all receivers have it queued
+	except  []*Conn          // each once
+	entered []recipient      // of these, those in the set; guarded by the queue's lock until it is published
+	order   uint64           // among all broadcasts of the Manager
+	awaited bool             // its caller waits for the result; otherwise it was told that all receivers have it queued
 
 	sent          Sent         // by the goroutine that delivers the batch
 	queued, drops atomic.Int32 // by others: see Conn.catchUpLocked
@@ -29,7 +30,8 @@ var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
 func (b *broadcast) release() {
 	clear(b.frames[:])
 	clear(b.except)
-	b.except = b.except[:0]
+	clear(b.entered)
+	b.except, b.entered = b.except[:0], b.entered[:0]
 	b.encoded, b.order, b.awaited, b.sent = 0, 0, false, Sent{}
 	b.queued.Store(0)
 	b.drops.Store(0)

@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -64,4 +65,95 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		require.Len(t, got, maxPending+2)
 		require.Equal(t, []string{"of another", "last"}, got[maxPending:])
 	})
+}
+
+// lastReceiver is a transport that tells of its first write.
+type lastReceiver struct {
+	*fakeTransport
+	first func()
+}
+
+func (l *lastReceiver) tryWrite(p []byte) (int, error) {
+	if f := l.first; f != nil {
+		l.first = nil
+		f()
+	}
+	return l.fakeTransport.tryWrite(p)
+}
+
+// A broadcast with exceptions that waits for room counts its receivers of the moment when
+// it gets it. It does not begin again because somebody has come or gone meanwhile: in a
+// busy group that could go on for ever.
+func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		meanwhile func(m *Manager, inside, outside, late *Conn) error
+		sent      int // of 1, inside and outside being excepted
+	}{
+		{"nobody comes", func(*Manager, *Conn, *Conn, *Conn) error { return nil }, 1},
+		{"another comes", func(_ *Manager, _, _, late *Conn) error { return late.Join("g") }, 2},
+		{"an excepted one comes", func(_ *Manager, _, outside, _ *Conn) error { return outside.Join("g") }, 1},
+		{"an excepted one comes, goes, and comes", func(_ *Manager, _, outside, _ *Conn) error {
+			err := outside.Join("g")
+			outside.Leave("g")
+			return errors.Join(err, outside.Join("g"))
+		}, 1},
+		{"an excepted one goes", func(_ *Manager, inside, _, _ *Conn) error { inside.Leave("g"); return nil }, 1},
+		{"an excepted one closes", func(_ *Manager, inside, _, _ *Conn) error { return inside.Close(1000, "") }, 1},
+		{"an excepted one becomes ready", func(m *Manager, _, _, _ *Conn) error {
+			c, _ := m.Conn("deferred")
+			return c.Ready(0)
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := fakeManager(t, Options{})
+			in := Accept{Groups: []string{"g"}}
+			insideGot, outsideGot := newFakeTransport(1<<20), newFakeTransport(1<<20)
+			inside := fakeConn(t, m, "inside", insideGot, in)
+			outside := fakeConn(t, m, "outside", outsideGot, Accept{})
+			late := fakeConn(t, m, "late", newFakeTransport(1<<20), Accept{})
+			fakeConn(t, m, "deferred", newFakeTransport(1<<20), Accept{Groups: []string{"g"}, Deferred: true})
+			begun, open := make(chan struct{}), make(chan struct{})
+			last := m.newConn("last", in, nil, "fake")
+			last.register(in)
+			last.attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
+			defer func() { last.unregister(); last.release() }()
+
+			g, q := m.Group("g"), &m.groups.get("g").queue
+			first := make(chan struct{})
+			go func() { g.Broadcast(Text("first")); close(first) }()
+			<-begun
+			for range maxPending {
+				g.Broadcast(Text("x"))
+			}
+			result := make(chan Sent)
+			go func() {
+				result <- g.BroadcastExcept(Text("excepted"), "inside", "outside", "inside", "deferred")
+			}()
+			require.Eventually(t, func() bool {
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				return q.backlog.delivered != nil // it waits
+			}, wstest.Patience, 50*time.Microsecond)
+			require.NoError(t, tt.meanwhile(m, inside, outside, late))
+			inside.mu.Lock() // it is not looked at again
+			close(open)
+			select {
+			case sent := <-result:
+				require.Equal(t, Sent{Queued: tt.sent}, sent)
+				inside.mu.Unlock()
+			case <-time.After(wstest.Patience):
+				t.Error("it begins again")
+				inside.mu.Unlock()
+				<-result
+			}
+			<-first
+			idle(t, m)
+			require.NotContains(t, insideGot.frames(t), "excepted")
+			require.NotContains(t, outsideGot.frames(t), "excepted")
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			require.Empty(t, q.counting)
+		})
+	}
 }

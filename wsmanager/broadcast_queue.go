@@ -22,12 +22,12 @@ type broadcastQueue struct {
 	dialects  atomic.Uint32 // that connections of the set have or had: a dialectSet
 	published atomic.Uint32 // the number of the newest broadcast; changes under mu
 
-	mu        sync.Mutex // guards what follows; held for moments, never during a write
-	receivers []int      // by dialect: how many are ready and not closing
-	changes   uint64     // of receivers
-	flushing  bool       // a goroutine delivers
-	deferred  bool       // in batcher.queues
-	backlog   *backlog   // nil before the first broadcast
+	mu        sync.Mutex   // guards what follows; held for moments, never during a write
+	receivers []int        // by dialect: how many are ready and not closing
+	counting  []*broadcast // to a group or a user, of which it is being found out how many they are for
+	flushing  bool         // a goroutine delivers
+	deferred  bool         // in batcher.queues
+	backlog   *backlog     // nil before the first broadcast
 }
 
 // backlog is what is pending in a broadcastQueue, whose lock guards it.
@@ -73,7 +73,11 @@ func (q *broadcastQueue) enter(r recipient, d dialect) {
 		q.receivers = append(q.receivers, 0)
 	}
 	q.receivers[d]++
-	q.changes++
+	for _, b := range q.counting {
+		if slices.Contains(b.except, r.c) {
+			b.entered = append(b.entered, r)
+		}
+	}
 	*r.delivered() = q.published.Load()
 	r.setReceiving(true)
 }
@@ -86,7 +90,6 @@ func (q *broadcastQueue) exit(r recipient, d dialect, list []*broadcast) []*broa
 		return list
 	}
 	q.receivers[d]--
-	q.changes++
 	r.setReceiving(false)
 	return q.takeLocked(math.MaxUint64, list, r.delivered())
 }
@@ -121,38 +124,33 @@ func (q *broadcastQueue) takeLocked(upTo uint64, list []*broadcast, delivered *u
 // lockToPublish takes mu when b can be appended: there is room, and sent is how many it
 // is for at that moment.
 func (m *Manager) lockToPublish(q *broadcastQueue, b *broadcast) (sent Sent) {
-	for {
-		var excepted []recipient
-		var before uint64
-		if len(b.except) > 0 {
-			q.mu.Lock()
-			before = q.changes
-			q.mu.Unlock()
-			excepted = q.membersOf(b.except) // needs other locks
-		}
-		q.mu.Lock()
-		if q.backlog == nil {
-			q.backlog = &backlog{}
-		}
-		for q.fullLocked() {
-			m.makeRoomLocked(q)
-		}
-		if q.bit != 0 && len(b.except) > 0 && q.changes != before {
-			q.mu.Unlock() // they may have joined or left
-			continue
-		}
-		for d, n := range q.receivers {
-			if b.encoded.has(dialect(d)) {
-				sent.add(b.frames[d] != nil, n)
-			}
-		}
-		for _, r := range excepted {
-			if d, ok := r.c.speaks(); ok && r.receiving() && b.encoded.has(d) {
-				sent.add(b.frames[d] != nil, -1)
-			}
-		}
-		return sent
+	excepted := q.membersExcepted(b)
+	q.mu.Lock()
+	if q.backlog == nil {
+		q.backlog = &backlog{}
 	}
+	for q.fullLocked() {
+		m.makeRoomLocked(q)
+	}
+	for d, n := range q.receivers {
+		if b.encoded.has(dialect(d)) {
+			sent.add(b.frames[d] != nil, n)
+		}
+	}
+	for _, r := range excepted {
+		if !slices.Contains(b.entered, r) {
+			b.entered = append(b.entered, r)
+		}
+	}
+	for _, r := range b.entered {
+		if d, ok := r.c.speaks(); ok && r.receiving() && b.encoded.has(d) {
+			sent.add(b.frames[d] != nil, -1)
+		}
+	}
+	if i := slices.Index(q.counting, b); i >= 0 {
+		q.counting = slices.Delete(q.counting, i, i+1)
+	}
+	return sent
 }
 
 func (s *Sent) add(sendable bool, n int) {
@@ -163,16 +161,23 @@ func (s *Sent) add(sendable bool, n int) {
 	}
 }
 
-// membersOf returns those of the connections that are in the set, each once.
-func (q *broadcastQueue) membersOf(conns []*Conn) (list []recipient) {
-	for i, c := range conns {
-		if slices.Contains(conns[:i], c) {
-			continue
-		}
-		if q.bit == 0 {
+// membersExcepted returns those that b is not for and that are in the set now. Finding
+// them needs their locks. What enters afterwards is noted in b, so that nobody has to
+// look a second time, however long b waits for room.
+func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
+	switch {
+	case len(b.except) == 0:
+		return nil
+	case q.bit == 0:
+		for _, c := range b.except {
 			list = append(list, recipient{c: c})
-			continue
 		}
+		return list
+	}
+	q.mu.Lock()
+	q.counting = append(q.counting, b)
+	q.mu.Unlock()
+	for _, c := range b.except {
 		c.mu.Lock()
 		for ship := range c.places.all() {
 			if &ship.of.queue == q {
