@@ -157,3 +157,32 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 		})
 	}
 }
+
+// Broadcasts that nobody is to get don't keep the goroutine that delivers at work, for
+// which Shutdown waits.
+func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
+	const tries = 100
+	m, _ := fakeManager(t, Options{})
+	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
+	q := &m.registry.queue
+	lookups := 0
+	watch(q, func(n int) {
+		lookups = n
+		switch {
+		case n == 1:
+			m.Broadcast(Text("of another, during the first batch"))
+		case n == 2:
+			if err := c.Close(1000, ""); err != nil { // not on the test's goroutine
+				t.Error(err)
+			}
+		}
+		if n < tries {
+			m.Broadcast(Text("others go on"))
+		}
+	})
+	m.Broadcast(Text("first"))
+	idle(t, m)
+	require.Equal(t, 2, lookups)
+	require.Equal(t, Sent{}, m.Broadcast(Text("after")))
+	require.Equal(t, 2, lookups)
+}

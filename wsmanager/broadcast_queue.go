@@ -222,6 +222,10 @@ func (m *Manager) publish(q *broadcastQueue, b *broadcast) Sent {
 	sent := m.lockToPublish(q, b)
 	start := m.wheel.elapsed()
 	switch l := q.backlog; {
+	case !slices.ContainsFunc(q.receivers, func(n int) bool { return n > 0 }):
+		q.mu.Unlock() // it is for nobody: whoever delivers need not see it
+		b.release()
+		return sent
 	case q.flushing:
 		m.appendAndUnlock(q, b)
 		return sent
