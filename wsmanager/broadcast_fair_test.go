@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,34 +35,36 @@ func watchSet(q *broadcastQueue, look func(n int)) {
 // Whoever finds too many deferred broadcasts delivers these, and not what others
 // broadcast meanwhile: that could go on for ever.
 func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
-	m, _ := fakeManager(t, Options{})
-	tr := newFakeTransport(1 << 20)
-	fakeConn(t, m, "a", tr, Accept{})
-	epoch := m.batcher.enter()
-	for i := range maxPending {
-		m.Broadcast(Text(fmt.Sprint(i)))
-	}
-	returned := make(chan struct{})
-	watchSet(&m.registry.queue, func(n int) {
-		switch n {
-		case 1:
-			m.Broadcast(Text("of another"))
-		case 2:
-			select {
-			case <-returned:
-			case <-time.After(wstest.Patience):
-				t.Error("the caller delivers what another has broadcast")
-			}
+	synctest.Test(t, func(t *testing.T) { // nothing leaves by its timer
+		m, _ := fakeManager(t, Options{})
+		tr := newFakeTransport(1 << 20)
+		fakeConn(t, m, "a", tr, Accept{})
+		epoch := m.batcher.enter()
+		for i := range maxPending {
+			m.Broadcast(Text(fmt.Sprint(i)))
 		}
+		returned := make(chan struct{})
+		watchSet(&m.registry.queue, func(n int) {
+			switch n {
+			case 1:
+				m.Broadcast(Text("of another"))
+			case 2:
+				select {
+				case <-returned:
+				case <-time.After(wstest.Patience):
+					t.Error("the caller delivers what another has broadcast")
+				}
+			}
+		})
+		m.Broadcast(Text("last"))
+		close(returned)
+		m.batcher.leave(epoch)
+		m.flushBatcher()
+		idle(t, m)
+		got := tr.frames(t)
+		require.Len(t, got, maxPending+2)
+		require.Equal(t, []string{"of another", "last"}, got[maxPending:])
 	})
-	m.Broadcast(Text("last"))
-	close(returned)
-	m.batcher.leave(epoch)
-	m.flushBatcher()
-	idle(t, m)
-	got := tr.frames(t)
-	require.Len(t, got, maxPending+2)
-	require.Equal(t, []string{"of another", "last"}, got[maxPending:])
 }
 
 // lastReceiver is a transport that tells of its first write.
@@ -135,15 +138,24 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			require.NoError(t, tt.meanwhile(m, inside, outside, late))
 			inside.mu.Lock() // it is not looked at again
 			close(open)
-			select {
-			case sent := <-result:
-				require.Equal(t, Sent{Queued: tt.sent}, sent)
-				inside.mu.Unlock()
-			case <-time.After(wstest.Patience):
-				t.Error("it begins again")
-				inside.mu.Unlock()
-				<-result
+			var sent Sent
+			returned := false
+			require.Eventually(t, func() bool {
+				select {
+				case sent = <-result:
+					returned = true
+					return true
+				default:
+				}
+				q.mu.Lock()
+				defer q.mu.Unlock()
+				return len(q.backlog.batch) > 1 && q.backlog.room != nil // it has come too early, and waits for the next batch
+			}, wstest.Patience, 50*time.Microsecond, "it begins again")
+			inside.mu.Unlock()
+			if !returned {
+				sent = <-result
 			}
+			require.Equal(t, Sent{Queued: tt.sent}, sent)
 			<-first
 			idle(t, m)
 			require.NotContains(t, insideGot.frames(t), "excepted")

@@ -24,7 +24,7 @@ type broadcastQueue struct {
 
 	mu        sync.Mutex   // guards what follows; held for moments, never during a write
 	receivers []int        // by dialect: how many are ready and not closing
-	counting  []*broadcast // to a group or a user, of which it is being found out how many they are for
+	counting  []*broadcast // broadcasts with exceptions that are not published yet: see membersExcepted
 	flushing  bool         // a goroutine delivers
 	deferred  bool         // in batcher.queues
 	backlog   *backlog     // nil before the first broadcast
@@ -55,8 +55,8 @@ const (
 	minHandover = 8
 )
 
-// encodings returns the dialects to encode a broadcast for: none that is compressed if
-// no connection with compression is left.
+// encodings returns the dialects to encode a broadcast for. Compressed ones are not among
+// them if no connection that has agreed on compression is left.
 func (q *broadcastQueue) encodings(m *Manager) dialectSet {
 	s := dialectSet(q.dialects.Load())
 	if m.deflating.Load() == 0 {
@@ -96,7 +96,7 @@ func (q *broadcastQueue) exit(r recipient, d dialect, list []*broadcast) []*broa
 }
 
 // take appends what is pending for a receiver, whose lock is held, to the list, and
-// notes that it has got that: no broadcast behind the one of the given order.
+// notes that it has got that: of the Manager's broadcasts up to the one numbered upTo.
 func (q *broadcastQueue) take(r recipient, upTo uint64, list []*broadcast) []*broadcast {
 	if !r.receiving() || q.published.Load() == *r.delivered() {
 		return list
@@ -264,8 +264,8 @@ func (m *Manager) publish(q *broadcastQueue, b *broadcast) Sent {
 	return sent
 }
 
-// appendAndUnlock puts b behind what is pending. If nobody is to deliver it soon, the
-// caller has to see to that.
+// appendAndUnlock puts b, which another goroutine may then deliver and release, behind
+// what is pending. Unless one does already, the caller has to see that somebody delivers.
 func (m *Manager) appendAndUnlock(q *broadcastQueue, b *broadcast) {
 	l := q.backlog
 	if len(l.log) == 0 {
