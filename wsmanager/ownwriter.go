@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // ownWriter is net/http's own writer of a response, at the bottom of all those that
@@ -16,8 +17,16 @@ import (
 // can't be found, or the field (a later Go may rename it: a test finds that out), the
 // zero value says so, and its user takes the way that needs no such knowledge.
 type ownWriter struct {
-	state reflect.Value // a struct with the fields below
+	state  reflect.Value // a struct with the fields below
+	fields *ownFields
 }
+
+// ownFields is where a struct has them.
+type ownFields struct{ wroteHeader, status, header []int }
+
+// ownTypes caches the ownFields of each type of struct in net/http that was looked at; nil
+// for one that has not all of them. There are a handful.
+var ownTypes sync.Map
 
 // The fields.
 const (
@@ -102,17 +111,28 @@ func ownHTTP1(v reflect.Value) (ownWriter, bool) {
 	return withFields(v.Elem())
 }
 
-// withFields is the struct v if it has the fields.
+// withFields is the struct v, of a type in net/http, if it has the fields.
 func withFields(v reflect.Value) (ownWriter, bool) {
-	for name, t := range map[string]reflect.Type{
-		fieldWroteHeader: reflect.TypeFor[bool](), fieldStatus: reflect.TypeFor[int](), fieldHeader: nil,
-	} {
-		f := v.FieldByName(name)
-		if !f.IsValid() || t != nil && f.Type() != t || t == nil && !f.Type().ConvertibleTo(reflect.TypeFor[http.Header]()) {
-			return ownWriter{}, false
-		}
+	t := v.Type()
+	found, ok := ownTypes.Load(t)
+	if !ok {
+		found, _ = ownTypes.LoadOrStore(t, fieldsOf(t))
 	}
-	return ownWriter{v}, true
+	fields := found.(*ownFields)
+	if fields == nil {
+		return ownWriter{}, false
+	}
+	return ownWriter{v, fields}, true
+}
+
+func fieldsOf(t reflect.Type) *ownFields {
+	wroteHeader, ok1 := t.FieldByName(fieldWroteHeader)
+	status, ok2 := t.FieldByName(fieldStatus)
+	header, ok3 := t.FieldByName(fieldHeader)
+	if !ok1 || !ok2 || !ok3 || wroteHeader.Type != reflect.TypeFor[bool]() || status.Type != reflect.TypeFor[int]() || !header.Type.ConvertibleTo(reflect.TypeFor[http.Header]()) {
+		return nil
+	}
+	return &ownFields{wroteHeader.Index, status.Index, header.Index}
 }
 
 // known reports whether there is a writer to ask.
@@ -121,11 +141,11 @@ func (o ownWriter) known() bool { return o.state.IsValid() }
 // wroteHeader reports whether a status has reached the writer that it has sent, or
 // sends before it gives its connection away.
 func (o ownWriter) wroteHeader() bool {
-	return o.known() && o.state.FieldByName(fieldWroteHeader).Bool()
+	return o.known() && o.state.FieldByIndex(o.fields.wroteHeader).Bool()
 }
 
 // status is the status that has reached the writer.
-func (o ownWriter) status() int { return int(o.state.FieldByName(fieldStatus).Int()) }
+func (o ownWriter) status() int { return int(o.state.FieldByIndex(o.fields.status).Int()) }
 
 // header is a copy of the writer's header.
 func (o ownWriter) header() http.Header {
@@ -133,7 +153,7 @@ func (o ownWriter) header() http.Header {
 	if !o.known() {
 		return h
 	}
-	for it := o.state.FieldByName(fieldHeader).MapRange(); it.Next(); {
+	for it := o.state.FieldByIndex(o.fields.header).MapRange(); it.Next(); {
 		values := make([]string, it.Value().Len()) // not nil: Date may be there, and empty
 		for i := range values {
 			values[i] = it.Value().Index(i).String()
