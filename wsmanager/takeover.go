@@ -190,7 +190,7 @@ func (c *Conn) goOn(err error) {
 		f, m := c.nextCall()
 		switch {
 		case f != nil:
-			c.apart(func() error { f(); return nil })
+			_ = c.apart(func() error { f(); return nil }) // the connection has ended: f reports its own panics
 		case m.typ != 0:
 			c.endTaken(c.apart(func() error { return c.present(m) }))
 		default:

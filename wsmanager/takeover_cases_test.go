@@ -271,7 +271,7 @@ var takeoverCases = []struct {
 		h.c.SendText("dropped")
 		h.c.SendClose(1000, "")
 		h.closes(1000)
-		h.contextEnds()
+		_ = h.contextEnds()
 		h.letGo()
 		require.Equal(t, []string{"connect", "hold", "closed: <nil>"}, h.j.await(t, 3))
 	}},
@@ -289,7 +289,7 @@ var takeoverCases = []struct {
 		h.inside()
 		require.NoError(t, h.conn.Close(4000, ""))
 		h.closes(4000)
-		h.contextEnds()
+		_ = h.contextEnds()
 		require.Len(t, h.j.all(), 2)
 		h.letGo()
 		require.Contains(t, h.j.await(t, 3)[2], "4000")
@@ -302,7 +302,7 @@ var takeoverCases = []struct {
 		done := make(chan error, 1)
 		go func() { done <- h.m.Shutdown(ctx) }()
 		h.closes(1001)
-		h.contextEnds()
+		_ = h.contextEnds()
 		cancel()
 		require.ErrorContains(t, <-done, "1 callbacks have not returned")
 		h.letGo()
@@ -359,7 +359,7 @@ var takeoverCases = []struct {
 		settles(t, func() bool { return h.m.Stats().MessagesIn >= 3 })
 		require.NoError(t, h.conn.Close(4000, "enough"))
 		require.Equal(t, "enough", h.closes(4000))
-		h.contextEnds()
+		_ = h.contextEnds()
 		h.letGo()
 		require.Len(t, h.j.await(t, 3), 3, "what was queued is dropped, as what comes after Close always is")
 	}},
@@ -380,7 +380,7 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendClose(1000, "")
 		h.closes(1000)
-		h.contextEnds()
+		_ = h.contextEnds()
 		select {
 		case <-h.served:
 			t.Fatal("ServeHTTP has returned before the callback")

@@ -40,7 +40,7 @@ func TestWhenPingsAreAnswered(t *testing.T) {
 				}
 				for range 100 { // a stream of answers
 					time.Sleep(100 * time.Millisecond)
-					if err := c.Send(wsmanager.Text("part")); err != nil {
+					if c.Send(wsmanager.Text("part")) != nil {
 						ended <- time.Since(start)
 						return nil
 					}
@@ -107,7 +107,7 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 						if err := ws.WriteFrame(conn, f); err != nil {
 							return err
 						}
-						answer, err := ws.ReadFrame(conn)
+						answer, err := ws.ReadFrame(conn) //nolint:staticcheck // the bytes are those of our own server
 						if err != nil {
 							return err
 						}
@@ -214,7 +214,7 @@ func testTakeoversUnderStress(t *testing.T) {
 			}()
 			echoes, last := uint32(0), ""
 			for echoes < messages || last != "last" {
-				f, err := ws.ReadFrame(conn)
+				f, err := ws.ReadFrame(conn) //nolint:staticcheck // the bytes are those of our own server
 				if err != nil {
 					t.Errorf("after %d echoes: %v", echoes, err)
 					return

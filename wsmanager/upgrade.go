@@ -37,7 +37,7 @@ func upgrade(w http.ResponseWriter, patience time.Duration) (conn net.Conn, earl
 	}
 	conn, rw, err := rc.Hijack() // sends what has reached net/http; clears deadlines
 	if err == nil && conn == nil {
-		err = errors.New("Hijack returned neither a connection nor an error")
+		err = errors.New("the call of Hijack returned neither a connection nor an error")
 	}
 	switch {
 	case err == nil:

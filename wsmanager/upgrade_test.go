@@ -356,7 +356,7 @@ func (c *plain) head(t *testing.T) (lines []string) {
 func (c *plain) texts(t *testing.T, want ...string) {
 	t.Helper()
 	for _, text := range want {
-		f, err := ws.ReadFrame(c.br)
+		f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
 		require.NoError(t, err)
 		require.Equal(t, ws.OpText, f.Header.OpCode)
 		require.Equal(t, text, string(f.Payload))
@@ -368,7 +368,7 @@ func (c *plain) end(t *testing.T) {
 	t.Helper()
 	_, err := c.conn.Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
 	require.NoError(t, err)
-	f, err := ws.ReadFrame(c.br)
+	f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
 	require.NoError(t, c.conn.Close())

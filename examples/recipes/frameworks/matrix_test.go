@@ -262,7 +262,7 @@ func (c *client) upgraded(t *testing.T, s stack) {
 // text reads a text frame.
 func (c *client) text(t *testing.T) string {
 	t.Helper()
-	f, err := ws.ReadFrame(c.br)
+	f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
 	require.NoError(t, err)
 	require.Equal(t, ws.OpText, f.Header.OpCode)
 	return string(f.Payload)
@@ -279,7 +279,7 @@ func (c *client) end(t *testing.T) {
 	t.Helper()
 	c.send(t, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
 	for {
-		f, err := ws.ReadFrame(c.br)
+		f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
 		require.NoError(t, err)
 		if f.Header.OpCode == ws.OpClose {
 			break
