@@ -16,6 +16,15 @@ func NewClientAs(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (
 	return newClient(auto, rawURL, cb, opts)
 }
 
+// NewStepped is New with a clock that moves only by step. Its timers run on the goroutine
+// that steps.
+func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration), err error) {
+	clock := newStepClock()
+	clock.t = time.Now() // deadlines of net/http and the system are compared with theirs
+	m, err = newManager(cb, opts, clock)
+	return m, clock.step, err
+}
+
 // SetStuckAfter changes after what time without progress a write counts as stuck. There
 // must be no connection yet.
 func SetStuckAfter(m *Manager, d time.Duration) { m.stuckAfter = d }

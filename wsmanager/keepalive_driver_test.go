@@ -1,0 +1,101 @@
+package wsmanager_test
+
+import (
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// stepped serves a Manager whose clock moves only by step.
+func stepped(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options) (m *wsmanager.Manager, url string, step func(time.Duration)) {
+	t.Helper()
+	m, step, err := wsmanager.NewStepped(cb, on(t, opts))
+	require.NoError(t, err)
+	return m, start(t, m, func(*httptest.Server) {}).URL, step
+}
+
+// On real connections, by a clock that is stepped: a peer that answers is pinged and
+// stays, one that sends something else stays too, and one that is silent is closed.
+func TestKeepAlive(t *testing.T) { onEachDriver(t, testKeepAlive) }
+
+func testKeepAlive(t *testing.T) {
+	cb := wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}
+	ended := make(chan error, 1)
+	cb.OnClose = func(_ *wsmanager.Conn, err error) { ended <- err }
+	opts := quiet()
+	opts.WriteTimeout, opts.CloseTimeout = time.Hour, time.Hour // a step is longer than a frame is on its way
+	m, url, step := stepped(t, cb, opts)
+	c := dialOver(t, url, nil)
+	c.SendText("here")
+	c.ExpectText("here")
+	for range 5 {
+		step(60 * time.Second) // pings come every 50 s, give or take 10 %
+		c.ExpectPing()
+		c.SendPong(nil)
+		c.SendText("pong is read")
+		c.ExpectText("pong is read")
+	}
+	require.Equal(t, 1, m.Len(), "300 s, of which no 110 in silence")
+	step(60 * time.Second)
+	c.ExpectPing()
+	require.Equal(t, 1, m.Len(), "not yet")
+	step(60 * time.Second)
+	for {
+		f, err := c.ReadFrame()
+		require.NoError(t, err)
+		if f.Header.OpCode.IsControl() && len(f.Payload) >= 2 {
+			require.Equal(t, "\x03\xe9", string(f.Payload[:2]), "1001")
+			break
+		}
+	}
+	require.ErrorIs(t, receive(t, ended), wsmanager.ErrIdleTimeout)
+	require.Zero(t, m.Len())
+}
+
+// A peer that does not answer a close frame is cut after CloseTimeout, and not before.
+func TestCloseTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testCloseTimeoutOnEachDriver) }
+
+func testCloseTimeoutOnEachDriver(t *testing.T) {
+	needH1(t, "a stream ends behind the close frame, without waiting")
+	ended := make(chan error, 1)
+	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, quiet())
+	c := dialOver(t, url, nil)
+	settles(t, func() bool { return m.Len() == 1 })
+	require.NoError(t, only(t, m).Close(4000, "bye"))
+	f, err := c.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, "\x0f\xa0bye", string(f.Payload))
+	step(3 * time.Second)
+	select {
+	case err := <-ended:
+		t.Fatalf("it has ended: %v", err)
+	default:
+	}
+	step(4 * time.Second)
+	require.ErrorContains(t, receive(t, ended), "4000")
+	_, err = c.ReadFrame()
+	require.Error(t, err)
+}
+
+// A write that makes no progress is cut after WriteTimeout.
+func TestWriteTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testWriteTimeoutOnEachDriver) }
+
+func testWriteTimeoutOnEachDriver(t *testing.T) {
+	ended := make(chan error, 1)
+	opts := quiet()
+	opts.OutboxBytes = 64 << 20
+	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
+	c := dialOver(t, url, nil)
+	defer c.Kill()
+	settles(t, func() bool { return m.Len() == 1 })
+	conn := only(t, m)
+	for range 64 { // more than sockets and windows take
+		require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 512<<10))))
+	}
+	settles(t, func() bool { step(time.Second); return len(ended) == 1 })
+	require.ErrorIs(t, <-ended, wsmanager.ErrWriteTimeout)
+}
