@@ -40,7 +40,7 @@ func TestWhenPingsAreAnswered(t *testing.T) {
 				}
 				for range 100 { // a stream of answers
 					time.Sleep(100 * time.Millisecond)
-					if c.Send(wsmanager.Text("part")) != nil {
+					if errors.Is(c.Send(wsmanager.Text("part")), wsmanager.ErrClosed) {
 						ended <- time.Since(start)
 						return nil
 					}
