@@ -29,7 +29,7 @@ func TestBatches(t *testing.T) {
 			require.Equal(t, d.String(), res.Driver)
 			require.Len(t, res.Rounds, cfg.rounds)
 			for _, r := range res.Rounds {
-				for _, v := range []float64{r.Peer, r.AtOnce, r.Segment, r.Row, r.LongRow, r.Calls, r.Lone, r.LoneP50} {
+				for _, v := range []float64{r.Peer, r.AtOnce, r.Segment, r.Row, r.LongRow, r.Calls, r.OneCaller, r.Lone, r.LoneP50} {
 					require.Positive(t, v)
 				}
 				for _, l := range []latency{r.Single.Send, r.Single.Join, r.Pairs.Send, r.Pairs.Join} {
@@ -112,8 +112,8 @@ func TestChecks(t *testing.T) {
 	cfg := config{n: 1000, many: 3000, total: 2000}
 	beside := func(send, join float64) probes { return probes{Send: latency{P99: send}, Join: latency{P99: join}} }
 	good := result{Driver: "eventloop", Rounds: []round{
-		{Peer: 1, AtOnce: 1, Single: beside(100, 10), Pairs: beside(100, 200)},
-		{Peer: 2, AtOnce: 3, Single: beside(300, 10), Pairs: beside(600, 200)},
+		{Peer: 1, AtOnce: 1, Single: beside(100, 10), Pairs: beside(100, 100)},
+		{Peer: 2, AtOnce: 3, Single: beside(300, 10), Pairs: beside(600, 100)},
 		{Peer: 1, AtOnce: 9, Single: beside(300, 10), Pairs: beside(900, 9000)},
 	}}
 	for _, c := range good.checks(cfg) {
@@ -122,9 +122,9 @@ func TestChecks(t *testing.T) {
 	}
 	require.Equal(t, harness.Check{What: "2000 by 100 goroutines at once", Got: "3.00 (1.00 to 9.00) µs: 1.50x", Bound: "<= 1.5x the peer's", OK: true},
 		good.checks(cfg)[1], "the ratio is the median of the rounds' ratios")
-	bad := result{Rounds: []round{{Peer: 1, AtOnce: 1.51, Single: beside(200, 10), Pairs: beside(401, 251)}}}
+	bad := result{Rounds: []round{{Peer: 1, AtOnce: 1.51, Single: beside(200, 10), Pairs: beside(401, 101)}}}
 	var out bytes.Buffer
-	require.ErrorContains(t, harness.Print(&out, false, nil, bad.checks(cfg)), "3 of 10 bounds missed")
+	require.ErrorContains(t, harness.Print(&out, false, nil, bad.checks(cfg)), "3 of 11 bounds missed")
 	out.Reset()
 	require.NoError(t, harness.Print(&out, true, good, nil))
 	var back result

@@ -41,14 +41,15 @@ type result struct {
 // round has the server's processor time for each message and receiver, in microseconds,
 // and latencies.
 type round struct {
-	Peer    float64 `json:"peer_cpu_us"`     // one peer's messages, inFlight at a time
-	AtOnce  float64 `json:"at_once_cpu_us"`  // goroutines
-	Segment float64 `json:"segment_cpu_us"`  // few messages of one peer in one segment, to the group
-	Row     float64 `json:"row_cpu_us"`      // few in a row by one goroutine
-	LongRow float64 `json:"long_row_cpu_us"` // total in a row by one goroutine
-	Calls   float64 `json:"hub_calls_cpu_us"`
-	Lone    float64 `json:"lone_cpu_us"`
-	LoneP50 float64 `json:"lone_p50_ms"` // until the last receiver has it
+	Peer      float64 `json:"peer_cpu_us"`      // one peer's messages, inFlight at a time
+	AtOnce    float64 `json:"at_once_cpu_us"`   // goroutines
+	Segment   float64 `json:"segment_cpu_us"`   // few messages of one peer in one segment, to the group
+	Row       float64 `json:"row_cpu_us"`       // few in a row by one goroutine
+	LongRow   float64 `json:"long_row_cpu_us"`  // total in a row by one goroutine
+	Calls     float64 `json:"hub_calls_cpu_us"` // of several clients
+	OneCaller float64 `json:"hub_one_cpu_us"`   // of one client, whose calls run one after the other
+	Lone      float64 `json:"lone_cpu_us"`
+	LoneP50   float64 `json:"lone_p50_ms"` // until the last receiver has it
 
 	Single probes `json:"beside_single"` // while a peer sends one message after the other
 	Pairs  probes `json:"beside_pairs"`  // while it sends two in one segment
@@ -175,7 +176,8 @@ func (p *parent) round() (r round, err error) {
 	for _, step := range []func() error{
 		func() (err error) { r.Peer, err = p.byPeer(); return err },
 		func() (err error) { r.AtOnce, err = p.byServer(work{goroutines: goroutines, each: each}); return err },
-		func() (err error) { r.Calls, err = p.byCalls(each); return err },
+		func() (err error) { r.Calls, err = p.byCalls(min(goroutines, p.n), each); return err },
+		func() (err error) { r.OneCaller, err = p.byCalls(1, p.total); return err },
 		func() (err error) { r.LongRow, err = p.byServer(work{goroutines: 1, each: p.total}); return err },
 		func() (err error) {
 			r.Row, err = p.again(func() (float64, error) { return p.byServer(work{goroutines: 1, each: few}) })
@@ -230,12 +232,11 @@ func (p *parent) byPeer() (cpu float64, err error) {
 	})
 }
 
-// byCalls has some of the hub's clients send calls, each in a segment of its own.
-func (p *parent) byCalls(each int) (cpu float64, err error) {
-	callers := p.hub.clients[:min(goroutines, len(p.hub.clients))]
-	return p.deliver(p.hub, len(callers)*each, func() error {
+// byCalls has some of the hub's clients send calls, with one write for each.
+func (p *parent) byCalls(clients, each int) (cpu float64, err error) {
+	return p.deliver(p.hub, clients*each, func() error {
 		for range each {
-			for _, c := range callers {
+			for _, c := range p.hub.clients[:clients] {
 				if err := write(c, call); err != nil {
 					return err
 				}
