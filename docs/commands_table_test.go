@@ -32,6 +32,7 @@ var short = map[string][]string{
 	"./examples/loadtest":               {"-connections", "10", "-duration", "300ms"},
 	"./examples/benchmarks":             {"-check"},
 	"./examples/benchmarks/peers":       {"-quick", "-rounds", "1", "-only", "event loop,gws"},
+	"./examples/benchmarks/batches":     {"-n", "5", "-many", "5", "-broadcasts", "100", "-lone", "2", "-probes", "5", "-repeats", "1", "-rounds", "1"},
 	"./examples/benchmarks/blocking":    {"-n", "5", "-rate", "50", "-sleepers", "2", "-blocked", "3", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-deadline", "100ms"},
 	"./examples/benchmarks/compression": {"-n", "5", "-runs", "1", "-duration", "200ms", "-sizes", "1024"},
 	"./examples/benchmarks/drain":       {"-n", "20", "-duration", "300ms", "-echo", "100ms", "-broadcasts", "50ms"},

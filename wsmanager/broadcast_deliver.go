@@ -269,9 +269,9 @@ func (c *Conn) sendJoinedLocked(data []byte, frames [][]byte, list []*broadcast,
 		n, _ := c.tryWriteLocked(data) // after an error the state says so
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
-			c.traffic().messagesOut.Add(1)
 			list[i].note(c, nil, late)
 		}
+		c.traffic().messagesOut.Add(uint64(i))
 		if n > 0 && c.state == stateOpen {
 			c.pushLocked(frames[i], n, true)
 			list[i].note(c, nil, late)

@@ -12,6 +12,7 @@
 //	go run ./examples/benchmarks/stack       # what components cost a request
 //	go run ./examples/benchmarks/stalled     # what one client that does not read does to the others
 //	go run ./examples/benchmarks/blocking    # what callbacks that block do to the others
+//	go run ./examples/benchmarks/batches     # what broadcasts that come together cost, and who waits for them
 //	go run ./examples/benchmarks/idle        # what 15,000 sockets cost that do nothing
 //	go run ./examples/benchmarks/compression # what compressing a broadcast costs and saves
 //	go run ./examples/benchmarks/drain       # how a server with 8,000 sockets ends

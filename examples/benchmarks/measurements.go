@@ -37,6 +37,7 @@ var measurements = []measurement{
 	{name: "compression", program: "compression"},
 	{name: "drain", program: "drain"},
 	{name: "blocking", program: "blocking"},
+	{name: "batches", program: "batches"},
 	{name: "idle", program: "idle"},
 	{name: "idle-compress", program: "idle", args: []string{"-duration", "1s", "-compress"}},
 	{name: "idle-goroutine", program: "idle", args: []string{"-duration", "1s", "-driver", "goroutine"}},

@@ -93,6 +93,9 @@ func (c *Client) send(f ws.Frame) error {
 	return err
 }
 
+// Reader is what the client reads by, for those that take frames apart themselves.
+func (c *Client) Reader() io.Reader { return c.br }
+
 // Closed is the end of a connection by a close frame of the server's.
 type Closed struct {
 	Code   int

@@ -1,5 +1,3 @@
-//go:build linux
-
 package load
 
 import (
@@ -59,8 +57,12 @@ func (m *message) check(p []byte, n uint64) error {
 
 var errFrame = errors.New("a frame that is masked, in fragments, extended or too big")
 
-// next splits the first frame off p; length is 0 if p does not hold all of it.
-func next(p []byte) (op ws.OpCode, payload []byte, length int, err error) {
+// readSize is what one read takes at most.
+const readSize = 1 << 20
+
+// Next splits the first frame of a server's off p; length is 0 if p does not hold all of
+// it.
+func Next(p []byte) (op ws.OpCode, payload []byte, length int, err error) {
 	if len(p) < 2 {
 		return 0, nil, 0, nil
 	}

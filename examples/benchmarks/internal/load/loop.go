@@ -25,9 +25,6 @@ const patience = 20 * time.Second
 // atOnce is how many handshakes are under way at a time.
 const atOnce = 64
 
-// readSize is what one read takes at most.
-const readSize = 1 << 20
-
 // upgraded is how the answer to a handshake begins, and accept its proof for the key of
 // RFC 6455's example.
 const (
@@ -225,7 +222,7 @@ func (l *loop) handle(c *connection, events uint32) error {
 	}
 	l.batch = l.batch[:0]
 	for c.open {
-		op, payload, length, err := next(p)
+		op, payload, length, err := Next(p)
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type Results struct {
 	Stalled     Checked
 	Drain       Checked
 	Blocking    Checked
+	Batches     Checked
 	Idle        Checked
 	IdleOurs    map[string]IdleServer // by measurement: of the program idle
 	Compression []Compressed
@@ -97,7 +98,7 @@ func Load(dir string) (*Results, error) {
 	r := &Results{Machines: map[string]Machine{}, Benchmarks: map[string]Benchmark{}, IdleOurs: map[string]IdleServer{}}
 	for name, into := range map[string]any{
 		"stack": &r.Stack, "peers": &r.Peers, "compression": &r.Compression,
-		"stalled": &r.Stalled, "drain": &r.Drain, "blocking": &r.Blocking, "idle": &r.Idle,
+		"stalled": &r.Stalled, "drain": &r.Drain, "blocking": &r.Blocking, "batches": &r.Batches, "idle": &r.Idle,
 	} {
 		if err := r.load(dir, name, into); err != nil {
 			return nil, err
