@@ -40,15 +40,13 @@ func (p *parent) open(n int, path string, size int) (*set, error) {
 		s.clients[i] = c
 		go func() {
 			defer c.Conn.Close()
-			if err := s.read(c.Reader()); err != nil {
-				p.failed(fmt.Errorf("a client of %s: %w", path, err))
-			}
+			p.failed(fmt.Errorf("a client of %s: %w", path, s.read(c.Reader())))
 		}()
 	})
 	return s, err
 }
 
-// read counts messages until the end.
+// read counts messages until the end, which is an error.
 func (s *set) read(r io.Reader) error {
 	buf := make([]byte, 8<<10)
 	kept := 0
