@@ -1,15 +1,6 @@
 package pipeline
 
-import (
-	"net/http"
-	"testing"
-)
-
-// ForceHooks sends every writer through httpsnoop for the time of a test.
-func ForceHooks(t testing.TB) {
-	forceHooks = true
-	t.Cleanup(func() { forceHooks = false })
-}
+import "net/http"
 
 // IsFast reports whether w is a wrap written by hand.
 func IsFast(w http.ResponseWriter) bool {

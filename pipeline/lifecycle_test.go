@@ -22,14 +22,11 @@ import (
 
 // Everything in this file runs over HTTP/1.1 and HTTP/2, and there over the
 // writers that are wrapped by hand and again with all of them left to httpsnoop,
-// which is the oracle: the same tables have to pass.
+// which is the oracle: the same tables have to pass. See unlike.
 func everywhere(t *testing.T, f func(t *testing.T, http2 bool)) {
 	for _, http2 := range []bool{false, true} {
 		for _, hooks := range []bool{false, true} {
 			t.Run(fmt.Sprintf("http2=%v/httpsnoop=%v", http2, hooks), func(t *testing.T) {
-				if hooks {
-					pipeline.ForceHooks(t)
-				}
 				f(t, http2)
 			})
 		}
@@ -300,9 +297,6 @@ func TestWritingAfterTheReturn(t *testing.T) {
 func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
 	for _, hooks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("httpsnoop=%v", hooks), func(t *testing.T) {
-			if hooks {
-				pipeline.ForceHooks(t)
-			}
 			srv := serveTest(t, mark("a", nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _, err := http.NewResponseController(w).Hijack()
 				must(err)
@@ -467,13 +461,13 @@ func TestUpgraded(t *testing.T) {
 func TestNoNoise(t *testing.T) {
 	everywhere(t, func(t *testing.T, http2 bool) {
 		var noise strings.Builder
-		srv := httptest.NewUnstartedServer(mark("a", nil)(mark("b", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv := httptest.NewUnstartedServer(unlike(t, mark("a", nil)(mark("b", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/empty" {
 				return
 			}
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = io.WriteString(w, "x")
-		}))))
+		})))))
 		srv.Config.ErrorLog = log.New(&noise, "", 0)
 		srv.EnableHTTP2 = http2
 		if http2 {

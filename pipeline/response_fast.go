@@ -44,9 +44,6 @@ type commonMethods interface {
 // of methods. A further wrapper that offers one of the two sets and nothing that
 // httpsnoop knows beyond it may pass as well; ours are such.
 func (res *Response) fast() http.ResponseWriter {
-	if forceHooks {
-		return nil
-	}
 	_, push := res.w.(http.Pusher)
 	if h1, ok := res.w.(http1Methods); ok {
 		if push {
@@ -66,9 +63,6 @@ func (res *Response) fast() http.ResponseWriter {
 	}
 	return nil
 }
-
-// forceHooks is set by tests, to send everything through httpsnoop.
-var forceHooks bool
 
 // http1Writer is a Response in its role as a writer over HTTP/1.
 type http1Writer Response
