@@ -22,6 +22,7 @@ func (t *meddling) tryWrite(p []byte) (int, error) {
 	return t.fakeTransport.tryWrite(p)
 }
 
+// Of single messages; for batches see TestBatchThatStallsHoldsUpNoOtherConnection.
 func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := &meddling{fakeTransport: newFakeTransport(1 << 20)}
