@@ -116,8 +116,23 @@ func (c *conn) handshake(ws *wsmanager.Conn, record []byte, received wsmanager.M
 		c.refuseHandshake(ws, "The server does not support this version of the protocol '"+name+"'.", errors.New("the client asks for an unknown version"))
 		return
 	}
-	if err := ws.Send(wsmanager.Message{Type: received, Payload: handshakeAnswer("")}); err != nil {
+	if !c.enter(ws, received, protocol, version) {
 		return // it is closing
+	}
+	h.running.run(c.greet)
+	if h.isDraining() { // Shutdown may have looked through the connections already
+		c.close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
+	}
+}
+
+// enter answers the handshake and makes the connection one of the hub's. Shutdown does not
+// begin in between: whoever has read the answer gets a Close message.
+func (c *conn) enter(ws *wsmanager.Conn, answer wsmanager.MessageType, protocol Protocol, version int) bool {
+	h := c.hub
+	h.entering.RLock()
+	defer h.entering.RUnlock()
+	if err := ws.Send(wsmanager.Message{Type: answer, Payload: handshakeAnswer("")}); err != nil {
+		return false
 	}
 	kept := c.ticket != nil && c.ticket.stateful
 	if kept && version == 2 {
@@ -127,7 +142,7 @@ func (c *conn) handshake(ws *wsmanager.Conn, record []byte, received wsmanager.M
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	c.protocol, c.ready, c.opening = protocol, true, true
 	c.timer.Reset(h.opts.KeepAliveInterval)
@@ -139,10 +154,7 @@ func (c *conn) handshake(ws *wsmanager.Conn, record []byte, received wsmanager.M
 	} else {
 		_ = ws.Ready(c.variant) // an error means that it is closing, of which OnClose tells
 	}
-	h.running.run(c.greet)
-	if h.isDraining() { // Shutdown may have looked through the connections already
-		c.close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
-	}
+	return true
 }
 
 func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -258,4 +259,22 @@ func testShutdownGivesUp(t *testing.T) {
 	require.ErrorContains(t, h.Shutdown(ctx), "1 calls and hooks have not returned")
 	close(end)
 	require.NoError(t, h.Shutdown(t.Context()))
+}
+
+// Whoever has read the answer to its handshake gets a Close message, however soon behind it
+// Shutdown begins.
+func TestShutdownRightBehindTheHandshake(t *testing.T) {
+	for range 500 {
+		h, err := hub.New(nil, hub.Options{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		srv := httptest.NewServer(h)
+		p := dial(t, srv.URL+"/hub")
+		p.send(`{"protocol":"json","version":1}`)
+		done := make(chan error, 1)
+		p.expect(`{}`)
+		go func() { done <- h.Shutdown(t.Context()) }()
+		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.gone(1000))
+		require.NoError(t, <-done)
+		srv.Close()
+	}
 }

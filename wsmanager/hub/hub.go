@@ -32,6 +32,8 @@ type Hub struct {
 	running activity // goroutines of ours: calls, hooks, streams
 	start   time.Time
 
+	entering sync.RWMutex // held for reading while a handshake is answered; see conn.enter
+
 	mu       sync.Mutex
 	draining bool
 }
@@ -128,9 +130,11 @@ func (h *Hub) baseContext() context.Context {
 // then it cuts what is left and returns an error. Pass it to pipeline.Serve. Don't wait
 // for it inside a method or hook.
 func (h *Hub) Shutdown(ctx context.Context) error {
+	h.entering.Lock() // until each connection that was told so is one of the hub's
 	h.mu.Lock()
 	h.draining = true
 	h.mu.Unlock()
+	h.entering.Unlock()
 	for _, c := range h.conns.Range {
 		c.(*conn).close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
 	}
