@@ -93,10 +93,10 @@ func testCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 			}
 		})
 	}
-	few, many := count(10), count(1000)
-	t.Logf("allocations: %v to 10, %v to 1,000 receivers", few, many)
-	require.LessOrEqual(t, few, 4.0)
-	require.LessOrEqual(t, many, few+1) // as above
+	few, many := count(7), count(1000)
+	t.Logf("allocations: %v to 7, %v to 1,000 receivers", few, many)
+	require.LessOrEqual(t, few, 3.0)
+	require.LessOrEqual(t, many, few+2) // as below
 }
 
 // With a backplane a broadcast allocates its envelope, the list of its messages and a
@@ -168,10 +168,13 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 					}
 				})
 			}
-			few, many := count(10), count(1000)
-			t.Logf("allocations: %v to 10, %v to 1,000 receivers", few, many)
+			// A broadcast to 7 is delivered by its caller. To more, in quick succession,
+			// it is queued: then it may be one more of them that are under way at a time
+			// than there ever were. And a pool may have been emptied meanwhile.
+			few, many := count(7), count(1000)
+			t.Logf("allocations: %v to 7, %v to 1,000 receivers", few, many)
 			require.LessOrEqual(t, few, tt.most)
-			require.LessOrEqual(t, many, few+1) // a pool may have been emptied meanwhile
+			require.LessOrEqual(t, many, few+2)
 		})
 	}
 }

@@ -32,6 +32,7 @@ type broadcastQueue struct {
 
 // backlog is what is pending in a broadcastQueue, whose lock guards it.
 type backlog struct {
+	flush    func()        // for go statements: made once, as each would allocate it anew
 	log      []*broadcast  // in order; the last has the number published
 	batch    []*broadcast  // the first of log, which are being delivered; belongs to the goroutine that delivers
 	bytes    int           // of the frames in log, behind the batch
@@ -128,7 +129,10 @@ func (m *Manager) lockToPublish(q *broadcastQueue, b *broadcast) (sent Sent) {
 	excepted := q.membersExcepted(b)
 	q.mu.Lock()
 	if q.backlog == nil {
-		q.backlog = &backlog{}
+		q.backlog = &backlog{flush: func() {
+			defer m.active.done()
+			m.flush(q)
+		}}
 	}
 	for q.fullLocked() {
 		m.makeRoomLocked(q)
@@ -282,10 +286,7 @@ func (m *Manager) appendAndUnlock(q *broadcastQueue, b *broadcast) {
 // flushing.
 func (m *Manager) flushAside(q *broadcastQueue) {
 	m.active.add()
-	go func() {
-		defer m.active.done()
-		m.flush(q)
-	}()
+	go q.backlog.flush()
 }
 
 // flush delivers until nothing is pending. The caller has set flushing.
