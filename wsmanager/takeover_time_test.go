@@ -149,7 +149,7 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 // Connections whose callbacks take about as long as it takes until a takeover, so that the
 // callback's return and the takeover meet at every step. Each message is handled once, in
 // order, never beside another; each ping is answered, and each connection ends.
-func TestTakeoversUnderStress(t *testing.T) { onEachDriver(t, testTakeoversUnderStress) }
+func TestTakeoversUnderStress(t *testing.T) { onEachDriverAtOnce(t, testTakeoversUnderStress) }
 
 func testTakeoversUnderStress(t *testing.T) {
 	const clients, messages = 40, 50
