@@ -15,11 +15,12 @@ import (
 
 const (
 	// streamWindow is how many bytes the server may send on a stream before the test
-	// reads them. The client of golang.org/x/net/http2 grants as many.
-	streamWindow = 4 << 20
+	// reads them. It is smaller than a browser's, so that a server notices a stream that
+	// the test doesn't read after few bytes.
+	streamWindow = 256 << 10
 	// connWindow is the connection's. It is given back as bytes arrive, so that a
 	// stream which the test doesn't read holds up no other.
-	connWindow = 16 << 20
+	connWindow = 1 << 20
 	// initialWindow is what both have until they are told otherwise (RFC 9113, 6.9.2).
 	initialWindow = 65535
 	// minFrameSize is the size of a frame that both sides take (RFC 9113, 4.2); the server

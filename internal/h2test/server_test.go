@@ -175,7 +175,7 @@ func TestLongHeaders(t *testing.T) {
 func TestFlowBothWays(t *testing.T) {
 	each(t, func(t *testing.T, secure bool) {
 		c := serve(t, secure, echo)
-		const size = 5 << 20 // the stream's window has 4 MiB, the connection's 16
+		const size = 2 << 20 // the stream's window has 256 KiB, the connection's 1 MiB
 		var all sync.WaitGroup
 		for i := range 4 {
 			s := tunnel(t, c)
@@ -230,8 +230,8 @@ func TestUnreadStream(t *testing.T) {
 	var reset http2.StreamError
 	require.ErrorAs(t, err, &reset)
 	require.Equal(t, http2.ErrCodeCancel, reset.Code)
-	require.LessOrEqual(t, len(got), 4<<20, "the window")
-	require.Less(t, <-sent, 8<<20)
+	require.LessOrEqual(t, len(got), 256<<10, "the window")
+	require.Less(t, <-sent, 1<<20)
 }
 
 // Both sides end by themselves, each in its own time.
