@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/transport", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -264,9 +264,10 @@ var imports = map[string][]string{
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
-	"internal/h2test":           nil,
-	"pipeline/pipelinetest":     nil,
-	"wsmanager/internal/evloop": nil,
+	"internal/h2test":              nil,
+	"pipeline/pipelinetest":        nil,
+	"wsmanager/internal/evloop":    nil,
+	"wsmanager/internal/transport": nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,

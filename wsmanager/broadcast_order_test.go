@@ -16,11 +16,11 @@ import (
 // yielding is a transport during whose writes others run.
 type yielding struct{ *fakeTransport }
 
-func (y *yielding) tryWrite(p []byte) (int, error) {
+func (y *yielding) TryWrite(p []byte) (int, error) {
 	for range rand.IntN(3) {
 		runtime.Gosched()
 	}
-	return y.fakeTransport.tryWrite(p)
+	return y.fakeTransport.TryWrite(p)
 }
 
 // Goroutines broadcast to all, to groups and to users, send directly, join and leave, and

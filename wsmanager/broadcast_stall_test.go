@@ -20,14 +20,14 @@ func newGate() *gate {
 	return &gate{newFakeTransport(1 << 20), make(chan struct{}), make(chan struct{})}
 }
 
-func (g *gate) tryWrite(p []byte) (int, error) {
+func (g *gate) TryWrite(p []byte) (int, error) {
 	select {
 	case <-g.begun:
 	default:
 		close(g.begun)
 		<-g.open
 	}
-	return g.fakeTransport.tryWrite(p)
+	return g.fakeTransport.TryWrite(p)
 }
 
 // stalled is a Manager in which a batch of broadcasts is being delivered, to all or to a
@@ -194,9 +194,9 @@ type steppingTransport struct {
 	takes time.Duration
 }
 
-func (s *steppingTransport) tryWrite(p []byte) (int, error) {
+func (s *steppingTransport) TryWrite(p []byte) (int, error) {
 	s.clock.step(s.takes)
-	return s.fakeTransport.tryWrite(p)
+	return s.fakeTransport.TryWrite(p)
 }
 
 // A goroutine that broadcasts faster than the broadcasts can be delivered one by one does

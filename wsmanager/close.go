@@ -92,7 +92,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	}
 	c.scheduleLocked()
 	if mode == closeFail && c.state != stateCut {
-		c.t.interrupt() // OnClose does not wait for what the peer does
+		c.t.Interrupt() // OnClose does not wait for what the peer does
 	}
 }
 
@@ -143,7 +143,7 @@ func (c *Conn) closeSentLocked() {
 	case closeFail:
 		// An error means that the connection is gone, which the reader sees, or that
 		// the peer has to end it.
-		_ = c.t.closeWrite()
+		_ = c.t.CloseWrite()
 	}
 }
 
@@ -155,7 +155,7 @@ func (c *Conn) bothClosedLocked() {
 	if c.m.keys != nil {
 		return
 	}
-	if err := c.t.closeWrite(); err != nil {
+	if err := c.t.CloseWrite(); err != nil {
 		c.cutLocked(nil) // it can't be said in another way
 	}
 }
@@ -185,6 +185,6 @@ func (c *Conn) cutLocked(cause *CloseError) {
 		r.cancel(r.cause.callbackError()) // a callback may be waiting for it
 	}
 	if c.attached {
-		_ = c.t.close() // there is nothing to do about an error: it is gone either way
+		_ = c.t.Close() // there is nothing to do about an error: it is gone either way
 	}
 }

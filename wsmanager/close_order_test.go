@@ -13,7 +13,7 @@ type halfClosing struct {
 	ended int
 }
 
-func (t *halfClosing) closeWrite() error { t.ended++; return nil }
+func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
 // When both close frames are through, the server ends its direction, and the client
 // waits for the server to do so; neither cuts before the peer has ended its own, but

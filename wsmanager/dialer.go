@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Dialer makes any number of connections to one server, as a fleet of devices or a
@@ -201,7 +203,7 @@ func (d *attempt) connect(ctx context.Context) (*Conn, error) {
 }
 
 // attachable makes the transport of a registered connection.
-func (d *attempt) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
+func (d *attempt) attachable(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if d.m.isDraining() { // Shutdown may have looked through the registry already
 		return nil, nil, ErrShutdown
 	}

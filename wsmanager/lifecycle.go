@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // errEnded is what consume returns when the connection's end was dealt with.
@@ -14,24 +16,21 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 
 // attach gives a registered connection its transport: the handshake went out.
 // What was sent meanwhile goes out now.
-func (c *Conn) attach(t transport) {
+func (c *Conn) attach(t transport.Transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.remoteAddr() == nil {
-		t = &addressed{t, c.t.remoteAddr()}
-	}
 	c.t, c.attached = t, true
 	now := c.m.wheel.now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
 	if c.state == stateCut {
-		_ = t.close() // Shutdown has given up waiting for the handshake
+		_ = t.Close() // Shutdown has given up waiting for the handshake
 		return
 	}
 	c.scheduleLocked()
 	c.flushLocked()
 	if c.mode == closeFail && c.state == stateClosing {
-		t.interrupt() // it ran over before it was there
+		t.Interrupt() // it ran over before it was there
 	}
 }
 
@@ -304,7 +303,7 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	var ce *CloseError
 	switch {
-	case errors.Is(err, errEnded), errors.Is(err, errInterrupted) && c.state != stateOpen:
+	case errors.Is(err, errEnded), errors.Is(err, transport.ErrInterrupted) && c.state != stateOpen:
 	case errors.As(err, &ce):
 		c.failLocked(ce)
 	default:

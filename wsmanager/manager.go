@@ -15,7 +15,7 @@ import (
 type Manager struct {
 	callbacks  Callbacks
 	opts       Options
-	loops      *loops             // nil without event loops
+	loops      *loopPool          // nil without event loops
 	keys       *maskKeys          // nil on the server's side
 	bus        *bus               // nil without a backplane
 	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
@@ -67,7 +67,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	}
 	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, lingering: make(map[*Conn]struct{})}
 	if opts.Driver != DriverGoroutine {
-		if m.loops, err = newLoops(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
+		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Send sends a message to the peer. It never blocks, and has taken the bytes of
@@ -87,10 +89,14 @@ func (c *Conn) writeLocked(frame []byte, shared bool) (sent bool, err error) {
 // written now.
 func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.busy() && !c.out.waiting() }
 
-// tryWriteLocked writes what goes without waiting. An error has cut the
-// connection.
+// tryWriteLocked writes as much of p as possible without blocking, which is nothing if the
+// transport is not a TryWriter. An error has cut the connection.
 func (c *Conn) tryWriteLocked(p []byte) (n int, err error) {
-	n, err = c.t.tryWrite(p)
+	t, ok := c.t.(transport.TryWriter)
+	if !ok {
+		return 0, nil
+	}
+	n, err = t.TryWrite(p)
 	if n > 0 {
 		c.traffic().bytesOut.Add(uint64(n))
 	}
@@ -163,7 +169,8 @@ const (
 
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
-	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < c.m.stuckAfter
+	_, blocking := c.t.(transport.BlockingWriter)
+	return blocking && c.out.busy() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < c.m.stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills half of what it may, or more: time

@@ -177,7 +177,7 @@ func TestEndedConnectionsLeaveTheWheel(t *testing.T) {
 // trickle is a transport that takes a few bytes each time it is waited for.
 type trickle struct{ *fakeTransport }
 
-func (t trickle) awaitWritable() error {
+func (t trickle) AwaitWritable() error {
 	err := t.wait()
 	t.setRoom(3)
 	return err

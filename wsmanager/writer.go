@@ -1,6 +1,10 @@
 package wsmanager
 
-import "time"
+import (
+	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
 
 // startWriterLocked makes somebody see to what waits in the outbox.
 func (c *Conn) startWriterLocked() {
@@ -10,27 +14,29 @@ func (c *Conn) startWriterLocked() {
 	c.out.writing = true
 	c.progressed(c.out)
 	c.scheduleLocked()
-	if c.t.wantWritable() {
+	if t, ok := c.t.(transport.WritableNotifier); ok {
+		t.NotifyWritable()
 		return
 	}
 	c.m.active.add()
 	go c.writeLoop()
 }
 
-// writeLoop writes until nothing waits. There is one per connection at most, and
-// only while there is a backlog.
+// writeLoop writes until the outbox is empty. A connection has one at most, and only while
+// there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
-	if !c.t.triesWrites() {
-		for c.pumpBlocking() {
+	switch t := c.t.(type) {
+	case transport.BlockingWriter:
+		for c.pumpBlocking(t) {
 		}
-		return
-	}
-	for c.pump() {
-		if err := c.t.awaitWritable(); err != nil {
-			c.mu.Lock()
-			c.vanishedLocked(err)
-			c.mu.Unlock()
+	case transport.WritableWaiter:
+		for c.pump() {
+			if err := t.AwaitWritable(); err != nil {
+				c.mu.Lock()
+				c.vanishedLocked(err)
+				c.mu.Unlock()
+			}
 		}
 	}
 }
@@ -59,7 +65,7 @@ func (c *Conn) pump() bool {
 
 // pumpBlocking writes one batch, however long that takes, and reports whether
 // there is more.
-func (c *Conn) pumpBlocking() bool {
+func (c *Conn) pumpBlocking(t transport.BlockingWriter) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out
@@ -70,7 +76,7 @@ func (c *Conn) pumpBlocking() bool {
 		o.claim(frames)
 		c.progressed(o)
 		c.mu.Unlock()
-		n, err := c.t.write(p, func() { c.progressed(o) })
+		n, err := t.Write(p, func() { c.progressed(o) })
 		c.traffic().bytesOut.Add(uint64(n))
 		c.mu.Lock()
 		o.claim(0)
