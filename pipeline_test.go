@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/transport", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/outbox", "wsmanager/internal/transport", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -267,6 +267,7 @@ var imports = map[string][]string{
 	"internal/h2test":              nil,
 	"pipeline/pipelinetest":        nil,
 	"wsmanager/internal/evloop":    nil,
+	"wsmanager/internal/outbox":    nil,
 	"wsmanager/internal/transport": nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,

@@ -67,9 +67,9 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
 	if c.out != nil {
-		c.out.pong, c.out.ping = nil, nil // nothing may follow a close frame
+		c.out.DropControl()
 	}
-	c.failWaitersLocked()
+	c.out.FailWaiters()
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
@@ -103,9 +103,9 @@ func (c *Conn) rareLocked() *rare {
 	return c.rare
 }
 
-// dropLocked throws away the messages that wait; what is on its way stays.
+// dropLocked drops the messages of the outbox, except those in progress.
 func (c *Conn) dropLocked() {
-	if n := c.out.dropAll(); n > 0 {
+	if n := c.out.DropMessages(); n > 0 {
 		c.m.stats.drop(dropClosed, n)
 	}
 }
@@ -173,12 +173,10 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	c.state = stateCut
 	c.markClosing()
 	c.takenLocked().letReadLocked()
-	c.failWaitersLocked()
+	c.out.FailWaiters()
 	if o := c.out; o != nil {
-		o.pong, o.ping = nil, nil
-		if o.claimed == 0 {
-			o.sent = 0 // what has left in part won't be whole
-		}
+		o.DropControl()
+		o.Abandon()
 	}
 	c.dropLocked()
 	if r := c.rareLocked(); r.cancel != nil {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -49,7 +50,7 @@ type Conn struct {
 	mu      sync.Mutex          // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
 	t       transport.Transport // static once attached; a *handshaking before
 	places  *places             // nil until it is in a group
-	out     *outbox             // nil while nothing waits
+	out     *outbox.Queue       // nil while nothing waits
 	rare    *rare               // nil until something ends the connection, or asks for its Context
 	pingDue int64               // ticks of the wheel
 

@@ -18,7 +18,7 @@ type Manager struct {
 	loops      *loopPool          // nil without event loops
 	keys       *maskKeys          // nil on the server's side
 	bus        *bus               // nil without a backplane
-	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
+	onSent     func(frame []byte) // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
 	onShutdown func()             // told when Shutdown begins; may be nil
 	stuckAfter time.Duration      // stuckAfter, save in tests
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -87,7 +88,7 @@ func (c *Conn) writeLocked(frame []byte, shared bool) (sent bool, err error) {
 
 // mayTryLocked reports whether nothing is in front of a frame that is to be
 // written now.
-func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.busy() && !c.out.waiting() }
+func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.Writing() && !c.out.Pending() }
 
 // tryWriteLocked writes as much of p as possible without blocking, which is nothing if the
 // transport is not a TryWriter. An error has cut the connection.
@@ -111,13 +112,13 @@ func (c *Conn) pushLocked(frame []byte, sent int, shared bool) {
 	if !shared {
 		frame = append([]byte(nil), frame...)
 	}
-	c.outboxLocked().push(frame, sent)
+	c.outboxLocked().Push(frame, sent)
 	c.startWriterLocked()
 }
 
-func (c *Conn) outboxLocked() *outbox {
+func (c *Conn) outboxLocked() *outbox.Queue {
 	if c.out == nil {
-		c.out = &outbox{onLeft: c.m.onLeft}
+		c.out = outbox.New(c.m.onSent)
 	}
 	return c.out
 }
@@ -127,7 +128,7 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 	if !c.fitsLocked(len(frame)) {
 		switch c.policy {
 		case SlowConsumerDropOldest:
-			for !c.fitsLocked(len(frame)) && c.out.dropOldest() {
+			for !c.fitsLocked(len(frame)) && c.out.DropOldest() {
 				c.m.stats.drop(dropOldest, 1)
 			}
 		case SlowConsumerDropNewest:
@@ -147,9 +148,9 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 // on its way counts as well, but not where the oldest are dropped to make room:
 // there it could push out every new message while one old one is stuck.
 func (c *Conn) fitsLocked(n int) bool {
-	messages, bytes := c.out.load()
+	messages, bytes := c.out.Load()
 	if c.policy == SlowConsumerDropOldest {
-		messages, bytes = c.out.droppable()
+		messages, bytes = c.out.Droppable()
 	}
 	if n > c.m.opts.OutboxBytes-bytes { // the sum may be more than an int of 32 bits
 		return false
@@ -170,14 +171,14 @@ const (
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
 	_, blocking := c.t.(transport.BlockingWriter)
-	return blocking && c.out.busy() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < c.m.stuckAfter
+	return blocking && c.out.Writing() && c.m.wheel.elapsed()-c.out.LastProgress() < c.m.stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills half of what it may, or more: time
 // for the sender to let the writer run, which on one processor it could not
 // otherwise.
 func (c *Conn) crowdedLocked() bool {
-	messages, bytes := c.out.load()
+	messages, bytes := c.out.Load()
 	return (messages/(burst/2) >= c.m.opts.OutboxMessages || bytes > c.m.opts.OutboxBytes/2) && c.state == stateOpen && c.onlyBurstLocked()
 }
 
@@ -204,9 +205,9 @@ func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
 		}
 	}
 	if o := c.outboxLocked(); op == ws.OpPing {
-		o.ping = c.m.appendFrame(nil, op, payload)
+		o.SetPing(c.m.appendFrame(nil, op, payload))
 	} else {
-		o.pong = c.m.appendFrame(nil, op, payload)
+		o.SetPong(c.m.appendFrame(nil, op, payload))
 	}
 	c.startWriterLocked()
 }
