@@ -48,7 +48,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				wg.Go(func() {
 					for n := range each {
 						if quick {
-							clock.step(time.Millisecond) // batches take their time
+							clock.Step(time.Millisecond) // batches take their time
 						}
 						c := all[rand.IntN(conns)]
 						g := fmt.Sprint("g", rand.IntN(groups))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -190,12 +191,12 @@ func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 // steppingTransport takes its time for each write, by the clock of the test.
 type steppingTransport struct {
 	*fakeTransport
-	clock *stepClock
+	clock *stepclock.Clock
 	takes time.Duration
 }
 
 func (s *steppingTransport) TryWrite(p []byte) (int, error) {
-	s.clock.step(s.takes)
+	s.clock.Step(s.takes)
 	return s.fakeTransport.TryWrite(p)
 }
 
@@ -230,7 +231,7 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 			}
 
 			conns[0].mu.Lock() // its delivery is held up
-			clock.step(tt.pause)
+			clock.Step(tt.pause)
 			returned := make(chan struct{})
 			go func() {
 				for i := range 4 {

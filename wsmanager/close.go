@@ -65,7 +65,7 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	c.markClosing()
 	c.takenLocked().letReadLocked()
 	e := c.rareLocked()
-	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
+	e.cause, e.due = cause, c.m.wheel.After(c.m.opts.CloseTimeout)
 	if c.out != nil {
 		c.out.DropControl()
 	}

@@ -48,9 +48,9 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				require.Equal(t, stateClosing, c.state)
 				c.peerClosed(1001, "again")
 				require.Equal(t, side.halves, tr.ended, "a second close frame says nothing")
-				clock.step(4 * time.Second)
+				clock.Step(4 * time.Second)
 				require.Equal(t, stateClosing, c.state)
-				clock.step(3 * time.Second)
+				clock.Step(3 * time.Second)
 				require.Equal(t, stateCut, c.state)
 			})
 		}

@@ -16,9 +16,9 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	c.attach(tr)
 	require.NoError(t, c.Close(1000, ""))
 	require.Equal(t, []string{"0x8"}, tr.frames(t))
-	clock.step(4 * time.Second)
+	clock.Step(4 * time.Second)
 	require.Equal(t, stateClosing, c.state)
-	clock.step(3 * time.Second)
+	clock.Step(3 * time.Second)
 	require.Equal(t, stateCut, c.state)
 	<-tr.closed
 	c.unregister()
@@ -103,8 +103,8 @@ func TestWriteTimeoutWhileClosing(t *testing.T) {
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Close(1000, ""))
-	clock.step(9 * time.Second)
+	clock.Step(9 * time.Second)
 	require.Equal(t, stateClosing, c.state)
-	clock.step(3 * time.Second)
+	clock.Step(3 * time.Second)
 	require.Equal(t, stateCut, c.state)
 }

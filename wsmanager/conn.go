@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -33,8 +34,6 @@ type Conn struct {
 	ended    bool // OnClose is due or done
 	left     bool // out of all groups for good
 
-	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
-
 	// Atomic.
 	calling    atomic.Uint32 // whether a callback runs, and whose; see callRuns
 	reception  atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
@@ -54,8 +53,8 @@ type Conn struct {
 	rare    *rare               // nil until something ends the connection, or asks for its Context
 	pingDue int64               // ticks of the wheel
 
-	wheel wheelEntry // guarded by the wheel's lock
-	next  *Conn      // guarded by the registry's lock
+	wheel timewheel.Entry[*wheelConn] // guarded by the wheel's lock
+	next  *Conn                       // guarded by the registry's lock
 }
 
 // identity is what the handshake said about a connection.
@@ -112,7 +111,7 @@ func (h *handshaking) RemoteAddr() net.Addr { return h.remote }
 func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
 	c := &Conn{
 		m: m, id: id, who: &anonymous,
-		since:   m.wheel.elapsed(),
+		since:   m.wheel.Elapsed(),
 		policy:  m.opts.SlowConsumer,
 		inbound: m.opts.newInbound(),
 		part:    uint8(m.joined.Add(1) % trafficParts),
@@ -210,7 +209,7 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 func (c *Conn) closeAfter(last []byte, cause *CloseError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= c.m.stuckAfter {
+	if since, ok := c.writeStuckSince(); ok && c.m.wheel.Elapsed()-since >= c.m.stuckAfter {
 		c.cutLocked(cause) // it does not read, so it would not read this either
 		return
 	}

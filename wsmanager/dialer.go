@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -84,7 +85,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if opts.Driver == DriverAuto {
 		opts.Driver = auto
 	}
-	d.m, err = newManager(cb, opts.Options, systemClock{})
+	d.m, err = newManager(cb, opts.Options, timewheel.SystemClock{})
 	if err != nil {
 		errs = append(errs, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -138,8 +139,13 @@ func (t *fakeWrites) count() int {
 	return t.writes
 }
 
+// maxTimers is how many timers a Manager sets: one for its wheel, one for its watch.
+const maxTimers = 2
+
+func newStepClock() *stepclock.Clock { return stepclock.New(time.Unix(1e9, 0), maxTimers) }
+
 // fakeManager is a Manager whose clock stands still until it is stepped.
-func fakeManager(t *testing.T, opts Options) (*Manager, *stepClock) {
+func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 	t.Helper()
 	clock := newStepClock()
 	opts.Logger = slog.New(slog.DiscardHandler)

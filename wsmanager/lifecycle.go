@@ -20,7 +20,7 @@ func (c *Conn) attach(t transport.Transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t, c.attached = t, true
-	now := c.m.wheel.now()
+	now := c.m.wheel.Now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
 	if c.state == stateCut {
@@ -98,7 +98,7 @@ func (c *Conn) endBy(err error) error {
 
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
-	c.lastRead.Store(c.m.wheel.coarse())
+	c.lastRead.Store(c.m.wheel.Coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
 	return c.feed(p)
 }
@@ -120,7 +120,7 @@ func (c *Conn) feed(p []byte) error {
 		c.frames = nil
 	}
 	c.m.flushBatcher()
-	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
+	c.lastRead.Store(c.m.wheel.Coarse()) // while a callback ran, nothing could be read
 	return err
 }
 
@@ -394,7 +394,7 @@ func (c *Conn) release() {
 	c.mu.Lock()
 	c.cutLocked(nil)
 	c.mu.Unlock()
-	c.m.wheel.remove(c)
+	c.m.wheel.Remove((*wheelConn)(c))
 }
 
 // linger remembers the connections that Shutdown would not find in the registry.

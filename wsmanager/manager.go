@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -26,7 +28,7 @@ type Manager struct {
 	groups   groups
 	users    groups
 	stats    stats
-	wheel    wheel
+	wheel    timewheel.Wheel[*wheelConn]
 	active   activity
 	watch    watch
 	batcher  batcher
@@ -47,7 +49,7 @@ type Manager struct {
 // Manager costs nothing until connections come, unless it has a backplane; end it with
 // Shutdown.
 func New(cb Callbacks, opts Options) (*Manager, error) {
-	return newManager(cb, opts, systemClock{})
+	return newManager(cb, opts, timewheel.SystemClock{})
 }
 
 // MustNew is New for options written as literals: it panics with all the
@@ -60,7 +62,7 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 	return m
 }
 
-func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
+func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	m.groups.init()
 	m.users.init()
 	m.stats.closed = make(map[StatusCode]uint64)
-	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
+	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.every = watchInterval
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {

@@ -210,7 +210,7 @@ func TestBurstRule(t *testing.T) {
 			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
 			<-tr.entered
 			if tt.stuck {
-				clock.step(2 * stuckAfter)
+				clock.Step(2 * stuckAfter)
 			}
 			n := 0
 			for c.Send(Binary(make([]byte, tt.size))) == nil {

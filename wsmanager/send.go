@@ -171,7 +171,7 @@ const (
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
 	_, blocking := c.t.(transport.BlockingWriter)
-	return blocking && c.out.Writing() && c.m.wheel.elapsed()-c.out.LastProgress() < c.m.stuckAfter
+	return blocking && c.out.Writing() && c.m.wheel.Elapsed()-c.out.LastProgress() < c.m.stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills half of what it may, or more: time

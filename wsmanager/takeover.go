@@ -152,7 +152,7 @@ func (c *Conn) enqueue(m received) bool {
 		c.mu.Unlock()
 		<-room
 		c.mu.Lock()
-		c.lastRead.Store(c.m.wheel.now()) // what the peer has sent meanwhile nobody has heard
+		c.lastRead.Store(c.m.wheel.Now()) // what the peer has sent meanwhile nobody has heard
 	}
 }
 

@@ -123,7 +123,7 @@ func (c *Conn) writerEndsLocked() {
 }
 
 // progressed notes that the writer has made progress. It is safe without the lock.
-func (c *Conn) progressed(o *outbox.Queue) { o.Progressed(c.m.wheel.elapsed()) }
+func (c *Conn) progressed(o *outbox.Queue) { o.Progressed(c.m.wheel.Elapsed()) }
 
 // writeStuckSince returns when the writer last made progress; false if there is no writer.
 func (c *Conn) writeStuckSince() (time.Duration, bool) {
