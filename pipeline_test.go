@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/outbox", "wsmanager/internal/timewheel", "wsmanager/internal/transport", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -264,9 +264,13 @@ var imports = map[string][]string{
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
-	"internal/h2test":           nil,
-	"pipeline/pipelinetest":     nil,
-	"wsmanager/internal/evloop": nil,
+	"internal/h2test":              nil,
+	"pipeline/pipelinetest":        nil,
+	"wsmanager/internal/evloop":    nil,
+	"wsmanager/internal/outbox":    nil,
+	"wsmanager/internal/stepclock": nil,
+	"wsmanager/internal/timewheel": nil,
+	"wsmanager/internal/transport": nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,
@@ -274,12 +278,13 @@ var imports = map[string][]string{
 
 // onlyImporters says which files of the root module may import a package of others.
 var onlyImporters = map[string][]string{
-	"github.com/justinas/alice":    {"pipeline/build.go"},
-	"github.com/felixge/httpsnoop": {"pipeline/response_hooks.go", "middleware/statuspages.go"},
-	"github.com/gobwas/ws":         {"wsmanager/"},
-	"github.com/stretchr/testify":  nil, // but tests
-	"golang.org/x/":                {"wsmanager/", "examples/loadtest/", "internal/h2test/"},
-	module + "/internal/h2test":    nil, // but tests
+	"github.com/justinas/alice":              {"pipeline/build.go"},
+	"github.com/felixge/httpsnoop":           {"pipeline/response_hooks.go", "middleware/statuspages.go"},
+	"github.com/gobwas/ws":                   {"wsmanager/"},
+	"github.com/stretchr/testify":            nil, // but tests
+	"golang.org/x/":                          {"wsmanager/", "examples/loadtest/", "internal/h2test/"},
+	module + "/internal/h2test":              nil, // but tests
+	module + "/wsmanager/internal/stepclock": nil, // except tests
 }
 
 func TestImportDirections(t *testing.T) {

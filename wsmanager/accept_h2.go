@@ -3,9 +3,13 @@ package wsmanager
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // connectProtocol returns the :protocol of an extended CONNECT over HTTP/2 (RFC 8441,
@@ -80,19 +84,29 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 	// that a component above could measure, compress or hold back. A compressor's Flush
 	// would write the beginning of its format.
 	w = own
-	if err := http.NewResponseController(w).Flush(); err != nil {
+	rc = http.NewResponseController(w)
+	if err := rc.Flush(); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
-	t := newStreamTransport(w, r)
-	if err := t.rc.SetWriteDeadline(time.Time{}); err != nil {
+	if err := rc.SetWriteDeadline(time.Time{}); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
+	t := transport.NewStream(w, r.Body, streamAddr(r))
 	attached = true
 	if extensions != "" {
 		m.stats.agreed.Add(1)
 	}
 	c.attach(t)
 	return c, streamDriver{t}, nil
+}
+
+// streamAddr returns the peer's address, as text if the request has no IP address.
+func streamAddr(r *http.Request) net.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return textAddr(r.RemoteAddr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
 }
 
 // notOfStreams is headers that somebody above may have set for an ordinary response.

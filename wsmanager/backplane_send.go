@@ -28,7 +28,7 @@ func newNodeID() string { return newID()[:13] }
 // post publishes an envelope. It reports whether the queue has taken it.
 func (b *bus) post(topic string, e *envelope) bool {
 	e.node = []byte(b.node)
-	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.elapsed()}) {
+	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
 	case nil:
 		return true
 	case errQueueFull:
@@ -55,7 +55,7 @@ func (b *bus) broadcast(kind envelopeKind, name string, p *Prepared, except []st
 	switch kind {
 	case envelopeGroup:
 		e.target = []byte(name)
-		if !b.distant.has(name, b.m.wheel.elapsed()) {
+		if !b.distant.has(name, b.m.wheel.Elapsed()) {
 			topic = topicOf("group", name)
 		}
 	case envelopeUser:
@@ -140,7 +140,7 @@ func (m *Manager) JoinGroup(id, name string) error {
 	err := m.toConn(id, &envelope{kind: envelopeJoin, text: []byte(name)})
 	if err == nil {
 		b := m.bus
-		b.distant.add(name, b.m.wheel.elapsed(), 2*b.m.opts.BackplaneTimeout)
+		b.distant.add(name, b.m.wheel.Elapsed(), 2*b.m.opts.BackplaneTimeout)
 	}
 	return err
 }

@@ -43,7 +43,7 @@ type queued struct {
 
 func (q *queue) init(m *Manager) {
 	q.m, q.turn = m, make(chan struct{}, 1)
-	m.onLeft = q.left
+	m.onSent = q.left
 }
 
 // encode makes the frame of a message, without a mask.
@@ -140,8 +140,8 @@ func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
 	if err == nil && !sent {
 		c.pushLocked(*buf, 0, false)
 	}
-	if err == nil && c.out != nil && len(c.out.frames) > 0 {
-		kept(c.out.frames[len(c.out.frames)-1])
+	if frame := c.out.Last(); err == nil && frame != nil {
+		kept(frame)
 	}
 	crowded := c.crowdedLocked()
 	c.mu.Unlock()

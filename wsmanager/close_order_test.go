@@ -13,7 +13,7 @@ type halfClosing struct {
 	ended int
 }
 
-func (t *halfClosing) closeWrite() error { t.ended++; return nil }
+func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
 // When both close frames are through, the server ends its direction, and the client
 // waits for the server to do so; neither cuts before the peer has ended its own, but
@@ -48,9 +48,9 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				require.Equal(t, stateClosing, c.state)
 				c.peerClosed(1001, "again")
 				require.Equal(t, side.halves, tr.ended, "a second close frame says nothing")
-				clock.step(4 * time.Second)
+				clock.Step(4 * time.Second)
 				require.Equal(t, stateClosing, c.state)
-				clock.step(3 * time.Second)
+				clock.Step(3 * time.Second)
 				require.Equal(t, stateCut, c.state)
 			})
 		}

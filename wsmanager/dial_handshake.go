@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 var (
@@ -115,7 +117,7 @@ func (d *attempt) handshake(ctx context.Context) (s *dialled, err error) {
 func during(ctx context.Context, conn net.Conn, f func() error) error {
 	stop := context.AfterFunc(ctx, func() {
 		if conn.SetDeadline(longAgo) != nil { // NetDial's may have none
-			_ = socket(conn).Close() // it is given up in any case
+			_ = transport.Socket(conn).Close() // it is given up in any case
 		}
 	})
 	err := f()

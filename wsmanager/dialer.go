@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Dialer makes any number of connections to one server, as a fleet of devices or a
@@ -82,7 +85,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if opts.Driver == DriverAuto {
 		opts.Driver = auto
 	}
-	d.m, err = newManager(cb, opts.Options, systemClock{})
+	d.m, err = newManager(cb, opts.Options, timewheel.SystemClock{})
 	if err != nil {
 		errs = append(errs, err)
 	}
@@ -201,7 +204,7 @@ func (d *attempt) connect(ctx context.Context) (*Conn, error) {
 }
 
 // attachable makes the transport of a registered connection.
-func (d *attempt) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
+func (d *attempt) attachable(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if d.m.isDraining() { // Shutdown may have looked through the registry already
 		return nil, nil, ErrShutdown
 	}

@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"fmt"
 	"net"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Driver is how a Manager's connections wait for messages, and on which
@@ -58,9 +60,27 @@ type driver interface {
 	readOn(c *Conn, rest []byte, tenure uint32)
 }
 
-// drive makes c's transport for an accepted socket, which then belongs to it, and
-// says who drives it.
-func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
+// takeable is a transport that gives itself to another reader. All other transports are
+// read by a goroutine, and another goroutine can replace it at any time.
+type takeable interface {
+	// take makes the returned driver the reader, while the present one is in a callback or
+	// has not begun to read. The present reader must not use the transport when the callback
+	// has returned. false: it is too early to take it.
+	take() (driver, bool)
+}
+
+// takeReader returns the driver that reads the transport instead of the present reader.
+// false: it is too early to replace that.
+func takeReader(t transport.Transport) (driver, bool) {
+	if t, ok := t.(takeable); ok {
+		return t.take()
+	}
+	return goroutineDriver{}, true
+}
+
+// drive makes the transport and the driver for the socket of c. The socket belongs to the
+// transport then.
+func (m *Manager) drive(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if m.loops != nil {
 		t, d, err := m.loops.newTransport(c, conn)
 		if err == nil {
@@ -70,5 +90,5 @@ func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
 			return nil, nil, fmt.Errorf("the event loop can't serve a %T: %w", conn, err)
 		}
 	}
-	return newTransport(conn), goroutineDriver{}, nil
+	return transport.New(conn, c.RemoteAddr()), goroutineDriver{}, nil
 }

@@ -13,9 +13,9 @@ import (
 // errNotPlainTCP is why the event loop does not serve a connection.
 var errNotPlainTCP = errors.New("it is no plain TCP connection")
 
-// loops are the event loops of a Manager. They exist while it has connections in
+// loopPool has the event loops of a Manager. They exist while it has connections in
 // them: a Manager without connections has no goroutine.
-type loops struct {
+type loopPool struct {
 	logf func(format string, args ...any)
 
 	mu      sync.Mutex     // guards what follows
@@ -26,18 +26,18 @@ type loops struct {
 	awaited map[*Conn]chan struct{} // closed at their end
 }
 
-// newLoops says whether there are event loops on this system.
-func newLoops(logf func(format string, args ...any)) (*loops, error) {
+// newLoopPool returns an error if this system has no event loops.
+func newLoopPool(logf func(format string, args ...any)) (*loopPool, error) {
 	if _, err := evloop.New(evloop.Options{}); err != nil {
 		return nil, err
 	}
-	return &loops{logf: logf}, nil
+	return &loopPool{logf: logf}, nil
 }
 
 // enter chooses the loop for a new socket, whose end leave has to be told. One
 // loop serves two processors: half of what a message costs is the kernel's, on
 // whichever processor the sender is.
-func (l *loops) enter() (*evloop.Loop, error) {
+func (l *loopPool) enter() (*evloop.Loop, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all == nil {
@@ -56,7 +56,7 @@ func (l *loops) enter() (*evloop.Loop, error) {
 }
 
 // onEnd has the channel closed when c leaves.
-func (l *loops) onEnd(c *Conn, ended chan struct{}) {
+func (l *loopPool) onEnd(c *Conn, ended chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.awaited == nil {
@@ -66,7 +66,7 @@ func (l *loops) onEnd(c *Conn, ended chan struct{}) {
 }
 
 // leave ends the loops with the last socket.
-func (l *loops) leave(c *Conn) {
+func (l *loopPool) leave(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ended := l.awaited[c]; ended != nil {
@@ -93,7 +93,7 @@ func gone(loop *evloop.Loop) bool {
 }
 
 // wait waits for loops whose sockets have ended to be gone, descriptors and all.
-func (l *loops) wait(ctx context.Context) {
+func (l *loopPool) wait(ctx context.Context) {
 	if l == nil {
 		return
 	}

@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"errors"
 	"fmt"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // goroutineDriver gives each connection a goroutine that waits in a read. It
@@ -75,33 +77,34 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t, consume := c.t, c.consume
+	t, consume := c.t.(transport.Reader), c.consume
 	for err == nil {
-		err = t.read(consume)
+		err = t.Read(consume)
 	}
 	return err
 }
 
-// endConn ends a connection that nobody reads from any more.
+// endConn ends a connection whose reader has stopped.
 func endConn(c *Conn, err error) {
 	defer c.dismiss()
-	defer linger(c)
+	defer drainUntilClosed(c)
 	c.finish(err)
 }
 
-// linger reads and throws away what the peer still sends until it has answered our
-// close frame, has seen the end, or the wheel cuts.
-func linger(c *Conn) {
+// drainUntilClosed reads and discards the bytes that the peer still sends, until it has
+// answered our close frame or closed its direction, or CloseTimeout has passed.
+func drainUntilClosed(c *Conn) {
+	t := c.t.(transport.Reader)
 	discard := func(p []byte) error {
 		c.discard(p)
 		return nil
 	}
-	err := errInterrupted
-	for err == nil || errors.Is(err, errInterrupted) {
+	err := transport.ErrInterrupted
+	for err == nil || errors.Is(err, transport.ErrInterrupted) {
 		if err != nil {
-			c.t.resume()
+			t.Resume()
 		}
-		err = c.t.read(discard)
+		err = t.Read(discard)
 	}
 	c.release()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
 )
 
 // DialAs is Dial with another meaning of DriverAuto.
@@ -19,10 +21,9 @@ func NewClientAs(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (
 // NewStepped is New with a clock that moves only by step. Its timers run on the goroutine
 // that steps.
 func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration), err error) {
-	clock := newStepClock()
-	clock.t = time.Now() // deadlines of net/http and the system are compared with theirs
+	clock := stepclock.New(time.Now(), maxTimers) // deadlines of net/http and the system are compared with theirs
 	m, err = newManager(cb, opts, clock)
-	return m, clock.step, err
+	return m, clock.Step, err
 }
 
 // SetStuckAfter changes after what time without progress a write counts as stuck. There

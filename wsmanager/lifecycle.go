@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // errEnded is what consume returns when the connection's end was dealt with.
@@ -14,24 +16,21 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 
 // attach gives a registered connection its transport: the handshake went out.
 // What was sent meanwhile goes out now.
-func (c *Conn) attach(t transport) {
+func (c *Conn) attach(t transport.Transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.remoteAddr() == nil {
-		t = &addressed{t, c.t.remoteAddr()}
-	}
 	c.t, c.attached = t, true
-	now := c.m.wheel.now()
+	now := c.m.wheel.Now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
 	if c.state == stateCut {
-		_ = t.close() // Shutdown has given up waiting for the handshake
+		_ = t.Close() // Shutdown has given up waiting for the handshake
 		return
 	}
 	c.scheduleLocked()
 	c.flushLocked()
 	if c.mode == closeFail && c.state == stateClosing {
-		t.interrupt() // it ran over before it was there
+		t.Interrupt() // it ran over before it was there
 	}
 }
 
@@ -99,7 +98,7 @@ func (c *Conn) endBy(err error) error {
 
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
-	c.lastRead.Store(c.m.wheel.coarse())
+	c.lastRead.Store(c.m.wheel.Coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
 	return c.feed(p)
 }
@@ -121,7 +120,7 @@ func (c *Conn) feed(p []byte) error {
 		c.frames = nil
 	}
 	c.m.flushBatcher()
-	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
+	c.lastRead.Store(c.m.wheel.Coarse()) // while a callback ran, nothing could be read
 	return err
 }
 
@@ -304,7 +303,7 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	var ce *CloseError
 	switch {
-	case errors.Is(err, errEnded), errors.Is(err, errInterrupted) && c.state != stateOpen:
+	case errors.Is(err, errEnded), errors.Is(err, transport.ErrInterrupted) && c.state != stateOpen:
 	case errors.As(err, &ce):
 		c.failLocked(ce)
 	default:
@@ -395,7 +394,7 @@ func (c *Conn) release() {
 	c.mu.Lock()
 	c.cutLocked(nil)
 	c.mu.Unlock()
-	c.m.wheel.remove(c)
+	c.m.wheel.Remove((*wheelConn)(c))
 }
 
 // linger remembers the connections that Shutdown would not find in the registry.

@@ -75,7 +75,7 @@ func (c *Conn) logEnd(cause *CloseError) {
 		slog.String("id", c.id),
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.elapsed()-c.since),
+		slog.Duration("lasted", c.m.wheel.Elapsed()-c.since),
 		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {

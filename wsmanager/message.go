@@ -53,6 +53,13 @@ func Text(s string) Message {
 // Binary makes a binary message of p, without copying or allocating.
 func Binary(p []byte) Message { return Message{Type: BinaryMessage, Payload: p} }
 
+func checkType(msg Message) error {
+	if msg.Type != TextMessage && msg.Type != BinaryMessage {
+		return ErrMessageType
+	}
+	return nil
+}
+
 // StatusCode is the code of a close frame (RFC 6455, section 7.4).
 type StatusCode uint16
 

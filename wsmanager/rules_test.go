@@ -17,9 +17,9 @@ type meddling struct {
 	meddle func()
 }
 
-func (t *meddling) tryWrite(p []byte) (int, error) {
+func (t *meddling) TryWrite(p []byte) (int, error) {
 	t.meddle()
-	return t.fakeTransport.tryWrite(p)
+	return t.fakeTransport.TryWrite(p)
 }
 
 // Of single messages; for batches see TestBatchThatStallsHoldsUpNoOtherConnection.

@@ -68,7 +68,7 @@ func (c *Conn) takeOver(calling uint32) bool {
 		return false
 	}
 	// The callback that returns now waits for mu, to see what it was taken for.
-	d, ok := c.t.take()
+	d, ok := takeReader(c.t)
 	if !ok {
 		c.calling.And(^callTaken)
 		return false
@@ -152,7 +152,7 @@ func (c *Conn) enqueue(m received) bool {
 		c.mu.Unlock()
 		<-room
 		c.mu.Lock()
-		c.lastRead.Store(c.m.wheel.now()) // what the peer has sent meanwhile nobody has heard
+		c.lastRead.Store(c.m.wheel.Now()) // what the peer has sent meanwhile nobody has heard
 	}
 }
 
@@ -278,7 +278,7 @@ func (c *Conn) endTaken(err error) {
 	wasClosing := c.state == stateClosing
 	c.failLocked(ce)
 	if wasClosing && !c.ended && c.state == stateClosing {
-		c.t.interrupt() // OnClose does not wait for the peer
+		c.t.Interrupt() // OnClose does not wait for the peer
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package wsmanager
+package transport
 
 import "syscall"
 

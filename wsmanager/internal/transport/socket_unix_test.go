@@ -1,6 +1,6 @@
 //go:build unix
 
-package wsmanager
+package transport
 
 import (
 	"io"
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer that makes room between a try and the wait for it: the wait has to see it.
+// A peer makes room after TryWrite and before AwaitWritable, which must see that.
 func TestRoomMadeBeforeTheWaitIsSeen(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -23,13 +23,12 @@ func TestRoomMadeBeforeTheWaitIsSeen(t *testing.T) {
 	conn, err := ln.Accept()
 	require.NoError(t, err)
 	defer conn.Close()
-	tr := newTransport(conn)
-	require.True(t, tr.triesWrites())
+	tr := New(conn, nil).(*plainSocket)
 
 	for range 20 {
 		sent, p := 0, make([]byte, 64<<10)
 		for {
-			n, err := tr.tryWrite(p)
+			n, err := tr.TryWrite(p)
 			require.NoError(t, err)
 			if sent += n; n < len(p) {
 				break
@@ -37,16 +36,15 @@ func TestRoomMadeBeforeTheWaitIsSeen(t *testing.T) {
 		}
 		_, err = io.CopyN(io.Discard, peer, int64(sent))
 		require.NoError(t, err)
-		raw := tr.(*rawTransport).raw
 		require.Eventually(t, func() (writable bool) {
-			require.NoError(t, raw.Control(func(fd uintptr) {
+			require.NoError(t, tr.raw.Control(func(fd uintptr) {
 				n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
 				writable = n == 1 && err == nil
 			}))
 			return writable
 		}, 10*time.Second, time.Millisecond)
 		done := make(chan error, 1)
-		go func() { done <- tr.awaitWritable() }()
+		go func() { done <- tr.AwaitWritable() }()
 		select {
 		case err := <-done:
 			require.NoError(t, err)
@@ -56,3 +54,8 @@ func TestRoomMadeBeforeTheWaitIsSeen(t *testing.T) {
 		}
 	}
 }
+
+var (
+	_ Reader         = (*plainSocket)(nil)
+	_ WritableWaiter = (*plainSocket)(nil)
+)

@@ -1,16 +1,16 @@
-package wsmanager
+package transport
 
 import (
 	"syscall"
 	"unsafe"
 )
 
-// shortWrite is up to how many bytes a write takes but a few microseconds.
+// shortWrite is the number of bytes up to which a write takes only a few microseconds.
 const shortWrite = 16 << 10
 
-// writeNow writes to a descriptor that does not block. Go's scheduler is not told
-// about short writes: they end before it could do anything with the processor,
-// and telling it costs a tenth of what they do.
+// writeNow writes to a descriptor that does not block. Go's scheduler is not told about
+// short writes: they end before it could use the processor for anything else, and telling
+// it costs a tenth of the write.
 func writeNow(fd int, p []byte) (int, error) {
 	if len(p) == 0 || len(p) > shortWrite {
 		return syscall.Write(fd, p)
