@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -267,6 +267,9 @@ var imports = map[string][]string{
 	"internal/h2test":           nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
+	"wsmanager/internal/frame":  nil,
+
+	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Compression is how messages are compressed: permessage-deflate (RFC 7692), with
@@ -120,7 +122,7 @@ func (m *Manager) appendCompressed(dst []byte, t MessageType, payload []byte) ([
 	}
 	m.stats.saved.Add(uint64(len(payload) - len(small)))
 	first := len(dst)
-	dst = appendFrame(dst, ws.OpCode(t), small)
+	dst = frame.Append(dst, ws.OpCode(t), small)
 	dst[first] |= rsv1
 	return dst, true
 }
@@ -137,7 +139,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
-	if frameSize(len(msg.Payload)) > c.m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
@@ -145,7 +147,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 		var ok bool
 		if *buf, ok = c.m.appendCompressed(*buf, msg.Type, msg.Payload); ok {
 			if c.m.keys != nil {
-				*buf = c.m.keys.mask(*buf, 0)
+				*buf = c.m.keys.Mask(*buf, 0)
 			}
 			return buf, nil
 		}

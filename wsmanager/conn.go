@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Conn is one WebSocket connection of a Manager. All methods are safe for
@@ -41,8 +43,8 @@ type Conn struct {
 	lastRead  atomic.Int64 // ticks of the wheel
 
 	// Owned by the reader.
-	frames  *frameReader // nil between messages
-	inbound *inbound     // nil until there is something to limit
+	frames  *frame.Reader // nil between messages
+	inbound *inbound      // nil until there is something to limit
 
 	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
 	t       transport  // static once attached

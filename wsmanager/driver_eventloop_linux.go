@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // loopTransport is the transport of a connection in an event loop, and its driver.
@@ -133,7 +134,7 @@ func (h *looped) Data(p []byte) bool {
 		c.discard(p) // until the peer has answered, has seen the end, or the wheel cuts
 		return true
 	}
-	if err := c.consume(p); err != nil && err != errTaken {
+	if err := c.consume(p); err != nil && err != frame.ErrTaken {
 		t.finish(c, err)
 	}
 	return true

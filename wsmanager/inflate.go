@@ -7,6 +7,10 @@ import (
 	"io"
 	"math"
 	"sync"
+
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 var errBadDeflate = errors.New("a compressed message can't be inflated")
@@ -86,7 +90,7 @@ func (s *inflateSource) Read(p []byte) (int, error) {
 //
 // What can't be inflated closes with 1007: the data is not of the form that it is
 // said to have. (RFC 7692 leaves the code open. 1002 is for frames that are wrong.)
-func inflate(dst, compressed []byte, t MessageType, limit int) ([]byte, error) {
+func inflate(dst, compressed []byte, text bool, limit int) ([]byte, error) {
 	if len(compressed) == 0 {
 		return dst, nil // an empty flush without its tail: zlib makes it and takes it
 	}
@@ -96,7 +100,7 @@ func inflate(dst, compressed []byte, t MessageType, limit int) ([]byte, error) {
 		inflaters.Put(in)
 	}()
 	in.src = inflateSource{p: compressed}
-	var text utf8Check
+	var check frame.UTF8
 	for {
 		if err := in.r.(flate.Resetter).Reset(&in.src, nil); err != nil {
 			return dst, badDeflate(err)
@@ -106,12 +110,12 @@ func inflate(dst, compressed []byte, t MessageType, limit int) ([]byte, error) {
 			var n int
 			n, err = in.r.Read(in.out[:])
 			if len(dst)+n > limit {
-				return dst, &CloseError{Code: StatusMessageTooBig, Err: fmt.Errorf("a message inflates to more than %d bytes", limit)}
+				return dst, &frame.Error{Code: ws.StatusMessageTooBig, Err: fmt.Errorf("a message inflates to more than %d bytes", limit)}
 			}
-			if t == TextMessage && !text.feed(in.out[:n]) {
-				return dst, &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
+			if text && !check.Feed(in.out[:n]) {
+				return dst, frame.InvalidUTF8()
 			}
-			dst = appendBounded(dst, in.out[:n], limit)
+			dst = frame.AppendBounded(dst, in.out[:n], limit)
 		}
 		switch {
 		case err != io.EOF:
@@ -120,13 +124,13 @@ func inflate(dst, compressed []byte, t MessageType, limit int) ([]byte, error) {
 			continue // that was a final block, and more follow (RFC 7692, section 7.2.1)
 		case !in.src.whole():
 			return dst, badDeflate(io.ErrUnexpectedEOF)
-		case t == TextMessage && !text.complete():
-			return dst, &CloseError{Code: StatusInvalidPayloadData, Err: errInvalidUTF8}
+		case text && !check.Complete():
+			return dst, frame.InvalidUTF8()
 		}
 		return dst, nil
 	}
 }
 
 func badDeflate(err error) error {
-	return &CloseError{Code: StatusInvalidPayloadData, Err: fmt.Errorf("%w: %w", errBadDeflate, err)}
+	return &frame.Error{Code: ws.StatusInvalidFramePayloadData, Err: fmt.Errorf("%w: %w", errBadDeflate, err)}
 }

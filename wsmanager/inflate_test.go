@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame/frametest"
 )
 
 // deflated is a message as a peer compresses it.
@@ -43,13 +45,6 @@ func finalDeflated(p string) string {
 	return b.String()
 }
 
-// rsvFrame is a masked frame with reserved bits.
-func rsvFrame(op ws.OpCode, fin bool, rsv byte, payload string) string {
-	f := []byte(frame(op, fin, payload))
-	f[0] |= rsv
-	return string(f)
-}
-
 // noise is bytes that don't compress.
 func noise(n int) string {
 	p := make([]byte, n)
@@ -64,7 +59,7 @@ var inflateCases = []struct {
 	name       string
 	compressed string
 	want       string
-	code       StatusCode // instead
+	code       ws.StatusCode // instead
 }{
 	{"one block", "\xf2\x48\xcd\xc9\xc9\x07\x00", "Hello", 0},
 	{"no compression", "\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", "Hello", 0},
@@ -105,12 +100,12 @@ const inflateLimit = 1000
 func TestInflate(t *testing.T) {
 	for _, tt := range inflateCases {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := inflate(nil, []byte(tt.compressed), TextMessage, inflateLimit)
+			got, err := inflate(nil, []byte(tt.compressed), true, inflateLimit)
 			require.LessOrEqual(t, cap(got), inflateLimit)
 			if tt.code != 0 {
-				var ce *CloseError
-				require.ErrorAs(t, err, &ce)
-				require.Equal(t, tt.code, ce.Code, "%v", err)
+				var failure *frame.Error
+				require.ErrorAs(t, err, &failure)
+				require.Equal(t, tt.code, failure.Code, "%v", err)
 				return
 			}
 			require.NoError(t, err)
@@ -125,14 +120,14 @@ func TestInflateDamaged(t *testing.T) {
 	whole := deflated(strings.Repeat("All work and no play makes Jack a dull boy. ", 10)+noise(50), 6)
 	noticed := 0
 	check := func(damaged []byte) {
-		got, err := inflate(nil, damaged, BinaryMessage, inflateLimit)
+		got, err := inflate(nil, damaged, false, inflateLimit)
 		require.LessOrEqual(t, cap(got), inflateLimit)
 		if err == nil {
 			return
 		}
-		var ce *CloseError
-		require.ErrorAs(t, err, &ce)
-		require.Contains(t, []StatusCode{1007, 1009}, ce.Code)
+		var failure *frame.Error
+		require.ErrorAs(t, err, &failure)
+		require.Contains(t, []ws.StatusCode{1007, 1009}, failure.Code)
 		noticed++
 	}
 	for n := 1; n < len(whole)-1; n++ { // the last byte may hold nothing but the flush
@@ -150,8 +145,8 @@ func TestInflateDamaged(t *testing.T) {
 // A text is given up soon after the byte that is wrong, not when all of it is there.
 func TestInflateFailsFast(t *testing.T) {
 	bomb := deflated("\xff"+strings.Repeat("x", 10<<20), 9)
-	got, err := inflate(nil, []byte(bomb), TextMessage, 16<<20)
-	require.ErrorIs(t, err, errInvalidUTF8)
+	got, err := inflate(nil, []byte(bomb), true, 16<<20)
+	require.ErrorIs(t, err, frame.ErrInvalidUTF8)
 	require.Less(t, cap(got), 64<<10)
 }
 
@@ -163,14 +158,14 @@ func TestBombs(t *testing.T) {
 	for _, limit := range []int{0, 1, 1000, 64 << 10, 1 << 20} {
 		for _, wire := range []string{bomb, bomb[:1<<10]} { // cut off as well
 			var before, after runtime.MemStats
-			_, _ = inflate(nil, []byte{0}, BinaryMessage, 0) // the pool has one
+			_, _ = inflate(nil, []byte{0}, false, 0) // the pool has one
 			runtime.ReadMemStats(&before)
-			got, err := inflate(nil, []byte(wire), BinaryMessage, limit)
+			got, err := inflate(nil, []byte(wire), false, limit)
 			runtime.ReadMemStats(&after)
-			var ce *CloseError
-			require.ErrorAs(t, err, &ce)
+			var failure *frame.Error
+			require.ErrorAs(t, err, &failure)
 			if len(wire) == len(bomb) || limit < 1<<20 {
-				require.EqualValues(t, 1009, ce.Code)
+				require.EqualValues(t, 1009, failure.Code)
 			}
 			require.LessOrEqual(t, cap(got), limit)
 			// What has grown was copied at most twice; and a reader of flate, if the
@@ -208,26 +203,23 @@ func FuzzInflate(f *testing.F) {
 	}
 	f.Add([]byte(deflated(noise(300), 6)), false, uint16(299))
 	f.Fuzz(func(t *testing.T, compressed []byte, text bool, bound uint16) {
-		limit, typ := int(bound), BinaryMessage
-		if text {
-			typ = TextMessage
-		}
-		got, err := inflate(nil, bytes.Clone(compressed), typ, limit)
+		limit := int(bound)
+		got, err := inflate(nil, bytes.Clone(compressed), text, limit)
 		require.LessOrEqual(t, cap(got), limit)
 		if len(compressed) == 0 {
 			require.NoError(t, err)
 			return
 		}
 		want, wantErr := wholeInflated(compressed)
-		var ce *CloseError
+		var failure *frame.Error
 		switch {
 		case err == nil:
 			require.NoError(t, wantErr)
 			require.Equal(t, string(want), string(got))
 			require.True(t, !text || utf8.Valid(got))
-		case !errors.As(err, &ce):
-			t.Fatalf("no CloseError: %v", err)
-		case ce.Code == StatusMessageTooBig:
+		case !errors.As(err, &failure):
+			t.Fatalf("no frame.Error: %v", err)
+		case failure.Code == ws.StatusMessageTooBig:
 			require.Greater(t, len(want), limit)
 		case errors.Is(err, errBadDeflate):
 			require.Error(t, wantErr)
@@ -237,10 +229,17 @@ func FuzzInflate(f *testing.F) {
 	})
 }
 
-// runDeflate is run for a connection that has agreed on compression.
-func runDeflate(stream string, n int) []string {
-	got, _ := feedAll(&frameReader{masked: true, deflate: true, limit: testLimit}, []byte(stream), n)
-	return got
+const testLimit = 65536
+
+// record returns the events of a client's stream on a connection with compression, fed in
+// pieces of n bytes.
+func record(stream string, n int) []string {
+	e := frametest.Recorder{Inflate: func(op ws.OpCode, p []byte) ([]byte, error) {
+		return inflate(nil, p, op == ws.OpText, testLimit)
+	}}
+	r := frame.GetReader(frame.Config{Masked: true, Limit: testLimit, CompressedLimit: maxCompressed(testLimit)})
+	events, _ := e.Record(r, []byte(stream), n)
+	return events
 }
 
 // Where the reserved bits may stand.
@@ -251,36 +250,36 @@ func TestReservedBits(t *testing.T) {
 		name, stream string
 		want         []string
 	}{
-		{"compressed", rsvFrame(ws.OpText, true, rsv1, hello), []string{`compressed text "Hello"`}},
-		{"compressed binary", rsvFrame(ws.OpBinary, true, rsv1, hello), []string{`compressed binary "Hello"`}},
-		{"plain", frame(ws.OpText, true, "Hello"), []string{`text "Hello"`}},
-		{"plain after compressed", rsvFrame(ws.OpText, true, rsv1, hello) + frame(ws.OpText, true, "Hello"), []string{`compressed text "Hello"`, `text "Hello"`}},
-		{"fragments", rsvFrame(ws.OpText, false, rsv1, hello[:2]) + frame(ws.OpContinuation, false, "") + frame(ws.OpContinuation, true, hello[2:]), []string{`compressed text "Hello"`}},
-		{"control frames between fragments", rsvFrame(ws.OpText, false, rsv1, hello[:2]) + frame(ws.OpPing, true, "p") + frame(ws.OpContinuation, true, hello[2:]), []string{`ping "p"`, `compressed text "Hello"`}},
-		{"plain fragments after compressed ones", rsvFrame(ws.OpText, false, rsv1, hello) + frame(ws.OpContinuation, true, "") + frame(ws.OpText, false, "a") + frame(ws.OpContinuation, true, "b"), []string{`compressed text "Hello"`, `text "ab"`}},
-		{"bytes that are no UTF-8 on the wire", rsvFrame(ws.OpText, true, rsv1, deflated("€uro €uro", 6)), []string{`compressed text "€uro €uro"`}},
-		{"bad UTF-8 is found in plain ones still", rsvFrame(ws.OpText, true, rsv1, hello) + frame(ws.OpText, true, "\xff"), []string{`compressed text "Hello"`, "fail 1007"}},
-		{"on a continuation", rsvFrame(ws.OpText, false, rsv1, hello) + rsvFrame(ws.OpContinuation, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a continuation only", frame(ws.OpText, false, "a") + rsvFrame(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
-		{"on a continuation of nothing", rsvFrame(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
-		{"on a ping", rsvFrame(ws.OpPing, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a pong", rsvFrame(ws.OpPong, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a close frame", rsvFrame(ws.OpClose, true, rsv1, closeBody(1000, "")), []string{"fail 1002"}},
-		{"on a reserved opcode", rsvFrame(3, true, rsv1, ""), []string{"fail 1002"}},
+		{"compressed", frametest.Reserved(ws.OpText, true, rsv1, hello), []string{`compressed text "Hello"`}},
+		{"compressed binary", frametest.Reserved(ws.OpBinary, true, rsv1, hello), []string{`compressed binary "Hello"`}},
+		{"plain", frametest.Frame(ws.OpText, true, "Hello"), []string{`text "Hello"`}},
+		{"plain after compressed", frametest.Reserved(ws.OpText, true, rsv1, hello) + frametest.Frame(ws.OpText, true, "Hello"), []string{`compressed text "Hello"`, `text "Hello"`}},
+		{"fragments", frametest.Reserved(ws.OpText, false, rsv1, hello[:2]) + frametest.Frame(ws.OpContinuation, false, "") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`compressed text "Hello"`}},
+		{"control frames between fragments", frametest.Reserved(ws.OpText, false, rsv1, hello[:2]) + frametest.Frame(ws.OpPing, true, "p") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`ping "p"`, `compressed text "Hello"`}},
+		{"plain fragments after compressed ones", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Frame(ws.OpContinuation, true, "") + frametest.Frame(ws.OpText, false, "a") + frametest.Frame(ws.OpContinuation, true, "b"), []string{`compressed text "Hello"`, `text "ab"`}},
+		{"bytes that are no UTF-8 on the wire", frametest.Reserved(ws.OpText, true, rsv1, deflated("€uro €uro", 6)), []string{`compressed text "€uro €uro"`}},
+		{"bad UTF-8 is found in plain ones still", frametest.Reserved(ws.OpText, true, rsv1, hello) + frametest.Frame(ws.OpText, true, "\xff"), []string{`compressed text "Hello"`, "fail 1007"}},
+		{"on a continuation", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Reserved(ws.OpContinuation, true, rsv1, ""), []string{"fail 1002"}},
+		{"on a continuation only", frametest.Frame(ws.OpText, false, "a") + frametest.Reserved(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
+		{"on a continuation of nothing", frametest.Reserved(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
+		{"on a ping", frametest.Reserved(ws.OpPing, true, rsv1, ""), []string{"fail 1002"}},
+		{"on a pong", frametest.Reserved(ws.OpPong, true, rsv1, ""), []string{"fail 1002"}},
+		{"on a close frame", frametest.Reserved(ws.OpClose, true, rsv1, frametest.CloseBody(1000, "")), []string{"fail 1002"}},
+		{"on a reserved opcode", frametest.Reserved(3, true, rsv1, ""), []string{"fail 1002"}},
 		{"by the first byte", "\xc9", []string{"fail 1002"}},
-		{"with the second bit", rsvFrame(ws.OpText, true, rsv1|rsv2, hello), []string{"fail 1002"}},
-		{"with the third bit", rsvFrame(ws.OpText, true, rsv1|rsv3, hello), []string{"fail 1002"}},
-		{"the second bit alone", rsvFrame(ws.OpText, true, rsv2, hello), []string{"fail 1002"}},
-		{"a new message among fragments", rsvFrame(ws.OpText, false, rsv1, hello) + rsvFrame(ws.OpText, true, rsv1, hello), []string{"fail 1002"}},
-		{"as long as the limit when it is stored", rsvFrame(ws.OpBinary, true, rsv1, deflated(noise(testLimit), 0)), []string{fmt.Sprintf("compressed binary %q", noise(testLimit))}},
-		{"longer on the wire than it may be", rsvFrame(ws.OpBinary, true, rsv1, strings.Repeat("\x00\x00\x00\xff\xff", testLimit/4))[:14], []string{"fail 1009"}},
-		{"longer on the wire in fragments", rsvFrame(ws.OpBinary, false, rsv1, strings.Repeat("x", testLimit)) + frame(ws.OpContinuation, false, strings.Repeat("x", testLimit)), []string{"fail 1009"}},
-		{"plain beyond the limit", frame(ws.OpBinary, true, strings.Repeat("x", testLimit+1)), []string{"fail 1009"}},
-		{"inflated beyond the limit", rsvFrame(ws.OpBinary, true, rsv1, deflated(strings.Repeat("x", testLimit+1), 9)), []string{"fail 1009"}},
+		{"with the second bit", frametest.Reserved(ws.OpText, true, rsv1|rsv2, hello), []string{"fail 1002"}},
+		{"with the third bit", frametest.Reserved(ws.OpText, true, rsv1|rsv3, hello), []string{"fail 1002"}},
+		{"the second bit alone", frametest.Reserved(ws.OpText, true, rsv2, hello), []string{"fail 1002"}},
+		{"a new message among fragments", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Reserved(ws.OpText, true, rsv1, hello), []string{"fail 1002"}},
+		{"as long as the limit when it is stored", frametest.Reserved(ws.OpBinary, true, rsv1, deflated(noise(testLimit), 0)), []string{fmt.Sprintf("compressed binary %q", noise(testLimit))}},
+		{"longer on the wire than it may be", frametest.Reserved(ws.OpBinary, true, rsv1, strings.Repeat("\x00\x00\x00\xff\xff", testLimit/4))[:14], []string{"fail 1009"}},
+		{"longer on the wire in fragments", frametest.Reserved(ws.OpBinary, false, rsv1, strings.Repeat("x", testLimit)) + frametest.Frame(ws.OpContinuation, false, strings.Repeat("x", testLimit)), []string{"fail 1009"}},
+		{"plain beyond the limit", frametest.Frame(ws.OpBinary, true, strings.Repeat("x", testLimit+1)), []string{"fail 1009"}},
+		{"inflated beyond the limit", frametest.Reserved(ws.OpBinary, true, rsv1, deflated(strings.Repeat("x", testLimit+1), 9)), []string{"fail 1009"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, n := range []int{0, 1, 2, 7} {
-				require.Equal(t, tt.want, runDeflate(tt.stream, n), "in pieces of %d", n)
+				require.Equal(t, tt.want, record(tt.stream, n), "in pieces of %d", n)
 			}
 		})
 	}
@@ -300,36 +299,4 @@ func TestMaxCompressed(t *testing.T) {
 	}
 	b.WriteString("\x00")
 	require.LessOrEqual(t, b.Len(), maxCompressed(31_000)+31_000/20)
-}
-
-// Compression adds nothing to an idle connection: the flag is in what all who have
-// nothing else to say share, and reader, inflater and buffers are lent.
-func TestIdleMemoryWithCompression(t *testing.T) {
-	require.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(176))
-	require.LessOrEqual(t, unsafe.Sizeof(identity{}), uintptr(64))
-	opts := Options{Compression: Compression{Enabled: true, Threshold: 1}}
-	m, _ := fakeManager(t, opts)
-	got := 0
-	m.callbacks.OnMessage = func(c *Conn, msg Message) error { got += len(msg.Payload); return c.Send(msg) }
-	tr := newFakeTransport(1 << 20)
-	c := m.newConn("c", Accept{}, nil, "fake")
-	c.agreeDeflate()
-	c.register(Accept{})
-	c.attach(tr)
-	defer func() { c.unregister(); c.release(); idle(t, m) }()
-	require.Same(t, &anonymousDeflate, c.who)
-	hello := rsvFrame(ws.OpText, true, rsv1, deflated(strings.Repeat("Hello ", 100), 6))
-	require.NoError(t, c.consume([]byte(hello+hello)))
-	require.Equal(t, 1200, got)
-	require.Nil(t, c.frames, "nothing is read")
-	require.Nil(t, c.out, "nothing waits")
-	require.Less(t, tr.wrote.Len(), 100)
-	require.EqualValues(t, 2, m.Stats().Compressed.In)
-	require.EqualValues(t, 2, m.Stats().Compressed.Out)
-
-	// In the middle of a message it holds what has come of it, and no inflater.
-	require.NoError(t, c.consume([]byte(hello[:10])))
-	require.LessOrEqual(t, cap(c.frames.msg), 512)
-	require.NoError(t, c.consume([]byte(hello[10:])))
-	require.Nil(t, c.frames)
 }

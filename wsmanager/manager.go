@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -16,7 +18,7 @@ type Manager struct {
 	callbacks  Callbacks
 	opts       Options
 	loops      *loops             // nil without event loops
-	keys       *maskKeys          // nil on the server's side
+	keys       *frame.MaskKeys    // nil on the server's side
 	bus        *bus               // nil without a backplane
 	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
 	onShutdown func()             // told when Shutdown begins; may be nil
