@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -269,6 +269,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/evloop": nil,
 	"wsmanager/internal/frame":  nil,
 
+	"wsmanager/internal/deflate":         {"wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 
 	"wsmanager/extendedconnect/internal/early": nil,

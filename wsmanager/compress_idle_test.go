@@ -8,6 +8,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame/frametest"
 )
 
@@ -27,9 +28,9 @@ func TestIdleMemoryWithCompression(t *testing.T) {
 	c.attach(tr)
 	defer func() { c.unregister(); c.release(); idle(t, m) }()
 	require.Same(t, &anonymousDeflate, c.who)
-	d := getDeflater(6)
-	defer putDeflater(d, 6)
-	hello := frametest.Reserved(ws.OpText, true, rsv1, string(d.compress([]byte(strings.Repeat("Hello ", 100)))))
+	d := deflate.GetDeflater(6)
+	defer deflate.PutDeflater(d)
+	hello := frametest.Reserved(ws.OpText, true, deflate.RSV1, string(d.Deflate([]byte(strings.Repeat("Hello ", 100)))))
 	require.NoError(t, c.consume([]byte(hello+hello)))
 	require.Equal(t, 1200, got)
 	require.Nil(t, c.frames, "no message is incomplete")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame/frametest"
 )
@@ -59,10 +60,10 @@ func FrameEventsTaken(stream []byte, n int, client, compressed bool, limit int, 
 func recordEvents(stream []byte, n int, client, compressed bool, limit int, takes func() bool) (events []string, held int) {
 	cfg := frame.Config{Masked: client, Limit: limit}
 	if compressed {
-		cfg.CompressedLimit = maxCompressed(limit)
+		cfg.CompressedLimit = deflate.MaxCompressed(limit)
 	}
 	e := frametest.Recorder{Takes: takes, Inflate: func(op ws.OpCode, p []byte) ([]byte, error) {
-		return inflate(nil, p, op == ws.OpText, limit)
+		return deflate.Inflate(nil, p, op == ws.OpText, limit)
 	}}
 	return e.Record(frame.GetReader(cfg), stream, n)
 }

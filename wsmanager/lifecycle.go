@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -132,7 +133,7 @@ func (c *Conn) feed(p []byte) error {
 func (c *Conn) newReader() *frame.Reader {
 	cfg := frame.Config{Masked: c.m.keys == nil, Limit: c.m.opts.MaxMessageSize}
 	if c.who.deflate {
-		cfg.CompressedLimit = maxCompressed(cfg.Limit)
+		cfg.CompressedLimit = deflate.MaxCompressed(cfg.Limit)
 	}
 	return frame.GetReader(cfg)
 }
@@ -183,7 +184,7 @@ func (f *connFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error
 
 // inflate inflates a message into the buffer. Its error is a *CloseError.
 func (c *Conn) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, error) {
-	plain, err := inflate(*buf, payload, t == TextMessage, c.m.opts.MaxMessageSize)
+	plain, err := deflate.Inflate(*buf, payload, t == TextMessage, c.m.opts.MaxMessageSize)
 	*buf = plain
 	if err != nil {
 		return nil, closeErrorOf(err)

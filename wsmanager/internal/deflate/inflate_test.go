@@ -1,4 +1,4 @@
-package wsmanager
+package deflate
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame/frametest"
 )
 
-// deflated is a message as a peer compresses it.
+// deflated returns a message as a peer compresses it.
 func deflated(p string, level int) string {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, level)
@@ -35,8 +35,7 @@ func deflated(p string, level int) string {
 	return strings.TrimSuffix(b.String(), syncTail)
 }
 
-// finalDeflated is one whose last block says that it is the last, without and with the
-// empty block that has to follow.
+// finalDeflated returns a compressed message that ends with a final block.
 func finalDeflated(p string) string {
 	var b bytes.Buffer
 	w, _ := flate.NewWriter(&b, 6)
@@ -45,7 +44,7 @@ func finalDeflated(p string) string {
 	return b.String()
 }
 
-// noise is bytes that don't compress.
+// noise returns bytes that don't compress.
 func noise(n int) string {
 	p := make([]byte, n)
 	rng := rand.NewChaCha8([32]byte{7})
@@ -53,8 +52,8 @@ func noise(n int) string {
 	return string(p)
 }
 
-// inflateCases are the payloads of compressed messages, and what they are. They seed
-// the fuzz target. Those in hexadecimal are the examples of RFC 7692, section 7.2.3.
+// inflateCases are payloads of compressed messages and the inflated messages. They seed
+// FuzzInflate. Those in hexadecimal are the examples of RFC 7692, section 7.2.3.
 var inflateCases = []struct {
 	name       string
 	compressed string
@@ -100,7 +99,7 @@ const inflateLimit = 1000
 func TestInflate(t *testing.T) {
 	for _, tt := range inflateCases {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := inflate(nil, []byte(tt.compressed), true, inflateLimit)
+			got, err := Inflate(nil, []byte(tt.compressed), true, inflateLimit)
 			require.LessOrEqual(t, cap(got), inflateLimit)
 			if tt.code != 0 {
 				var failure *frame.Error
@@ -114,13 +113,13 @@ func TestInflate(t *testing.T) {
 	}
 }
 
-// Every cut is noticed, and no flipped bit does harm. (There is no checksum: what is
-// changed may be another message as well.)
+// Every truncation is noticed, and no flipped bit does harm. (Without a checksum, damaged
+// bytes can be another valid message.)
 func TestInflateDamaged(t *testing.T) {
 	whole := deflated(strings.Repeat("All work and no play makes Jack a dull boy. ", 10)+noise(50), 6)
 	noticed := 0
 	check := func(damaged []byte) {
-		got, err := inflate(nil, damaged, false, inflateLimit)
+		got, err := Inflate(nil, damaged, false, inflateLimit)
 		require.LessOrEqual(t, cap(got), inflateLimit)
 		if err == nil {
 			return
@@ -130,10 +129,10 @@ func TestInflateDamaged(t *testing.T) {
 		require.Contains(t, []ws.StatusCode{1007, 1009}, failure.Code)
 		noticed++
 	}
-	for n := 1; n < len(whole)-1; n++ { // the last byte may hold nothing but the flush
+	for n := 1; n < len(whole)-1; n++ { // the last byte may only belong to the flush
 		check([]byte(whole[:n]))
 	}
-	require.Equal(t, len(whole)-2, noticed, "every cut is noticed")
+	require.Equal(t, len(whole)-2, noticed, "every truncation is noticed")
 	for i := range 8 * (len(whole) - 1) {
 		damaged := []byte(whole)
 		damaged[i/8] ^= 1 << (i % 8)
@@ -142,25 +141,25 @@ func TestInflateDamaged(t *testing.T) {
 	require.Greater(t, noticed, len(whole))
 }
 
-// A text is given up soon after the byte that is wrong, not when all of it is there.
+// A text fails soon after the first invalid byte, not after the whole text.
 func TestInflateFailsFast(t *testing.T) {
 	bomb := deflated("\xff"+strings.Repeat("x", 10<<20), 9)
-	got, err := inflate(nil, []byte(bomb), true, 16<<20)
+	got, err := Inflate(nil, []byte(bomb), true, 16<<20)
 	require.ErrorIs(t, err, frame.ErrInvalidUTF8)
 	require.Less(t, cap(got), 64<<10)
 }
 
-// A hundred megabytes behind a hundred kilobytes, and what a kilobyte can hold: only
-// what is allowed is ever there.
+// Of ten megabytes behind ten kilobytes, and of their first kilobyte, at most the limit is
+// ever in memory.
 func TestBombs(t *testing.T) {
 	bomb := deflated(strings.Repeat("\x00", 10<<20), 9)
 	require.Less(t, len(bomb), 11<<10)
 	for _, limit := range []int{0, 1, 1000, 64 << 10, 1 << 20} {
 		for _, wire := range []string{bomb, bomb[:1<<10]} { // cut off as well
 			var before, after runtime.MemStats
-			_, _ = inflate(nil, []byte{0}, false, 0) // the pool has one
+			_, _ = Inflate(nil, []byte{0}, false, 0) // fills the pool
 			runtime.ReadMemStats(&before)
-			got, err := inflate(nil, []byte(wire), false, limit)
+			got, err := Inflate(nil, []byte(wire), false, limit)
 			runtime.ReadMemStats(&after)
 			var failure *frame.Error
 			require.ErrorAs(t, err, &failure)
@@ -168,15 +167,15 @@ func TestBombs(t *testing.T) {
 				require.EqualValues(t, 1009, failure.Code)
 			}
 			require.LessOrEqual(t, cap(got), limit)
-			// What has grown was copied at most twice; and a reader of flate, if the
-			// pool was emptied meanwhile.
+			// The growing buffer was copied at most twice. The pool may have been emptied
+			// meanwhile: the rest is for a new flate reader.
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*limit+len(wire)+200<<10))
 		}
 	}
 }
 
-// wholeInflated inflates a message as its sender must have meant it: every stream up to its
-// final block, and then the next.
+// wholeInflated inflates a message without limits: each stream up to its final block, then
+// the next.
 func wholeInflated(compressed []byte) ([]byte, error) {
 	src := bytes.NewReader(append(bytes.Clone(compressed), syncTail+"\x01\x00\x00\xff\xff"...))
 	var out []byte
@@ -187,7 +186,7 @@ func wholeInflated(compressed []byte) ([]byte, error) {
 		switch {
 		case err != nil:
 			return out, err
-		case left == 0, left == 5, left == 9: // all was read
+		case left == 0, left == 5, left == 9: // everything was read
 			return out, nil
 		case left < 9:
 			return out, io.ErrUnexpectedEOF
@@ -195,8 +194,8 @@ func wholeInflated(compressed []byte) ([]byte, error) {
 	}
 }
 
-// FuzzInflate holds inflate against compress/flate, read whole: the same bytes or an
-// error in both, and never more memory than the limit.
+// FuzzInflate compares Inflate with compress/flate without a limit: both return the same
+// bytes or an error, and Inflate never allocates more than the limit.
 func FuzzInflate(f *testing.F) {
 	for _, tt := range inflateCases {
 		f.Add([]byte(tt.compressed), true, uint16(inflateLimit))
@@ -204,7 +203,7 @@ func FuzzInflate(f *testing.F) {
 	f.Add([]byte(deflated(noise(300), 6)), false, uint16(299))
 	f.Fuzz(func(t *testing.T, compressed []byte, text bool, bound uint16) {
 		limit := int(bound)
-		got, err := inflate(nil, bytes.Clone(compressed), text, limit)
+		got, err := Inflate(nil, bytes.Clone(compressed), text, limit)
 		require.LessOrEqual(t, cap(got), limit)
 		if len(compressed) == 0 {
 			require.NoError(t, err)
@@ -235,14 +234,14 @@ const testLimit = 65536
 // pieces of n bytes.
 func record(stream string, n int) []string {
 	e := frametest.Recorder{Inflate: func(op ws.OpCode, p []byte) ([]byte, error) {
-		return inflate(nil, p, op == ws.OpText, testLimit)
+		return Inflate(nil, p, op == ws.OpText, testLimit)
 	}}
-	r := frame.GetReader(frame.Config{Masked: true, Limit: testLimit, CompressedLimit: maxCompressed(testLimit)})
+	r := frame.GetReader(frame.Config{Masked: true, Limit: testLimit, CompressedLimit: MaxCompressed(testLimit)})
 	events, _ := e.Record(r, []byte(stream), n)
 	return events
 }
 
-// Where the reserved bits may stand.
+// Reserved bits are accepted only where RFC 7692 defines them.
 func TestReservedBits(t *testing.T) {
 	hello := deflated("Hello", 6)
 	const rsv2, rsv3 = 0x20, 0x10
@@ -250,32 +249,32 @@ func TestReservedBits(t *testing.T) {
 		name, stream string
 		want         []string
 	}{
-		{"compressed", frametest.Reserved(ws.OpText, true, rsv1, hello), []string{`compressed text "Hello"`}},
-		{"compressed binary", frametest.Reserved(ws.OpBinary, true, rsv1, hello), []string{`compressed binary "Hello"`}},
+		{"compressed", frametest.Reserved(ws.OpText, true, RSV1, hello), []string{`compressed text "Hello"`}},
+		{"compressed binary", frametest.Reserved(ws.OpBinary, true, RSV1, hello), []string{`compressed binary "Hello"`}},
 		{"plain", frametest.Frame(ws.OpText, true, "Hello"), []string{`text "Hello"`}},
-		{"plain after compressed", frametest.Reserved(ws.OpText, true, rsv1, hello) + frametest.Frame(ws.OpText, true, "Hello"), []string{`compressed text "Hello"`, `text "Hello"`}},
-		{"fragments", frametest.Reserved(ws.OpText, false, rsv1, hello[:2]) + frametest.Frame(ws.OpContinuation, false, "") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`compressed text "Hello"`}},
-		{"control frames between fragments", frametest.Reserved(ws.OpText, false, rsv1, hello[:2]) + frametest.Frame(ws.OpPing, true, "p") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`ping "p"`, `compressed text "Hello"`}},
-		{"plain fragments after compressed ones", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Frame(ws.OpContinuation, true, "") + frametest.Frame(ws.OpText, false, "a") + frametest.Frame(ws.OpContinuation, true, "b"), []string{`compressed text "Hello"`, `text "ab"`}},
-		{"bytes that are no UTF-8 on the wire", frametest.Reserved(ws.OpText, true, rsv1, deflated("€uro €uro", 6)), []string{`compressed text "€uro €uro"`}},
-		{"bad UTF-8 is found in plain ones still", frametest.Reserved(ws.OpText, true, rsv1, hello) + frametest.Frame(ws.OpText, true, "\xff"), []string{`compressed text "Hello"`, "fail 1007"}},
-		{"on a continuation", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Reserved(ws.OpContinuation, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a continuation only", frametest.Frame(ws.OpText, false, "a") + frametest.Reserved(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
-		{"on a continuation of nothing", frametest.Reserved(ws.OpContinuation, true, rsv1, hello), []string{"fail 1002"}},
-		{"on a ping", frametest.Reserved(ws.OpPing, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a pong", frametest.Reserved(ws.OpPong, true, rsv1, ""), []string{"fail 1002"}},
-		{"on a close frame", frametest.Reserved(ws.OpClose, true, rsv1, frametest.CloseBody(1000, "")), []string{"fail 1002"}},
-		{"on a reserved opcode", frametest.Reserved(3, true, rsv1, ""), []string{"fail 1002"}},
+		{"plain after compressed", frametest.Reserved(ws.OpText, true, RSV1, hello) + frametest.Frame(ws.OpText, true, "Hello"), []string{`compressed text "Hello"`, `text "Hello"`}},
+		{"fragments", frametest.Reserved(ws.OpText, false, RSV1, hello[:2]) + frametest.Frame(ws.OpContinuation, false, "") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`compressed text "Hello"`}},
+		{"control frames between fragments", frametest.Reserved(ws.OpText, false, RSV1, hello[:2]) + frametest.Frame(ws.OpPing, true, "p") + frametest.Frame(ws.OpContinuation, true, hello[2:]), []string{`ping "p"`, `compressed text "Hello"`}},
+		{"plain fragments after compressed ones", frametest.Reserved(ws.OpText, false, RSV1, hello) + frametest.Frame(ws.OpContinuation, true, "") + frametest.Frame(ws.OpText, false, "a") + frametest.Frame(ws.OpContinuation, true, "b"), []string{`compressed text "Hello"`, `text "ab"`}},
+		{"bytes that are no UTF-8 on the wire", frametest.Reserved(ws.OpText, true, RSV1, deflated("€uro €uro", 6)), []string{`compressed text "€uro €uro"`}},
+		{"bad UTF-8 is found in plain ones still", frametest.Reserved(ws.OpText, true, RSV1, hello) + frametest.Frame(ws.OpText, true, "\xff"), []string{`compressed text "Hello"`, "fail 1007"}},
+		{"on a continuation", frametest.Reserved(ws.OpText, false, RSV1, hello) + frametest.Reserved(ws.OpContinuation, true, RSV1, ""), []string{"fail 1002"}},
+		{"on a continuation only", frametest.Frame(ws.OpText, false, "a") + frametest.Reserved(ws.OpContinuation, true, RSV1, hello), []string{"fail 1002"}},
+		{"on a continuation of nothing", frametest.Reserved(ws.OpContinuation, true, RSV1, hello), []string{"fail 1002"}},
+		{"on a ping", frametest.Reserved(ws.OpPing, true, RSV1, ""), []string{"fail 1002"}},
+		{"on a pong", frametest.Reserved(ws.OpPong, true, RSV1, ""), []string{"fail 1002"}},
+		{"on a close frame", frametest.Reserved(ws.OpClose, true, RSV1, frametest.CloseBody(1000, "")), []string{"fail 1002"}},
+		{"on a reserved opcode", frametest.Reserved(3, true, RSV1, ""), []string{"fail 1002"}},
 		{"by the first byte", "\xc9", []string{"fail 1002"}},
-		{"with the second bit", frametest.Reserved(ws.OpText, true, rsv1|rsv2, hello), []string{"fail 1002"}},
-		{"with the third bit", frametest.Reserved(ws.OpText, true, rsv1|rsv3, hello), []string{"fail 1002"}},
+		{"with the second bit", frametest.Reserved(ws.OpText, true, RSV1|rsv2, hello), []string{"fail 1002"}},
+		{"with the third bit", frametest.Reserved(ws.OpText, true, RSV1|rsv3, hello), []string{"fail 1002"}},
 		{"the second bit alone", frametest.Reserved(ws.OpText, true, rsv2, hello), []string{"fail 1002"}},
-		{"a new message among fragments", frametest.Reserved(ws.OpText, false, rsv1, hello) + frametest.Reserved(ws.OpText, true, rsv1, hello), []string{"fail 1002"}},
-		{"as long as the limit when it is stored", frametest.Reserved(ws.OpBinary, true, rsv1, deflated(noise(testLimit), 0)), []string{fmt.Sprintf("compressed binary %q", noise(testLimit))}},
-		{"longer on the wire than it may be", frametest.Reserved(ws.OpBinary, true, rsv1, strings.Repeat("\x00\x00\x00\xff\xff", testLimit/4))[:14], []string{"fail 1009"}},
-		{"longer on the wire in fragments", frametest.Reserved(ws.OpBinary, false, rsv1, strings.Repeat("x", testLimit)) + frametest.Frame(ws.OpContinuation, false, strings.Repeat("x", testLimit)), []string{"fail 1009"}},
+		{"a new message among fragments", frametest.Reserved(ws.OpText, false, RSV1, hello) + frametest.Reserved(ws.OpText, true, RSV1, hello), []string{"fail 1002"}},
+		{"as long as the limit when it is stored", frametest.Reserved(ws.OpBinary, true, RSV1, deflated(noise(testLimit), 0)), []string{fmt.Sprintf("compressed binary %q", noise(testLimit))}},
+		{"longer on the wire than it may be", frametest.Reserved(ws.OpBinary, true, RSV1, strings.Repeat("\x00\x00\x00\xff\xff", testLimit/4))[:14], []string{"fail 1009"}},
+		{"longer on the wire in fragments", frametest.Reserved(ws.OpBinary, false, RSV1, strings.Repeat("x", testLimit)) + frametest.Frame(ws.OpContinuation, false, strings.Repeat("x", testLimit)), []string{"fail 1009"}},
 		{"plain beyond the limit", frametest.Frame(ws.OpBinary, true, strings.Repeat("x", testLimit+1)), []string{"fail 1009"}},
-		{"inflated beyond the limit", frametest.Reserved(ws.OpBinary, true, rsv1, deflated(strings.Repeat("x", testLimit+1), 9)), []string{"fail 1009"}},
+		{"inflated beyond the limit", frametest.Reserved(ws.OpBinary, true, RSV1, deflated(strings.Repeat("x", testLimit+1), 9)), []string{"fail 1009"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, n := range []int{0, 1, 2, 7} {
@@ -285,18 +284,19 @@ func TestReservedBits(t *testing.T) {
 	}
 }
 
-// What one peer compresses in the worst way fits, if it fits plain.
+// A message within the limit is not refused for its compressed length, however badly it is
+// compressed.
 func TestMaxCompressed(t *testing.T) {
 	for _, n := range []int{0, 1, 100, 1000, 65535, 65536, 1 << 20} {
 		for _, level := range []int{-2, 0, 1, 6, 9} {
-			require.LessOrEqual(t, len(deflated(noise(n), level)), maxCompressed(n))
+			require.LessOrEqual(t, len(deflated(noise(n), level)), MaxCompressed(n))
 		}
 	}
-	// 31 bytes in each stored block, as zlib does with its least memory.
+	// 31 bytes in each stored block, as zlib writes with its smallest memory level.
 	var b strings.Builder
 	for range 1000 {
 		b.WriteString("\x00\x1f\x00\xe0\xff" + strings.Repeat("x", 31))
 	}
 	b.WriteString("\x00")
-	require.LessOrEqual(t, b.Len(), maxCompressed(31_000)+31_000/20)
+	require.LessOrEqual(t, b.Len(), MaxCompressed(31_000)+31_000/20)
 }

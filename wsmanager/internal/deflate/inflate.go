@@ -1,4 +1,4 @@
-package wsmanager
+package deflate
 
 import (
 	"compress/flate"
@@ -15,10 +15,10 @@ import (
 
 var errBadDeflate = errors.New("a compressed message can't be inflated")
 
-// maxCompressed is how long a message of limit bytes can be when it is compressed:
-// zlib's own bound for the worst settings. What is longer inflates to more, or is
-// padded.
-func maxCompressed(limit int) int {
+// MaxCompressed returns the length of the longest compressed form of a message of limit
+// bytes: zlib's own bound for the worst settings. A longer one inflates to more than limit
+// bytes, or is padded.
+func MaxCompressed(limit int) int {
 	more := limit/8 + limit/64 + 64
 	return limit + min(more, math.MaxInt-limit)
 }
@@ -30,28 +30,27 @@ type inflater struct {
 	out [4 << 10]byte
 }
 
-// inflaters are as many as were at work at the same time: about 50 KB each. A
-// connection has one while it inflates a message that is there whole, and no longer.
+// inflaters holds as many as were in use at the same time, about 50 KB each. A call of
+// Inflate uses one.
 var inflaters = sync.Pool{New: func() any {
 	in := &inflater{}
 	in.r = flate.NewReader(&in.src)
 	return in
 }}
 
-// inflateEnd is what follows a message's bytes: the end of the flush that its sender
-// took off, and an empty final block, by which the reader sees that nothing is
-// missing.
+// inflateEnd is appended to a message's bytes: the end of the flush, which the sender has
+// removed, and an empty final block, which shows the reader that nothing is missing.
 const inflateEnd = syncTail + "\x01\x00\x00\xff\xff"
 
-// inflateSource is a message's bytes and inflateEnd. It is an io.ByteReader, so that
-// flate reads no byte more than it needs.
+// inflateSource reads a message's bytes and then inflateEnd. It is an io.ByteReader, so
+// that flate reads only the bytes that it needs.
 type inflateSource struct {
 	p   []byte
-	end int // bytes of inflateEnd that were read
+	end int // number of bytes of inflateEnd that were read
 }
 
-// whole reports whether a final block that has just ended did so at the end of the
-// message, with its flush or without, or is the one that we put there.
+// whole reports whether the final block that has just been read ended with the message,
+// with or without its flush, or is the block of inflateEnd.
 func (s *inflateSource) whole() bool {
 	return len(s.p) == 0 && (s.end == 0 || s.end == len(syncTail) || s.end == len(inflateEnd))
 }
@@ -83,16 +82,16 @@ func (s *inflateSource) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// inflate appends the inflated form of a whole message's bytes to dst, which is
-// empty, and returns it. It stops at the byte that is one too many, and, in a text,
-// soon after the first byte that no valid text has there. dst grows with what comes
-// out.
+// Inflate decompresses a whole message, appends it to dst, which must be empty, and returns
+// dst, also on an error. It fails at the first byte beyond limit and, in a text, soon after
+// the first byte that is not valid UTF-8. dst grows with the output and never beyond limit.
 //
-// What can't be inflated closes with 1007: the data is not of the form that it is
-// said to have. (RFC 7692 leaves the code open. 1002 is for frames that are wrong.)
-func inflate(dst, compressed []byte, text bool, limit int) ([]byte, error) {
+// An error is a [frame.Error]. Data that can't be inflated has the code 1007, as it is not
+// in the format that the frame announces. (RFC 7692 does not name a code; 1002 is for
+// invalid frames.)
+func Inflate(dst, compressed []byte, text bool, limit int) ([]byte, error) {
 	if len(compressed) == 0 {
-		return dst, nil // an empty flush without its tail: zlib makes it and takes it
+		return dst, nil // an empty flush without its tail, which zlib produces and accepts
 	}
 	in := inflaters.Get().(*inflater)
 	defer func() {
@@ -121,7 +120,7 @@ func inflate(dst, compressed []byte, text bool, limit int) ([]byte, error) {
 		case err != io.EOF:
 			return dst, badDeflate(err)
 		case len(in.src.p) > 0:
-			continue // that was a final block, and more follow (RFC 7692, section 7.2.1)
+			continue // blocks may follow a final one (RFC 7692, section 7.2.1)
 		case !in.src.whole():
 			return dst, badDeflate(io.ErrUnexpectedEOF)
 		case text && !check.Complete():
