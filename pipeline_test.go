@@ -251,10 +251,13 @@ const module = "github.com/speakingtube/speakingtube"
 
 // imports says which of our packages each may import. An example may import all.
 var imports = map[string][]string{
-	"branch":           nil,
-	"pipeline":         {"branch"},
-	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/outbox", "wsmanager/internal/timewheel", "wsmanager/internal/transport", "wsmanager/internal/xconnect"},
+	"branch":     nil,
+	"pipeline":   {"branch"},
+	"middleware": {"pipeline", "branch"},
+	"wsmanager": {
+		"wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/outbox",
+		"wsmanager/internal/timewheel", "wsmanager/internal/transport", "wsmanager/internal/xconnect",
+	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -264,13 +267,16 @@ var imports = map[string][]string{
 	// Whoever else imports this would switch it on for all who use them.
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
-	"internal/h2test":              nil,
-	"pipeline/pipelinetest":        nil,
-	"wsmanager/internal/evloop":    nil,
-	"wsmanager/internal/outbox":    nil,
-	"wsmanager/internal/stepclock": nil,
-	"wsmanager/internal/timewheel": nil,
-	"wsmanager/internal/transport": nil,
+	"internal/h2test":                    nil,
+	"pipeline/pipelinetest":              nil,
+	"wsmanager/internal/evloop":          nil,
+	"wsmanager/internal/outbox":          nil,
+	"wsmanager/internal/stepclock":       nil,
+	"wsmanager/internal/timewheel":       nil,
+	"wsmanager/internal/transport":       nil,
+	"wsmanager/internal/frame":           nil,
+	"wsmanager/internal/deflate":         {"wsmanager/internal/frame"},
+	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,

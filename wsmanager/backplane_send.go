@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // A connection's id ends in that of its node where there is a backplane, so that what is
@@ -92,7 +94,7 @@ func (m *Manager) sendAway(id string, msg Message) error {
 	if err := checkType(msg); err != nil {
 		return err
 	}
-	if frameSize(len(msg.Payload)) > m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > m.maxFrame() {
 		return ErrMessageTooBig
 	}
 	return m.toConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})

@@ -240,13 +240,13 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.ErrorIs(t, (*connFrames)(to).onCloseFrame(1000, ""), errEnded)
+		require.ErrorIs(t, (*connFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
-		require.NoError(t, (*connFrames)(to).onData(TextMessage, nil, false))
+		require.NoError(t, (*connFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {

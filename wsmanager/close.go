@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // closeMode is how a connection goes from open to cut.
@@ -73,19 +77,19 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
-	frame := c.m.wire(closeFrame(cause.Code, cause.Reason))
+	closeFrame := c.m.wire(frame.NewClose(ws.StatusCode(cause.Code), cause.Reason))
 	if c.mayTryLocked() {
-		n, err := c.tryWriteLocked(frame)
+		n, err := c.tryWriteLocked(closeFrame)
 		switch {
 		case err != nil:
 			return
-		case n == len(frame):
+		case n == len(closeFrame):
 			c.closeSentLocked()
 		default:
-			c.pushLocked(frame, n, true)
+			c.pushLocked(closeFrame, n, true)
 		}
 	} else {
-		c.pushLocked(frame, 0, true)
+		c.pushLocked(closeFrame, 0, true)
 	}
 	if !c.attached {
 		return // the handshake is not through; attach flushes

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // halfClosing is a transport that can say that nothing more is coming.
@@ -33,7 +35,7 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 			t.Run(side.name+", "+name, func(t *testing.T) {
 				m, clock := fakeManager(t, Options{})
 				if side.client {
-					m.keys = newMaskKeys()
+					m.keys = frame.NewMaskKeys()
 				}
 				tr := &halfClosing{fakeTransport: newFakeTransport(1 << 20)}
 				c := m.newConn("a", Accept{}, nil, "fake")

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
@@ -43,8 +44,8 @@ type Conn struct {
 	lastRead  atomic.Int64 // ticks of the wheel
 
 	// Owned by the reader.
-	frames  *frameReader // nil between messages
-	inbound *inbound     // nil until there is something to limit
+	frames  *frame.Reader // nil between messages
+	inbound *inbound      // nil until there is something to limit
 
 	mu      sync.Mutex          // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
 	t       transport.Transport // static once attached; a *handshaking before

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -175,7 +176,7 @@ func (d *attempt) upgrade(s *dialled) error {
 	}
 	head := &headReader{r: s.conn, left: maxHandshake}
 	if d.m.opts.Compression.Enabled {
-		wd.Extensions = append(wd.Extensions, deflateOffer) // others may not be in the answer
+		wd.Extensions = append(wd.Extensions, deflate.Offer) // others may not be in the answer
 		head.keep = true
 	}
 	rw := struct {
@@ -218,7 +219,11 @@ func agreedDeflate(head []byte) (bool, error) {
 		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	defer res.Body.Close()
-	return checkDeflateAnswer(res.Header["Sec-Websocket-Extensions"])
+	agreed, err := deflate.CheckAnswer(res.Header["Sec-Websocket-Extensions"])
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	return agreed, nil
 }
 
 // handshakeError tells answers that are none from errors of the network.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -92,10 +93,10 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if frameSize(d.m.opts.MaxMessageSize)+maskSize > d.m.opts.OutboxBytes {
+	if frame.Size(d.m.opts.MaxMessageSize)+frame.MaskSize > d.m.opts.OutboxBytes {
 		return nil, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its masked frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", d.m.opts.MaxMessageSize, d.m.opts.OutboxBytes)
 	}
-	d.m.keys = newMaskKeys()
+	d.m.keys = frame.NewMaskKeys()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
 	return d, nil

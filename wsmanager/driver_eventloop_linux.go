@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -149,7 +150,7 @@ func (h *eventHandler) Data(p []byte) bool {
 		c.discard(p) // until the peer has answered or closed its direction, or CloseTimeout has passed
 		return true
 	}
-	if err := c.consume(p); err != nil && err != errTaken {
+	if err := c.consume(p); err != nil && err != frame.ErrTaken {
 		t.finish(c, err)
 	}
 	return true

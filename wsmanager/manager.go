@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -18,7 +19,7 @@ type Manager struct {
 	callbacks  Callbacks
 	opts       Options
 	loops      *loopPool          // nil without event loops
-	keys       *maskKeys          // nil on the server's side
+	keys       *frame.MaskKeys    // nil on the server's side
 	bus        *bus               // nil without a backplane
 	onSent     func(frame []byte) // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
 	onShutdown func()             // told when Shutdown begins; may be nil

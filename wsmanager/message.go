@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // MessageType tells text from binary messages.
@@ -85,8 +87,7 @@ const (
 // maxCloseReason is what a control frame leaves beside the code.
 const maxCloseReason = ws.MaxControlFramePayloadSize - 2
 
-// valid reports whether a close frame may carry the code (RFC 6455, sections
-// 7.4.1 and 7.4.2, and the codes registered since).
+// valid reports whether a close frame may carry the code.
 func (c StatusCode) valid() bool {
-	return 1000 <= c && c <= 1003 || 1007 <= c && c <= 1014 || 3000 <= c && c <= 4999
+	return frame.ValidCloseCode(ws.StatusCode(c))
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
 )
 
@@ -204,7 +205,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Backplane != nil && o.BackplaneBytes < o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.BackplaneBytes (%d) is below OutboxBytes (%d): a message of that size could never be published", o.BackplaneBytes, o.OutboxBytes))
 	}
-	if o.MaxMessageSize > o.OutboxBytes || frameSize(o.MaxMessageSize) > o.OutboxBytes {
+	if o.MaxMessageSize > o.OutboxBytes || frame.Size(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
 	duration := func(name string, v *time.Duration, def time.Duration) {

@@ -1,26 +1,24 @@
-package wsmanager
+package frame
 
 import "unicode/utf8"
 
-// utf8Check validates UTF-8 that arrives in pieces, and fails at the first byte
-// that no valid text can have there (Unicode 15, table 3-7). The zero value is
-// ready.
-type utf8Check struct {
-	need   uint8 // continuation bytes to come
-	lo, hi byte  // what the next of them may be
+// UTF8 validates UTF-8 that arrives in pieces, and fails at the first byte that can't
+// follow in a valid text (Unicode 15, table 3-7). The zero value is ready for use.
+type UTF8 struct {
+	need   uint8 // missing continuation bytes
+	lo, hi byte  // range of the next one
 }
 
-// feed reports whether what it was given so far is the beginning of a valid
-// text.
-func (c *utf8Check) feed(p []byte) bool {
+// Feed reports whether all bytes since the beginning are a prefix of a valid text. It must
+// not be called again after false.
+func (c *UTF8) Feed(p []byte) bool {
 	for len(p) > 0 && c.need > 0 {
 		if !c.step(p[0]) {
 			return false
 		}
 		p = p[1:]
 	}
-	// Only the last character can be incomplete, and it begins in the last
-	// three bytes.
+	// Only the last character can be incomplete. It begins in the last three bytes then.
 	tail := len(p)
 	for i := 1; i <= 3 && i <= len(p); i++ {
 		if b := p[len(p)-i]; b >= 0xC0 {
@@ -41,10 +39,10 @@ func (c *utf8Check) feed(p []byte) bool {
 	return true
 }
 
-// complete reports whether the text may end here.
-func (c *utf8Check) complete() bool { return c.need == 0 }
+// Complete reports whether the text may end here.
+func (c *UTF8) Complete() bool { return c.need == 0 }
 
-func (c *utf8Check) step(b byte) bool {
+func (c *UTF8) step(b byte) bool {
 	if c.need > 0 {
 		if b < c.lo || b > c.hi {
 			return false

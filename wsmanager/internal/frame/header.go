@@ -1,4 +1,4 @@
-package wsmanager
+package frame
 
 import (
 	"encoding/binary"
@@ -12,10 +12,10 @@ var (
 	errLengthTopBit     = errors.New("the payload length has its top bit set")
 )
 
-// parseHeader reads a frame header (RFC 6455, section 5.2) from the start of p.
-// It returns how long the header is, or 0 if p is too short to tell all of it;
-// h holds what p tells so far then, so that a check can fail at the first bad
-// byte: Masked and Length are as any valid header has them until they are known.
+// parseHeader reads a frame header (RFC 6455, section 5.2) from the start of p. It
+// returns the length of the header, or 0 if p is too short for all of it. h then holds
+// the fields known so far, so that a check can fail at the first bad byte; Masked and
+// Length have values of a valid header until they are known.
 func parseHeader(p []byte, masked bool) (h ws.Header, n int, err error) {
 	h.Masked = masked
 	if len(p) < 1 {
@@ -67,8 +67,8 @@ func parseHeader(p []byte, masked bool) (h ws.Header, n int, err error) {
 	return h, n, nil
 }
 
-// appendFrame appends an unmasked, final frame to dst.
-func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
+// Append appends an unmasked, final frame to dst.
+func Append(dst []byte, op ws.OpCode, payload []byte) []byte {
 	dst = append(dst, 0x80|byte(op))
 	switch n := len(payload); {
 	case n < 126:
@@ -83,13 +83,13 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// frameSize is how long a frame of appendFrame is.
-func frameSize(payload int) int {
+// Size returns the length of a frame of [Append] with a payload of that many bytes.
+func Size(payload int) int {
 	return payload + ws.HeaderSize(ws.Header{Length: int64(payload)})
 }
 
-// payloadSize is how long the payload of a frame of appendFrame is.
-func payloadSize(frame []byte) int {
+// PayloadSize returns the length of the payload of a frame of [Append].
+func PayloadSize(frame []byte) int {
 	switch frame[1] {
 	case 126:
 		return len(frame) - 4
@@ -97,13 +97,4 @@ func payloadSize(frame []byte) int {
 		return len(frame) - 10
 	}
 	return len(frame) - 2
-}
-
-// closeFrame makes a close frame; without a payload where the code stands for
-// none.
-func closeFrame(code StatusCode, reason string) []byte {
-	if code == StatusNoStatusReceived {
-		return appendFrame(nil, ws.OpClose, nil)
-	}
-	return appendFrame(nil, ws.OpClose, ws.NewCloseFrameBody(ws.StatusCode(code), reason))
 }

@@ -1,4 +1,4 @@
-package wsmanager
+package deflate
 
 import (
 	"strings"
@@ -20,7 +20,7 @@ func parseExtensions(list string) (out []parsedExtension, err error) {
 	return out, err
 }
 
-// format writes what parse has read in the shortest form.
+// formatExtensions writes a list in its shortest form.
 func formatExtensions(list []parsedExtension) string {
 	var items []string
 	for _, e := range list {
@@ -36,8 +36,9 @@ func formatExtensions(list []parsedExtension) string {
 	return strings.Join(items, ",")
 }
 
-// Whatever comes in the header, offers and answers are taken apart without a panic;
-// what is valid is the same when it is written and read again, and means the same.
+// FuzzExtensionAnswers checks that no header field causes a panic, that a valid list is the
+// same, and has the same meaning, after it was written and read again, and that CheckAnswer
+// accepts the answers to valid offers.
 func FuzzExtensionAnswers(f *testing.F) {
 	for _, seed := range []string{
 		"", "permessage-deflate", "permessage-deflate; client_max_window_bits, x", `a;b="c\d";e, ,f`,
@@ -48,14 +49,13 @@ func FuzzExtensionAnswers(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
-		agreed, answerErr := checkDeflateAnswer([]string{list})
+		agreed, answerErr := CheckAnswer([]string{list})
 		if answerErr != nil {
-			require.ErrorIs(t, answerErr, ErrHandshake)
 			require.False(t, agreed)
 		}
 		parsed, err := parseExtensions(list)
 		if err != nil {
-			require.ErrorIs(t, err, errMalformedExtensions)
+			require.ErrorIs(t, err, ErrMalformed)
 			require.Error(t, answerErr)
 			return
 		}
@@ -63,16 +63,16 @@ func FuzzExtensionAnswers(f *testing.F) {
 		again, err := parseExtensions(written)
 		require.NoError(t, err)
 		require.Equal(t, parsed, again)
-		agreedAgain, err := checkDeflateAnswer([]string{written})
+		agreedAgain, err := CheckAnswer([]string{written})
 		require.Equal(t, answerErr, err)
 		require.Equal(t, agreed, agreedAgain)
-		if agreed { // a server would understand it as an offer, too
+		if agreed { // then it has the form of an offer, too
 			require.Len(t, parsed, 1)
-			require.Equal(t, deflateExtension, parsed[0].name)
+			require.Equal(t, extensionName, parsed[0].name)
 		}
 		for _, e := range parsed {
-			if answer := answerDeflate(e.params); answer != "" { // our own client takes what our server answers
-				ok, err := checkDeflateAnswer([]string{answer})
+			if answer := answerOffer(e.params); answer != "" { // a client accepts it
+				ok, err := CheckAnswer([]string{answer})
 				require.NoError(t, err)
 				require.True(t, ok)
 			}

@@ -1,7 +1,6 @@
-package wsmanager
+package deflate
 
 import (
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,11 +24,11 @@ var (
 	extParams = regexp.MustCompile(";" + extOWS + "(" + extToken + ")(?:" + extOWS + "=" + extOWS + "(" + extValue + "))?")
 )
 
-// expectedAnswer reads the offers in that way.
+// expectedAnswer returns the answer to offers that it reads with these expressions.
 func expectedAnswer(list string) string {
 	for _, item := range extItems.FindAllString(list, -1) {
 		name, rest, _ := strings.Cut(item, ";")
-		if strings.Trim(name, " \t") != deflateExtension {
+		if strings.Trim(name, " \t") != extensionName {
 			continue
 		}
 		seen, good, bits15 := map[string]bool{}, true, false
@@ -51,7 +50,7 @@ func expectedAnswer(list string) string {
 		if !good {
 			continue
 		}
-		answer := deflateExtension + "; server_no_context_takeover; client_no_context_takeover"
+		answer := extensionName + "; server_no_context_takeover; client_no_context_takeover"
 		if bits15 {
 			answer += "; server_max_window_bits=15"
 		}
@@ -60,8 +59,8 @@ func expectedAnswer(list string) string {
 	return ""
 }
 
-// FuzzExtensions holds the reading of offers against regular expressions made of the
-// grammar: what is no list is refused, and the first offer that can be met is.
+// FuzzExtensions compares Negotiate with regular expressions for the grammar: a malformed
+// list is refused, and the first acceptable offer is answered.
 func FuzzExtensions(f *testing.F) {
 	for _, s := range []string{
 		"", "permessage-deflate", "permessage-deflate; client_max_window_bits", "permessage-deflate;server_max_window_bits=15;client_max_window_bits=10",
@@ -71,20 +70,16 @@ func FuzzExtensions(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	m, err := New(Callbacks{}, Options{Compression: Compression{Enabled: true}})
-	if err != nil {
-		f.Fatal(err)
-	}
 	f.Fuzz(func(t *testing.T, list string) {
 		if len(list) > 4<<10 {
-			return // regular expressions take their time
+			return // the regular expressions are slow
 		}
-		got, err := m.negotiate(&http.Request{Header: http.Header{"Sec-Websocket-Extensions": {list}}})
+		got, err := Negotiate([]string{list})
 		require.Equal(t, extList.MatchString(list), err == nil, "%v", err)
 		if err == nil {
 			require.Equal(t, expectedAnswer(list), got)
-			// Lines are a list as well.
-			split, err := m.negotiate(&http.Request{Header: http.Header{"Sec-Websocket-Extensions": strings.Split(list, ",")}})
+			// A field in several lines is the same list.
+			split, err := Negotiate(strings.Split(list, ","))
 			require.NoError(t, err)
 			require.Equal(t, got, split)
 		}
