@@ -251,10 +251,10 @@ const module = "github.com/speakingtube/speakingtube"
 
 // imports says which of our packages each may import. An example may import all.
 var imports = map[string][]string{
-	"branch":           nil,
-	"pipeline":         {"branch"},
-	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"branch":           {"internal/httpx"},
+	"pipeline":         {"branch", "internal/httpx"},
+	"middleware":       {"pipeline", "branch", "internal/httpx"},
+	"wsmanager":        {"internal/httpx", "wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -265,6 +265,7 @@ var imports = map[string][]string{
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
 	"internal/h2test":           nil,
+	"internal/httpx":            nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
