@@ -251,11 +251,11 @@ const module = "github.com/speakingtube/speakingtube"
 
 // imports says which of our packages each may import. An example may import all.
 var imports = map[string][]string{
-	"branch":     nil,
-	"pipeline":   {"branch"},
-	"middleware": {"pipeline", "branch"},
+	"branch":     {"internal/httpx"},
+	"pipeline":   {"branch", "internal/httpx"},
+	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/outbox",
+		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/outbox",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport", "wsmanager/internal/xconnect",
 	},
 	"wsmanager/wstest": nil,
@@ -275,8 +275,9 @@ var imports = map[string][]string{
 	"wsmanager/internal/timewheel":       nil,
 	"wsmanager/internal/transport":       nil,
 	"wsmanager/internal/frame":           nil,
-	"wsmanager/internal/deflate":         {"wsmanager/internal/frame"},
+	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
+	"internal/httpx":                     nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // Link returns the URL by which a client reaches target from inside a branch.
@@ -96,7 +98,7 @@ func redirectTarget(r *http.Request, target string) string {
 func IsLocal(target string) bool {
 	return target != "" && target[0] == '/' &&
 		(len(target) == 1 || target[1] != '/' && target[1] != '\\') &&
-		!strings.ContainsFunc(target, isControl)
+		!strings.ContainsFunc(target, httpx.IsControl)
 }
 
 func escapedPathBase(r *http.Request) string {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // scope is what a branch adds to a request, in one allocation: the request's
@@ -113,7 +115,7 @@ func WithPathBase(r *http.Request, base string) (*http.Request, error) {
 		return nil, fmt.Errorf("branch: the path base %q must begin with one slash", full)
 	case !IsClean(base) || base[len(base)-1] == '/':
 		return nil, fmt.Errorf("branch: the path base %q has empty or dot segments", full)
-	case strings.ContainsFunc(base, func(c rune) bool { return c == '\\' || isControl(c) }):
+	case strings.ContainsFunc(base, func(c rune) bool { return c == '\\' || httpx.IsControl(c) }):
 		return nil, fmt.Errorf("branch: the path base %q has a backslash or a control character", full)
 	}
 	s := &scope{Context: r.Context(), base: len(base)}

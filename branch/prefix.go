@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // CheckPrefix says what is wrong with a path prefix, or returns nil. A prefix
@@ -68,7 +70,7 @@ func looksLike(prefix string) error {
 	default:
 		return fmt.Errorf("the prefix %q has a fragment, which clients do not send: write %q", prefix, prefix[:i])
 	}
-	if strings.ContainsFunc(prefix, isControl) {
+	if strings.ContainsFunc(prefix, httpx.IsControl) {
 		return fmt.Errorf("the prefix %q has a control character", prefix)
 	}
 	return nil
@@ -87,8 +89,6 @@ func decode(s string) string {
 	}
 	return sb.String()
 }
-
-func isControl(c rune) bool { return c < 0x20 || c == 0x7f }
 
 // Covers reports whether every path that Map(inner) would match is matched by
 // Map(outer) already, so that a Map of inner behind one of outer is never

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -153,8 +154,8 @@ func (rec *accessRecord) Completed() {
 	record := slog.NewRecord(now, level, "request", 0)
 
 	request := append(rec.request[:0],
-		slog.String("method", clip(rec.r.Method, maxLogged)),
-		slog.String("url", clip(rec.url(), maxLogged)),
+		slog.String("method", httpx.Truncate(rec.r.Method, maxLogged)),
+		slog.String("url", httpx.Truncate(rec.url(), maxLogged)),
 		slog.String("remote", rec.remote),
 	)
 	if route := rec.route(); route != "" {

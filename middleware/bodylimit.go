@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -105,7 +106,7 @@ type limitedBody struct {
 }
 
 func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bool) *limitedBody {
-	b := &limitedBody{w: innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
+	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
 	for {
 		above, ok := b.body.(*limitedBody)
 		if !ok || above.firm || above.begun.Load() {
@@ -117,17 +118,6 @@ func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bo
 	// not export: a wrapped writer does not have it.
 	b.limited = http.MaxBytesReader(b.w, b.body, limit)
 	return b
-}
-
-// innermost walks down to net/http's own writer.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
-	}
 }
 
 // Read implements io.Reader.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -57,10 +58,10 @@ func newDetails(r *http.Request, p *Problem, err error, context int) *details {
 		if wrapped := e.Unwrap(); wrapped != nil {
 			d.addErrors(wrapped, 0)
 		} else {
-			d.Errors = []errorLink{{0, fmt.Sprintf("%T", e.Value), clip(fmt.Sprint(e.Value), maxErrorText)}}
+			d.Errors = []errorLink{{0, fmt.Sprintf("%T", e.Value), httpx.Truncate(fmt.Sprint(e.Value), maxErrorText)}}
 		}
 		if d.Stack = framesOf(e.pcs, context); d.Stack == nil {
-			d.RawStack = clip(string(e.Stack), 64<<10)
+			d.RawStack = httpx.Truncate(string(e.Stack), 64<<10)
 		}
 	} else {
 		d.addErrors(err, 0)
@@ -75,7 +76,7 @@ func (d *details) addErrors(err error, depth int) {
 	if err == nil || len(d.Errors) == maxErrors {
 		return
 	}
-	d.Errors = append(d.Errors, errorLink{depth, fmt.Sprintf("%T", err), clip(fmt.Sprint(err), maxErrorText)})
+	d.Errors = append(d.Errors, errorLink{depth, fmt.Sprintf("%T", err), httpx.Truncate(fmt.Sprint(err), maxErrorText)})
 	defer func() { _ = recover() }() // an Unwrap that panics ends the chain
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
@@ -171,7 +172,7 @@ func clipped(fields []field) []field {
 		fields = append(fields[:maxFields:maxFields], field{"…", fmt.Sprint(left, " more")})
 	}
 	for i := range fields {
-		fields[i] = field{clip(fields[i].Name, 200), clip(fields[i].Value, maxFieldValue)}
+		fields[i] = field{httpx.Truncate(fields[i].Name, 200), httpx.Truncate(fields[i].Value, maxFieldValue)}
 	}
 	return fields
 }

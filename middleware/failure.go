@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -240,7 +241,7 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	all := []slog.Attr{slog.String("method", clip(r.Method, maxLogged)), slog.String("path", clip(requestPath(r), maxLogged))}
+	all := []slog.Attr{slog.String("method", httpx.Truncate(r.Method, maxLogged)), slog.String("path", httpx.Truncate(httpx.RequestPath(r), maxLogged))}
 	if id := RequestIDFrom(r); id != "" {
 		all = append(all, slog.String("id", id))
 	}
@@ -268,16 +269,6 @@ func describesBody(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy")
-}
-
-// requestPath is the path as the client sent it, escaped, before branches took
-// anything off or components rewrote it; without the query.
-func requestPath(r *http.Request) string {
-	if !strings.HasPrefix(r.RequestURI, "/") { // none, or a whole URL
-		return r.URL.EscapedPath()
-	}
-	p, _, _ := strings.Cut(r.RequestURI, "?")
-	return p
 }
 
 // scope is the innermost failureHandler above a handler, and how to know whether

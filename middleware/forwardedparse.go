@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // hop is what one proxy has written about a request. A value that it has not
@@ -140,7 +141,7 @@ func parseElement(s string) (h hop, ok bool) {
 		}
 		name, rest, found := strings.Cut(s, "=")
 		name = strings.ToLower(name)
-		if !found || !isToken(name) || seen[name] {
+		if !found || !httpx.IsToken(name) || seen[name] {
 			return hop{}, false
 		}
 		seen[name] = true
@@ -169,7 +170,7 @@ func cutValue(s string) (value, rest string, ok bool) {
 			if s[i] == '\\' {
 				i++
 			}
-			if i == len(s) || s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			if i == len(s) || httpx.IsControl(rune(s[i])) && s[i] != '\t' {
 				return "", "", false
 			}
 			sb.WriteByte(s[i])
@@ -192,10 +193,6 @@ func cutValue(s string) (value, rest string, ok bool) {
 		return "", "", false
 	}
 	return value, rest, true
-}
-
-func isLetterOrDigit(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // nodeKind is what an entry says of the client's address.
@@ -244,7 +241,7 @@ func parseNode(s string) (netip.AddrPort, nodeKind) {
 
 func isObfuscated(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !isLetterOrDigit(c) && c != '.' && c != '_' && c != '-' {
+		if c := s[i]; !httpx.IsAlphanumeric(c) && c != '.' && c != '_' && c != '-' {
 			return false
 		}
 	}
@@ -296,7 +293,7 @@ func isHost(s string) bool {
 		}
 	}
 	for i := range len(host) {
-		if c := host[i]; !isLetterOrDigit(c) && c != '-' && c != '.' && c != '_' {
+		if c := host[i]; !httpx.IsAlphanumeric(c) && c != '-' && c != '.' && c != '_' {
 			return false
 		}
 	}
@@ -316,7 +313,7 @@ func parsePathPrefix(s string) (base string, ok bool) {
 		return "", true
 	}
 	plain, err := url.PathUnescape(strings.TrimSuffix(s, "/"))
-	if err != nil || branch.CheckPrefixWith(plain, branch.MapOptions{Literal: true}) != nil || strings.ContainsFunc(plain, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' }) ||
+	if err != nil || branch.CheckPrefixWith(plain, branch.MapOptions{Literal: true}) != nil || strings.ContainsFunc(plain, func(c rune) bool { return httpx.IsControl(c) || c == '\\' }) ||
 		strings.ContainsAny(s, "?#") {
 		return "", false
 	}

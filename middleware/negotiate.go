@@ -2,6 +2,8 @@ package middleware
 
 import (
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // form is one of the three forms in which an error is answered.
@@ -145,7 +147,7 @@ func (r mediaRange) rank(f form) int {
 func parseRange(item string) (r mediaRange, ok bool) {
 	name, rest := cutParam(item)
 	family, subtype, found := strings.Cut(strings.ToLower(strings.Trim(name, " \t")), "/")
-	if !found || !isToken(family) || !isToken(subtype) || family == "*" && subtype != "*" {
+	if !found || !httpx.IsToken(family) || !httpx.IsToken(subtype) || family == "*" && subtype != "*" {
 		return r, false
 	}
 	r = mediaRange{family: family, subtype: subtype, q: 1000}
@@ -162,7 +164,7 @@ func parseRange(item string) (r mediaRange, ok bool) {
 		case weighed:
 			// What follows the weight says nothing about the type (RFC 7231
 			// had extensions here, RFC 9110 dropped them).
-		case !found || !isToken(key):
+		case !found || !httpx.IsToken(key):
 			return r, false
 		case strings.EqualFold(key, "q"):
 			if r.q, ok = parseQuality(value); !ok {
@@ -216,15 +218,4 @@ func cutUnquoted(s string, sep byte) (before, after string) {
 		}
 	}
 	return s, ""
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

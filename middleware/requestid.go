@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -54,7 +55,7 @@ func RequestID(opts RequestIDOptions) pipeline.Middleware {
 		next.ServeHTTP(w, r)
 	})
 	return func(next http.Handler) http.Handler {
-		if !isToken(header) {
+		if !httpx.IsToken(header) {
 			panic(&pipeline.ConfigError{Component: "middleware.RequestID", Problem: fmt.Sprintf("Header is %q: use the name of a header, letters, digits and dashes", opts.Header)})
 		}
 		return observed(next)
@@ -111,7 +112,7 @@ func isRequestID(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case httpx.IsAlphanumeric(c):
 		case c == '-', c == '_', c == '.', c == ':', c == '+', c == '/', c == '=', c == '@':
 		default:
 			return false

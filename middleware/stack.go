@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // stackFrame is one call of a stack, for people.
@@ -127,20 +129,11 @@ func excerpt(file string, line, context int) []sourceLine {
 	for text := range bytes.Lines(text) {
 		number++
 		if number >= line-context && number <= line+context {
-			lines = append(lines, sourceLine{number, clip(strings.TrimRight(string(text), "\r\n"), 400), number == line})
+			lines = append(lines, sourceLine{number, httpx.Truncate(strings.TrimRight(string(text), "\r\n"), 400), number == line})
 		}
 	}
 	if number < line {
 		return nil // the file is not the one that was built
 	}
 	return lines
-}
-
-// clip makes text valid and cuts what is too long to be read.
-func clip(s string, limit int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + " …"
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -171,7 +172,7 @@ func isOnlyName(name string, windows bool) bool {
 			return false
 		}
 	}
-	return !strings.ContainsFunc(name, func(c rune) bool { return c == ':' || c == '\\' || c < ' ' || c == 0x7f })
+	return !strings.ContainsFunc(name, func(c rune) bool { return c == ':' || c == '\\' || httpx.IsControl(c) })
 }
 
 // serveFile answers with a file that was there a moment ago.

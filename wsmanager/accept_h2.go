@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -31,7 +32,7 @@ func overStream(r *http.Request) bool { return strings.EqualFold(connectProtocol
 func checkConnect(w http.ResponseWriter, r *http.Request) error {
 	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
+		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", httpx.Truncate(strings.Join(v, ", "), maxLogged))}
 	}
 	if r.ContentLength != -1 { // the stream has ended already, or will at some byte
 		return &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has no body, and leaves its stream open.", errors.New("the request has a body, or has ended its stream")}
@@ -77,7 +78,7 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 		h.Del(name)
 	}
 	setAnswer(h, a, extensions)
-	own := innermost(w)
+	own := httpx.Innermost(w)
 	tell(w, findOwnStream(own), http.StatusOK, notOfStreams)
 	handDown(h, own.Header(), notOfStreams) // counts if the status was kept above: 200 is what is sent without one
 	// From here on it is as after a hijack: what goes over the stream is no response
@@ -111,19 +112,3 @@ func streamAddr(r *http.Request) net.Addr {
 
 // notOfStreams is headers that somebody above may have set for an ordinary response.
 var notOfStreams = []string{"Content-Length", "Content-Encoding", "Content-Type", "Transfer-Encoding", "Trailer", "Sec-WebSocket-Accept"}
-
-// innermost is the writer behind all wrappers that say what they wrap.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for range maxWriters {
-		u, ok := w.(unwrapper)
-		if !ok {
-			break
-		}
-		below := u.Unwrap()
-		if below == nil {
-			break
-		}
-		w = below
-	}
-	return w
-}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -294,7 +295,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 		values := h[name]
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
-		case !isToken(name):
+		case !httpx.IsToken(name):
 			wrong(name, "is no name of a header")
 			continue
 		case canonical == "Connection", canonical == "Upgrade", strings.HasPrefix(canonical, "Sec-Websocket-"):
@@ -305,7 +306,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 			continue
 		}
 		for _, v := range values {
-			if isNoHeaderValue(v) {
+			if !httpx.IsFieldValue(v) {
 				wrong(name, "has a control character in its value")
 				continue
 			}
@@ -324,7 +325,7 @@ func checkSubprotocols(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
 		switch {
-		case !isToken(name):
+		case !httpx.IsToken(name):
 			errs = append(errs, fmt.Errorf("wsmanager: DialOptions.Subprotocols: %q is no token (RFC 6455, section 4.1)", name))
 		case seen[name]:
 			errs = append(errs, fmt.Errorf("wsmanager: DialOptions.Subprotocols: %q is there twice", name))
@@ -332,16 +333,6 @@ func checkSubprotocols(names []string) error {
 		seen[name] = true
 	}
 	return errors.Join(errs...)
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isTokenChar(s[i]) {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func basicAuth(u *url.Userinfo) string {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gobwas/ws/wsflate"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 const extensionName = "permessage-deflate"
@@ -185,7 +187,7 @@ func (s *extensionScanner) take(c byte) bool {
 func (s *extensionScanner) token() string {
 	s.skipSpace()
 	n := 0
-	for n < len(s.rest) && isTokenChar(s.rest[n]) {
+	for n < len(s.rest) && httpx.IsTokenChar(s.rest[n]) {
 		n++
 	}
 	token := s.rest[:n]
@@ -211,14 +213,9 @@ func (s *extensionScanner) value() string {
 			c = s.rest[0]
 			s.rest = s.rest[1:]
 		}
-		s.bad = s.bad || !isTokenChar(c) // the unquoted value must be a token (RFC 6455, section 9.1)
+		s.bad = s.bad || !httpx.IsTokenChar(c) // the unquoted value must be a token (RFC 6455, section 9.1)
 		b.WriteByte(c)
 	}
 	s.bad = true
 	return ""
-}
-
-// isTokenChar reports whether a token may contain c (RFC 9110, section 5.6.2).
-func isTokenChar(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
