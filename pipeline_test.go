@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           nil,
 	"pipeline":         {"branch"},
 	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/extconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -262,14 +262,14 @@ var imports = map[string][]string{
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Whoever else imports this would switch it on for all who use them.
-	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
+	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/extconnect"},
 
 	"internal/h2test":           nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
-	"wsmanager/internal/xconnect":              nil,
+	"wsmanager/internal/extconnect":            nil,
 }
 
 // onlyImporters says which files of the root module may import a package of others.

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -225,7 +225,7 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
 	}
 	if o.RequireHTTP2 {
-		if err := xconnect.Check(); err != nil {
+		if err := extconnect.Check(); err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.RequireHTTP2: %w", err))
 		}
 		if o.Driver == DriverEventLoop {
