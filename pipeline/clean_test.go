@@ -17,7 +17,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// raw sends a request line as it is, because clients clean paths.
+// raw sends a request line unchanged, because clients clean paths.
 func raw(t *testing.T, srv *httptest.Server, line string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -107,7 +107,7 @@ func TestGuardHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := pipeline.NewWith(opts)
 			b.Map("/admin", func(b *pipeline.Builder) {
-				b.RunFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
+				b.RunFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "unauthorized", http.StatusUnauthorized) })
 			})
 			b.Run(http.FileServerFS(files))
 			srv := serveTest(t, b.MustBuild(), false)

@@ -15,13 +15,13 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// seen answers with what a handler sees of the path and the route.
+// seen answers with the path and the route as the handler sees them.
 func seen(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s + %s, id %q, pattern %q", branch.PathBase(r), r.URL.EscapedPath(), r.PathValue("id"), r.Pattern)
 }
 
-// fetch is one GET over real HTTP/1.1, without following redirects: the status
-// and the body, or the place redirected to.
+// fetch sends one GET over real HTTP/1.1 without following redirects, and returns the
+// status and the body or the redirect's location.
 func fetch(t *testing.T, h http.Handler, target string) string {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -39,7 +39,7 @@ func fetch(t *testing.T, h http.Handler, target string) string {
 	return fmt.Sprint(res.StatusCode, " ", string(body))
 }
 
-// router is a ServeMux with a subtree, a wildcard and an exact root below base.
+// router returns a ServeMux with a subtree, a wildcard and an exact root below base.
 func router(base string) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+base+"/items/{id}", seen)
@@ -81,7 +81,7 @@ func TestServeMuxInABranch(t *testing.T) {
 	}
 
 	t.Run("the clean-path redirect of a mux without a pipeline", func(t *testing.T) {
-		// Map hands on the clean path, so the mux finds nothing to clean.
+		// Map passes the clean path on, so the mux has nothing to clean.
 		h := branch.Map("/api", router(""))(http.NotFoundHandler())
 		require.Equal(t, `200 /api + /tree/x, id "", pattern "/tree/"`, fetch(t, h, "/api//tree/./x"))
 	})
@@ -114,8 +114,8 @@ func TestBranchInAServeMux(t *testing.T) {
 	}
 }
 
-// A mux around the pipeline shows its pattern inside; the pattern found inside
-// then shows around, in full.
+// The pattern of a mux around the pipeline is visible inside; the pattern found inside is
+// then visible around it, in full.
 func TestPatternsThroughAPipeline(t *testing.T) {
 	app := pipeline.New().Use(branch.UsePathBase("/app"))
 	app.Map("/v1", func(b *pipeline.Builder) { b.Mount("/api", router("")) })
@@ -123,7 +123,7 @@ func TestPatternsThroughAPipeline(t *testing.T) {
 	mux.Handle("/app/", app.MustBuild())
 	for target, want := range map[string]string{
 		"/app/v1/api/items/7": "GET /app/v1/api/items/{id}",
-		"/APP/v1/api/items/7": "", // the mux minds case
+		"/APP/v1/api/items/7": "", // the mux matches case
 		"/app/V1/API/items/7": "GET /app/v1/api/items/{id}",
 		"/app/v1/api":         "/app/v1/api/{$}",
 		"/app/v1/nothing":     "/app/",
@@ -164,7 +164,7 @@ func TestFileServersInABranch(t *testing.T) {
 	}
 }
 
-// Links made at any depth lead back to where they were made.
+// Links made at any depth lead back to the place where they were made.
 func TestLinksLeadBack(t *testing.T) {
 	link := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {

@@ -7,11 +7,11 @@ import (
 	"net/http"
 )
 
-// bridge returns an adapter that offers by itself what the writer can flush or
-// hijack only by its Unwrap method; nil where there is no such thing.
+// bridge returns an adapter that offers the methods with which the writer can flush or
+// hijack only through Unwrap; nil if there are none.
 func (res *Response) bridge() http.ResponseWriter {
-	flush, flushBelow := reach(res.raw, canFlush)
-	hijack, hijackBelow := reach(res.raw, canHijack)
+	flush, flushBelow := findUnwrapped(res.raw, canFlush)
+	hijack, hijackBelow := findUnwrapped(res.raw, canHijack)
 	switch {
 	case !flushBelow && !hijackBelow:
 		return nil
@@ -24,9 +24,9 @@ func (res *Response) bridge() http.ResponseWriter {
 	}
 }
 
-// reach reports whether can holds for w or something that it unwraps to, and
+// findUnwrapped reports whether can holds for w or for a writer that it unwraps to, and
 // whether it holds only below w.
-func reach(w http.ResponseWriter, can func(http.ResponseWriter) bool) (ok, below bool) {
+func findUnwrapped(w http.ResponseWriter, can func(http.ResponseWriter) bool) (ok, below bool) {
 	for depth := 0; ; depth++ {
 		if can(w) {
 			return true, depth > 0
@@ -52,9 +52,9 @@ func canHijack(w http.ResponseWriter) bool {
 	return ok
 }
 
-// bridged is a Response in its role as a bridge. It keeps what the writer offers
-// besides. ReadFrom and WriteString work on every writer, so offering them always
-// is no lie; Push says what the writer would.
+// bridged is a Response in its role as a bridge. It keeps the writer's other methods.
+// ReadFrom and WriteString work on every writer, so they are always offered; Push returns
+// the writer's result.
 type bridged Response
 
 func (b *bridged) flush() error { return http.NewResponseController(b.raw).Flush() }
