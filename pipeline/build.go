@@ -142,7 +142,7 @@ func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 		case run != nil && s.kind == kindRun:
 			bd.fail(s, "a second Run is never reached: the first is at %s", run.at)
 		case run != nil:
-			bd.fail(s, "a component behind Run is never reached: move it before the Run at %s", run.at)
+			bd.fail(s, "a component after Run is never reached: move it before the Run at %s", run.at)
 		case s.kind == kindRun:
 			run = s
 		}

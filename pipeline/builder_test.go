@@ -154,7 +154,7 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 		{"typed nil terminal", func(b *pipeline.Builder) string { b.Run(nilMux); return here(0) }, "Run(*http.ServeMux): the handler is nil"},
 		{"nil terminal function", func(b *pipeline.Builder) string { b.RunFunc(nil); return here(0) }, "Run(nil): the handler is nil"},
 		{"nil mount", func(b *pipeline.Builder) string { b.Mount("/m", nil); return here(0) }, "Mount(/m): the handler is nil"},
-		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return here(0) }, "a component behind Run is never reached: move it before the Run at"},
+		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return here(0) }, "a component after Run is never reached: move it before the Run at"},
 		{"second Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Run(text("end")); return here(0) }, "a second Run is never reached: the first is at"},
 		{"name given twice", func(b *pipeline.Builder) string { b.UseNamed("x", tag("a")); b.UseNamed("x", tag("b")); return here(0) }, "Use(x): the name is taken by the component added at"},
 		{"prefix without slash", func(b *pipeline.Builder) string { b.Map("m", sub("m")); return here(0) }, `Map(m): the prefix "m" must begin with a slash: "/m"`},

@@ -138,7 +138,7 @@ func TestHalfOpenUpgrades(t *testing.T) {
 				wg.Wait()
 				require.InDelta(t, 5, time.Since(began).Seconds(), 1.5)
 				synctest.Wait()
-				require.Equal(t, n, b.state(http.StateClosed), "and http.Server.ConnState tells")
+				require.Equal(t, n, b.state(http.StateClosed), "http.Server.ConnState reports them")
 				require.EqualValues(t, 1, b.reached.Load())
 				b.echo(t)
 			})

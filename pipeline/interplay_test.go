@@ -73,7 +73,7 @@ func TestServeMuxInABranch(t *testing.T) {
 		{"the mux's redirect loses it, nested", deep, "/v1/api/tree", "307 /tree/"},
 		{"remedy: full patterns", kept, "/api/tree", "307 /api/tree/"},
 		{"remedy: full patterns, path value", kept, "/api/items/7", `200  + /api/items/7, id "7", pattern "GET /api/items/{id}"`},
-		{"remedy: full patterns, exact match is no root", kept, "/api", "307 /api/"},
+		{"remedy: full patterns, an exact match is not the root", kept, "/api", "307 /api/"},
 		{"the remedy reaches as far as the path is kept", deepKept, "/v1/api/tree", "307 /api/tree/"},
 		{"clean-path redirects are right, the pipeline makes them", moved, "/api//tree/./x", "307 /api/tree/x"},
 	} {
@@ -100,7 +100,7 @@ func TestBranchInAServeMux(t *testing.T) {
 	for _, tt := range []struct{ name, target, want string }{
 		{"UsePathBase", "/app/a/x", `200 /app/a + /x, id "", pattern "/app/"`},
 		{"UsePathBase, main line", "/app/b", `200 /app + /b, id "", pattern "/app/"`},
-		{"StripPrefix: PathBase knows nothing of it", "/strip/a/x%2Fy", `200 /a + /x%2Fy, id "", pattern "/strip/"`},
+		{"StripPrefix: PathBase does not include it", "/strip/a/x%2Fy", `200 /a + /x%2Fy, id "", pattern "/strip/"`},
 		{"StripPrefix that leaves nothing", "/strip", `200  + /, id "", pattern "/strip"`},
 		{"path values survive", "/t/acme/x", `200 /t/acme + /x, id "acme", pattern "/t/{id}/"`},
 		{"full prefixes in a subtree", "/full/a/x", `200 /full/a + /x, id "", pattern "/full/"`},
@@ -149,7 +149,7 @@ func TestFileServersInABranch(t *testing.T) {
 		{"names with odd characters", "/std/a%20b/%C3%A4", "200 odd"},
 		{"folder: a relative redirect", "/std/d", "301 d/"},
 		{"index: a relative redirect", "/std/d/index.html", "301 ./"},
-		{"a file is no folder: a relative redirect", "/std/f/", "301 ../f"},
+		{"a file is not a folder: a relative redirect", "/std/f/", "301 ../f"},
 		{"root", "/std/", "200 root"},
 		{"exact match: the root, without the slash that its links need", "/std", "200 root"},
 		{"ours: exact match", "/ours", "307 /ours/"},

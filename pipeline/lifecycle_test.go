@@ -120,7 +120,7 @@ var startPaths = []struct {
 		}
 		must(http.NewResponseController(w).Flush())
 	}},
-	{"1xx is no start", false, 202, "", func(w http.ResponseWriter, _ *http.Request) {
+	{"1xx does not start the response", false, 202, "", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</x>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(202)

@@ -30,7 +30,7 @@ type Bus struct {
 }
 
 // Run checks a Backplane: each guarantee in a subtest. newBus is called once for each, with
-// the subtest's testing.TB. It has to end whatever it starts with t.Cleanup; no goroutine
+// the subtest's testing.TB. It has to end everything that it starts with t.Cleanup; no goroutine
 // may be left afterwards.
 func Run(t *testing.T, newBus func(t testing.TB) Bus) {
 	for _, g := range guarantees {
