@@ -255,8 +255,8 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/frame", "wsmanager/internal/outbox",
-		"wsmanager/internal/timewheel", "wsmanager/internal/transport", "wsmanager/internal/xconnect",
+		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
+		"wsmanager/internal/frame", "wsmanager/internal/outbox", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
@@ -265,7 +265,7 @@ var imports = map[string][]string{
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Whoever else imports this would switch it on for all who use them.
-	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
+	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/extconnect"},
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
@@ -280,7 +280,7 @@ var imports = map[string][]string{
 	"internal/httpx":                     nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
-	"wsmanager/internal/xconnect":              nil,
+	"wsmanager/internal/extconnect":            nil,
 }
 
 // onlyImporters says which files of the root module may import a package of others.

@@ -24,8 +24,8 @@ func ExampleCleanPaths() {
 	// 307 "/x"
 }
 
-// Without CleanPaths a ServeMux takes for a path below /admin/ what is none to
-// Map: the guard is walked around.
+// Without CleanPaths, a path that is not below /admin/ to Map is below it to a ServeMux:
+// the guard is bypassed.
 func ExampleCleanPaths_misuse() {
 	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
 	site := http.NewServeMux()

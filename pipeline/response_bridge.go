@@ -9,8 +9,8 @@ import (
 	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// bridge returns an adapter that offers by itself what the writer can flush or
-// hijack only by its Unwrap method; nil where there is no such thing.
+// bridge returns an adapter that offers the methods with which the writer can flush or
+// hijack only through Unwrap; nil if there are none.
 func (res *Response) bridge() http.ResponseWriter {
 	flusher := httpx.Depth(res.raw, httpx.IsFlusher)
 	hijacker := httpx.Depth(res.raw, httpx.IsHijacker)
@@ -26,9 +26,9 @@ func (res *Response) bridge() http.ResponseWriter {
 	}
 }
 
-// bridged is a Response in its role as a bridge. It keeps what the writer offers
-// besides. ReadFrom and WriteString work on every writer, so offering them always
-// is no lie; Push says what the writer would.
+// bridged is a Response in its role as a bridge. It keeps the writer's other methods.
+// ReadFrom and WriteString work on every writer, so they are always offered; Push returns
+// the writer's result.
 type bridged Response
 
 func (b *bridged) flush() error { return http.NewResponseController(b.raw).Flush() }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -226,7 +226,7 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
 	}
 	if o.RequireHTTP2 {
-		if err := xconnect.Check(); err != nil {
+		if err := extconnect.Check(); err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.RequireHTTP2: %w", err))
 		}
 		if o.Driver == DriverEventLoop {

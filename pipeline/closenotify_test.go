@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// unlike is h, in a test with httpsnoop=true in its name below writers that lack one of
-// the methods of net/http's own, CloseNotify. Such writers are not wrapped by hand.
-func unlike(t *testing.T, h http.Handler) http.Handler {
+// withoutCloseNotify returns h; in a test with httpsnoop=true in its name, h gets writers
+// that lack one of the methods of net/http's own, CloseNotify. Such writers are not wrapped
+// by hand.
+func withoutCloseNotify(t *testing.T, h http.Handler) http.Handler {
 	if !strings.Contains(t.Name(), "httpsnoop=true") {
 		return h
 	}
@@ -44,5 +45,5 @@ type unlikeBoth interface {
 	EnableFullDuplex() error
 }
 
-// reset is what a writer of package pipelinetest has beside.
+// reset is an additional method of the writers of package pipelinetest.
 type reset interface{ Reset() }

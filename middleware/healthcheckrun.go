@@ -10,46 +10,46 @@ import (
 	"time"
 )
 
-// healthState is what the endpoints that were given the same check share: the
-// run that is under way, and the last result.
+// healthState is shared by all endpoints with the same check: the run in progress and the
+// last result.
 type healthState struct {
 	mu   sync.Mutex
-	run  *healthRun  // nil if none is under way
+	run  *healthRun  // nil if none is in progress
 	last HealthEntry // the zero entry has no CheckedAt
 }
 
-// healthRun is one call of a check, in a goroutine of its own. Whoever asks in
-// the meantime waits for it as well. So a check that hangs costs one goroutine
-// however often it is asked for.
+// healthRun is one call of a check, in a goroutine of its own. All requests that arrive
+// meanwhile wait for it. So a check that hangs costs one goroutine, however often it is
+// requested.
 type healthRun struct {
-	// static
+	// read-only
 	started  time.Time
 	deadline time.Time
 	cancel   context.CancelFunc
 
 	// guarded by healthState.mu
 	waiters   int
-	abandoned bool // the last waiter left before the end: the context is done
-	reported  bool // the log has that it took too long
+	abandoned bool // the last waiter left before the end: the context is cancelled
+	reported  bool // the timeout has been logged
 
 	done  chan struct{} // closed at the end
-	entry HealthEntry   // written before that
+	entry HealthEntry   // written before done is closed
 }
 
 var (
-	errHealthTimeout = errors.New("the check took longer than its time-out")
+	errHealthTimeout = errors.New("the check took longer than its timeout")
 	errHealthStuck   = errors.New("an earlier run of the check has not returned")
 	errHealthGoexit  = errors.New("the check ended its goroutine")
 )
 
-// ask returns the verdict of the check, at the latest when its time-out is over
-// or the context ends.
-func (p *probe) ask(ctx context.Context, logger *slog.Logger) HealthEntry {
+// result returns the check's entry, at the latest when its timeout has passed or the
+// context ends.
+func (p *probe) result(ctx context.Context, logger *slog.Logger) HealthEntry {
 	asked := time.Now()
 	latest := asked.Add(p.timeout)
 	for {
 		if ctx.Err() != nil {
-			return p.cut(ctx, asked)
+			return p.cancelled(ctx, asked)
 		}
 		run, joined, known := p.join(ctx, logger)
 		if run == nil {
@@ -66,15 +66,15 @@ func (p *probe) ask(ctx context.Context, logger *slog.Logger) HealthEntry {
 			if joined {
 				return run.entry
 			}
-			// Those who had started it went away and took its context along;
-			// what it returned says nothing.
+			// The requests that had started the run have left, which cancelled its context.
+			// Its result is useless.
 			continue
 		case <-timer.C:
 			if !joined {
 				return p.stuck(run)
 			}
 			if !time.Now().Before(run.deadline) {
-				p.overtime(ctx, run, logger)
+				p.logOvertime(ctx, run, logger)
 			}
 			p.leave(run)
 			return p.late(run.started, errHealthTimeout)
@@ -83,14 +83,14 @@ func (p *probe) ask(ctx context.Context, logger *slog.Logger) HealthEntry {
 			if joined {
 				p.leave(run)
 			}
-			return p.cut(ctx, run.started)
+			return p.cancelled(ctx, run.started)
 		}
 	}
 }
 
-// join returns the run to wait for, making one if need be, and whether its
-// result counts for the caller. Where there is nothing to wait for, it returns
-// no run but what is known.
+// join returns the run to wait for, and starts one if necessary. joined reports whether its
+// result is valid for the caller. If there is no run to wait for, it returns a nil run and
+// the known entry.
 func (p *probe) join(ctx context.Context, logger *slog.Logger) (run *healthRun, joined bool, known HealthEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,8 +113,8 @@ func (p *probe) join(ctx context.Context, logger *slog.Logger) (run *healthRun, 
 	return run, true, HealthEntry{}
 }
 
-// leave is for whoever joined a run and does not wait for its end. The last one
-// to leave ends its context.
+// leave must be called by a request that has joined a run and does not wait for its end.
+// The last one to leave cancels the run's context.
 func (p *probe) leave(run *healthRun) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +125,7 @@ func (p *probe) leave(run *healthRun) {
 	}
 }
 
-// execute is the run's goroutine.
+// execute runs on the run's goroutine.
 func (p *probe) execute(ctx context.Context, run *healthRun, logger *slog.Logger) {
 	defer run.cancel()
 	var res HealthResult
@@ -141,8 +141,7 @@ func (p *probe) execute(ctx context.Context, run *healthRun, logger *slog.Logger
 	res, err = p.check(ctx)
 }
 
-// finish judges what the check returned, or how it failed to, and tells those
-// who wait.
+// finish makes the entry from the check's result, error or panic, and wakes the waiters.
 func (p *probe) finish(ctx context.Context, run *healthRun, res HealthResult, err error, panicked any, stack string, logger *slog.Logger) {
 	var e HealthEntry
 	timedOut := false
@@ -150,7 +149,7 @@ func (p *probe) finish(ctx context.Context, run *healthRun, res HealthResult, er
 	case panicked != nil:
 		e = p.failed(run.started, fmt.Errorf("the check panicked: %v", panicked))
 		e.Status, e.Description = Unhealthy, "the check panicked"
-	case err == errHealthGoexit: // not errors.Is: it calls methods of err, which may panic
+	case err == errHealthGoexit: // not errors.Is, because it calls methods of err, which may panic
 		e = p.failed(run.started, err)
 		e.Status, e.Description = Unhealthy, err.Error()
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -161,7 +160,7 @@ func (p *probe) finish(ctx context.Context, run *healthRun, res HealthResult, er
 		e = p.failed(run.started, err)
 		e.Description, e.Data = res.Description, res.Data
 	case res.Status < Healthy || res.Status > Unhealthy:
-		e = p.failed(run.started, fmt.Errorf("the check returned the status %d, which is none", int(res.Status)))
+		e = p.failed(run.started, fmt.Errorf("the check returned the invalid status %d", int(res.Status)))
 		e.Status, e.Description, e.Data = Unhealthy, res.Description, res.Data
 	default:
 		e = p.entry(run.started)
@@ -176,7 +175,8 @@ func (p *probe) finish(ctx context.Context, run *healthRun, res HealthResult, er
 		p.last = e
 	}
 	p.mu.Unlock()
-	// Logged before anybody is told, so that the log has what the answer says.
+	// The log is written before the waiters get the entry, so that it is never behind the
+	// answer.
 	switch {
 	case panicked != nil:
 		p.log(ctx, logger, e, slog.String("stack", stack))
@@ -189,9 +189,9 @@ func (p *probe) finish(ctx context.Context, run *healthRun, res HealthResult, er
 	close(run.done)
 }
 
-// overtime has the log say once that a run takes too long: it may never come to
-// the point where it would be logged.
-func (p *probe) overtime(ctx context.Context, run *healthRun, logger *slog.Logger) {
+// logOvertime logs once that a run has exceeded its timeout, because such a run may never
+// end.
+func (p *probe) logOvertime(ctx context.Context, run *healthRun, logger *slog.Logger) {
 	p.mu.Lock()
 	first := p.run == run && !run.reported
 	run.reported = true
@@ -238,7 +238,7 @@ func (p *probe) late(started time.Time, err error) HealthEntry {
 	return e
 }
 
-func (p *probe) cut(ctx context.Context, started time.Time) HealthEntry {
+func (p *probe) cancelled(ctx context.Context, started time.Time) HealthEntry {
 	e := p.failed(started, context.Cause(ctx))
 	e.Description = "the request ended before the check"
 	return e
@@ -250,6 +250,6 @@ func (p *probe) stuck(run *healthRun) HealthEntry {
 	return e
 }
 
-// errorText is err's text, also if its Error method panics, as that of a nil
-// pointer in an error does: there is no net/http around a check's goroutine.
+// errorText returns err's text, even if its Error method panics, as with a nil pointer in
+// an error: a check's goroutine has no net/http around it that would recover.
 func errorText(err error) string { return fmt.Sprint(err) }

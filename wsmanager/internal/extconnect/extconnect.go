@@ -1,6 +1,6 @@
-// Package xconnect finds out whether net/http's HTTP/2 server offers extended
-// CONNECT (RFC 8441).
-package xconnect
+// Package extconnect checks whether net/http's HTTP/2 server offers extended CONNECT (RFC
+// 8441).
+package extconnect
 
 import (
 	"encoding/binary"
@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// ErrOff is returned by Check if it does not.
-var ErrOff = errors.New(`net/http offers no extended CONNECT (RFC 8441) over HTTP/2 in this process: import _ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect" in package main, or start the process with GODEBUG=http2xconnect=1 (http2xconnect=0 there keeps it off)`)
+// ErrDisabled is returned by Check if extended CONNECT is not offered.
+var ErrDisabled = errors.New(`net/http offers no extended CONNECT (RFC 8441) over HTTP/2 in this process: import _ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect" in package main, or start the process with GODEBUG=http2xconnect=1 (http2xconnect=0 there keeps it off)`)
 
-// Check returns nil if net/http offers it. The answer can't change, so that it is
-// looked for once.
+// Check returns nil if net/http offers extended CONNECT, and ErrDisabled if it does not.
+// The answer can't change, so it is determined once.
 var Check = sync.OnceValue(check)
 
-// patience is far more than a conversation in memory takes.
-const patience = 10 * time.Second
+// checkTimeout is far longer than an exchange in memory takes.
+const checkTimeout = 10 * time.Second
 
-// check asks a server, in memory: what it would say to a browser counts, and not by
-// what way it came to that.
+// check connects to an HTTP/2 server in memory: only the settings that a browser would get
+// are reliable, however the server came to them.
 func check() error {
 	client, server := net.Pipe()
 	ln := &listener{conn: server, closed: make(chan struct{})}
-	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: patience, Protocols: new(http.Protocols)}
+	srv := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: checkTimeout, Protocols: new(http.Protocols)}
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan struct{})
 	go func() {
@@ -36,17 +36,17 @@ func check() error {
 		_ = srv.Serve(ln) // http.ErrServerClosed
 	}()
 	defer func() {
-		_ = srv.Close() // of a pipe
+		_ = srv.Close() // cannot fail for a pipe
 		_ = client.Close()
 		<-served
 	}()
-	_ = client.SetDeadline(time.Now().Add(patience)) // a pipe has deadlines
-	on, err := ask(client)
+	_ = client.SetDeadline(time.Now().Add(checkTimeout)) // a pipe supports deadlines
+	on, err := readEnableConnect(client)
 	if err != nil {
-		return fmt.Errorf("asking net/http whether it offers extended CONNECT over HTTP/2: %w", err)
+		return fmt.Errorf("checking whether net/http offers extended CONNECT over HTTP/2: %w", err)
 	}
 	if !on {
-		return ErrOff
+		return ErrDisabled
 	}
 	return nil
 }
@@ -58,8 +58,8 @@ const (
 	enableConnectSetting = 0x8 // RFC 8441, section 3
 )
 
-// ask begins HTTP/2 and reads the server's settings.
-func ask(conn net.Conn) (on bool, err error) {
+// readEnableConnect starts an HTTP/2 connection and reads the server's settings.
+func readEnableConnect(conn net.Conn) (on bool, err error) {
 	sent := make(chan error, 1)
 	go func() {
 		_, err := conn.Write(append([]byte(preface), 0, 0, 0, frameSettings, 0, 0, 0, 0, 0))
@@ -70,7 +70,7 @@ func ask(conn net.Conn) (on bool, err error) {
 		return false, err
 	}
 	if head[3] != frameSettings {
-		return false, fmt.Errorf("its first frame has the type %#x, not that of settings", head[3])
+		return false, fmt.Errorf("the first frame has type %#x and is not a SETTINGS frame", head[3])
 	}
 	settings := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
 	if _, err := io.ReadFull(conn, settings); err != nil {
@@ -81,11 +81,11 @@ func ask(conn net.Conn) (on bool, err error) {
 			on = binary.BigEndian.Uint32(settings[2:]) == 1
 		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, conn) }() // what follows, until the pipe is closed
+	go func() { _, _ = io.Copy(io.Discard, conn) }() // further frames, until the pipe is closed
 	return on, <-sent
 }
 
-// listener has one connection.
+// listener accepts one connection.
 type listener struct {
 	conn   net.Conn // nil once accepted
 	once   sync.Once

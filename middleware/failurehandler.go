@@ -17,13 +17,13 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// PanicError is the error that stands for a panic where [RecoverOptions]'
-// functions are given one. Unwrap leads to the value, if that is an error.
+// PanicError is the error for a panic in the calls of [RecoverOptions]' functions. Unwrap
+// returns the value if it is an error.
 //
-// Who catches a panic on another goroutine and panics again on the request's can
-// do so with a *PanicError: its Stack is logged then.
+// If you recover a panic on another goroutine, panic again on the request's goroutine with
+// a *PanicError: its Stack is logged then.
 type PanicError struct {
-	Value any    // what was passed to panic; a *runtime.PanicNilError for nil
+	Value any    // the value passed to panic; a *runtime.PanicNilError for nil
 	Stack []byte // of the goroutine, as debug.Stack returns it
 
 	pcs []uintptr // of the same stack, for DeveloperErrorPage
@@ -47,21 +47,21 @@ func newPanicError(v any) *PanicError {
 	return &PanicError{Value: v, Stack: debug.Stack(), pcs: pcs[:runtime.Callers(2, pcs)]}
 }
 
-// failureHandler is what becomes of the failures of the handlers below, by panic
-// or by Fail.
+// failureHandler logs and answers the failures of the handlers below, from a panic or from
+// Fail.
 type failureHandler struct {
 	logger *slog.Logger                        // nil: slog.Default()
 	mapped func(*http.Request, error) *Problem // nil: none
 	write  func(http.ResponseWriter, *http.Request, *Problem, error)
 }
 
-// handle logs a failure and answers it, or aborts where something was sent.
+// handle logs a failure and answers it, or aborts if a part of the response was sent.
 func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
 	if isAbort(err) {
-		panic(http.ErrAbortHandler) // itself, not what wraps it: net/http compares
+		panic(http.ErrAbortHandler) // unwrapped, because net/http compares the value
 	}
-	if leftBy(r, err) {
-		f.gone(w, r, started, err)
+	if isClientGone(r, err) {
+		f.answerClientGone(w, r, started, err)
 		return
 	}
 	p, second := f.problem(r, err)
@@ -73,13 +73,13 @@ func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started 
 	dropLostAnswer(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	p.setHeader(w.Header())
-	if second := try(func() { f.write(w, r, p, err) }); second != nil {
+	if second := catchPanic(func() { f.write(w, r, p, err) }); second != nil {
 		f.reportSecond(r, second, started)
 		if started() {
 			panic(http.ErrAbortHandler)
 		}
-		// Callbacks run once, so the one that panicked is out of the way.
-		if try(func() { WriteProblem(w, r, p) }) != nil {
+		// Callbacks run once, so the one that panicked does not run again.
+		if catchPanic(func() { WriteProblem(w, r, p) }) != nil {
 			panic(http.ErrAbortHandler)
 		}
 	}
@@ -88,38 +88,37 @@ func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started 
 	}
 }
 
-// gone ends a request whose client has left. Nobody reads the status but the
-// components around.
-func (f *failureHandler) gone(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+// answerClientGone ends a request whose client has left. Only the components around see the
+// status.
+func (f *failureHandler) answerClientGone(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
 	f.log(r, slog.LevelDebug, "the client left", slog.String("err", fmt.Sprint(err)), slog.Bool("response_started", started()))
 	if started() {
 		panic(http.ErrAbortHandler)
 	}
 	dropLostAnswer(w.Header())
-	if try(func() { w.WriteHeader(statusClientGone) }) != nil {
+	if catchPanic(func() { w.WriteHeader(statusClientGone) }) != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// problem maps err to what is answered. second is the panic of a function of the
-// application's that was asked, as an error.
+// problem maps err to the answer. second is a panic of one of the application's functions
+// meanwhile, as an error.
 func (f *failureHandler) problem(r *http.Request, err error) (p *Problem, second error) {
-	second = try(func() {
+	second = catchPanic(func() {
 		if f.mapped != nil {
 			p = f.mapped(r, err)
 		}
 	})
 	if p == nil {
-		// As may panic as well: it calls methods of the error.
-		if failed := try(func() { p = defaultProblem(err) }); failed != nil && second == nil {
+		// errors.As may panic too: it calls methods of the error.
+		if failed := catchPanic(func() { p = defaultProblem(err) }); failed != nil && second == nil {
 			second = failed
 		}
 	}
 	return p.complete(), second
 }
 
-// defaultProblem says nothing about err, save what that is meant to say. nil is
-// a 500.
+// defaultProblem does not reveal err, except the parts meant for clients. nil gives a 500.
 func defaultProblem(err error) *Problem {
 	var p *Problem
 	var tooLarge *http.MaxBytesError
@@ -134,8 +133,8 @@ func defaultProblem(err error) *Problem {
 	return nil
 }
 
-// try returns what f panicked with, nil if it did not.
-func try(f func()) (second error) {
+// catchPanic returns a panic of f as an error, nil if there is none.
+func catchPanic(f func()) (second error) {
 	defer func() {
 		if v := recover(); v != nil {
 			second = newPanicError(v)
@@ -147,18 +146,18 @@ func try(f func()) (second error) {
 
 // isAbort reports whether err is or wraps http.ErrAbortHandler.
 func isAbort(err error) (is bool) {
-	defer func() { _ = recover() }() // a method of the error's, which then is no abort
+	defer func() { _ = recover() }() // a method of the error panicked; it is not an abort then
 	return errors.Is(err, http.ErrAbortHandler)
 }
 
-// leftBy reports whether err is the consequence of the client's having left.
-func leftBy(r *http.Request, err error) (left bool) {
-	// Whoever cancels requests to end the server, with signal.NotifyContext say,
+// isClientGone reports whether err is a consequence of the client leaving.
+func isClientGone(r *http.Request, err error) (left bool) {
+	// Code that cancels requests to end the server, for example with signal.NotifyContext,
 	// gives another cause.
 	if context.Cause(r.Context()) != context.Canceled {
 		return false
 	}
-	defer func() { _ = recover() }() // a method of the error's
+	defer func() { _ = recover() }() // a method of the error panicked
 	for _, target := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, target) {
 			return true
@@ -181,8 +180,8 @@ func leftBy(r *http.Request, err error) (left bool) {
 	return false
 }
 
-// http2StreamError has the fields of net/http's error for a stream that was reset,
-// which lets itself be converted to any such type.
+// http2StreamError has the fields of net/http's error for a stream that was reset. That
+// error can be converted to any type with these fields.
 type http2StreamError struct {
 	StreamID uint32
 	Code     uint32
@@ -191,10 +190,10 @@ type http2StreamError struct {
 
 func (http2StreamError) Error() string { return "HTTP/2 stream error" }
 
-// report logs a failure that is to be answered with status.
+// report logs a failure that is answered with status.
 func (f *failureHandler) report(r *http.Request, err error, status int, started bool) {
 	level := slog.LevelInfo
-	if status >= 500 || started { // a broken response is no matter of the client's alone
+	if status >= 500 || started { // a broken response is not only the client's matter
 		level = slog.LevelError
 	}
 	message := "a handler failed"
@@ -216,8 +215,8 @@ func (f *failureHandler) report(r *http.Request, err error, status int, started 
 	f.log(r, level, message, attrs...)
 }
 
-// reportSecond logs a failure of the error handling itself, nil being none. It
-// passes on the one that is no failure.
+// reportSecond logs a failure of the error handling itself, unless err is nil. If err is
+// http.ErrAbortHandler, it panics with that value.
 func (f *failureHandler) reportSecond(r *http.Request, err error, started func() bool) {
 	if err == nil {
 		return
@@ -249,12 +248,11 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 	logger.LogAttrs(r.Context(), level, message, attrs...)
 }
 
-// dropLostAnswer takes out the headers of the body, or the upgrade, that won't
-// be sent.
+// dropLostAnswer removes the headers of the body, or the upgrade, that is not sent.
 func dropLostAnswer(h http.Header) {
 	for name, values := range h {
 		if name == "Connection" && len(values) == 1 && strings.EqualFold(values[0], "close") {
-			continue // http.MaxBytesReader wants it
+			continue // http.MaxBytesReader requires it
 		}
 		if describesBody(name) || name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
 			h.Del(name)
@@ -262,7 +260,7 @@ func dropLostAnswer(h http.Header) {
 	}
 }
 
-// describesBody reports whether a header belongs to a body.
+// describesBody reports whether a header describes a body.
 func describesBody(name string) bool {
 	switch name {
 	case "Accept-Ranges", "Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer", "Transfer-Encoding":
@@ -271,8 +269,8 @@ func describesBody(name string) bool {
 	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy")
 }
 
-// scope is the innermost failureHandler above a handler, and how to know whether
-// something was written since.
+// scope is the innermost failureHandler above a handler, and a function that reports
+// whether the response was written to since.
 type scope struct {
 	*failureHandler
 	started func() bool
@@ -280,24 +278,24 @@ type scope struct {
 
 type scopeKey struct{}
 
-// builtIn answers where no Recover is above.
-var builtIn = &failureHandler{write: writeDefault}
+// defaultFailureHandler answers if there is no Recover above.
+var defaultFailureHandler = &failureHandler{write: writeDefault}
 
 func writeDefault(w http.ResponseWriter, r *http.Request, p *Problem, _ error) { WriteProblem(w, r, p) }
 
-// scopeOf finds the scope of a request. A Recover that is the outermost observer
-// is known to the Response, which spares it a copy of the request; those below
-// are in the context, and closer therefore.
+// scopeOf finds the scope of a request. A Recover that is the outermost observer is stored
+// in the Response, which saves a copy of the request; those below are in the context, and
+// therefore closer.
 func scopeOf(r *http.Request) scope {
 	if s, ok := r.Context().Value(scopeKey{}).(*scope); ok {
 		return *s
 	}
 	res, ok := pipeline.ResponseFrom(r)
 	if !ok {
-		return scope{builtIn, func() bool { return false }}
+		return scope{defaultFailureHandler, func() bool { return false }}
 	}
 	if f, ok := res.Value(scopeKey{}).(*failureHandler); ok {
 		return scope{f, res.Started}
 	}
-	return scope{builtIn, res.Started}
+	return scope{defaultFailureHandler, res.Started}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// reachGuarantees is who gets what.
-var reachGuarantees = []guarantee{
-	{"a broadcast reaches everybody once", testBroadcast},
+// deliveryGuarantees are about the receivers of a message.
+var deliveryGuarantees = []guarantee{
+	{"a broadcast reaches every connection once", testBroadcast},
 	{"a group's members are reached wherever they are", testGroups},
 	{"groups come and go", testTopics},
 	{"a user is reached on every node", testUsers},
@@ -23,7 +23,7 @@ var reachGuarantees = []guarantee{
 	{"a connection is reached by its id", testConn},
 	{"a connection is closed by its id", testClose},
 	{"a connection joins and leaves by its id", testMembership},
-	{"each connection is spoken to in its variant", testVariants},
+	{"each connection gets its variant", testVariants},
 	{"types and compression survive", testTypes},
 	{"messages of every size arrive", testSizes},
 }
@@ -40,7 +40,7 @@ func testBroadcast(t testing.TB, bus Bus) {
 		texts := []string{fmt.Sprint("one of node ", i), fmt.Sprint("two of node ", i), fmt.Sprint("one of node ", i)}
 		for _, text := range texts {
 			if sent := n.Broadcast(wsmanager.Text(text)); sent.Queued != 2 {
-				t.Fatalf("backplanetest: Broadcast is sent to %d connections here, not to 2", sent.Queued)
+				t.Fatalf("backplanetest: Broadcast was sent to %d local connections, want 2", sent.Queued)
 			}
 		}
 		c.expect("broadcasts", n, texts, c.clients()...)
@@ -51,7 +51,7 @@ func testGroups(t testing.TB, bus Bus) {
 	names := []string{"g", "G", "g.h", "g.*", "*", ">", "g h", "g\n", "größe", "\xff\x00", strings.Repeat("x", wsmanager.MaxGroupName)}
 	c := newCluster(t, bus, 3)
 	members := make([][]*client, len(names))
-	for i, name := range names { // some groups have members on one other node, some on both, some on all
+	for i, name := range names { // groups with members on one other node, on both, and on all nodes
 		for _, n := range c.nodes[1-min(1, i%3):] {
 			members[i] = append(members[i], n.dial(groups(name, name+"2"[:min(1, wsmanager.MaxGroupName-len(name))])))
 		}
@@ -61,7 +61,7 @@ func testGroups(t testing.TB, bus Bus) {
 	for i, name := range names {
 		from := c.nodes[0]
 		from.Group(name).Broadcast(wsmanager.Text("to " + fmt.Sprint(i)))
-		from.Group("nobody is here").Broadcast(wsmanager.Text("to nobody"))
+		from.Group("an empty group").Broadcast(wsmanager.Text("to an empty group"))
 		c.expect(fmt.Sprintf("the group %q", name), from, []string{fmt.Sprint("to ", i)}, members[i]...)
 	}
 }
@@ -108,7 +108,7 @@ func testUsers(t testing.TB, bus Bus) {
 	c.ready()
 	from := c.nodes[0]
 	if sent := from.SendUser("ann", wsmanager.Text("mail")); sent.Queued != 1 {
-		t.Fatalf("backplanetest: SendUser is sent to %d connections here, not to 1", sent.Queued)
+		t.Fatalf("backplanetest: SendUser was sent to %d local connections, want 1", sent.Queued)
 	}
 	c.expect("a user on two nodes", from, []string{"mail"}, ann...)
 	from.SendUserPrepared("bob@example.org *", wsmanager.Prepare(wsmanager.Text("for bob")))
@@ -125,7 +125,7 @@ func testExcept(t testing.TB, bus Bus) {
 		left := n.dial(groups("g"))
 		out, ids = append(out, left), append(ids, left.conn.ID())
 	}
-	ids = append(ids, "nobody", "")
+	ids = append(ids, "unknown", "")
 	c.ready()
 	from := c.nodes[0]
 	from.BroadcastExcept(wsmanager.Text("all but some"), ids...)
@@ -135,7 +135,7 @@ func testExcept(t testing.TB, bus Bus) {
 	from.BroadcastExcept(wsmanager.Text("all but one"), out[1].conn.ID())
 	c.expect("BroadcastExcept of one elsewhere", from, []string{"all but one"}, append(in, out[0], out[2])...)
 	from.BroadcastFunc(wsmanager.Text("here"), func(*wsmanager.Conn) bool { return true })
-	c.expect("BroadcastFunc, which goes nowhere else", from, []string{"here"}, in[0], out[0])
+	c.expect("BroadcastFunc, which stays on its node", from, []string{"here"}, in[0], out[0])
 }
 
 func testConn(t testing.TB, bus Bus) {
@@ -146,13 +146,13 @@ func testConn(t testing.TB, bus Bus) {
 	}
 	from := c.nodes[0]
 	for _, to := range c.clients() {
-		c.must("Send", from.Send(to.conn.ID(), wsmanager.Text("for one")))
-		c.must("SendPrepared", from.SendPrepared(to.conn.ID(), wsmanager.Prepare(wsmanager.Text("for one, prepared"))))
+		c.requireNoError("Send", from.Send(to.conn.ID(), wsmanager.Text("for one")))
+		c.requireNoError("SendPrepared", from.SendPrepared(to.conn.ID(), wsmanager.Prepare(wsmanager.Text("for one, prepared"))))
 		c.expect("Send by id", from, []string{"for one", "for one, prepared"}, to)
 	}
-	for _, id := range []string{"", "nobody", "-", "nobody-" + from.Stats().Backplane.Node} {
-		if err := from.Send(id, wsmanager.Text("for nobody")); !errors.Is(err, wsmanager.ErrNoConn) {
-			t.Fatalf("backplanetest: Send to %q, which can be on no other node: %v", id, err)
+	for _, id := range []string{"", "unknown", "-", "unknown-" + from.Stats().Backplane.Node} {
+		if err := from.Send(id, wsmanager.Text("for an unknown id")); !errors.Is(err, wsmanager.ErrNoConn) {
+			t.Fatalf("backplanetest: Send to %q, which can't be on another node: %v", id, err)
 		}
 	}
 	gone := c.nodes[1].clients[0]
@@ -160,18 +160,18 @@ func testConn(t testing.TB, bus Bus) {
 	gone.ExpectClose(1000)
 	c.nodes[1].clients = c.nodes[1].clients[1:]
 	missed := func() uint64 { return c.nodes[1].Stats().Backplane.Missed }
-	bus.until(t, "the end of a connection", func() bool { return c.nodes[1].Len() == 1 })
+	bus.eventually(t, "the end of a connection", func() bool { return c.nodes[1].Len() == 1 })
 	before := missed()
-	c.must("Send to one that has gone", from.Send(gone.conn.ID(), wsmanager.Text("too late")))
-	bus.until(t, "Stats.Backplane.Missed", func() bool { return missed() == before+1 })
+	c.requireNoError("Send to a connection that has ended", from.Send(gone.conn.ID(), wsmanager.Text("too late")))
+	bus.eventually(t, "Stats.Backplane.Missed", func() bool { return missed() == before+1 })
 }
 
 func testClose(t testing.TB, bus Bus) {
 	c := newCluster(t, bus, 2)
 	gone, stays := c.nodes[1].dial(nil), c.nodes[1].dial(nil)
 	from := c.nodes[0]
-	c.must("Send", from.Send(gone.conn.ID(), wsmanager.Text("farewell")))
-	c.must("CloseConn", from.CloseConn(gone.conn.ID(), 4321, "because"))
+	c.requireNoError("Send", from.Send(gone.conn.ID(), wsmanager.Text("farewell")))
+	c.requireNoError("CloseConn", from.CloseConn(gone.conn.ID(), 4321, "because"))
 	gone.ExpectText("farewell")
 	if reason := gone.ExpectClose(4321); reason != "because" {
 		t.Fatalf("backplanetest: closed with the reason %q", reason)
@@ -194,14 +194,14 @@ func testMembership(t testing.TB, bus Bus) {
 	group := from.Group("by invitation")
 	to := []*client{from.clients[0], c.nodes[1].clients[0], c.nodes[2].clients[1]}
 	for _, cl := range to {
-		c.must("JoinGroup", from.JoinGroup(cl.conn.ID(), group.Name()))
+		c.requireNoError("JoinGroup", from.JoinGroup(cl.conn.ID(), group.Name()))
 	}
-	group.Broadcast(wsmanager.Text("welcome")) // at once: nothing has been waited for
+	group.Broadcast(wsmanager.Text("welcome")) // at once, without waiting for the subscription
 	c.expect("a group that connections elsewhere have joined", from, []string{"welcome"}, to...)
 	c.ready()
 	c.nodes[1].Group(group.Name()).Broadcast(wsmanager.Text("welcome from another"))
 	c.expect("the group, from another node", c.nodes[1], []string{"welcome from another"}, to...)
-	c.must("LeaveGroup", from.LeaveGroup(to[1].conn.ID(), group.Name()))
+	c.requireNoError("LeaveGroup", from.LeaveGroup(to[1].conn.ID(), group.Name()))
 	group.Broadcast(wsmanager.Text("one less"))
 	c.expect("a group that a connection elsewhere has left", from, []string{"one less"}, to[0], to[2])
 	if err := from.JoinGroup(to[1].conn.ID(), ""); err == nil || errors.Is(err, wsmanager.ErrNoConn) {
@@ -214,9 +214,9 @@ func testVariants(t testing.TB, bus Bus) {
 	var here, there [3]*client
 	for v := range here {
 		there[v] = c.nodes[1].dial(url.Values{"defer": {""}, "group": {"g"}, "user": {"ann"}})
-		c.must("Ready", there[v].conn.Ready(wsmanager.Variant(v)))
+		c.requireNoError("Ready", there[v].conn.Ready(wsmanager.Variant(v)))
 	}
-	here[0] = c.nodes[0].dial(groups("g")) // the sender's node speaks no other
+	here[0] = c.nodes[0].dial(groups("g")) // no other variant is in use on the sender's node
 	late := c.nodes[2].dial(url.Values{"defer": {""}, "group": {"g"}, "user": {"ann"}})
 	c.ready()
 	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
@@ -230,13 +230,14 @@ func testVariants(t testing.TB, bus Bus) {
 	from.Group("g").BroadcastPrepared(p)
 	from.SendUserPrepared("ann", p)
 	for _, cl := range there {
-		c.must("SendPrepared", from.SendPrepared(cl.conn.ID(), p))
+		c.requireNoError("SendPrepared", from.SendPrepared(cl.conn.ID(), p))
 	}
-	// Who is not ready gets what is for it alone, and then what all get.
-	c.must("Send", from.Send(late.conn.ID(), wsmanager.Text("are you there?")))
+	// A connection that is not ready gets the messages for it alone first, and then the
+	// broadcasts.
+	c.requireNoError("Send", from.Send(late.conn.ID(), wsmanager.Text("are you there?")))
 	late.ExpectText("are you there?")
-	c.must("Ready", late.conn.Ready(2))
-	got := c.heard(from)
+	c.requireNoError("Ready", late.conn.Ready(2))
+	got := c.received(from)
 	for cl, want := range map[*client][]string{
 		here[0]:  {"as 0", "as 0"},
 		there[0]: {"as 0", "as 0", "as 0", "as 0"},
@@ -245,7 +246,7 @@ func testVariants(t testing.TB, bus Bus) {
 		late:     nil,
 	} {
 		if fmt.Sprint(got[cl]) != fmt.Sprint(want) {
-			t.Fatalf("backplanetest: variants: %s got %s, and should have got %s", cl.name, short(got[cl]), short(want))
+			t.Fatalf("backplanetest: variants: %s got %s, want %s", cl.name, abbreviate(got[cl]), abbreviate(want))
 		}
 	}
 }
@@ -269,7 +270,7 @@ func testTypes(t testing.TB, bus Bus) {
 		from.Broadcast(tt.msg)
 		for _, cl := range []*client{plain, deflates} {
 			f, err := cl.ReadFrame()
-			c.must("reading", err)
+			c.requireNoError("reading", err)
 			if f.Header.OpCode != ws.OpCode(tt.msg.Type) || f.Header.Rsv1() != (tt.rsv1 && cl == deflates) {
 				t.Fatalf("backplanetest: a %v message (NoCompression: %t) came with the header %+v", tt.msg.Type, tt.msg.NoCompression, f.Header)
 			}
@@ -293,10 +294,10 @@ func testSizes(t testing.TB, bus Bus) {
 		text := strings.Repeat("0123456789abcdef", size/16+1)[:size]
 		from.Group("g").Broadcast(wsmanager.Text(text))
 		if got := to.Text(); got != text {
-			t.Fatalf("backplanetest: %d bytes became %d, or others", size, len(got))
+			t.Fatalf("backplanetest: a message of %d bytes arrived with %d bytes, or with others", size, len(got))
 		}
 	}
-	// More than the Managers' limit is not published, and hurts nothing that is.
+	// A message above the Managers' limit is not published, and does not affect others.
 	from.Broadcast(wsmanager.Binary(make([]byte, 1<<20)))
 	from.Broadcast(wsmanager.Text("after"))
 	c.expect("after big messages", from, []string{"after"}, to)

@@ -11,25 +11,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A socket that was taken from a leader is none of its business any more, whoever has
-// it when the leader's call returns, and whatever became of it meanwhile.
+// A socket that was taken from a leader is not affected by that leader, whichever state it
+// is in when the leader's call returns.
 func TestTakenFromALeader(t *testing.T) {
 	for name, row := range map[string]struct {
-		meanwhile func(s *stage, l *Loop, me uint64)
-		mode      uint32 // before and after the leader's return
+		meanwhile func(s *gatedHandler, l *Loop, me uint64)
+		mode      uint32 // before and after the leader's call returns
 	}{
-		"it is the taker's": {func(*stage, *Loop, uint64) {}, detached},
-		"it is the loop's":  {func(s *stage, _ *Loop, _ uint64) { s.Release() }, slow},
-		"it is the loop's, and quick": {func(s *stage, _ *Loop, _ uint64) {
+		"it belongs to the taker": {func(*gatedHandler, *Loop, uint64) {}, detached},
+		"it belongs to the loop":  {func(s *gatedHandler, _ *Loop, _ uint64) { s.Release() }, slow},
+		"it belongs to the loop, and is fast": {func(s *gatedHandler, _ *Loop, _ uint64) {
 			s.Release()
 			s.handBack(inline)
 		}, inline},
-		"it is another deposed leader's": {func(s *stage, l *Loop, me uint64) {
+		"it belongs to another deposed leader": {func(s *gatedHandler, l *Loop, me uint64) {
 			s.Release()
 			s.handBack(inline)
 			s.detachFor(me+8, true, l.now())
 		}, detached},
-		"it was taken from another as well": {func(s *stage, l *Loop, me uint64) {
+		"it was taken from another as well": {func(s *gatedHandler, l *Loop, me uint64) {
 			s.Release()
 			s.handBack(inline)
 			s.detachFor(me+8, true, l.now())
@@ -38,11 +38,11 @@ func TestTakenFromALeader(t *testing.T) {
 		}, slow},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, s, peer, exit := onStage(t)
-			ld := former(l, s)
-			ld.me = 1001 // so that there are events after it
-			s.detachFor(ld.me, true, l.now())
-			say(t, peer, "x")
+			l, s, peer, exit := blockedLoop(t)
+			ld := deposedLeader(l, s)
+			ld.w = 1001 // so that there are events after it
+			s.detachFor(ld.w, true, l.now())
+			writeText(t, peer, "x")
 			returned := make(chan struct{})
 			go func() {
 				ld.read(&s.Socket)
@@ -51,69 +51,68 @@ func TestTakenFromALeader(t *testing.T) {
 			}()
 			require.Equal(t, "x", <-s.entered)
 			require.True(t, s.Take())
-			row.meanwhile(s, l, ld.me)
+			row.meanwhile(s, l, ld.w)
 			s.mu.Lock()
-			m := *s.marks
-			ok, need := s.ok, s.need
+			m := *s.handoff
+			ok, need := s.fastStreak, s.requiredStreak
 			s.mu.Unlock()
 			close(s.gate)
 			<-returned
 			require.Equal(t, row.mode, s.mode())
-			require.Equal(t, m.by, s.marks.by)
-			require.Equal(t, m.skip, s.marks.skip, "it could be another leader's")
-			require.Equal(t, []uint16{ok, need}, []uint16{s.ok, s.need})
+			require.Equal(t, m.event, s.handoff.event)
+			require.Equal(t, m.ignoreEvent, s.handoff.ignoreEvent, "it could belong to another leader")
+			require.Equal(t, []uint16{ok, need}, []uint16{s.fastStreak, s.requiredStreak})
 			s.handBack(inline)
 			exit()
 		})
 	}
 }
 
-// A leader that the watchdog has deposed, and whose socket it has yet to detach, has lost
-// nothing to anybody.
+// A leader whose socket the watchdog has not detached yet still owns its socket.
 func TestNotTakenInTheWindow(t *testing.T) {
-	l, s, _, exit := onStage(t)
-	ld := former(l, s)
-	ld.me = 1001 // so that there are events before it
+	l, s, _, exit := blockedLoop(t)
+	ld := deposedLeader(l, s)
+	ld.w = 1001 // so that there are events before it
 	require.False(t, s.Take(), "it is inline")
-	require.False(t, s.takenFrom(ld.me))
-	s.detachFor(ld.me-8, true, l.now())
-	require.False(t, s.takenFrom(ld.me), "that was an earlier event")
+	require.False(t, s.takenFrom(ld.w))
+	s.detachFor(ld.w-8, true, l.now())
+	require.False(t, s.takenFrom(ld.w), "that was an earlier event")
 	s.handBack(inline)
-	s.detachFor(ld.me, true, l.now())
-	require.False(t, s.takenFrom(ld.me))
+	s.detachFor(ld.w, true, l.now())
+	require.False(t, s.takenFrom(ld.w))
 	require.True(t, s.Take())
-	require.True(t, s.takenFrom(ld.me))
+	require.True(t, s.takenFrom(ld.w))
 	s.Release()
-	require.True(t, s.takenFrom(ld.me))
+	require.True(t, s.takenFrom(ld.w))
 	close(s.gate)
 	exit()
 	require.False(t, s.Take(), "it has ended")
 }
 
-// ends is a handler whose first Data ends as it is told to when the gate opens, and whose
-// later ones report.
-type ends struct {
-	stage
+// endingHandler is a handler whose first Data ends in the given way when the gate opens.
+// Later calls report their bytes.
+type endingHandler struct {
+	gatedHandler
 	how    func() bool
 	second bool
-	left   chan struct{} // closed by the first Data's goroutine
+	left   chan struct{} // closed by the goroutine of the first Data
 }
 
-func (s *ends) Data(p []byte) bool {
+func (s *endingHandler) Data(p []byte) bool {
 	if s.second {
 		s.entered <- string(p)
 		return true
 	}
 	s.second = true
-	s.entered <- string(p) // Take comes after this
+	s.entered <- string(p) // the test calls Take after this
 	defer close(s.left)
 	<-s.gate
 	return s.how()
 }
 
-// However a call ends that was taken, the socket goes on, on a leader's goroutine and on
-// another.
-func TestTakenCallsMayEndAsTheyLike(t *testing.T) {
+// The socket continues however the call ends from which it was taken, on a leader's
+// goroutine and on another.
+func TestTakenCallMayEndInAnyWay(t *testing.T) {
 	for name, how := range map[string]func() bool{
 		"returns":      func() bool { return true },
 		"stops":        func() bool { return false },
@@ -128,30 +127,30 @@ func TestTakenCallsMayEndAsTheyLike(t *testing.T) {
 				require.NoError(t, err)
 				fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 				require.NoError(t, err)
-				s := &ends{how: how, left: make(chan struct{})}
+				s := &endingHandler{how: how, left: make(chan struct{})}
 				s.entered, s.gate, s.ended = make(chan string, 10), make(chan struct{}), make(chan error, 1)
 				require.NoError(t, l.AddOwned(fds[0], s, &s.Socket))
 				s.handBack(first)
-				say(t, fds[1], "first")
+				writeText(t, fds[1], "first")
 				require.Equal(t, "first", <-s.entered)
 				for deadline := time.Now().Add(10 * time.Second); !s.Take(); time.Sleep(time.Millisecond) {
-					require.True(t, time.Now().Before(deadline), "nobody deposes the leader")
+					require.True(t, time.Now().Before(deadline), "the watchdog does not depose the leader")
 				}
-				say(t, fds[1], "second")
+				writeText(t, fds[1], "second")
 				s.Release()
 				require.Equal(t, "second", <-s.entered)
 				if how != nil {
 					close(s.gate)
 					<-s.left
 				}
-				say(t, fds[1], "third")
+				writeText(t, fds[1], "third")
 				require.Equal(t, "third", <-s.entered)
 				if name == "panics" {
-					require.Equal(t, "%v", <-logged, "no handler is left to be told")
+					require.Equal(t, "%v", <-logged, "no handler call is left for the error")
 				}
 				require.Empty(t, s.ended)
 				require.NoError(t, syscall.Close(fds[1]))
-				awaitEnd(t, &s.stage)
+				awaitEnd(t, &s.gatedHandler)
 				if how == nil {
 					s.how = func() bool { return true }
 					close(s.gate)
@@ -165,16 +164,16 @@ func TestTakenCallsMayEndAsTheyLike(t *testing.T) {
 	}
 }
 
-// A kick that comes while nobody hands the socket back is handled once it was taken.
+// A kick while the socket has no owner that hands it back is handled after Take.
 func TestKicksOfATakenSocket(t *testing.T) {
-	l, s, _, exit := onStage(t)
-	ld := former(l, s)
-	s.detachFor(ld.me, true, l.now())
+	l, s, _, exit := blockedLoop(t)
+	ld := deposedLeader(l, s)
+	s.detachFor(ld.w, true, l.now())
 	s.Kick()
 	require.True(t, s.Take())
 	require.Empty(t, s.entered)
 	s.Release()
-	s.dispatch(slow) // as the leader does for the kick's event, which it has not served yet
+	s.dispatch(slow) // as the leader does for the event of the kick, which it has not served yet
 	require.Equal(t, "kicked", <-s.entered)
 	awaitHandedBack(t, s)
 	close(s.gate)

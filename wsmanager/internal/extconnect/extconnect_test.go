@@ -1,4 +1,4 @@
-package xconnect_test
+package extconnect_test
 
 import (
 	"os"
@@ -8,19 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
 )
 
-// A process that has not switched it on is told how to.
+// A process without extended CONNECT gets an error that tells how to enable it.
 func TestOff(t *testing.T) {
 	if strings.Contains(os.Getenv("GODEBUG"), "http2xconnect=1") {
-		t.Skip("GODEBUG has switched it on")
+		t.Skip("GODEBUG enables it")
 	}
-	require.ErrorIs(t, xconnect.Check(), xconnect.ErrOff)
+	require.ErrorIs(t, extconnect.Check(), extconnect.ErrDisabled)
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{RequireHTTP2: true})
-	require.ErrorIs(t, err, xconnect.ErrOff)
+	require.ErrorIs(t, err, extconnect.ErrDisabled)
 	require.ErrorContains(t, err, `import _ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect"`)
 	require.ErrorContains(t, err, "GODEBUG=http2xconnect=1")
 	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{})
-	require.NoError(t, err, "nobody has asked for it")
+	require.NoError(t, err, "it was not required")
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// rawGuarantees is what a bus has to keep, seen without Managers.
-var rawGuarantees = []guarantee{
+// linkGuarantees are the guarantees of a bus that can be seen without Managers.
+var linkGuarantees = []guarantee{
 	{"an envelope arrives as it was", testBytes},
-	{"what is subscribed to is not missed", testSubscribed},
+	{"no envelope is missed after Subscribe", testSubscribed},
 	{"a closed link receives nothing", testClosed},
 }
 
-// rawNode is a node that notes what it receives.
+// rawNode is a node without a Manager that records the envelopes it receives.
 type rawNode struct {
 	link wsmanager.BackplaneLink
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	got    [][]byte
 	closed bool
-	late   int // came after the link was closed
+	late   int // envelopes received after the link was closed
 }
 
 func newRawNode(t testing.TB, bus Bus, id string) *rawNode {
@@ -74,7 +74,7 @@ func (n *rawNode) close(t testing.TB, bus Bus) {
 	n.closed = true
 }
 
-// has reports whether an envelope has come.
+// has reports whether the envelope p has been received.
 func (n *rawNode) has(p []byte) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -113,7 +113,7 @@ func (n *rawNode) publish(t testing.TB, bus Bus, topic string, p []byte) {
 	}
 }
 
-// rawTopics are topics as Managers make them.
+// rawTopics are topics such as Managers use.
 var rawTopics = []string{
 	"all", "node-ABCDEFGHIJKLM", "group-lobby", "group-Lobby", "group--", "user-_",
 	"group=" + strings.Repeat("A7", 26), "group-" + strings.Repeat("x", 114),
@@ -132,7 +132,7 @@ func testBytes(t testing.TB, bus Bus) {
 			copy(p, []byte{0, '\r', '\n', 0xff, byte(i)})
 			sent := bytes.Clone(p)
 			a.publish(t, bus, topic, p)
-			bus.until(t, fmt.Sprintf("%d bytes on the topic %q, unchanged", size, topic), func() bool { return b.has(sent) })
+			bus.eventually(t, fmt.Sprintf("%d bytes on the topic %q, unchanged", size, topic), func() bool { return b.has(sent) })
 			if !bytes.Equal(sent, p) {
 				t.Fatalf("backplanetest: the published envelope was changed")
 			}
@@ -148,12 +148,12 @@ func testSubscribed(t testing.TB, bus Bus) {
 		for _, topic := range topics {
 			p := []byte("envelope for " + topic)
 			a.publish(t, bus, topic, p)
-			bus.until(t, "what is published once Subscribe has returned", func() bool { return b.has(p) })
+			bus.eventually(t, "an envelope published after Subscribe has returned", func() bool { return b.has(p) })
 		}
 		b.unsubscribe(t, bus, topics[0])
 		p := []byte("more for " + topics[1])
 		a.publish(t, bus, topics[1], p)
-		bus.until(t, "a topic, after another was left", func() bool { return b.has(p) })
+		bus.eventually(t, "an envelope on a topic, after another one was left", func() bool { return b.has(p) })
 	}
 }
 
@@ -163,7 +163,7 @@ func testClosed(t testing.TB, bus Bus) {
 	c.subscribe(t, bus, "all")
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	var failed error
-	go func() { // what is under way when the link closes
+	go func() { // envelopes in flight while the link closes
 		defer close(stopped)
 		for i := uint64(0); failed == nil; i++ {
 			select {
@@ -174,7 +174,7 @@ func testClosed(t testing.TB, bus Bus) {
 			ctx, cancel := context.WithTimeout(context.Background(), bus.Patience)
 			failed = a.link.Publish(ctx, "all", binary.BigEndian.AppendUint64(nil, i))
 			cancel()
-			time.Sleep(time.Millisecond) // no broker is to be flooded
+			time.Sleep(time.Millisecond) // not to flood a broker
 		}
 	}()
 	received := func(n *rawNode, more int) func() bool {
@@ -187,9 +187,9 @@ func testClosed(t testing.TB, bus Bus) {
 			return len(n.got) >= before+more
 		}
 	}
-	bus.until(t, "the first envelopes", received(b, 3))
+	bus.eventually(t, "the first envelopes", received(b, 3))
 	b.close(t, bus)
-	bus.until(t, "envelopes after a node has left", received(c, 10))
+	bus.eventually(t, "envelopes after a node has left", received(c, 10))
 	close(stop)
 	<-stopped
 	if failed != nil {
@@ -198,6 +198,6 @@ func testClosed(t testing.TB, bus Bus) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.late > 0 {
-		t.Fatalf("backplanetest: %d envelopes came after Close had returned", b.late)
+		t.Fatalf("backplanetest: %d envelopes arrived after Close had returned", b.late)
 	}
 }

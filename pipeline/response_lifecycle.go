@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// The phases of a Response. It goes back from firing to open where a callback
-// panicked or a hijack failed: nothing has been sent then.
+// The phases of a Response. It returns from firing to open if a callback panicked or a
+// hijack failed, because nothing has been sent then.
 const (
 	phaseOpen uint32 = iota
 	phaseFiring
@@ -21,25 +21,24 @@ const (
 	phaseCompleted
 )
 
-// start runs the OnStarting callbacks, the last one first, if nobody has. The
-// caller sends the headers when it returns. It leaves the response open if a
-// callback panics.
+// start runs the OnStarting callbacks, the last one first, unless they have run. The caller
+// sends the headers when start returns. If a callback panics, the response stays open.
 func (res *Response) start(status int) {
 	if res.phase.Load() != phaseOpen {
-		return // has started; or a callback writes: let it through
+		return // started already; or a callback writes, which is allowed
 	}
 	res.mu.Lock()
 	if res.phase.Load() != phaseOpen {
 		res.mu.Unlock()
 		return
 	}
-	res.phase.Store(phaseFiring) // from now on the list stays as it is
+	res.phase.Store(phaseFiring) // from now on the list does not change
 	res.mu.Unlock()
 	if len(res.starting) > 0 {
 		res.fire(status)
 	}
-	// A response that was completed meanwhile stays so: this start came from a
-	// goroutine that was left behind.
+	// A response that was completed meanwhile stays completed: this start came from a
+	// goroutine that outlives its handler.
 	if !res.phase.CompareAndSwap(phaseFiring, phaseStarted) {
 		return
 	}
@@ -49,8 +48,8 @@ func (res *Response) start(status int) {
 	}
 }
 
-// fire runs the OnStarting callbacks. If one panics the response is open again,
-// without them.
+// fire runs the OnStarting callbacks. If one panics, the response is open again, without
+// callbacks.
 func (res *Response) fire(status int) {
 	done := false
 	defer func() {
@@ -71,7 +70,7 @@ func (res *Response) fire(status int) {
 	done = true
 }
 
-// reopen takes back a start that sent nothing.
+// reopen undoes a start that has sent nothing.
 func (res *Response) reopen() {
 	res.mu.Lock()
 	defer res.mu.Unlock()
@@ -83,26 +82,26 @@ func (res *Response) reopen() {
 	}
 }
 
-// The doors. Once the response is complete all of them are shut: a handler that
-// goes on in a goroutine it left behind would otherwise write into net/http's
-// buffer, which may be another request's by then.
+// The write paths. Once the response is complete all of them fail: a goroutine that
+// outlives its handler would otherwise write into net/http's buffer, which may belong to
+// another request by then.
 
-// over reports whether the response is complete.
-func (res *Response) over() bool { return res.phase.Load() == phaseCompleted }
+// isComplete reports whether the response is complete.
+func (res *Response) isComplete() bool { return res.phase.Load() == phaseCompleted }
 
-// startStatus is the door WriteHeader. 1xx announces, it does not start; and a
-// code that net/http panics about starts nothing either.
+// startStatus is the write path of WriteHeader. A 1xx status does not start the response;
+// neither does a status that makes net/http panic.
 func (res *Response) startStatus(code int) (open bool) {
 	if code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols && res.final101 {
 		res.start(code)
 	}
-	return !res.over()
+	return !res.isComplete()
 }
 
-// startBody is the door of everything that writes.
+// startBody is the write path of every method that writes a body.
 func (res *Response) startBody() error {
 	res.start(http.StatusOK)
-	if res.over() {
+	if res.isComplete() {
 		return ErrResponseCompleted
 	}
 	return nil
@@ -110,33 +109,32 @@ func (res *Response) startBody() error {
 
 func (res *Response) wrote(n int) { res.bytes.Add(int64(n)) }
 
-// startFlush is the door Flush.
+// startFlush is the write path of Flush.
 func (res *Response) startFlush() error {
 	res.start(http.StatusOK)
-	if res.over() {
+	if res.isComplete() {
 		return ErrResponseCompleted
 	}
 	res.flushed.Store(true)
 	return nil
 }
 
-// header is the header that a handler sees. HTTP/2's panics when it is asked for
-// too late.
+// header returns the header for a handler. HTTP/2's Header method panics after the end.
 func (res *Response) header() http.Header {
-	if res.over() {
+	if res.isComplete() {
 		return http.Header{}
 	}
 	return res.w.Header()
 }
 
-// sniffLen is how much of a source net/http reads by itself, to guess its type,
-// before it hands the rest over.
+// sniffLen is the number of bytes of a source that net/http reads itself, to detect the
+// content type, before it passes the rest on.
 const sniffLen = 512
 
 var sniffBuffers = sync.Pool{New: func() any { return new([sniffLen]byte) }}
 
-// readFrom is the door ReadFrom. A source that fails or is empty starts nothing,
-// so the beginning goes through write.
+// readFrom is the write path of ReadFrom. A source that fails or is empty must not start
+// the response, so the beginning goes through write.
 func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom) (int64, error) {
 	var begun int64
 	if !res.Started() {
@@ -146,7 +144,7 @@ func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom
 		}
 		begun = n
 	}
-	if res.over() {
+	if res.isComplete() {
 		return begun, ErrResponseCompleted
 	}
 	n, err := rest.ReadFrom(src)
@@ -154,7 +152,7 @@ func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom
 	return begun + n, err
 }
 
-// beginFrom copies the first sniffLen bytes, as they come. It reports whether
+// beginFrom copies up to sniffLen bytes with the source's own reads. It reports whether
 // there may be more.
 func (res *Response) beginFrom(src io.Reader, write io.Writer) (begun int64, more bool, err error) {
 	buf := sniffBuffers.Get().(*[sniffLen]byte)
@@ -185,11 +183,11 @@ func (res *Response) beginFrom(src io.Reader, write io.Writer) (begun int64, mor
 	return begun, true, nil
 }
 
-// hijack is the door Hijack.
+// hijack is the write path of Hijack.
 func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (net.Conn, *bufio.ReadWriter, error) {
 	started := res.Started()
 	res.start(http.StatusSwitchingProtocols)
-	if res.over() {
+	if res.isComplete() {
 		return nil, nil, ErrResponseCompleted
 	}
 	conn, rw, err := next()
@@ -202,14 +200,14 @@ func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (n
 	res.upgraded.Store(true)
 	res.mu.Lock()
 	defer res.mu.Unlock()
-	if res.phase.Load() != phaseCompleted && !res.lent {
+	if res.phase.Load() != phaseCompleted && !res.ownedByOuter {
 		res.hijacked = conn
 	}
 	return conn, rw, nil
 }
 
-// handedOver is called when handlers have returned in order: a connection that
-// they hijacked is somebody else's now, and no later panic's to close.
+// handedOver is called when handlers have returned normally: a connection that they
+// hijacked has a new owner then, and a later panic must not close it.
 func (res *Response) handedOver() {
 	if !res.upgraded.Load() {
 		return
@@ -219,8 +217,8 @@ func (res *Response) handedOver() {
 	res.hijacked = nil
 }
 
-// end completes the response to r, and does for the request that was handed on
-// what net/http does for its own only.
+// end completes the response to r. For the request that was passed on it does the cleanup
+// that net/http does only for its own.
 func (res *Response) end(r *http.Request) {
 	res.complete()
 	if form := res.req.MultipartForm; form != nil && form != r.MultipartForm {
@@ -240,11 +238,10 @@ func (res *Response) complete() {
 	res.mu.Unlock()
 
 	if hijacked != nil {
-		// The handlers panicked with the connection in their hands; net/http
-		// would leave it open for ever.
+		// The handlers panicked after a Hijack; net/http would never close the connection.
 		_ = hijacked.Close()
 	}
-	for i := len(res.completed) - 1; i >= 0; i-- { // to which nothing is added any more
+	for i := len(res.completed) - 1; i >= 0; i-- { // nothing is added any more
 		runCompleted(res.completed[i])
 	}
 }

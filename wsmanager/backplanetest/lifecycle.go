@@ -11,13 +11,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// lifeGuarantees is what happens when a bus fails, and ends.
-var lifeGuarantees = []guarantee{
+// lifecycleGuarantees are about failures and the end of a bus.
+var lifecycleGuarantees = []guarantee{
 	{"a link that has ended is replaced", testReplaced},
-	{"a cut is noticed and got over", testCut},
-	{"a bus that takes nothing is not felt", testStall},
+	{"nodes recover from a cut", testCut},
+	{"a stalled bus does not affect local connections", testStall},
 	{"a node that comes back is another", testRestart},
-	{"Shutdown publishes what is queued", testDrain},
+	{"Shutdown publishes the queue", testDrain},
 	{"nothing is left after Shutdown", testNothingLeft},
 }
 
@@ -33,7 +33,8 @@ func (c *cluster) up(want bool) func() bool {
 	}
 }
 
-// survives cuts the bus, and asserts that nodes go on by themselves and then together.
+// survives cuts the bus, and asserts that the nodes work alone meanwhile and together
+// afterwards.
 func (c *cluster) survives(cut func() (restore func())) {
 	c.t.Helper()
 	bus := c.bus
@@ -46,25 +47,25 @@ func (c *cluster) survives(cut func() (restore func())) {
 		from.Group("g").Broadcast(wsmanager.Text("before"))
 		c.expect("before the cut", from, []string{"before"}, c.clients()...)
 		restore := cut()
-		bus.until(c.t, "health that says that the bus is cut", c.up(false))
+		bus.eventually(c.t, "a Health error while the bus is cut", c.up(false))
 		for _, n := range c.nodes {
 			text := fmt.Sprint("alone ", round)
 			n.BroadcastFunc(wsmanager.Text(text), func(*wsmanager.Conn) bool { return true })
 			if sent := n.Group("g").Broadcast(wsmanager.Text(text)); sent.Queued != 1 {
-				c.t.Fatalf("backplanetest: a broadcast while the bus is cut went to %d connections here, not to 1", sent.Queued)
+				c.t.Fatalf("backplanetest: a broadcast while the bus is cut went to %d local connections, want 1", sent.Queued)
 			}
 			n.clients[0].ExpectText(text)
 			n.clients[0].ExpectText(text)
 		}
-		late := c.nodes[1].dial(groups("late")) // the bus has to be told of it when it is back
+		late := c.nodes[1].dial(groups("late")) // its topic has to be subscribed to when the bus is back
 		restore()
-		bus.until(c.t, "health that says that the bus is back", c.up(true))
+		bus.eventually(c.t, "Health without an error after the cut", c.up(true))
 		c.ready()
-		// What was sent meanwhile may have come or not; in either case it comes once.
+		// A message that was sent during the cut may arrive or not, but not twice.
 		for _, n := range c.nodes {
-			for cl, texts := range c.heard(n) {
+			for cl, texts := range c.received(n) {
 				if len(texts) > len(c.nodes)-1 {
-					c.t.Fatalf("backplanetest: after the cut %s got %s", cl.name, short(texts))
+					c.t.Fatalf("backplanetest: after the cut %s got %s", cl.name, abbreviate(texts))
 				}
 			}
 		}
@@ -75,8 +76,8 @@ func (c *cluster) survives(cut func() (restore func())) {
 			first = append(first, n.clients[0])
 		}
 		c.expect("after the cut", from, []string{"after", "after, to a user"}, first...)
-		c.nodes[0].Group("late").Broadcast(wsmanager.Text("to those who came meanwhile"))
-		c.expect("after the cut", c.nodes[0], []string{"to those who came meanwhile"}, late)
+		c.nodes[0].Group("late").Broadcast(wsmanager.Text("to connections made during the cut"))
+		c.expect("after the cut", c.nodes[0], []string{"to connections made during the cut"}, late)
 		late.SendClose(1000, "")
 		late.ExpectClose(1000)
 		c.nodes[1].clients = c.nodes[1].clients[:1]
@@ -100,7 +101,7 @@ func testReplaced(t testing.TB, bus Bus) {
 
 func testCut(t testing.TB, bus Bus) {
 	if bus.Cut == nil {
-		t.Log("backplanetest: left out: there is no Bus.Cut")
+		t.Log("backplanetest: skipped: Bus.Cut is nil")
 		return
 	}
 	newCluster(t, bus, 3).survives(bus.Cut)
@@ -118,7 +119,7 @@ func testStall(t testing.TB, bus Bus) {
 	const count = 1000
 	for i := range count {
 		if sent := from.Broadcast(wsmanager.Text(fmt.Sprint(i))); sent.Queued != 1 {
-			t.Fatalf("backplanetest: a broadcast while the bus takes nothing went to %d connections here, not to 1", sent.Queued)
+			t.Fatalf("backplanetest: a broadcast while the bus is stalled went to %d local connections, want 1", sent.Queued)
 		}
 	}
 	for i := range count {
@@ -126,23 +127,23 @@ func testStall(t testing.TB, bus Bus) {
 	}
 	s := from.Stats().Backplane
 	if s.Queued > 100 || s.Dropped.QueueFull < count-101 {
-		t.Fatalf("backplanetest: a queue of 100 for a bus that takes nothing: %+v", s)
+		t.Fatalf("backplanetest: a queue of 100 for a stalled bus: %+v", s)
 	}
 	if err := from.Send(b.conn.ID(), wsmanager.Text("no room")); err != wsmanager.ErrBackplane {
-		t.Fatalf("backplanetest: Send to another node when the queue is full: %v", err)
+		t.Fatalf("backplanetest: Send to another node with a full queue: %v", err)
 	}
-	bus.until(t, "health that says that the bus takes nothing", func() bool { return from.CheckBackplane(context.Background()) != nil })
-	c.nodes[1].Broadcast(wsmanager.Text("from the other")) // that direction works
+	bus.eventually(t, "a Health error while the bus is stalled", func() bool { return from.CheckBackplane(context.Background()) != nil })
+	c.nodes[1].Broadcast(wsmanager.Text("from the other")) // this direction works
 	a.ExpectText("from the other")
 	b.ExpectText("from the other")
-	bus.until(t, "the end of what has waited too long", func() bool { return from.Stats().Backplane.Dropped.Expired > 0 })
+	bus.eventually(t, "the expiry of publications that have waited too long", func() bool { return from.Stats().Backplane.Dropped.Expired > 0 })
 	resume()
-	bus.until(t, "an empty queue", func() bool { return from.Stats().Backplane.Queued == 0 })
+	bus.eventually(t, "an empty queue", func() bool { return from.Stats().Backplane.Queued == 0 })
 	c.ready()
-	bus.until(t, "health that says that the bus works", c.up(true))
-	c.heard(from)
+	bus.eventually(t, "Health without an error after the stall", c.up(true))
+	c.received(from)
 	from.Broadcast(wsmanager.Text("again"))
-	c.expect("after the bus took nothing", from, []string{"again"}, a, b)
+	c.expect("after the stall", from, []string{"again"}, a, b)
 }
 
 func testRestart(t testing.TB, bus Bus) {
@@ -156,10 +157,10 @@ func testRestart(t testing.TB, bus Bus) {
 		} else {
 			seen[id] = true
 		}
-		n.Broadcast(wsmanager.Text("hello from a node")) // its first envelope, as was its predecessor's
+		n.Broadcast(wsmanager.Text("hello from a node")) // its first envelope has the same sequence number as its predecessor's
 		c.expect("a node's first broadcast", n, []string{"hello from a node"}, a)
 		ctx, cancel := bus.context(t)
-		c.must("Shutdown", n.Shutdown(ctx))
+		c.requireNoError("Shutdown", n.Shutdown(ctx))
 		cancel()
 		c.nodes = c.nodes[:1]
 		c.add()
@@ -176,7 +177,7 @@ func testDrain(t testing.TB, bus Bus) {
 	}
 	ctx, cancel := bus.context(t)
 	defer cancel()
-	c.must("Shutdown", c.nodes[1].Shutdown(ctx))
+	c.requireNoError("Shutdown", c.nodes[1].Shutdown(ctx))
 	for i := range count {
 		a.ExpectText(fmt.Sprint(i))
 	}
@@ -194,7 +195,7 @@ func testNothingLeft(t testing.TB, bus Bus) {
 		for range 3 {
 			m := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Backplane: bus.Node(), Logger: slog.New(slog.DiscardHandler)})
 			nodes = append(nodes, m)
-			t.Cleanup(func() { // had the test failed before
+			t.Cleanup(func() { // in case the test has failed before
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				defer cancel()
 				_ = m.Shutdown(ctx)
@@ -214,10 +215,10 @@ func testNothingLeft(t testing.TB, bus Bus) {
 			cancel()
 		}
 	}
-	round() // what is made once stays
+	round() // to create the resources that are made once
 	before := runtime.NumGoroutine()
 	for range 3 {
 		round()
 	}
-	bus.until(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before+2 }) // another test may have begun
+	bus.eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before+2 }) // another test may have begun
 }
