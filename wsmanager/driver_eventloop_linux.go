@@ -17,9 +17,9 @@ import (
 type eventLoopTransport struct {
 	evloop.Socket
 
-	addr [16]byte // of the peer; packed, as netip.AddrPort is twice as long
-	port uint16
-	is4  bool
+	addr [16]byte // of the peer; netip.AddrPort would take twice the bytes
+	port uint16   // of the peer
+	is4  bool     // addr is an IPv4 address
 
 	finished bool // for the application; bytes that still arrive are discarded
 }
@@ -103,8 +103,8 @@ func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
 	t.own(c, tenure, func() error { return c.feed(rest) })
 }
 
-// own opens the connection, or feeds it what was read already, and gives it to the loop;
-// unless it was taken meanwhile.
+// own opens the connection, or feeds it bytes that were read already, and gives it to the
+// loop, unless another reader has replaced this one.
 func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	defer func() { // also if OnClose ends the goroutine
 		if !c.passedOn(tenure) {
@@ -113,7 +113,7 @@ func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	}()
 	err := errExited
 	defer func() {
-		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
+		if v := recover(); v != nil { // a bug of this package: panics of callbacks are recovered earlier
 			err = c.recovered(v)
 		}
 		if err != nil && !c.passedOn(tenure) {
@@ -123,7 +123,7 @@ func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	err = open()
 }
 
-// finish ends the connection for the application.
+// finish ends the connection for the application, once.
 func (t *eventLoopTransport) finish(c *Conn, err error) {
 	if !t.finished {
 		t.finished = true
@@ -174,7 +174,7 @@ func (h *eventHandler) End(err error) {
 	defer c.release()
 	var panicked *evloop.PanicError
 	switch {
-	case errors.As(err, &panicked): // a bug of ours
+	case errors.As(err, &panicked): // a bug of this package
 		err = c.crashed(panicked.Value, panicked.Stack)
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited

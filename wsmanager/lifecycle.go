@@ -345,7 +345,7 @@ func (c *Conn) finish(err error) {
 	cause := c.rare.cause
 	c.mu.Unlock()
 
-	c.m.linger(c, true)
+	c.m.trackClosing(c, true)
 	c.unregister()
 	c.m.stats.close(cause.Code)
 	c.mu.Lock()
@@ -375,7 +375,7 @@ func (c *Conn) closed(cause *CloseError) {
 // dismiss is the very end of a connection whose transport is released.
 func (c *Conn) dismiss() {
 	c.afterCallbacks(func() {
-		c.m.linger(c, false)
+		c.m.trackClosing(c, false)
 		c.m.dismiss()
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -426,13 +426,14 @@ func (c *Conn) release() {
 	c.m.wheel.Remove((*wheelConn)(c))
 }
 
-// linger remembers the connections that Shutdown would not find in the registry.
-func (m *Manager) linger(c *Conn, on bool) {
+// trackClosing adds or removes a connection that has left the registry while its transport is
+// open, so that Shutdown finds it.
+func (m *Manager) trackClosing(c *Conn, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if on {
-		m.lingering[c] = struct{}{}
+		m.closing[c] = struct{}{}
 	} else {
-		delete(m.lingering, c)
+		delete(m.closing, c)
 	}
 }

@@ -40,10 +40,10 @@ type Manager struct {
 	broadcastOrder atomic.Uint64 // of the newest broadcast
 	deflating      atomic.Int32  // registered connections that have agreed on compression
 
-	mu        sync.Mutex         // guards what follows
-	draining  bool               // no new connections
-	admitted  int                // handshakes and connections with an open transport
-	lingering map[*Conn]struct{} // out of the registry, transport still open
+	mu       sync.Mutex         // guards what follows
+	draining bool               // no new connections
+	admitted int                // handshakes and connections with an open transport
+	closing  map[*Conn]struct{} // out of the registry, transport still open
 }
 
 // New makes a Manager. It reports every mistake in the options at once. The
@@ -68,7 +68,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, lingering: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, closing: make(map[*Conn]struct{})}
 	if opts.Driver != DriverGoroutine {
 		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)

@@ -10,20 +10,20 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// errNotPlainTCP is why the event loop does not serve a connection.
-var errNotPlainTCP = errors.New("it is no plain TCP connection")
+// errNotPlainTCP is the reason why the event loop does not serve a connection.
+var errNotPlainTCP = errors.New("it is not a plain TCP connection")
 
-// loopPool has the event loops of a Manager. They exist while it has connections in
-// them: a Manager without connections has no goroutine.
+// loopPool has the event loops of a Manager. They exist while they have connections, so that
+// a Manager without connections has no goroutine.
 type loopPool struct {
 	logf func(format string, args ...any)
 
-	mu      sync.Mutex     // guards what follows
-	all     []*evloop.Loop // nil while there are no sockets
-	next    int            // of all, for the next socket
-	sockets int
-	ending  []*evloop.Loop          // closed, maybe not gone yet
-	awaited map[*Conn]chan struct{} // closed at their end
+	mu      sync.Mutex              // guards the fields below
+	all     []*evloop.Loop          // nil while sockets is 0
+	next    int                     // counts sockets, to choose the loop of the next one
+	sockets int                     // between enter and leave
+	ending  []*evloop.Loop          // closed; the goroutines may not have ended
+	awaited map[*Conn]chan struct{} // closed when the connection leaves
 }
 
 // newLoopPool returns an error if this system has no event loops.
@@ -34,9 +34,9 @@ func newLoopPool(logf func(format string, args ...any)) (*loopPool, error) {
 	return &loopPool{logf: logf}, nil
 }
 
-// enter chooses the loop for a new socket, whose end leave has to be told. One
-// loop serves two processors: half of what a message costs is the kernel's, on
-// whichever processor the sender is.
+// enter chooses the loop of a new socket. At the socket's end leave must be called. There is
+// one loop for two processors, because half of the cost of a message is in the kernel, on
+// the processor of the sender.
 func (l *loopPool) enter() (*evloop.Loop, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +55,7 @@ func (l *loopPool) enter() (*evloop.Loop, error) {
 	return l.all[l.next%len(l.all)], nil
 }
 
-// onEnd has the channel closed when c leaves.
+// onEnd closes the channel when c leaves.
 func (l *loopPool) onEnd(c *Conn, ended chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *loopPool) onEnd(c *Conn, ended chan struct{}) {
 	l.awaited[c] = ended
 }
 
-// leave ends the loops with the last socket.
+// leave removes the socket of c. The last one closes the loops.
 func (l *loopPool) leave(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +92,7 @@ func gone(loop *evloop.Loop) bool {
 	}
 }
 
-// wait waits for loops whose sockets have ended to be gone, descriptors and all.
+// wait waits until closed loops have released their goroutines and descriptors, or ctx ends.
 func (l *loopPool) wait(ctx context.Context) {
 	if l == nil {
 		return
