@@ -67,7 +67,7 @@ var inflateCases = []struct {
 	{"an empty message", "\x00", "", 0},
 	{"an empty message in a fixed block", "\x02\x00", "", 0},
 	{"an empty flush", "", "", 0},
-	{"a final block without what has to follow", "\xf3\x48\xcd\xc9\xc9\x07\x00", "Hello", 0},
+	{"a final block without the empty block behind it", "\xf3\x48\xcd\xc9\xc9\x07\x00", "Hello", 0},
 	{"an empty final block", "\x01", "", 0},
 	{"final blocks in a row", finalDeflated("one ") + finalDeflated("two ") + "\x00", "one two ", 0},
 	{"a final block, then others", finalDeflated("one ") + deflated("two", 6), "one two", 0},
@@ -149,8 +149,8 @@ func TestInflateFailsFast(t *testing.T) {
 	require.Less(t, cap(got), 64<<10)
 }
 
-// Of ten megabytes behind ten kilobytes, and of their first kilobyte, at most the limit is
-// ever in memory.
+// Of ten megabytes behind ten kilobytes, and of their first kilobyte, at most as
+// many bytes as the limit are ever in memory.
 func TestBombs(t *testing.T) {
 	bomb := deflated(strings.Repeat("\x00", 10<<20), 9)
 	require.Less(t, len(bomb), 11<<10)
