@@ -94,7 +94,7 @@ func testClients(t *testing.T) {
 			}{
 				{"all", all.All(), []string{"x", "x", "x", "x"}},
 				{"all except", all.AllExcept(c.ids[1], "nobody"), []string{"x", "", "x", "x"}},
-				{"clients", all.Clients(c.ids[0], c.ids[3], "nobody"), []string{"x", "", "", "x"}},
+				{"connections", all.Connections(c.ids[0], c.ids[3], "nobody"), []string{"x", "", "", "x"}},
 				{"group", all.Group("g"), []string{"x", "x", "", ""}},
 				{"group except", all.GroupExcept("g", c.ids[0]), []string{"", "x", "", ""}},
 				{"groups", all.Groups("g", "h", "none"), []string{"x", "x", "x", ""}},

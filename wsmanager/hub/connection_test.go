@@ -145,8 +145,8 @@ func testConnectionCalls(t *testing.T) {
 			require.Equal(t, "Unknown hub method 'Nothing'", remote.Text)
 			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a stream, called as if it were none")
 			_, err = hub.Invoke[int](ctx, c, "Echo", "text")
-			require.ErrorContains(t, err, `hub: the result of "Echo"`)
-			require.ErrorContains(t, c.Call(ctx, "Echo", func() {}), `hub: argument 1 of "Echo"`)
+			require.ErrorContains(t, err, `hub: decoding the result of "Echo"`)
+			require.ErrorContains(t, c.Call(ctx, "Echo", func() {}), `hub: encoding argument 1 of "Echo"`)
 
 			var wg sync.WaitGroup
 			for i := range 300 {
@@ -230,7 +230,7 @@ func testConnectionStreams(t *testing.T) {
 		for s, err := range hub.Stream[string](ctx, c, "Counter", 1) {
 			yield(len(s), err)
 		}
-	}), `hub: an item of "Counter"`)
+	}), `hub: decoding an item of "Counter"`)
 	stopped, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := 0

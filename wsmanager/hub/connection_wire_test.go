@@ -83,7 +83,7 @@ func testConnectionEndsOnBrokenMessages(t *testing.T) {
 			url := script(t, "{}\x1e"+record+"\x1e", nil)
 			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000, OnReconnecting: func(error) { t.Error("it is not to") }})
 			over(t, c.Done())
-			require.ErrorContains(t, c.Err(), "hub: from the server: ")
+			require.ErrorContains(t, c.Err(), "hub: invalid message of the server: ")
 		})
 	}
 	for name, answer := range map[string]string{

@@ -103,15 +103,15 @@ func testConnectionNegotiates(t *testing.T) {
 	require.Equal(t, "You are banned.", remote.Text)
 
 	for name, answer := range map[string]string{
-		"again and again":    `{"url":"SELF"}`,
-		"the scheme \"ftp\"": `{"url":"ftp://x"}`,
-		"offers no WebSock":  `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}`,
-		"needs Text":         `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"WebSockets","transferFormats":["Binary"]}]}`,
-		"no id":              `{"negotiateVersion":1,"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
-		"invalid character":  `nonsense`,
-		"is too long":        `"` + strings.Repeat("x", 100_000) + `"`,
-		"refused with 404":   "",
-		"refused with 200":   `{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
+		"redirects too often": `{"url":"SELF"}`,
+		"the scheme \"ftp\"":  `{"url":"ftp://x"}`,
+		"offers no WebSock":   `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}`,
+		"needs Text":          `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"WebSockets","transferFormats":["Binary"]}]}`,
+		"no id":               `{"negotiateVersion":1,"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
+		"invalid character":   `nonsense`,
+		"longer than 65536":   `"` + strings.Repeat("x", 100_000) + `"`,
+		"refused with 404":    "",
+		"refused with 200":    `{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var self string

@@ -127,7 +127,7 @@ func ExampleDial_mistakes() {
 	})
 	fmt.Println(err)
 	// Output:
-	// hub: DialOptions.SkipNegotiation and StatefulReconnect are set: only what was negotiated can be resumed
+	// hub: DialOptions.SkipNegotiation and StatefulReconnect are set: a connection without a negotiation cannot be resumed
 	// hub: the URL has the scheme "": it must be http, https, ws or wss
-	// hub: Methods["said"]: takes a *Context, which a client has not: take a context.Context
+	// hub: Methods["said"]: takes a *Context, which only hubs have: take a context.Context
 }

@@ -140,8 +140,8 @@ func ExampleNew_mistakes() {
 	fmt.Println(err)
 	// Output:
 	// hub: Methods["Log"]: takes []string: the number of arguments must be fixed; use a slice
-	// hub: Methods["Net"]: parameter 1: is a net.Conn, which can't be decoded; a stream is an iter.Seq2[T, error] or a <-chan T
-	// hub: Methods["Add"] and Methods["add"] differ only in case: there are no overloads
+	// hub: Methods["Net"]: parameter 1: is a net.Conn, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T
+	// hub: Methods["Add"] and Methods["add"] only differ in case: there are no overloads
 }
 
 // Outside of calls: a handler tells the clients what has happened.
