@@ -15,18 +15,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// named takes the query's user for granted.
+// named trusts the user in the query.
 func named(r *http.Request, _ string) (hub.Identity, error) {
 	return hub.Identity{User: r.URL.Query().Get("user")}, nil
 }
 
-// crowd is clients of one hub: direct ones and, with stateful reconnect, kept ones.
+// crowd is several clients of one hub, with or without stateful reconnect.
 type crowd struct {
 	peers []*peer
 	ids   []string
 }
 
-// got reads what each has got up to a mark that goes to all.
+// got returns the events of each client before a mark that is sent to all.
 func (c *crowd) got(t *testing.T, h *hub.Hub) (out []string) {
 	t.Helper()
 	require.NoError(t, h.Clients().All().Send("mark"))
@@ -45,7 +45,7 @@ func (c *crowd) got(t *testing.T, h *hub.Hub) (out []string) {
 	return out
 }
 
-// Checklist 34, 35, 51 for the kept ones: who gets what.
+// Each selection of receivers reaches its members, with and without stateful reconnect.
 func TestClients(t *testing.T) { onEachDriver(t, testClients) }
 
 func testClients(t *testing.T) {
@@ -82,7 +82,7 @@ func testClients(t *testing.T) {
 			do := func(i int, f func(ctx *hub.Context)) {
 				act <- f
 				c.peers[i].send(invocation("do", "Do"))
-				for c.peers[i].record() != `{"type":3,"invocationId":"do"}` { // its own events come first
+				for c.peers[i].record() != `{"type":3,"invocationId":"do"}` { // the client's events arrive before the answer
 					t.Fatal("what was sent inside the call is not to reach its caller here")
 				}
 			}
@@ -122,14 +122,14 @@ func testClients(t *testing.T) {
 			require.NoError(t, all.Group("g").Send("say", "x"))
 			require.Equal(t, []string{"", "x", "", ""}, c.got(t, h))
 
-			// What can't be encoded is told, to whomever it goes.
+			// Arguments that cannot be encoded are reported for all selections.
 			bad := func() {}
 			require.ErrorContains(t, all.All().Send("say", 1, bad), `argument 2 of "say"`)
 			require.Error(t, all.Group("g").Send("say", bad))
 			require.Error(t, all.User("ann").Send("say", bad))
 			require.Error(t, all.Client(c.ids[0]).Send("say", bad))
 
-			// Who leaves is in nothing any more.
+			// A connection that has ended is in no selection.
 			c.peers[1].SendClose(1000, "")
 			c.peers[1].ExpectClose(1000)
 			require.Eventually(t, func() bool { return h.Len() == 3 }, wstest.Patience, 1e6)
@@ -140,7 +140,7 @@ func testClients(t *testing.T) {
 	}
 }
 
-// The caller hears what a method sends before its result.
+// The caller receives events of a method before its result.
 func TestCaller(t *testing.T) { onEachDriver(t, testCaller) }
 
 func testCaller(t *testing.T) {
@@ -161,7 +161,7 @@ func testCaller(t *testing.T) {
 		`{"type":1,"target":"say","arguments":[2,"é\u001e"]}`, `{"type":1,"target":"all","arguments":[]}`, `{"type":3,"invocationId":"1","result":4}`)
 }
 
-// counting is a protocol that counts what it encodes.
+// counting is a protocol that counts encoded values.
 type counting struct {
 	hub.Protocol
 	name    string
@@ -175,7 +175,7 @@ func (c counting) Encode(v any) (hub.Raw, error) {
 	return c.Protocol.Encode(v)
 }
 
-// What many get is encoded once for each protocol.
+// An event for several receivers is encoded once for each protocol.
 func TestOneEncodingForEachProtocol(t *testing.T) { onEachDriver(t, testOneEncodingForEachProtocol) }
 
 func testOneEncodingForEachProtocol(t *testing.T) {
@@ -205,7 +205,7 @@ func testOneEncodingForEachProtocol(t *testing.T) {
 	require.Zero(t, third.Load())
 }
 
-// Nothing reaches a connection before its handshake is over.
+// A connection receives no events before its handshake is done.
 func TestNothingBeforeTheHandshake(t *testing.T) { onEachDriver(t, testNothingBeforeTheHandshake) }
 
 func testNothingBeforeTheHandshake(t *testing.T) {
@@ -220,7 +220,7 @@ func testNothingBeforeTheHandshake(t *testing.T) {
 	p.expect(`{"type":1,"target":"late","arguments":[]}`)
 }
 
-// A client that reads too slowly meets the policy; the others get everything.
+// SlowConsumer decides about a client that reads too slowly; the other clients receive all events.
 func TestSlowClient(t *testing.T) { onEachDriver(t, testSlowClient) }
 
 func testSlowClient(t *testing.T) {

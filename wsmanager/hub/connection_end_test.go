@@ -20,11 +20,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// cable is the TCP connections of a client, for a test to cut.
+// cable holds the TCP connections of a client, so that a test can cut them.
 type cable struct {
 	mu    sync.Mutex
 	conns []net.Conn
-	dead  bool // there are no more
+	dead  bool // dial fails
 }
 
 func (l *cable) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -40,12 +40,12 @@ func (l *cable) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return conn, err
 }
 
-// cut resets all that there are.
+// cut resets all connections.
 func (l *cable) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
-		_ = c.(*net.TCPConn).SetLinger(0) // it may be closed already
+		_ = c.(*net.TCPConn).SetLinger(0) // it may already be closed
 		_ = c.Close()
 	}
 	l.conns = nil
@@ -57,7 +57,7 @@ func (l *cable) kill(dead bool) {
 	l.dead = dead
 }
 
-// A connection that breaks is made again, anew.
+// A connection that breaks reconnects.
 func TestConnectionReconnects(t *testing.T) { onEachDriver(t, testConnectionReconnects) }
 
 func testConnectionReconnects(t *testing.T) {
@@ -103,7 +103,7 @@ func testConnectionReconnects(t *testing.T) {
 	}
 }
 
-// The delays are asked for one after the other, until there are no more.
+// The delays are used one after the other, until none is left.
 func TestConnectionGivesUp(t *testing.T) { onEachDriver(t, testConnectionGivesUp) }
 
 func testConnectionGivesUp(t *testing.T) {
@@ -139,7 +139,7 @@ func testConnectionGivesUp(t *testing.T) {
 	require.NoError(t, c.Err(), "the server has ended it, without an error")
 }
 
-// Close ends a client also while it waits to connect again.
+// Close ends a client while it waits to reconnect.
 func TestConnectionClosesBetweenAttempts(t *testing.T) {
 	onEachDriver(t, testConnectionClosesBetweenAttempts)
 }
@@ -160,7 +160,7 @@ func testConnectionClosesBetweenAttempts(t *testing.T) {
 	require.NoError(t, c.Err())
 }
 
-// What the server says at the end decides: checklist 40 and 41.
+// The server's Close message decides whether the client reconnects.
 func TestConnectionIsClosedByTheServer(t *testing.T) {
 	onEachDriver(t, testConnectionIsClosedByTheServer)
 }
@@ -203,8 +203,7 @@ func testConnectionIsClosedByTheServer(t *testing.T) {
 	})
 }
 
-// A connection that broke goes on where it was: checklist 49 to 52, from the client's
-// side.
+// A connection that broke is resumed without loss.
 func TestConnectionResumes(t *testing.T) { onEachDriver(t, testConnectionResumes) }
 
 func testConnectionResumes(t *testing.T) {
@@ -253,7 +252,7 @@ func testConnectionResumes(t *testing.T) {
 	require.Empty(t, said)
 }
 
-// A connection that can't be resumed is made anew.
+// A connection that cannot be resumed reconnects.
 func TestConnectionThatIsNotResumed(t *testing.T) { onEachDriver(t, testConnectionThatIsNotResumed) }
 
 func testConnectionThatIsNotResumed(t *testing.T) {
@@ -277,8 +276,7 @@ func testConnectionThatIsNotResumed(t *testing.T) {
 	require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, time.Millisecond)
 }
 
-// An answer to a question of a connection that is over would be one to another question
-// on the next.
+// An answer in a later session would be the answer to another invocation.
 func TestConnectionAnswersNoOldQuestions(t *testing.T) {
 	onEachDriver(t, testConnectionAnswersNoOldQuestions)
 }
@@ -321,7 +319,7 @@ func testConnectionAnswersNoOldQuestions(t *testing.T) {
 	require.Equal(t, 2, over(t, second))
 }
 
-// The end of what BaseContext says is the Connection's.
+// The Connection ends with BaseContext.
 func TestConnectionEndsWithItsBase(t *testing.T) { onEachDriver(t, testConnectionEndsWithItsBase) }
 
 func testConnectionEndsWithItsBase(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// client connects to a hub with the Go client, which ends with the test.
+// client connects to a hub with the Go client. The connection ends with the test.
 func client(t testing.TB, url string, opts hub.DialOptions) *hub.Connection {
 	t.Helper()
 	if opts.Logger == nil {
@@ -28,7 +28,7 @@ func client(t testing.TB, url string, opts hub.DialOptions) *hub.Connection {
 	return c
 }
 
-// patient is a context that a healthy test does not see the end of.
+// patient is a context with a deadline that a passing test does not reach.
 func patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
@@ -42,7 +42,7 @@ func end(t testing.TB, c *hub.Connection) {
 	over(t, c.Done())
 }
 
-// over waits for a channel.
+// over waits for a value or the end of a channel.
 func over[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -53,7 +53,7 @@ func over[T any](t testing.TB, ch <-chan T) (v T) {
 	return v
 }
 
-// everything is a hub of all that a client can do.
+// everything returns methods for all kinds of calls.
 func everything(release <-chan struct{}) hub.Methods {
 	return hub.Methods{
 		"Echo": func(x any) any { return x },
@@ -167,7 +167,7 @@ func testConnectionCalls(t *testing.T) {
 	}
 }
 
-// The end of a context is the end of the method's as well.
+// The end of a context ends the context of the method.
 func TestConnectionCancelsCalls(t *testing.T) { onEachDriver(t, testConnectionCancelsCalls) }
 
 func testConnectionCancelsCalls(t *testing.T) {
@@ -194,7 +194,7 @@ func testConnectionStreams(t *testing.T) {
 	c := client(t, url, hub.DialOptions{StreamBuffer: 2})
 	var items []int
 	stream := hub.Stream[int](ctx, c, "Counter", 500)
-	for range 2 { // each time anew
+	for range 2 { // each loop calls the method anew
 		items = nil
 		for n, err := range stream {
 			require.NoError(t, err)
@@ -208,7 +208,7 @@ func testConnectionStreams(t *testing.T) {
 		if n == 10 {
 			break
 		}
-		// The answer is behind items that nobody has taken.
+		// The answer arrives behind items that are still buffered.
 		sum, err := hub.Invoke[int](ctx, c, "Add", n, 1)
 		require.NoError(t, err)
 		require.Equal(t, n+1, sum)
@@ -246,8 +246,8 @@ func testConnectionStreams(t *testing.T) {
 	require.NoError(t, c.Call(ctx, "Void"))
 }
 
-// A stream of which nothing is taken, while the client waits for something behind it,
-// fails in the end; the connection goes on.
+// If no items of a stream are taken while the client waits for an answer behind them, the stream fails and the
+// connection stays open.
 func TestConnectionBoundsStreams(t *testing.T) { onEachDriver(t, testConnectionBoundsStreams) }
 
 func testConnectionBoundsStreams(t *testing.T) {
@@ -268,7 +268,7 @@ func testConnectionBoundsStreams(t *testing.T) {
 	var failure error
 	for _, err := range hub.Stream[string](ctx, c, "Flood") {
 		if n++; n == 1 {
-			require.NoError(t, c.Call(ctx, "Hold")) // which waits for the flood's end
+			require.NoError(t, c.Call(ctx, "Hold")) // Hold waits for the end of Flood
 		}
 		failure = err
 	}
@@ -325,7 +325,7 @@ func testConnectionUploads(t *testing.T) {
 	_, err = hub.Invoke[int](ctx, c, "Sum")
 	require.ErrorContains(t, err, "provides 0 stream(s)")
 
-	// What is not wanted any more is not sent: the channel never ends.
+	// First returns before the channel ends; the rest of the upload is not sent.
 	endless := make(chan int, 1)
 	endless <- 7
 	first, err := hub.Invoke[int](ctx, c, "First", endless)
@@ -335,7 +335,7 @@ func testConnectionUploads(t *testing.T) {
 	require.NoError(t, c.Call(ctx, "Void"))
 }
 
-// Checklist 32 and 34, from the client's side.
+// Handlers of the client: results, errors, panics, nested calls and order.
 func TestConnectionHandlers(t *testing.T) { onEachDriver(t, testConnectionHandlers) }
 
 func testConnectionHandlers(t *testing.T) {
@@ -352,7 +352,7 @@ func testConnectionHandlers(t *testing.T) {
 		"noResult":   func(a, b int) {},
 		"callsBack": func(ctx context.Context, a, b int) (int, error) {
 			<-ready
-			return hub.Invoke[int](ctx, c, "AskClient", "clientAdd", a, b) // which needs another handler
+			return hub.Invoke[int](ctx, c, "AskClient", "clientAdd", a, b) // needs another handler to run
 		},
 		"message": func(text string) { said <- text },
 	}})
@@ -405,7 +405,7 @@ func testConnectionHandlers(t *testing.T) {
 	}
 }
 
-// A loop over a stream may send: what makes room for it is behind the stream's items.
+// A loop over a stream may send: the acknowledgement that makes space arrives behind the stream's items.
 func TestConnectionSendsWhileItReads(t *testing.T) { onEachDriver(t, testConnectionSendsWhileItReads) }
 
 func testConnectionSendsWhileItReads(t *testing.T) {
@@ -419,7 +419,7 @@ func testConnectionSendsWhileItReads(t *testing.T) {
 			for _, err := range hub.Stream[int](ctx, c, "Counter", 500) {
 				require.NoError(t, err)
 				if n++; n == 100 {
-					for range 3 { // the last waits until the hub, once a second, has acknowledged
+					for range 3 { // the last one waits for the hub's acknowledgement, which comes once a second
 						require.NoError(t, c.Send(ctx, "Echo", text))
 					}
 				}

@@ -20,8 +20,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// script is a server that answers the handshake of each connection, and then with
-// what it is told, and hands on what it gets.
+// script is a server that answers the handshake of each connection together with the records in answer. It sends the
+// messages that it receives to got.
 func script(t *testing.T, answer string, got chan<- string) string {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -43,7 +43,7 @@ func script(t *testing.T, answer string, got chan<- string) string {
 	return srv.URL
 }
 
-// What the client sends first, and how it answers.
+// The records of a client in each kind of call.
 func TestConnectionOnTheWire(t *testing.T) { onEachDriver(t, testConnectionOnTheWire) }
 
 func testConnectionOnTheWire(t *testing.T) {
@@ -68,7 +68,7 @@ func testConnectionOnTheWire(t *testing.T) {
 	over(t, c.Done())
 }
 
-// A server that breaks the protocol is not asked again.
+// The client does not reconnect to a server that breaks the protocol.
 func TestConnectionEndsOnBrokenMessages(t *testing.T) {
 	onEachDriver(t, testConnectionEndsOnBrokenMessages)
 }
@@ -98,7 +98,7 @@ func testConnectionEndsOnBrokenMessages(t *testing.T) {
 	}
 }
 
-// What fits no call is ignored; an item for a call that is no stream fails it.
+// Messages without a call are ignored. An item for a call that is not a stream fails the call.
 func TestConnectionIgnoresTheUnknown(t *testing.T) { onEachDriver(t, testConnectionIgnoresTheUnknown) }
 
 func testConnectionIgnoresTheUnknown(t *testing.T) {
@@ -112,7 +112,7 @@ func testConnectionIgnoresTheUnknown(t *testing.T) {
 	over(t, called)
 }
 
-// inMemory runs a test in fake time, with a server that is reached by the options.
+// inMemory runs a test in fake time, with a server that the given options connect to.
 func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.DialOptions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -121,7 +121,7 @@ func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.Dia
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			_ = srv.Serve(ln) // until it is closed
+			_ = srv.Serve(ln) // until the server is closed
 		}()
 		test(t, hub.DialOptions{
 			Logger:          quiet().Logger,
@@ -139,8 +139,7 @@ func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.Dia
 	})
 }
 
-// The client pings when it has sent nothing for 15 s, and gives a server up that has
-// sent nothing for 30 s.
+// The client sends a ping 15 s after its last message, and gives up 30 s after the server's last message.
 func TestConnectionKeepAlive(t *testing.T) {
 	var m *wsmanager.Manager
 	var got chan string
@@ -164,7 +163,7 @@ func TestConnectionKeepAlive(t *testing.T) {
 		for i := range 4 {
 			require.Equal(t, "{\"type\":6}\x1e", <-got)
 			require.Equal(t, time.Duration(i)*15*time.Second, time.Since(begin))
-			m.Broadcast(wsmanager.Text("{\"type\":6}\x1e")) // from which on the server is silent
+			m.Broadcast(wsmanager.Text("{\"type\":6}\x1e")) // the last message of the server
 		}
 		time.Sleep(5 * time.Second)
 		require.NoError(t, c.Send(t.Context(), "X"))
@@ -178,7 +177,7 @@ func TestConnectionKeepAlive(t *testing.T) {
 	})
 }
 
-// An idle connection lasts, since both sides ping.
+// An idle connection stays open, because both sides send pings.
 func TestConnectionSurvivesIdling(t *testing.T) {
 	var h *hub.Hub
 	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }), func(t *testing.T, opts hub.DialOptions) {
@@ -229,7 +228,7 @@ func TestConnectionDelays(t *testing.T) {
 	})
 }
 
-// A server that accepts and says nothing is given up in time.
+// The client gives up a server that accepts the connection and does not answer.
 func TestConnectionHandshakeTimeout(t *testing.T) {
 	var m *wsmanager.Manager
 	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

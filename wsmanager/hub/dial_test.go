@@ -67,7 +67,7 @@ type renamed struct{ hub.Protocol }
 
 func (renamed) Name() string { return "other" }
 
-// The token goes with both requests; a redirection brings another one.
+// The token is sent with both requests. A redirection may replace it.
 func TestConnectionNegotiates(t *testing.T) { onEachDriver(t, testConnectionNegotiates) }
 
 func testConnectionNegotiates(t *testing.T) {

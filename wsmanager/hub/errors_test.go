@@ -20,7 +20,7 @@ func TestErrClosedIsThatOfWSManager(t *testing.T) {
 	require.ErrorIs(t, wsmanager.ErrClosed, hub.ErrClosed)
 }
 
-// requireOnePrefix fails if the text of an error repeats the name of the package.
+// requireOnePrefix fails if the text of an error repeats the name of the package or has several lines.
 func requireOnePrefix(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)

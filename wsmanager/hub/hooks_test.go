@@ -76,7 +76,7 @@ func testFilters(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"s","error":"An unexpected error occurred invoking 'Break' on the server."}`)
 }
 
-// Connected, then calls, then Disconnected, once each.
+// Connected runs before all calls and Disconnected after them, each once.
 func TestHooks(t *testing.T) { onEachDriver(t, testHooks) }
 
 func testHooks(t *testing.T) {
@@ -91,7 +91,7 @@ func testHooks(t *testing.T) {
 		Connected: func(ctx *hub.Context) error {
 			<-gate
 			steps <- entry{what: "connected " + ctx.User()}
-			_ = ctx.Join("g") // one of them has left by now
+			_ = ctx.Join("g") // one client has disconnected
 			return nil
 		},
 		Disconnected: func(ctx *hub.Context, err error) {
@@ -119,7 +119,7 @@ func testHooks(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"1"}`)
 	require.NoError(t, h.Clients().Group("g").Send("say"))
 	p.expect(`{"type":1,"target":"say","arguments":[]}`)
-	p.send(`{"type":7}`) // as stop() does
+	p.send(`{"type":7}`) // like stop() of a client
 	p.ExpectClose(1000)
 	require.NoError(t, next("disconnected a"))
 
@@ -129,7 +129,7 @@ func testHooks(t *testing.T) {
 	p.Kill()
 	require.Error(t, next("disconnected b"))
 
-	// Checklist 40.
+	// Abort ends a connection without an error.
 	p = connect(t, url+"?user=c")
 	gate <- true
 	_ = next("connected c")
@@ -137,10 +137,10 @@ func testHooks(t *testing.T) {
 	require.Equal(t, `{"type":7}`, p.gone(1000))
 	require.NoError(t, next("disconnected c"))
 
-	// A connection that ends before its handshake is over never was there.
+	// A connection that ends before its handshake is done calls no hooks.
 	dial(t, url+"?user=d").SendClose(1000, "")
 
-	// It ends while Connected runs: Disconnected waits for that.
+	// A connection ends while Connected runs: Disconnected waits for Connected.
 	p = connect(t, url+"?user=e")
 	p.SendClose(1000, "")
 	p.ExpectClose(1000)
@@ -185,7 +185,7 @@ func testConnectedRefuses(t *testing.T) {
 	require.Contains(t, logs.take(), "hub hook panicked")
 }
 
-// What has waited for Connected does not begin if that refuses.
+// Queued calls do not begin if Connected returns an error.
 func TestConnectedRefusesWaitingCalls(t *testing.T) {
 	var calls atomic.Int64
 	bubble(t, hub.Methods{"Call": func() { calls.Add(1) }}, hub.Options{
@@ -203,7 +203,7 @@ func TestConnectedRefusesWaitingCalls(t *testing.T) {
 	})
 }
 
-// A panic in Disconnected is logged and hurts nobody.
+// A panic in Disconnected is logged and has no other effect.
 func TestDisconnectedPanics(t *testing.T) { onEachDriver(t, testDisconnectedPanics) }
 
 func testDisconnectedPanics(t *testing.T) {
@@ -216,7 +216,7 @@ func testDisconnectedPanics(t *testing.T) {
 	require.Contains(t, logs.take(), "oops")
 }
 
-// Checklist 41.
+// Shutdown ends connections and calls.
 func TestShutdown(t *testing.T) { onEachDriver(t, testShutdown) }
 
 func testShutdown(t *testing.T) {
@@ -245,7 +245,7 @@ func testShutdown(t *testing.T) {
 	require.NoError(t, h.Shutdown(t.Context()), "again")
 }
 
-// A method that does not return holds Shutdown up no longer than its context.
+// Shutdown waits for a method that does not return until its context ends.
 func TestShutdownGivesUp(t *testing.T) { onEachDriver(t, testShutdownGivesUp) }
 
 func testShutdownGivesUp(t *testing.T) {
@@ -261,8 +261,8 @@ func testShutdownGivesUp(t *testing.T) {
 	require.NoError(t, h.Shutdown(t.Context()))
 }
 
-// Whoever has read the answer to its handshake gets a Close message, however soon behind it
-// Shutdown begins.
+// A client that has read the answer to its handshake gets a Close message, even if Shutdown begins immediately
+// afterwards.
 func TestShutdownRightBehindTheHandshake(t *testing.T) {
 	for range 500 {
 		h, err := hub.New(nil, hub.Options{Logger: slog.New(slog.DiscardHandler)})

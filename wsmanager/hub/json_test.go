@@ -17,7 +17,7 @@ func raws(values ...string) []hub.Raw {
 	return out
 }
 
-// What Microsoft's JavaScript client writes.
+// Records of Microsoft's JavaScript client.
 func TestJSONReadsTheClientsRecords(t *testing.T) {
 	for _, row := range []struct {
 		record string
@@ -51,7 +51,7 @@ func TestJSONReadsTheClientsRecords(t *testing.T) {
 	}
 }
 
-// What Microsoft's clients accept, to the byte.
+// The exact bytes that Microsoft's clients accept.
 func TestJSONWritesWhatTheClientsAccept(t *testing.T) {
 	for _, row := range []struct {
 		message hub.Message
@@ -82,7 +82,7 @@ func TestJSONWritesWhatTheClientsAccept(t *testing.T) {
 	}
 }
 
-// A record that is none, or lacks what its type needs.
+// Malformed records, and records without a required member.
 func TestJSONRefusesMalformedRecords(t *testing.T) {
 	for _, record := range []string{
 		``, `nonsense`, `null`, `[]`, `1`, `{}`, `{"type":null}`, `{"type":"1"}`, `{"type":1.5}`, `{"type":6`, `{"type":6}}`,
@@ -139,8 +139,8 @@ func TestJSONValues(t *testing.T) {
 	require.Equal(t, "Ann", v.FirstName, "names match without regard to case")
 }
 
-// FuzzJSONProtocol: whatever comes, cutting and parsing end, without a panic, within
-// the limit; and what was understood is understood again when it is written.
+// FuzzJSONProtocol: cutting and parsing of any input end without a panic and within the limit. A message that was
+// parsed can be written and parsed again.
 func FuzzJSONProtocol(f *testing.F) {
 	for _, seed := range []string{
 		"{\"target\":\"Add\",\"arguments\":[40,2],\"invocationId\":\"7\",\"type\":1}\x1e",

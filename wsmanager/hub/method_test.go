@@ -62,7 +62,7 @@ func TestMethodsThatAreFine(t *testing.T) {
 	require.NoError(t, h.Shutdown(t.Context()))
 }
 
-// Sizes that make an int overflow when they are doubled are allowed.
+// Sizes whose double overflows an int are allowed.
 func TestLargeSizes(t *testing.T) {
 	for _, size := range []int{1 << 28, 1 << 29, 1 << 30, math.MaxInt/2 + 1, math.MaxInt - 4<<10} {
 		_, url := serve(t, everything(nil), hub.Options{MaxMessageSize: size, StatefulReconnect: true})

@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Checklist 5, 6, 7.
+// A negotiation, its parameters and the connection that it leads to.
 func TestNegotiate(t *testing.T) { onEachDriver(t, testNegotiate) }
 
 func testNegotiate(t *testing.T) {
@@ -59,7 +59,7 @@ func testNegotiate(t *testing.T) {
 	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 has none")
 }
 
-// Checklist 10.
+// A token makes one connection. The id is not a token.
 func TestTokens(t *testing.T) { onEachDriver(t, testTokens) }
 
 func testTokens(t *testing.T) {
@@ -77,7 +77,7 @@ func testTokens(t *testing.T) {
 	require.Eventually(t, func() bool { return status(t, url+"?id="+k.ConnectionToken) == http.StatusNotFound }, wstest.Patience, time.Millisecond)
 }
 
-// A request for the hub that is for no WebSocket.
+// Requests to the hub without a WebSocket.
 func TestOtherTransports(t *testing.T) { onEachDriver(t, testOtherTransports) }
 
 func testOtherTransports(t *testing.T) {
@@ -105,7 +105,7 @@ func testOtherTransports(t *testing.T) {
 	}
 }
 
-// Negotiated connections that are never made end, and the oldest make room.
+// Negotiated connections that are not made expire. At MaxNegotiations the oldest is replaced.
 func TestNegotiationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: quiet().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
@@ -126,8 +126,7 @@ func TestNegotiationsAreBounded(t *testing.T) {
 	})
 }
 
-// Checklist 9. The token is asked for at each door, and a connection belongs to who
-// has negotiated it.
+// Each request is authenticated, and a connection must come from the user that has negotiated it.
 func TestAuthenticate(t *testing.T) { onEachDriver(t, testAuthenticate) }
 
 func testAuthenticate(t *testing.T) {
@@ -175,7 +174,7 @@ func testAuthenticate(t *testing.T) {
 	p.shake().result(`["bob",false]`, "Who")
 }
 
-// Checklist 8.
+// Redirect sends clients to another server, refuses them or keeps them.
 func TestRedirect(t *testing.T) { onEachDriver(t, testRedirect) }
 
 func testRedirect(t *testing.T) {
@@ -202,7 +201,7 @@ func testRedirect(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 }
 
-// Checklist 12, 13, 14, and the rest of what can be said instead of a handshake.
+// All kinds of invalid first messages.
 func TestHandshake(t *testing.T) { onEachDriver(t, testHandshake) }
 
 func testHandshake(t *testing.T) {
@@ -230,7 +229,7 @@ func testHandshake(t *testing.T) {
 		},
 		"with a call in the same message": func(p *peer) {
 			p.send(`{"protocol":"json","version":1}`, invocation("1", "Add", 1, 2))
-			p.ExpectText("{}\x1e") // alone
+			p.ExpectText("{}\x1e") // in a WebSocket message of its own
 			p.expect(`{"type":3,"invocationId":"1","result":3}`)
 		},
 	} {

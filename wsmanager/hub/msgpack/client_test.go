@@ -31,7 +31,7 @@ func client(t *testing.T, url string, opts hub.DialOptions) *hub.Connection {
 	return c
 }
 
-// over waits for a channel.
+// over waits for a value or the end of a channel.
 func over[T any](t *testing.T, ch <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -49,7 +49,7 @@ type order struct {
 	At    time.Time `json:"at"`
 }
 
-// All that a client does, in both protocols: the results are the same.
+// A client gets the same results in both protocols.
 func TestClientsOfBothProtocols(t *testing.T) {
 	for _, p := range []hub.Protocol{hub.JSON(), protocol} {
 		for _, stateful := range []bool{false, true} {
@@ -117,7 +117,7 @@ func TestClientsOfBothProtocols(t *testing.T) {
 	}
 }
 
-// A connection that broke goes on where it was.
+// A connection that broke is resumed without loss.
 func TestClientResumes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 	defer cancel()
@@ -146,7 +146,7 @@ func TestClientResumes(t *testing.T) {
 	for i := range 200 {
 		if i%50 == 25 {
 			mu.Lock()
-			_ = line.Close() // a socket that ends without a close frame
+			_ = line.Close() // the socket ends without a close frame
 			mu.Unlock()
 		}
 		select {

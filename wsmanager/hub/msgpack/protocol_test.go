@@ -26,7 +26,7 @@ func unhex(t testing.TB, s string) []byte {
 	return p
 }
 
-// parse reads the one message in a record with its prefix.
+// parse parses a record with its prefix and requires that no data follows.
 func parse(t testing.TB, wire []byte) (hub.Message, error) {
 	t.Helper()
 	record, n, err := protocol.Cut(wire, len(wire))
@@ -48,7 +48,7 @@ func TestName(t *testing.T) {
 	require.Equal(t, wsmanager.BinaryMessage, protocol.MessageType())
 }
 
-// What Microsoft's JavaScript client writes, and variations that others may.
+// Records of Microsoft's JavaScript client, and variations of them.
 func TestReadsTheClientsRecords(t *testing.T) {
 	for _, row := range []struct {
 		name, wire string
@@ -92,7 +92,7 @@ func TestReadsTheClientsRecords(t *testing.T) {
 	}
 }
 
-// What Microsoft's clients accept, to the byte.
+// The exact bytes that Microsoft's clients accept.
 func TestWritesWhatTheClientsAccept(t *testing.T) {
 	for _, row := range []struct {
 		message hub.Message
@@ -130,7 +130,7 @@ func TestWritesWhatTheClientsAccept(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Lengths take one byte more at 128, 16384 and so on, as do headers of strings.
+// Length prefixes grow by a byte at 128, 16384 and so on, as do headers of strings.
 func TestLengths(t *testing.T) {
 	for _, row := range []struct {
 		x      int
@@ -158,7 +158,7 @@ func TestLengths(t *testing.T) {
 		require.NoError(t, protocol.Decode(m.(*hub.Completion).Result, &got))
 		require.Equal(t, text, got)
 
-		// A method's name and the number of its arguments have headers of ours.
+		// The headers of the method's name and of the arguments' array also grow.
 		inv := &hub.Invocation{Target: text, Arguments: make([]hub.Raw, row.x)}
 		wire, err = protocol.Append(nil, inv)
 		require.NoError(t, err)
@@ -210,7 +210,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A record that is none, or lacks what its type needs.
+// Malformed records, and records without a required element.
 func TestRefusesMalformedRecords(t *testing.T) {
 	for name, record := range map[string]string{
 		"nothing":                         "",
@@ -269,7 +269,7 @@ func TestRefusesMalformedRecords(t *testing.T) {
 	}
 }
 
-// What was parsed does not change when the buffer that it was parsed from does.
+// A parsed message does not refer to the buffer that it was parsed from.
 func TestKeepsNothingOfTheRecord(t *testing.T) {
 	record := unhex(t, "960180a137a3416464922802a0"[:24]+"90")
 	m, err := protocol.Parse(record)
@@ -280,7 +280,7 @@ func TestKeepsNothingOfTheRecord(t *testing.T) {
 	require.Equal(t, &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}, m)
 }
 
-// Values as the JavaScript client writes and reads them.
+// Values of the JavaScript client.
 func TestValues(t *testing.T) {
 	at := time.UnixMilli(1700000000123).UTC()
 	type point struct {
@@ -360,7 +360,7 @@ func TestValues(t *testing.T) {
 	require.Nil(t, inside.n)
 }
 
-// Types that are tagged for JSON look the same here, unless they say otherwise.
+// Types with json tags have the same names in both protocols, unless they have msgpack tags.
 func TestNamesOfFields(t *testing.T) {
 	type inner struct {
 		Deep int `json:"deep"`
@@ -400,8 +400,7 @@ func TestNamesOfFields(t *testing.T) {
 
 type celsius float64
 
-// An integer that its type can't hold is an error, wherever it is: the library would
-// cut it.
+// An integer that overflows its type is an error in all positions: the library would truncate it.
 func TestIntegersMustFit(t *testing.T) {
 	type embedded struct{ Low int8 }
 	type numbers struct {
@@ -451,10 +450,10 @@ func TestIntegersMustFit(t *testing.T) {
 	}
 }
 
-// The library panics on some values: that is an error of theirs.
+// Panics of the library are returned as errors.
 func TestPanicsAreErrors(t *testing.T) {
 	var m map[any]any
-	require.Error(t, protocol.Decode(unhex(t, "819001"), &m)) // a list as a key
+	require.Error(t, protocol.Decode(unhex(t, "819001"), &m)) // an array as a key
 	var u uintptr
 	require.Error(t, protocol.Decode(unhex(t, "01"), &u))
 	require.Error(t, protocol.Decode(unhex(t, "01"), u))
@@ -469,7 +468,7 @@ func TestPanicsAreErrors(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Lengths that lie cost no memory.
+// False lengths cost no memory.
 func TestHostileLengthsAllocateNothing(t *testing.T) {
 	for _, first := range []byte{0xc6, 0xc9, 0xdb, 0xdd, 0xdf} {
 		value := binary.BigEndian.AppendUint32([]byte{first}, math.MaxUint32)
