@@ -56,9 +56,9 @@ func testCalls(t *testing.T) {
 }
 
 // The caller reads the allowed part of an error, the log has the rest, and the connection stays open.
-func TestErrorsOfCalls(t *testing.T) { onEachDriver(t, testErrorsOfCalls) }
+func TestCallErrors(t *testing.T) { onEachDriver(t, testCallErrors) }
 
-func testErrorsOfCalls(t *testing.T) {
+func testCallErrors(t *testing.T) {
 	logs := newLines()
 	secret := errors.New("secret")
 	_, url := serve(t, hub.Methods{
@@ -75,7 +75,7 @@ func testErrorsOfCalls(t *testing.T) {
 	p := connect(t, url)
 	p.failure("boom", "Fail")
 	p.failure("inside", "Wrapped")
-	require.Empty(t, logs.take(), "what the caller may read is no failure")
+	require.Empty(t, logs.take(), "errors for the caller are not logged at this level")
 	for method, log := range map[string]string{"Hide": "err=secret", "Panic": "stack=", "Bad": "encoding the result", "Empty": "Empty"} {
 		p.failure("An unexpected error occurred invoking '"+method+"' on the server.", method)
 		require.Contains(t, logs.take(), log)
@@ -159,7 +159,7 @@ func testParallelCalls(t *testing.T) {
 	}
 	select {
 	case <-began:
-		t.Fatal("a fourth has begun")
+		t.Fatal("a fourth call has begun")
 	default: // the counts below show that it does not begin later
 	}
 	for range 5 {
@@ -204,26 +204,26 @@ func testStrayAndMalformedRecords(t *testing.T) {
 	for _, bad := range []string{`nonsense`, ``, `{"type":1}`, `{"type":"6"}`, `{"type":3,"invocationId":"1","result":1,"error":"e"}`} {
 		p := connect(t, url)
 		p.send(bad, invocation("1", "Echo", "never"))
-		require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000), bad)
+		require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000), bad)
 	}
 	// An oversized message ends the connection as soon as its size is known.
 	for _, big := range []string{invocation("1", "Echo", strings.Repeat("x", 40_000)) + "\x1e", strings.Repeat("x", 40_000)} {
 		p := connect(t, url)
 		p.SendText(big)
-		require.Equal(t, `{"type":7,"error":"The maximum message size of 32768B was exceeded."}`, p.gone(1000))
+		require.Equal(t, `{"type":7,"error":"The maximum message size of 32768B was exceeded."}`, p.readToClose(1000))
 	}
 	q := connect(t, url)
 	for range 4 { // a record without an end
 		q.SendText(strings.Repeat("x", 9000))
 	}
-	require.Contains(t, q.gone(1000), "maximum message size")
+	require.Contains(t, q.readToClose(1000), "maximum message size")
 	p.result(`"x"`, "Echo", "x") // other connections are not affected
 }
 
 // A result that exceeds the outbox is answered with an error.
-func TestHugeResult(t *testing.T) { onEachDriver(t, testHugeResult) }
+func TestResultAboveOutboxSize(t *testing.T) { onEachDriver(t, testResultAboveOutboxSize) }
 
-func testHugeResult(t *testing.T) {
+func testResultAboveOutboxSize(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Huge": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{})
 	p := connect(t, url)
 	p.failure("An unexpected error occurred invoking 'Huge' on the server.", "Huge", 2<<20)
@@ -236,7 +236,7 @@ func TestContextOfCalls(t *testing.T) { onEachDriver(t, testContextOfCalls) }
 
 func testContextOfCalls(t *testing.T) {
 	causes, began := make(chan error, 1), make(chan bool)
-	kept := make(chan *hub.Context, 1)
+	contexts := make(chan *hub.Context, 1)
 	_, url := serve(t, hub.Methods{
 		"Wait": func(ctx *hub.Context) error {
 			began <- true
@@ -244,7 +244,7 @@ func testContextOfCalls(t *testing.T) {
 			causes <- context.Cause(ctx)
 			return ctx.Err()
 		},
-		"Keep": func(ctx *hub.Context) { kept <- ctx },
+		"Keep": func(ctx *hub.Context) { contexts <- ctx },
 		"Set":  func(ctx *hub.Context, v string) { ctx.Items().Store("v", v) },
 		"Get":  func(ctx *hub.Context) any { v, _ := ctx.Items().Load("v"); return v },
 	}, hub.Options{})
@@ -257,7 +257,7 @@ func testContextOfCalls(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"1","error":"An unexpected error occurred invoking 'Wait' on the server."}`,
 		`{"type":3,"invocationId":"2","error":"The invocation was canceled."}`)
 	require.Equal(t, `{"type":3,"invocationId":"3"}`, p.call("3", "Keep"))
-	over := <-kept
+	over := <-contexts
 	<-over.Done()
 	require.ErrorIs(t, context.Cause(over), hub.ErrReturned)
 	p.call("4", "Set", "value")
@@ -288,9 +288,9 @@ func testInvocationIDs(t *testing.T) {
 
 // The hub does not read from a client with too many pending calls until a call has ended; no call is lost. If only the
 // client itself could end one, the connection ends.
-func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
+func TestTooManyPendingCalls(t *testing.T) { onEachDriver(t, testTooManyPendingCalls) }
 
-func testFloods(t *testing.T) {
+func testTooManyPendingCalls(t *testing.T) {
 	gate := make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Gate":  func() { <-gate },
@@ -310,14 +310,14 @@ func testFloods(t *testing.T) {
 	for i := range 6 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"w%d","target":"Watch","arguments":[]}`, i))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 
 	// Names and ids count for MaxPendingBytes.
 	p = connect(t, url)
 	for i := range 3 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Watch","arguments":[]}`, i, strings.Repeat("x", 400)))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 }
 
 // lines collects log output.

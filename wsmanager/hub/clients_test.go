@@ -68,14 +68,14 @@ func testClients(t *testing.T) {
 			}
 			require.Equal(t, 4, h.Len())
 			require.NoError(t, h.Join(c.ids[0], "g"))
-			require.NoError(t, h.Join(c.ids[0], "g"), "twice is once")
+			require.NoError(t, h.Join(c.ids[0], "g"), "the second Join has no effect")
 			require.NoError(t, h.Join(c.ids[1], "g"))
 			require.NoError(t, h.Join(c.ids[1], "h"))
 			require.NoError(t, h.Join(c.ids[2], "h"))
-			require.ErrorIs(t, h.Join("nobody", "g"), hub.ErrNoConnection)
+			require.ErrorIs(t, h.Join("unknown", "g"), hub.ErrNoConnection)
 			require.Error(t, h.Join(c.ids[0], ""))
 			require.Error(t, h.Join(c.ids[0], strings.Repeat("x", 257)))
-			h.Leave("nobody", "g")
+			h.Leave("unknown", "g")
 			h.Leave(c.ids[3], "g")
 
 			// do runs f inside a call of the client.
@@ -83,7 +83,7 @@ func testClients(t *testing.T) {
 				act <- f
 				c.peers[i].send(invocation("do", "Do"))
 				for c.peers[i].record() != `{"type":3,"invocationId":"do"}` { // the client's events arrive before the answer
-					t.Fatal("what was sent inside the call is not to reach its caller here")
+					t.Fatal("the caller received an event of its own call")
 				}
 			}
 			all := h.Clients()
@@ -93,21 +93,21 @@ func testClients(t *testing.T) {
 				want []string
 			}{
 				{"all", all.All(), []string{"x", "x", "x", "x"}},
-				{"all except", all.AllExcept(c.ids[1], "nobody"), []string{"x", "", "x", "x"}},
-				{"connections", all.Connections(c.ids[0], c.ids[3], "nobody"), []string{"x", "", "", "x"}},
+				{"all except", all.AllExcept(c.ids[1], "unknown"), []string{"x", "", "x", "x"}},
+				{"connections", all.Connections(c.ids[0], c.ids[3], "unknown"), []string{"x", "", "", "x"}},
 				{"group", all.Group("g"), []string{"x", "x", "", ""}},
 				{"group except", all.GroupExcept("g", c.ids[0]), []string{"", "x", "", ""}},
 				{"groups", all.Groups("g", "h", "none"), []string{"x", "x", "x", ""}},
 				{"no group", all.Group("none"), []string{"", "", "", ""}},
 				{"user", all.User("ann"), []string{"", "x", "x", ""}},
-				{"users", all.Users("ann", "bob", "nobody"), []string{"", "x", "x", "x"}},
+				{"users", all.Users("ann", "bob", "unknown"), []string{"", "x", "x", "x"}},
 			} {
 				require.NoError(t, row.to.Send("say", "x"))
 				require.Equal(t, row.want, c.got(t, h), row.name)
 			}
 			require.NoError(t, all.Client(c.ids[2]).Send("say", "x"))
 			require.Equal(t, []string{"", "", "x", ""}, c.got(t, h))
-			require.ErrorIs(t, all.Client("nobody").Send("say", "x"), hub.ErrNoConnection)
+			require.ErrorIs(t, all.Client("unknown").Send("say", "x"), hub.ErrNoConnection)
 
 			do(0, func(ctx *hub.Context) { _ = ctx.Clients().Others().Send("say", "x") })
 			require.Equal(t, []string{"", "x", "x", "x"}, c.got(t, h))
@@ -146,7 +146,7 @@ func TestCaller(t *testing.T) { onEachDriver(t, testCaller) }
 func testCaller(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Hello": func(ctx *hub.Context) (int, error) {
 		if ctx.Clients().Caller().ConnectionID() != ctx.ConnectionID() {
-			return 0, errors.New("somebody else")
+			return 0, errors.New("Caller is another connection")
 		}
 		for i := range 3 {
 			if err := ctx.Clients().Caller().Send("say", i, "é\x1e"); err != nil {
@@ -206,9 +206,9 @@ func testOneEncodingForEachProtocol(t *testing.T) {
 }
 
 // A connection receives no events before its handshake is done.
-func TestNothingBeforeTheHandshake(t *testing.T) { onEachDriver(t, testNothingBeforeTheHandshake) }
+func TestNoEventsBeforeHandshake(t *testing.T) { onEachDriver(t, testNoEventsBeforeHandshake) }
 
-func testNothingBeforeTheHandshake(t *testing.T) {
+func testNoEventsBeforeHandshake(t *testing.T) {
 	h, url := serve(t, nil, hub.Options{Authenticate: named})
 	p := dial(t, url+"?user=u")
 	require.NoError(t, h.Clients().All().Send("early"))
@@ -221,9 +221,9 @@ func testNothingBeforeTheHandshake(t *testing.T) {
 }
 
 // SlowConsumer decides about a client that reads too slowly; the other clients receive all events.
-func TestSlowClient(t *testing.T) { onEachDriver(t, testSlowClient) }
+func TestSlowConsumer(t *testing.T) { onEachDriver(t, testSlowConsumer) }
 
-func testSlowClient(t *testing.T) {
+func testSlowConsumer(t *testing.T) {
 	gone := make(chan error, 1)
 	h, url := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{
 		WebSocket:    wsmanager.Options{OutboxBytes: 256 << 10, MaxMessageSize: 64 << 10},
@@ -243,5 +243,5 @@ func testSlowClient(t *testing.T) {
 		default:
 		}
 	}
-	t.Fatal("the slow client is still there")
+	t.Fatal("the slow client is still connected")
 }

@@ -36,6 +36,6 @@ func testCloseIsTheLastMessage(t *testing.T) {
 		p := connect(t, url)
 		p.send(fmt.Sprintf(items, 1), fmt.Sprintf(items, 2), invocation("", "Abort"))
 		_ = h.Clients().All().Send("event") // the hub may be closing
-		require.Equal(t, `{"type":7}`, p.gone(1000))
+		require.Equal(t, `{"type":7}`, p.readToClose(1000))
 	}
 }

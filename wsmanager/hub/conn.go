@@ -52,8 +52,8 @@ type conn struct {
 	pendingInvocations map[string]chan<- *Completion
 }
 
-func (h *Hub) newConn(who Identity, k *ticket) *conn {
-	c := &conn{hub: h, identity: who, ticket: k}
+func (h *Hub) newConn(identity Identity, k *ticket) *conn {
+	c := &conn{hub: h, identity: identity, ticket: k}
 	c.session.owner, c.session.config = c, &h.sessions
 	c.changed = sync.NewCond(&c.mu)
 	c.slots = slots{owner: c, changed: c.changed, limit: h.opts.MaxParallelCalls}

@@ -17,6 +17,7 @@ func (c *Connection) run(s *clientSocket) {
 			continue
 		}
 		c.failCalls(err)
+		again = again && !c.isClosing() // Close may have been called during tryResume
 		if again {
 			s, err = c.reconnect(err)
 		}

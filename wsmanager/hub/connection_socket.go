@@ -51,7 +51,7 @@ func (c *Connection) dial(ctx context.Context, s *clientSocket) (*clientSocket, 
 	if s.endpoint.stateful {
 		opts.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
 		opts.OutboxMessages = max(opts.OutboxMessages, opts.OutboxBytes/16, 1)
-		opts.OutboxBytes = twice(opts.OutboxBytes) // for replayed messages and new ones
+		opts.OutboxBytes = doubled(opts.OutboxBytes) // for replayed messages and new ones
 	}
 	ws, err := wsmanager.Dial(ctx, s.endpoint.url, wsmanager.Callbacks{
 		OnConnect: s.connected,

@@ -20,16 +20,16 @@ import (
 func client(t testing.TB, url string, opts hub.DialOptions) *hub.Connection {
 	t.Helper()
 	if opts.Logger == nil {
-		opts.Logger = quiet().Logger
+		opts.Logger = optionsWithoutLog().Logger
 	}
-	c, err := hub.Dial(patient(t), url, opts)
+	c, err := hub.Dial(testContext(t), url, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { end(t, c) })
 	return c
 }
 
-// patient is a context with a deadline that a passing test does not reach.
-func patient(t testing.TB) context.Context {
+// testContext returns a context with a deadline that a passing test does not reach.
+func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
 	t.Cleanup(cancel)
@@ -39,22 +39,22 @@ func patient(t testing.TB) context.Context {
 func end(t testing.TB, c *hub.Connection) {
 	t.Helper()
 	c.Close()
-	over(t, c.Done())
+	awaitValue(t, c.Done())
 }
 
-// over waits for a value or the end of a channel.
-func over[T any](t testing.TB, ch <-chan T) (v T) {
+// awaitValue waits for a value or the end of a channel.
+func awaitValue[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
 	case <-time.After(wstest.Patience):
-		t.Fatal("nothing came")
+		t.Fatal("timed out")
 	}
 	return v
 }
 
-// everything returns methods for all kinds of calls.
-func everything(release <-chan struct{}) hub.Methods {
+// testMethods returns methods for all kinds of calls.
+func testMethods(release <-chan struct{}) hub.Methods {
 	return hub.Methods{
 		"Echo": func(x any) any { return x },
 		"Add":  func(a, b int) int { return a + b },
@@ -118,8 +118,8 @@ func TestConnectionCalls(t *testing.T) { onEachDriver(t, testConnectionCalls) }
 func testConnectionCalls(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
-			ctx := patient(t)
-			_, url := serve(t, everything(nil), hub.Options{})
+			ctx := testContext(t)
+			_, url := serve(t, testMethods(nil), hub.Options{})
 			c := client(t, url, hub.DialOptions{SkipNegotiation: skip})
 			require.True(t, c.Connected())
 			id, err := hub.Invoke[string](ctx, c, "ID")
@@ -133,7 +133,7 @@ func testConnectionCalls(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 42, sum)
 			require.NoError(t, c.Call(ctx, "Void"))
-			require.NoError(t, c.Call(ctx, "Add", 1, 2), "a result may be ignored")
+			require.NoError(t, c.Call(ctx, "Add", 1, 2), "the result is ignored")
 			text, err := hub.Invoke[string](ctx, c, "Echo", "<\x1e\u2028😀>")
 			require.NoError(t, err)
 			require.Equal(t, "<\x1e\u2028😀>", text)
@@ -143,7 +143,7 @@ func testConnectionCalls(t *testing.T) {
 			require.Equal(t, &hub.RemoteError{Method: "Fail", Text: "boom"}, remote)
 			require.ErrorAs(t, c.Call(ctx, "Nothing"), &remote)
 			require.Equal(t, "Unknown hub method 'Nothing'", remote.Text)
-			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a stream, called as if it were none")
+			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a method with a stream needs Stream")
 			_, err = hub.Invoke[int](ctx, c, "Echo", "text")
 			require.ErrorContains(t, err, `hub: decoding the result of "Echo"`)
 			require.ErrorContains(t, c.Call(ctx, "Echo", func() {}), `hub: encoding argument 1 of "Echo"`)
@@ -158,7 +158,7 @@ func testConnectionCalls(t *testing.T) {
 			}
 			wg.Wait()
 			c.Close()
-			over(t, c.Done())
+			awaitValue(t, c.Done())
 			require.NoError(t, c.Err())
 			require.False(t, c.Connected())
 			require.ErrorIs(t, c.Call(ctx, "Void"), hub.ErrClosed)
@@ -177,20 +177,20 @@ func testConnectionCancelsCalls(t *testing.T) {
 		"Void": func() {},
 	}, hub.Options{})
 	c := client(t, url, hub.DialOptions{})
-	ctx, cancel := context.WithCancelCause(patient(t))
-	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(testContext(t))
+	why := errors.New("canceled by the test")
 	go func() { <-began; cancel(why) }()
 	require.ErrorIs(t, c.Call(ctx, "Wait"), why)
-	require.ErrorIs(t, over(t, canceled), hub.ErrCanceled)
-	require.ErrorIs(t, c.Call(ctx, "Void"), why, "it is not sent")
-	require.NoError(t, c.Call(patient(t), "Void"))
+	require.ErrorIs(t, awaitValue(t, canceled), hub.ErrCanceled)
+	require.ErrorIs(t, c.Call(ctx, "Void"), why, "the call is not sent")
+	require.NoError(t, c.Call(testContext(t), "Void"))
 }
 
 func TestConnectionStreams(t *testing.T) { onEachDriver(t, testConnectionStreams) }
 
 func testConnectionStreams(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{StreamBuffer: 2})
 	var items []int
 	stream := hub.Stream[int](ctx, c, "Counter", 500)
@@ -215,7 +215,7 @@ func testConnectionStreams(t *testing.T) {
 	}
 	for _, err := range hub.Stream[int](ctx, c, "Counter", 0) {
 		require.NoError(t, err)
-		t.Fatal("an item of an empty stream")
+		t.Fatal("an empty stream has an item")
 	}
 	fails := func(stream iter.Seq2[int, error]) (err error) {
 		for _, err = range stream {
@@ -248,10 +248,10 @@ func testConnectionStreams(t *testing.T) {
 
 // If no items of a stream are taken while the client waits for an answer behind them, the stream fails and the
 // connection stays open.
-func TestConnectionBoundsStreams(t *testing.T) { onEachDriver(t, testConnectionBoundsStreams) }
+func TestConnectionReceiveBuffer(t *testing.T) { onEachDriver(t, testConnectionReceiveBuffer) }
 
-func testConnectionBoundsStreams(t *testing.T) {
-	ctx := patient(t)
+func testConnectionReceiveBuffer(t *testing.T) {
+	ctx := testContext(t)
 	ended := make(chan struct{})
 	_, url := serve(t, hub.Methods{
 		"Flood": func(ctx *hub.Context) iter.Seq2[string, error] {
@@ -280,8 +280,8 @@ func testConnectionBoundsStreams(t *testing.T) {
 func TestConnectionUploads(t *testing.T) { onEachDriver(t, testConnectionUploads) }
 
 func testConnectionUploads(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{})
 	count := func(n int, failure error) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
@@ -339,8 +339,8 @@ func testConnectionUploads(t *testing.T) {
 func TestConnectionHandlers(t *testing.T) { onEachDriver(t, testConnectionHandlers) }
 
 func testConnectionHandlers(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	said := make(chan string, 100)
 	var c *hub.Connection
 	ready := make(chan struct{})
@@ -363,7 +363,7 @@ func testConnectionHandlers(t *testing.T) {
 		"secret":     "An unexpected error occurred invoking 'secret' on the client.",
 		"panics":     "An unexpected error occurred invoking 'panics' on the client.",
 		"noResult":   "Client didn't provide a result.",
-		"nobody":     "Client didn't provide a result.",
+		"unknown":    "Client didn't provide a result.",
 		"message":    "Client failed to parse argument(s).",
 	} {
 		n, err := hub.Invoke[int](ctx, c, "AskClient", method, 5, 6)
@@ -389,7 +389,7 @@ func testConnectionHandlers(t *testing.T) {
 		require.NoError(t, c.Send(ctx, "Tell", "message", fmt.Sprint(i)))
 	}
 	for i := range 100 {
-		require.Equal(t, fmt.Sprint(i), over(t, said), "in order")
+		require.Equal(t, fmt.Sprint(i), awaitValue(t, said), "in order")
 	}
 	var wg sync.WaitGroup
 	for range 30 {
@@ -406,13 +406,13 @@ func testConnectionHandlers(t *testing.T) {
 }
 
 // A loop over a stream may send: the acknowledgement that makes space arrives behind the stream's items.
-func TestConnectionSendsWhileItReads(t *testing.T) { onEachDriver(t, testConnectionSendsWhileItReads) }
+func TestConnectionSendsInStreamLoop(t *testing.T) { onEachDriver(t, testConnectionSendsInStreamLoop) }
 
-func testConnectionSendsWhileItReads(t *testing.T) {
+func testConnectionSendsInStreamLoop(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
-			ctx := patient(t)
-			_, url := serve(t, everything(nil), hub.Options{StatefulReconnect: stateful})
+			ctx := testContext(t)
+			_, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: stateful})
 			c := client(t, url, hub.DialOptions{StreamBuffer: 2, StatefulReconnect: stateful, StatefulBuffer: 1000})
 			n := 0
 			text := strings.Repeat("x", 500)

@@ -154,7 +154,7 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 	d.number("StreamBuffer", &o.StreamBuffer, 100)
 	d.number("ReceiveBuffer", &o.ReceiveBuffer, 16<<20)
 	if o.ReceiveBuffer > 0 && o.ReceiveBuffer < o.MaxMessageSize {
-		d.wrong("ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize)
+		d.add("ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize)
 	}
 	if o.Protocol == nil {
 		o.Protocol = JSON()
@@ -165,11 +165,11 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 	o.ReconnectDelays = slices.Clone(o.ReconnectDelays)
 	for _, delay := range o.ReconnectDelays {
 		if delay < 0 {
-			d.wrong("ReconnectDelays has %v: a delay must not be negative", delay)
+			d.add("ReconnectDelays has %v: a delay must not be negative", delay)
 		}
 	}
 	if o.SkipNegotiation && o.StatefulReconnect {
-		d.wrong("SkipNegotiation and StatefulReconnect are set: a connection without a negotiation cannot be resumed")
+		d.add("SkipNegotiation and StatefulReconnect are set: a connection without a negotiation cannot be resumed")
 	}
 	o.completeWebSocket(&d)
 	if o.HTTPClient == nil {
@@ -184,18 +184,18 @@ func (o *DialOptions) completeWebSocket(d *defaults) {
 		ws.Logger = o.Logger
 	}
 	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = min(twice(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
+		ws.MaxMessageSize = min(doubled(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
 	} else if ws.MaxMessageSize <= o.MaxMessageSize {
-		d.wrong("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
+		d.add("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
 	}
 	if ws.OutboxBytes == 0 {
 		ws.OutboxBytes = max(defaultOutbox, min(ws.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
 	}
 	if o.StatefulBuffer >= ws.OutboxBytes {
-		d.wrong("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
+		d.add("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
 	}
 	if ws.SlowConsumer != 0 {
-		d.wrong("WebSocket.SlowConsumer is set: it has no effect, because sends wait")
+		d.add("WebSocket.SlowConsumer is set: it has no effect, because sends wait")
 	}
 	ws.SlowConsumer = wsmanager.SlowConsumerDropNewest // for pings: behind a full outbox they are not needed
 	ws.HandshakeTimeout = o.HandshakeTimeout

@@ -23,13 +23,13 @@ func testDialFails(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{
 		Authenticate: func(r *http.Request, token string) (hub.Identity, error) {
 			if token != "good" {
-				return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "who are you?")
+				return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "a token is required")
 			}
 			return hub.Identity{User: "ann"}, nil
 		},
 	})
-	ctx := patient(t)
-	log := quiet().Logger
+	ctx := testContext(t)
+	log := optionsWithoutLog().Logger
 	good := func(context.Context) (string, error) { return "good", nil }
 	for _, skip := range []bool{false, true} {
 		_, err := hub.Dial(ctx, url, hub.DialOptions{Logger: log, SkipNegotiation: skip})
@@ -71,13 +71,13 @@ func (renamed) Name() string { return "other" }
 func TestConnectionNegotiates(t *testing.T) { onEachDriver(t, testConnectionNegotiates) }
 
 func testConnectionNegotiates(t *testing.T) {
-	ctx := patient(t)
+	ctx := testContext(t)
 	byToken := func(_ *http.Request, token string) (hub.Identity, error) { return hub.Identity{User: token}, nil }
-	_, url := serve(t, everything(nil), hub.Options{Authenticate: byToken})
-	_, front := serve(t, everything(nil), hub.Options{
+	_, url := serve(t, testMethods(nil), hub.Options{Authenticate: byToken})
+	_, front := serve(t, testMethods(nil), hub.Options{
 		Authenticate: byToken,
-		Redirect: func(_ *http.Request, who hub.Identity) (string, string, error) {
-			switch who.User {
+		Redirect: func(_ *http.Request, identity hub.Identity) (string, string, error) {
+			switch identity.User {
 			case "banned":
 				return "", "", hub.Error("You are banned.")
 			case "same":

@@ -91,7 +91,7 @@ func (e *wrappedError) Error() string {
 
 func (e *wrappedError) Unwrap() []error { return e.errs }
 
-// inContext wraps err with what the package was doing.
+// inContext wraps err with a description of the step that failed.
 func inContext(text string, err error) error {
 	return &wrappedError{"hub: " + text, []error{err}}
 }

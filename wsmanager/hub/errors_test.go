@@ -15,7 +15,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-func TestErrClosedIsThatOfWSManager(t *testing.T) {
+func TestErrClosed(t *testing.T) {
 	require.ErrorIs(t, hub.ErrClosed, wsmanager.ErrClosed)
 	require.ErrorIs(t, wsmanager.ErrClosed, hub.ErrClosed)
 }
@@ -43,7 +43,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	}, hub.Options{})
 
 	t.Run("the handshake is refused", func(t *testing.T) {
-		_, err := hub.Dial(patient(t), url, hub.DialOptions{Logger: quiet().Logger, Protocol: renamed{hub.JSON()}})
+		_, err := hub.Dial(testContext(t), url, hub.DialOptions{Logger: optionsWithoutLog().Logger, Protocol: renamed{hub.JSON()}})
 		requireOnePrefix(t, err)
 		var remote *hub.RemoteError
 		require.ErrorAs(t, err, &remote)
@@ -51,7 +51,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	})
 	t.Run("the network fails", func(t *testing.T) {
 		reason := errors.New("unreachable")
-		_, err := hub.Dial(patient(t), url, hub.DialOptions{Logger: quiet().Logger, SkipNegotiation: true, WebSocket: wsmanager.DialOptions{
+		_, err := hub.Dial(testContext(t), url, hub.DialOptions{Logger: optionsWithoutLog().Logger, SkipNegotiation: true, WebSocket: wsmanager.DialOptions{
 			NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, reason },
 		}})
 		requireOnePrefix(t, err)
@@ -59,7 +59,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	})
 	t.Run("a redirection has a wrong URL", func(t *testing.T) {
 		_, front := serve(t, nil, hub.Options{Redirect: func(*http.Request, hub.Identity) (string, string, error) { return "ftp://x", "", nil }})
-		_, err := hub.Dial(patient(t), front, hub.DialOptions{Logger: quiet().Logger})
+		_, err := hub.Dial(testContext(t), front, hub.DialOptions{Logger: optionsWithoutLog().Logger})
 		requireOnePrefix(t, err)
 	})
 	t.Run("a message of the client is too big", func(t *testing.T) {
@@ -67,22 +67,22 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 		_, strict := serve(t, nil, hub.Options{MaxMessageSize: 1000, Disconnected: func(_ *hub.Context, err error) { ended <- err }})
 		p := connect(t, strict)
 		p.SendText(strings.Repeat("x", 2000))
-		p.gone(1000)
-		err := over(t, ended)
+		p.readToClose(1000)
+		err := awaitValue(t, ended)
 		requireOnePrefix(t, err)
 		require.ErrorIs(t, err, hub.ErrRecordTooBig)
 	})
 	t.Run("a message of the server is too big", func(t *testing.T) {
-		server := script(t, "{}\x1e"+strings.Repeat("x", 2000)+"\x1e", nil)
+		server := scriptedServer(t, "{}\x1e"+strings.Repeat("x", 2000)+"\x1e", nil)
 		c := client(t, server, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000})
-		over(t, c.Done())
+		awaitValue(t, c.Done())
 		requireOnePrefix(t, c.Err())
 		require.ErrorIs(t, c.Err(), hub.ErrRecordTooBig)
 	})
 	t.Run("a stream of the client fails", func(t *testing.T) {
 		p := connect(t, url)
 		p.send(`{"type":1,"target":"Take","arguments":[],"streamIds":["u"]}`, `{"type":3,"invocationId":"u","error":"broken"}`)
-		err := over(t, uploads)
+		err := awaitValue(t, uploads)
 		requireOnePrefix(t, err)
 		var remote *hub.RemoteError
 		require.ErrorAs(t, err, &remote)
@@ -96,9 +96,9 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 		failed := make(chan error, 1)
 		go func() { failed <- c.Call(context.Background(), "Wait") }()
 		go func() { failed <- c.Call(context.Background(), "Wait") }()
-		over(t, began)
+		awaitValue(t, began)
 		line.cut()
-		err := over(t, failed)
+		err := awaitValue(t, failed)
 		requireOnePrefix(t, err)
 		require.ErrorIs(t, err, hub.ErrDisconnected)
 	})

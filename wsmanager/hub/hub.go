@@ -81,7 +81,7 @@ func (h *Hub) newManagers() (err error) {
 	}
 	ws.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
 	ws.OutboxMessages = max(ws.OutboxMessages, ws.OutboxBytes/16, 1)
-	ws.OutboxBytes = twice(ws.OutboxBytes) // for replayed messages and new ones
+	ws.OutboxBytes = doubled(ws.OutboxBytes) // for replayed messages and new ones
 	h.resumable, err = wsmanager.New(callbacks, ws)
 	return err
 }

@@ -60,7 +60,7 @@ func testInvoke(t *testing.T) {
 		{`"result":"text"`, func(err error) { require.EqualError(t, err, "text") }},
 		{`"result":null`, func(err error) { require.NoError(t, err) }},
 		{`"x":1`, func(err error) { require.NoError(t, err) }},
-		{`"result":5`, func(err error) { require.ErrorContains(t, err, `the result of the client's "m"`) }},
+		{`"result":5`, func(err error) { require.ErrorContains(t, err, `decoding the result of the client's "m"`) }},
 		{`"error":"Error: no"`, func(err error) {
 			var re *hub.RemoteError
 			require.ErrorAs(t, err, &re)
@@ -83,7 +83,7 @@ func testInvoke(t *testing.T) {
 	p.result("3", "Add", 1, 2)
 	_, err := hub.Invoke[int](t.Context(), to, "m", func() {})
 	require.ErrorContains(t, err, `argument 1 of "m"`)
-	_, err = hub.Invoke[int](t.Context(), h.Clients().Client("nobody"), "m")
+	_, err = hub.Invoke[int](t.Context(), h.Clients().Client("unknown"), "m")
 	require.ErrorIs(t, err, hub.ErrNoConnection)
 	done = ask(t.Context())
 	p.record()
@@ -124,9 +124,9 @@ func testManyInvokes(t *testing.T) {
 }
 
 // A method that has waited for its client continues when no other call runs: at most MaxParallelCalls run at a time.
-func TestInvokeComesBackInTurn(t *testing.T) { onEachDriver(t, testInvokeComesBackInTurn) }
+func TestInvokeReacquiresSlot(t *testing.T) { onEachDriver(t, testInvokeReacquiresSlot) }
 
-func testInvokeComesBackInTurn(t *testing.T) {
+func testInvokeReacquiresSlot(t *testing.T) {
 	began, end := make(chan bool, 3), make(chan bool)
 	var running, most atomic.Int32
 	work := func() {
@@ -178,9 +178,9 @@ func testInvokeInConnected(t *testing.T) {
 }
 
 // A client whose answer is behind items that cannot be buffered is disconnected.
-func TestItemsBeforeTheAnswer(t *testing.T) { onEachDriver(t, testItemsBeforeTheAnswer) }
+func TestTooManyItemsBeforeAnswer(t *testing.T) { onEachDriver(t, testTooManyItemsBeforeAnswer) }
 
-func testItemsBeforeTheAnswer(t *testing.T) {
+func testTooManyItemsBeforeAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Sum": func(items iter.Seq2[int, error]) {
 		for _, err := range items {
 			_ = err // only the number of items matters
@@ -194,13 +194,13 @@ func testItemsBeforeTheAnswer(t *testing.T) {
 	for range 5 {
 		p.send(`{"type":2,"invocationId":"u","item":1}`)
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 }
 
 // A client whose answer is behind too many calls is disconnected.
-func TestFloodBeforeTheAnswer(t *testing.T) { onEachDriver(t, testFloodBeforeTheAnswer) }
+func TestTooManyCallsBeforeAnswer(t *testing.T) { onEachDriver(t, testTooManyCallsBeforeAnswer) }
 
-func testFloodBeforeTheAnswer(t *testing.T) {
+func testTooManyCallsBeforeAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Add": func(a, b int) int { return a + b },
 		"Ask": func(ctx *hub.Context) (int, error) {
@@ -222,6 +222,6 @@ func testFloodBeforeTheAnswer(t *testing.T) {
 		for i := range 5 {
 			p.send(invocation(fmt.Sprint(i), method))
 		}
-		p.gone(1000)
+		p.readToClose(1000)
 	}
 }

@@ -51,7 +51,7 @@ type jsonRecord struct {
 	SequenceID     *int64            `json:"sequenceId"`
 }
 
-// jsonRaw is a json.RawMessage that differs between null and a missing member.
+// jsonRaw is a json.RawMessage that distinguishes null from a missing member.
 type jsonRaw Raw
 
 // UnmarshalJSON copies p.

@@ -17,7 +17,7 @@ import (
 func bubble(t *testing.T, methods hub.Methods, opts hub.Options, test func(t *testing.T, h *hub.Hub)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		opts.Logger = quiet().Logger
+		opts.Logger = optionsWithoutLog().Logger
 		opts.WebSocket.Driver = wsmanager.DriverGoroutine
 		h, err := hub.New(methods, opts)
 		require.NoError(t, err)
@@ -63,21 +63,21 @@ func TestPings(t *testing.T) {
 }
 
 // The hub closes a connection after 30 s without a message of the client.
-func TestSilentClient(t *testing.T) {
+func TestClientTimeout(t *testing.T) {
 	ended := make(chan error, 1)
 	bubble(t, nil, hub.Options{Disconnected: func(_ *hub.Context, err error) { ended <- err }}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		time.Sleep(20 * time.Second)
 		p.send(`{"type":6}`) // the hub receives it
 		begin := time.Now()
-		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.gone(1000))
+		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.readToClose(1000))
 		require.Equal(t, 30*time.Second, time.Since(begin))
 		require.ErrorIs(t, await(ended), hub.ErrClientTimeout)
 	})
 }
 
 // The time during which the hub does not read does not count for ClientTimeout.
-func TestClientThatIsHeldUpIsNotSilent(t *testing.T) {
+func TestPausedReadingIsNotClientTimeout(t *testing.T) {
 	bubble(t, hub.Methods{"Wait": func() { time.Sleep(10 * time.Minute) }}, hub.Options{MaxPendingCalls: 1}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		p.send(invocation("1", "Wait"), invocation("2", "Wait"))
@@ -103,7 +103,7 @@ func TestHandshakeTimeout(t *testing.T) {
 		p := dialHandler(t, h, "/hub?id="+k.ConnectionToken)
 		begin := time.Now()
 		p.SendText(`{"protocol":`)
-		require.Equal(t, `{"error":"Handshake was canceled."}`, p.gone(1000))
+		require.Equal(t, `{"error":"Handshake was canceled."}`, p.readToClose(1000))
 		require.Equal(t, 15*time.Second, time.Since(begin))
 		res := wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+k.ConnectionToken), nil, wstest.Memory{Patience: time.Hour}).Response
 		require.Equal(t, http.StatusNotFound, res.StatusCode)

@@ -41,8 +41,8 @@ func driverOf(t testing.TB) wsmanager.Driver {
 	return wsmanager.DriverAuto
 }
 
-// quiet returns options without a log.
-func quiet() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandler)} }
+// optionsWithoutLog returns options without a log.
+func optionsWithoutLog() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandler)} }
 
 // serve makes a hub and serves it at /hub. It shuts the hub down at the end of the test.
 func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, string) {
@@ -108,7 +108,7 @@ func (p *peer) record() string {
 			text := p.Text()
 			records, ok := strings.CutSuffix(text, "\x1e")
 			if !ok {
-				p.t.Fatalf("a WebSocket message that does not end a record: %q", text)
+				p.t.Fatalf("a WebSocket message ends within a record: %q", text)
 			}
 			p.rest = strings.Split(records, "\x1e")
 		}
@@ -125,7 +125,7 @@ func (p *peer) expect(records ...string) {
 	p.t.Helper()
 	for _, want := range records {
 		if got := p.record(); got != want {
-			p.t.Fatalf("got the record %s, want %s", got, want)
+			p.t.Fatalf("got record %s, want %s", got, want)
 		}
 	}
 }
@@ -166,8 +166,8 @@ func invocation(id, method string, args ...any) string {
 	return string(text)
 }
 
-// gone reads up to the hub's close frame and returns the last record before it.
-func (p *peer) gone(code int) (last string) {
+// readToClose reads up to the hub's close frame and returns the last record before it.
+func (p *peer) readToClose(code int) (last string) {
 	p.t.Helper()
 	for {
 		f, err := p.ReadFrame()

@@ -94,7 +94,7 @@ type inspector struct {
 	errs  []error
 }
 
-func (in *inspector) wrong(format string, args ...any) {
+func (in *inspector) add(format string, args ...any) {
 	in.errs = append(in.errs, fmt.Errorf("hub: %s: "+format, append([]any{in.label}, args...)...))
 }
 
@@ -105,22 +105,22 @@ func inspect(label, name string, registered any) (*method, error) {
 	in := &inspector{label: label}
 	m := &method{name: name}
 	if name == "" {
-		in.wrong("a method needs a name")
+		in.add("a method needs a name")
 	}
 	switch r := registered.(type) {
 	case Method:
 		registered, m.authorize = r.Func, r.Authorize
 	case *Method:
-		in.wrong("is a *Method: use a Method")
+		in.add("is a *Method: use a Method")
 		return nil, errors.Join(in.errs...)
 	}
 	m.fn = reflect.ValueOf(registered)
 	if !m.fn.IsValid() || m.fn.Kind() != reflect.Func {
-		in.wrong("is a %T: a function is needed", registered)
+		in.add("is a %T: a function is needed", registered)
 		return nil, errors.Join(in.errs...)
 	}
 	if m.fn.IsNil() {
-		in.wrong("is a nil function")
+		in.add("is a nil function")
 	}
 	in.params(m, m.fn.Type())
 	in.results(m, m.fn.Type())
@@ -129,7 +129,7 @@ func inspect(label, name string, registered any) (*method, error) {
 
 func (in *inspector) params(m *method, t reflect.Type) {
 	if t.IsVariadic() {
-		in.wrong("takes %v: the number of arguments must be fixed; use a slice", t.In(t.NumIn()-1))
+		in.add("takes %v: the number of arguments must be fixed; use a slice", t.In(t.NumIn()-1))
 	}
 	for i := range t.NumIn() {
 		switch typ := t.In(i); {
@@ -138,11 +138,11 @@ func (in *inspector) params(m *method, t reflect.Type) {
 		case typ == typeContext && i == 0:
 			m.ctx = plainContext
 		case typ == typeHubContext || typ == typeContext:
-			in.wrong("takes a %v as parameter %d: a context must be the first parameter", typ, i+1)
+			in.add("takes a %v as parameter %d: a context must be the first parameter", typ, i+1)
 		default:
 			p, err := inspectParam(typ)
 			if err != nil {
-				in.wrong("parameter %d: %w", i+1, err)
+				in.add("parameter %d: %w", i+1, err)
 			}
 			if p.stream != noStream {
 				m.uploads++
@@ -160,16 +160,16 @@ func (in *inspector) results(m *method, t reflect.Type) {
 	}
 	switch {
 	case len(outs) > 1 || slices.Contains(outs, typeError):
-		in.wrong("returns %d values: at most a result and an error are possible, the error last", t.NumOut())
+		in.add("returns %d values: at most a result and an error are possible, the error last", t.NumOut())
 	case len(outs) == 1:
 		m.result = oneResult
 		if kind, item := streamOf(outs[0]); kind != noStream {
 			m.result = streamResult
 			if !encodable(item) {
-				in.wrong("returns a stream of %v, which cannot be encoded", item)
+				in.add("returns a stream of %v, which cannot be encoded", item)
 			}
 		} else if !encodable(outs[0]) {
-			in.wrong("returns a %v, which cannot be encoded; a stream is an iter.Seq2[T, error], an iter.Seq[T] or a channel to receive from", outs[0])
+			in.add("returns a %v, which cannot be encoded; a stream is an iter.Seq2[T, error], an iter.Seq[T] or a channel to receive from", outs[0])
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-func TestMethodsThatAreMistakes(t *testing.T) {
+func TestInvalidMethods(t *testing.T) {
 	for want, method := range map[string]any{
 		`Methods["M"]: is a string: a function is needed`:                                            "text",
 		`Methods["M"]: is a <nil>: a function is needed`:                                             nil,
@@ -36,7 +36,7 @@ func TestMethodsThatAreMistakes(t *testing.T) {
 		`Methods["M"]: returns a iter.Seq2[int,string], which cannot be encoded`:                     func() iter.Seq2[int, string] { return nil },
 		`Methods["M"]: returns a stream of chan int, which cannot be encoded`:                        func() <-chan chan int { return nil },
 	} {
-		_, err := hub.New(hub.Methods{"M": method}, quiet())
+		_, err := hub.New(hub.Methods{"M": method}, optionsWithoutLog())
 		require.ErrorContains(t, err, want)
 	}
 	_, err := hub.New(hub.Methods{"add": func() {}, "Add": func() {}, "": func() {}, "bad": 1}, hub.Options{ClientTimeout: time.Second})
@@ -44,10 +44,10 @@ func TestMethodsThatAreMistakes(t *testing.T) {
 hub: Methods["Add"] and Methods["add"] only differ in case: there are no overloads
 hub: Methods["bad"]: is a int: a function is needed
 hub: Options.ClientTimeout (1s) must be above KeepAliveInterval (15s), because clients ping when they receive something`)
-	require.Panics(t, func() { hub.MustNew(hub.Methods{"M": 1}, quiet()) })
+	require.Panics(t, func() { hub.MustNew(hub.Methods{"M": 1}, optionsWithoutLog()) })
 }
 
-func TestMethodsThatAreFine(t *testing.T) {
+func TestValidMethods(t *testing.T) {
 	h, err := hub.New(hub.Methods{
 		"A": func() {},
 		"B": func(*hub.Context, thing, *thing, []thing, map[string]thing, any, time.Time, [2]int) (thing, error) {
@@ -57,7 +57,7 @@ func TestMethodsThatAreFine(t *testing.T) {
 		"D": func() (iter.Seq[int], error) { return nil, nil },
 		"E": hub.Method{Func: func() chan int { return nil }},
 		"F": func() any { return nil },
-	}, quiet())
+	}, optionsWithoutLog())
 	require.NoError(t, err)
 	require.NoError(t, h.Shutdown(t.Context()))
 }
@@ -65,20 +65,20 @@ func TestMethodsThatAreFine(t *testing.T) {
 // Sizes whose double overflows an int are allowed.
 func TestLargeSizes(t *testing.T) {
 	for _, size := range []int{1 << 28, 1 << 29, 1 << 30, math.MaxInt/2 + 1, math.MaxInt - 4<<10} {
-		_, url := serve(t, everything(nil), hub.Options{MaxMessageSize: size, StatefulReconnect: true})
+		_, url := serve(t, testMethods(nil), hub.Options{MaxMessageSize: size, StatefulReconnect: true})
 		for _, resumes := range []bool{false, true} {
 			c := client(t, url, hub.DialOptions{MaxMessageSize: size, ReceiveBuffer: size, StatefulReconnect: resumes})
-			require.NoError(t, c.Call(patient(t), "Void"))
+			require.NoError(t, c.Call(testContext(t), "Void"))
 		}
 	}
 }
 
 func TestLongHandshakeTimeout(t *testing.T) {
-	_, url := serve(t, everything(nil), hub.Options{HandshakeTimeout: math.MaxInt64}) // doubled for the WebSocket
-	require.NoError(t, client(t, url, hub.DialOptions{}).Call(patient(t), "Void"))
+	_, url := serve(t, testMethods(nil), hub.Options{HandshakeTimeout: math.MaxInt64}) // doubled for the WebSocket
+	require.NoError(t, client(t, url, hub.DialOptions{}).Call(testContext(t), "Void"))
 }
 
-func TestOptionsThatAreMistakes(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	for want, opts := range map[string]hub.Options{
 		"Options.KeepAliveInterval is -1ns":              {KeepAliveInterval: -1},
 		"Options.HandshakeTimeout is -1ns":               {HandshakeTimeout: -1},

@@ -70,7 +70,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The server is shutting down.", http.StatusServiceUnavailable)
 		return
 	}
-	who, err := h.authenticate(r)
+	identity, err := h.authenticate(r)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -85,7 +85,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	}
 	version = min(version, 1)
 	if h.opts.Redirect != nil {
-		to, token, err := h.opts.Redirect(r, who)
+		to, token, err := h.opts.Redirect(r, identity)
 		if text, public := publicText(err); public {
 			writeJSON(w, map[string]string{"error": text})
 			return
@@ -100,7 +100,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
-	k := h.tickets.issue(who.User, version, stateful)
+	k := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
 		ConnectionID:         k.id,
@@ -161,22 +161,22 @@ func query(r *http.Request, name string) string {
 
 // accept handles wsmanager's OnAccept.
 func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
-	who, err := h.authenticate(r)
+	identity, err := h.authenticate(r)
 	if err != nil {
 		return wsmanager.Accept{}, err
 	}
 	token := query(r, "id")
 	if token == "" {
-		return wsmanager.Accept{User: who.User, Value: &serverSocket{conn: h.newConn(who, nil)}, Deferred: true}, nil
+		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(identity, nil)}, Deferred: true}, nil
 	}
 	k := h.tickets.find(token)
 	if k == nil {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	}
-	if k.user != who.User {
+	if k.user != identity.User {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
-	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(who, k) })
+	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(identity, k) })
 	switch {
 	case c == nil:
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
@@ -187,5 +187,5 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	case k.stateful:
 		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
 	}
-	return wsmanager.Accept{User: who.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
+	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
 }

@@ -25,13 +25,13 @@ func testNegotiate(t *testing.T) {
 	require.Equal(t, 1, k.NegotiateVersion)
 	require.NotEqual(t, k.ConnectionID, k.ConnectionToken)
 	require.GreaterOrEqual(t, len(k.ConnectionToken), 22, "128 bits")
-	require.False(t, k.UseStatefulReconnect, "the hub does not offer it")
+	require.False(t, k.UseStatefulReconnect, "the hub does not support it")
 	require.Len(t, k.AvailableTransports, 1)
 	require.Equal(t, "WebSockets", k.AvailableTransports[0].Transport)
 	require.Equal(t, []string{"Text", "Binary"}, k.AvailableTransports[0].TransferFormats)
 
 	other := negotiate(t, url, "NEGOTIATEVERSION=99")
-	require.Equal(t, 1, other.NegotiateVersion, "the newest that both know; names match in any case")
+	require.Equal(t, 1, other.NegotiateVersion, "the newest version of both sides; names match case-insensitively")
 	require.NotEqual(t, k.ConnectionID, other.ConnectionID)
 	require.NotEqual(t, k.ConnectionToken, other.ConnectionToken)
 
@@ -55,8 +55,8 @@ func testNegotiate(t *testing.T) {
 
 	_, url = serve(t, nil, hub.Options{StatefulReconnect: true})
 	require.True(t, negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true").UseStatefulReconnect)
-	require.False(t, negotiate(t, url, "negotiateVersion=1").UseStatefulReconnect, "the client has not asked")
-	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 has none")
+	require.False(t, negotiate(t, url, "negotiateVersion=1").UseStatefulReconnect, "the client has not requested it")
+	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 does not support it")
 }
 
 // A token makes one connection. The id is not a token.
@@ -66,7 +66,7 @@ func testTokens(t *testing.T) {
 	_, url := serve(t, hub.Methods{"ID": func(ctx *hub.Context) string { return ctx.ConnectionID() }}, hub.Options{})
 	k := negotiate(t, url, "negotiateVersion=1")
 	require.Equal(t, http.StatusNotFound, status(t, url+"?id=unknown"))
-	require.Equal(t, http.StatusNotFound, status(t, url+"?id="+k.ConnectionID), "the id is no token")
+	require.Equal(t, http.StatusNotFound, status(t, url+"?id="+k.ConnectionID), "the id is not a token")
 
 	p := dial(t, url+"?id="+k.ConnectionToken)
 	require.Equal(t, http.StatusConflict, status(t, url+"?id="+k.ConnectionToken), "before the handshake")
@@ -106,19 +106,19 @@ func testOtherTransports(t *testing.T) {
 }
 
 // Negotiated connections that are not made expire. At MaxNegotiations the oldest is replaced.
-func TestNegotiationsAreBounded(t *testing.T) {
+func TestMaxNegotiations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: quiet().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
+		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: optionsWithoutLog().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
 		require.NoError(t, err)
 		issue := func() string { return token(t, h) }
 		try := func(token string) int {
 			return wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+token), nil, wstest.Memory{Patience: time.Hour}).Response.StatusCode
 		}
 		first, second, third := issue(), issue(), issue()
-		require.Equal(t, http.StatusNotFound, try(first), "two may be open")
+		require.Equal(t, http.StatusNotFound, try(first), "the third negotiation has replaced it")
 		require.Equal(t, http.StatusSwitchingProtocols, try(second))
 		time.Sleep(15*time.Second - time.Millisecond)
-		require.Equal(t, http.StatusSwitchingProtocols, try(third), "just in time")
+		require.Equal(t, http.StatusSwitchingProtocols, try(third), "before it expires")
 		late := issue()
 		time.Sleep(15 * time.Second)
 		require.Equal(t, http.StatusNotFound, try(late))
@@ -136,7 +136,7 @@ func testAuthenticate(t *testing.T) {
 	}, hub.Options{Authenticate: func(_ *http.Request, token string) (hub.Identity, error) {
 		switch token {
 		case "":
-			return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "Who are you?")
+			return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "A token is required.")
 		case "broken":
 			return hub.Identity{}, errors.New("a secret")
 		}
@@ -157,7 +157,7 @@ func testAuthenticate(t *testing.T) {
 	}
 	code, body := post("", "")
 	require.Equal(t, http.StatusUnauthorized, code)
-	require.Equal(t, "Who are you?\n", body)
+	require.Equal(t, "A token is required.\n", body)
 	code, body = post("Bearer broken", "")
 	require.Equal(t, http.StatusInternalServerError, code)
 	require.NotContains(t, body, "secret")
@@ -240,25 +240,25 @@ func testHandshake(t *testing.T) {
 		})
 	}
 	for name, row := range map[string]struct{ text, want string }{
-		"unknown protocol":   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
-		"unknown version":    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
-		"version 0":          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
-		"a call":             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
-		"a call in disguise": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
-		"no protocol":        {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
-		"no JSON":            {`hello`, `{"error":"The first message must be a handshake request."}`},
-		"too long":           {strings.Repeat(" ", 40_000), `{"error":"Handshake was canceled."}`},
+		"unknown protocol":                   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
+		"unknown version":                    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"version 0":                          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"a call":                             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
+		"a call with members of a handshake": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
+		"without a protocol":                 {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
+		"not JSON":                           {`hello`, `{"error":"The first message must be a handshake request."}`},
+		"too long":                           {strings.Repeat(" ", 40_000), `{"error":"Handshake was canceled."}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial(t, url)
 			p.send(row.text, invocation("", "Note", "never"))
-			require.Equal(t, row.want, p.gone(1000))
+			require.Equal(t, row.want, p.readToClose(1000))
 		})
 	}
 	p := connect(t, url)
-	p.send(invocation("1", "Note", "at last"))
+	p.send(invocation("1", "Note", "valid"))
 	p.expect(`{"type":3,"invocationId":"1"}`)
-	require.Equal(t, "at last", <-called, "nothing that came with a bad handshake was run")
+	require.Equal(t, "valid", <-called, "calls after an invalid handshake do not run")
 }
 
 // token negotiates with a handler, without a socket.

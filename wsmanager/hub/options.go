@@ -34,7 +34,7 @@ type Options struct {
 	// Redirect may send a client that negotiates to another server. It returns the URL of a hub and an access token for it,
 	// or "" to keep the client. The client's start fails with the text of an [Error]; other errors are answered like errors
 	// of Authenticate. Default: no client is redirected.
-	Redirect func(r *http.Request, who Identity) (url, accessToken string, err error)
+	Redirect func(r *http.Request, identity Identity) (url, accessToken string, err error)
 
 	// Connected is called for each connection after its handshake and before the first of its calls begins. An error closes
 	// the connection; the client reads the text of an [Error].
@@ -141,12 +141,12 @@ func (o Options) withDefaults() (Options, error) {
 	d.number("StatefulBuffer", &o.StatefulBuffer, 100_000)
 	d.number("MaxNegotiations", &o.MaxNegotiations, 10_000)
 	if o.ClientTimeout <= o.KeepAliveInterval {
-		d.wrong("ClientTimeout (%v) must be above KeepAliveInterval (%v), because clients ping when they receive something", o.ClientTimeout, o.KeepAliveInterval)
+		d.add("ClientTimeout (%v) must be above KeepAliveInterval (%v), because clients ping when they receive something", o.ClientTimeout, o.KeepAliveInterval)
 	}
 	o.completeProtocols(&d)
 	o.Filters = slices.Clone(o.Filters)
 	if slices.ContainsFunc(o.Filters, func(f Filter) bool { return f == nil }) {
-		d.wrong("Filters has a nil filter")
+		d.add("Filters has a nil filter")
 	}
 	o.completeWebSocket(&d)
 	return o, errors.Join(d.errs...)
@@ -158,7 +158,7 @@ type defaults struct {
 	errs    []error
 }
 
-func (d *defaults) wrong(format string, args ...any) {
+func (d *defaults) add(format string, args ...any) {
 	d.errs = append(d.errs, fmt.Errorf("hub: "+d.options+"."+format, args...))
 }
 
@@ -166,7 +166,7 @@ func (d *defaults) number(name string, v *int, def int) {
 	if *v == 0 {
 		*v = def
 	} else if *v < 0 {
-		d.wrong("%s is %d: it must be positive, or 0 for the default of %d", name, *v, def)
+		d.add("%s is %d: it must be positive, or 0 for the default of %d", name, *v, def)
 	}
 }
 
@@ -174,7 +174,7 @@ func (d *defaults) duration(name string, v *time.Duration, def time.Duration) {
 	if *v == 0 {
 		*v = def
 	} else if *v < 0 {
-		d.wrong("%s is %v: it must be positive, or 0 for the default of %v", name, *v, def)
+		d.add("%s is %v: it must be positive, or 0 for the default of %v", name, *v, def)
 	}
 }
 
@@ -184,17 +184,17 @@ func (o *Options) completeProtocols(d *defaults) {
 		o.Protocols = []Protocol{JSON()}
 	}
 	if len(o.Protocols) > wsmanager.MaxVariants {
-		d.wrong("Protocols has %d protocols: at most %d are possible", len(o.Protocols), wsmanager.MaxVariants)
+		d.add("Protocols has %d protocols: at most %d are possible", len(o.Protocols), wsmanager.MaxVariants)
 		return
 	}
 	seen := make(map[string]bool)
 	for _, p := range o.Protocols {
 		switch {
 		case p == nil:
-			d.wrong("Protocols has a nil protocol")
+			d.add("Protocols has a nil protocol")
 			return
 		case seen[p.Name()]:
-			d.wrong("Protocols has %q twice", p.Name())
+			d.add("Protocols has %q twice", p.Name())
 			return
 		}
 		seen[p.Name()] = true
@@ -210,8 +210,8 @@ const frameRoom = 1 << 10
 // defaultMaxWebSocketMessage leaves room for a frame header in the default outbox.
 const defaultMaxWebSocketMessage = defaultOutbox - frameRoom
 
-// twice doubles a number of bytes without overflow: an int may have 32 bits.
-func twice(n int) int { return 2 * min(n, math.MaxInt/2) }
+// doubled doubles a number of bytes without overflow: an int may have 32 bits.
+func doubled(n int) int { return 2 * min(n, math.MaxInt/2) }
 
 // completeWebSocket sets the hub's own defaults and checks the options that must match the hub's. wsmanager checks the
 // others.
@@ -224,20 +224,20 @@ func (o *Options) completeWebSocket(d *defaults) {
 		ws.OutboxBytes = defaultOutbox
 	}
 	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = max(defaultMaxWebSocketMessage, min(twice(o.MaxMessageSize), math.MaxInt-frameRoom))
+		ws.MaxMessageSize = max(defaultMaxWebSocketMessage, min(doubled(o.MaxMessageSize), math.MaxInt-frameRoom))
 		ws.OutboxBytes = max(ws.OutboxBytes, ws.MaxMessageSize+frameRoom)
 	}
 	if ws.ReadyTimeout != 0 {
-		d.wrong("WebSocket.ReadyTimeout is set: use HandshakeTimeout")
+		d.add("WebSocket.ReadyTimeout is set: use HandshakeTimeout")
 	}
 	if ws.Backplane != nil {
-		d.wrong("WebSocket.Backplane is set: a hub reaches the connections of its own process only")
+		d.add("WebSocket.Backplane is set: a hub reaches the connections of its own process only")
 	}
 	ws.ReadyTimeout = 2 * min(o.HandshakeTimeout, math.MaxInt64/2) // longer than the hub's time-out, which tells the client the reason
 	if ws.MaxMessageSize > 0 && ws.MaxMessageSize <= o.MaxMessageSize {
-		d.wrong("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
+		d.add("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
 	}
 	if ws.OutboxBytes > 0 && o.StatefulBuffer >= ws.OutboxBytes {
-		d.wrong("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
+		d.add("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
 	}
 }

@@ -37,7 +37,7 @@ func TestLostAck(t *testing.T) {
 }
 
 // A result waits if it only fits without the unacknowledged messages.
-func TestBigResultBehindUnacknowledged(t *testing.T) {
+func TestResultWaitsForAck(t *testing.T) {
 	bubble(t, hub.Methods{"Text": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		p.send(invocation("1", "Text", 90_000), invocation("2", "Text", 1_000_000))
@@ -81,7 +81,7 @@ func acknowledging(p *peer, n int, send func()) (records []string) {
 
 // Pending calls wait for acknowledgements that are behind further calls, which the hub does not read until a call has
 // ended.
-func TestAckBehindCalls(t *testing.T) {
+func TestAckBehindPendingCalls(t *testing.T) {
 	text := strings.Repeat("x", 200)
 	bubble(t, hub.Methods{"Text": func() string { return text }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
@@ -118,7 +118,7 @@ func TestAckBehindItems(t *testing.T) {
 }
 
 // Without any acknowledgement the connection ends.
-func TestNoAckBehindItems(t *testing.T) {
+func TestMissingAck(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
@@ -134,7 +134,7 @@ func TestNoAckBehindItems(t *testing.T) {
 			}
 		}()
 		begin := time.Now()
-		p.gone(1000)
+		p.readToClose(1000)
 		require.ErrorIs(t, await(ended), hub.ErrClientTimeout)
 		require.Less(t, time.Since(begin), time.Minute)
 	})

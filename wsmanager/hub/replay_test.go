@@ -79,12 +79,12 @@ func TestResume(t *testing.T) {
 		p.expect(`{"type":3,"invocationId":"2","result":2}`)
 		p.Kill()
 		synctest.Wait()
-		require.NoError(t, h.Clients().Group("g").Send("say", 1), "in between it is only kept")
+		require.NoError(t, h.Clients().Group("g").Send("say", 1), "the message is kept until the resume")
 		require.NoError(t, h.Clients().Client(s.id).Send("say", 2))
 
 		p = s.resume()
 		p.expect(sequence(3), `{"type":3,"invocationId":"2","result":2}`, say(1), say(2))
-		p.send(invocation("never", "Echo", "has no number yet"))
+		p.send(invocation("never", "Echo", "before the Sequence"))
 		p.send(sequence(3), invocation("2", "Echo", 2), invocation("3", "Echo", 3)) // the third message again, and the fourth
 		p.expect(`{"type":3,"invocationId":"3","result":3}`)
 		p.expect(ack(4))
@@ -116,7 +116,7 @@ func TestResume(t *testing.T) {
 }
 
 // Calls, the client's answers and its streams continue over several sockets.
-func TestResumeInTheMiddle(t *testing.T) {
+func TestResumeDuringCalls(t *testing.T) {
 	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(`{"type":1,"invocationId":"sum","target":"Sum","arguments":[],"streamIds":["u"]}`, invocation("ask", "Ask"))
@@ -142,15 +142,15 @@ func TestResumeInTheMiddle(t *testing.T) {
 }
 
 // The ends after which a connection can be resumed, and the time limit.
-func TestWhatCanBeResumed(t *testing.T) {
+func TestResumableEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
 	for name, end := range map[string]func(t *testing.T, s *stateful, p *peer){
 		"the client's close frame": func(_ *testing.T, _ *stateful, p *peer) { p.SendClose(1001, ""); p.ExpectClose(1001) },
-		"the client's Close":       func(_ *testing.T, _ *stateful, p *peer) { p.send(`{"type":7}`); p.gone(1000) },
-		"Abort":                    func(_ *testing.T, _ *stateful, p *peer) { p.send(invocation("", "Abort")); p.gone(1000) },
-		"nonsense":                 func(_ *testing.T, _ *stateful, p *peer) { p.send("nonsense"); p.gone(1000) },
-		"a drop, 15 s ago": func(t *testing.T, s *stateful, p *peer) {
+		"the client's Close":       func(_ *testing.T, _ *stateful, p *peer) { p.send(`{"type":7}`); p.readToClose(1000) },
+		"Abort":                    func(_ *testing.T, _ *stateful, p *peer) { p.send(invocation("", "Abort")); p.readToClose(1000) },
+		"malformed":                func(_ *testing.T, _ *stateful, p *peer) { p.send("malformed"); p.readToClose(1000) },
+		"a broken socket, 15 s ago": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			begin := time.Now()
 			err := await(ended)
@@ -158,21 +158,21 @@ func TestWhatCanBeResumed(t *testing.T) {
 			require.InDelta(t, 15*time.Second, time.Since(begin), float64(time.Millisecond))
 			ended <- err
 		},
-		"Disconnect, in a gap": func(t *testing.T, s *stateful, p *peer) {
+		"Disconnect between two sockets": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			synctest.Wait()
 			require.NoError(t, s.h.Clients().Client(s.id).Disconnect())
 		},
-		"a second Sequence from the future": func(t *testing.T, s *stateful, p *peer) {
+		"a Sequence above the next number": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			synctest.Wait()
 			p = s.resume()
 			p.send(sequence(2))
-			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000))
+			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000))
 		},
-		"an Ack from the future": func(t *testing.T, s *stateful, p *peer) {
+		"an Ack of a message that was not sent": func(t *testing.T, s *stateful, p *peer) {
 			p.send(ack(1))
-			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000))
+			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestWhatCanBeResumed(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a drop, just now", func(t *testing.T) {
+	t.Run("a broken socket, just before 15 s", func(t *testing.T) {
 		bubble(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
 			s, p := newStateful(t, h)
 			for range 3 {
@@ -198,7 +198,7 @@ func TestWhatCanBeResumed(t *testing.T) {
 			}
 			require.Empty(t, ended)
 			p.send(`{"type":7}`)
-			p.gone(1000)
+			p.readToClose(1000)
 			require.NoError(t, await(ended))
 		})
 	})
@@ -223,7 +223,7 @@ func TestVersion1Fallback(t *testing.T) {
 }
 
 // At StatefulBuffer results and items wait. Other messages are kept up to the size of the outbox.
-func TestUnacknowledged(t *testing.T) {
+func TestStatefulBuffer(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	produced := make(chan int, 1000)
 	methods := hub.Methods{"Flood": func() iter.Seq2[string, error] {
@@ -272,7 +272,7 @@ func TestUnacknowledged(t *testing.T) {
 }
 
 // A broken socket does not cancel the calls of a stateful connection. The end of the connection does.
-func TestContextOverDrops(t *testing.T) {
+func TestContextSurvivesBrokenSocket(t *testing.T) {
 	causes := make(chan error, 1)
 	methods := hub.Methods{"Wait": func(ctx *hub.Context) { <-ctx.Done(); causes <- context.Cause(ctx) }}
 	bubble(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
@@ -286,6 +286,6 @@ func TestContextOverDrops(t *testing.T) {
 		p.send(sequence(2), `{"type":5,"invocationId":"1"}`)
 		require.ErrorIs(t, await(causes), hub.ErrCanceled)
 		p.send(`{"type":7}`)
-		p.gone(1000)
+		p.readToClose(1000)
 	})
 }

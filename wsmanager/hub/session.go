@@ -47,7 +47,7 @@ type inbound interface {
 	handle(m Message) error
 }
 
-// sessionConfig is what the sessions of one hub, or of one Connection, share.
+// sessionConfig has the settings that the sessions of one hub, or of one Connection, share.
 type sessionConfig struct {
 	start             time.Time // zero of the sessions' clock
 	keepAliveInterval time.Duration

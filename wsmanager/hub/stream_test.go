@@ -105,9 +105,9 @@ func testStreams(t *testing.T) {
 }
 
 // A client cancels its streams.
-func TestCancelledStreams(t *testing.T) { onEachDriver(t, testCancelledStreams) }
+func TestCanceledStreams(t *testing.T) { onEachDriver(t, testCanceledStreams) }
 
-func testCancelledStreams(t *testing.T) {
+func testCanceledStreams(t *testing.T) {
 	ended, goOn := make(chan error, 2), make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Count": func(ctx *hub.Context) iter.Seq2[int, error] {
@@ -184,7 +184,7 @@ func testSlowStream(t *testing.T) {
 		other.result("3", "Add", 1, 2)
 	}
 	for i := range 1000 {
-		require.LessOrEqual(t, len(produced), i+500, "what the kernel and the outbox hold, at most, and not all")
+		require.LessOrEqual(t, len(produced), i+500, "only the buffers of the kernel and the outbox are full")
 		require.Contains(t, p.record(), `"type":2`)
 	}
 	p.expect(`{"type":3,"invocationId":"s"}`)
@@ -339,9 +339,9 @@ type bomb struct{}
 func (*bomb) UnmarshalJSON([]byte) error { panic("secret") }
 
 // Custom decoding of the application may panic.
-func TestItemsThatPanic(t *testing.T) { onEachDriver(t, testItemsThatPanic) }
+func TestPanicInItemDecoder(t *testing.T) { onEachDriver(t, testPanicInItemDecoder) }
 
-func testItemsThatPanic(t *testing.T) {
+func testPanicInItemDecoder(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Seq": func(items iter.Seq2[bomb, error]) {
 			for _, err := range items {

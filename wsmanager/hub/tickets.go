@@ -10,7 +10,7 @@ import (
 
 // ticket is a negotiated connection. A client that has the token may make the connection once.
 type ticket struct {
-	// Static.
+	// Immutable.
 	token    string // a secret
 	id       string // of the connection; other clients may know it
 	user     string

@@ -26,13 +26,13 @@ func client(t *testing.T, url string, opts hub.DialOptions) *hub.Connection {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.Close()
-		over(t, c.Done())
+		awaitValue(t, c.Done())
 	})
 	return c
 }
 
-// over waits for a value or the end of a channel.
-func over[T any](t *testing.T, ch <-chan T) (v T) {
+// awaitValue waits for a value or the end of a channel.
+func awaitValue[T any](t *testing.T, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
@@ -109,7 +109,7 @@ func TestClientsOfBothProtocols(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, 11, n)
 				require.NoError(t, c.Send(ctx, "Tell", soup))
-				got := over(t, ordered)
+				got := awaitValue(t, ordered)
 				require.Equal(t, soup.Photo, got.Photo)
 				require.True(t, soup.At.Equal(got.At))
 			})
@@ -133,7 +133,7 @@ func TestClientResumes(t *testing.T) {
 			line, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 			return line, err
 		}},
-		OnReconnecting: func(err error) { t.Errorf("it was not resumed: %v", err) },
+		OnReconnecting: func(err error) { t.Errorf("the connection was not resumed: %v", err) },
 	})
 	items, total := make(chan int), make(chan int, 1)
 	go func() {
@@ -152,12 +152,12 @@ func TestClientResumes(t *testing.T) {
 		select {
 		case items <- i:
 		case <-ctx.Done():
-			t.Fatal("the stream is stuck")
+			t.Fatal("the stream does not end")
 		}
 		n, err := hub.Invoke[int](ctx, c, "Add", i, 1)
 		require.NoError(t, err)
 		require.Equal(t, i+1, n)
 	}
 	close(items)
-	require.Equal(t, 199*200/2, over(t, total))
+	require.Equal(t, 199*200/2, awaitValue(t, total))
 }

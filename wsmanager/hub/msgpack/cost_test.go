@@ -56,7 +56,7 @@ func BenchmarkCalls(b *testing.B) {
 				}
 				turn()
 				for at := 0; at < len(answers); at += 2 + way.answer {
-					require.Equal(b, []byte{0x80 | byte(way.op), byte(way.answer)}, answers[at:at+2], "an answer is a frame")
+					require.Equal(b, []byte{0x80 | byte(way.op), byte(way.answer)}, answers[at:at+2], "each answer is one frame")
 				}
 				b.ReportAllocs()
 				began, cpu := time.Now(), cpuTime()

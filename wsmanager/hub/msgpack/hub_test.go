@@ -34,7 +34,7 @@ func counter(ctx context.Context, n, delayMs int) iter.Seq2[int, error] {
 }
 
 // Bytes of the JavaScript client, and the bytes that it accepts, with a real hub.
-func TestHubSpeaksMessagePack(t *testing.T) {
+func TestHubWithMessagePack(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Add":     func(a, b int) int { return a + b },
 		"Half":    func(f float64) float64 { return f / 2 },
@@ -118,13 +118,13 @@ func TestBinaryHandshake(t *testing.T) {
 }
 
 // A malformed message ends the connection with a Close message.
-func TestMalformedMessagesCloseTheConnection(t *testing.T) {
+func TestMalformedMessages(t *testing.T) {
 	_, url := serve(t, hub.Methods{}, hub.Options{MaxMessageSize: 1000, MaxPendingBytes: 1000})
 	for name, row := range map[string]struct{ wire, want string }{
-		"no array":           {"0106", "The message could not be read."},
-		"a hostile length":   {"ffffffff0f", "The message could not be read."},
-		"a too big one":      {"e907", "The maximum message size of 1000B was exceeded."},
-		"a length that lies": {"0c950180a137a3416464ddffffffff", "The message could not be read."},
+		"not an array":         {"0106", "The message could not be read."},
+		"a huge length":        {"ffffffff0f", "The message could not be read."},
+		"an oversized message": {"e907", "The maximum message size of 1000B was exceeded."},
+		"a false length":       {"0c950180a137a3416464ddffffffff", "The message could not be read."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, url)
@@ -156,7 +156,7 @@ func (c *counting) Append(dst []byte, m hub.Message) ([]byte, error) {
 }
 
 // An event for clients of both protocols is encoded once for each.
-func TestMixedAudience(t *testing.T) {
+func TestEventForBothProtocols(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		to   func(*hub.Hub) hub.Receivers

@@ -81,7 +81,7 @@ func (p *peer) record() string {
 	}
 	_, n, err := protocol.Cut(p.rest, len(p.rest))
 	require.NoError(p.t, err)
-	require.Positive(p.t, n, "a WebSocket message that does not end a record: %x", p.rest)
+	require.Positive(p.t, n, "a WebSocket message ends within a record: %x", p.rest)
 	r := p.rest[:n]
 	p.rest = p.rest[n:]
 	return hex.EncodeToString(r)

@@ -95,17 +95,17 @@ type elements struct {
 	err  error
 }
 
-func (e *elements) fail(what string, got kind) {
-	e.err = fmt.Errorf("%s is %v", what, got)
+func (e *elements) fail(name string, got kind) {
+	e.err = fmt.Errorf("%s is %v", name, got)
 }
 
 // next reads the header of the next element.
-func (e *elements) next(what string) (h header, ok bool) {
+func (e *elements) next(name string) (h header, ok bool) {
 	if e.err != nil {
 		return h, false
 	}
 	if e.n == 0 {
-		e.err = fmt.Errorf("%s is missing", what)
+		e.err = fmt.Errorf("%s is missing", name)
 		return h, false
 	}
 	e.n--
@@ -113,35 +113,35 @@ func (e *elements) next(what string) (h header, ok bool) {
 	return h, e.err == nil
 }
 
-func (e *elements) integer(what string) int64 {
-	h, ok := e.next(what)
+func (e *elements) integer(name string) int64 {
+	h, ok := e.next(name)
 	switch {
 	case !ok:
 	case h.kind != kindInt:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	case !h.negative && h.n > math.MaxInt64:
-		e.err = fmt.Errorf("%s is too big", what)
+		e.err = fmt.Errorf("%s is too big", name)
 	default:
 		return int64(h.n)
 	}
 	return 0
 }
 
-func (e *elements) boolean(what string) bool {
-	h, ok := e.next(what)
+func (e *elements) boolean(name string) bool {
+	h, ok := e.next(name)
 	if ok && h.kind != kindBool {
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	}
 	return ok && h.kind == kindBool && h.n == 1
 }
 
 // text reads a string. If nilAllowed, it returns "" for nil.
-func (e *elements) text(what string, nilAllowed bool) string {
-	h, ok := e.next(what)
+func (e *elements) text(name string, nilAllowed bool) string {
+	h, ok := e.next(name)
 	switch {
 	case !ok, h.kind == kindNil && nilAllowed:
 	case h.kind != kindString:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	default:
 		s := e.rest[:h.n]
 		e.rest = e.rest[h.n:]
@@ -159,9 +159,9 @@ func (e *elements) id() string {
 	return id
 }
 
-func (e *elements) raw(what string) hub.Raw {
+func (e *elements) raw(name string) hub.Raw {
 	if e.err == nil && e.n == 0 {
-		e.err = fmt.Errorf("%s is missing", what)
+		e.err = fmt.Errorf("%s is missing", name)
 	}
 	if e.err != nil {
 		return nil
@@ -178,13 +178,13 @@ func (e *elements) raw(what string) hub.Raw {
 }
 
 // enter reads the header of an array that is an element. The caller reads its items and then calls leave.
-func (e *elements) enter(what string, nilAllowed bool) (items *elements) {
-	h, ok := e.next(what)
+func (e *elements) enter(name string, nilAllowed bool) (items *elements) {
+	h, ok := e.next(name)
 	switch {
 	case !ok, h.kind == kindNil && nilAllowed:
 		return &elements{}
 	case h.kind != kindArray:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 		return &elements{}
 	}
 	return &elements{rest: e.rest, n: h.n}
