@@ -17,12 +17,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// An Ack that was lost with its socket is sent again: a client may wait for it.
+// An Ack that was lost with its socket is sent again, because a client may wait for it.
 func TestLostAck(t *testing.T) {
 	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("", "Echo", 0))
-		p.expect(ack(1)) // which, let's say, the client has not read
+		p.expect(ack(1)) // the client loses it with the socket
 		p.Kill()
 		synctest.Wait()
 		p = s.resume()
@@ -36,8 +36,8 @@ func TestLostAck(t *testing.T) {
 	})
 }
 
-// A result that fits, but not beside what is unacknowledged, waits.
-func TestBigResultBehindUnacknowledged(t *testing.T) {
+// A result waits if it only fits without the unacknowledged messages.
+func TestResultWaitsForAck(t *testing.T) {
 	bubble(t, hub.Methods{"Text": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		p.send(invocation("1", "Text", 90_000), invocation("2", "Text", 1_000_000))
@@ -52,8 +52,8 @@ func TestBigResultBehindUnacknowledged(t *testing.T) {
 
 var echoStream = hub.Methods{"Echo": func(items iter.Seq2[string, error]) iter.Seq2[string, error] { return items }}
 
-// acknowledging has send send, and reads n records, which are acknowledged each second, but
-// behind all that was sent.
+// acknowledging reads n records while send sends. It acknowledges the records once a second, behind everything that
+// send sends.
 func acknowledging(p *peer, n int, send func()) (records []string) {
 	p.noAcks = true
 	var read atomic.Int64
@@ -79,8 +79,9 @@ func acknowledging(p *peer, n int, send func()) (records []string) {
 	return records
 }
 
-// Calls that are not read from until others have ended, which wait for Acks behind them.
-func TestAckBehindCalls(t *testing.T) {
+// Pending calls wait for acknowledgements that are behind further calls, which the hub does not read until a call has
+// ended.
+func TestAckBehindPendingCalls(t *testing.T) {
 	text := strings.Repeat("x", 200)
 	bubble(t, hub.Methods{"Text": func() string { return text }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
@@ -97,7 +98,7 @@ func TestAckBehindCalls(t *testing.T) {
 	})
 }
 
-// The same with the items of a stream that goes back to where it comes from.
+// The same with the items of a stream that the hub sends back.
 func TestAckBehindItems(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	bubble(t, echoStream, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
@@ -116,8 +117,8 @@ func TestAckBehindItems(t *testing.T) {
 	})
 }
 
-// Where no Ack comes at all it does not last for ever.
-func TestNoAckBehindItems(t *testing.T) {
+// Without any acknowledgement the connection ends.
+func TestMissingAck(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
@@ -133,7 +134,7 @@ func TestNoAckBehindItems(t *testing.T) {
 			}
 		}()
 		begin := time.Now()
-		p.gone(1000)
+		p.readToClose(1000)
 		require.ErrorIs(t, await(ended), hub.ErrClientTimeout)
 		require.Less(t, time.Since(begin), time.Minute)
 	})

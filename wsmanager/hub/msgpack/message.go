@@ -9,10 +9,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// maxPrefix is how many bytes the length before a record takes at most.
+// maxPrefix is the maximal size of the length prefix of a record.
 const maxPrefix = 5
 
-// Cut reads the length before a record: groups of 7 bits, the least significant first.
+var errLengthPrefix = errors.New("invalid length prefix")
+
+// Cut reads the length prefix of a record, which has groups of 7 bits, the least significant first.
 func (*protocol) Cut(data []byte, limit int) (record []byte, n int, err error) {
 	length := uint64(0)
 	for i := range maxPrefix {
@@ -26,34 +28,32 @@ func (*protocol) Cut(data []byte, limit int) (record []byte, n int, err error) {
 		}
 		switch {
 		case length > math.MaxInt32:
-			return nil, 0, errors.New("the length before a message is none")
+			return nil, 0, errLengthPrefix
 		case length > uint64(limit):
-			return nil, 0, fmt.Errorf("%w: it has %d bytes, %d are allowed", hub.ErrRecordTooBig, length, limit)
+			return nil, 0, fmt.Errorf("%w: it has %d bytes, the limit is %d", hub.ErrRecordTooBig, length, limit)
 		case length > uint64(len(data)-i-1):
 			return nil, 0, nil
 		}
 		end := i + 1 + int(length)
 		return data[i+1 : end : end], end, nil
 	}
-	return nil, 0, errors.New("the length before a message is none")
+	return nil, 0, errLengthPrefix
 }
 
-// Parse reads an array. Elements behind those that it knows are for later versions of
-// the protocol.
+// Parse decodes an array. It ignores further elements, which later versions of the protocol may add.
 func (*protocol) Parse(record []byte) (hub.Message, error) {
 	rest, err := skip(record)
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
-		return nil, errors.New("there is something behind the message")
+		return nil, errors.New("data after the message")
 	}
-	h, _, _ := read(record) // skip has
+	h, _, _ := readHeader(record) // skip has checked it
 	if h.kind != kindArray || h.n == 0 {
-		return nil, errors.New("a message is an array that begins with a type")
+		return nil, errors.New("a message must be an array that begins with a type")
 	}
-	// One copy for all parts.
-	_, p, _ := read(bytes.Clone(record))
+	_, p, _ := readHeader(bytes.Clone(record)) // all parts of the message refer to one copy
 	e := &elements{rest: p, n: h.n}
 	k := hub.Kind(e.integer("the type"))
 	if e.err == nil && k >= hub.KindInvocation && k <= hub.KindCancelInvocation {
@@ -88,61 +88,60 @@ func (*protocol) Parse(record []byte) (hub.Message, error) {
 	return m, nil
 }
 
-// elements reads the elements of a message, which skip has checked. After the first
-// error it does nothing.
+// elements reads the elements of an array that skip has checked. After the first error it reads nothing.
 type elements struct {
 	rest []byte
-	n    uint64 // that are left
+	n    uint64 // number of elements in rest
 	err  error
 }
 
-func (e *elements) fail(what string, got kind) {
-	e.err = fmt.Errorf("%s is %v", what, got)
+func (e *elements) fail(name string, got kind) {
+	e.err = fmt.Errorf("%s is %v", name, got)
 }
 
 // next reads the header of the next element.
-func (e *elements) next(what string) (h header, ok bool) {
+func (e *elements) next(name string) (h header, ok bool) {
 	if e.err != nil {
 		return h, false
 	}
 	if e.n == 0 {
-		e.err = fmt.Errorf("%s is missing", what)
+		e.err = fmt.Errorf("%s is missing", name)
 		return h, false
 	}
 	e.n--
-	h, e.rest, e.err = read(e.rest)
+	h, e.rest, e.err = readHeader(e.rest)
 	return h, e.err == nil
 }
 
-func (e *elements) integer(what string) int64 {
-	h, ok := e.next(what)
+func (e *elements) integer(name string) int64 {
+	h, ok := e.next(name)
 	switch {
 	case !ok:
 	case h.kind != kindInt:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	case !h.negative && h.n > math.MaxInt64:
-		e.err = fmt.Errorf("%s is too big", what)
+		e.err = fmt.Errorf("%s is too big", name)
 	default:
 		return int64(h.n)
 	}
 	return 0
 }
 
-func (e *elements) boolean(what string) bool {
-	h, ok := e.next(what)
+func (e *elements) boolean(name string) bool {
+	h, ok := e.next(name)
 	if ok && h.kind != kindBool {
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	}
 	return ok && h.kind == kindBool && h.n == 1
 }
 
-// text reads a string; "" for nil, where that may be.
-func (e *elements) text(what string, nilToo bool) string {
-	h, ok := e.next(what)
+// text reads a string. If nilAllowed, it returns "" for nil.
+func (e *elements) text(name string, nilAllowed bool) string {
+	h, ok := e.next(name)
 	switch {
-	case !ok, h.kind == kindNil && nilToo:
+	case !ok, h.kind == kindNil && nilAllowed:
 	case h.kind != kindString:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 	default:
 		s := e.rest[:h.n]
 		e.rest = e.rest[h.n:]
@@ -151,7 +150,7 @@ func (e *elements) text(what string, nilToo bool) string {
 	return ""
 }
 
-// id reads an invocation's id, which must be there.
+// id reads an invocation's id, which must not be empty.
 func (e *elements) id() string {
 	id := e.text("the invocationId", true)
 	if id == "" && e.err == nil {
@@ -160,9 +159,9 @@ func (e *elements) id() string {
 	return id
 }
 
-func (e *elements) raw(what string) hub.Raw {
+func (e *elements) raw(name string) hub.Raw {
 	if e.err == nil && e.n == 0 {
-		e.err = fmt.Errorf("%s is missing", what)
+		e.err = fmt.Errorf("%s is missing", name)
 	}
 	if e.err != nil {
 		return nil
@@ -178,26 +177,26 @@ func (e *elements) raw(what string) hub.Raw {
 	return raw
 }
 
-// inside enters an array that is an element. What it reads there is to be read whole.
-func (e *elements) inside(what string, nilToo bool) (items *elements) {
-	h, ok := e.next(what)
+// enter reads the header of an array that is an element. The caller reads its items and then calls leave.
+func (e *elements) enter(name string, nilAllowed bool) (items *elements) {
+	h, ok := e.next(name)
 	switch {
-	case !ok, h.kind == kindNil && nilToo:
+	case !ok, h.kind == kindNil && nilAllowed:
 		return &elements{}
 	case h.kind != kindArray:
-		e.fail(what, h.kind)
+		e.fail(name, h.kind)
 		return &elements{}
 	}
 	return &elements{rest: e.rest, n: h.n}
 }
 
-// headers skips the headers: a map of strings, for which there is no use here.
+// headers checks and skips the headers, a map of strings that hubs do not use.
 func (e *elements) headers() {
 	raw := e.raw("the headers")
 	if e.err != nil {
 		return
 	}
-	h, p, _ := read(raw)
+	h, p, _ := readHeader(raw)
 	if h.kind == kindNil {
 		return
 	}
@@ -222,14 +221,14 @@ func (e *elements) invocation(k hub.Kind) hub.Message {
 	if m.Target = e.text("the target", false); m.Target == "" && e.err == nil {
 		e.err = errors.New("the target is missing")
 	}
-	in := e.inside("arguments", false)
-	m.Arguments = make([]hub.Raw, in.n) // as many as there are bytes, at most: skip has checked
+	in := e.enter("arguments", false)
+	m.Arguments = make([]hub.Raw, in.n) // skip has checked that n is at most the number of bytes
 	for i := range m.Arguments {
 		m.Arguments[i] = in.raw("an argument")
 	}
 	e.leave(in)
 	if e.n > 0 {
-		in = e.inside("streamIds", true)
+		in = e.enter("streamIds", true)
 		for in.n > 0 && in.err == nil {
 			m.StreamIDs = append(m.StreamIDs, in.text("a stream's id", false))
 		}
@@ -238,45 +237,45 @@ func (e *elements) invocation(k hub.Kind) hub.Message {
 	return m
 }
 
-// leave goes on behind what inside has entered.
+// leave continues after the items of an array that enter has entered.
 func (e *elements) leave(in *elements) {
 	if e.err == nil && in.rest != nil {
 		e.rest, e.err = in.rest, in.err
 	}
 }
 
-// Kinds of completions.
+// Result kinds of a Completion.
 const (
-	failed    = 1
-	void      = 2
-	hasResult = 3
+	resultError = 1
+	resultVoid  = 2
+	resultValue = 3
 )
 
 func (e *elements) completion() hub.Message {
 	m := &hub.Completion{ID: e.id()}
-	switch kind := e.integer("the kind of the result"); {
+	switch kind := e.integer("the result kind"); {
 	case e.err != nil:
-	case kind == failed:
+	case kind == resultError:
 		m.Error = e.text("the error", false)
 		if m.Error == "" && e.err == nil {
 			m.Error = "The error has no text."
 		}
-	case kind == void:
-	case kind == hasResult:
+	case kind == resultVoid:
+	case kind == resultValue:
 		m.Result = e.raw("the result")
 	default:
-		e.err = fmt.Errorf("the kind of the result is %d", kind)
+		e.err = fmt.Errorf("unknown result kind %d", kind)
 	}
 	return m
 }
 
-// Append writes arrays as long as all clients expect them: some take no shorter ones.
+// Append writes all elements of an array, also empty ones at its end, because some clients require them.
 func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, make([]byte, maxPrefix)...)
 	switch m := m.(type) {
 	case *hub.Invocation:
-		dst = appendID(appendEnvelope(dst, 6, m.Kind()), m.ID)
+		dst = appendID(appendStart(dst, 6, m.Kind()), m.ID)
 		dst = appendString(dst, m.Target)
 		dst = appendArray(dst, len(m.Arguments))
 		for _, a := range m.Arguments {
@@ -287,21 +286,21 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 			dst = appendString(dst, id)
 		}
 	case *hub.StreamItem:
-		dst = appendID(appendEnvelope(dst, 4, m.Kind()), m.ID)
+		dst = appendID(appendStart(dst, 4, m.Kind()), m.ID)
 		dst = appendRaw(dst, m.Item)
 	case *hub.Completion:
 		switch {
 		case m.Error != "":
-			dst = append(appendID(appendEnvelope(dst, 5, m.Kind()), m.ID), failed)
+			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultError)
 			dst = appendString(dst, m.Error)
 		case m.Result != nil:
-			dst = append(appendID(appendEnvelope(dst, 5, m.Kind()), m.ID), hasResult)
+			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultValue)
 			dst = appendRaw(dst, m.Result)
 		default:
-			dst = append(appendID(appendEnvelope(dst, 4, m.Kind()), m.ID), void)
+			dst = append(appendID(appendStart(dst, 4, m.Kind()), m.ID), resultVoid)
 		}
 	case *hub.CancelInvocation:
-		dst = appendID(appendEnvelope(dst, 3, m.Kind()), m.ID)
+		dst = appendID(appendStart(dst, 3, m.Kind()), m.ID)
 	case *hub.Ping:
 		dst = append(dst, 0x91, byte(hub.KindPing))
 	case *hub.Close:
@@ -316,7 +315,7 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 	case *hub.Sequence:
 		dst = appendInt(append(dst, 0x92, byte(hub.KindSequence)), m.SequenceID)
 	default:
-		return nil, fmt.Errorf("a %T is no message", m)
+		return nil, fmt.Errorf("%T is not a message", m)
 	}
 	length := len(dst) - start - maxPrefix
 	if length > math.MaxInt32 {
@@ -337,12 +336,12 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 	return dst[:start+n+length], nil
 }
 
-// appendEnvelope begins an array with the type and no headers.
-func appendEnvelope(dst []byte, n int, k hub.Kind) []byte {
+// appendStart appends the start of an array with the type and empty headers.
+func appendStart(dst []byte, n int, k hub.Kind) []byte {
 	return append(dst, 0x90|byte(n), byte(k), 0x80)
 }
 
-// appendID appends a string, or nil for none.
+// appendID appends a string, or nil if it is empty.
 func appendID(dst []byte, id string) []byte {
 	if id == "" {
 		return append(dst, 0xc0)

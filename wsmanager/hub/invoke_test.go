@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// Checklist 32.
+// Invoke returns the client's result or error.
 func TestInvoke(t *testing.T) { onEachDriver(t, testInvoke) }
 
 func testInvoke(t *testing.T) {
@@ -33,7 +33,7 @@ func testInvoke(t *testing.T) {
 	p.send(`{"type":3,"invocationId":"s1","result":11}`)
 	p.expect(`{"type":3,"invocationId":"1","result":11}`)
 
-	// An error of the client's is not passed on by accident.
+	// An error of the client is not passed on to the caller unless the method does so.
 	p.send(invocation("1", "Ask", 5, 6))
 	p.expect(`{"type":1,"invocationId":"s2","target":"clientAdd","arguments":[5,6]}`)
 	p.send(`{"type":3,"invocationId":"s2","error":"Client didn't provide a result."}`)
@@ -60,7 +60,7 @@ func testInvoke(t *testing.T) {
 		{`"result":"text"`, func(err error) { require.EqualError(t, err, "text") }},
 		{`"result":null`, func(err error) { require.NoError(t, err) }},
 		{`"x":1`, func(err error) { require.NoError(t, err) }},
-		{`"result":5`, func(err error) { require.ErrorContains(t, err, `the result of the client's "m"`) }},
+		{`"result":5`, func(err error) { require.ErrorContains(t, err, `decoding the result of the client's "m"`) }},
 		{`"error":"Error: no"`, func(err error) {
 			var re *hub.RemoteError
 			require.ErrorAs(t, err, &re)
@@ -73,7 +73,7 @@ func testInvoke(t *testing.T) {
 		row.check(<-done)
 	}
 
-	// The answer does not come; or comes when nobody waits.
+	// The client does not answer before the context ends, and answers afterwards.
 	ctx, cancel := context.WithCancel(t.Context())
 	done := ask(ctx)
 	p.expect(`{"type":1,"invocationId":"s8","target":"m","arguments":[]}`)
@@ -83,7 +83,7 @@ func testInvoke(t *testing.T) {
 	p.result("3", "Add", 1, 2)
 	_, err := hub.Invoke[int](t.Context(), to, "m", func() {})
 	require.ErrorContains(t, err, `argument 1 of "m"`)
-	_, err = hub.Invoke[int](t.Context(), h.Clients().Client("nobody"), "m")
+	_, err = hub.Invoke[int](t.Context(), h.Clients().Client("unknown"), "m")
 	require.ErrorIs(t, err, hub.ErrNoConnection)
 	done = ask(t.Context())
 	p.record()
@@ -91,7 +91,7 @@ func testInvoke(t *testing.T) {
 	require.ErrorIs(t, <-done, hub.ErrClosed)
 }
 
-// Checklist 32, 33: many at once, beside a client's stream whose id looks alike.
+// Many invocations at once, beside a stream of the client with a similar id.
 func TestManyInvokes(t *testing.T) { onEachDriver(t, testManyInvokes) }
 
 func testManyInvokes(t *testing.T) {
@@ -112,10 +112,10 @@ func testManyInvokes(t *testing.T) {
 	for i := range 30 {
 		p.send(invocation(fmt.Sprint(i), "Ask", i))
 	}
-	for i := range 30 { // they come in order, although none has been answered
+	for i := range 30 { // they arrive in order, although none has been answered
 		p.expect(fmt.Sprintf(`{"type":1,"invocationId":"s%d","target":"m","arguments":[%d]}`, i+1, i))
 	}
-	p.send(`{"type":3,"invocationId":"1"}`) // the stream's end answers nobody
+	p.send(`{"type":3,"invocationId":"1"}`) // the end of the stream answers no invocation
 	p.expect(`{"type":3,"invocationId":"sum","result":4}`)
 	for i := range 30 {
 		p.send(fmt.Sprintf(`{"type":3,"invocationId":"s%d","result":%d}`, 30-i, 1000+30-i))
@@ -123,11 +123,10 @@ func testManyInvokes(t *testing.T) {
 	}
 }
 
-// A method that has waited for its client goes on when no other runs: there are never
-// more than MaxParallelCalls.
-func TestInvokeComesBackInTurn(t *testing.T) { onEachDriver(t, testInvokeComesBackInTurn) }
+// A method that has waited for its client continues when no other call runs: at most MaxParallelCalls run at a time.
+func TestInvokeReacquiresSlot(t *testing.T) { onEachDriver(t, testInvokeReacquiresSlot) }
 
-func testInvokeComesBackInTurn(t *testing.T) {
+func testInvokeReacquiresSlot(t *testing.T) {
 	began, end := make(chan bool, 3), make(chan bool)
 	var running, most atomic.Int32
 	work := func() {
@@ -152,7 +151,7 @@ func testInvokeComesBackInTurn(t *testing.T) {
 	p.send(`{"type":3,"invocationId":"s1","result":1}`)
 	end <- true
 	p.expect(`{"type":3,"invocationId":"2"}`)
-	for range 2 { // who comes next is not said
+	for range 2 { // the order of these two is not defined
 		<-began
 		end <- true
 		p.record()
@@ -160,7 +159,7 @@ func testInvokeComesBackInTurn(t *testing.T) {
 	require.EqualValues(t, 1, most.Load())
 }
 
-// Hooks may ask the client too.
+// Hooks may invoke methods of the client.
 func TestInvokeInConnected(t *testing.T) { onEachDriver(t, testInvokeInConnected) }
 
 func testInvokeInConnected(t *testing.T) {
@@ -178,13 +177,13 @@ func testInvokeInConnected(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"1","result":"ann"}`)
 }
 
-// A client that sends so many items that its answer would not be read, too.
-func TestItemsBeforeTheAnswer(t *testing.T) { onEachDriver(t, testItemsBeforeTheAnswer) }
+// A client whose answer is behind items that cannot be buffered is disconnected.
+func TestTooManyItemsBeforeAnswer(t *testing.T) { onEachDriver(t, testTooManyItemsBeforeAnswer) }
 
-func testItemsBeforeTheAnswer(t *testing.T) {
+func testTooManyItemsBeforeAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Sum": func(items iter.Seq2[int, error]) {
 		for _, err := range items {
-			_ = err // what comes does not matter
+			_ = err // only the number of items matters
 		}
 	}}, hub.Options{StreamBuffer: 2, Connected: func(ctx *hub.Context) error {
 		_, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "name")
@@ -195,13 +194,13 @@ func testItemsBeforeTheAnswer(t *testing.T) {
 	for range 5 {
 		p.send(`{"type":2,"invocationId":"u","item":1}`)
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 }
 
-// A client that sends so many calls that its answer would not be read is told to go.
-func TestFloodBeforeTheAnswer(t *testing.T) { onEachDriver(t, testFloodBeforeTheAnswer) }
+// A client whose answer is behind too many calls is disconnected.
+func TestTooManyCallsBeforeAnswer(t *testing.T) { onEachDriver(t, testTooManyCallsBeforeAnswer) }
 
-func testFloodBeforeTheAnswer(t *testing.T) {
+func testTooManyCallsBeforeAnswer(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Add": func(a, b int) int { return a + b },
 		"Ask": func(ctx *hub.Context) (int, error) {
@@ -223,6 +222,6 @@ func testFloodBeforeTheAnswer(t *testing.T) {
 		for i := range 5 {
 			p.send(invocation(fmt.Sprint(i), method))
 		}
-		p.gone(1000)
+		p.readToClose(1000)
 	}
 }
