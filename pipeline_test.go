@@ -265,6 +265,7 @@ var imports = map[string][]string{
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
 
 	"internal/h2test":           nil,
+	"internal/release":          nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
