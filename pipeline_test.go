@@ -278,6 +278,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
+	"internal/release":                   nil,
 
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/extconnect":            nil,
