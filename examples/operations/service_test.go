@@ -18,15 +18,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// service is a server of ours, to stand behind a proxy.
+// service is a server of this repository, to be run behind a proxy.
 type service struct {
 	addr   string
-	closed chan error // what OnClose was told
+	closed chan error // OnClose's errors
 	stop   context.CancelFunc
 	ended  chan error
 }
 
-// pings is how often /ws pings; /silent does not.
+// pings is the ping interval of /ws; /silent has no pings.
 const pings = 250 * time.Millisecond
 
 func serve(t *testing.T) *service {
@@ -77,7 +77,7 @@ func serve(t *testing.T) *service {
 	return s
 }
 
-// whoAsks is how a request looks behind the proxy.
+// whoAsks describes a request as seen behind the proxy.
 func whoAsks(r *http.Request) string {
 	client, _, _ := net.SplitHostPort(r.RemoteAddr)
 	peer, _, _ := net.SplitHostPort(middleware.PeerAddr(r))

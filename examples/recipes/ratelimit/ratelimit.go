@@ -143,7 +143,7 @@ func (b *buckets) of(who netip.Prefix, now time.Time) *rate.Limiter {
 	defer b.mu.Unlock()
 	if now.Sub(b.youngest) >= b.refill || len(b.young) >= b.max {
 		if now.Sub(b.youngest) >= 2*b.refill {
-			b.young = nil // nobody came for so long that these are full as well
+			b.young = nil // hello again for so long that these are full as well
 		}
 		b.old, b.young, b.youngest = b.young, map[netip.Prefix]*rate.Limiter{}, now
 	}
