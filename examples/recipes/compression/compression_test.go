@@ -24,7 +24,7 @@ import (
 
 var long = strings.Repeat("all work and no play ", 500)
 
-// decoded is the body as a browser shows it.
+// decoded returns the body as a browser shows it.
 func decoded(t *testing.T, res rt.Answer) string {
 	t.Helper()
 	require.NoError(t, res.Err)
@@ -51,7 +51,7 @@ func decoded(t *testing.T, res rt.Answer) string {
 	}
 }
 
-// flush is a handler's Flush, as of today.
+// flush is a handler's Flush with http.ResponseController.
 func flush(w http.ResponseWriter) {
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		panic(err)
@@ -63,7 +63,7 @@ func page(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, long)
 }
 
-// handlers by path. What they say is in the table below.
+// handlers by path. The table below has their answers.
 var handlers = map[string]http.HandlerFunc{
 	"/long":  page,
 	"/short": rt.Text("short"),
@@ -122,14 +122,14 @@ func endpoints() http.Handler {
 var arrangements = []struct {
 	name string
 	make func(chan<- rt.Seen) http.Handler
-	wire bool // BytesWritten counts what travels
+	wire bool // BytesWritten counts the bytes on the wire
 	both bool
 }{
 	{"observed outside", func(c chan<- rt.Seen) http.Handler {
 		return pipeline.New().Use(rt.Watch(c), compress).Run(endpoints()).MustBuild()
 	}, true, false},
 	{"observed inside", func(c chan<- rt.Seen) http.Handler {
-		// By gzhttp alone: Compress observes by itself.
+		// With gzhttp alone: Compress has an observer of its own.
 		bare, err := gzhttp.NewWrapper()
 		if err != nil {
 			panic(err)
@@ -202,7 +202,7 @@ func TestObserved(t *testing.T) {
 							require.Equal(t, tt.status, got.Status)
 							require.False(t, got.Upgraded)
 							switch {
-							case tt.method == http.MethodHead: // whatever the handler wrote, the client got nothing
+							case tt.method == http.MethodHead: // whatever the handler wrote, the client got no body
 							case a.wire:
 								require.EqualValues(t, len(res.Text), got.Bytes)
 							case tt.target == "/encoded":
@@ -218,8 +218,8 @@ func TestObserved(t *testing.T) {
 	}
 }
 
-// The ETag of a compressed answer is weak: it still spares the body, and never
-// joins ranges of different bytes.
+// The ETag of a compressed answer is weak: it still saves the body, and never joins ranges
+// of different bytes.
 func TestETags(t *testing.T) {
 	rt.Both(t, func() http.Handler { return pipeline.New().Use(compress).Run(endpoints()).MustBuild() }, func(t *testing.T, srv *httptest.Server) {
 		plain := rt.Do(t, srv, "GET", "/content")
@@ -286,12 +286,12 @@ func TestStreaming(t *testing.T) {
 				require.Equal(t, want, string(got))
 			}
 			_, err = io.ReadAll(zr)
-			require.NoError(t, err, "the stream ends in order")
+			require.NoError(t, err, "the stream ends gracefully")
 		})
 	}
 }
 
-// A panic never ends in a well-formed half answer, wherever Recover stands.
+// A panic never ends in a well-formed half answer, whatever the position of Recover.
 func TestRecover(t *testing.T) {
 	recoverer := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet()})
 	write := func(s string) func(http.ResponseWriter) {
@@ -346,7 +346,7 @@ func TestRecover(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a long error page is compressed by what is outside", func(t *testing.T) {
+	t.Run("a long error page is compressed by the outer component", func(t *testing.T) {
 		long := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet(), Handler: func(w http.ResponseWriter, _ *http.Request, p *middleware.Problem, _ error) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.WriteHeader(p.Status)
@@ -367,7 +367,7 @@ func statusOf(res rt.Answer) int {
 	return res.StatusCode
 }
 
-// A handshake passes, with what the components above have set.
+// A handshake passes, with the headers that the components above have set.
 func TestWebSockets(t *testing.T) {
 	seen := make(chan rt.Seen, 2)
 	for _, use := range [][]pipeline.Middleware{
@@ -384,7 +384,7 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// An early hint is no start, and does not go lost.
+// An early hint does not start the response, and is not lost.
 func TestEarlyHints(t *testing.T) {
 	seen := make(chan rt.Seen, 1)
 	h := pipeline.New().Use(rt.Watch(seen), compress).RunFunc(func(w http.ResponseWriter, r *http.Request) {
