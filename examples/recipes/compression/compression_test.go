@@ -143,14 +143,17 @@ var arrangements = []struct {
 
 var compress = compression.Compress(compression.Options{})
 
+// observedTest is a request and the expected answer.
+type observedTest struct {
+	name, method, target string
+	header               []string
+	status               int
+	coding, body         string
+}
+
 func TestObserved(t *testing.T) {
 	const all = "zstd, gzip"
-	tests := []struct {
-		name, method, target string
-		header               []string
-		status               int
-		coding, body         string
-	}{
+	tests := []observedTest{
 		{"zstd", "GET", "/long", []string{"Accept-Encoding", all}, 200, "zstd", long},
 		{"gzip", "GET", "/long", []string{"Accept-Encoding", "gzip"}, 200, "gzip", long},
 		{"not accepted", "GET", "/long", []string{"Accept-Encoding", "br"}, 200, "", long},
@@ -179,43 +182,48 @@ func TestObserved(t *testing.T) {
 			seen := make(chan rt.Seen, 100)
 			rt.Both(t, func() http.Handler { return a.make(seen) }, func(t *testing.T, srv *httptest.Server) {
 				for _, tt := range tests {
-					t.Run(tt.name, func(t *testing.T) {
-						for len(seen) > 0 { // of a test that failed
-							<-seen
-						}
-						res := rt.Do(t, srv, tt.method, tt.target, tt.header...)
-						require.Equal(t, tt.status, res.StatusCode)
-						require.Equal(t, tt.coding, res.Header.Get("Content-Encoding"))
-						require.Equal(t, "Accept-Encoding", res.Header.Get("Vary"))
-						require.Empty(t, res.Header.Get(gzhttp.HeaderNoCompression), "it is for gzhttp only")
-						if tt.method != http.MethodHead {
-							require.Equal(t, tt.body, decoded(t, res))
-						}
-						observers := 1
-						if a.both {
-							observers = 2
-						}
-						require.Len(t, res.Header.Values("X-Watch"), observers)
-						for range observers {
-							got := rt.Receive(t, seen)
-							require.Equal(t, []int{tt.status}, got.Starts, "once, with the right status")
-							require.Equal(t, tt.status, got.Status)
-							require.False(t, got.Upgraded)
-							switch {
-							case tt.method == http.MethodHead: // whatever the handler wrote, the client got no body
-							case a.wire:
-								require.EqualValues(t, len(res.Text), got.Bytes)
-							case tt.target == "/encoded":
-								require.EqualValues(t, len(res.Text), got.Bytes)
-							default:
-								require.EqualValues(t, len(tt.body), got.Bytes)
-							}
-						}
-					})
+					t.Run(tt.name, func(t *testing.T) { tt.check(t, srv, seen, a.wire, a.both) })
 				}
 			})
 		})
 	}
+}
+
+// check sends the request and compares the answer, and the results of its observers.
+func (tt observedTest) check(t *testing.T, srv *httptest.Server, seen <-chan rt.Seen, wire, both bool) {
+	for len(seen) > 0 { // of a test that failed
+		<-seen
+	}
+	res := rt.Do(t, srv, tt.method, tt.target, tt.header...)
+	require.Equal(t, tt.status, res.StatusCode)
+	require.Equal(t, tt.coding, res.Header.Get("Content-Encoding"))
+	require.Equal(t, "Accept-Encoding", res.Header.Get("Vary"))
+	require.Empty(t, res.Header.Get(gzhttp.HeaderNoCompression), "it is for gzhttp only")
+	if tt.method != http.MethodHead {
+		require.Equal(t, tt.body, decoded(t, res))
+	}
+	observers := 1
+	if both {
+		observers = 2
+	}
+	require.Len(t, res.Header.Values("X-Watch"), observers)
+	for range observers {
+		got := rt.Receive(t, seen)
+		require.Equal(t, []int{tt.status}, got.Starts, "once, with the right status")
+		require.Equal(t, tt.status, got.Status)
+		require.False(t, got.Upgraded)
+		if tt.method != http.MethodHead { // its handler writes a body that the client does not get
+			require.EqualValues(t, observedBytes(wire || tt.target == "/encoded", res, tt.body), got.Bytes)
+		}
+	}
+}
+
+// observedBytes returns the length of the body on the wire, or as the handler wrote it.
+func observedBytes(onWire bool, res rt.Answer, body string) int {
+	if onWire {
+		return len(res.Text)
+	}
+	return len(body)
 }
 
 // The ETag of a compressed answer is weak: it still saves the body, and never joins ranges
