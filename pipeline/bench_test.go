@@ -70,7 +70,7 @@ func BenchmarkObserve(b *testing.B) {
 	b.Run("HTTP1-by-httpsnoop", func(b *testing.B) {
 		w := pipelinetest.NewHTTP1()
 		benchmark(b, once, struct {
-			unlikeHTTP1
+			http1WithoutCloseNotify
 			reset
 		}{w, w})
 	})

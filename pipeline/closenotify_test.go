@@ -16,26 +16,26 @@ func withoutCloseNotify(t *testing.T, h http.Handler) http.Handler {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h1, ok := w.(unlikeHTTP1); ok {
-			h.ServeHTTP(struct{ unlikeHTTP1 }{h1}, r)
+		if h1, ok := w.(http1WithoutCloseNotify); ok {
+			h.ServeHTTP(struct{ http1WithoutCloseNotify }{h1}, r)
 			return
 		}
-		h.ServeHTTP(struct{ unlikeHTTP2 }{w.(unlikeHTTP2)}, r)
+		h.ServeHTTP(struct{ http2WithoutCloseNotify }{w.(http2WithoutCloseNotify)}, r)
 	})
 }
 
-type unlikeHTTP1 interface {
-	unlikeBoth
+type http1WithoutCloseNotify interface {
+	commonWithoutCloseNotify
 	io.ReaderFrom
 	http.Hijacker
 }
 
-type unlikeHTTP2 interface {
-	unlikeBoth
+type http2WithoutCloseNotify interface {
+	commonWithoutCloseNotify
 	http.Pusher
 }
 
-type unlikeBoth interface {
+type commonWithoutCloseNotify interface {
 	http.ResponseWriter
 	io.StringWriter
 	http.Flusher
