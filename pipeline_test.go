@@ -254,7 +254,7 @@ var imports = map[string][]string{
 	"branch":           {"internal/httpx"},
 	"pipeline":         {"branch", "internal/httpx"},
 	"middleware":       {"pipeline", "branch", "internal/httpx"},
-	"wsmanager":        {"internal/httpx", "wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"wsmanager":        {"internal/httpx", "wsmanager/internal/evloop", "wsmanager/internal/handshake", "wsmanager/internal/xconnect"},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
@@ -269,6 +269,7 @@ var imports = map[string][]string{
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
+	"wsmanager/internal/handshake":             {"internal/httpx"},
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/xconnect":              nil,
 }

@@ -3,14 +3,9 @@ package wsmanager
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
-
-	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // DialOptions configure [Dial], a [Dialer] and a [Client]. The zero value is safe for
@@ -104,87 +99,4 @@ func dialWith(ctx context.Context, auto Driver, rawURL string, cb Callbacks, opt
 		return nil, err
 	}
 	return d.Dial(ctx)
-}
-
-// parseTarget reads the URL of a server. An error's text has nothing secret in it.
-func parseTarget(rawURL string) (*url.URL, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		// Its text quotes the URL, and the part that is wrong, which may be one of a
-		// password: what is left says enough.
-		var ue *url.Error
-		if !errors.As(err, &ue) {
-			return nil, errors.New("can't be parsed")
-		}
-		text := ue.Err.Error()
-		if from, to := strings.IndexByte(text, '"'), strings.LastIndexByte(text, '"'); from < to {
-			text = text[:from] + "…" + text[to+1:]
-		}
-		return nil, fmt.Errorf("can't be parsed: %s", text)
-	}
-	return u, nil
-}
-
-// goal is what an attempt is made with, checked.
-type goal struct {
-	target *url.URL // scheme ws or wss; no user
-	header http.Header
-	host   string // for the Host header, if another than the URL's
-	value  any
-}
-
-// newGoal checks what an attempt is to be made with, and returns all mistakes.
-func newGoal(a Attempt) (*goal, error) {
-	g := &goal{value: a.Value}
-	var errs []error
-	if u := a.URL; u != nil {
-		target := *u
-		g.target = &target
-		if err := checkTarget(g.target); err != nil {
-			errs = append(errs, fmt.Errorf("wsmanager: the URL %w", err))
-		}
-	}
-	var err error
-	if g.header, g.host, err = handshakeHeader(a.Header); err != nil {
-		errs = append(errs, err)
-	}
-	if len(errs) > 0 || g.target == nil {
-		return nil, errors.Join(errs...)
-	}
-	if user := g.target.User; user != nil {
-		if g.header.Get("Authorization") == "" {
-			g.header.Set("Authorization", basicAuth(user))
-		}
-		g.target.User = nil
-	}
-	return g, nil
-}
-
-// where names the server for people, without what may be secret.
-func (g *goal) where() string {
-	return g.target.Scheme + "://" + g.target.Host + g.target.EscapedPath()
-}
-
-// checkTarget checks a URL, of which it changes the scheme to ws or wss.
-func checkTarget(u *url.URL) error {
-	switch u.Scheme {
-	case "ws", "wss":
-	case "http":
-		u.Scheme = "ws"
-	case "https":
-		u.Scheme = "wss"
-	default:
-		return fmt.Errorf("has the scheme %q: it must be ws or wss", u.Scheme)
-	}
-	switch {
-	case u.Hostname() == "":
-		return errors.New("names no host")
-	case strings.ContainsFunc(u.Host+u.RequestURI(), httpx.IsControl): // it can't come from url.Parse
-		return errors.New("has a control character in it")
-	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > 0x7f }):
-		return errors.New("has a host that is not ASCII: write it in its ASCII form (xn--…)")
-	case u.Fragment != "":
-		return errors.New("has a fragment, which a WebSocket has not (RFC 6455, section 3)")
-	}
-	return nil
 }

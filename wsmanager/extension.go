@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -17,22 +16,18 @@ const deflateExtension = "permessage-deflate"
 
 var errMalformedExtensions = errors.New("the Sec-WebSocket-Extensions are malformed")
 
-// negotiate returns the Sec-WebSocket-Extensions to answer a handshake with: the first
-// offer of permessage-deflate that can be met, or "" for none. An offer that can't is
+// negotiateDeflate returns the Sec-WebSocket-Extensions to answer a handshake with: the
+// first offer of permessage-deflate that can be met, or "" for none. An offer that can't is
 // declined, and the next looked at (RFC 7692, section 5.1); a header that is malformed
 // fails the handshake (RFC 6455, section 9.1).
-func (m *Manager) negotiate(r *http.Request) (answer string, err error) {
-	lines := r.Header["Sec-Websocket-Extensions"]
-	if !m.opts.Compression.Enabled || len(lines) == 0 {
-		return "", nil
-	}
+func negotiateDeflate(lines []string) (answer string, err error) {
 	for name, params := range extensions(strings.Join(lines, ","), &err) {
 		if name == deflateExtension && answer == "" {
 			answer = answerDeflate(params)
 		}
 	}
 	if err != nil {
-		return "", &refusal{refusedMalformed, http.StatusBadRequest, "The Sec-WebSocket-Extensions are malformed.", err}
+		return "", err
 	}
 	return answer, nil
 }
@@ -119,7 +114,7 @@ func checkDeflateAnswer(lines []string) (agreed bool, err error) {
 }
 
 func badExtensions(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrHandshake}, args...)...)
+	return fmt.Errorf(format, args...)
 }
 
 // deflateOffer is what a client offers: nobody keeps a context (the server is asked, and

@@ -50,7 +50,6 @@ func FuzzExtensionAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list string) {
 		agreed, answerErr := checkDeflateAnswer([]string{list})
 		if answerErr != nil {
-			require.ErrorIs(t, answerErr, ErrHandshake)
 			require.False(t, agreed)
 		}
 		parsed, err := parseExtensions(list)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -15,12 +17,13 @@ import (
 type Manager struct {
 	callbacks  Callbacks
 	opts       Options
-	loops      *loops             // nil without event loops
-	keys       *maskKeys          // nil on the server's side
-	bus        *bus               // nil without a backplane
-	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
-	onShutdown func()             // told when Shutdown begins; may be nil
-	stuckAfter time.Duration      // stuckAfter, save in tests
+	handshake  handshake.ServerConfig // made from opts
+	loops      *loops                 // nil without event loops
+	keys       *maskKeys              // nil on the server's side
+	bus        *bus                   // nil without a backplane
+	onLeft     func(frame []byte)     // told of each message that was in an outbox and has left, under its connection's lock; may be nil
+	onShutdown func()                 // told when Shutdown begins; may be nil
+	stuckAfter time.Duration          // stuckAfter, save in tests
 
 	registry registry
 	groups   groups
@@ -66,6 +69,14 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, lingering: make(map[*Conn]struct{})}
+	m.handshake = handshake.ServerConfig{
+		AllowedOrigins:    opts.AllowedOrigins,
+		SecureOriginsOnly: opts.SecureOriginsOnly,
+		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
+	}
+	if opts.Compression.Enabled {
+		m.handshake.Negotiate = negotiateDeflate
+	}
 	if opts.Driver != DriverGoroutine {
 		if m.loops, err = newLoops(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
 )
 
@@ -234,7 +235,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {
-		origin, err := parseOrigin(s)
+		origin, err := handshake.ParseOrigin(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.AllowedOrigins: %q %w", s, err))
 		}

@@ -162,6 +162,9 @@ func closeWrite(conn net.Conn) error {
 	return errors.ErrUnsupported
 }
 
+// longAgo is a deadline that interrupts reads and writes.
+var longAgo = time.Unix(1, 0)
+
 // socket is the connection that can be closed without waiting: tls.Conn would
 // wait up to 5 seconds to tell a peer that does not read. The WebSocket's close
 // frame has told it already, if anything could.
