@@ -59,9 +59,8 @@ var (
 	notInStream = append(slices.Clone(notInSwitch), "Sec-WebSocket-Accept")
 )
 
-// writeHeader writes the answer into h and returns what h was before, for restoreHeader.
-func (q *Request) writeHeader(h http.Header, a *Answer) (before http.Header) {
-	before = h.Clone()
+// writeHeader writes the answer into h.
+func (q *Request) writeHeader(h http.Header, a *Answer) {
 	without := notInSwitch
 	if q.Stream {
 		without = notInStream
@@ -88,7 +87,6 @@ func (q *Request) writeHeader(h http.Header, a *Answer) (before http.Header) {
 		h.Set("Upgrade", "websocket")
 		h.Set("Sec-WebSocket-Accept", acceptKey(q.key))
 	}
-	return before
 }
 
 // restoreHeader sets the headers that writeHeader changes to their values in before,

@@ -51,8 +51,8 @@ func TestHeaderIsRestored(t *testing.T) {
 		}
 		original := h.Clone()
 		a := &Answer{Subprotocol: "chat", Header: http.Header{"x-room": {"inner"}, "X-New": {"1"}}}
-		before := q.writeHeader(h, a)
-		require.Equal(t, original, before)
+		before := h.Clone()
+		q.writeHeader(h, a)
 		want := http.Header{
 			"Sec-Websocket-Protocol":   {"chat"},
 			"Sec-Websocket-Extensions": {"x"},

@@ -122,14 +122,3 @@ func TestErrorsQuoteLittle(t *testing.T) {
 	require.Error(t, err)
 	require.Less(t, len(err.Error()), 2*maxQuoted)
 }
-
-func TestCheckDoesNotAllocate(t *testing.T) {
-	rec, cfg := httptest.NewRecorder(), &ServerConfig{}
-	r := request()
-	allocs := testing.AllocsPerRun(100, func() {
-		if _, err := Check(rec, r, cfg); err != nil {
-			t.Fatal(err)
-		}
-	})
-	require.LessOrEqual(t, allocs, 1.0, "the decoded key")
-}

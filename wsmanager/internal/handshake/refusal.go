@@ -8,6 +8,7 @@ import (
 // Reason classifies refusals, for counters.
 type Reason uint8
 
+// The reasons of refusals.
 const (
 	NotWebSocket  Reason = iota // the request does not ask for a WebSocket
 	Malformed                   // the request asks for a WebSocket in an invalid way

@@ -30,7 +30,8 @@ func prepareStream(w http.ResponseWriter, timeout time.Duration) error {
 // An error is a *BrokenError.
 func (q *Request) OpenStream(w http.ResponseWriter, a *Answer) (http.ResponseWriter, error) {
 	h := w.Header()
-	before := q.writeHeader(h, a)
+	before := h.Clone()
+	q.writeHeader(h, a)
 	sent := false
 	defer func() {
 		if !sent { // also if an outer component panics in WriteHeader

@@ -39,7 +39,8 @@ func (q *Request) Prepare(w http.ResponseWriter, timeout time.Duration) error {
 // Any other error is a *BrokenError.
 func (q *Request) Upgrade(w http.ResponseWriter, a *Answer, timeout time.Duration) (conn net.Conn, early []byte, err error) {
 	h := w.Header()
-	before := q.writeHeader(h, a)
+	before := h.Clone()
+	q.writeHeader(h, a)
 	sent := false
 	defer func() {
 		if !sent { // also if an outer component panics in WriteHeader
