@@ -10,34 +10,33 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
-// Dialer makes any number of connections to one server, as a fleet of devices or a
-// load test needs them. They are the connections of one [Manager], which bounds,
-// pings, counts and broadcasts to them as a server's does to its own, and serves them
-// all with its event loops where it can: an idle one takes as little memory. Make a
-// Dialer with [NewDialer], end it with [Dialer.Shutdown]. All methods are safe for
-// concurrent use.
+// Dialer makes any number of connections to one server, for example for a fleet of
+// devices or a load test. They belong to one [Manager], with the limits, pings, counters
+// and broadcasts of a server's Manager, and with its event loops where these can serve
+// them. Make a Dialer with [NewDialer], end it with [Dialer.Shutdown]. All methods are
+// safe for concurrent use.
 type Dialer struct {
 	m         *Manager
 	opts      DialOptions
 	handshake handshake.ClientConfig // made from opts
-	url       *url.URL               // as it was given
+	url       *url.URL               // the argument of NewDialer, for OnDial
 	target    *handshake.Target      // of attempts that OnDial does not change
 
-	dialing context.Context         // ends when the Manager is shut down
-	stop    context.CancelCauseFunc // ends it
+	dialing context.Context         // ends with the beginning of Shutdown
+	stop    context.CancelCauseFunc // of dialing
 }
 
-// autoDialDriver is what DriverAuto means where there is one connection.
+// autoDialDriver is the meaning of DriverAuto for a single connection.
 const autoDialDriver = DriverGoroutine
 
-// NewDialer checks everything once, and reports every mistake in the arguments. They
-// are those of [Dial]. Nothing is connected to before [Dialer.Dial], and the Dialer
-// costs nothing while it has no connections.
+// NewDialer makes a Dialer. Its arguments are those of [Dial]; the error contains every
+// mistake in them. A Dialer connects only in [Dialer.Dial], and has neither goroutines
+// nor descriptors while it has no connections.
 func NewDialer(rawURL string, cb Callbacks, opts DialOptions) (*Dialer, error) {
 	return newDialer(rawURL, cb, opts, DriverAuto)
 }
 
-// newDialer has auto stand for DriverAuto.
+// newDialer is NewDialer with another meaning of DriverAuto.
 func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dialer, error) {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("wsmanager: "+format, args...)) }
@@ -72,7 +71,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 			wrong("Options.%s is set: it has no meaning for a client", o.name)
 		}
 	}
-	opts.Backplane = nil // said above; a Manager would begin to use it
+	opts.Backplane = nil // reported above; newManager would open it
 	if opts.Driver == DriverEventLoop && d.target != nil && d.target.IsTLS() {
 		wrong("Options.Driver is %v and the URL's scheme wss: the event loop can't serve TLS", opts.Driver)
 	}
@@ -100,20 +99,19 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 }
 
 // Manager returns the Manager of the Dialer's connections, for broadcasts, groups and
-// all that a Manager can do but accept.
+// everything else except accepting connections.
 func (d *Dialer) Manager() *Manager { return d.m }
 
-// Stats returns the counters of the connections that were made. Accepted counts the
-// handshakes that succeeded; attempts that failed are in no counter, as Dial has
-// returned their errors.
+// Stats returns the counters of the Dialer's Manager. Accepted counts the handshakes
+// that have succeeded. Failed attempts are not counted: Dial returns their errors.
 func (d *Dialer) Stats() Stats { return d.m.Stats() }
 
-// Shutdown ends the Dialer: attempts under way and to come fail with ErrShutdown, and
-// its connections end as [Manager.Shutdown] says.
+// Shutdown ends the Dialer: running and later attempts fail with ErrShutdown, and its
+// connections end as described at [Manager.Shutdown].
 func (d *Dialer) Shutdown(ctx context.Context) error { return d.m.Shutdown(ctx) }
 
-// Dial makes one more connection. For what it does, and for its errors, see the
-// function [Dial]; after Shutdown it fails with ErrShutdown.
+// Dial makes one more connection, in the same way and with the same errors as the
+// function [Dial]. After Shutdown it fails with ErrShutdown.
 func (d *Dialer) Dial(ctx context.Context) (*Conn, error) {
 	a := &attempt{Dialer: d, target: d.target, value: d.opts.Value}
 	c, err := a.connect(ctx)
