@@ -257,7 +257,8 @@ var imports = map[string][]string{
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
 		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
-		"wsmanager/internal/frame", "wsmanager/internal/outbox", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/timewheel",
+		"wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
@@ -281,6 +282,7 @@ var imports = map[string][]string{
 	"internal/httpx":                     nil,
 	"internal/release":                   nil,
 
+	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/extconnect":            nil,
 }

@@ -127,6 +127,12 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	return c
 }
 
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }
+
 // ID returns the connection's id: 128 bits of random text, unique for good; with a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a
 // secret: it authorises nothing.

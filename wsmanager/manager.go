@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -18,12 +20,13 @@ import (
 type Manager struct {
 	callbacks  Callbacks
 	opts       Options
-	loops      *loopPool          // nil without event loops
-	keys       *frame.MaskKeys    // nil on the server's side
-	bus        *bus               // nil without a backplane
-	onSent     func(frame []byte) // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
-	onShutdown func()             // told when Shutdown begins; may be nil
-	stuckAfter time.Duration      // stuckAfter, save in tests
+	handshake  handshake.ServerConfig // made from opts
+	loops      *loopPool              // nil without event loops
+	keys       *frame.MaskKeys        // nil on the server's side
+	bus        *bus                   // nil without a backplane
+	onSent     func(frame []byte)     // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
+	onShutdown func()                 // called when Shutdown begins; may be nil
+	stuckAfter time.Duration          // stuckAfter, except in tests
 
 	registry registry
 	groups   groups
@@ -69,6 +72,14 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 		return nil, err
 	}
 	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, closing: make(map[*Conn]struct{})}
+	m.handshake = handshake.ServerConfig{
+		AllowedOrigins:    opts.AllowedOrigins,
+		SecureOriginsOnly: opts.SecureOriginsOnly,
+		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
+	}
+	if opts.Compression.Enabled {
+		m.handshake.Negotiate = deflate.Negotiate
+	}
 	if opts.Driver != DriverGoroutine {
 		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -235,7 +236,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {
-		origin, err := parseOrigin(s)
+		origin, err := handshake.ParseOrigin(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.AllowedOrigins: %q %w", s, err))
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 )
@@ -91,16 +90,16 @@ func (m *Manager) unended() []*Conn {
 // connections that it has cut.
 const shutdownGrace = 500 * time.Millisecond
 
-// admit counts a handshake that may become a connection, unless there is no room
-// for it.
+// admit counts a handshake that may become a connection. It returns ErrShutdown if
+// Shutdown has begun, and a refusal above Options.MaxConnections.
 func (m *Manager) admit() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining {
-		return refuseDraining()
+		return ErrShutdown
 	}
 	if limit := m.opts.MaxConnections; limit > 0 && m.admitted >= limit {
-		return &refusal{refusedLimit, http.StatusServiceUnavailable, "There are too many connections.", fmt.Errorf("there are %d connections", m.admitted)}
+		return refuseLimit(limit)
 	}
 	m.admitted++
 	m.active.add()

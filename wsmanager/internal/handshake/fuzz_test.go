@@ -1,4 +1,4 @@
-package wsmanager_test
+package handshake_test
 
 import (
 	"bufio"
@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -18,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -49,27 +50,48 @@ var handshakeSeeds = []string{
 	"\x16\x03\x01",
 }
 
-// FuzzHandshake sends any octets to net/http's server and a Manager behind it: whatever
-// they are, nothing panics, nobody answers with a 500, and a 101 is only for what is a
-// handshake, read by rules of its own here.
+// fuzzHandshake is a valid request without the end of its headers.
+const fuzzHandshake = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + wstest.Key + "\r\n"
+
+// accepting is a server that hangs up after the handshake.
+func accepting(w http.ResponseWriter, r *http.Request) {
+	cfg := handshake.ServerConfig{Negotiate: func([]string) (string, error) { return "", nil }}
+	q, err := handshake.Check(w, r, &cfg)
+	if err == nil {
+		err = q.Prepare(w, wstest.Patience)
+	}
+	var conn net.Conn
+	if err == nil {
+		conn, _, err = q.Upgrade(w, &handshake.Answer{}, wstest.Patience)
+	}
+	var refusal *handshake.Refusal
+	switch {
+	case err == nil:
+		_ = conn.Close() // the client sees the end
+	case errors.As(err, &refusal):
+		http.Error(w, refusal.Text, refusal.Status)
+	default:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// FuzzHandshake sends any bytes to net/http's server and a handshake behind it: nothing
+// panics, no answer is a 500, and a 101 answers only a valid handshake, which the test
+// checks by rules of its own.
 func FuzzHandshake(f *testing.F) {
 	for _, s := range handshakeSeeds {
 		f.Add([]byte(s))
 	}
-	opts := quiet()
-	opts.Compression.Enabled = true
-	m := wsmanager.MustNew(echoing, opts)
-	var complaints bytes.Buffer // read when the server is down, or by one who has seen the end of all
+	var complaints bytes.Buffer // read after the server has ended
 	ln := wstest.Listen(0)
-	srv := &http.Server{Handler: m, ErrorLog: log.New(&complaints, "", 0)}
+	srv := &http.Server{Handler: http.HandlerFunc(accepting), ErrorLog: log.New(&complaints, "", 0)}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = srv.Serve(ln) // http.ErrServerClosed
 	}()
 	f.Cleanup(func() {
-		_ = m.Shutdown(f.Context()) // all have ended
-		_ = srv.Close()
+		_ = srv.Shutdown(f.Context()) // all requests have been answered
 		<-served
 		if strings.Contains(complaints.String(), "panic") {
 			f.Error(complaints.String())
@@ -134,9 +156,12 @@ func checkAccepted(t *testing.T, request []byte, res *http.Response) {
 	}
 }
 
-// FuzzDialAnswer answers a client's handshake with any octets, in which %s stands for
-// the proof that the key was understood: no panic, and a connection only where that
-// proof was given; whatever comes behind it is handled as frames are.
+// switching is the beginning of a valid answer. The proof follows.
+const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+
+// FuzzDialAnswer answers a client's handshake with any bytes, in which %s stands for the
+// proof that the key was understood: nothing panics, the handshake succeeds only if the
+// proof is in the answer, and the client gets all bytes after it.
 func FuzzDialAnswer(f *testing.F) {
 	const good = switching + "%s\r\n\r\n"
 	for _, s := range []string{
@@ -159,39 +184,44 @@ func FuzzDialAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		var proof string
-		answered := make(chan struct{})
-		opts := dialling()
-		opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
-		opts.Subprotocols = []string{"chat"}
-		opts.NetDial = pipeTo(func(conn *wstest.PipeConn) {
-			defer close(answered)
-			defer func() { _ = conn.Close() }() // never an error
-			req, err := http.ReadRequest(bufio.NewReader(conn))
-			if err != nil {
-				return
-			}
-			sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-			proof = base64.StdEncoding.EncodeToString(sum[:])
-			_, _ = conn.Write(bytes.ReplaceAll(answer, []byte("%s"), []byte(proof))) // it may have gone
-		})
-		ended := make(chan error, 1)
-		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{
-			OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
-		}, opts)
-		<-answered
+		answered := make(chan []byte, 1) // with the bytes that were sent
+		cfg := handshake.ClientConfig{
+			Subprotocols: []string{"chat"},
+			Proxy:        func(*http.Request) (*url.URL, error) { return nil, nil },
+			NetDial: pipeTo(func(conn *wstest.PipeConn) {
+				var sent []byte
+				defer func() { answered <- sent }()
+				defer func() { _ = conn.Close() }() // never an error
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+				proof = base64.StdEncoding.EncodeToString(sum[:])
+				sent = bytes.ReplaceAll(answer, []byte("%s"), []byte(proof))
+				_, _ = conn.Write(sent) // the client may have closed it
+			}),
+		}
+		target, mistakes := handshake.NewTarget(&url.URL{Scheme: "ws", Host: "example.com", Path: "/"}, nil)
+		require.Empty(t, mistakes)
+		res, err := handshake.Dial(t.Context(), target, &cfg)
 		if err != nil {
-			require.Nil(t, c)
+			<-answered
 			return
 		}
 		require.Regexp(t, `^HTTP/1\.[1-9] 101\s`, string(answer))
-		require.True(t, bytes.Contains(answer, []byte("%s")) || bytes.Contains(answer, []byte(proof)))
-		require.Contains(t, []string{"", "chat"}, c.Subprotocol())
-		_ = receive(t, ended) // whatever it says
-		require.NoError(t, c.Manager().Shutdown(t.Context()))
+		require.Contains(t, []string{"", "chat"}, res.Subprotocol)
+		require.False(t, res.Extensions)
+		rest, err := io.ReadAll(res.Conn)
+		require.NoError(t, err)
+		require.NoError(t, res.Conn.Close())
+		sent := <-answered
+		require.True(t, bytes.Contains(sent, []byte(proof)))
+		require.True(t, bytes.HasSuffix(sent, append(res.Early, rest...)))
 	})
 }
 
-// pipeTo dials a server in memory.
+// pipeTo returns a NetDial that connects to a server in memory.
 func pipeTo(serve func(*wstest.PipeConn)) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		client, server := wstest.Pipe(0)

@@ -1,4 +1,4 @@
-package wsmanager
+package handshake
 
 import (
 	"net/http"
@@ -9,36 +9,36 @@ import (
 )
 
 // net/http's own writers have the fields that are read. If this fails with a new release
-// of Go, a field has another name: handshakes then take the way that needs no such
-// knowledge, on which components above don't see the 101. See ownWriter.
-func TestOwnWriterHasTheFields(t *testing.T) {
+// of Go, a field has another name: Upgrade then does without it, and outer components
+// don't see the 101. See serverWriter.
+func TestServerWriterHasTheFields(t *testing.T) {
 	for name, tt := range map[string]struct {
 		configure func(*httptest.Server)
-		find      func(http.ResponseWriter) ownWriter
+		find      func(http.ResponseWriter) serverWriter
 	}{
-		"HTTP/1.1":          {(*httptest.Server).Start, findOwn},
-		"HTTP/1.1 over TLS": {(*httptest.Server).StartTLS, findOwn},
-		"HTTP/2":            {func(srv *httptest.Server) { srv.EnableHTTP2 = true; srv.StartTLS() }, findOwnStream},
+		"HTTP/1.1":          {(*httptest.Server).Start, findServerWriter},
+		"HTTP/1.1 over TLS": {(*httptest.Server).StartTLS, findServerWriter},
+		"HTTP/2":            {func(srv *httptest.Server) { srv.EnableHTTP2 = true; srv.StartTLS() }, findStreamWriter},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				own := tt.find(w)
-				if !own.known() || !isOwn(w) {
+				server := tt.find(w)
+				if !server.known() || !isServerWriter(w) {
 					t.Errorf("the fields of %T are not as they were", w)
 					return
 				}
-				if own.wroteHeader() || len(own.header()) > 0 {
+				if server.wroteHeader() || len(server.header()) > 0 {
 					t.Error("something is there at the beginning")
 				}
 				w.Header().Add("X-Two", "1")
 				w.Header().Add("X-Two", "2")
 				w.WriteHeader(http.StatusEarlyHints)
-				if own.wroteHeader() {
+				if server.wroteHeader() {
 					t.Error("an informational status counts")
 				}
 				w.WriteHeader(http.StatusTeapot)
-				if !own.wroteHeader() || own.status() != http.StatusTeapot || len(own.header()["X-Two"]) != 2 || own.header()["X-Two"][1] != "2" {
-					t.Errorf("%v, %d and %v were read", own.wroteHeader(), own.status(), own.header())
+				if !server.wroteHeader() || server.status() != http.StatusTeapot || len(server.header()["X-Two"]) != 2 || server.header()["X-Two"][1] != "2" {
+					t.Errorf("%v, %d and %v were read", server.wroteHeader(), server.status(), server.header())
 				}
 			}))
 			tt.configure(srv)
@@ -51,23 +51,23 @@ func TestOwnWriterHasTheFields(t *testing.T) {
 	}
 }
 
-// What is not net/http's own is not taken for it.
-func TestNotOwnWriter(t *testing.T) {
+// Other writers are not taken for net/http's own.
+func TestNotServerWriter(t *testing.T) {
 	for name, w := range map[string]http.ResponseWriter{
 		"a recorder":   httptest.NewRecorder(),
 		"nothing":      nil,
 		"a nil inside": struct{ http.ResponseWriter }{},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.False(t, findOwn(w).known())
-			require.False(t, findOwn(w).wroteHeader())
-			require.Empty(t, findOwn(w).header())
+			require.False(t, findServerWriter(w).known())
+			require.False(t, findServerWriter(w).wroteHeader())
+			require.Empty(t, findServerWriter(w).header())
 			if w != nil {
-				require.False(t, isOwn(w))
+				require.False(t, isServerWriter(w))
 			}
 		})
 	}
 	http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		require.False(t, findOwn(w).known())
+		require.False(t, findServerWriter(w).known())
 	}), 1<<40, "").ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 }
