@@ -89,7 +89,7 @@ func measure(ctx context.Context, cfg config) (res *result, err error) {
 	}
 	defer func() {
 		err = errors.Join(err, s.server.Stop())
-		for _, line := range s.server.Printed() {
+		for _, line := range s.server.Output() {
 			if !strings.Contains(line, "level=WARN") { // a panic has another level
 				s.res.Printed = append(s.res.Printed, line)
 			}
