@@ -145,7 +145,8 @@ func (s *soak) use(ctx context.Context) (usage, error) {
 }
 
 func (s *soak) stats(ctx context.Context) (all map[string]wsmanager.Stats, err error) {
-	return all, harness.Ask(ctx, s.server.Addr+"/stats", &all)
+	err = harness.Ask(ctx, s.server.Addr+"/stats", &all)
+	return all, err
 }
 
 // baseline waits until no connection is open and returns the smallest use during three
