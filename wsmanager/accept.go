@@ -4,11 +4,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // ServeHTTP accepts a WebSocket handshake (RFC 6455, section 4.2) and returns as
@@ -119,15 +120,15 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 		}
 		return Accept{}, internal(fmt.Errorf("OnAccept: %w", err))
 	}
-	if a.Subprotocol != "" && !slices.Contains(slices.Collect(tokens(r.Header["Sec-Websocket-Protocol"])), a.Subprotocol) {
-		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", clip(a.Subprotocol)))
+	if a.Subprotocol != "" && !slices.Contains(slices.Collect(httpx.ListItems(r.Header["Sec-Websocket-Protocol"])), a.Subprotocol) {
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which the client did not offer", httpx.Truncate(a.Subprotocol, maxLogged)))
 	}
-	if a.Subprotocol != "" && !isToken(a.Subprotocol) {
-		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which is no token (RFC 6455, section 4.1)", clip(a.Subprotocol)))
+	if a.Subprotocol != "" && !httpx.IsToken(a.Subprotocol) {
+		return Accept{}, internal(fmt.Errorf("OnAccept chose the sub-protocol %q, which is no token (RFC 6455, section 4.1)", httpx.Truncate(a.Subprotocol, maxLogged)))
 	}
 	for name, values := range a.Header {
 		canonical := http.CanonicalHeaderKey(name)
-		if !isToken(name) || slices.ContainsFunc(values, isNoHeaderValue) {
+		if !httpx.IsToken(name) || slices.ContainsFunc(values, func(v string) bool { return !httpx.IsFieldValue(v) }) {
 			return Accept{}, internal(fmt.Errorf("OnAccept set the header %q to something that no header can be", name))
 		}
 		if canonical == "Connection" || canonical == "Upgrade" || strings.HasPrefix(canonical, "Sec-Websocket-") {
@@ -139,14 +140,6 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 	}
 	return a, nil
 }
-
-// isNoHeaderValue reports whether s is what net/http would change on its way into a
-// header: with a line break, say, behind which another header could begin.
-func isNoHeaderValue(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return isControl(r) && r != '\t' })
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // callOnAccept counts the calls, and those that don't return: their panic goes on
 // to who serves the request.
@@ -193,7 +186,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 	if p := connectProtocol(r); p != "" { // RFC 9220, section 3, says what RFC 8441 does not
 		return "", &refusal{refusedNotWebSocket, http.StatusNotImplemented, "This is a WebSocket endpoint.", fmt.Errorf("the request asks for the protocol %q", p)}
 	}
-	if !wantsWebSocket(r) || !hasToken(h["Connection"], "upgrade") {
+	if !wantsWebSocket(r) || !httpx.ListContains(h["Connection"], "upgrade") {
 		// RFC 9110, section 15.5.22: a 426 says what to upgrade to.
 		if r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "Upgrade")
@@ -203,7 +196,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 	}
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + clip(r.Method))}
+		return "", &refusal{refusedMalformed, http.StatusMethodNotAllowed, "A WebSocket handshake is a GET request.", errors.New("the method is " + httpx.Truncate(r.Method, maxLogged))}
 	}
 	if !r.ProtoAtLeast(1, 1) {
 		return "", &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is " + r.Proto)}
@@ -212,7 +205,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
+		return "", &refusal{refusedMalformed, http.StatusUpgradeRequired, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", httpx.Truncate(strings.Join(v, ", "), maxLogged))}
 	}
 	if r.ContentLength != 0 {
 		// The hijack would wait for the body, without any time-out of ours.
@@ -232,30 +225,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (key string, err err
 
 // wantsWebSocket reports whether the request asks for a WebSocket, well or badly.
 func wantsWebSocket(r *http.Request) bool {
-	return hasToken(r.Header["Upgrade"], "websocket") || overStream(r)
-}
-
-// tokens walks a header that is a list (RFC 9110, section 5.6.1), which may be
-// spread over several lines.
-func tokens(lines []string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, line := range lines {
-			for item := range strings.SplitSeq(line, ",") {
-				if item = strings.Trim(item, " \t"); item != "" && !yield(item) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func hasToken(lines []string, token string) bool {
-	for item := range tokens(lines) {
-		if strings.EqualFold(item, token) {
-			return true
-		}
-	}
-	return false
+	return httpx.ListContains(r.Header["Upgrade"], "websocket") || overStream(r)
 }
 
 // refusal is a handshake that ends in an HTTP status: what the client reads, and
@@ -311,19 +281,9 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
 	m.logger().LogAttrs(r.Context(), level, "websocket refused",
-		slog.Int("status", status), slog.String("path", clip(requestPath(r))),
-		slog.String("origin", clip(r.Header.Get("Origin"))), slog.String("remote", clip(r.RemoteAddr)),
+		slog.Int("status", status), slog.String("path", httpx.Truncate(httpx.RequestPath(r), maxLogged)),
+		slog.String("origin", httpx.Truncate(r.Header.Get("Origin"), maxLogged)), slog.String("remote", httpx.Truncate(r.RemoteAddr, maxLogged)),
 		slog.Any("err", err))
-}
-
-// requestPath is the path as the client sent it, escaped, before branches took
-// anything off; without the query, which may hold secrets.
-func requestPath(r *http.Request) string {
-	if r.RequestURI == "" {
-		return r.URL.EscapedPath()
-	}
-	p, _, _ := strings.Cut(r.RequestURI, "?")
-	return p
 }
 
 // setAnswer puts into the answer's headers what OnAccept and the negotiation say.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // acceptH1 answers a valid handshake over HTTP/1.1 and takes the socket over. It
@@ -14,7 +16,7 @@ import (
 // The connection is registered before the answer goes out: what is broadcast
 // after a client has seen its socket open reaches it.
 func (m *Manager) acceptH1(w http.ResponseWriter, r *http.Request, key, extensions string, a Accept) (*Conn, driver, []byte, error) {
-	if !canHijack(w) {
+	if httpx.Depth(w, httpx.IsHijacker) < 0 {
 		return nil, nil, nil, internal(fmt.Errorf("the http.ResponseWriter can't be hijacked: nothing of %s is an http.Hijacker; http.TimeoutHandler and HTTP/2 are the usual reasons", writerTypes(w)))
 	}
 	if m.opts.Driver == DriverEventLoop && r.TLS != nil {

@@ -3,9 +3,14 @@ package wsmanager
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // connectProtocol returns the :protocol of an extended CONNECT over HTTP/2 (RFC 8441,
@@ -27,7 +32,7 @@ func overStream(r *http.Request) bool { return strings.EqualFold(connectProtocol
 func checkConnect(w http.ResponseWriter, r *http.Request) error {
 	if v := r.Header["Sec-Websocket-Version"]; len(v) != 1 || strings.TrimSpace(v[0]) != "13" {
 		w.Header().Set("Sec-WebSocket-Version", "13")
-		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", clip(strings.Join(v, ", ")))}
+		return &refusal{refusedMalformed, http.StatusBadRequest, "This server speaks version 13 of the WebSocket protocol (RFC 6455).", fmt.Errorf("the version is %q", httpx.Truncate(strings.Join(v, ", "), maxLogged))}
 	}
 	if r.ContentLength != -1 { // the stream has ended already, or will at some byte
 		return &refusal{refusedMalformed, http.StatusBadRequest, "A WebSocket handshake has no body, and leaves its stream open.", errors.New("the request has a body, or has ended its stream")}
@@ -73,20 +78,21 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 		h.Del(name)
 	}
 	setAnswer(h, a, extensions)
-	own := innermost(w)
+	own := httpx.Innermost(w)
 	tell(w, findOwnStream(own), http.StatusOK, notOfStreams)
 	handDown(h, own.Header(), notOfStreams) // counts if the status was kept above: 200 is what is sent without one
 	// From here on it is as after a hijack: what goes over the stream is no response
 	// that a component above could measure, compress or hold back. A compressor's Flush
 	// would write the beginning of its format.
 	w = own
-	if err := http.NewResponseController(w).Flush(); err != nil {
+	rc = http.NewResponseController(w)
+	if err := rc.Flush(); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
-	t := newStreamTransport(w, r)
-	if err := t.rc.SetWriteDeadline(time.Time{}); err != nil {
+	if err := rc.SetWriteDeadline(time.Time{}); err != nil {
 		return nil, nil, fmt.Errorf("sending the answer: %w", err)
 	}
+	t := transport.NewStream(w, r.Body, streamAddr(r))
 	attached = true
 	if extensions != "" {
 		m.stats.agreed.Add(1)
@@ -95,21 +101,14 @@ func (m *Manager) acceptH2(w http.ResponseWriter, r *http.Request, extensions st
 	return c, streamDriver{t}, nil
 }
 
+// streamAddr returns the peer's address, as text if the request has no IP address.
+func streamAddr(r *http.Request) net.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return textAddr(r.RemoteAddr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
+}
+
 // notOfStreams is headers that somebody above may have set for an ordinary response.
 var notOfStreams = []string{"Content-Length", "Content-Encoding", "Content-Type", "Transfer-Encoding", "Trailer", "Sec-WebSocket-Accept"}
-
-// innermost is the writer behind all wrappers that say what they wrap.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for range maxWriters {
-		u, ok := w.(unwrapper)
-		if !ok {
-			break
-		}
-		below := u.Unwrap()
-		if below == nil {
-			break
-		}
-		w = below
-	}
-	return w
-}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // DialOptions configure [Dial], a [Dialer] and a [Client]. The zero value is safe for
@@ -177,7 +179,7 @@ func checkTarget(u *url.URL) error {
 	switch {
 	case u.Hostname() == "":
 		return errors.New("names no host")
-	case strings.ContainsFunc(u.Host+u.RequestURI(), isControl): // it can't come from url.Parse
+	case strings.ContainsFunc(u.Host+u.RequestURI(), httpx.IsControl): // it can't come from url.Parse
 		return errors.New("has a control character in it")
 	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > 0x7f }):
 		return errors.New("has a host that is not ASCII: write it in its ASCII form (xn--…)")

@@ -18,6 +18,10 @@ import (
 	"strings"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 var (
@@ -115,7 +119,7 @@ func (d *attempt) handshake(ctx context.Context) (s *dialled, err error) {
 func during(ctx context.Context, conn net.Conn, f func() error) error {
 	stop := context.AfterFunc(ctx, func() {
 		if conn.SetDeadline(longAgo) != nil { // NetDial's may have none
-			_ = socket(conn).Close() // it is given up in any case
+			_ = transport.Socket(conn).Close() // it is given up in any case
 		}
 	})
 	err := f()
@@ -173,7 +177,7 @@ func (d *attempt) upgrade(s *dialled) error {
 	}
 	head := &headReader{r: s.conn, left: maxHandshake}
 	if d.m.opts.Compression.Enabled {
-		wd.Extensions = append(wd.Extensions, deflateOffer) // others may not be in the answer
+		wd.Extensions = append(wd.Extensions, deflate.Offer) // others may not be in the answer
 		head.keep = true
 	}
 	rw := struct {
@@ -216,7 +220,11 @@ func agreedDeflate(head []byte) (bool, error) {
 		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
 	defer res.Body.Close()
-	return checkDeflateAnswer(res.Header["Sec-Websocket-Extensions"])
+	agreed, err := deflate.CheckAnswer(res.Header["Sec-Websocket-Extensions"])
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	return agreed, nil
 }
 
 // handshakeError tells answers that are none from errors of the network.
@@ -287,7 +295,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 		values := h[name]
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
-		case !isToken(name):
+		case !httpx.IsToken(name):
 			wrong(name, "is no name of a header")
 			continue
 		case canonical == "Connection", canonical == "Upgrade", strings.HasPrefix(canonical, "Sec-Websocket-"):
@@ -298,7 +306,7 @@ func handshakeHeader(h http.Header) (out http.Header, host string, err error) {
 			continue
 		}
 		for _, v := range values {
-			if isNoHeaderValue(v) {
+			if !httpx.IsFieldValue(v) {
 				wrong(name, "has a control character in its value")
 				continue
 			}
@@ -317,7 +325,7 @@ func checkSubprotocols(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
 		switch {
-		case !isToken(name):
+		case !httpx.IsToken(name):
 			errs = append(errs, fmt.Errorf("wsmanager: DialOptions.Subprotocols: %q is no token (RFC 6455, section 4.1)", name))
 		case seen[name]:
 			errs = append(errs, fmt.Errorf("wsmanager: DialOptions.Subprotocols: %q is there twice", name))
@@ -325,16 +333,6 @@ func checkSubprotocols(names []string) error {
 		seen[name] = true
 	}
 	return errors.Join(errs...)
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isTokenChar(s[i]) {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func basicAuth(u *url.Userinfo) string {

@@ -8,6 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Dialer makes any number of connections to one server, as a fleet of devices or a
@@ -82,17 +86,17 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if opts.Driver == DriverAuto {
 		opts.Driver = auto
 	}
-	d.m, err = newManager(cb, opts.Options, systemClock{})
+	d.m, err = newManager(cb, opts.Options, timewheel.SystemClock{})
 	if err != nil {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if frameSize(d.m.opts.MaxMessageSize)+maskSize > d.m.opts.OutboxBytes {
+	if frame.Size(d.m.opts.MaxMessageSize)+frame.MaskSize > d.m.opts.OutboxBytes {
 		return nil, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its masked frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", d.m.opts.MaxMessageSize, d.m.opts.OutboxBytes)
 	}
-	d.m.keys = newMaskKeys()
+	d.m.keys = frame.NewMaskKeys()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
 	return d, nil
@@ -201,7 +205,7 @@ func (d *attempt) connect(ctx context.Context) (*Conn, error) {
 }
 
 // attachable makes the transport of a registered connection.
-func (d *attempt) attachable(c *Conn, conn net.Conn) (transport, driver, error) {
+func (d *attempt) attachable(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if d.m.isDraining() { // Shutdown may have looked through the registry already
 		return nil, nil, ErrShutdown
 	}

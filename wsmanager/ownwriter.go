@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // ownWriter is net/http's own writer of a response, at the bottom of all those that
@@ -35,16 +37,11 @@ const (
 	fieldHeader      = "handlerHeader" // http.Header: what Header returns
 )
 
-type unwrapper interface{ Unwrap() http.ResponseWriter }
-
 var (
 	typeWriter    = reflect.TypeFor[http.ResponseWriter]()
 	typeHijacker  = reflect.TypeFor[http.Hijacker]()
-	typeUnwrapper = reflect.TypeFor[unwrapper]()
+	typeUnwrapper = reflect.TypeFor[httpx.Unwrapper]()
 )
-
-// maxWriters is how many writers are looked at, should a chain of them have no end.
-const maxWriters = 64
 
 // findOwn finds the writer of an HTTP/1.1 response below w: by Unwrap, and behind a
 // writer without it among the fields.
@@ -52,7 +49,7 @@ const maxWriters = 64
 // It finds only what a Hijack gets through to. A writer that offers Hijack and stands
 // on one that does not will say so only when it is called.
 func findOwn(w http.ResponseWriter) ownWriter {
-	for range maxWriters {
+	for range httpx.MaxWriters {
 		if w == nil {
 			break
 		}
@@ -60,7 +57,7 @@ func findOwn(w http.ResponseWriter) ownWriter {
 		if own, ok := ownHTTP1(v); ok {
 			return own
 		}
-		u, ok := w.(unwrapper)
+		u, ok := w.(httpx.Unwrapper)
 		if !ok {
 			if !v.Type().Implements(typeHijacker) {
 				break
@@ -181,7 +178,7 @@ func (s *fieldSearch) result() ownWriter {
 
 func (s *fieldSearch) visit(v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
-		if v.IsNil() || s.seen[v.Pointer()] || len(s.seen) == maxWriters {
+		if v.IsNil() || s.seen[v.Pointer()] || len(s.seen) == httpx.MaxWriters {
 			return
 		}
 		if s.seen == nil {

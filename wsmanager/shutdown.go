@@ -75,16 +75,16 @@ func (m *Manager) endConns(ctx context.Context) error {
 // unended returns the connections whose transport may be open.
 func (m *Manager) unended() []*Conn {
 	var conns []*Conn
-	for c := range walk(&m.registry) { // first: those that leave it linger already
+	for c := range walk(&m.registry) { // first, because connections that leave it are in closing already
 		conns = append(conns, c)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	conns = slices.DeleteFunc(conns, func(c *Conn) bool {
-		_, ok := m.lingering[c]
+		_, ok := m.closing[c]
 		return ok
 	})
-	return slices.AppendSeq(conns, maps.Keys(m.lingering))
+	return slices.AppendSeq(conns, maps.Keys(m.closing))
 }
 
 // shutdownGrace is how long after the deadline Shutdown waits for the ends of

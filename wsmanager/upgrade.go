@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // upgrade sends the 101 that w's header says the rest of, once, and takes the
@@ -81,13 +83,12 @@ func (e hungUp) Unwrap() error { return e.error }
 // what none of their headers may have.
 func tell(w http.ResponseWriter, own ownWriter, status int, without []string) {
 	h := w.Header()
-	for range maxWriters {
+	for range httpx.MaxWriters {
 		w.WriteHeader(status)
-		u, ok := w.(unwrapper)
-		if !ok || !own.known() || own.wroteHeader() {
+		if !own.known() || own.wroteHeader() {
 			return
 		}
-		if w = u.Unwrap(); w == nil || isOwn(w) {
+		if w = httpx.Unwrap(w); w == nil || isOwn(w) {
 			return
 		}
 		handDown(h, w.Header(), without)
@@ -111,11 +112,8 @@ var notOfSwitch = []string{"Content-Length", "Content-Encoding", "Content-Type",
 // components have set below writers that keep one of their own.
 func answerHeader(w http.ResponseWriter, own ownWriter, depth int) http.Header {
 	var h http.Header
-	u, ok := w.(unwrapper)
-	if ok && depth < maxWriters {
-		if below := u.Unwrap(); below != nil {
-			h = answerHeader(below, own, depth+1)
-		}
+	if below := httpx.Unwrap(w); below != nil && depth < httpx.MaxWriters {
+		h = answerHeader(below, own, depth+1)
 	}
 	if h == nil {
 		h = own.header()
@@ -149,29 +147,9 @@ func sendSwitch(conn net.Conn, h http.Header, deadline time.Time) error {
 // writerTypes names the types of w and of what it unwraps to, for the log.
 func writerTypes(w http.ResponseWriter) string {
 	var names []string
-	for len(names) < maxWriters && w != nil {
+	for len(names) < httpx.MaxWriters && w != nil {
 		names = append(names, fmt.Sprintf("%T", w))
-		u, ok := w.(unwrapper)
-		if !ok {
-			break
-		}
-		w = u.Unwrap()
+		w = httpx.Unwrap(w)
 	}
 	return strings.Join(names, " over ")
-}
-
-// canHijack reports whether http.ResponseController's Hijack will find an
-// http.Hijacker.
-func canHijack(w http.ResponseWriter) bool {
-	for range maxWriters {
-		if _, ok := w.(http.Hijacker); ok {
-			return true
-		}
-		u, ok := w.(unwrapper)
-		if !ok {
-			return false
-		}
-		w = u.Unwrap()
-	}
-	return false
 }

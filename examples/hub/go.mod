@@ -3,7 +3,7 @@ module github.com/speakingtube/speakingtube/examples/hub
 go 1.26.0
 
 require (
-	github.com/speakingtube/speakingtube v0.0.0
+	github.com/speakingtube/speakingtube v0.2.0
 	github.com/speakingtube/speakingtube/wsmanager/hub/msgpack v0.0.0
 	github.com/stretchr/testify v1.12.1
 )

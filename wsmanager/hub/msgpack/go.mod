@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/gobwas/ws v1.5.0
-	github.com/speakingtube/speakingtube v0.0.0
+	github.com/speakingtube/speakingtube v0.2.0
 	github.com/stretchr/testify v1.12.1
 	github.com/vmihailenco/msgpack/v5 v5.4.1
 )
