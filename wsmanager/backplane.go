@@ -44,7 +44,7 @@ type BackplaneNode struct {
 // subscriptions; while it has none, Health says so. Or it ends: then Done is closed,
 // and the Manager connects anew and subscribes to everything again.
 //
-// Contexts have a deadline, Options.BackplaneTimeout at most. A method that goes on
+// Contexts have a deadline, Options.BackplaneQueue.Timeout at most. A method that goes on
 // after its context has ended holds up what comes after it, Shutdown at last.
 type BackplaneLink interface {
 	// Publish sends an envelope to all nodes that have subscribed to the topic. It
@@ -53,7 +53,7 @@ type BackplaneLink interface {
 	// envelope any more, so it may be kept.
 	//
 	// After an error the envelope is published again if the link is not healthy, once
-	// it is or another has taken its place, until BackplaneTimeout has passed since
+	// it is or another has taken its place, until BackplaneQueue.Timeout has passed since
 	// the message was sent. If the link is healthy the bus does not want this envelope, because it
 	// is too big for it perhaps, and it is dropped.
 	//
@@ -98,15 +98,15 @@ var (
 	errStalled = errors.New("wsmanager: the backplane is stuck")
 )
 
-// CheckBackplane returns nil if the backplane is connected, or there is none, and
+// PingBackplane returns nil if the backplane is connected, or there is none, and
 // otherwise why not: a call of it failed, or has not returned for a second. It waits
 // for nothing. It has the shape of a ping, for health checks:
 //
-//	middleware.HealthCheck{Name: "backplane", Check: middleware.Ping(chat.CheckBackplane), Tags: []string{"ready"}}
+//	middleware.HealthCheck{Name: "backplane", Check: middleware.Ping(chat.PingBackplane), Tags: []string{"ready"}}
 //
 // Connections on this node are served without the backplane, too: think twice before it
 // takes the node out of the load balancer, and never let it restart the process.
-func (m *Manager) CheckBackplane(context.Context) error {
+func (m *Manager) PingBackplane(context.Context) error {
 	if m.bus == nil {
 		return nil
 	}

@@ -40,7 +40,7 @@ func (s *Sent) count(err error) {
 // alike.
 //
 // A message that can't be sent (neither text nor binary, or bigger than
-// Options.OutboxBytes) is dropped for all, and logged.
+// Options.Outbox.Bytes) is dropped for all, and logged.
 //
 // With a backplane (Options.Backplane) it goes to the connections on all nodes. On the
 // others it arrives in the order in which this node sent it; what two nodes send at the

@@ -33,8 +33,8 @@ type Callbacks struct {
 	//
 	// It may take as long as it likes: to stream an answer, say. After half a second at
 	// most another goroutine reads on. Pings are answered; a close frame, the peer's end
-	// or a silence of Options.IdleTimeout ends the connection's Context, for the callback
-	// to see. Messages are queued until it has returned, in Options.MaxMessageSize bytes
+	// or a silence of Options.Timeouts.Idle ends the connection's Context, for the callback
+	// to see. Messages are queued until it has returned, in Options.Limits.MaxMessageSize bytes
 	// at most (each counts 64 more than it has), or one; then nothing more is read, which
 	// the peer feels. Messages that came before the peer's end are handled also after it.
 	OnMessage func(c *Conn, m Message) error

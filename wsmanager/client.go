@@ -3,54 +3,9 @@ package wsmanager
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
-
-// ClientOptions configure a [Client]. The zero value is safe for production.
-//
-// Of the Options in it, OutboxMessages and OutboxBytes bound what waits in the
-// Client as well. SlowConsumer must be zero or SlowConsumerDropNewest, which is the
-// default here: what was accepted is not dropped.
-type ClientOptions struct {
-	DialOptions
-
-	// MinDelay, MaxDelay and Factor say how long to wait before the next attempt: a
-	// random time between 0 and a limit (so that the clients of a server that went
-	// down don't come back together), which is MinDelay first, Factor times as long
-	// each further time, and MaxDelay at most. A server's Retry-After in seconds is
-	// heeded, up to MaxDelay. Default: 500 ms, 30 s, 2.
-	MinDelay time.Duration
-	MaxDelay time.Duration
-	Factor   float64
-
-	// StableAfter is how long a connection has to last for the delays, and what
-	// MaxAttempts and MaxDowntime count, to begin anew after it. Default: 10 s.
-	StableAfter time.Duration
-
-	// MaxAttempts is how many attempts in a row may fail, and MaxDowntime for how
-	// long they may, before Run gives up. A connection that did not last for
-	// StableAfter counts as failed. Default: 0, no limit.
-	MaxAttempts int
-	MaxDowntime time.Duration
-
-	// Retry says whether a new attempt makes sense after err: what [Dial] has
-	// returned, or how a connection ended, as a *CloseError in every case. It is
-	// called on Run's goroutine. Default: [Retryable].
-	Retry func(err error) bool
-
-	// OnRetry is told of each wait before it begins, on Run's goroutine.
-	OnRetry func(Retrying)
-}
-
-// Retrying is an attempt that is to come.
-type Retrying struct {
-	Attempt int           // in a row, from 1
-	Delay   time.Duration // until then
-	Err     error         // why: see ClientOptions.Retry
-}
 
 // Client is a client that connects again when its connection breaks. It has one
 // connection after the other, with the callbacks of each; they never overlap, not
@@ -69,9 +24,9 @@ type Retrying struct {
 // its Conn goes out before all that waits in the Client. If it fails, its
 // connection ends, as any does, and the next is tried.
 type Client struct {
-	dialer *Dialer
-	opts   ClientOptions
-	queue  queue
+	dialer    *Dialer
+	reconnect Reconnect // with defaults
+	queue     queue
 
 	mu       sync.Mutex // guards what follows
 	running  bool
@@ -89,31 +44,6 @@ type Client struct {
 // ErrRunning is returned by [Client.Run] if it was called before.
 var ErrRunning = errors.New("wsmanager: the client runs, or has run, already")
 
-// GaveUpError is how [Client.Run] ends when no further attempt is made.
-type GaveUpError struct {
-	Attempts int           // that failed in a row
-	Downtime time.Duration // since the last connection, or the beginning
-	Unsent   int           // messages that were accepted and have not left
-	Err      error         // the last failure
-}
-
-// Error implements error.
-func (e *GaveUpError) Error() string {
-	s := fmt.Sprintf("wsmanager: gave up after %d attempts in %v", e.Attempts, e.Downtime.Round(time.Millisecond))
-	if e.Attempts == 1 {
-		s = "wsmanager: gave up after the first attempt"
-	} else if e.Attempts == 0 {
-		s = "wsmanager: gave up"
-	}
-	if e.Unsent > 0 {
-		s += fmt.Sprintf(", with %d messages unsent", e.Unsent)
-	}
-	return s + ": " + withoutPrefix(e.Err)
-}
-
-// Unwrap returns the last failure.
-func (e *GaveUpError) Unwrap() error { return e.Err }
-
 // NewClient makes a Client, and reports every mistake in its arguments at once. For
 // the URL and the callbacks see [Dial]. Nothing is connected to before Run.
 func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
@@ -122,37 +52,9 @@ func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error)
 
 // newClient has auto stand for DriverAuto.
 func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
-	var errs []error
-	duration := func(name string, v *time.Duration, def time.Duration) {
-		if *v < 0 {
-			errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.%s is %v: it must be positive, or 0 for the default", name, *v))
-		} else if *v == 0 {
-			*v = def
-		}
-	}
-	duration("MinDelay", &opts.MinDelay, 500*time.Millisecond)
-	duration("MaxDelay", &opts.MaxDelay, max(30*time.Second, opts.MinDelay))
-	duration("StableAfter", &opts.StableAfter, 10*time.Second)
-	duration("MaxDowntime", &opts.MaxDowntime, 0)
-	if opts.MaxDelay < opts.MinDelay {
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.MaxDelay (%v) is below MinDelay (%v)", opts.MaxDelay, opts.MinDelay))
-	}
-	if opts.Factor == 0 {
-		opts.Factor = 2
-	} else if !(opts.Factor >= 1) { // or NaN
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.Factor is %v: it must be at least 1, or 0 for the default of 2", opts.Factor))
-	}
-	if opts.MaxAttempts < 0 {
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.MaxAttempts is %d: it must be positive, or 0 for no limit", opts.MaxAttempts))
-	}
-	if opts.SlowConsumer != 0 && opts.SlowConsumer != SlowConsumerDropNewest {
-		errs = append(errs, fmt.Errorf("wsmanager: Options.SlowConsumer is %v: a Client drops nothing that it has accepted, so it must be SlowConsumerDropNewest, or 0 for that", opts.SlowConsumer))
-	}
-	opts.SlowConsumer = SlowConsumerDropNewest
-	if opts.Retry == nil {
-		opts.Retry = Retryable
-	}
-	cl := &Client{opts: opts}
+	w := &mistakes{options: "ClientOptions"}
+	opts.Reconnect.complete(w)
+	cl := &Client{reconnect: opts.Reconnect}
 	cl.dialing, cl.stop = context.WithCancel(context.Background())
 	inner := cb
 	inner.OnConnect = func(c *Conn) error {
@@ -171,8 +73,8 @@ func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*C
 			cb.OnClose(c, err)
 		}
 	}
-	d, err := newDialer(rawURL, inner, opts.DialOptions, auto)
-	if err := errors.Join(append(errs, err)...); err != nil {
+	d, err := newDialer(rawURL, inner, opts.dialOptions(), w, auto)
+	if err != nil {
 		return nil, err
 	}
 	cl.dialer = d
@@ -204,7 +106,7 @@ func (cl *Client) disconnected(c *Conn) {
 
 // Run connects, and connects again, until the Client is closed (nil), the server has
 // ended the connection with 1000 (nil), no further attempt makes sense or is allowed
-// (a *GaveUpError), or ctx has ended (its cause; a connection is closed with 1001
+// (a *RetriesExhaustedError), or ctx has ended (its cause; a connection is closed with 1001
 // then). When it returns, nothing of the Client is left. It is called once.
 func (cl *Client) Run(ctx context.Context) error {
 	cl.mu.Lock()
@@ -236,18 +138,18 @@ func (cl *Client) run() error {
 		case err == nil:
 			return nil
 		}
-		if lasted >= cl.opts.StableAfter {
+		if lasted >= cl.reconnect.StableAfter {
 			failures, down = 0, time.Now()
 		}
 		failures++
-		delay := cl.opts.delay(failures, err)
-		if over := cl.opts.MaxAttempts > 0 && failures >= cl.opts.MaxAttempts ||
-			cl.opts.MaxDowntime > 0 && time.Since(down)+delay > cl.opts.MaxDowntime ||
-			!cl.opts.Retry(err); over {
-			return &GaveUpError{Attempts: failures, Downtime: time.Since(down), Unsent: cl.Unsent(), Err: err}
+		delay := cl.reconnect.delay(failures, err)
+		if over := cl.reconnect.MaxAttempts > 0 && failures >= cl.reconnect.MaxAttempts ||
+			cl.reconnect.MaxDowntime > 0 && time.Since(down)+delay > cl.reconnect.MaxDowntime ||
+			!cl.reconnect.Retry(err); over {
+			return &RetriesExhaustedError{Attempts: failures, Downtime: time.Since(down), Unsent: cl.Unsent(), Err: err}
 		}
-		if cl.opts.OnRetry != nil {
-			cl.opts.OnRetry(Retrying{Attempt: failures, Delay: delay, Err: err})
+		if cl.reconnect.OnRetry != nil {
+			cl.reconnect.OnRetry(RetryEvent{Attempt: failures, Delay: delay, Err: err})
 		}
 		timer := time.NewTimer(delay)
 		select {
@@ -278,20 +180,6 @@ func (cl *Client) once() (lasted time.Duration, err error) {
 	return time.Since(cl.began), cl.ending
 }
 
-// delay is how long to wait after so many failures, of which err is the last.
-func (o *ClientOptions) delay(failures int, err error) time.Duration {
-	limit := float64(o.MinDelay)
-	for i := 1; i < failures && limit < float64(o.MaxDelay); i++ {
-		limit *= o.Factor
-	}
-	delay := time.Duration(rand.Float64() * min(limit, float64(o.MaxDelay)))
-	var refused *RefusedError
-	if errors.As(err, &refused) {
-		delay = max(delay, min(refused.retryAfter(), o.MaxDelay))
-	}
-	return delay
-}
-
 // closedWith is what Run returns when the Client was closed.
 func (cl *Client) closedWith() error {
 	cl.mu.Lock()
@@ -307,9 +195,9 @@ func (cl *Client) Conn() (*Conn, bool) {
 	return cl.current, cl.current != nil
 }
 
-// Connects returns how many connections there were, the present one included: 1 in
+// ConnectCount returns how many connections there were, the present one included: 1 in
 // the first OnConnect.
-func (cl *Client) Connects() int {
+func (cl *Client) ConnectCount() int {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	return cl.connects
@@ -348,7 +236,7 @@ func (cl *Client) close(farewell *CloseError, result error) {
 // message is kept until it was written, see [Client].
 //
 // It returns ErrClosed when the Client is closed or Run has ended, ErrOutboxFull if
-// as many messages wait as Options.OutboxMessages and OutboxBytes allow (the message
+// as many messages wait as Outbox allows (the message
 // is dropped, and the connection stays), ErrMessageTooBig and ErrMessageType for
 // messages that can't be sent.
 func (cl *Client) Send(m Message) error {

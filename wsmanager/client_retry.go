@@ -4,10 +4,36 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 )
+
+// RetriesExhaustedError is the error of [Client.Run] when it makes no further attempt.
+type RetriesExhaustedError struct {
+	Attempts int           // failures in a row
+	Downtime time.Duration // since the end of the last stable connection, or since the call of Run
+	Unsent   int           // messages that were accepted and are not written
+	Err      error         // the last failure
+}
+
+// Error implements error.
+func (e *RetriesExhaustedError) Error() string {
+	s := fmt.Sprintf("wsmanager: gave up after %d attempts in %v", e.Attempts, e.Downtime.Round(time.Millisecond))
+	if e.Attempts == 1 {
+		s = "wsmanager: gave up after the first attempt"
+	} else if e.Attempts == 0 {
+		s = "wsmanager: gave up"
+	}
+	if e.Unsent > 0 {
+		s += fmt.Sprintf(", with %d messages unsent", e.Unsent)
+	}
+	return s + ": " + withoutPrefix(e.Err)
+}
+
+// Unwrap returns the last failure.
+func (e *RetriesExhaustedError) Unwrap() error { return e.Err }
 
 // Retryable is the default of ClientOptions.Retry: whether what has ended an attempt
 // or a connection may have passed by the next attempt. It says no to

@@ -154,7 +154,7 @@ func (c *Conn) closeSentLocked() {
 // bothClosedLocked goes on when both close frames are through (RFC 6455, section
 // 7.1.1). The server ends its direction; what the peer still sends is read and thrown
 // away until it has ended its own, lest a reset take our close frame with it. The
-// client waits for the server to do so. Either for as long as CloseTimeout lets it.
+// client waits for the server to do so. Either for as long as Timeouts.Close lets it.
 func (c *Conn) bothClosedLocked() {
 	if c.m.keys != nil {
 		return

@@ -1,9 +1,6 @@
 package wsmanager
 
 import (
-	"compress/flate"
-	"errors"
-	"fmt"
 	"math/bits"
 	"net/http"
 
@@ -27,7 +24,7 @@ import (
 // CRIME and BREACH on TLS). Send such messages with Message.NoCompression.
 type Compression struct {
 	// Enabled lets clients have it, or makes a client offer it. A compressed message that is received counts
-	// against Options.MaxMessageSize as what it inflates to.
+	// against Limits.MaxMessageSize as what it inflates to.
 	Enabled bool
 
 	// Level is what compressing may cost: 1 is quick, 9 the smallest, -2 the quickest,
@@ -39,23 +36,6 @@ type Compression struct {
 	// Threshold is how many bytes a payload must have to be compressed. Default:
 	// 512.
 	Threshold int
-}
-
-func (o *Compression) withDefaults() error {
-	var errs []error
-	switch {
-	case o.Level == 0:
-		o.Level = flate.BestSpeed
-	case o.Level == flate.DefaultCompression || o.Level < flate.HuffmanOnly || o.Level > flate.BestCompression:
-		errs = append(errs, fmt.Errorf("wsmanager: Options.Compression.Level is %d: it must be 1 to 9, -2, or 0 for the default of 1", o.Level))
-	}
-	switch {
-	case o.Threshold == 0:
-		o.Threshold = 512
-	case o.Threshold < 0:
-		errs = append(errs, fmt.Errorf("wsmanager: Options.Compression.Threshold is %d: it must be positive, or 0 for the default of 512", o.Threshold))
-	}
-	return errors.Join(errs...)
 }
 
 // negotiate returns the Sec-WebSocket-Extensions to answer a handshake with, "" for none.

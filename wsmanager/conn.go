@@ -178,7 +178,7 @@ func (c *Conn) Context() context.Context {
 
 // Close begins to close the connection: what was sent before goes out first,
 // then a close frame with the code and reason, then the peer answers with its
-// own. Whatever of that has not happened after Options.CloseTimeout is cut off; a
+// own. Whatever of that has not happened after Options.Timeouts.Close is cut off; a
 // peer that has taken none of what waits for it for a second is cut off at once.
 // Close does not wait for it; OnClose tells when it is over. On a connection that
 // is closing already it does nothing.

@@ -21,16 +21,16 @@ type attempt struct {
 	value  any // Attempt.Value
 }
 
-var errHandshakeTimeout = fmt.Errorf("no handshake within Options.HandshakeTimeout: %w", os.ErrDeadlineExceeded)
+var errHandshakeTimeout = fmt.Errorf("no handshake within Timeouts.Handshake: %w", os.ErrDeadlineExceeded)
 
 // clientConfig is the part of the options that package handshake uses.
 func (o *DialOptions) clientConfig() handshake.ClientConfig {
 	cfg := handshake.ClientConfig{
-		Subprotocols: o.Subprotocols,
-		TLS:          o.TLSConfig,
-		Proxy:        o.Proxy,
-		NetDial:      o.NetDial,
-		OnResponse:   o.OnResponse,
+		Subprotocols: o.Handshake.Subprotocols,
+		TLS:          o.Network.TLS,
+		Proxy:        o.Network.Proxy,
+		NetDial:      o.Network.Dial,
+		OnResponse:   o.Handshake.OnResponse,
 	}
 	if o.Compression.Enabled {
 		cfg.Offer = func(d *ws.Dialer) { d.Extensions = append(d.Extensions, deflate.Offer) }
@@ -75,15 +75,15 @@ func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 
 // prepare calls OnDial, which may change what the attempt is made with.
 func (a *attempt) prepare(ctx context.Context) error {
-	if a.opts.OnDial == nil {
+	if a.opts.Handshake.OnDial == nil {
 		return nil
 	}
 	u := *a.url
-	change := Attempt{URL: &u, Header: a.opts.Header.Clone(), Value: a.opts.Value}
+	change := Attempt{URL: &u, Header: a.opts.Handshake.Header.Clone(), Value: a.opts.Value}
 	if change.Header == nil {
 		change.Header = make(http.Header)
 	}
-	if err := a.opts.OnDial(ctx, &change); err != nil {
+	if err := a.opts.Handshake.OnDial(ctx, &change); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -92,9 +92,9 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if change.URL == nil {
 		return errors.New("OnDial: Attempt.URL is nil")
 	}
-	target, mistakes := handshake.NewTarget(change.URL, change.Header)
-	if len(mistakes) > 0 {
-		return fmt.Errorf("OnDial: %w", errors.Join(mistakes...))
+	target, headerErrs, err := handshake.NewTarget(change.URL, change.Header)
+	if err := errors.Join(append(headerErrs, err)...); err != nil {
+		return fmt.Errorf("OnDial: %w", err)
 	}
 	a.target, a.value = target, change.Value
 	return nil
@@ -104,7 +104,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 // succeeded.
 func (a *attempt) dialConn(res *handshake.Result) (*Conn, driver, error) {
 	remote := ""
-	if addr := res.Conn.RemoteAddr(); addr != nil { // a net.Conn of NetDial may have none
+	if addr := res.Conn.RemoteAddr(); addr != nil { // a net.Conn of Network.Dial may have none
 		remote = addr.String()
 	}
 	c := a.m.newConn(newID(), Accept{Value: a.value, Subprotocol: res.Subprotocol}, res.TLS, remote)

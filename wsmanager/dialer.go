@@ -35,69 +35,60 @@ const autoDialDriver = DriverGoroutine
 // mistake in them. A Dialer connects only in [Dialer.Dial], and has neither goroutines
 // nor descriptors while it has no connections.
 func NewDialer(rawURL string, cb Callbacks, opts DialOptions) (*Dialer, error) {
-	return newDialer(rawURL, cb, opts, DriverAuto)
+	return newDialer(rawURL, cb, opts, &mistakes{options: "DialOptions"}, DriverAuto)
 }
 
-// newDialer is NewDialer with another meaning of DriverAuto.
-func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dialer, error) {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("wsmanager: "+format, args...)) }
+// newDialer is NewDialer with mistakes that the caller has found, and with another meaning of
+// DriverAuto.
+func newDialer(rawURL string, cb Callbacks, opts DialOptions, w *mistakes, auto Driver) (*Dialer, error) {
 	d := &Dialer{}
-	var err error
-	if d.url, err = handshake.ParseURL(rawURL); err != nil {
-		wrong("the URL %w", err)
-	}
-	opts.Header = opts.Header.Clone()
-	target, mistakes := handshake.NewTarget(d.url, opts.Header)
-	d.target = target
-	for _, err := range slices.Concat(mistakes, handshake.CheckSubprotocols(opts.Subprotocols)) {
-		wrong("%w", err)
-	}
+	d.setTarget(rawURL, &opts, w)
 	if cb.OnAccept != nil {
-		wrong("Callbacks.OnAccept is set: a client accepts nothing")
+		w.errs = append(w.errs, errors.New("wsmanager: Callbacks.OnAccept: it is set, but a client accepts nothing; remove it"))
 	}
-	for _, o := range []struct {
-		name string
-		set  bool
-	}{
-		{"AllowedOrigins", len(opts.AllowedOrigins) > 0},
-		{"SecureOriginsOnly", opts.SecureOriginsOnly},
-		{"DangerouslyAllowAnyOrigin", opts.DangerouslyAllowAnyOrigin},
-		{"MaxConnections", opts.MaxConnections != 0},
-		{"Block", opts.Block},
-		{"RequireHTTP2", opts.RequireHTTP2},
-		{"ReadyTimeout", opts.ReadyTimeout != 0},
-		{"Backplane", opts.Backplane != nil},
-	} {
-		if o.set {
-			wrong("Options.%s is set: it has no meaning for a client", o.name)
-		}
+	s := opts.settings(w)
+	if s.Driver == DriverEventLoop && d.target != nil && d.target.IsTLS() {
+		w.add("Driver", "the event loop can't serve TLS, which the URL requires; use DriverAuto")
 	}
-	opts.Backplane = nil // reported above; newManager would open it
-	if opts.Driver == DriverEventLoop && d.target != nil && d.target.IsTLS() {
-		wrong("Options.Driver is %v and the URL's scheme wss: the event loop can't serve TLS", opts.Driver)
-	}
-	opts.Subprotocols = slices.Clone(opts.Subprotocols)
-	opts.TLSConfig = opts.TLSConfig.Clone()
-	d.opts = opts
-	d.handshake = opts.clientConfig()
-	if opts.Driver == DriverAuto {
-		opts.Driver = auto
-	}
-	d.m, err = newManager(cb, opts.Options, timewheel.SystemClock{})
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := w.err(); err != nil {
 		return nil, err
 	}
-	if frame.Size(d.m.opts.MaxMessageSize)+frame.MaskSize > d.m.opts.OutboxBytes {
-		return nil, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its masked frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", d.m.opts.MaxMessageSize, d.m.opts.OutboxBytes)
+	opts.Handshake.Subprotocols = slices.Clone(opts.Handshake.Subprotocols)
+	opts.Network.TLS = opts.Network.TLS.Clone()
+	d.opts = opts
+	d.handshake = opts.clientConfig()
+	if s.Driver == DriverAuto {
+		s.Driver = auto
+	}
+	var err error
+	if d.m, err = startManager(cb, s, timewheel.SystemClock{}); err != nil {
+		return nil, err
 	}
 	d.m.keys = frame.NewMaskKeys()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
 	return d, nil
+}
+
+// setTarget checks the URL and the request. It copies the headers.
+func (d *Dialer) setTarget(rawURL string, opts *DialOptions, w *mistakes) {
+	var err error
+	if d.url, err = handshake.ParseURL(rawURL); err != nil {
+		w.errs = append(w.errs, fmt.Errorf("wsmanager: the URL %w", err))
+	}
+	h := &opts.Handshake
+	h.Header = h.Header.Clone()
+	target, headerErrs, err := handshake.NewTarget(d.url, h.Header)
+	d.target = target
+	if err != nil {
+		w.errs = append(w.errs, fmt.Errorf("wsmanager: %w", err))
+	}
+	for _, err := range headerErrs {
+		w.add("Handshake.Header", "%w", err)
+	}
+	for _, err := range handshake.CheckSubprotocols(h.Subprotocols) {
+		w.add("Handshake.Subprotocols", "%w", err)
+	}
 }
 
 // Manager returns the Manager of the Dialer's connections, for broadcasts, groups and

@@ -24,14 +24,14 @@ var (
 	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
 
 	// ErrMessageTooBig is returned by sends of a message that could never fit
-	// the outbox (Options.OutboxBytes).
+	// the outbox (Options.Outbox.Bytes).
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
 
 	// ErrMessageType is returned by sends of a message that is neither text nor
 	// binary: use [Text] or [Binary].
 	ErrMessageType = errors.New("wsmanager: the message is neither text nor binary")
 
-	// ErrTooManyGroups is returned by [Conn.Join] beyond Options.MaxGroups.
+	// ErrTooManyGroups is returned by [Conn.Join] beyond Options.Limits.MaxGroups.
 	ErrTooManyGroups = errors.New("wsmanager: the connection is in too many groups")
 
 	// ErrNotReady is returned by [Conn.SendPrepared] on a connection that was
@@ -48,15 +48,15 @@ var (
 	// closed with 1013.
 	ErrSlowConsumer = errors.New("wsmanager: the peer reads too slowly")
 
-	// ErrIdleTimeout: nothing was received for Options.IdleTimeout, not even the
+	// ErrIdleTimeout: nothing was received for Options.Timeouts.Idle, not even the
 	// answer to a ping. The peer was closed with 1001, should it still be there.
 	ErrIdleTimeout = errors.New("wsmanager: nothing was received in time")
 
-	// ErrWriteTimeout: a write made no progress for Options.WriteTimeout. The
+	// ErrWriteTimeout: a write made no progress for Options.Timeouts.Write. The
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
 
-	// ErrRateLimit: the peer sent more than Options.MessageRate or ControlRate
+	// ErrRateLimit: the peer sent more than Options.Limits.MessageRate or ControlRate
 	// allows. It was closed with 1008.
 	ErrRateLimit = errors.New("wsmanager: the peer sends too much")
 

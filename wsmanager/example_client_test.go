@@ -28,7 +28,7 @@ func ExampleDial() {
 			return c.Close(wsmanager.StatusNormalClosure, "")
 		},
 		OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
-	}, wsmanager.DialOptions{Options: wsmanager.Options{Logger: slog.New(slog.DiscardHandler)}})
+	}, wsmanager.DialOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -73,7 +73,7 @@ func ExampleClient() {
 	var opts wsmanager.ClientOptions
 	opts.Logger = slog.New(slog.DiscardHandler)
 	again := make(chan struct{}, 1)
-	opts.OnRetry = func(r wsmanager.Retrying) {
+	opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) {
 		fmt.Println("attempt", r.Attempt, "because:", r.Err)
 		again <- struct{}{}
 	}
@@ -126,7 +126,7 @@ func ExampleDialer() {
 	var opts wsmanager.DialOptions
 	opts.Logger = slog.New(slog.DiscardHandler)
 	next := 0
-	opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+	opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 		next++
 		a.URL.RawQuery = fmt.Sprint("device=number-", next)
 		a.Header.Set("Authorization", fmt.Sprint("Bearer token-", next))

@@ -114,7 +114,7 @@ func (g Group) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
 // [MaxGroupName] bytes, until it leaves or ends. A second Join does nothing.
 //
 // It returns ErrClosed once the connection is closing, ErrTooManyGroups beyond
-// Options.MaxGroups, and an error that says so for a name that is none.
+// Options.Limits.MaxGroups, and an error that says so for a name that is none.
 func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err

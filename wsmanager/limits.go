@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	errTooManyMessages = fmt.Errorf("%w: more messages than Options.MessageRate", ErrRateLimit)
-	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Options.ControlRate", ErrRateLimit)
+	errTooManyMessages = fmt.Errorf("%w: more messages than Limits.MessageRate", ErrRateLimit)
+	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Limits.ControlRate", ErrRateLimit)
 )
 
 // inbound limits what a peer may send in a time. A peer that sends more is closed
@@ -23,7 +23,7 @@ type inbound struct {
 
 // newInbound returns nil where there is nothing to limit before the peer sends
 // its first ping.
-func (o *Options) newInbound() *inbound {
+func (o *settings) newInbound() *inbound {
 	if o.MessageRate <= 0 {
 		return nil
 	}

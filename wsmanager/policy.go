@@ -1,7 +1,7 @@
 package wsmanager
 
 // SlowConsumer says what happens to a connection that reads more slowly than it
-// is sent to, when its outbox is full (Options.OutboxMessages, OutboxBytes).
+// is sent to, when its outbox is full (Options.Outbox.Messages, Outbox.Bytes).
 // Pings, pongs and the close frame are exempt, and a message of which a part has
 // left always goes out whole. SendContext waits instead.
 type SlowConsumer uint8
@@ -20,7 +20,7 @@ const (
 	// SlowConsumerDropOldest drops the messages that wait longest until there is
 	// room. For messages of which the newest is what counts, such as positions
 	// and prices. What is on its way to the peer does not count against the
-	// limits, so that with OutboxMessages of 1 the newest always waits.
+	// limits, so that with Outbox.Messages of 1 the newest always waits.
 	SlowConsumerDropOldest
 )
 

@@ -14,7 +14,7 @@ import (
 // ErrShutdown. It waits until all connections have ended and all callbacks have
 // returned, at most until ctx ends; then it cuts what is left and returns an
 // error that says how many callbacks have not returned. A connection that does
-// not answer is cut after Options.CloseTimeout in any case.
+// not answer is cut after Options.Timeouts.Close in any case.
 //
 // With a backplane it then publishes what is queued for that and leaves the bus, by the
 // same deadline; an error says what could not be published.

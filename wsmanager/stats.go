@@ -69,7 +69,7 @@ type Compressed struct {
 // whatever the number of receivers.
 type BackplaneStats struct {
 	Node      string // the id of this node, new with each New; "" without a backplane
-	Connected bool   // now: see Manager.CheckBackplane
+	Connected bool   // now: see Manager.PingBackplane
 	Queued    int    // wait to be published now
 
 	Published uint64 // taken by the bus
@@ -86,8 +86,8 @@ type BackplaneStats struct {
 
 // BackplaneDropped counts what other nodes were to get and will not, by reason.
 type BackplaneDropped struct {
-	QueueFull uint64 // found Options.BackplaneMessages or BackplaneBytes exhausted
-	Expired   uint64 // waited for Options.BackplaneTimeout
+	QueueFull uint64 // found Options.BackplaneQueue.Messages or BackplaneQueue.Bytes exhausted
+	Expired   uint64 // waited for Options.BackplaneQueue.Timeout
 	Refused   uint64 // the bus returned an error though it was healthy: too big for it, perhaps
 	Shutdown  uint64 // still waited when Shutdown gave up, or came after it
 }

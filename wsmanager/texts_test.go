@@ -15,7 +15,7 @@ func TestTexts(t *testing.T) {
 	require.Equal(t, "drop oldest", wsmanager.SlowConsumerDropOldest.String())
 	require.Equal(t, "unknown", wsmanager.SlowConsumer(99).String())
 	refused := errors.New("refused")
-	for want, e := range map[string]*wsmanager.GaveUpError{
+	for want, e := range map[string]*wsmanager.RetriesExhaustedError{
 		"wsmanager: gave up: refused":                                                {Err: refused},
 		"wsmanager: gave up after the first attempt: refused":                        {Attempts: 1, Err: refused},
 		"wsmanager: gave up after 3 attempts in 2s, with 4 messages unsent: refused": {Attempts: 3, Downtime: 2e9, Unsent: 4, Err: refused},
@@ -35,7 +35,7 @@ func TestOnePrefix(t *testing.T) {
 	for want, err := range map[string]error{
 		"wsmanager: dialling ws://example.com/: the manager is shutting down": dialErr,
 		"wsmanager: closed here with 1001: nothing was received in time":      &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrIdleTimeout},
-		"wsmanager: gave up after the first attempt: dialling ws://example.com/: the manager is shutting down": &wsmanager.GaveUpError{
+		"wsmanager: gave up after the first attempt: dialling ws://example.com/: the manager is shutting down": &wsmanager.RetriesExhaustedError{
 			Attempts: 1, Err: dialErr},
 	} {
 		require.EqualError(t, err, want)

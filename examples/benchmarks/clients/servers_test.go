@@ -119,9 +119,7 @@ func TestServersWithCompression(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%v/compress=%v", tt.name, driver, compress), func(t *testing.T) {
 					srv := httptest.NewServer(tt.server)
 					defer srv.Close()
-					opts := wsmanager.DialOptions{Options: wsmanager.Options{
-						Driver: driver, Logger: slog.New(slog.DiscardHandler), Compression: wsmanager.Compression{Enabled: compress},
-					}}
+					opts := wsmanager.DialOptions{Driver: driver, Logger: slog.New(slog.DiscardHandler), Compression: wsmanager.Compression{Enabled: compress}}
 					got := make(chan message, 1)
 					d, err := wsmanager.NewDialer(srv.URL, wsmanager.Callbacks{
 						OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
