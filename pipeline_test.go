@@ -266,6 +266,7 @@ var imports = map[string][]string{
 
 	"internal/h2test":           nil,
 	"internal/release":          nil,
+	"internal/wordlint":         nil,
 	"pipeline/pipelinetest":     nil,
 	"wsmanager/internal/evloop": nil,
 
