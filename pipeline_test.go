@@ -1,5 +1,5 @@
-// Package speakingtube_test is the journey through all rooms over real HTTP, and
-// the repository's rules as tests.
+// Package speakingtube_test tests a service that uses all packages, over real HTTP, and the
+// repository's rules.
 package speakingtube_test
 
 import (
@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// steps is what the components of article 003 print.
+// steps records the output of the components of article 003.
 type steps struct {
 	mu   sync.Mutex
 	list []string
@@ -45,7 +45,7 @@ func (s *steps) print(n string) {
 	s.list = append(s.list, n)
 }
 
-// take returns what was printed since the last time.
+// take returns the output since the last call.
 func (s *steps) take() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func room() *wsmanager.Manager {
 	}, wsmanager.Options{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// TestJourney is one service through all rooms, as a client sees it.
+// TestJourney is one service with all packages, as a client sees it.
 func TestJourney(t *testing.T) {
 	var s steps
 	chat, test := room(), room()
@@ -146,7 +146,7 @@ func TestJourney(t *testing.T) {
 			require.Equal(t, want, body)
 		}
 	})
-	t.Run("a panic is a 500 and the server goes on", func(t *testing.T) {
+	t.Run("a panic is a 500 and the server continues", func(t *testing.T) {
 		for range 2 {
 			res, body := get("/panic")
 			require.Equal(t, 500, res.StatusCode)
@@ -175,7 +175,7 @@ func TestJourney(t *testing.T) {
 		ann.ExpectText(annID + " said: hello")
 		bob.ExpectText(annID + " said: hello")
 		eve.SendText("alone")
-		eve.ExpectText(eveID + " said: alone") // and nothing of the other room before
+		eve.ExpectText(eveID + " said: alone") // and no message of the other room before
 		bob.SendClose(1000, "")
 		bob.ExpectClose(1000)
 		ann.ExpectText(bobID + " disconnected")
@@ -209,7 +209,7 @@ func TestREADMEProgram(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	cmd := exec.Command(bin)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill() }) // ended already, or must now
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // ended already, or must end now
 	require.Eventually(t, func() bool {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -233,7 +233,7 @@ func TestREADMEProgram(t *testing.T) {
 	require.NoError(t, cmd.Wait())
 }
 
-// codeBlock returns the Go block of a document that contains a text.
+// codeBlock returns the Go block of a document that contains the given text.
 func codeBlock(t *testing.T, file, contains string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -249,39 +249,55 @@ func codeBlock(t *testing.T, file, contains string) string {
 
 const module = "github.com/speakingtube/speakingtube"
 
-// imports says which of our packages each may import. An example may import all.
+// imports lists, for each package of this repository, the ones that it may import. An
+// example may import all.
 var imports = map[string][]string{
-	"branch":           nil,
-	"pipeline":         {"branch"},
-	"middleware":       {"pipeline", "branch"},
-	"wsmanager":        {"wsmanager/internal/evloop", "wsmanager/internal/xconnect"},
+	"branch":     {"internal/httpx"},
+	"pipeline":   {"branch", "internal/httpx"},
+	"middleware": {"pipeline", "branch", "internal/httpx"},
+	"wsmanager": {
+		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/timewheel",
+		"wsmanager/internal/transport",
+	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
 
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
-	// Whoever else imports this would switch it on for all who use them.
-	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/xconnect"},
+	// Any other importer would enable it for all of its own importers.
+	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/extconnect"},
 
-	"internal/h2test":           nil,
-	"internal/release":          nil,
-	"internal/wordlint":         nil,
-	"pipeline/pipelinetest":     nil,
-	"wsmanager/internal/evloop": nil,
+	"internal/h2test":                    nil,
+	"pipeline/pipelinetest":              nil,
+	"wsmanager/internal/evloop":          nil,
+	"wsmanager/internal/outbox":          nil,
+	"wsmanager/internal/stepclock":       nil,
+	"wsmanager/internal/timewheel":       nil,
+	"wsmanager/internal/transport":       nil,
+	"wsmanager/internal/frame":           nil,
+	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
+	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
+	"internal/httpx":                     nil,
+	"internal/release":                   nil,
+	"internal/wordlint":                  nil,
 
+	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
 	"wsmanager/extendedconnect/internal/early": nil,
-	"wsmanager/internal/xconnect":              nil,
+	"wsmanager/internal/extconnect":            nil,
 }
 
-// onlyImporters says which files of the root module may import a package of others.
+// onlyImporters lists, for packages of others, the files of the root module that may import
+// them.
 var onlyImporters = map[string][]string{
-	"github.com/justinas/alice":    {"pipeline/build.go"},
-	"github.com/felixge/httpsnoop": {"pipeline/response_hooks.go", "middleware/statuspages.go"},
-	"github.com/gobwas/ws":         {"wsmanager/"},
-	"github.com/stretchr/testify":  nil, // but tests
-	"golang.org/x/":                {"wsmanager/", "examples/loadtest/", "internal/h2test/"},
-	module + "/internal/h2test":    nil, // but tests
+	"github.com/justinas/alice":              {"pipeline/build.go"},
+	"github.com/felixge/httpsnoop":           {"pipeline/response_hooks.go", "middleware/statuspages.go"},
+	"github.com/gobwas/ws":                   {"wsmanager/"},
+	"github.com/stretchr/testify":            nil, // only tests
+	"golang.org/x/":                          {"wsmanager/", "examples/loadtest/", "internal/h2test/"},
+	module + "/internal/h2test":              nil, // only tests
+	module + "/wsmanager/internal/stepclock": nil, // only tests
 }
 
 func TestImportDirections(t *testing.T) {
@@ -293,7 +309,7 @@ func TestImportDirections(t *testing.T) {
 				path, err := strconv.Unquote(spec.Path.Value)
 				require.NoError(t, err)
 				if ours, ok := strings.CutPrefix(path, module+"/"); ok && !strings.HasPrefix(dir, "examples/") {
-					require.Contains(t, imports, dir, "%s: say in imports what it may import", dir)
+					require.Contains(t, imports, dir, "%s: add its allowed imports to the map imports", dir)
 					require.Contains(t, imports[dir], ours, "%s imports %s", file, ours)
 				}
 				for prefix, by := range onlyImporters {
@@ -307,8 +323,8 @@ func TestImportDirections(t *testing.T) {
 	}
 }
 
-// isNested reports whether a folder belongs to a module of its own, which may
-// require what it likes.
+// isNested reports whether a folder belongs to a module of its own, whose requirements are
+// not restricted.
 func isNested(dir string) bool {
 	for ; dir != "."; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
@@ -332,7 +348,7 @@ func TestEveryPackageHasOnePackageDoc(t *testing.T) {
 	}
 }
 
-// goFiles are the Go files of the library by folder, without tests.
+// goFiles returns the Go files of the library by folder, without tests.
 func goFiles(t *testing.T) map[string][]string {
 	t.Helper()
 	files := map[string][]string{}
@@ -350,12 +366,12 @@ func goFiles(t *testing.T) map[string][]string {
 		return nil
 	}))
 	for dir := range imports {
-		require.NotEmpty(t, files[dir], "there is no package %s", dir)
+		require.NotEmpty(t, files[dir], "the package %s does not exist", dir)
 	}
 	return files
 }
 
-// The core stays light: what the root module requires directly.
+// The core stays light: the direct requirements of the root module.
 func TestRootModuleRequires(t *testing.T) {
 	text, err := os.ReadFile("go.mod")
 	require.NoError(t, err)
@@ -372,7 +388,7 @@ func TestRootModuleRequires(t *testing.T) {
 	require.GreaterOrEqual(t, seen, 4)
 }
 
-// A document that names a test as its proof names one that there is.
+// A document that names a test as its proof names an existing one.
 func TestProofsExist(t *testing.T) {
 	there := map[string]bool{}
 	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -392,7 +408,7 @@ func TestProofsExist(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllSubmatch(text, -1) {
-			require.True(t, there[string(m[1])], "%s names %s, and there is no such test", file, m[1])
+			require.True(t, there[string(m[1])], "%s names %s, which does not exist", file, m[1])
 			named++
 		}
 	}

@@ -6,24 +6,23 @@ import (
 	"strings"
 )
 
-// CleanPaths makes a handler that keeps paths with empty or dot segments away
-// from next. net/http passes them on as they came, and routers read them each
-// in its own way: a file server then serves what a guard on the clean path was
-// to protect, and "/admin/%2e%2e/x" is "/x" to one and below "/admin/" to the
-// other. The handlers that package pipeline builds begin with it; without
-// package pipeline, put it in front of everything.
+// CleanPaths returns a handler that keeps paths with empty or dot segments away from next.
+// net/http passes such paths on unchanged, and routers interpret them differently: a file
+// server may serve a file that a guard on the clean path was meant to protect, and
+// "/admin/%2e%2e/x" is "/x" to one router and below "/admin/" to another. The handlers that
+// package pipeline builds begin with CleanPaths. Without package pipeline, put it in front
+// of everything.
 //
-// An unclean path is redirected to the clean one with status 307, behind the
-// PathBase, as http.ServeMux does. It is answered 400 where only interpreting an
-// escaped slash would make it clean, and for CONNECT. "*" (OPTIONS) and the
-// empty path of CONNECT pass. Dots count as dots also when they are escaped
-// (once). A path that is not rooted, as http.StripPrefix leaves it and as it is in
-// "GET http://example.com", is handed on with a slash in front.
+// An unclean path is redirected to the clean one with status 307, behind the PathBase, as
+// http.ServeMux does. The answer is 400 if the path could only be cleaned by interpreting
+// an escaped slash, and for CONNECT. "*" (OPTIONS) and the empty path of CONNECT pass. An
+// escaped dot counts as a dot (escaped once). A path without a leading slash, as left by
+// http.StripPrefix and as in "GET http://example.com", is passed on with a slash in front.
 //
-// Behind http.StripPrefix the redirect lacks what that has taken off: put
-// CleanPaths in front of it, or use Map or UsePathBase instead.
+// Behind http.StripPrefix the redirect lacks the stripped prefix: put CleanPaths in front
+// of it, or use Map or UsePathBase instead.
 //
-// It panics if next is nil.
+// CleanPaths panics if next is nil.
 func CleanPaths(next http.Handler) http.Handler {
 	mustHandler("CleanPaths", next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +40,7 @@ func CleanPaths(next http.Handler) http.Handler {
 			http.Error(w, "400 the path has empty or dot segments", http.StatusBadRequest)
 			return
 		}
-		location := escapedPathBase(r) + target // target is escaped already and must stay as it is
+		location := escapedPathBase(r) + target // target is already escaped and must stay unchanged
 		if q := r.URL.RawQuery; q != "" {
 			location += "?" + q
 		}
@@ -49,7 +48,7 @@ func CleanPaths(next http.Handler) http.Handler {
 	})
 }
 
-// serveRooted gives h a copy of r with a slash in front of the path.
+// serveRooted calls h with a copy of r that has a slash in front of the path.
 func serveRooted(h http.Handler, w http.ResponseWriter, r *http.Request) {
 	u, inside := *r.URL, *r
 	u.Path = "/" + u.Path
@@ -61,11 +60,10 @@ func serveRooted(h http.Handler, w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, &inside)
 }
 
-// cleanEscaped removes empty and dot segments (also escaped dots) from an
-// escaped path, segment by segment, keeping the escapes of the others and a
-// slash at the end. It reports false where that takes an opinion on an escaped
-// slash: whether it separates segments is for the application to say, and
-// components differ about it.
+// cleanEscaped removes empty and dot segments (also escaped dots) from an escaped path,
+// segment by segment. It keeps the escapes of the other segments and a trailing slash. It
+// returns false if cleaning requires a decision about an escaped slash: whether such a
+// slash separates segments is for the application to decide, and components differ.
 func cleanEscaped(escaped string) (string, bool) {
 	var out []string
 	for seg := range strings.SplitSeq(escaped, "/") {
@@ -91,8 +89,8 @@ func cleanEscaped(escaped string) (string, bool) {
 	if strings.HasSuffix(escaped, "/") && cleaned != "/" {
 		cleaned += "/"
 	}
-	// What escaped slashes hide stays: an empty segment beside a plain slash, or
-	// dot segments between them.
+	// Segments that escaped slashes hide remain: an empty segment beside a plain slash, or
+	// dot segments between escaped slashes.
 	plain, err := url.PathUnescape(cleaned)
 	return cleaned, err == nil && IsClean(plain)
 }

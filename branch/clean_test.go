@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// What reaches it over the wire is in package pipeline's tests.
+// The tests over the wire are in package pipeline.
 func TestCleanPaths(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -39,7 +39,7 @@ func TestCleanPaths(t *testing.T) {
 	}
 }
 
-// rewritten is a component that rewrites the path.
+// rewritten returns a component that rewrites the path.
 func rewritten(escaped string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, err := r.URL.Parse("http://example.com" + escaped)

@@ -1,92 +1,86 @@
-// Package branch sends requests down different ways: by path prefix, or by any
-// other property of the request. It works with every router and chain that
-// speaks func(http.Handler) http.Handler; package pipeline builds on it.
+// Package branch routes requests by path prefix, or by any other property of the request.
+// It works with every router and chain that uses func(http.Handler) http.Handler; package
+// pipeline builds on it.
 //
 // # Usage
 //
 //	h := branch.Map("/admin", admin)(site)            // /admin and below go to admin
 //	h = branch.When(branch.Query("debug"), dump)(h) // ?debug goes to dump
 //	h = branch.UseWhen(branch.Not(branch.Method("GET")), audit)(h)
-//	h = branch.CleanPaths(h)                         // package pipeline does it by itself
+//	h = branch.CleanPaths(h)                         // package pipeline includes it
 //
-// [Map] and [When] never come back: a request that took the branch is answered
-// there, with the branch's own 404 if need be. [UseWhen] rejoins: the branch's
-// next handler is the main line.
+// A request that takes a branch of [Map] or [When] does not return to the main line: the
+// branch answers it, with its own 404 if necessary. [UseWhen] rejoins: the branch's next
+// handler is the main line.
 //
 // # Paths
 //
-// Map matches whole segments of the decoded path, ignoring the case of ASCII
-// letters as ASP.NET Core does, so that a guard on /admin can't be dodged with
-// /ADMIN; /adminer is another path. What matched moves from r.URL.Path to
-// [PathBase], in the request's own spelling. After an exact match Path is "/"
-// and [Exact] reports true, because net/http handlers redirect out of the
-// branch when they see an empty path. So PathBase + Path is always the original
-// path, or the original path + "/" where Exact.
+// Map matches whole segments of the decoded path and ignores the case of ASCII letters as
+// ASP.NET Core does, so that /ADMIN does not get past a guard on /admin; /adminer is a
+// different path. The matched part moves from r.URL.Path to [PathBase], in the request's
+// own spelling. After an exact match Path is "/" and [Exact] reports true, because net/http
+// handlers redirect out of the branch if the path is empty. So PathBase + Path is always
+// the original path, or the original path + "/" after an exact match.
 //
-// r.URL.RawPath follows: it is an encoding of Path in the request's own
-// spelling, or "" where that is the default one. An escaped slash ends a
-// segment like any other: "/admin%2Fs" is "/s" below "/admin".
+// r.URL.RawPath follows: it is an encoding of Path in the request's own spelling, or "" if
+// that is the default encoding. An escaped slash ends a segment like any other slash:
+// "/admin%2Fs" is "/s" below "/admin".
 //
-// [MapWith] changes these rules: the case of letters counts, or the path stays
-// as it is.
+// [MapWith] changes these rules: it can match case, or leave the path unchanged.
 //
 // # Links and redirects
 //
-// Below a branch, http.Redirect and http.ServeMux's own redirects (to the
-// clean path, and from /tree to /tree/) lead out of it: they know the path only
-// as the branch sees it. Remedies: [Redirect] and [Link], which put the PathBase
-// in front; MapOptions.PreservePath and a ServeMux with full patterns; or
-// middleware.Endpoints, which puts the PathBase into a ServeMux's redirects.
-// http.FileServer's redirects are relative and stay in the branch; but for
-// "/files" exactly it answers with the index of "/", whose relative links then
-// lack the slash. middleware.StaticFiles asks Exact and redirects there.
+// Below a branch, http.Redirect and http.ServeMux's own redirects (to the clean path, and
+// from /tree to /tree/) lead out of the branch, because they know only the branch's path.
+// Remedies: [Redirect] and [Link], which put the PathBase in front; MapOptions.PreservePath
+// and a ServeMux with full patterns; or middleware.Endpoints, which puts the PathBase into
+// a ServeMux's redirects. http.FileServer's redirects are relative and stay in the branch,
+// with one exception: for "/files" exactly it serves the index of "/", whose relative links
+// then lack the slash. middleware.StaticFiles checks Exact and redirects in that case.
 //
 // # Patterns
 //
-// http.ServeMux sets r.Pattern on the request that it got, and the components
-// around a branch have another one. So Map and UsePathBase hand the pattern up
-// when the branch has returned or panicked: "GET /items/{id}" below Map("/api")
-// is "GET /api/items/{id}" outside. The prefix is spelled as it was registered,
-// not as the client wrote it: the pattern is a label, with few values. That is
-// done only if the branch has changed the pattern and r's is still what it was.
-// Pattern is the one field of the caller's request that this package writes, as
-// ServeMux itself does.
+// http.ServeMux sets r.Pattern on the request that it gets, and the components around a
+// branch have a different request. So Map and UsePathBase copy the pattern to their
+// caller's request when the branch has returned or panicked: "GET /items/{id}" below
+// Map("/api") is "GET /api/items/{id}" outside. The prefix is spelled as registered, not as
+// the client wrote it: the pattern is a label with few values. The pattern is copied only
+// if the branch has changed it and the caller's request still has the old one. Pattern is
+// the only field of the caller's request that this package writes, as ServeMux itself does.
 //
 // # Guards
 //
-// net/http does not remove dot segments and empty segments as other servers do.
-// Map and Path therefore match on the cleaned path: /x/../admin is /admin to
-// them, also where the dots or slashes are escaped. What that guarantees: every
-// request whose decoded and cleaned path is on or below the prefix takes the
-// branch. A guard so made holds for what reads paths in the same way, such as
-// http.FileServer behind it.
+// net/http does not remove dot segments and empty segments, although other servers do. Map
+// and Path therefore match on the cleaned path: /x/../admin is /admin to them, also if the
+// dots or slashes are escaped. This guarantees that every request whose decoded and cleaned
+// path is on or below the prefix takes the branch. Such a guard is sufficient for handlers
+// that interpret paths in the same way, such as http.FileServer behind it.
 //
-// It does not hold for what reads them otherwise. http.ServeMux and most
-// routers match the escaped path segment by segment: "/admin/%2e%2e/x" is
-// "/x" to Map and goes on to the main line, and is below "/admin/" to a ServeMux
-// there. [CleanPaths] in front, which the handlers of package pipeline have
-// built in, lets no path pass that can be read in two ways. With it the guard
-// holds for these as well.
+// It is not sufficient for handlers that interpret paths differently. http.ServeMux and
+// most routers match the escaped path segment by segment: "/admin/%2e%2e/x" is "/x" to Map
+// and continues on the main line, but a ServeMux on the main line finds it below "/admin/".
+// [CleanPaths] in front, which the handlers of package pipeline include, rejects every path
+// with two interpretations. With it the guard is sufficient for these handlers too.
 //
-// It can't hold for file systems that know a file by several names: those that
-// ignore the case of other than ASCII letters or normalise Unicode (macOS), that
-// drop dots and spaces at the end of names or have short names (Windows). Put
-// the guard around the files themselves there, not around a path.
+// The guard can't be sufficient for file systems that know a file by several names: those
+// that ignore the case of non-ASCII letters or normalise Unicode (macOS), and those that
+// drop dots and spaces at the end of names or have short names (Windows). Put the guard
+// around the files themselves in that case, not around a path.
 //
 // # Concurrency
 //
-// Everything here is safe for concurrent use after construction. The request
-// that a branch gets is a shallow copy; but for r.Pattern, see above, the
-// caller's is never changed.
+// Everything in this package is safe for concurrent use after construction. A branch gets a
+// shallow copy of the request; the caller's request is never changed, except for r.Pattern
+// (see above).
 //
 // # Failure
 //
-// Mistakes in arguments panic at construction with a text that begins with the
-// function's name. [CheckPrefix] tells beforehand. A prefix that looks like a
-// pattern or an escaped path is taken for a mistake.
+// Invalid arguments panic at construction with a text that begins with the function's name.
+// [CheckPrefix] checks a prefix beforehand. A prefix that looks like a pattern or an
+// escaped path is an error.
 //
 // # Testing
 //
-// Branches are plain handlers: httptest.NewRequest and a recorder do. What they cost
-// is measured with the writers of package pipelinetest.
+// Branches are plain handlers: httptest.NewRequest and a recorder suffice. Their cost is
+// measured with the writers of package pipelinetest.
 package branch

@@ -9,7 +9,9 @@ import (
 )
 
 func ExampleCleanPaths() {
-	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
+	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not authenticated", http.StatusUnauthorized)
+	})
 	site := http.NewServeMux()
 	site.HandleFunc("/admin/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") })
 	h := branch.CleanPaths(branch.Map("/admin", guard)(site))
@@ -24,10 +26,12 @@ func ExampleCleanPaths() {
 	// 307 "/x"
 }
 
-// Without CleanPaths a ServeMux takes for a path below /admin/ what is none to
-// Map: the guard is walked around.
+// Without CleanPaths, a path that is not below /admin/ to Map is below it to a ServeMux:
+// the guard is bypassed.
 func ExampleCleanPaths_misuse() {
-	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
+	guard := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not authenticated", http.StatusUnauthorized)
+	})
 	site := http.NewServeMux()
 	site.HandleFunc("/admin/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secret") })
 	h := branch.Map("/admin", guard)(site)

@@ -34,7 +34,7 @@ func ExampleRedirect() {
 	// Output: 303 /admin/users
 }
 
-// A return address came from the client: it may name another site.
+// A return address from the client may name another site.
 func ExampleIsLocal() {
 	for _, target := range []string{"/orders?page=2", "https://evil.example/", "//evil.example/", `/\evil.example/`} {
 		if !branch.IsLocal(target) {

@@ -29,7 +29,7 @@ func ExampleMap() {
 	// site: /administer
 }
 
-// A component outside a branch logs the route, however deep it was found.
+// A component outside a branch logs the route, however deep the router is.
 func ExampleMap_pattern() {
 	items := http.NewServeMux()
 	items.HandleFunc("GET /items/{id}", func(http.ResponseWriter, *http.Request) {})
@@ -41,8 +41,8 @@ func ExampleMap_pattern() {
 	// Output: GET /api/items/{id}
 }
 
-// With PreservePath an http.ServeMux has its full patterns, and its redirects
-// stay in the branch.
+// With PreservePath an http.ServeMux uses its full patterns, and its redirects stay in the
+// branch.
 func ExampleMapWith() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/docs/guide/", func(http.ResponseWriter, *http.Request) {})
@@ -59,7 +59,7 @@ func ExampleMapWith() {
 	// 404
 }
 
-// A prefix is no pattern. Map the literal part, and let a ServeMux do the rest.
+// A prefix is not a pattern. Map the literal part, and use a ServeMux for the rest.
 func ExampleMap_misuse() {
 	fmt.Println(branch.CheckPrefix("/users/{id}"))
 
@@ -70,7 +70,7 @@ func ExampleMap_misuse() {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/users/7", nil))
 	fmt.Println(w.Body)
 	// Output:
-	// the prefix "/users/{id}" looks like a pattern ("{id}"), but is compared literally: give patterns to an http.ServeMux (middleware.Endpoints puts one into a pipeline), or map the part before it; MapOptions.Literal takes it as it is
+	// the prefix "/users/{id}" looks like a pattern ("{id}"), but is compared literally: give patterns to an http.ServeMux (middleware.Endpoints puts one into a pipeline), or map the part before it; MapOptions.Literal accepts it
 	// user 7
 }
 
@@ -111,16 +111,16 @@ func ExampleUsePathBase() {
 	})
 	h := branch.UsePathBase("/shop")(site)
 	h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, "/shop/cart", nil))
-	h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, "/cart", nil)) // from within, without the proxy
+	h.ServeHTTP(nil, httptest.NewRequest(http.MethodGet, "/cart", nil)) // an internal call, without the proxy
 	// Output:
 	// /cart links to "/shop/help"
 	// /cart links to "/help"
 }
 
-// A proxy has taken /shop off the path, and says so.
+// A proxy has removed /shop from the path, and says so in a header.
 func ExampleWithPathBase() {
 	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r2, err := branch.WithPathBase(r, r.Header.Get("X-Forwarded-Prefix")) // of a proxy that is trusted
+		r2, err := branch.WithPathBase(r, r.Header.Get("X-Forwarded-Prefix")) // the proxy is trusted
 		if err != nil {
 			http.Error(w, "400 "+err.Error(), http.StatusBadRequest)
 			return

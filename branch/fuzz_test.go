@@ -13,8 +13,8 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// FuzzMap holds the invariants of a match against a plain reading of the rules.
-// outer and inner are prefixes of two nested branches.
+// FuzzMap checks the invariants of a match against a simple implementation of the rules.
+// outer and inner are the prefixes of two nested branches.
 func FuzzMap(f *testing.F) {
 	for _, tt := range mapTests {
 		f.Add(tt.target, "/a", "/b", false)
@@ -32,22 +32,22 @@ func FuzzMap(f *testing.F) {
 		u, err := url.ParseRequestURI(target)
 		opts := branch.MapOptions{MatchCase: matchCase, Literal: true}
 		if err != nil || u.Host != "" || u.Scheme != "" || branch.CheckPrefixWith(outer, opts) != nil || branch.CheckPrefixWith(inner, opts) != nil {
-			return // no request has this path, no Map such a prefix
+			return // no request has this path, and no Map has this prefix
 		}
 		original := *u
 		r := &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}
 		cleaned := cleanedPath(u.Path)
 
-		inside := take(t, r, outer, opts)
+		inside := branchRequest(t, r, outer, opts)
 		require.Equal(t, original, *u, "the request is not changed")
 		require.Equal(t, matches(cleaned, outer, matchCase), inside != nil, "%q and %q", cleaned, outer)
 		require.Equal(t, inside != nil, branch.PathWith(outer, opts)(r), "Path agrees with Map")
-		onClean := take(t, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: cleaned}, Header: http.Header{}}, outer, opts)
+		onClean := branchRequest(t, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: cleaned}, Header: http.Header{}}, outer, opts)
 		require.Equal(t, inside != nil, onClean != nil, "so does the cleaned path")
 		if !matchCase && inside == nil {
-			require.Nil(t, take(t, r, outer, branch.MapOptions{MatchCase: true, Literal: true}), "matching case never takes more")
+			require.Nil(t, branchRequest(t, r, outer, branch.MapOptions{MatchCase: true, Literal: true}), "matching case never takes more")
 		}
-		based := pass(t, r, outer, opts)
+		based := basedRequest(t, r, outer, opts)
 		if inside == nil {
 			require.Same(t, r, based, "UsePathBase lets it pass")
 		} else {
@@ -59,14 +59,14 @@ func FuzzMap(f *testing.F) {
 			require.Equal(t, outer, branch.PathBase(under))
 			require.Equal(t, original, *under.URL, "WithPathBase leaves the path")
 		}
-		joined := take(t, r, outer+inner, opts)
+		joined := branchRequest(t, r, outer+inner, opts)
 		if inside == nil {
 			require.Nil(t, joined)
 			return
 		}
 		check(t, inside, cleaned, len(outer))
 
-		both := take(t, inside, inner, opts)
+		both := branchRequest(t, inside, inner, opts)
 		require.Equal(t, joined != nil, both != nil, "nested Maps are a Map of the joined prefix")
 		if both != nil {
 			check(t, both, cleaned, len(outer)+len(inner))
@@ -76,12 +76,13 @@ func FuzzMap(f *testing.F) {
 		}
 		keep := opts
 		keep.PreservePath = true
-		require.Same(t, r, take(t, r, outer, keep))
+		require.Same(t, r, branchRequest(t, r, outer, keep))
 	})
 }
 
-// take returns what a branch gets of r, or nil if the main line gets r.
-func take(t *testing.T, r *http.Request, prefix string, opts branch.MapOptions) *http.Request {
+// branchRequest returns the request that a branch gets for r, or nil if the main line gets
+// r.
+func branchRequest(t *testing.T, r *http.Request, prefix string, opts branch.MapOptions) *http.Request {
 	var inside *http.Request
 	missed := false
 	branch.MapWith(prefix, opts, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = r }))(
@@ -93,15 +94,15 @@ func take(t *testing.T, r *http.Request, prefix string, opts branch.MapOptions) 
 	return inside
 }
 
-// pass returns what goes on behind UsePathBase.
-func pass(t *testing.T, r *http.Request, base string, opts branch.MapOptions) (next *http.Request) {
+// basedRequest returns the request behind UsePathBase.
+func basedRequest(t *testing.T, r *http.Request, base string, opts branch.MapOptions) (next *http.Request) {
 	branch.UsePathBaseWith(base, opts)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { next = r })).
 		ServeHTTP(httptest.NewRecorder(), r)
 	require.NotNil(t, next)
 	return next
 }
 
-// check is what holds of every request in a branch. base is the length of all
+// check asserts the invariants of a request in a branch. base is the length of everything
 // that was matched.
 func check(t *testing.T, r *http.Request, cleaned string, base int) {
 	pathBase, p, raw := branch.PathBase(r), r.URL.Path, r.URL.RawPath
@@ -122,7 +123,7 @@ func check(t *testing.T, r *http.Request, cleaned string, base int) {
 	}
 }
 
-// matches is the rule, told in another way: the first segments are equal.
+// matches implements the rule differently: the first segments are equal.
 func matches(cleaned, prefix string, matchCase bool) bool {
 	have, want := strings.Split(cleaned, "/"), strings.Split(prefix, "/")
 	if len(have) < len(want) {
@@ -146,7 +147,7 @@ func upperASCII(s string) string {
 	return string(b)
 }
 
-// cleanedPath keeps a slash at the end, which path.Clean does not.
+// cleanedPath keeps a trailing slash, which path.Clean does not.
 func cleanedPath(p string) string {
 	if strings.HasSuffix(p, "/") {
 		return strings.TrimSuffix(path.Clean("/"+p), "/") + "/"
@@ -154,7 +155,7 @@ func cleanedPath(p string) string {
 	return path.Clean("/" + p)
 }
 
-// FuzzIsClean holds IsClean and CleanPaths against path.Clean.
+// FuzzIsClean checks IsClean and CleanPaths against path.Clean.
 func FuzzIsClean(f *testing.F) {
 	for _, tt := range mapTests {
 		f.Add(tt.target)

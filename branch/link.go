@@ -6,28 +6,27 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// Link returns the URL by which a client reaches target from inside a branch.
-// target is written as in a link, escaped:
+// Link returns the URL with which a client reaches target from inside a branch. target is
+// written as in a link, escaped:
 //
-//   - A rooted path with or without query and fragment ("/x?y#z") gets the
-//     escaped [PathBase] in front. Dot segments, also escaped ones, are resolved
-//     first and don't leave the PathBase; slashes and backslashes at the
-//     beginning count as one slash.
-//   - What has a scheme ("https://example.com/x", "mailto:…") is returned as it
-//     is.
-//   - Everything else ("x", "../x", "?page=2", "#top", "") is relative, to be
-//     resolved by the client against the URL it has: it stays as it is. On an
-//     exact match (see [Exact]) that URL has no slash at the end, and "x" is a
-//     sibling of the branch; [Redirect] knows better, and so does the rooted
-//     form.
+//   - A rooted path with or without query and fragment ("/x?y#z") gets the escaped
+//     [PathBase] in front. Dot segments, also escaped ones, are resolved first and don't
+//     leave the PathBase; several slashes and backslashes at the beginning count as one
+//     slash.
+//   - A target with a scheme ("https://example.com/x", "mailto:…") is returned unchanged.
+//   - Any other target ("x", "../x", "?page=2", "#top", "") is relative, to be resolved by
+//     the client against its URL. It is returned unchanged. After an exact match (see
+//     [Exact]) that URL has no trailing slash, so "x" is a sibling of the branch; use
+//     [Redirect] or a rooted target in that case.
 //
-// Bytes that can't stand in a URL (spaces, control characters, backslashes,
-// non-ASCII text …) are escaped, "%" only where it begins no escape. So the
-// result of a target without a scheme never names another host ("//host",
-// "/\host"). A target with a scheme does: ask [IsLocal] about targets that come
-// from the client.
+// Bytes that are not allowed in a URL (spaces, control characters, backslashes, non-ASCII
+// text …) are escaped, "%" only if it does not begin an escape. So the result for a
+// target without a scheme never names another host ("//host", "/\host"). A target with a
+// scheme does: check targets from the client with [IsLocal].
 //
 // Outside any branch the PathBase is "".
 func Link(r *http.Request, target string) string {
@@ -40,20 +39,20 @@ func Link(r *http.Request, target string) string {
 	}
 	base, clean, tail := escapedPathBase(r), resolve(escape(rooted(p))), escape(rest)
 	if base == "" && clean == p && tail == rest {
-		return target // spares the copy
+		return target // avoids the copy
 	}
 	return base + clean + tail
 }
 
-// Redirect answers with a redirect to target, which it reads as [Link] does,
-// except that it resolves relative targets itself, against the path that the
-// handler sees, and puts the PathBase in front. So "x" from a handler that sees
-// "/" leads below the branch, also on an exact match. "?page=2", "#top" and ""
-// stand for the URL of the request itself, the latter two with its query.
+// Redirect answers with a redirect to target. It interprets target as [Link] does, except
+// that it resolves relative targets itself, against the handler's path, and puts the
+// PathBase in front. So "x" from a handler whose path is "/" leads below the branch, also
+// after an exact match. "?page=2", "#top" and "" stand for the URL of the request itself,
+// the latter two with its query.
 //
-// http.Redirect knows no PathBase: in a branch it leads out of it. As with that
-// function code is one of the 3xx, usually 302, 303, 307 or 308; a short HTML
-// body is sent for GET unless the Content-Type is set already.
+// http.Redirect does not know the PathBase: in a branch it leads out of the branch. As with
+// http.Redirect, code is a 3xx status, usually 302, 303, 307 or 308; a short HTML body is
+// sent for GET unless the Content-Type is already set.
 func Redirect(w http.ResponseWriter, r *http.Request, target string, code int) {
 	location := escape(redirectTarget(r, target))
 	h := w.Header()
@@ -88,15 +87,14 @@ func redirectTarget(r *http.Request, target string) string {
 	return Link(r, rooted(r.URL.EscapedPath())+rest)
 }
 
-// IsLocal reports whether target is a rooted path of this site ("/x?y#z"), with
-// nothing in it that a client may read as another host: a second slash or a
-// backslash behind the first, or a control character. Ask it before redirecting
-// to a target that came from the client, such as a return address. It is ASP.NET
-// Core's IsLocalUrl.
+// IsLocal reports whether target is a rooted path of this site ("/x?y#z") without anything
+// that a client may interpret as another host: a second slash or a backslash after the
+// first, or a control character. Check targets from the client, such as a return address,
+// with it before a redirect. It corresponds to ASP.NET Core's IsLocalUrl.
 func IsLocal(target string) bool {
 	return target != "" && target[0] == '/' &&
 		(len(target) == 1 || target[1] != '/' && target[1] != '\\') &&
-		!strings.ContainsFunc(target, isControl)
+		!strings.ContainsFunc(target, httpx.IsControl)
 }
 
 func escapedPathBase(r *http.Request) string {
@@ -104,7 +102,7 @@ func escapedPathBase(r *http.Request) string {
 	return u.EscapedPath()
 }
 
-// cutPath splits a reference behind its path.
+// cutPath splits a reference after its path.
 func cutPath(target string) (p, rest string) {
 	if i := strings.IndexAny(target, "?#"); i >= 0 {
 		return target[:i], target[i:]
@@ -125,8 +123,8 @@ func hasScheme(target string) bool {
 	return false
 }
 
-// rooted makes one slash of what p begins with. Browsers take a backslash for a
-// slash.
+// rooted replaces the slashes and backslashes at the beginning of p by one slash. Browsers
+// treat a backslash as a slash.
 func rooted(p string) string {
 	rest := strings.TrimLeft(p, `/\`)
 	if len(rest) == len(p)-1 && p[0] == '/' {
@@ -135,9 +133,8 @@ func rooted(p string) string {
 	return "/" + rest
 }
 
-// resolve takes the dot segments out of a rooted, escaped path (RFC 3986,
-// section 5.2.4), escaped ones as well, since browsers do so. Other empty
-// segments than those at the beginning stay.
+// resolve removes the dot segments of a rooted, escaped path (RFC 3986, section 5.2.4),
+// also escaped ones, as browsers do. Empty segments stay, except those at the beginning.
 func resolve(p string) string {
 	if !strings.Contains(p, ".") && !strings.Contains(p, "%2") {
 		return p
@@ -163,7 +160,7 @@ func resolve(p string) string {
 	return rooted("/" + strings.Join(out, "/"))
 }
 
-// escape escapes the bytes of a reference that can't stand in one.
+// escape escapes the bytes that a reference must not contain.
 func escape(s string) string {
 	n := 0
 	for i := 0; i < len(s); i++ {

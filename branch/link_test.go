@@ -12,8 +12,8 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// below is the request that a handler below the prefixes sees, or the request
-// itself if there are none.
+// below returns the request that a handler below the prefixes gets, or the request itself
+// without prefixes.
 func below(t testing.TB, target string, prefixes ...string) *http.Request {
 	t.Helper()
 	var seen *http.Request
@@ -170,8 +170,8 @@ func TestIsLocal(t *testing.T) {
 	}
 }
 
-// FuzzLink holds that a link without a scheme stays on the site and below the
-// PathBase, as Go and the URL standard of the browsers read it.
+// FuzzLink checks that a link without a scheme stays on the site and below the PathBase,
+// under Go's rules and under the URL standard of browsers.
 func FuzzLink(f *testing.F) {
 	for _, target := range []string{"/x", "//evil", `/\evil`, "/\t/evil", " //evil", "/..//evil", "/%2e%2e//evil", "x", "?a", "#b", "", "http://x", "/%", "/a%zz/./..", "\x00/", "/x?/../#\\"} {
 		f.Add(target, false)
@@ -185,10 +185,10 @@ func FuzzLink(f *testing.F) {
 		r := below(t, "/%C3%A4%20b/p/q", prefixes...)
 		link := branch.Link(r, target)
 		if u, err := url.Parse(link); err == nil && u.Scheme != "" {
-			require.Equal(t, target, link, "what has a scheme is left alone")
+			require.Equal(t, target, link, "a target with a scheme stays unchanged")
 			return
 		} else if strings.Contains(strings.SplitN(target, "/", 2)[0], ":") {
-			return // not all that has a scheme is a URL to Go
+			return // Go can't parse every URL with a scheme
 		}
 		w := httptest.NewRecorder()
 		branch.Redirect(w, r, target, 302)
@@ -207,6 +207,6 @@ func FuzzLink(f *testing.F) {
 			}
 		}
 		require.True(t, strings.HasPrefix(location, "/"))
-		require.Equal(t, link, branch.Link(below(t, "/p"), link), "what was escaped is not escaped again")
+		require.Equal(t, link, branch.Link(below(t, "/p"), link), "an escape is not escaped again")
 	})
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// show answers with what a handler sees of the path.
+// show answers with the path as a handler sees it.
 func show(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s base=%q path=%q raw=%q exact=%v", name, branch.PathBase(r), r.URL.Path, r.URL.RawPath, branch.Exact(r))
 	})
 }
 
-// ask sends a GET for target, byte for byte, to the handler.
+// ask sends a GET for target, unchanged, to the handler.
 func ask(h http.Handler, target string) string {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	w := httptest.NewRecorder()
@@ -36,7 +36,7 @@ var (
 	deep   = branch.Map("/a/b", show("deep"))(show("main"))
 )
 
-// FuzzMap begins with these as well.
+// FuzzMap uses these as seeds.
 var mapTests = []struct {
 	name   string
 	h      http.Handler
@@ -161,7 +161,7 @@ func TestPathBaseThroughOtherContexts(t *testing.T) {
 	require.Equal(t, "kept", value, "what the outside put there shows inside")
 }
 
-// net/http removes the files of forms for its own request only.
+// net/http removes the files of forms only for its own request.
 func TestFormsOfABranchLeaveNoFiles(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		dir := t.TempDir()
@@ -219,7 +219,7 @@ func TestConstructorsRefuseBadArguments(t *testing.T) {
 		"PathWith":                     {`branch.PathWith: the prefix "a" must begin with a slash: "/a"`, func() { branch.PathWith("a", branch.MapOptions{}) }},
 		"UsePathBase next":             {"branch.UsePathBase: the handler is nil", func() { branch.UsePathBase("/a")(nil) }},
 		"UsePathBaseWith prefix":       {`branch.UsePathBaseWith: the prefix "a" must begin with a slash: "/a"`, func() { branch.UsePathBaseWith("a", branch.MapOptions{}) }},
-		"UsePathBaseWith PreservePath": {"branch.UsePathBaseWith: PreservePath would leave it nothing to do", func() { branch.UsePathBaseWith("/a", branch.MapOptions{PreservePath: true}) }},
+		"UsePathBaseWith PreservePath": {"branch.UsePathBaseWith: PreservePath would make it do nothing", func() { branch.UsePathBaseWith("/a", branch.MapOptions{PreservePath: true}) }},
 		"UsePathBaseWith next":         {"branch.UsePathBaseWith: the handler is nil", func() { branch.UsePathBaseWith("/a", branch.MapOptions{})(nil) }},
 		"CleanPaths next":              {"branch.CleanPaths: the handler is nil", func() { branch.CleanPaths(nil) }},
 		"UseWhen next":                 {"branch.UseWhen: the handler is nil", func() { branch.UseWhen(yes, branch.UsePathBase("/a"))(nil) }},
@@ -230,9 +230,9 @@ func TestConstructorsRefuseBadArguments(t *testing.T) {
 		"UseWhen nil":                  {"branch.UseWhen: the middleware made a nil handler", func() { branch.UseWhen(yes, func(http.Handler) http.Handler { return nil })(h) }},
 		"UsePathBase":                  {`branch.UsePathBase: the prefix is empty: it would match every request; add the components to the main line instead`, func() { branch.UsePathBase("") }},
 		"And of nil":                   {"branch.And: the predicate is nil", func() { branch.And(yes, nil) }},
-		"Or of nothing":                {"branch.Or: nothing given: it would never hold", func() { branch.Or() }},
+		"Or of nothing":                {"branch.Or: no arguments: it would never hold", func() { branch.Or() }},
 		"Not of nil":                   {"branch.Not: the predicate is nil", func() { branch.Not(nil) }},
-		"Method of none":               {"branch.Method: nothing given: it would never hold", func() { branch.Method() }},
+		"Method of none":               {"branch.Method: no arguments: it would never hold", func() { branch.Method() }},
 		"Header no name":               {"branch.Header: the name is empty", func() { branch.Header("") }},
 		"Path bad prefix":              {`branch.Path: the prefix "/a/" must not end with a slash: "/a" matches everything below it as well`, func() { branch.Path("/a/") }},
 	} {
@@ -240,7 +240,7 @@ func TestConstructorsRefuseBadArguments(t *testing.T) {
 	}
 }
 
-// One at a time works elsewhere: a branch inside http.ServeMux and StripPrefix.
+// Map works inside http.ServeMux and StripPrefix.
 func TestWithServeMux(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/mux/", http.StripPrefix("/mux", branch.Map("/a", show("a"))(show("main"))))

@@ -112,7 +112,7 @@ func TestWithPathBase(t *testing.T) {
 		{"between Maps", branch.Map("/a", in("/app", branch.Map("/b", show("b"))(show("a"))))(show("main")), "/a/b/c", `b base="/app/a/b" path="/c" raw="" exact=false`},
 		{"twice: the outer proxy's is asked last", in("/inner", in("/outer", show("h"))), "/x", `h base="/outer/inner" path="/x" raw="" exact=false`},
 		{"unicode", in("/ä b", show("h")), "/x", `h base="/ä b" path="/x" raw="" exact=false`},
-		{"what is odd in a prefix is data here", in("/{a}%20?#*", show("h")), "/x", `h base="/{a}%20?#*" path="/x" raw="" exact=false`},
+		{"special characters of a prefix are data", in("/{a}%20?#*", show("h")), "/x", `h base="/{a}%20?#*" path="/x" raw="" exact=false`},
 	} {
 		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, ask(tt.h, tt.target)) })
 	}

@@ -6,16 +6,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// scope is what a branch adds to a request, in one allocation: the request's
-// copy, its URL, and the context node that remembers what was matched.
+// scope holds a branch's additions to a request in one allocation: the copy of the request,
+// its URL, and the context node that remembers the match.
 type scope struct {
 	context.Context // of the request outside the branch
 
-	path  string // PathBase and Path together, in the request's spelling
-	base  int    // how much of path is PathBase
-	exact bool   // the match took up the whole path
+	path  string // PathBase followed by Path, in the request's spelling
+	base  int    // length of the PathBase in path
+	exact bool   // the prefix matched the whole path
 
 	url url.URL
 	req http.Request
@@ -40,8 +42,8 @@ func scopeOf(r *http.Request) *scope {
 	return s
 }
 
-// PathBase returns the part of the path that Map and UsePathBase have taken
-// off, in the request's own spelling and decoded; "" outside any branch.
+// PathBase returns the part of the path that Map and UsePathBase have removed, in the
+// request's own spelling and decoded; "" outside any branch.
 func PathBase(r *http.Request) string {
 	if s := scopeOf(r); s != nil {
 		return s.path[:s.base]
@@ -49,60 +51,55 @@ func PathBase(r *http.Request) string {
 	return ""
 }
 
-// Exact reports whether the innermost Map or UsePathBase took up the whole
-// path. r.URL.Path is "/" then, although the client sent no slash there.
+// Exact reports whether the innermost Map or UsePathBase matched the whole path. r.URL.Path
+// is "/" then, although the client did not send that slash.
 func Exact(r *http.Request) bool {
 	s := scopeOf(r)
 	return s != nil && s.exact
 }
 
-// UsePathBase moves base from the path to PathBase for requests on or below it
-// and goes on with the same pipeline; other requests pass unchanged. It is for
-// an application that a proxy serves below a prefix without taking it off; for
-// one that has taken it off there is [WithPathBase]. Matching and r.Pattern
-// follow the rules of [Map].
+// UsePathBase moves base from the path to PathBase for requests on or below it and
+// continues with the same pipeline; other requests pass unchanged. Use it for an
+// application that a proxy serves below a prefix without removing the prefix; if the proxy
+// removes it, use [WithPathBase]. Matching and r.Pattern follow the rules of [Map].
 //
-// It panics if base is no good prefix (see [CheckPrefix]).
+// UsePathBase panics if base is an invalid prefix (see [CheckPrefix]).
 //
 //go:noinline
 func UsePathBase(base string) func(http.Handler) http.Handler {
 	mustPrefix("UsePathBase", base, MapOptions{})
 	return func(next http.Handler) http.Handler {
 		mustHandler("UsePathBase", next)
-		return &mapped{base, MapOptions{}, next, next}
+		return &mapHandler{base, MapOptions{}, next, next}
 	}
 }
 
-// UsePathBaseWith is [UsePathBase] with options. It panics if base is no good
-// prefix (see [CheckPrefixWith]), and if PreservePath is set, which would leave
-// it nothing to do.
+// UsePathBaseWith is [UsePathBase] with options. It panics if base is an invalid prefix
+// (see [CheckPrefixWith]), and if PreservePath is set, which would make it do nothing.
 //
 //go:noinline
 func UsePathBaseWith(base string, opts MapOptions) func(http.Handler) http.Handler {
 	mustPrefix("UsePathBaseWith", base, opts)
 	if opts.PreservePath {
-		panic("branch.UsePathBaseWith: PreservePath would leave it nothing to do")
+		panic("branch.UsePathBaseWith: PreservePath would make it do nothing")
 	}
 	return func(next http.Handler) http.Handler {
 		mustHandler("UsePathBaseWith", next)
-		return &mapped{base, opts, next, next}
+		return &mapHandler{base, opts, next, next}
 	}
 }
 
-// WithPathBase returns a copy of r whose PathBase has base in front: a base
-// that a proxy has taken off the path before the request came here, as it says
-// in X-Forwarded-Prefix, so that [Link] and [Redirect] put it back. The path
-// stays as it is, and so does what [Exact] says. base is decoded text; a slash
-// at its end is dropped. If it is "" or "/", there is nothing to do and r
-// itself is returned.
+// WithPathBase returns a copy of r with base in front of its PathBase: a base that a proxy
+// has removed from the path and sends in X-Forwarded-Prefix, so that [Link] and [Redirect]
+// restore it. The path and the result of [Exact] stay the same. base is decoded text; a
+// trailing slash is dropped. If base is "" or "/", r itself is returned.
 //
-// It returns an error if base does not begin with a slash, has empty or dot
-// segments, a backslash or a control character. Whatever base came from must be
-// trusted: it decides where the application's links lead.
+// It returns an error if base does not begin with a slash, or has empty or dot segments, a
+// backslash or a control character. The source of base must be trusted: it decides where
+// the application's links lead.
 //
-// net/http knows nothing of the copy. Whoever hands it to a next handler should
-// hand the copy's Pattern up to r when that returns, and remove the files of
-// the copy's MultipartForm if r has none.
+// net/http does not know the copy. If you pass the copy to a next handler, then copy its
+// Pattern to r when that returns, and remove the files of its MultipartForm if r has none.
 func WithPathBase(r *http.Request, base string) (*http.Request, error) {
 	full := base
 	base = strings.TrimSuffix(base, "/")
@@ -113,7 +110,7 @@ func WithPathBase(r *http.Request, base string) (*http.Request, error) {
 		return nil, fmt.Errorf("branch: the path base %q must begin with one slash", full)
 	case !IsClean(base) || base[len(base)-1] == '/':
 		return nil, fmt.Errorf("branch: the path base %q has empty or dot segments", full)
-	case strings.ContainsFunc(base, func(c rune) bool { return c == '\\' || isControl(c) }):
+	case strings.ContainsFunc(base, func(c rune) bool { return c == '\\' || httpx.IsControl(c) }):
 		return nil, fmt.Errorf("branch: the path base %q has a backslash or a control character", full)
 	}
 	s := &scope{Context: r.Context(), base: len(base)}
@@ -126,12 +123,12 @@ func WithPathBase(r *http.Request, base string) (*http.Request, error) {
 	return s.request(r), nil
 }
 
-// enter returns a copy of r whose path is what lies below the first n bytes of
-// p, which is r's path, cleaned.
+// enter returns a copy of r whose path is the part below the first n bytes of p. p is r's
+// path, cleaned.
 func enter(r *http.Request, p string, n int) *http.Request {
 	s := &scope{Context: r.Context(), path: p, base: n, exact: n == len(p)}
 	if up := scopeOf(r); up != nil {
-		if up.path[up.base:] == p { // nobody rewrote the path in between
+		if up.path[up.base:] == p { // the path was not rewritten in between
 			s.path = up.path
 		} else {
 			s.path = up.path[:up.base] + p
@@ -147,16 +144,16 @@ func enter(r *http.Request, p string, n int) *http.Request {
 	return s.request(r)
 }
 
-// request makes the scope's copy of r.
+// request returns the scope's copy of r.
 func (s *scope) request(r *http.Request) *http.Request {
-	s.req = *r.WithContext(s) // WithContext is inlined and its own copy stays on the stack
+	s.req = *r.WithContext(s) // WithContext is inlined, and its copy stays on the stack
 	s.req.URL = &s.url
 	return &s.req
 }
 
-// rawBelow returns what of the escaped path raw stands for p[n:], or "" if raw
-// is no encoding of p or what is left is the default encoding. An escaped slash
-// at the cut becomes a plain one: what is left must be rooted.
+// rawBelow returns the part of the escaped path raw that stands for p[n:], or "" if raw is
+// not an encoding of p or the part is the default encoding. An escaped slash at the cut
+// becomes a plain one, because the part must be rooted.
 func rawBelow(raw, p string, n int) string {
 	cut := 0
 	i := 0 // index in p
@@ -191,7 +188,7 @@ func rawBelow(raw, p string, n int) string {
 		below = "/" + below[len("%2F"):]
 	}
 	if u := (url.URL{Path: p[n:]}); u.EscapedPath() == below {
-		return "" // as net/url does it: routers look whether there is one
+		return "" // as net/url does: routers check whether RawPath is set
 	}
 	return below
 }

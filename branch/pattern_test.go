@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// mux is an http.ServeMux with one handler for all patterns.
+// mux returns an http.ServeMux with one handler for all patterns.
 func mux(h http.HandlerFunc, patterns ...string) *http.ServeMux {
 	m := http.NewServeMux()
 	for _, p := range patterns {
@@ -62,7 +62,7 @@ func TestPatternIsHandedUp(t *testing.T) {
 	}
 }
 
-// Somebody outside has set it in the meantime: that counts.
+// A pattern that was set outside in the meantime is not overwritten.
 func TestPatternThatChangedOutsideIsKept(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/api/x", nil)
 	branch.Map("/api", http.HandlerFunc(func(_ http.ResponseWriter, inside *http.Request) {
@@ -71,7 +71,7 @@ func TestPatternThatChangedOutsideIsKept(t *testing.T) {
 	require.Equal(t, "outer", r.Pattern)
 }
 
-// Who recovers or logs a panic wants to know the route.
+// Components that recover or log a panic need the route.
 func TestPatternIsHandedUpFromAPanic(t *testing.T) {
 	h := branch.Map("/a", branch.Map("/b", mux(func(http.ResponseWriter, *http.Request) { panic("oops") }, "GET /items/{id}"))(http.NotFoundHandler()))(http.NotFoundHandler())
 	r := httptest.NewRequest(http.MethodGet, "/a/b/items/7", nil)

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// Predicate says whether a request takes a branch. It is called for each
-// request, from any number of goroutines at once, and must not read the body.
+// Predicate reports whether a request takes a branch. It is called for each request, also
+// concurrently, and must not read the body.
 type Predicate = func(*http.Request) bool
 
-// The constructors below are not inlined, so that a predicate keeps the name of
-// the one that made it where package pipeline prints it.
+// The constructors below are not inlined, so that a predicate keeps the name of its
+// constructor, which package pipeline prints.
 
 var standardMethods = []string{"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
-// Method holds for requests with one of the methods given, compared exactly as
-// HTTP demands. It panics if none is given, or one such as "get".
+// Method returns a predicate for requests with one of the given methods, compared
+// case-sensitively as HTTP requires. It panics without methods, or with one such as "get".
 //
 //go:noinline
 func Method(methods ...string) Predicate {
-	mustSome("Method", len(methods))
+	mustNotBeEmpty("Method", len(methods))
 	for _, m := range methods {
 		if up := strings.ToUpper(m); up != m && slices.Contains(standardMethods, up) {
 			panic(fmt.Sprintf("branch.Method: %q would never hold, as methods are compared exactly: write %q", m, up))
@@ -33,9 +33,9 @@ func Method(methods ...string) Predicate {
 	return func(r *http.Request) bool { return slices.Contains(methods, r.Method) }
 }
 
-// Header holds for requests that carry the header, with one of the values if
-// any are given, compared exactly. It does not split comma lists. The Host
-// header is not among r.Header: use [Host].
+// Header returns a predicate for requests that have the header, with one of the values if
+// any are given, compared case-sensitively. It does not split comma-separated lists. The
+// Host header is not in r.Header: use [Host].
 //
 //go:noinline
 func Header(name string, values ...string) Predicate {
@@ -50,16 +50,16 @@ func Header(name string, values ...string) Predicate {
 	}
 }
 
-// Host holds for requests to one of the hosts given, ignoring case and port.
-// "*.example.com" stands for every name below example.com, but not for
-// example.com itself. It panics if none is given.
+// Host returns a predicate for requests to one of the given hosts. It ignores case and
+// port. "*.example.com" stands for every name below example.com, but not for example.com
+// itself. It panics without hosts.
 //
-// The Host header is the client's word: choose content by it, never grant
-// rights by it.
+// The client chooses the Host header: select content by it, but never grant permissions by
+// it.
 //
 //go:noinline
 func Host(hosts ...string) Predicate {
-	mustSome("Host", len(hosts))
+	mustNotBeEmpty("Host", len(hosts))
 	hosts = slices.Clone(hosts)
 	return func(r *http.Request) bool {
 		name := hostname(r.Host)
@@ -72,7 +72,7 @@ func Host(hosts ...string) Predicate {
 	}
 }
 
-// hostname cuts the port off, and the brackets of an IPv6 address.
+// hostname removes the port, and the brackets of an IPv6 address.
 func hostname(hostport string) string {
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		return h
@@ -80,9 +80,9 @@ func hostname(hostport string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 }
 
-// Query holds for requests whose query has the key, with one of the values if
-// any are given. A key without a value ("?trace") counts as having the value
-// "". Pairs that net/url refuses are passed over.
+// Query returns a predicate for requests whose query has the key, with one of the values if
+// any are given. A key without a value ("?trace") has the value "". Pairs that net/url
+// refuses are skipped.
 //
 //go:noinline
 func Query(key string, values ...string) Predicate {
@@ -121,9 +121,9 @@ func queryEqual(escaped, plain string) bool {
 	return err == nil && s == plain
 }
 
-// Port holds for requests that came in on the local TCP port: the port that the
-// server listens on, not the one that the Host header claims. It needs a server
-// of net/http, which records the local address in the request's context.
+// Port returns a predicate for requests that came in on the given local TCP port: the port
+// that the server listens on, not the one in the Host header. It needs net/http's server,
+// which records the local address in the request's context.
 //
 //go:noinline
 func Port(port int) Predicate {
@@ -133,8 +133,8 @@ func Port(port int) Predicate {
 	}
 }
 
-// Path holds for requests on or below prefix, by the same rules as [Map], and
-// leaves the path as it is. It panics if prefix is no good (see [CheckPrefix]).
+// Path returns a predicate for requests on or below prefix, by the rules of [Map]. The path
+// stays unchanged. It panics if prefix is invalid (see [CheckPrefix]).
 //
 //go:noinline
 func Path(prefix string) Predicate {
@@ -142,8 +142,8 @@ func Path(prefix string) Predicate {
 	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, false) >= 0 }
 }
 
-// PathWith is [Path] by the rules of [MapWith]. PreservePath makes no
-// difference: a predicate moves nothing. It panics if prefix is no good (see
+// PathWith is [Path] by the rules of [MapWith]. PreservePath makes no difference, because a
+// predicate does not change the path. It panics if prefix is invalid (see
 // [CheckPrefixWith]).
 //
 //go:noinline
@@ -152,8 +152,9 @@ func PathWith(prefix string, opts MapOptions) Predicate {
 	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, opts.MatchCase) >= 0 }
 }
 
-// And holds where all of the predicates hold; they are asked in order, up to
-// the first that does not. It panics if none is given or one is nil.
+// And returns a predicate that holds if all of the given predicates hold. They are
+// evaluated in order, up to the first that does not hold. It panics without predicates or
+// if one is nil.
 //
 //go:noinline
 func And(ps ...Predicate) Predicate {
@@ -168,8 +169,9 @@ func And(ps ...Predicate) Predicate {
 	}
 }
 
-// Or holds where one of the predicates holds; they are asked in order, up to
-// the first that does. It panics if none is given or one is nil.
+// Or returns a predicate that holds if at least one of the given predicates holds. They are
+// evaluated in order, up to the first that holds. It panics without predicates or if one is
+// nil.
 //
 //go:noinline
 func Or(ps ...Predicate) Predicate {
@@ -184,7 +186,7 @@ func Or(ps ...Predicate) Predicate {
 	}
 }
 
-// Not holds where p does not. It panics if p is nil.
+// Not returns a predicate that holds if p does not. It panics if p is nil.
 //
 //go:noinline
 func Not(p Predicate) Predicate {
@@ -193,15 +195,15 @@ func Not(p Predicate) Predicate {
 }
 
 func mustPredicates(fn string, ps []Predicate) []Predicate {
-	mustSome(fn, len(ps))
+	mustNotBeEmpty(fn, len(ps))
 	for _, p := range ps {
 		mustPredicate(fn, p)
 	}
 	return slices.Clone(ps)
 }
 
-func mustSome(fn string, n int) {
+func mustNotBeEmpty(fn string, n int) {
 	if n == 0 {
-		panic("branch." + fn + ": nothing given: it would never hold")
+		panic("branch." + fn + ": no arguments: it would never hold")
 	}
 }

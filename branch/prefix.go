@@ -5,20 +5,21 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// CheckPrefix says what is wrong with a path prefix, or returns nil. A prefix
-// begins with a slash, does not end with one, and has no empty and no dot
-// segments. It is compared with the decoded path, so it is written decoded:
-// "/a b", not "/a%20b".
+// CheckPrefix returns an error if a path prefix is invalid. A prefix begins with a slash,
+// does not end with one, and has no empty and no dot segments. It is compared with the
+// decoded path, so it is written decoded: "/a b", not "/a%20b".
 //
-// It also refuses what looks like something that a prefix is not: a pattern
-// ("{name}" anywhere in a segment, a segment that begins with ":name", or begins
-// or ends with "*"), a method in front, percent escapes, a query ("?"), a
-// fragment ("#"), and control characters. MapOptions.Literal lets these pass.
+// CheckPrefix also refuses a prefix that looks like something else: a pattern ("{name}"
+// anywhere in a segment, a segment that begins with ":name", or begins or ends with "*"), a
+// method in front, percent escapes, a query ("?"), a fragment ("#"), and control
+// characters. MapOptions.Literal accepts these.
 func CheckPrefix(prefix string) error { return CheckPrefixWith(prefix, MapOptions{}) }
 
-// CheckPrefixWith is [CheckPrefix] for [MapWith] and its likes.
+// CheckPrefixWith is [CheckPrefix] for [MapWith] and the other functions with MapOptions.
 func CheckPrefixWith(prefix string, opts MapOptions) error {
 	switch {
 	case prefix == "":
@@ -31,9 +32,9 @@ func CheckPrefixWith(prefix string, opts MapOptions) error {
 		}
 		return fmt.Errorf("the prefix %q must begin with a slash: %q", prefix, "/"+strings.TrimRight(prefix, "/"))
 	}
-	if !opts.Literal { // before the slash at the end: "/files/{path...}/" is a pattern
-		if err := looksLike(prefix); err != nil {
-			return fmt.Errorf("%w; MapOptions.Literal takes it as it is", err)
+	if !opts.Literal { // before the check for a trailing slash: "/files/{path...}/" is a pattern
+		if err := checkLookalike(prefix); err != nil {
+			return fmt.Errorf("%w; MapOptions.Literal accepts it", err)
 		}
 	}
 	switch {
@@ -45,8 +46,9 @@ func CheckPrefixWith(prefix string, opts MapOptions) error {
 	return nil
 }
 
-// looksLike says what a prefix was mistaken for, or returns nil.
-func looksLike(prefix string) error {
+// checkLookalike returns an error if the prefix looks like a pattern, a URL or an escaped
+// path.
+func checkLookalike(prefix string) error {
 	for seg := range strings.SplitSeq(prefix, "/") {
 		open := strings.IndexByte(seg, '{')
 		switch {
@@ -68,7 +70,7 @@ func looksLike(prefix string) error {
 	default:
 		return fmt.Errorf("the prefix %q has a fragment, which clients do not send: write %q", prefix, prefix[:i])
 	}
-	if strings.ContainsFunc(prefix, isControl) {
+	if strings.ContainsFunc(prefix, httpx.IsControl) {
 		return fmt.Errorf("the prefix %q has a control character", prefix)
 	}
 	return nil
@@ -88,17 +90,14 @@ func decode(s string) string {
 	return sb.String()
 }
 
-func isControl(c rune) bool { return c < 0x20 || c == 0x7f }
-
-// Covers reports whether every path that Map(inner) would match is matched by
-// Map(outer) already, so that a Map of inner behind one of outer is never
-// reached.
+// Covers reports whether Map(outer) matches every path that Map(inner) would match, so that
+// a Map of inner behind one of outer is never reached.
 func Covers(outer, inner string) bool {
 	return CoversWith(outer, MapOptions{}, inner, MapOptions{})
 }
 
-// CoversWith is [Covers] for two [MapWith]. An outer one that matches case
-// covers an inner one that does not only if there is no letter to differ in.
+// CoversWith is [Covers] for two [MapWith]. If outer matches case and inner does not, outer
+// covers inner only if outer has no letters.
 func CoversWith(outer string, outerOpts MapOptions, inner string, innerOpts MapOptions) bool {
 	if outerOpts.MatchCase && !innerOpts.MatchCase && strings.ContainsFunc(outer, func(c rune) bool {
 		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
@@ -108,8 +107,8 @@ func CoversWith(outer string, outerOpts MapOptions, inner string, innerOpts MapO
 	return matchLen(inner, outer, outerOpts.MatchCase) >= 0
 }
 
-// IsClean reports whether a decoded path begins with a slash and has no empty
-// and no dot segments. A slash at the end is clean.
+// IsClean reports whether a decoded path begins with a slash and has no empty and no dot
+// segments. A trailing slash is clean.
 func IsClean(p string) bool {
 	if p == "" || p[0] != '/' {
 		return false
@@ -118,7 +117,7 @@ func IsClean(p string) bool {
 		if p[i] != '/' {
 			continue
 		}
-		// What follows a slash must not be a slash, nor ".", nor "..".
+		// A slash must not be followed by a slash, nor by a "." or ".." segment.
 		rest := p[i+1:]
 		if len(rest) > 0 && rest[0] == '.' {
 			rest = rest[1:]
@@ -135,8 +134,8 @@ func IsClean(p string) bool {
 	return true
 }
 
-// clean returns the canonical form of a decoded path: rooted, no empty and no
-// dot segments, a slash at the end kept. It does not allocate where p is clean.
+// clean returns the canonical form of a decoded path: rooted, without empty and dot
+// segments, with a trailing slash kept. It does not allocate if p is clean.
 func clean(p string) string {
 	if IsClean(p) {
 		return p
@@ -148,9 +147,9 @@ func clean(p string) string {
 	return c
 }
 
-// matchLen returns how many bytes of the clean path p the prefix takes up, or
-// -1 if p is neither the prefix nor below it. Only whole segments match; the
-// case of ASCII letters is ignored unless matchCase.
+// matchLen returns the number of bytes of the clean path p that the prefix matches, or -1
+// if p is neither the prefix nor below it. Only whole segments match; the case of ASCII
+// letters is ignored unless matchCase.
 func matchLen(p, prefix string, matchCase bool) int {
 	n := len(prefix)
 	if len(p) < n || len(p) > n && p[n] != '/' {

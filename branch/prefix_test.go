@@ -8,13 +8,13 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// prefixes that are good as they are.
+// goodPrefixes are valid without options.
 var goodPrefixes = []string{
 	"/a", "/a/b", "/a b", "/ü", "/a.b", "/...", "/.well-known", "/v1/x:cancel", "/C*-algebra", "/100%", "/100%zz", "/a{b", "/a}b{",
 	"/a;v=1", "/~me", "/@me", "/a+b", "/:", "/\xff", "/a\\b",
 }
 
-// prefixes that are taken for a mistake, and only for that.
+// oddPrefixes are refused only because they look like something else.
 var oddPrefixes = []struct{ prefix, want string }{
 	{"/users/{id}", `looks like a pattern ("{id}"), but is compared literally: give patterns to an http.ServeMux (middleware.Endpoints puts one into a pipeline), or map the part before it`},
 	{"/{path...}", `looks like a pattern ("{path...}")`},
@@ -33,7 +33,7 @@ var oddPrefixes = []struct{ prefix, want string }{
 	{"/a\x7f", "has a control character"},
 }
 
-// prefixes that could never match.
+// badPrefixes could never match.
 var badPrefixes = []struct{ prefix, want string }{
 	{"", "empty"},
 	{"/", "every request"},
@@ -58,7 +58,7 @@ func TestCheckPrefix(t *testing.T) {
 	}
 	for _, tt := range oddPrefixes {
 		require.ErrorContains(t, branch.CheckPrefix(tt.prefix), tt.want, tt.prefix)
-		require.ErrorContains(t, branch.CheckPrefix(tt.prefix), "; MapOptions.Literal takes it as it is", tt.prefix)
+		require.ErrorContains(t, branch.CheckPrefix(tt.prefix), "; MapOptions.Literal accepts it", tt.prefix)
 		require.NoError(t, branch.CheckPrefixWith(tt.prefix, literal), tt.prefix)
 	}
 	for _, tt := range badPrefixes {
@@ -68,7 +68,7 @@ func TestCheckPrefix(t *testing.T) {
 	}
 }
 
-// A pattern that ends in a slash is a pattern in the first place.
+// A pattern with a trailing slash is reported as a pattern.
 func TestCheckPrefixNamesTheMistakeBehindTheMistake(t *testing.T) {
 	require.ErrorContains(t, branch.CheckPrefix("/users/{id}/"), "looks like a pattern")
 }
@@ -88,9 +88,9 @@ func TestCovers(t *testing.T) {
 		{"/a", false, "/A/b", true, true},
 		{"/a", true, "/a/b", true, true},
 		{"/a", true, "/A/b", true, false},
-		{"/a", true, "/a/b", false, false}, // /A/b is left
-		{"/1", true, "/1/b", false, true},  // no letter to differ in
-		{"/ü", true, "/ü", false, true},    // only ASCII folds
+		{"/a", true, "/a/b", false, false}, // /A/b is not covered
+		{"/1", true, "/1/b", false, true},  // no letter that could differ in case
+		{"/ü", true, "/ü", false, true},    // only ASCII letters fold
 	} {
 		outer, inner := branch.MapOptions{MatchCase: tt.outerCase}, branch.MapOptions{MatchCase: tt.innerCase, PreservePath: true}
 		require.Equal(t, tt.want, branch.CoversWith(tt.outer, outer, tt.inner, inner), "%+v", tt)

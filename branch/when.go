@@ -2,11 +2,11 @@ package branch
 
 import "net/http"
 
-// When makes a middleware that gives requests for which p holds to h, and all
-// others to the next handler. The path is left alone. A request that matched
-// never comes back: h answers it. It mirrors ASP.NET Core's MapWhen.
+// When returns a middleware that passes requests for which p holds to h, and all others to
+// the next handler. The path stays unchanged. A matching request does not return to the
+// main line: h answers it. It corresponds to ASP.NET Core's MapWhen.
 //
-// It panics if p or h is nil.
+// When panics if p or h is nil.
 func When(p Predicate, h http.Handler) func(http.Handler) http.Handler {
 	mustPredicate("When", p)
 	mustHandler("When", h)
@@ -22,12 +22,11 @@ func When(p Predicate, h http.Handler) func(http.Handler) http.Handler {
 	}
 }
 
-// UseWhen makes a middleware that puts mw in front of the next handler for
-// requests for which p holds; others go to the next handler directly. The
-// branch rejoins the main line unless mw answers by itself. It mirrors ASP.NET
-// Core's UseWhen.
+// UseWhen returns a middleware that puts mw in front of the next handler for requests for
+// which p holds; others go to the next handler directly. The branch rejoins the main line
+// unless mw answers. It corresponds to ASP.NET Core's UseWhen.
 //
-// It panics if p or mw is nil, or if mw makes a nil handler.
+// UseWhen panics if p or mw is nil, or if mw returns a nil handler.
 func UseWhen(p Predicate, mw func(http.Handler) http.Handler) func(http.Handler) http.Handler {
 	mustPredicate("UseWhen", p)
 	if mw == nil {

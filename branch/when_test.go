@@ -106,7 +106,7 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
-// Port goes by the listener, not by what the client says.
+// Port depends on the listener, not on the client's Host header.
 func TestPort(t *testing.T) {
 	var p branch.Predicate
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +134,7 @@ func TestPort(t *testing.T) {
 	}
 }
 
-// The same over HTTP/2, where URL and Host come from pseudo headers.
+// The same over HTTP/2, where URL and Host come from pseudo-headers.
 func TestHTTP2(t *testing.T) {
 	srv := httptest.NewUnstartedServer(branch.Map("/a", show("a"))(show("main")))
 	srv.EnableHTTP2 = true

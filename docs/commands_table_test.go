@@ -12,7 +12,8 @@ var notRun = map[string]string{
 	".ci/run race":                   "contains this test",
 	".ci/run long":                   "contains this test",
 	"go test -run '/h2' ./wsmanager": "the package's tests run them",
-	"FUZZTIME=5m SOAK=10m .ci/run":   "contains this test",
+	"go test -cover ./branch ./pipeline ./wsmanager":                              "the packages' tests run them",
+	"FUZZTIME=5m SOAK=10m .ci/run":                                                "contains this test",
 	"SPEAKINGTUBE_CONFORMANCE=all go test -run '^TestConformance' -v ./wsmanager": "takes minutes; the cases that don't are run by the package's tests",
 	"go get github.com/speakingtube/speakingtube":                                 "gets what is published, not what is here",
 	"go run ./internal/release check":                                             "the part fast of .ci/run runs it; it downloads modules into an empty cache",
@@ -36,18 +37,14 @@ var notRun = map[string]string{
 // short are the flags that make a program short. They are put behind those of the page,
 // as the last of a flag counts.
 var short = map[string][]string{
-	"./examples/loadtest":               {"-connections", "10", "-duration", "300ms"},
-	"./examples/benchmarks":             {"-check"},
-	"./examples/benchmarks/peers":       {"-quick", "-rounds", "1", "-only", "event loop,gws"},
-	"./examples/benchmarks/batches":     {"-n", "5", "-many", "5", "-broadcasts", "100", "-lone", "2", "-probes", "5", "-repeats", "1", "-rounds", "1"},
-	"./examples/benchmarks/blocking":    {"-n", "5", "-rate", "50", "-sleepers", "2", "-blocked", "3", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-deadline", "100ms"},
-	"./examples/benchmarks/compression": {"-n", "5", "-runs", "1", "-duration", "200ms", "-sizes", "1024"},
-	"./examples/benchmarks/drain":       {"-n", "20", "-duration", "300ms", "-echo", "100ms", "-broadcasts", "50ms"},
-	"./examples/benchmarks/idle":        {"-n", "20", "-duration", "200ms"},
-	"./examples/benchmarks/reliability": {"-check"},
-	"./examples/benchmarks/soak":        {"-warm-up", "200ms", "-duration", "200ms", "-round", "200ms", "-connections", "5", "-rate", "50", "-faulty", "4"},
-	"./examples/benchmarks/stack":       {"-rounds", "1", "-burst", "10"},
-	"./examples/benchmarks/stalled":     {"-n", "20", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-policy", "drop oldest", "-flood", "65536", "-close-timeout", "200ms"},
+	"./examples/loadtest":            {"-connections", "10", "-duration", "300ms"},
+	"./examples/benchmarks":          {"-check"},
+	"./examples/benchmarks/peers":    {"-quick", "-rounds", "1", "-only", "event loop,gws"},
+	"./examples/benchmarks/batches":  {"-n", "5", "-many", "5", "-broadcasts", "100", "-lone", "2", "-probes", "5", "-repeats", "1", "-rounds", "1"},
+	"./examples/benchmarks/blocking": {"-n", "5", "-rate", "50", "-sleepers", "2", "-blocked", "3", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-deadline", "100ms"},
+	"./examples/benchmarks/drain":    {"-n", "20", "-duration", "300ms", "-echo", "100ms", "-broadcasts", "50ms"},
+	"./examples/benchmarks/soak":     {"-warm-up", "200ms", "-duration", "200ms", "-round", "200ms", "-connections", "5", "-rate", "50", "-faulty", "4"},
+	"./examples/benchmarks/stalled":  {"-n", "20", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-policy", "drop oldest", "-flood", "65536", "-close-timeout", "200ms"},
 }
 
 // servers are the programs that print where they serve, and have -addr, with the status

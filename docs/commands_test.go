@@ -18,7 +18,7 @@ import (
 // with a value, and those without.
 var (
 	withValue = map[string]bool{"run": true, "bench": true, "count": true, "shuffle": true, "fuzz": true, "fuzztime": true, "timeout": true, "tags": true, "benchtime": true, "o": true}
-	alone     = map[string]bool{"v": true, "race": true, "short": true, "benchmem": true}
+	alone     = map[string]bool{"v": true, "race": true, "short": true, "benchmem": true, "cover": true}
 )
 
 // checked are the commands that name packages of ours.

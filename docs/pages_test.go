@@ -154,6 +154,33 @@ func TestREADMELinksToEveryPage(t *testing.T) {
 	}
 }
 
+// Tests that are named in the text exist.
+func TestNamedTestsExist(t *testing.T) {
+	declared := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	require.NoError(t, filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		for _, m := range function.FindAllSubmatch(text, -1) {
+			declared[string(m[1])] = true
+		}
+		return err
+	}))
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
+	found := 0
+	for _, p := range pages(t) {
+		for _, m := range named.FindAllStringSubmatch(p.text, -1) {
+			found++
+			if !declared[m[1]] {
+				t.Errorf("%s names the test %s, which does not exist", p.path, m[1])
+			}
+		}
+	}
+	require.Greater(t, found, 50)
+}
+
 // Files that are named in the text exist.
 func TestNamedFilesExist(t *testing.T) {
 	named := regexp.MustCompile(`^(?:\./)?(?:docs|examples|branch|middleware|pipeline|wsmanager|\.ci|\.github)/[\w./-]+$`)

@@ -59,7 +59,7 @@ func TestAccessLog(t *testing.T) {
 				l.buf.Reset()
 				_, _, err := get(t, srv, tt.target)
 				require.Equal(t, tt.aborted == true, err != nil)
-				srv.Close() // waits for the request to be over
+				srv.Close() // waits for the end of the request
 				records := l.records(t)
 				require.Len(t, records, 1)
 				rec := records[0]
@@ -78,7 +78,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// A client could fill the log with as much as net/http takes for headers, at each
+// A client could fill the log with as many bytes as net/http accepts for headers, at each
 // request.
 func TestAccessLogHadAllOfALongURL(t *testing.T) {
 	l := &logs{}
@@ -87,7 +87,7 @@ func TestAccessLogHadAllOfALongURL(t *testing.T) {
 		l.buf.Reset()
 		_, _, err := get(t, srv, "/x?"+strings.Repeat("y", 50_000))
 		require.NoError(t, err)
-		srv.Close() // waits for the request to be over
+		srv.Close() // waits for the end of the request
 		url := group(l.records(t)[0], "request")["url"].(string)
 		require.Less(t, len(url), 2100)
 		require.True(t, strings.HasPrefix(url, "/x?yyyy") && strings.HasSuffix(url, " …"), url)
@@ -107,7 +107,7 @@ func TestAccessLogOfAClientThatLeft(t *testing.T) {
 	require.Equal(t, "/x?token=shown", request["url"], "an empty list redacts nothing")
 }
 
-// The route and the id are known further down only, and logged all the same.
+// The route and the id are known only to components below, and are logged anyway.
 func TestAccessLogOfWhatIsKnownBelow(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /items/{id}", text("item"))
@@ -123,7 +123,7 @@ func TestAccessLogOfWhatIsKnownBelow(t *testing.T) {
 				res.SetRoute("said")
 			})
 		}, "said"},
-		{"nobody says", func(b *pipeline.Builder) { b.Run(text("x")) }, nil},
+		{"no route is set", func(b *pipeline.Builder) { b.Run(text("x")) }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &logs{}
@@ -166,8 +166,8 @@ func TestAccessLogOptions(t *testing.T) {
 	require.Equal(t, "ERROR", records[1]["level"])
 }
 
-// The record's context is the request's: a handler can take a trace from it. A
-// record that a handler keeps stays as it is.
+// The record's context is the request's, so a handler can take a trace from it. A record
+// that a handler keeps does not change.
 func TestAccessLogHandlers(t *testing.T) {
 	type key struct{}
 	kept := &keeping{}

@@ -16,19 +16,19 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-// resetter is a writer for many responses.
+// resetter is a writer that can be reused.
 type resetter interface {
 	http.ResponseWriter
 	Reset()
 }
 
-// flusherOnly is a writer as some third-party wrappers are: neither of net/http's
-// sets of methods, with doors above and below.
+// flusherOnly is like some third-party wrappers: it has neither of net/http's sets of
+// methods, and has optional methods of its own and below its Unwrap.
 type flusherOnly struct{ *pipelinetest.HTTP1 }
 
 func (f flusherOnly) Push(string, *http.PushOptions) error { return http.ErrNotSupported }
 
-// wrapped hides all but Unwrap: the dearest writer to observe.
+// wrapped hides everything except Unwrap: the most expensive writer to observe.
 type wrapped struct{ w *pipelinetest.HTTP1 }
 
 func (u wrapped) Header() http.Header         { return u.w.Header() }
@@ -40,7 +40,7 @@ func (u wrapped) Reset()                      { u.w.Reset() }
 var writers = []struct {
 	name   string
 	w      resetter
-	budget float64 // allocations of the stock stack over the bare handler
+	budget float64 // allocations of the default stack in addition to the bare handler
 }{
 	{"HTTP1", pipelinetest.NewHTTP1(), 6},
 	{"HTTP2", pipelinetest.NewHTTP2(), 6},
@@ -52,8 +52,8 @@ var bare = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ 
 
 var hello = []byte("hello")
 
-// stock is what a first service begins with.
-func stock(b *pipeline.Builder, log *slog.Logger) *pipeline.Builder {
+// defaultStack is the stack of a typical first service.
+func defaultStack(b *pipeline.Builder, log *slog.Logger) *pipeline.Builder {
 	return b.Use(
 		middleware.Recover(middleware.RecoverOptions{Logger: log}),
 		middleware.RequestID(middleware.RequestIDOptions{}),
@@ -82,7 +82,7 @@ func TestAllocationsOfTheStockStack(t *testing.T) {
 	for _, tt := range writers {
 		t.Run(tt.name, func(t *testing.T) {
 			none := allocs(bare, tt.w)
-			whole := stock(pipeline.New(), json).Run(bare).MustBuild()
+			whole := defaultStack(pipeline.New(), json).Run(bare).MustBuild()
 			got := allocs(whole, tt.w) - none
 			t.Logf("%.0f allocations over the bare handler's %.0f", got, none)
 			require.LessOrEqual(t, got, tt.budget)
@@ -93,17 +93,17 @@ func TestAllocationsOfTheStockStack(t *testing.T) {
 func TestAllocationsOfFurtherObservers(t *testing.T) {
 	json := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	w := pipelinetest.NewHTTP1()
-	before := allocs(stock(pipeline.New(), json).Run(bare).MustBuild(), w)
-	b := stock(pipeline.New(), json)
+	before := allocs(defaultStack(pipeline.New(), json).Run(bare).MustBuild(), w)
+	b := defaultStack(pipeline.New(), json)
 	for n := 1; n <= 12; n++ {
 		b.Use(observing)
 		now := allocs(b.Run(bare).MustBuild(), w)
-		// The seventh callback makes room for two dozen more: once one more.
+		// The seventh callback grows the list to two dozen more: one further allocation.
 		require.LessOrEqual(t, now, before+float64(n)+1, "%d of them", n)
 		if n <= 4 {
 			require.LessOrEqual(t, now, before+float64(n), "%d of them", n)
 		}
-		b = stock(pipeline.New(), json)
+		b = defaultStack(pipeline.New(), json)
 		for range n {
 			b.Use(observing)
 		}

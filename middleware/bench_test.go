@@ -12,8 +12,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-// The stock stack, on a log handler that works and on ones that don't, and its
-// components one by one.
+// The default stack with log handlers that are enabled and disabled, and its components one
+// by one.
 func BenchmarkStack(b *testing.B) {
 	json := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	none := slog.New(slog.DiscardHandler)

@@ -8,47 +8,47 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// BodyLimitOptions configure [BodyLimitWith]. The zero value is what [BodyLimit]
-// does.
+// BodyLimitOptions configure [BodyLimitWith]. The zero value is the behaviour of
+// [BodyLimit].
 type BodyLimitOptions struct {
-	// Firm refuses a request whose Content-Length is above the limit at once:
-	// nothing behind it runs. And no BodyLimit further down can allow more.
-	// Default: the body is judged when it is first read, so that a branch may
-	// have a larger limit of its own.
+	// Firm refuses a request whose Content-Length is above the limit immediately: no
+	// component behind it runs, and no BodyLimit further down can allow more. Default: the
+	// limit applies at the first read of the body, so that a branch may have a larger limit
+	// of its own.
 	Firm bool
 }
 
-// BodyLimit limits the bodies of requests to limit bytes, also those whose length
-// nobody has announced (RFC 9112, section 7.1). 0 allows no body at all.
+// BodyLimit limits the bodies of requests to limit bytes, also those without a
+// Content-Length (RFC 9112, section 7.1). 0 allows no body.
 //
-// A handler that reads more gets an *http.MaxBytesError from the body, after limit
-// bytes, or at its first read where Content-Length is above the limit: then
-// nothing is read, and a client that waits with Expect: 100-continue is not told
-// to go on. Returned from a [HandlerFunc], given to [Fail] or panicked with, that
-// error is a 413; and a handler that returns without having written anything has a
-// 413 written for it. What it writes by itself is sent as it is. In each case an
-// HTTP/1 connection is closed after the answer, so that the rest of the body
-// never has to be read.
+// A handler that reads more gets an *http.MaxBytesError from the body: after limit bytes,
+// or at its first read if Content-Length is above the limit. In the latter case nothing is
+// read, and a client that waits with Expect: 100-continue gets no 100. If a [HandlerFunc]
+// returns that error, or it is passed to [Fail] or panic, the answer is 413; if a handler
+// returns without having written anything, the answer is 413 too. An answer that the
+// handler writes itself is sent unchanged. In each case an HTTP/1 connection is closed
+// after the answer, so that the rest of the body need not be read.
 //
-// Where BodyLimits are nested, the innermost that a request reaches counts, be it
-// smaller or larger (a branch for uploads, say; math.MaxInt64 lifts the limit), as
-// long as nothing was read before, and no component in between has put a body of
-// its own around the request's: both limits hold then. [BodyLimitWith] has a
-// limit that is firm.
+// If BodyLimits are nested, the innermost that a request reaches applies, whether it is
+// smaller or larger (for example in a branch for uploads; math.MaxInt64 removes the limit).
+// This holds as long as no byte was read before and no component in between has replaced
+// the request's body; otherwise both limits apply. For a limit that can't be raised use
+// [BodyLimitWith].
 //
-// CONNECT requests pass: over HTTP/2 their body is the stream of a WebSocket (RFC
-// 8441). What is read from a hijacked connection is no body either.
+// CONNECT requests are not limited: over HTTP/2 their body is the stream of a WebSocket
+// (RFC 8441). Reads from a hijacked connection are not limited either.
 //
-// limit must not be negative. It mirrors ASP.NET Core's MaxRequestBodySize and its
+// limit must not be negative. It corresponds to ASP.NET Core's MaxRequestBodySize and its
 // RequestSizeLimit attribute.
 //
 //go:noinline
 func BodyLimit(limit int64) pipeline.Middleware {
 	limiting := bodyLimiting("middleware.BodyLimit", limit, false)
-	return func(next http.Handler) http.Handler { return limiting(next) } // prints under this name
+	return func(next http.Handler) http.Handler { return limiting(next) } // is printed under this name
 }
 
 // BodyLimitWith is [BodyLimit] with options.
@@ -60,19 +60,19 @@ func BodyLimitWith(limit int64, opts BodyLimitOptions) pipeline.Middleware {
 }
 
 func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware {
-	limiting := observeOwn(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
+	limiting := observeBelow(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
 		b := newLimitedBody(w, r, limit, firm)
 		if firm && b.announced > limit {
 			_, err := b.refuse()
-			failOwn(w, r, own, err)
+			failBelow(w, r, own, err)
 			return
 		}
 		inner := r.WithContext(r.Context())
 		inner.Body = b
-		defer handBack(r, inner)
+		defer copyBack(r, inner)
 		next.ServeHTTP(w, inner)
 		if err := b.exceeded(); err != nil && !own.Started() {
-			failOwn(w, r, own, err)
+			failBelow(w, r, own, err)
 		}
 	})
 	return func(next http.Handler) http.Handler {
@@ -90,22 +90,22 @@ func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware 
 	}
 }
 
-// limitedBody is a request's body with a limit. Like any body it is read by one
-// goroutine at a time, which need not be the handler's.
+// limitedBody is a request's body with a limit. Like any body it is read by one goroutine
+// at a time, which need not be the handler's.
 type limitedBody struct {
-	w         http.ResponseWriter // net/http's own, as far as it can be reached
-	body      io.ReadCloser       // without limits of ours that may be raised
-	limited   io.ReadCloser       // what is read
+	w         http.ResponseWriter // net/http's own writer, as far as Unwrap leads to it
+	body      io.ReadCloser       // without limits of this package that may be raised
+	limited   io.ReadCloser       // the body with the limit
 	limit     int64
 	announced int64 // the Content-Length, or -1
 	firm      bool
 
 	begun atomic.Bool
-	over  atomic.Bool // too much was announced or read
+	over  atomic.Bool // more than the limit was announced or read
 }
 
 func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bool) *limitedBody {
-	b := &limitedBody{w: innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
+	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
 	for {
 		above, ok := b.body.(*limitedBody)
 		if !ok || above.firm || above.begun.Load() {
@@ -113,21 +113,10 @@ func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bo
 		}
 		b.body = above.body
 	}
-	// It asks the writer to close the connection by a method that net/http does
-	// not export: a wrapped writer does not have it.
+	// It asks the writer to close the connection with a method that net/http does not
+	// export and that wrapped writers lack.
 	b.limited = http.MaxBytesReader(b.w, b.body, limit)
 	return b
-}
-
-// innermost walks down to net/http's own writer.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
-	}
 }
 
 // Read implements io.Reader.
@@ -144,17 +133,17 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refuse fails without reading, and has the connection closed: a reader that has
-// more than its limit brings net/http to that, and this one has.
+// refuse fails without reading, and makes net/http close the connection. It does so with a
+// MaxBytesReader that has more than its limit.
 func (b *limitedBody) refuse() (int, error) {
 	if b.over.CompareAndSwap(false, true) {
 		var one [1]byte
-		_, _ = http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader("x")), 0).Read(one[:]) // fails, as it is to
+		_, _ = http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader("x")), 0).Read(one[:]) // fails on purpose
 	}
 	return 0, &http.MaxBytesError{Limit: b.limit}
 }
 
-// exceeded returns the error that the reader got, if it did.
+// exceeded returns the error of a read beyond the limit, or nil.
 func (b *limitedBody) exceeded() error {
 	if !b.over.Load() {
 		return nil

@@ -21,8 +21,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// reads reads the whole body and says how much there was; it fails with the
-// body's error.
+// reads reads the whole body and answers with its length; it fails with the body's error.
 var reads = middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 	n, err := io.Copy(io.Discard, r.Body)
 	if err != nil {
@@ -32,7 +31,7 @@ var reads = middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) 
 	return err
 })
 
-// post sends a body of n bytes, with or without its length.
+// post sends a body of n bytes, with or without a Content-Length.
 func post(t *testing.T, srv *httptest.Server, target string, n int, chunked bool, header ...string) (*http.Response, string) {
 	t.Helper()
 	var body io.Reader = bytes.NewReader(make([]byte, n))
@@ -84,7 +83,7 @@ func TestBodyLimit(t *testing.T) {
 				next.ServeHTTP(w, r)
 			}).Use(middleware.BodyLimit(1000)).Run(reads)
 		}).MustBuild()
-	// Nothing above observes, and no Recover.
+	// No component observes, and there is no Recover.
 	bare := http.NewServeMux()
 	bare.Handle("/ignores", limit(ignores))
 
@@ -133,7 +132,7 @@ func TestBodyLimit(t *testing.T) {
 	})
 }
 
-// A firm limit lets nothing run.
+// No component behind a firm limit runs.
 func TestBodyLimitFirm(t *testing.T) {
 	var l logs
 	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: l.logger()}), middleware.BodyLimitWith(10, middleware.BodyLimitOptions{Firm: true})).
@@ -154,14 +153,14 @@ func conversation(t *testing.T, srv *httptest.Server, request string) (net.Conn,
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() }) // closed by the server, too
+	t.Cleanup(func() { _ = conn.Close() }) // the server closes it too
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	return conn, bufio.NewReader(conn)
 }
 
-// A client that asks first is refused without being told to go on.
+// A client that sends Expect: 100-continue is refused without a 100.
 func TestBodyLimitExpectContinue(t *testing.T) {
 	for _, firm := range []bool{false, true} {
 		h := pipeline.New().Use(quiet(), middleware.BodyLimitWith(10, middleware.BodyLimitOptions{Firm: firm})).Run(reads).MustBuild()
@@ -174,7 +173,7 @@ func TestBodyLimitExpectContinue(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 413, res.StatusCode, "and no 100 before it")
 		require.True(t, res.Close)
-		require.NoError(t, conn.Close()) // as a client does that is told to
+		require.NoError(t, conn.Close()) // as a client does after the refusal
 
 		conn, br = conversation(t, srv, fmt.Sprintf(head, 10))
 		line, err := br.ReadString('\n')
@@ -190,7 +189,7 @@ func TestBodyLimitExpectContinue(t *testing.T) {
 	}
 }
 
-// A client that keeps sending is answered, and does not keep the server.
+// A client that keeps sending gets an answer, and does not occupy the server.
 func TestBodyLimitEndlessClient(t *testing.T) {
 	for name, head := range map[string]string{
 		"chunked": "Transfer-Encoding: chunked\r\n",
@@ -220,7 +219,7 @@ func TestBodyLimitEndlessClient(t *testing.T) {
 	}
 }
 
-// A stream that a WebSocket over HTTP/2 goes through is no body.
+// The stream of a WebSocket over HTTP/2 is not a body.
 func TestBodyLimitLeavesConnectAlone(t *testing.T) {
 	r := httptest.NewRequest(http.MethodConnect, "/chat", strings.NewReader(strings.Repeat("x", 100)))
 	r.ProtoMajor, r.ProtoMinor = 2, 0
@@ -234,7 +233,7 @@ func TestBodyLimitLeavesConnectAlone(t *testing.T) {
 	require.Same(t, plain, got, "and a request without a body costs nothing")
 }
 
-// The caller's request keeps its body, and gets what net/http must find on it.
+// The caller's request keeps its body, and gets the fields that net/http needs.
 func TestBodyLimitAndTheCallersRequest(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))
 	body := r.Body
@@ -261,7 +260,7 @@ func TestBodyLimitConfig(t *testing.T) {
 	require.ErrorContains(t, err, "middleware.BodyLimitWith: the limit is -2 bytes")
 }
 
-// Forms and multipart go through it.
+// Forms and multipart bodies are limited too.
 func TestBodyLimitForms(t *testing.T) {
 	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)}), middleware.BodyLimit(20)).
 		Run(middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {

@@ -7,8 +7,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// configProblems collects what is wrong with the options of a component, so
-// that whoever wrote them reads it all at once.
+// configProblems collects all problems of a component's options, so that they are reported
+// at once.
 type configProblems []string
 
 func (p *configProblems) addf(format string, args ...any) {

@@ -10,16 +10,17 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// details is all that the page shows, redacted and clipped.
+// details is the content of the page, redacted and truncated.
 type details struct {
 	Problem  *Problem     `json:"-"`
 	Panicked bool         `json:"panicked"`
 	Errors   []errorLink  `json:"errors"`
 	Stack    []frameGroup `json:"stack,omitempty"`
-	RawStack string       `json:"-"` // where only a text is known
+	RawStack string       `json:"-"` // set if only the text of the stack is known
 	Request  []field      `json:"request"`
 	Headers  []field      `json:"headers"`
 	Cookies  []field      `json:"cookies,omitempty"`
@@ -28,7 +29,7 @@ type details struct {
 	Modules  []field      `json:"modules,omitempty"`
 }
 
-// errorLink is an error of the chain, below the one that wraps it.
+// errorLink is an error of the chain, below the error that wraps it.
 type errorLink struct {
 	Depth int    `json:"depth"`
 	Type  string `json:"type"`
@@ -40,7 +41,7 @@ type field struct {
 	Value string `json:"value"`
 }
 
-// Limits of what is shown: a page is to be read.
+// Limits that keep the page readable.
 const (
 	maxErrorText  = 16 << 10
 	maxFieldValue = 4 << 10
@@ -57,10 +58,10 @@ func newDetails(r *http.Request, p *Problem, err error, context int) *details {
 		if wrapped := e.Unwrap(); wrapped != nil {
 			d.addErrors(wrapped, 0)
 		} else {
-			d.Errors = []errorLink{{0, fmt.Sprintf("%T", e.Value), clip(fmt.Sprint(e.Value), maxErrorText)}}
+			d.Errors = []errorLink{{0, fmt.Sprintf("%T", e.Value), httpx.Truncate(fmt.Sprint(e.Value), maxErrorText)}}
 		}
 		if d.Stack = framesOf(e.pcs, context); d.Stack == nil {
-			d.RawStack = clip(string(e.Stack), 64<<10)
+			d.RawStack = httpx.Truncate(string(e.Stack), 64<<10)
 		}
 	} else {
 		d.addErrors(err, 0)
@@ -70,12 +71,12 @@ func newDetails(r *http.Request, p *Problem, err error, context int) *details {
 	return d
 }
 
-// addErrors adds err and what it wraps, depth first.
+// addErrors adds err and the errors that it wraps, depth first.
 func (d *details) addErrors(err error, depth int) {
 	if err == nil || len(d.Errors) == maxErrors {
 		return
 	}
-	d.Errors = append(d.Errors, errorLink{depth, fmt.Sprintf("%T", err), clip(fmt.Sprint(err), maxErrorText)})
+	d.Errors = append(d.Errors, errorLink{depth, fmt.Sprintf("%T", err), httpx.Truncate(fmt.Sprint(err), maxErrorText)})
 	defer func() { _ = recover() }() // an Unwrap that panics ends the chain
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
@@ -107,28 +108,28 @@ func (d *details) addRequest(r *http.Request) {
 	if r.TLS != nil && r.TLS.ServerName != "" {
 		d.Request = append(d.Request, field{"TLS server name", r.TLS.ServerName})
 	}
-	d.Request = clipped(d.Request)
+	d.Request = truncated(d.Request)
 
 	for name, values := range r.Header {
 		for _, v := range values {
 			switch {
-			case soundsSecret(name):
+			case looksSecret(name):
 				v = redacted
-			case strings.Contains(v, "?"), strings.Contains(v, "://"): // Referer and the like
+			case strings.Contains(v, "?"), strings.Contains(v, "://"): // Referer and similar headers
 				v = redactURL(v)
 			}
 			d.Headers = append(d.Headers, field{name, v})
 		}
 	}
-	d.Headers = clipped(sorted(d.Headers))
+	d.Headers = truncated(sorted(d.Headers))
 	for _, c := range r.Cookies() {
 		name := c.Name
 		if c.Value == "" {
-			name = redacted // there are cookies without a name, which is then the value
+			name = redacted // a cookie may have no name; the name is the value then
 		}
 		d.Cookies = append(d.Cookies, field{name, redacted})
 	}
-	d.Cookies = clipped(sorted(d.Cookies))
+	d.Cookies = truncated(sorted(d.Cookies))
 	for name, values := range r.URL.Query() {
 		for _, v := range values {
 			if isSecretParam(name) {
@@ -137,13 +138,12 @@ func (d *details) addRequest(r *http.Request) {
 			d.Query = append(d.Query, field{name, v})
 		}
 	}
-	d.Query = clipped(sorted(d.Query))
+	d.Query = truncated(sorted(d.Query))
 }
 
-func isSecretParam(name string) bool { return soundsSecret(name) || isOneOf(defaultRedact)(name) }
+func isSecretParam(name string) bool { return looksSecret(name) || isOneOf(defaultRedact)(name) }
 
-// redactURL takes secret parameters and passwords out of a URL, or of what may be
-// one.
+// redactURL redacts secret parameters and passwords in a URL, or in a text that may be one.
 func redactURL(s string) string {
 	if before, query, found := strings.Cut(s, "?"); found {
 		query, fragment, hasFragment := strings.Cut(query, "#")
@@ -165,19 +165,19 @@ func sorted(fields []field) []field {
 	return fields
 }
 
-func clipped(fields []field) []field {
+func truncated(fields []field) []field {
 	if len(fields) > maxFields {
 		left := len(fields) - maxFields
 		fields = append(fields[:maxFields:maxFields], field{"…", fmt.Sprint(left, " more")})
 	}
 	for i := range fields {
-		fields[i] = field{clip(fields[i].Name, 200), clip(fields[i].Value, maxFieldValue)}
+		fields[i] = field{httpx.Truncate(fields[i].Name, 200), httpx.Truncate(fields[i].Value, maxFieldValue)}
 	}
 	return fields
 }
 
-// buildFields tell what runs. Linker and compiler flags are left out: secrets have
-// been seen in them.
+// buildFields describes the running program. It omits linker and compiler flags, because
+// they may contain secrets.
 func buildFields() (build, modules []field) {
 	build = []field{{"Go", runtime.Version()}, {"Platform", runtime.GOOS + "/" + runtime.GOARCH}}
 	info, ok := debug.ReadBuildInfo()
@@ -197,5 +197,5 @@ func buildFields() (build, modules []field) {
 		}
 		modules = append(modules, field{m.Path, version})
 	}
-	return clipped(build), clipped(modules)
+	return truncated(build), truncated(modules)
 }

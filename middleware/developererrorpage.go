@@ -18,40 +18,40 @@ import (
 
 // DeveloperErrorPageOptions configure [DeveloperErrorPage].
 type DeveloperErrorPageOptions struct {
-	// Recover is what applies besides the page: the logger, the mapping of
-	// errors to answers, and the handler for those who don't get to see it.
+	// Recover configures everything except the page: the logger, the mapping of errors to
+	// answers, and the handler for clients that must not see the page.
 	Recover RecoverOptions
 
-	// ContextLines is how many lines of source are shown before and after the
-	// one of a call, up to 50. Default: 6. Negative: no source.
+	// ContextLines is the number of source lines shown before and after the line of a call,
+	// up to 50. Default: 6. Negative: no source.
 	ContextLines int
 
-	// DangerouslyShowToEveryone shows the page to clients that are not on this
-	// machine as well, behind proxies too. They read source, paths, versions
-	// and whatever the error and the headers contain; what is redacted is a
-	// guess by names. Default: only direct clients on a loopback address.
+	// DangerouslyShowToEveryone shows the page also to clients that are not on this machine
+	// or are behind proxies. They see source, paths, versions and the texts of errors and
+	// headers; redaction by name may miss secrets. Default: only direct clients on a
+	// loopback address.
 	DangerouslyShowToEveryone bool
 }
 
-// DeveloperErrorPage is a [Recover] for development: its answer shows the error
-// and all that it wraps, the stack with the source around each call, the request
-// with its headers, and what the program was built from; as an HTML page, problem
-// JSON or plain text by the request's Accept header. The status is that of
-// Recover. Like Recover it belongs first; in place of it, or below.
+// DeveloperErrorPage is a [Recover] for development: its answer shows the error and all
+// errors that it wraps, the stack with the source around each call, the request with its
+// headers, and the program's build information, as an HTML page, problem JSON or plain text
+// by the request's Accept header. The status is that of Recover. Like Recover it belongs
+// first: use it instead of Recover, or below it.
 //
-// Put it into the pipeline in development only. It warns in the log when it is
-// constructed. In case it gets into production all the same, only who sits at the
-// machine sees anything: the request has to come from a loopback address, for a
-// loopback host (so that no foreign name that resolves to it serves another site's
-// scripts), without any header that a proxy adds (Forwarded, X-Forwarded-For, Via
-// ...), and not from a script of another site. All others get Recover's answer.
+// Use it in development only. It logs a warning when it is constructed. If it gets into
+// production anyway, it answers only clients on the same machine: the request must come
+// from a loopback address, for a loopback host (so that a foreign name that resolves to it
+// can't serve another site's scripts), without any header that a proxy adds (Forwarded,
+// X-Forwarded-For, Via ...), and not from a script of another site. All other clients get
+// Recover's answer.
 //
-// Values are redacted by name: of headers that carry credentials (Authorization,
-// Cookie, X-Api-Key ...) or whose name contains token, secret, password, key,
-// session or the like; of all cookies; of query parameters of such names, as in
-// AccessLog's default. The text of the error and the source are shown as they are.
+// Values are redacted by name: those of headers that carry credentials (Authorization,
+// Cookie, X-Api-Key ...) or whose name contains token, secret, password, key, session or
+// similar words; those of all cookies; and those of query parameters with such names, as in
+// AccessLog's default. The text of the error and the source are not redacted.
 //
-// It is ASP.NET Core's UseDeveloperExceptionPage.
+// It corresponds to ASP.NET Core's UseDeveloperExceptionPage.
 //
 //go:noinline
 func DeveloperErrorPage(opts DeveloperErrorPageOptions) pipeline.Middleware {
@@ -79,7 +79,7 @@ func DeveloperErrorPage(opts DeveloperErrorPageOptions) pipeline.Middleware {
 	}
 }
 
-// isLocal reports whether the request comes from a person at this machine.
+// isLocal reports whether the request comes from a browser or program on this machine.
 func isLocal(r *http.Request) bool {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
@@ -119,7 +119,7 @@ var (
 		"indent": func(depth int) int { return min(depth, 8) },
 	}).Parse(developerPageText))
 
-	// developerPagePolicy lets nothing in but the page's own style sheet.
+	// developerPagePolicy allows only the page's own style sheet.
 	developerPagePolicy = func() string {
 		sum := sha256.Sum256([]byte(developerPageCSS))
 		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -22,10 +22,10 @@ func developerPage(h http.Handler) http.Handler {
 	return middleware.DeveloperErrorPage(middleware.DeveloperErrorPageOptions{Recover: middleware.RecoverOptions{Logger: silent}})(h)
 }
 
-// secret is not in the source as it stands, which the pages show.
+// secret does not appear literally in the source, which the pages show.
 var secret = strings.Join([]string{"hunter", "2"}, "")
 
-// crash is where the tests' panics come from.
+// crash panics; it is the origin of the tests' panics.
 func crash(v any) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { // outer frame
 		func() { panic(v) }() // the line of the panic
@@ -134,8 +134,7 @@ func TestDeveloperErrorPageOfHEAD(t *testing.T) {
 	})
 }
 
-// Whatever anybody sends, nothing becomes markup, and the policy lets only the
-// page's own style sheet in.
+// No input becomes markup, and the policy allows only the page's own style sheet.
 func TestDeveloperErrorPageEscapes(t *testing.T) {
 	for _, evil := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</style></title></textarea><script>alert(1)</script>`,
@@ -208,7 +207,7 @@ func TestDeveloperErrorPageRedacts(t *testing.T) {
 	}
 }
 
-// Only who sits at the machine sees anything.
+// Only clients on this machine see the page.
 func TestDeveloperErrorPageIsForThisMachine(t *testing.T) {
 	for _, tt := range []struct {
 		name, remote, host string
@@ -280,7 +279,7 @@ func TestDeveloperErrorPageForOthersAndItsWarning(t *testing.T) {
 	require.Len(t, l.records(t), 2, "logged as by Recover")
 }
 
-// Of a panic on another goroutine only the text of the stack is known.
+// For a panic on another goroutine only the text of the stack is known.
 func TestDeveloperErrorPageOfAnotherGoroutine(t *testing.T) {
 	h := middleware.ResponseTime(middleware.StatusPages(middleware.StatusPagesOptions{})(developerPage(crash(&middleware.PanicError{Value: "there", Stack: []byte("the stack <of> the other")}))))
 	both(t, h, func(t *testing.T, srv *httptest.Server) {

@@ -11,32 +11,29 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Endpoints puts an http.ServeMux into the middle of a pipeline: a request that
-// it has a pattern for is answered there, with its path values, and one that it
-// has nothing for goes on to the next handler. A path that it knows with other
-// methods is answered 405 with an Allow header, as ServeMux does, and so is
-// OPTIONS unless there is a pattern for it.
+// Endpoints puts an http.ServeMux into the middle of a pipeline: it answers a request for
+// which the mux has a pattern, with path values, and passes other requests to the next
+// handler. If the mux has the path only for other methods, the answer is 405 with an Allow
+// header, as from ServeMux; the same holds for OPTIONS unless there is a pattern for it.
 //
-// The patterns name the path as the component sees it, without what branches
-// above have taken off: below Map("/api") write "GET /x", not "GET /api/x". (To keep
-// full patterns, use MapWith and branch.MapOptions.PreservePath.) Redirects that the mux makes by itself, from /tree to
-// /tree/ and to the clean path, lead to the path with branch.PathBase in front, so
-// they work below a Map; the path keeps the escapes that the client sent.
-// A redirect that is a handler of the application's, http.RedirectHandler among
-// them, is sent as it is: write it with branch.Redirect where it has to stay in a
-// branch.
+// The patterns use the component's path, without the parts that branches above have
+// removed: below Map("/api") write "GET /x", not "GET /api/x". (To use full patterns, use
+// MapWith and branch.MapOptions.PreservePath.) The mux's own redirects, from /tree to
+// /tree/ and to the clean path, lead to the path with branch.PathBase in front, so they
+// work below a Map; the path keeps the client's escapes. A redirect that is one of the
+// application's handlers, also an http.RedirectHandler, is sent unchanged: use
+// branch.Redirect if it has to stay in a branch.
 //
-// The pattern is visible to the components around: in r.Pattern, as ServeMux sets
-// it, and as pipeline's Response.Route with the path of the branches in front:
-// "GET /api/items/{id}" below Map("/api"). Both are set before the handler runs.
-// In the route the letters of that path are in lower case, however the client
-// wrote them: it has few values and may label a metric.
+// The components around see the pattern: in r.Pattern, as ServeMux sets it, and as
+// pipeline's Response.Route with the path of the branches in front: "GET /api/items/{id}"
+// below Map("/api"). Both are set before the handler runs. In the route the letters of the
+// branches' path are in lower case, however the client wrote them: the route has few values
+// and may label a metric.
 //
-// Patterns may be registered as long as the mux is in use. It costs a second look
-// into the mux, which allocates where a pattern has wildcards, and a route below
-// a branch is an allocation.
+// Patterns may be registered while the mux is in use. Endpoints looks a request up twice,
+// which allocates if a pattern has wildcards; a route below a branch costs one allocation.
 //
-// It mirrors ASP.NET Core's UseRouting with UseEndpoints.
+// It corresponds to ASP.NET Core's UseRouting with UseEndpoints.
 //
 //go:noinline
 func Endpoints(mux *http.ServeMux) pipeline.Middleware {
@@ -54,7 +51,7 @@ type endpoints struct {
 }
 
 func (e *endpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.RequestURI == "*" { // OPTIONS *: no path at all
+	if r.RequestURI == "*" { // OPTIONS *: there is no path
 		e.next.ServeHTTP(w, r)
 		return
 	}
@@ -70,11 +67,11 @@ func (e *endpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	setRoute(r, pattern)
-	e.mux.ServeHTTP(w, r) // and not h, which would lack the path values
+	e.mux.ServeHTTP(w, r) // h would lack the path values
 }
 
-// noPattern answers where the mux found no pattern for method and path: h is its
-// 404, its 405 or its redirect to the clean path.
+// noPattern answers if the mux has no pattern for method and path: h is its 404, its 405 or
+// its redirect to the clean path.
 func (e *endpoints) noPattern(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	clean, isClean := cleanTarget(r)
 	if isClean {
@@ -85,8 +82,7 @@ func (e *endpoints) noPattern(w http.ResponseWriter, r *http.Request, h http.Han
 		}
 		return
 	}
-	// There is something to redirect to only where the clean path is known with
-	// other methods.
+	// A redirect makes sense only if the clean path is known with other methods.
 	cleaned := *r
 	cleaned.URL = &url.URL{Path: clean, RawQuery: r.URL.RawQuery}
 	if p, err := url.PathUnescape(clean); err == nil {
@@ -99,9 +95,9 @@ func (e *endpoints) noPattern(w http.ResponseWriter, r *http.Request, h http.Han
 	branch.Redirect(w, r, withQuery(clean, r), http.StatusTemporaryRedirect)
 }
 
-// ownRedirect returns where the mux itself, not a handler that was registered
-// with the pattern, wants to redirect. It goes by path and pattern, not by what
-// the handler is: an application may register a redirect as well.
+// ownRedirect returns the target if the mux itself, not a registered handler, would
+// redirect. It compares path and pattern and ignores the handler's type: an application may
+// register a redirect too.
 func (e *endpoints) ownRedirect(r *http.Request, h http.Handler, pattern string) (target string, ok bool) {
 	if r.Method == http.MethodConnect { // its path is not cleaned, and its "pattern" is the target
 		p := r.URL.EscapedPath()
@@ -122,9 +118,9 @@ func (e *endpoints) ownRedirect(r *http.Request, h http.Handler, pattern string)
 
 var redirectType = reflect.TypeOf(http.RedirectHandler("", 0))
 
-// lacksSlash reports whether a path is what the pattern stands for but for the
-// slash at the end. A path without it matches a pattern with an open end only
-// where it has more segments than the pattern.
+// lacksSlash reports whether the pattern matches p only with a trailing slash. A path
+// without the slash matches a pattern with an open end only if it has more segments than
+// the pattern.
 func lacksSlash(p, pattern string) bool {
 	pattern = pattern[max(0, strings.IndexByte(pattern, '/')):]
 	last := pattern[strings.LastIndexByte(pattern, '/')+1:]
@@ -132,18 +128,17 @@ func lacksSlash(p, pattern string) bool {
 	return open && !strings.HasSuffix(p, "/") && strings.Count(p, "/")+1 == strings.Count(pattern, "/")
 }
 
-// cleanTarget returns the escaped path as ServeMux cleans it, and whether it was
-// clean.
+// cleanTarget returns the escaped path as ServeMux cleans it, and whether it was clean.
 func cleanTarget(r *http.Request) (clean string, isClean bool) {
 	p := r.URL.EscapedPath()
 	if r.Method == http.MethodConnect {
-		return p, true // ServeMux leaves it
+		return p, true // ServeMux does not change it
 	}
 	clean = cleanPath(p)
 	return clean, clean == p
 }
 
-// cleanPath is what ServeMux takes for the canonical form of a path.
+// cleanPath returns ServeMux's canonical form of a path.
 func cleanPath(p string) string {
 	if p == "" {
 		return "/"
@@ -165,9 +160,9 @@ func withQuery(p string, r *http.Request) string {
 	return p + "?" + r.URL.RawQuery
 }
 
-// isNotFound tells the handler that ServeMux has for unknown paths from the one
-// for unknown methods. The first is a function that can be recognised; should it
-// be another one some day, it is asked.
+// isNotFound distinguishes ServeMux's handler for unknown paths from the one for unknown
+// methods. The first is a function that can be recognised; if a later Go release uses
+// another one, isNotFound calls it.
 func isNotFound(h http.Handler, r *http.Request) bool {
 	f, ok := h.(http.HandlerFunc)
 	if ok && reflect.ValueOf(f).Pointer() == notFoundPointer {
@@ -180,7 +175,7 @@ func isNotFound(h http.Handler, r *http.Request) bool {
 
 var notFoundPointer = reflect.ValueOf(http.NotFound).Pointer()
 
-// statusProbe is a writer that keeps the status and nothing else.
+// statusProbe is a writer that records only the status.
 type statusProbe struct {
 	header http.Header
 	status int
@@ -194,7 +189,7 @@ func (p *statusProbe) WriteHeader(code int) {
 	}
 }
 
-// setRoute tells the components around which pattern matched.
+// setRoute sets the matched pattern as the route for the components around.
 func setRoute(r *http.Request, pattern string) {
 	res, ok := pipeline.ResponseFrom(r)
 	if !ok {
@@ -203,9 +198,9 @@ func setRoute(r *http.Request, pattern string) {
 	res.SetRoute(routeBelow(branch.PathBase(r), pattern))
 }
 
-// routeBelow puts the path of the branches in front of a pattern's. Branches
-// ignore the case of ASCII letters by default, so the client chooses it; a label
-// must not have as many values as clients have ideas.
+// routeBelow puts the path of the branches in front of a pattern's path. Branches ignore
+// the case of ASCII letters by default, so the client chooses it; lower case keeps the
+// number of different routes small.
 func routeBelow(base, pattern string) string {
 	i := strings.IndexByte(pattern, '/')
 	if base == "" || i < 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-// What the components cost on net/http's own writer, in allocations over the
+// Costs of the components on net/http's own writer, in allocations in addition to the
 // handler behind them.
 func TestEndpointsAndLimitsAllocations(t *testing.T) {
 	mux := http.NewServeMux()
@@ -49,6 +49,6 @@ func TestEndpointsAndLimitsAllocations(t *testing.T) {
 	}
 }
 
-// timeoutAllocations is the context with its parent and its hooks, the timer and
-// the copy of the request.
+// timeoutAllocations counts the context with its parent and its hooks, the timer and the
+// copy of the request.
 const timeoutAllocations = 11

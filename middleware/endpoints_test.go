@@ -34,7 +34,7 @@ func endpointMux(patterns ...string) *http.ServeMux {
 
 func TestEndpoints(t *testing.T) {
 	mux := endpointMux("GET /items/{id}", "POST /items/{id}", "/tree/", "/files/{rest...}", "/exact/{$}", "DELETE /only", "example.com/host", "/a/{id}/", "/space%20dir/")
-	// Redirects of the application's own: they are sent as they are.
+	// Redirects of the application are sent unchanged.
 	mux.Handle("GET /old", http.RedirectHandler("/new", http.StatusMovedPermanently))
 	mux.Handle("GET /slashless", http.RedirectHandler("/slashless/", http.StatusTemporaryRedirect))
 	mux.Handle("GET /moved/{rest...}", http.RedirectHandler("/elsewhere/", http.StatusTemporaryRedirect))
@@ -90,7 +90,7 @@ func TestEndpoints(t *testing.T) {
 	} {
 		for _, base := range []string{"", "/API"} {
 			if base != "" && strings.Contains(tt.name, "unclean") {
-				continue // Map cleans the path: Endpoints sees no such one
+				continue // Map cleans the path: Endpoints does not see it
 			}
 			t.Run(tt.name+base, func(t *testing.T) {
 				target := tt.target
@@ -131,8 +131,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// Where PathBase is empty and nothing is escaped, Endpoints and a ServeMux say the
-// same; only a miss goes on.
+// If PathBase is empty and nothing is escaped, Endpoints and a ServeMux give the same
+// answer, except that a miss is passed on.
 func FuzzEndpoints(f *testing.F) {
 	patterns := []string{"GET /items/{id}", "/tree/", "/files/{rest...}", "/exact/{$}", "DELETE /only", "/a/{id}/", "POST /a/b/c"}
 	for _, target := range []string{"/items/7", "/tree", "/tree/", "//tree", "/files", "/files/x/../y", "/exact", "/only", "/a/b", "/a/b/c", "/a/b/c/", "/a/./b", "/..", "/a%2Fb", "/a/%2e%2e", "*", "x"} {
@@ -156,14 +156,14 @@ func FuzzEndpoints(f *testing.F) {
 			return &http.Request{Method: method, URL: &copied, Host: "localhost", Header: http.Header{}, RequestURI: target}
 		}
 		if target == "*" {
-			return // a 400 of ServeMux's; here it goes on
+			return // ServeMux answers 400; Endpoints passes it on
 		}
 		want, got := httptest.NewRecorder(), httptest.NewRecorder()
 		wantReq, gotReq := request(), request()
 		mux.ServeHTTP(want, wantReq)
 		h.ServeHTTP(got, gotReq)
 		if want.Code == http.StatusTemporaryRedirect && wantReq.Pattern == "" && got.Code == http.StatusNotFound {
-			return // unclean, and nothing there
+			return // unclean, and without a pattern
 		}
 		require.Equal(t, want.Code, got.Code)
 		require.Equal(t, want.Header().Get("Allow"), got.Header().Get("Allow"))
@@ -180,8 +180,8 @@ func FuzzEndpoints(f *testing.F) {
 	})
 }
 
-// The components around learn the route, before and after; below a branch with
-// its path in front, however the client spelled that.
+// The components around see the route, before and after; below a branch with its path in
+// front, whatever the client's spelling.
 func TestEndpointsRoute(t *testing.T) {
 	for _, tt := range []struct{ target, route, pattern string }{
 		{"/items/7", "GET /items/{id}", "GET /items/{id}"},
@@ -235,7 +235,7 @@ func TestEndpointsRouteOfAPanic(t *testing.T) {
 	require.Equal(t, "/api/x/{id}", group(l.records(t)[0], "request")["route"])
 }
 
-// An Endpoints that misses leaves nothing behind, and several stand in a row.
+// An Endpoints without a match changes nothing, and several can follow each other.
 func TestEndpointsInARow(t *testing.T) {
 	h := pipeline.New().Use(middleware.Endpoints(endpointMux("/a/{id}")), middleware.Endpoints(endpointMux("/{rest}"))).RunFunc(text("end")).MustBuild()
 	w := httptest.NewRecorder()
@@ -264,7 +264,7 @@ func TestEndpointsWithoutMux(t *testing.T) {
 	require.ErrorContains(t, err, "NewServeMux")
 }
 
-// OPTIONS * and CONNECT have no path in the ordinary sense.
+// OPTIONS * and CONNECT have no ordinary path.
 func TestEndpointsOddTargets(t *testing.T) {
 	mux := endpointMux("CONNECT /chat", "/tree/", "example.com:443/")
 	srv := httptest.NewUnstartedServer(middleware.Endpoints(mux)(text("next")))
@@ -273,7 +273,7 @@ func TestEndpointsOddTargets(t *testing.T) {
 	defer srv.Close()
 	for _, tt := range []struct{ name, line, status, contains string }{
 		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x", "200", "next"},
-		{"authority that nobody knows", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443", "200", "next"},
+		{"authority without a pattern", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443", "200", "next"},
 		{"path", "CONNECT /chat HTTP/1.1\r\nHost: x", "200", "CONNECT /chat"},
 		{"unclean path, left alone", "CONNECT //chat HTTP/1.1\r\nHost: x", "200", "next"},
 		{"slash", "CONNECT /tree HTTP/1.1\r\nHost: x", "307", "Location: /tree/"},
@@ -313,7 +313,7 @@ func TestEndpointsOverTheWire(t *testing.T) {
 		res, _, err := get(t, srv, "/api/tree")
 		require.NoError(t, err)
 		require.Equal(t, "/api/tree/", res.Header.Get("Location"))
-		res, err = srv.Client().Get(srv.URL + "/api/tree") // follows
+		res, err = srv.Client().Get(srv.URL + "/api/tree") // follows redirects
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
 		require.Equal(t, 200, res.StatusCode)

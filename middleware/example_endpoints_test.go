@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Below a branch the patterns name the rest of the path; the route is the whole.
+// Below a branch the patterns contain the rest of the path; the route contains all of it.
 func ExampleEndpoints() {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /items/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "item", r.PathValue("id")) })
@@ -41,8 +41,8 @@ func ExampleEndpoints() {
 	// 404 ""
 }
 
-// With full patterns below a branch nothing matches: the branch has taken its part
-// of the path off. PreservePath leaves it there.
+// With full patterns below a branch nothing matches: the branch has removed its part of the
+// path. PreservePath keeps it.
 func ExampleEndpoints_misuse() {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/items/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "item", r.PathValue("id")) })

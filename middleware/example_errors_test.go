@@ -13,8 +13,7 @@ import (
 
 var errNoRow = errors.New("sql: no rows in result set")
 
-// The application says what its errors mean to a client. What it does not know
-// stays a 500.
+// The application defines the answers to its errors. Other errors are answered with 500.
 func ExampleRecoverOptions_problem() {
 	app := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{
 		Logger: logger(),
@@ -35,7 +34,7 @@ func ExampleRecoverOptions_problem() {
 	// There is no such order.
 }
 
-// What the client reads and what the log gets are separate.
+// The texts for the client and for the log are separate.
 func ExampleProblem() {
 	app := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: logger()}))
 	app.Run(middleware.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
@@ -87,8 +86,8 @@ func ExampleHandlerFunc() {
 	// 500 500 Internal Server Error
 }
 
-// The classic misuse: what has begun can't become an error any more. The
-// connection is aborted, so that nobody takes half an answer for all of it.
+// The classic misuse: a response that has started can't become an error. The connection is
+// aborted, so that no client takes half an answer for a complete one.
 func ExampleHandlerFunc_tooLate() {
 	h := middleware.Recover(middleware.RecoverOptions{Logger: logger()})(middleware.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		fmt.Fprintln(w, "half of it")
@@ -105,21 +104,21 @@ func ExampleFail() {
 	app := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: logger()}))
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
-			middleware.Fail(w, r, &middleware.Problem{Status: http.StatusBadRequest, Detail: "That is no form.", Err: err})
+			middleware.Fail(w, r, &middleware.Problem{Status: http.StatusBadRequest, Detail: "That is not a form.", Err: err})
 			return
 		}
 		fmt.Fprintln(w, "fine")
 	})
 	show(app.MustBuild(), "/?a=%zz")
 	// Output:
-	// level=INFO msg="a request was refused" method=GET path=/ err="400 Bad Request: That is no form.: invalid URL escape \"%zz\"" response_started=false status=400
+	// level=INFO msg="a request was refused" method=GET path=/ err="400 Bad Request: That is not a form.: invalid URL escape \"%zz\"" response_started=false status=400
 	// 400 400 Bad Request
-	// That is no form.
+	// That is not a form.
 }
 
-// In development the answer shows what happened, to whoever sits at the machine.
+// In development the answer shows the cause, to clients on the same machine.
 func ExampleDeveloperErrorPage() {
-	development := true // by a flag, say
+	development := true // for example from a flag
 	errorPage := middleware.Recover(middleware.RecoverOptions{})
 	if development {
 		errorPage = middleware.DeveloperErrorPage(middleware.DeveloperErrorPageOptions{
@@ -162,7 +161,7 @@ func ExampleStatusPages() {
 	// 404 no such order
 }
 
-// An API whose bare statuses are meant as they are.
+// An API whose bare statuses must stay as they are.
 func ExampleNoStatusPage() {
 	app := pipeline.New().Use(middleware.StatusPages(middleware.StatusPagesOptions{}))
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -10,9 +10,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// One proxy at 10.0.0.1 ends TLS and sets two headers. What the client put into
-// X-Forwarded-For itself stands in front of what the proxy appended, and does
-// not count.
+// One proxy at 10.0.0.1 terminates TLS and sets two headers. An entry that the client has
+// put into X-Forwarded-For itself precedes the one that the proxy appended, and is ignored.
 func ExampleForwarded() {
 	app := pipeline.New()
 	app.Use(middleware.Forwarded(middleware.ForwardedOptions{
@@ -29,15 +28,14 @@ func ExampleForwarded() {
 	r.Header.Set("X-Forwarded-Proto", "https")
 	r.RemoteAddr = "10.0.0.1:39122"
 	h.ServeHTTP(httptest.NewRecorder(), r)
-	r.RemoteAddr = "203.0.113.7:51312" // somebody goes round the proxy
+	r.RemoteAddr = "203.0.113.7:51312" // a client that bypasses the proxy
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	// Output:
 	// 203.0.113.7:0 by https through 10.0.0.1:39122
 	// 203.0.113.7:51312 by http through 203.0.113.7:51312
 }
 
-// The classic mistake: to believe everything from everybody. Build says what to
-// set.
+// The classic mistake: to trust the headers of every client. Build names the option to set.
 func ExampleForwarded_trustingEverybody() {
 	_, err := pipeline.New().Use(middleware.Forwarded(middleware.ForwardedOptions{
 		Trusted: []string{"0.0.0.0/0"},
@@ -48,5 +46,5 @@ func ExampleForwarded_trustingEverybody() {
 	fmt.Println(config.Problem)
 	// Output:
 	// true
-	// Trusted: "0.0.0.0/0" is everybody: name the proxies, or set DangerouslyTrustEverybody if that is what you mean
+	// Trusted: "0.0.0.0/0" trusts every peer: name the proxies, or set DangerouslyTrustEverybody if that is intended
 }

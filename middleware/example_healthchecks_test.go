@@ -11,8 +11,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// One list of checks, an endpoint for each question. A process is restarted when
-// it is not live, and gets no requests while it is not ready.
+// One list of checks, one endpoint for each purpose. A process is restarted if it is not
+// live, and gets no requests while it is not ready.
 func ExampleHealthChecks() {
 	checks := []*middleware.HealthCheck{
 		{Name: "database", Tags: []string{"ready"}, Check: middleware.Ping(func(context.Context) error {
@@ -50,8 +50,8 @@ func ExampleHealthChecks() {
 	// disk: Degraded "93 % full"
 }
 
-// The classic mistake: a tag that no check carries would make the endpoint
-// Healthy for ever. It is found when the pipeline is built.
+// The classic mistake: a tag that no check has would make the endpoint always Healthy.
+// Build reports it.
 func ExampleHealthChecks_unknownTag() {
 	app := pipeline.New().Use(middleware.HealthChecks(middleware.HealthChecksOptions{
 		Path:   "/ready",
@@ -64,5 +64,5 @@ func ExampleHealthChecks_unknownTag() {
 	fmt.Println(config.Problem)
 	// Output:
 	// true
-	// no check carries the tag "raedy": add it to one, or leave Tags and Checks empty for an endpoint that only says that the service answers
+	// no check has the tag "raedy": add it to one, or leave Tags and Checks empty for an endpoint that only shows that the service answers
 }

@@ -27,14 +27,14 @@ func ExampleTimeout() {
 	// Output: 504 504 Gateway Timeout
 }
 
-// query is as slow as databases are.
+// query is as slow as databases may be.
 func query(ctx context.Context) error {
 	<-ctx.Done()
 	return fmt.Errorf("query: %w", ctx.Err())
 }
 
-// Nothing stops a handler that does not look at its context. This one is answered
-// when it has had its sleep.
+// A handler that ignores its context is not stopped. This one gets its answer after it has
+// slept.
 func ExampleTimeout_misuse() {
 	app := pipeline.New().Use(middleware.Timeout(5 * time.Millisecond))
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func ExampleTimeout_misuse() {
 func ExampleDisableTimeout() {
 	app := pipeline.New().Use(middleware.Timeout(5 * time.Millisecond))
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
-		inTime := middleware.DisableTimeout(r) // this report takes its time
+		inTime := middleware.DisableTimeout(r) // this report may take long
 		time.Sleep(20 * time.Millisecond)
 		fmt.Fprintln(w, inTime, r.Context().Err())
 	})
@@ -56,7 +56,7 @@ func ExampleDisableTimeout() {
 	// Output: 200 true <nil>
 }
 
-// The branch for uploads has a limit of its own.
+// The branch for uploads has its own limit.
 func ExampleBodyLimit() {
 	size := middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -92,8 +92,8 @@ func ExampleBodyLimitWith() {
 	// Output: 413 413 Request Entity Too Large
 }
 
-// Files whose names change with their content may be kept for ever; all others
-// are asked about, which costs a 304.
+// Files whose names change with their content may be cached without limit; clients
+// revalidate all others, which costs a 304.
 func ExampleStaticFilesOptions() {
 	app := pipeline.New()
 	app.Use(middleware.StaticFiles(middleware.StaticFilesOptions{

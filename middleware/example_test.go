@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// logger prints records without what differs from run to run.
+// logger prints records without values that differ from run to run.
 func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -33,7 +33,7 @@ func show(h http.Handler, target string) {
 	fmt.Print(w.Code, " ", w.Body)
 }
 
-// The log has what happened; the client learns nothing.
+// The log has the cause; the client does not see it.
 func ExampleRecover() {
 	app := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: logger()}))
 	app.RunFunc(func(http.ResponseWriter, *http.Request) { panic("no connection to db.internal") })
@@ -52,8 +52,7 @@ func ExampleAccessLog() {
 	// 200 hello
 }
 
-// Article 002's stopwatch: what the rest of the pipeline took, at the end of the
-// answer.
+// Article 002's stopwatch: the time of the rest of the pipeline, at the end of the answer.
 func ExampleStopwatch() {
 	app := pipeline.New().Use(middleware.Stopwatch(func(w http.ResponseWriter, _ *http.Request, took time.Duration) {
 		fmt.Fprintln(w, "Time needed was measured:", took > 0)
@@ -65,7 +64,7 @@ func ExampleStopwatch() {
 	// Time needed was measured: true
 }
 
-// Whatever is no file goes on to the next handler.
+// A request without a file is passed to the next handler.
 func ExampleStaticFiles() {
 	app := pipeline.New()
 	app.Use(middleware.StaticFiles(middleware.StaticFilesOptions{
@@ -80,7 +79,7 @@ func ExampleStaticFiles() {
 	// 200 no file: /about
 }
 
-// The client, the handlers and the log know the request by the same id.
+// The client, the handlers and the log use the same id for the request.
 func ExampleRequestID() {
 	app := pipeline.New()
 	app.Use(middleware.RequestID(middleware.RequestIDOptions{}))

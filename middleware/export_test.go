@@ -1,4 +1,4 @@
 package middleware
 
-// IsOnlyName is what StaticFiles asks of names, for either family of systems.
-var IsOnlyName = isOnlyName
+// IsUnambiguousName is StaticFiles' check of names, for both families of systems.
+var IsUnambiguousName = isUnambiguousName

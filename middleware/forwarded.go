@@ -13,7 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// The headers that [Forwarded] can be told to believe.
+// The headers for ForwardedOptions.Headers.
 const (
 	headerFor    = "X-Forwarded-For"
 	headerProto  = "X-Forwarded-Proto"
@@ -24,82 +24,76 @@ const (
 
 // ForwardedOptions configure [Forwarded].
 type ForwardedOptions struct {
-	// Trusted are the proxies whose word counts: IP addresses ("10.0.0.7"),
-	// networks ("10.1.0.0/16", "fd00:12::/32"), and "unix" for whoever comes in
-	// over a Unix domain socket. Required: nobody is trusted by default, not even
-	// the loopback. Name the proxies, not the whole network that clients are
-	// in, too: whoever is trusted can be anybody.
+	// Trusted lists the trusted proxies: IP addresses ("10.0.0.7"), networks
+	// ("10.1.0.0/16", "fd00:12::/32"), and "unix" for peers on a Unix domain socket.
+	// Required: by default no peer is trusted, not even the loopback address. Name the
+	// proxies and not a network that also contains clients: a trusted peer can claim any
+	// identity.
 	Trusted []string
 
-	// DangerouslyTrustEverybody believes the headers whoever sends them, in
-	// place of Trusted. It is for a server that can't be reached but through
-	// exactly Limit proxies whose addresses nobody knows beforehand; anybody who
-	// reaches it by another way is whoever he says he is.
+	// DangerouslyTrustEverybody trusts the headers of every peer; it replaces Trusted. It
+	// is for a server that can only be reached through exactly Limit proxies whose
+	// addresses are not known beforehand. A client that reaches the server in another way
+	// can claim any identity.
 	DangerouslyTrustEverybody bool
 
-	// Headers are the headers to believe: of "X-Forwarded-For",
-	// "X-Forwarded-Proto", "X-Forwarded-Host" and "X-Forwarded-Prefix" those that
-	// all trusted proxies set, replace or append to; or "Forwarded" (RFC 7239)
-	// alone. Required, because a header that the proxy passes on as it came is
-	// the client's word.
+	// Headers lists the headers to use: those of "X-Forwarded-For", "X-Forwarded-Proto",
+	// "X-Forwarded-Host" and "X-Forwarded-Prefix" that all trusted proxies set, replace or
+	// append to; or only "Forwarded" (RFC 7239). Required, because a header that the proxy
+	// passes on unchanged is under the client's control.
 	Headers []string
 
-	// Limit is how many entries of the headers are taken at most: how many
-	// proxies there are. Default: 1. More than one needs a header with
-	// addresses.
+	// Limit is the maximum number of entries that are used: the number of proxies. Default:
+	// 1. More than one requires a header with addresses.
 	Limit int
 
-	// AllowedHosts are the hosts that a header may name, ignoring case and port;
-	// "*.example.com" stands for every name below example.com, but not for
-	// example.com itself. Others are ignored, and the request keeps its own.
-	// Default: any host. Set it where a host is used to make links: in mails to
-	// reset a password, say.
+	// AllowedHosts lists the hosts that a header may name, ignoring case and port;
+	// "*.example.com" stands for every name below example.com, but not for example.com
+	// itself. Other hosts are ignored, and the request keeps its own. Default: any host.
+	// Set it if the host is used in links, for example in password-reset mails.
 	AllowedHosts []string
 
-	// Logger gets a record of level Debug where a header is not believed, with
-	// the reason. Default: slog.Default(), asked at each request.
+	// Logger gets a record of level Debug for each header that is ignored, with the reason.
+	// Default: slog.Default(), evaluated at each request.
 	Logger *slog.Logger
 }
 
-// Forwarded puts in place what a request looked like before proxies passed it
-// on: the client's address, the scheme, the host and the prefix of the path that
-// they took off. It belongs first in the pipeline: components above it see the
-// proxy, AccessLog and rate limits among them.
+// Forwarded restores the values that a request had before proxies passed it on: the
+// client's address, the scheme, the host and the prefix of the path that they removed. It
+// belongs first in the pipeline: components above it, such as AccessLog and rate limits,
+// see the proxy.
 //
-// The request that goes on is a copy with
+// The next handler gets a copy of the request with
 //
-//   - RemoteAddr the client's "address:port", port 0 where it is not known, IPv4
-//     in its own form. [PeerAddr] has what it was. (*wsmanager.Conn).RemoteAddr
-//     remains the socket's.
-//   - Host the host that the client asked for.
-//   - [Scheme] "http" or "https". URL.Scheme stays empty, as in every server
-//     request: a redirect to r.URL.String() would go astray.
-//   - branch.PathBase longer by the prefix.
+//   - RemoteAddr: the client's "address:port", with port 0 if it is not known, IPv4 in its
+//     own form. [PeerAddr] returns the old value. (*wsmanager.Conn).RemoteAddr remains the
+//     socket's.
+//   - Host: the host that the client requested.
+//   - [Scheme]: "http" or "https". URL.Scheme stays empty, as in every server request: a
+//     redirect to r.URL.String() would lead to a wrong target otherwise.
+//   - branch.PathBase: with the prefix in front.
 //
-// The headers in Headers are not there any more, whoever sent them: what they
-// said is in the request, or was not to be believed, and nothing further down
-// can take them for the truth. (ASP.NET Core, whose UseForwardedHeaders this is
-// modelled on, leaves what it did not use, and the originals as X-Original-…)
+// The headers in Headers are removed in any case: their values are in the request or were
+// not trusted, so no component below can use an untrusted value. (Forwarded is modelled on
+// ASP.NET Core's UseForwardedHeaders, which keeps unused headers, and the originals as
+// X-Original-…)
 //
-// # How far headers are believed
+// # Which entries are trusted
 //
-// Each proxy appends what it knows, so the headers are read from their ends, the
-// last line first. As long as the address so far (at first the peer's) is
-// trusted and Limit is not reached, the next entry of each header is taken: the
-// client's address, scheme and host replace the ones so far, prefixes are joined.
-// So an entry counts only if it was written by a proxy that is trusted. A header
-// with fewer entries than the one with the addresses adds nothing to the
-// further ones.
+// Each proxy appends its entry, so the headers are read from their ends, the last line
+// first. As long as the current address (at first the peer's) is trusted and Limit is not
+// reached, the next entry of each header is used: the client's address, scheme and host
+// replace the current ones, and prefixes are joined. So an entry counts only if a trusted
+// proxy wrote it. A header with fewer entries than the one with the addresses has no effect
+// on the further entries.
 //
-// Where there is no address, or none that can be read, the walk ends before that
-// entry; nothing is skipped. Where it is withheld ("unknown", or an identifier
-// such as "_gazonk", RFC 7239 section 6), the entry's other values are taken and
-// the walk ends behind it: RemoteAddr is the proxy's then. Schemes other than
-// http and https (ws and wss count as these), hosts that are none and prefixes
-// that are no clean path are ignored.
+// Reading stops before an entry whose address is missing or invalid; no entry is skipped.
+// If an address is withheld ("unknown", or an identifier such as "_gazonk", RFC 7239
+// section 6), the entry's other values are used and reading stops behind it: RemoteAddr is
+// the proxy's then. Schemes other than http and https (ws and wss count as these), invalid
+// hosts, and prefixes that are not clean paths are ignored.
 //
-// It is safe for concurrent use, and costs nothing for requests that carry none
-// of the headers.
+// It is safe for concurrent use, and costs nothing for requests without these headers.
 //
 //go:noinline
 func Forwarded(opts ForwardedOptions) pipeline.Middleware {
@@ -110,15 +104,15 @@ func Forwarded(opts ForwardedOptions) pipeline.Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			original := f.rewrite(r)
 			if original != r {
-				defer handBack(r, original)
+				defer copyBack(r, original)
 			}
 			next.ServeHTTP(w, original)
 		})
 	}
 }
 
-// PeerAddr returns the address at the other end of the connection, which
-// RemoteAddr was before [Forwarded] replaced it: the proxy's.
+// PeerAddr returns the address at the other end of the connection: the value of RemoteAddr
+// before [Forwarded] replaced it, which is the proxy's.
 func PeerAddr(r *http.Request) string {
 	if o, ok := r.Context().Value(originKey{}).(*originContext); ok {
 		return o.peer
@@ -126,8 +120,8 @@ func PeerAddr(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// Scheme returns "https" or "http": what the client used, as far as [Forwarded]
-// could learn it from a trusted proxy; else what this server was asked with.
+// Scheme returns "https" or "http": the client's scheme if [Forwarded] got it from a
+// trusted proxy, otherwise the scheme of the request to this server.
 func Scheme(r *http.Request) string {
 	if o, ok := r.Context().Value(originKey{}).(*originContext); ok && o.scheme != "" {
 		return o.scheme
@@ -138,13 +132,13 @@ func Scheme(r *http.Request) string {
 	return "http"
 }
 
-// originContext is what Forwarded adds to a request, in one allocation: the
-// request's copy and the context node that keeps what has no place in it.
+// originContext holds Forwarded's additions to a request in one allocation: the copy of the
+// request, and the context node with the values that a request has no field for.
 type originContext struct {
 	context.Context
 
 	peer   string
-	scheme string // "" if no proxy said
+	scheme string // "" if no proxy sent it
 	req    http.Request
 }
 
@@ -158,17 +152,17 @@ func (o *originContext) Value(key any) any {
 	return o.Context.Value(key)
 }
 
-// forwarder is the options as Forwarded has read them.
+// forwarder holds the validated options of Forwarded.
 type forwarder struct {
 	trust
-	headers []string // canonical
+	headers []string // in canonical form
 	limit   int
-	allowed branch.Predicate // nil if any host is
+	allowed branch.Predicate // nil if any host is allowed
 	logger  *slog.Logger
 }
 
-// rewrite returns the request as the client sent it, or r itself if it has none
-// of the headers.
+// rewrite returns the request as the client sent it, or r itself if it has none of the
+// headers.
 func (f *forwarder) rewrite(r *http.Request) *http.Request {
 	if !slices.ContainsFunc(f.headers, func(name string) bool { _, ok := r.Header[name]; return ok }) {
 		return r
@@ -184,19 +178,19 @@ func (f *forwarder) rewrite(r *http.Request) *http.Request {
 		delete(out.Header, name)
 	}
 	if !f.isTrustedPeer(r) {
-		f.debug(r, "the peer is no trusted proxy", r.RemoteAddr)
+		f.debug(r, "the peer is not a trusted proxy", r.RemoteAddr)
 		return out
 	}
 	prefix := f.walk(r, o)
 	based, err := branch.WithPathBase(out, prefix)
 	if err != nil {
-		f.debug(r, "the prefix is no clean path", prefix)
+		f.debug(r, "the prefix is not a clean path", prefix)
 		return out
 	}
 	return based
 }
 
-// walk takes the entries over into o and returns the prefixes, joined.
+// walk copies the values of the entries to o and returns the joined prefixes.
 func (f *forwarder) walk(r *http.Request, o *originContext) (prefix string) {
 	hops := f.hops(r.Header)
 	for n := 0; n < f.limit; n++ {
@@ -213,7 +207,7 @@ func (f *forwarder) walk(r *http.Request, o *originContext) (prefix string) {
 			var kind nodeKind
 			switch client, kind = parseNode(h.node); kind {
 			case nodeMalformed:
-				f.debug(r, "the entry has no address that can be read", h.node)
+				f.debug(r, "the entry has no valid address", h.node)
 				return prefix
 			case nodeAddr:
 				o.req.RemoteAddr = client.String()
@@ -233,10 +227,10 @@ func (f *forwarder) walk(r *http.Request, o *originContext) (prefix string) {
 			if base, ok := parsePathPrefix(h.prefix); ok {
 				prefix = base + prefix
 			} else {
-				f.debug(r, "the prefix is no clean path", h.prefix)
+				f.debug(r, "the prefix is not a clean path", h.prefix)
 			}
 		}
-		// Whoever wrote the next entry has to be known, and trusted.
+		// The sender of the next entry must be known and trusted.
 		if !client.IsValid() || !f.isTrusted(client.Addr()) {
 			return prefix
 		}
@@ -246,7 +240,7 @@ func (f *forwarder) walk(r *http.Request, o *originContext) (prefix string) {
 
 func (f *forwarder) setHost(r, out *http.Request, host string) {
 	if !isHost(host) {
-		f.debug(r, "the host is none", host)
+		f.debug(r, "the host is invalid", host)
 		return
 	}
 	before := out.Host
@@ -262,12 +256,12 @@ func (f *forwarder) debug(r *http.Request, reason, value string) {
 		logger = slog.Default()
 	}
 	if ctx := r.Context(); logger.Enabled(ctx, slog.LevelDebug) {
-		logger.LogAttrs(ctx, slog.LevelDebug, "a forwarding header is not believed",
+		logger.LogAttrs(ctx, slog.LevelDebug, "a forwarding header was ignored",
 			slog.String("reason", reason), slog.String("value", value), slog.String("peer", r.RemoteAddr))
 	}
 }
 
-// trust says whose word counts.
+// trust decides which peers are trusted.
 type trust struct {
 	everybody bool
 	unix      bool
@@ -286,9 +280,9 @@ func (t *trust) isTrustedPeer(r *http.Request) bool {
 	if t.everybody {
 		return true
 	}
-	// The peer of a Unix domain socket mostly has no name, or one that it chose
-	// itself: "10.0.0.7:80" is a good file name. What tells is the server's end,
-	// as long as RemoteAddr is still the peer's.
+	// The peer of a Unix domain socket usually has no name, or chooses one itself:
+	// "10.0.0.7:80" is a valid file name. Therefore the server's end decides, as long as
+	// RemoteAddr is still the peer's.
 	if _, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); ok && r.RemoteAddr == PeerAddr(r) {
 		return t.unix
 	}

@@ -23,14 +23,14 @@ import (
 
 const (
 	proxy  = "10.0.0.1:4711" // trusted in all tests here
-	inner  = "10.0.0.2"      // trusted as well
+	inner  = "10.0.0.2"      // trusted too
 	client = "203.0.113.7"
-	victim = "198.51.100.9" // whom the attacker wants to be
+	victim = "198.51.100.9" // the address that the attacker claims
 )
 
 var allX = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"}
 
-// seen is what a handler behind Forwarded sees of a request.
+// seen returns a request as a handler behind Forwarded sees it.
 func seen(t *testing.T, opts middleware.ForwardedOptions, peer string, headers ...string) string {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "http://own.example/x", nil)
@@ -104,7 +104,7 @@ func TestForwarded(t *testing.T) {
 		{"RFC 7239, several elements", rfc, proxy, []string{"Forwarded", `for=203.0.113.7;proto=https, for=10.0.0.2;proto=http`}, "203.0.113.7:0 https://own.example|/x via 10.0.0.1:4711"},
 		{"RFC 7239, several lines", rfc, proxy, []string{"Forwarded", `for=203.0.113.7;proto=https`, "Forwarded", `for=10.0.0.2;proto=http`}, "203.0.113.7:0 https://own.example|/x via 10.0.0.1:4711"},
 		{"RFC 7239, spaces, empty pairs, other parameters", rfc, proxy, []string{"Forwarded", "\t for=203.0.113.7 ;; secret=\"a,b;\\\"c\" ; proto=https;"}, "203.0.113.7:0 https://own.example|/x via 10.0.0.1:4711"},
-		{"RFC 7239, what should have been quoted", rfc, proxy, []string{"Forwarded", `for=[2001:db8::7]:99;host=site.example:80`}, "[2001:db8::7]:99 http://site.example:80|/x via 10.0.0.1:4711"},
+		{"RFC 7239, values without the required quotes", rfc, proxy, []string{"Forwarded", `for=[2001:db8::7]:99;host=site.example:80`}, "[2001:db8::7]:99 http://site.example:80|/x via 10.0.0.1:4711"},
 		{"RFC 7239, quoted pairs", rfc, proxy, []string{"Forwarded", `for="203\.0.113.7"`}, "203.0.113.7:0 http://own.example|/x via 10.0.0.1:4711"},
 		{"RFC 7239, the port is obfuscated", rfc, proxy, []string{"Forwarded", `for="203.0.113.7:_x"`}, "203.0.113.7:0 http://own.example|/x via 10.0.0.1:4711"},
 		{"RFC 7239, the address is withheld", rfc, proxy, []string{"Forwarded", `for=_gazonk;proto=https`}, "10.0.0.1:4711 https://own.example|/x via 10.0.0.1:4711"},
@@ -133,7 +133,7 @@ func TestForwardedSpoofing(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		{"an attacker who reaches the server directly", x, client + ":99", []string{"X-Forwarded-For", victim, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-Prefix", "/evil"},
+		{"an attacker that reaches the server directly", x, client + ":99", []string{"X-Forwarded-For", victim, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-Prefix", "/evil"},
 			"203.0.113.7:99 http://own.example|/x via 203.0.113.7:99"},
 		{"an attacker next to the proxies", x, "10.0.0.3:99", []string{"X-Forwarded-For", victim}, "10.0.0.3:99 http://own.example|/x via 10.0.0.3:99"},
 		{"a peer without an address", x, "@", []string{"X-Forwarded-For", victim}, "@ http://own.example|/x via @"},
@@ -209,7 +209,7 @@ func TestForwardedTrustsEverybody(t *testing.T) {
 	require.Equal(t, "203.0.113.7:0 http://own.example|/x via @", seen(t, opts, "@", "X-Forwarded-For", client))
 }
 
-// The request that came in is not touched, and what goes on is complete.
+// The caller's request does not change, and the next handler's is complete.
 func TestForwardedLeavesTheRequestAlone(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/x?q", nil)
 	r.RemoteAddr, r.TLS = proxy, &tls.ConnectionState{}
@@ -224,7 +224,7 @@ func TestForwardedLeavesTheRequestAlone(t *testing.T) {
 	})).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, proxy, r.RemoteAddr)
 	require.Equal(t, http.Header{"X-Forwarded-For": {client}, "X-Forwarded-Proto": {"http"}, "Accept": {"x"}}, r.Header)
-	require.Equal(t, "https", middleware.Scheme(r), "outside it is what the server was asked with")
+	require.Equal(t, "https", middleware.Scheme(r), "outside it is the scheme of the request to the server")
 	require.Equal(t, proxy, middleware.PeerAddr(r))
 	require.Equal(t, client+":0", got.RemoteAddr)
 	require.Equal(t, "http", middleware.Scheme(got), "TLS was between the proxy and us only")
@@ -233,8 +233,8 @@ func TestForwardedLeavesTheRequestAlone(t *testing.T) {
 	require.Equal(t, "q", got.URL.RawQuery)
 }
 
-// A second one further down believes nothing that the first has used up, and
-// the peer stays the peer.
+// A second Forwarded further down trusts no header that the first has used, and the peer
+// stays the peer.
 func TestForwardedTwice(t *testing.T) {
 	// The client itself is in a trusted network.
 	opts := middleware.ForwardedOptions{Trusted: []string{"10.0.0.0/8"}, Headers: []string{"X-Forwarded-For"}, Logger: silent}
@@ -249,8 +249,7 @@ func TestForwardedTwice(t *testing.T) {
 	require.Equal(t, "10.9.9.9:0 https://own.example|/x via 10.0.0.1:4711", got)
 }
 
-// Behind the first one RemoteAddr is the client's, which is not the socket that
-// is trusted.
+// Behind the first Forwarded, RemoteAddr is the client's, which is not the trusted socket.
 func TestForwardedTwiceOnAUnixSocket(t *testing.T) {
 	var got string
 	end := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = describe(r) })
@@ -281,9 +280,9 @@ func TestForwardedPrefixInABranch(t *testing.T) {
 	require.Equal(t, "10.0.0.1:4711 http://own.example/app/a/b|/c via 10.0.0.1:4711", got)
 }
 
-// The peer of a Unix domain socket can call itself what it likes.
+// The peer of a Unix domain socket can choose any name.
 func TestForwardedUnix(t *testing.T) {
-	dir, err := os.MkdirTemp("", "st") // t.TempDir's may be too long for a socket
+	dir, err := os.MkdirTemp("", "st") // t.TempDir's path may be too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	unix := middleware.ForwardedOptions{Trusted: []string{"unix"}, Headers: []string{"X-Forwarded-For"}, Logger: silent}
@@ -336,13 +335,13 @@ func TestForwardedMistakes(t *testing.T) {
 			Limit:        -1,
 			AllowedHosts: []string{"*", "site.example:80", "*.", "a b"},
 		}, []string{
-			`"proxy.example" is no IP address`, `"10.0.0.1/99" is no network`, `"10.0.0.1/8" has bits behind its length: write "10.0.0.0/8"`,
-			`"0.0.0.0/0" is everybody`, `"::/0" is everybody`, `"::ffff:0:0/96" is everybody`, `"fe80::1%eth0" has a zone`, `"" is no IP address`,
-			`Headers has "X-Real-IP", which is none of X-Forwarded-For`, `Headers has "X-Forwarded-Host" twice`, "Headers has Forwarded and X-Forwarded-",
-			"Limit is -1", `AllowedHosts has "*": leave it empty`, `AllowedHosts has "site.example:80", which is no host`, `AllowedHosts has "*."`, `AllowedHosts has "a b"`,
+			`"proxy.example" is not an IP address`, `"10.0.0.1/99" is not a network`, `"10.0.0.1/8" has bits after its prefix length: write "10.0.0.0/8"`,
+			`"0.0.0.0/0" trusts every peer`, `"::/0" trusts every peer`, `"::ffff:0:0/96" trusts every peer`, `"fe80::1%eth0" has a zone`, `"" is not an IP address`,
+			`Headers has "X-Real-IP", which is not one of X-Forwarded-For`, `Headers has "X-Forwarded-Host" twice`, "Headers has Forwarded and X-Forwarded-",
+			"Limit is -1", `AllowedHosts has "*": leave it empty`, `AllowedHosts has "site.example:80", which is not a host`, `AllowedHosts has "*."`, `AllowedHosts has "a b"`,
 		}},
 		{"no effect", middleware.ForwardedOptions{DangerouslyTrustEverybody: true, Trusted: []string{"10.0.0.1"}, Headers: []string{"X-Forwarded-Proto"}, Limit: 2, AllowedHosts: []string{"a"}},
-			[]string{"makes Trusted pointless", "nothing tells who wrote the further entries", "AllowedHosts has no effect"}},
+			[]string{"makes Trusted pointless", "it is unknown which proxies wrote the further entries", "AllowedHosts has no effect"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := pipeline.New().Use(middleware.Forwarded(tt.opts)).Build()
@@ -360,8 +359,8 @@ func TestForwardedMistakes(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// FuzzForwarded holds what must be true of any header: no panic, nothing of an
-// untrusted peer's, and no address that nobody wrote.
+// FuzzForwarded checks properties that hold for any header: no panic, no value from an
+// untrusted peer, and no address that is not in the header.
 func FuzzForwarded(f *testing.F) {
 	for _, s := range []string{
 		client, client + ", " + inner, "[2001:db8::7]:99", "::ffff:203.0.113.7", "unknown", "garbage, ", "fe80::1%x",
@@ -404,7 +403,7 @@ func FuzzForwarded(f *testing.F) {
 		require.NoError(t, err)
 		require.Empty(t, got.Addr().Zone())
 		require.False(t, got.Addr().Is4In6())
-		// Somewhere in the header stands an address that is this one.
+		// The header contains this address.
 		plain := strings.NewReplacer(`\`, "").Replace(first + "," + second)
 		found := false
 		for _, word := range strings.FieldsFunc(plain, func(c rune) bool { return strings.ContainsRune(`,;="[] `+"\t", c) }) {

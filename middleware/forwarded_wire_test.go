@@ -28,7 +28,7 @@ func TestForwardedOnTheWire(t *testing.T) {
 	})
 }
 
-// AccessLog logs what it stands behind.
+// AccessLog behind Forwarded logs the restored values.
 func TestForwardedBeforeAccessLog(t *testing.T) {
 	var above, below logs
 	h := pipeline.New().Use(
@@ -44,7 +44,7 @@ func TestForwardedBeforeAccessLog(t *testing.T) {
 	require.Equal(t, client+":0", group(below.records(t)[0], "request")["remote"])
 }
 
-// net/http removes the files of a form from its own request only.
+// net/http removes the files of a form only from its own request.
 func TestForwardedRemovesTheFilesOfAForm(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -99,6 +99,6 @@ func TestForwardedSaysWhyAtDebug(t *testing.T) {
 		require.Equal(t, "DEBUG", rec["level"])
 		reasons = append(reasons, rec["reason"])
 	}
-	require.Equal(t, []any{"the peer is no trusted proxy", "the host is not among AllowedHosts", "the scheme is neither http nor https", "the host is none", "the prefix is no clean path",
-		"the entry has no address that can be read", "the element is malformed"}, reasons)
+	require.Equal(t, []any{"the peer is not a trusted proxy", "the host is not among AllowedHosts", "the scheme is neither http nor https", "the host is invalid", "the prefix is not a clean path",
+		"the entry has no valid address", "the element is malformed"}, reasons)
 }

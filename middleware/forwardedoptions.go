@@ -12,7 +12,7 @@ import (
 
 var forwardingHeaders = []string{headerFor, headerProto, headerHost, headerPrefix, headerRFC}
 
-// newForwarder reads the options and notes what is wrong with them.
+// newForwarder validates the options and records their problems.
 func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 	f := &forwarder{limit: opts.Limit, logger: opts.Logger}
 	f.everybody = opts.DangerouslyTrustEverybody
@@ -20,7 +20,7 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 	case f.everybody && len(opts.Trusted) > 0:
 		bad.addf("DangerouslyTrustEverybody makes Trusted pointless: leave out one of them")
 	case !f.everybody && len(opts.Trusted) == 0:
-		bad.addf(`Trusted is empty, so nobody would be believed: name the proxies, "10.0.0.7", "10.1.0.0/16" or "unix"`)
+		bad.addf(`Trusted is empty, so no proxy would be trusted: name the proxies, "10.0.0.7", "10.1.0.0/16" or "unix"`)
 	}
 	for _, s := range opts.Trusted {
 		if s == "unix" {
@@ -36,35 +36,35 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 	}
 
 	if len(opts.Headers) == 0 {
-		bad.addf("Headers is empty, so nothing would be believed: name the headers that the proxies set, of %s", strings.Join(forwardingHeaders, ", "))
+		bad.addf("Headers is empty, so no header would be used: name the headers that the proxies set, of %s", strings.Join(forwardingHeaders, ", "))
 	}
 	for _, name := range opts.Headers {
 		key := http.CanonicalHeaderKey(name)
 		switch {
 		case !slices.Contains(forwardingHeaders, key):
-			bad.addf("Headers has %q, which is none of %s", name, strings.Join(forwardingHeaders, ", "))
+			bad.addf("Headers has %q, which is not one of %s", name, strings.Join(forwardingHeaders, ", "))
 		case slices.Contains(f.headers, key):
 			bad.addf("Headers has %q twice", name)
 		default:
 			f.headers = append(f.headers, key)
 		}
 	}
-	if f.believes(headerRFC) && len(f.headers) > 1 {
-		bad.addf("Headers has Forwarded and X-Forwarded-… headers: which of them is right could not be told, so name those that your proxies set")
+	if f.uses(headerRFC) && len(f.headers) > 1 {
+		bad.addf("Headers has Forwarded and X-Forwarded-… headers: they may disagree, so name only those that your proxies set")
 	}
 
-	hasAddresses := f.believes(headerFor) || f.believes(headerRFC)
+	hasAddresses := f.uses(headerFor) || f.uses(headerRFC)
 	switch {
 	case f.limit < 0:
 		bad.addf("Limit is %d: it must be the number of proxies, or 0 for 1", f.limit)
 	case f.limit > 1 && len(f.headers) > 0 && !hasAddresses:
-		bad.addf("Limit is %d, but without X-Forwarded-For nothing tells who wrote the further entries: name that as well, or leave Limit out", f.limit)
+		bad.addf("Limit is %d, but without X-Forwarded-For it is unknown which proxies wrote the further entries: add that header, or leave Limit out", f.limit)
 	case f.limit == 0:
 		f.limit = 1
 	}
 
 	if len(opts.AllowedHosts) > 0 {
-		if len(f.headers) > 0 && !f.believes(headerHost) && !f.believes(headerRFC) {
+		if len(f.headers) > 0 && !f.uses(headerHost) && !f.uses(headerRFC) {
 			bad.addf("AllowedHosts has no effect without X-Forwarded-Host or Forwarded in Headers: it does not look at the request's own host")
 		}
 		hosts := make([]string, 0, len(opts.AllowedHosts))
@@ -73,7 +73,7 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 			case h == "*":
 				bad.addf(`AllowedHosts has "*": leave it empty for any host`)
 			case !isHost(name) || hasPort(name):
-				bad.addf(`AllowedHosts has %q, which is no host: write "example.com", "*.example.com" or "[2001:db8::1]", without a port`, h)
+				bad.addf(`AllowedHosts has %q, which is not a host: write "example.com", "*.example.com" or "[2001:db8::1]", without a port`, h)
 			default:
 				hosts = append(hosts, strings.TrimSuffix(strings.TrimPrefix(h, "["), "]"))
 			}
@@ -85,15 +85,15 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 	return f
 }
 
-func (f *forwarder) believes(header string) bool { return slices.Contains(f.headers, header) }
+func (f *forwarder) uses(header string) bool { return slices.Contains(f.headers, header) }
 
-// parseNetwork reads an entry of Trusted.
+// parseNetwork parses an entry of Trusted.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if !strings.Contains(s, "/") {
 		addr, err := netip.ParseAddr(s)
 		switch {
 		case err != nil:
-			return netip.Prefix{}, fmt.Errorf(`%q is no IP address, no network such as "10.1.0.0/16", and not "unix"`, s)
+			return netip.Prefix{}, fmt.Errorf(`%q is not an IP address, a network such as "10.1.0.0/16", or "unix"`, s)
 		case addr.Zone() != "":
 			return netip.Prefix{}, fmt.Errorf("%q has a zone: write %q, zones are not compared", s, addr.WithZone(""))
 		}
@@ -102,16 +102,16 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	}
 	network, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf(`%q is no network: write it as "10.1.0.0/16" or "fd00:12::/32"`, s)
+		return netip.Prefix{}, fmt.Errorf(`%q is not a network: write it as "10.1.0.0/16" or "fd00:12::/32"`, s)
 	}
 	if network.Addr().Is4In6() && network.Bits() >= 96 {
 		network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
 	}
 	switch {
 	case network.Bits() == 0:
-		return netip.Prefix{}, fmt.Errorf("%q is everybody: name the proxies, or set DangerouslyTrustEverybody if that is what you mean", s)
+		return netip.Prefix{}, fmt.Errorf("%q trusts every peer: name the proxies, or set DangerouslyTrustEverybody if that is intended", s)
 	case network != network.Masked():
-		return netip.Prefix{}, fmt.Errorf("%q has bits behind its length: write %q, or the address alone", s, network.Masked())
+		return netip.Prefix{}, fmt.Errorf("%q has bits after its prefix length: write %q, or the address alone", s, network.Masked())
 	}
 	return network, nil
 }

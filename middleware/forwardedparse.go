@@ -8,28 +8,29 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// hop is what one proxy has written about a request. A value that it has not
-// written is "".
+// hop is the entry of one proxy about a request. A value that the proxy did not write is
+// "".
 type hop struct {
-	hasNode                   bool // the headers believed in have addresses at all
+	hasNode                   bool // the headers in use include one with addresses
 	node, proto, host, prefix string
 
-	malformed string // what should have been one
+	malformed string // an invalid entry
 }
 
-// hops reads the headers from their ends: what trusted proxies have appended is
-// read without looking at what a client may have put in front of it, and no
-// more than what is asked for.
+// hops reads the headers from their ends: the entries of trusted proxies are read without
+// parsing the part in front of them that a client may have written, and no more entries
+// than requested.
 type hops struct {
 	rfc                            *entries
-	nodes, protos, hosts, prefixes *entries // nil if not believed
+	nodes, protos, hosts, prefixes *entries // nil if not in use
 }
 
 func (f *forwarder) hops(h http.Header) *hops {
 	list := func(name string) *entries {
-		if !f.believes(name) {
+		if !f.uses(name) {
 			return nil
 		}
 		return &entries{lines: h[name], quoted: name == headerRFC}
@@ -37,7 +38,7 @@ func (f *forwarder) hops(h http.Header) *hops {
 	return &hops{rfc: list(headerRFC), nodes: list(headerFor), protos: list(headerProto), hosts: list(headerHost), prefixes: list(headerPrefix)}
 }
 
-// next returns the next hop. It reports false at the end of the addresses.
+// next returns the next hop. It returns false at the end of the addresses.
 func (hs *hops) next() (h hop, ok bool) {
 	if hs.rfc != nil {
 		text, ok := hs.rfc.next()
@@ -66,15 +67,15 @@ func (hs *hops) next() (h hop, ok bool) {
 	return h, true
 }
 
-// entries are the members of a header's list, from the last to the first, over
-// all its lines. Empty members count: leaving them out, as RFC 9110 section
-// 5.6.1 has it, would let lists that belong together slip.
+// entries iterates over the members of a header's list, from the last to the first, over
+// all its lines. Empty members count: dropping them, as RFC 9110 section 5.6.1 allows,
+// would misalign lists that belong together.
 type entries struct {
 	lines  []string
-	quoted bool // commas may stand in quoted strings
+	quoted bool // commas may be in quoted strings
 
-	rest   string // of the line that is being read
-	inside bool   // there is one
+	rest   string // of the current line
+	inside bool   // rest has a member
 }
 
 func (e *entries) next() (string, bool) {
@@ -95,15 +96,15 @@ func (e *entries) next() (string, bool) {
 	return strings.Trim(member, " \t"), true
 }
 
-// lastComma returns the index of the last comma of s outside quoted strings, -1
-// if there is none. It reads from the end, where the proxy has written: from
-// the front, a quote that a client has left open would swallow the proxy's part.
+// lastComma returns the index of the last comma of s outside quoted strings, -1 if there is
+// none. It scans from the end, which the proxy has written: in a scan from the front, an
+// open quote of a client would hide the proxy's part.
 func lastComma(s string) int {
 	for i := len(s) - 1; i >= 0; i-- {
 		switch s[i] {
 		case ',':
 			return i
-		case '"': // ends a string: find where it begins
+		case '"': // the end of a string: find its beginning
 			for i--; i >= 0; i-- {
 				if s[i] == '"' && !escaped(s, i) {
 					break
@@ -114,7 +115,7 @@ func lastComma(s string) int {
 	return -1
 }
 
-// escaped reports whether an odd number of backslashes stands before s[i].
+// escaped reports whether s[i] is preceded by an odd number of backslashes.
 func escaped(s string, i int) bool {
 	n := 0
 	for n < i && s[i-1-n] == '\\' {
@@ -123,9 +124,9 @@ func escaped(s string, i int) bool {
 	return n%2 == 1
 }
 
-// parseElement reads a forwarded-element (RFC 7239 section 4). Unquoted values
-// may hold what should have been quoted, such as colons and brackets: many
-// proxies write them so.
+// parseElement parses a forwarded-element (RFC 7239 section 4). Unquoted values may contain
+// characters that should be quoted, such as colons and brackets: many proxies write them
+// so.
 func parseElement(s string) (h hop, ok bool) {
 	h.hasNode, h.node = true, "unknown"
 	seen := map[string]bool{}
@@ -140,7 +141,7 @@ func parseElement(s string) (h hop, ok bool) {
 		}
 		name, rest, found := strings.Cut(s, "=")
 		name = strings.ToLower(name)
-		if !found || !isToken(name) || seen[name] {
+		if !found || !httpx.IsToken(name) || seen[name] {
 			return hop{}, false
 		}
 		seen[name] = true
@@ -160,7 +161,7 @@ func parseElement(s string) (h hop, ok bool) {
 	return h, len(seen) > 0
 }
 
-// cutValue takes the value of a pair off, and the semicolon behind it.
+// cutValue cuts off the value of a pair and the semicolon after it.
 func cutValue(s string) (value, rest string, ok bool) {
 	if strings.HasPrefix(s, `"`) {
 		var sb strings.Builder
@@ -169,13 +170,13 @@ func cutValue(s string) (value, rest string, ok bool) {
 			if s[i] == '\\' {
 				i++
 			}
-			if i == len(s) || s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			if i == len(s) || httpx.IsControl(rune(s[i])) && s[i] != '\t' {
 				return "", "", false
 			}
 			sb.WriteByte(s[i])
 		}
 		if i == len(s) {
-			return "", "", false // never closed
+			return "", "", false // the string is not closed
 		}
 		value, rest = sb.String(), s[i+1:]
 	} else {
@@ -194,22 +195,18 @@ func cutValue(s string) (value, rest string, ok bool) {
 	return value, rest, true
 }
 
-func isLetterOrDigit(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// nodeKind is what an entry says of the client's address.
+// nodeKind is the kind of client address in an entry.
 type nodeKind int
 
 const (
 	nodeMalformed nodeKind = iota
 	nodeAddr
-	nodeHidden // a proxy that does not tell
+	nodeHidden // a proxy that withholds it
 )
 
-// parseNode reads a node (RFC 7239 section 6) or an entry of X-Forwarded-For:
-// an address, in brackets or not, with a port or not. Zones are refused: they
-// mean nothing on another machine, and any text could stand there.
+// parseNode parses a node (RFC 7239 section 6) or an entry of X-Forwarded-For: an address
+// with or without brackets and port. Zones are refused: they have no meaning on another
+// machine, and could contain any text.
 func parseNode(s string) (netip.AddrPort, nodeKind) {
 	if strings.EqualFold(s, "unknown") || len(s) > 1 && s[0] == '_' && isObfuscated(s[1:]) {
 		return netip.AddrPort{}, nodeHidden
@@ -244,14 +241,14 @@ func parseNode(s string) (netip.AddrPort, nodeKind) {
 
 func isObfuscated(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !isLetterOrDigit(c) && c != '.' && c != '_' && c != '-' {
+		if c := s[i]; !httpx.IsAlphanumeric(c) && c != '.' && c != '_' && c != '-' {
 			return false
 		}
 	}
 	return true
 }
 
-// parseScheme also takes what some proxies say of WebSocket handshakes.
+// parseScheme also accepts the schemes that some proxies send for WebSocket handshakes.
 func parseScheme(s string) (string, bool) {
 	switch strings.ToLower(s) {
 	case "http", "ws":
@@ -262,9 +259,9 @@ func parseScheme(s string) (string, bool) {
 	return "", false
 }
 
-// isHost reports whether s can stand in a Host header: a name of ASCII letters,
-// digits, dots, hyphens and underscores, or an address, and maybe a port. What
-// else RFC 3986 allows in a host is of use to nobody but an attacker.
+// isHost reports whether s is a valid Host header: a name of ASCII letters, digits, dots,
+// hyphens and underscores, or an address, optionally with a port. The other characters that
+// RFC 3986 allows in a host are only useful for attacks.
 func isHost(s string) bool {
 	if len(s) > 255 {
 		return false
@@ -296,27 +293,27 @@ func isHost(s string) bool {
 		}
 	}
 	for i := range len(host) {
-		if c := host[i]; !isLetterOrDigit(c) && c != '-' && c != '.' && c != '_' {
+		if c := host[i]; !httpx.IsAlphanumeric(c) && c != '-' && c != '.' && c != '_' {
 			return false
 		}
 	}
 	return host != "" && host[0] != '.' && !strings.Contains(host, "..")
 }
 
-// hasPort is for what isHost has accepted.
+// hasPort requires that isHost has accepted host.
 func hasPort(host string) bool {
 	return strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']')
 }
 
-// parsePathPrefix reads an X-Forwarded-Prefix, which is escaped as in a URL. "/"
-// is no prefix and no mistake. Backslashes are refused because browsers take
-// them for slashes: a link to "/\evil.example/x" leaves the site.
+// parsePathPrefix parses an X-Forwarded-Prefix, which is escaped as in a URL. "/" means no
+// prefix and is not an error. Backslashes are refused because browsers treat them as
+// slashes: a link to "/\evil.example/x" leaves the site.
 func parsePathPrefix(s string) (base string, ok bool) {
 	if s == "/" {
 		return "", true
 	}
 	plain, err := url.PathUnescape(strings.TrimSuffix(s, "/"))
-	if err != nil || branch.CheckPrefixWith(plain, branch.MapOptions{Literal: true}) != nil || strings.ContainsFunc(plain, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' }) ||
+	if err != nil || branch.CheckPrefixWith(plain, branch.MapOptions{Literal: true}) != nil || strings.ContainsFunc(plain, func(c rune) bool { return httpx.IsControl(c) || c == '\\' }) ||
 		strings.ContainsAny(s, "?#") {
 		return "", false
 	}

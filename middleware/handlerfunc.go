@@ -7,13 +7,12 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// HandlerFunc is an http.HandlerFunc that may fail: the error that it returns is
-// logged and answered as [Fail] does, by the innermost [Recover] (or
-// [DeveloperErrorPage]) above. Return a *[Problem] to choose the answer.
+// HandlerFunc is an http.HandlerFunc that may fail: the innermost [Recover] (or
+// [DeveloperErrorPage]) above logs and answers the returned error as for [Fail]. Return a
+// *[Problem] to choose the answer.
 //
-// It must not have written an answer when it returns an error: where something was
-// written already, be it into a buffer of a component above, the connection is
-// aborted.
+// A HandlerFunc that returns an error must not have written an answer: if it has, even into
+// a buffer of a component above, the connection is aborted.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
 // ServeHTTP implements http.Handler.
@@ -21,8 +20,8 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serveFailing(f).ServeHTTP(w, r)
 }
 
-// serveFailing watches the handler's own writer, as there may be a buffer between
-// it and the next Recover.
+// serveFailing observes the handler's own writer, because there may be a buffer between it
+// and the next Recover.
 var serveFailing = pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, f http.Handler) {
 	if err := f.(HandlerFunc)(w, r); err != nil {
 		s := scopeOf(r)
@@ -30,21 +29,20 @@ var serveFailing = pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Re
 	}
 })
 
-// Fail answers a request with an error, for handlers that are no [HandlerFunc].
-// The caller returns afterwards and writes nothing more.
+// Fail answers a request with an error, for handlers that are not a [HandlerFunc]. The
+// caller must return afterwards and write nothing more.
 //
-// The innermost [Recover] (or [DeveloperErrorPage]) above decides about mapping,
-// answer and log, as for a panic but without a stack; it is found through the
-// request's context. Where there is none, the answer is the one of Recover's
-// defaults, and slog.Default() logs. An err that is http.ErrAbortHandler, or wraps
-// it, aborts; nil is a mistake of the caller's, and answered as one.
+// The innermost [Recover] (or [DeveloperErrorPage]) above decides about mapping, answer and
+// log, as for a panic but without a stack; it is found through the request's context. If
+// there is none, Recover's defaults apply and slog.Default() logs. An err that is or wraps
+// http.ErrAbortHandler aborts the connection; nil is a mistake of the caller and is
+// answered as an error.
 //
-// If the response has started, Fail logs and panics with http.ErrAbortHandler.
-// It can't see what lies in the buffer of a component in between that is not of
-// package pipeline (http.TimeoutHandler, say), nor a status that [StatusPages] holds
-// back, or what was written where nothing
-// above observes the response: so fail first and write then, or use a
-// HandlerFunc, which does see it.
+// If the response has started, Fail logs and panics with http.ErrAbortHandler. It can't
+// detect output in the buffer of a component that is not of package pipeline (for example
+// http.TimeoutHandler), a status that [StatusPages] holds back, or output where no
+// component above observes the response. So call Fail before writing, or use a HandlerFunc,
+// which detects these.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		err = errors.New("middleware.Fail was called with a nil error")

@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// HealthStatus is a verdict on the service or on a part of it. The greater one
-// is the worse one.
+// HealthStatus is the status of the service or of a part of it. A greater status is worse.
 type HealthStatus int
 
-// The verdicts, with the meaning that they have in ASP.NET Core.
+// The statuses, with the same meaning as in ASP.NET Core.
 const (
-	Healthy   HealthStatus = iota // all is well
+	Healthy   HealthStatus = iota // everything works
 	Degraded                      // it works, but slower or without some feature
 	Unhealthy                     // it does not work
 )
@@ -34,76 +33,72 @@ func (s HealthStatus) String() string {
 // MarshalText implements encoding.TextMarshaler with the name.
 func (s HealthStatus) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// defaultHealthTimeout is what a check gets that names no time-out of its own.
+// defaultHealthTimeout is the timeout of a check without its own.
 const defaultHealthTimeout = 5 * time.Second
 
-// HealthCheck is one thing to look at when somebody asks for the health of the
-// service. The same *HealthCheck may be given to several endpoints, /live and
-// /ready say: at any time at most one run of it is under way among all of them.
-// It must not be changed or copied once it was given to [HealthChecks].
+// HealthCheck is one check of the service's health. The same *HealthCheck may be used in
+// several endpoints, for example /live and /ready: at most one run of it is in progress at
+// any time among all of them. It must not be changed or copied after it was passed to
+// [HealthChecks].
 type HealthCheck struct {
-	// Name tells the check from the others of an endpoint, ignoring case.
-	// Required.
+	// Name identifies the check in an endpoint, ignoring case. Required.
 	Name string
 
-	// Tags are what endpoints choose checks by, exactly as they are written.
+	// Tags are used by endpoints to select checks. They are case-sensitive.
 	Tags []string
 
-	// Check does the looking. Required. A result without an error says what it
-	// says: the zero HealthResult is Healthy. An error makes the verdict
-	// FailureStatus, whatever the result's status; its description and data are
-	// reported all the same. A panic is Unhealthy.
+	// Check runs the check. Required. A result without an error is used as it is: the zero
+	// HealthResult is Healthy. With an error the status is FailureStatus and the result's
+	// status is ignored, but its description and data are reported. A panic is Unhealthy.
 	//
-	// The context ends after Timeout, or when nobody waits for the answer any
-	// more. It carries the values of the request that started the run. A Check
-	// that ignores its context does not hold up the answer, but its goroutine
-	// lives on, and until it has returned no other run begins: the check counts
-	// as failed.
+	// The context ends after Timeout, or when no request waits for the result any more. It
+	// carries the values of the request that started the run. A Check that ignores its
+	// context does not delay the answer, but its goroutine continues, and no other run
+	// begins until it has returned: the check counts as failed meanwhile.
 	//
-	// See [Ping] for functions that return an error only.
+	// See [Ping] for functions that only return an error.
 	Check func(ctx context.Context) (HealthResult, error)
 
-	// Timeout is how long a run may take. What takes longer has failed.
-	// Default: 5 s.
+	// Timeout is the time limit of a run. A run that exceeds it has failed. Default: 5 s.
 	Timeout time.Duration
 
-	// FailureStatus is the verdict on an error or a time-out: Unhealthy or, for
-	// what the service can do without, Degraded. Default: Unhealthy.
+	// FailureStatus is the status after an error or a timeout: Unhealthy, or Degraded if
+	// the service works without the checked part. Default: Unhealthy.
 	FailureStatus HealthStatus
 
-	// MaxAge lets a result be used again until it is that old, counted from the
-	// beginning of the run, so that many probes don't mean much work. Good and bad results are kept alike; time-outs are not.
-	// Default: 0, each probe looks anew; but probes that arrive during a run
-	// share its result also then.
+	// MaxAge is the age, counted from the beginning of the run, up to which a result is
+	// reused, so that many probes cause little work. Good and bad results are reused alike;
+	// timeouts are not. Default: 0, each probe starts a run; but probes that arrive during
+	// a run always share its result.
 	MaxAge time.Duration
 
 	state healthState
 }
 
-// HealthResult is what a check has found out. It is shared among the requests
-// that asked at the same time: what Data refers to must not change any more.
+// HealthResult is the result of a check. It is shared between concurrent requests: the data
+// that Data refers to must not change any more.
 type HealthResult struct {
-	// Status is the verdict. Default: Healthy.
+	// Status is the status. Default: Healthy.
 	Status HealthStatus
 
-	// Description is for whoever reads the report: no secrets.
+	// Description is for the readers of the report. It must not contain secrets.
 	Description string
 
-	// Data are figures that explain the verdict, in a form that encoding/json
-	// can write: no secrets, again.
+	// Data explains the status with values that encoding/json can encode. It must not
+	// contain secrets.
 	Data map[string]any
 }
 
-// Ping makes a Check of a function that only succeeds or fails, such as
+// Ping makes a Check from a function that only returns an error, such as
 // (*sql.DB).PingContext.
 func Ping(ping func(ctx context.Context) error) func(context.Context) (HealthResult, error) {
 	if ping == nil {
-		return nil // reported together with the check's other mistakes
+		return nil // reported together with the check's other problems
 	}
 	return func(ctx context.Context) (HealthResult, error) { return HealthResult{}, ping(ctx) }
 }
 
-// probe is a HealthCheck as an endpoint has read it, with the defaults in.
+// probe is a HealthCheck in an endpoint, with the defaults filled in.
 type probe struct {
 	name    string
 	tags    []string
@@ -115,7 +110,7 @@ type probe struct {
 	*healthState
 }
 
-// problems adds what is wrong with the check that stands at index i.
+// problems adds the problems of the check at index i.
 func (c *HealthCheck) problems(i int, names map[string]int, bad *configProblems) {
 	if c == nil {
 		bad.addf("Checks[%d] is nil", i)
@@ -130,13 +125,13 @@ func (c *HealthCheck) problems(i int, names map[string]int, bad *configProblems)
 		names[strings.ToLower(c.Name)] = i
 	}
 	if c.Check == nil {
-		bad.addf("%s has a nil Check: set the function that looks", who)
+		bad.addf("%s has a nil Check: set the function that runs the check", who)
 	}
 	if c.Timeout < 0 {
 		bad.addf("%s has the Timeout %s: it must be positive, or 0 for %s", who, c.Timeout, defaultHealthTimeout)
 	}
 	if c.MaxAge < 0 {
-		bad.addf("%s has the MaxAge %s: it must be positive, or 0 to look at each probe", who, c.MaxAge)
+		bad.addf("%s has the MaxAge %s: it must be positive, or 0 to run the check at each probe", who, c.MaxAge)
 	}
 	if c.FailureStatus < Healthy || c.FailureStatus > Unhealthy {
 		bad.addf("%s has the FailureStatus %d: set Unhealthy (the default) or Degraded", who, int(c.FailureStatus))

@@ -17,66 +17,60 @@ import (
 
 // HealthChecksOptions configure [HealthChecks].
 type HealthChecksOptions struct {
-	// Path is where the report is: this very path, with or without a slash at
-	// the end, ignoring the case of ASCII letters; inside a branch, what is left
-	// of it there. Paths below it go on to the next handler. Required; "/" is
-	// the root.
+	// Path is the path of the report: exactly this path, with or without a trailing slash,
+	// ignoring the case of ASCII letters; inside a branch, the rest of the path. Requests
+	// for paths below it are passed to the next handler. Required; "/" is the root.
 	Path string
 
-	// Port, if set, limits the endpoint to requests that came in on that local
-	// TCP port: the one that the server listens on, whatever the Host header
-	// says. A management port that is not open to the world keeps the report
-	// private. Default: 0, any port.
+	// Port, if set, limits the endpoint to requests on that local TCP port: the port that
+	// the server listens on, not the one in the Host header. A management port that is not
+	// publicly reachable keeps the report private. Default: 0, any port.
 	Port int
 
-	// Checks are what is looked at, all at the same time. Default: none, and
-	// the service is Healthy as soon as it answers: right for a liveness probe,
-	// whose failure gets the process killed. Give the same slice to several
-	// endpoints and let Tags choose.
+	// Checks lists the checks, which run concurrently. Default: none, and the service is
+	// Healthy if it answers: this is right for a liveness probe, whose failure restarts the
+	// process. You can pass the same slice to several endpoints and select with Tags.
 	Checks []*HealthCheck
 
-	// Tags, if any, keep only those checks that carry at least one of them. A tag
-	// that no check carries is a mistake, because the endpoint might be
-	// Healthy for ever.
+	// Tags, if any, select the checks that have at least one of them. A tag that no check
+	// has is a mistake, because the endpoint could always be Healthy.
 	Tags []string
 
-	// Filter, if set, keeps only those checks for which it holds, of those that
-	// Tags kept. HealthChecks calls it once for each check, and no request
-	// does. It may keep none.
+	// Filter, if set, selects from the checks that Tags selected. It is called once for
+	// each check when the pipeline is built, never for a request. It may select none.
 	Filter func(*HealthCheck) bool
 
-	// StatusCodes is the status of the response to each verdict: all three, or
-	// none for the default 200, 200 and 503.
+	// StatusCodes are the response statuses: all three, or none for the defaults 200, 200
+	// and 503.
 	StatusCodes HealthStatusCodes
 
-	// JSON sends the report as JSON: the verdict and, for each check by name,
-	// its status, description, duration, time, tags and data. Default: the name
-	// of the verdict as plain text.
+	// JSON sends the report as JSON: the overall status and, for each check by name, its
+	// status, description, duration, time, tags and data. Default: the name of the overall
+	// status as plain text.
 	JSON bool
 
-	// DangerouslyShowErrors adds the texts of the checks' errors to the JSON.
-	// They tell a stranger of hosts, users and statements: only for an endpoint
-	// that strangers can't reach. The log has them in any case.
+	// DangerouslyShowErrors adds the texts of the checks' errors to the JSON. They may
+	// reveal hosts, users and statements: use it only for an endpoint that is not publicly
+	// reachable. The log has them in any case.
 	DangerouslyShowErrors bool
 
-	// Render makes the body instead, in place of JSON and text. Status, length
-	// and cache headers are not its business. If it returns an error, that is
-	// logged and the plain text sent.
+	// Render makes the body, instead of JSON and text. It does not influence status, length
+	// and cache headers. If it returns an error, that is logged and the plain text is sent.
 	Render func(r *http.Request, report HealthReport) (contentType string, body []byte, err error)
 
-	// AllowCaching leaves out the headers that keep caches from answering for
-	// us: Cache-Control, Pragma and Expires. A cached verdict is one of the
-	// past. See HealthCheck.MaxAge for the safer way to save work.
+	// AllowCaching omits the headers that prevent caches from storing the answer:
+	// Cache-Control, Pragma and Expires. A cached status may be outdated.
+	// HealthCheck.MaxAge is a safer way to save work.
 	AllowCaching bool
 
-	// Logger gets a record for each run of a check, with the error's text: level
-	// Error if Unhealthy, Warn if Degraded, Debug if Healthy. A run that two
-	// endpoints share is logged by the one that started it. Default:
-	// slog.Default(), asked at each request.
+	// Logger gets a record for each run of a check, with the error's text: level Error if
+	// Unhealthy, Warn if Degraded, Debug if Healthy. A run that two endpoints share is
+	// logged by the one that started it. Default: slog.Default(), evaluated at each
+	// request.
 	Logger *slog.Logger
 }
 
-// HealthStatusCodes is the status of the response to each verdict.
+// HealthStatusCodes are the response statuses for the health statuses.
 type HealthStatusCodes struct{ Healthy, Degraded, Unhealthy int }
 
 var defaultHealthStatusCodes = HealthStatusCodes{http.StatusOK, http.StatusOK, http.StatusServiceUnavailable}
@@ -91,23 +85,22 @@ func (c HealthStatusCodes) of(s HealthStatus) int {
 	return c.Unhealthy
 }
 
-// HealthChecks answers on one path with how the service is: it runs the checks,
-// each in a goroutine of its own with its own time-out, and the worst verdict
-// counts. All other requests go on to the next handler at no cost.
+// HealthChecks reports the health of the service on one path: it runs the checks, each in a
+// goroutine of its own with its own timeout, and the worst status counts. All other
+// requests are passed to the next handler without cost.
 //
-// GET and HEAD are answered, other methods get a 405: a probe changes nothing.
-// (ASP.NET Core, whose UseHealthChecks this mirrors otherwise, answers any.)
-// Probes that arrive during a run share its result, so a storm of them costs no
-// more than one; a check that hangs is reported as failed at once until it has
-// returned, and holds no more than one goroutine.
+// GET and HEAD are answered, other methods get a 405. (ASP.NET Core's UseHealthChecks, to
+// which it corresponds, answers any method.) Probes that arrive during a run share its
+// result, so many concurrent probes cost no more than one; a check that hangs is reported
+// as failed immediately until it has returned, and uses no more than one goroutine.
 //
-// The answer to a request that ended before its checks is written all the same,
-// with these counted as failed: a component above may have ended it while the
-// client still waits.
+// If a request ends before its checks, the answer is still written, with these checks
+// counted as failed: a component above may have ended the request while the client still
+// waits.
 //
-// Keep what restarts a process (/live: no checks, or only of the process itself)
-// apart from what takes it out of the load balancer (/ready: databases and other
-// services), or an outage of the database restarts everything that uses it.
+// Separate the endpoint that restarts a process (/live: no checks, or only of the process
+// itself) from the one that removes it from the load balancer (/ready: databases and other
+// services). Otherwise an outage of the database restarts every service that uses it.
 //
 //go:noinline
 func HealthChecks(opts HealthChecksOptions) pipeline.Middleware {
@@ -122,7 +115,7 @@ func HealthChecks(opts HealthChecksOptions) pipeline.Middleware {
 }
 
 type healthEndpoint struct {
-	path   string // without a slash at the end: "" is the root
+	path   string // without a trailing slash: "" is the root
 	onPort branch.Predicate
 	probes []*probe
 	codes  HealthStatusCodes
@@ -141,7 +134,7 @@ func newHealthEndpoint(opts HealthChecksOptions, bad *configProblems) *healthEnd
 		logger: opts.Logger,
 	}
 	if opts.Path == "" {
-		bad.addf(`Path is empty: set it, "/health" say`)
+		bad.addf(`Path is empty: set it, for example to "/health"`)
 	} else if p := strings.TrimRight(opts.Path, "/"); p != opts.Path && p != "" {
 		bad.addf("Path is %q: write %q, which also answers with a slash at the end", opts.Path, p)
 	} else if opts.Path != "/" {
@@ -179,7 +172,7 @@ func newHealthEndpoint(opts HealthChecksOptions, bad *configProblems) *healthEnd
 	return h
 }
 
-// choose takes over the checks that Tags and Filter keep.
+// choose stores the checks that Tags and Filter select.
 func (h *healthEndpoint) choose(opts HealthChecksOptions, bad *configProblems) {
 	names := map[string]int{}
 	tagged := map[string]bool{}
@@ -208,7 +201,7 @@ func (h *healthEndpoint) choose(opts HealthChecksOptions, bad *configProblems) {
 	}
 	for _, tag := range opts.Tags {
 		if !tagged[tag] {
-			bad.addf("no check carries the tag %q: add it to one, or leave Tags and Checks empty for an endpoint that only says that the service answers", tag)
+			bad.addf("no check has the tag %q: add it to one, or leave Tags and Checks empty for an endpoint that only shows that the service answers", tag)
 		}
 	}
 }
@@ -247,7 +240,7 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	code := h.codes.of(report.Status)
-	if code == http.StatusNoContent || code == http.StatusNotModified { // have no body
+	if code == http.StatusNoContent || code == http.StatusNotModified { // these have no body
 		w.WriteHeader(code)
 		return
 	}
@@ -259,8 +252,8 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// matches compares the whole path by the rules of branch.Map, which has no exact
-// form: /health must leave /health/detailed alone.
+// matches compares the whole path by the rules of branch.Map, which has no exact form:
+// /health must not match /health/detailed.
 func (h *healthEndpoint) matches(r *http.Request) bool {
 	p := r.URL.Path
 	if !branch.IsClean(p) {
@@ -270,18 +263,18 @@ func (h *healthEndpoint) matches(r *http.Request) bool {
 	return len(p) == len(h.path) && branch.Covers(h.path, p) && (h.onPort == nil || h.onPort(r))
 }
 
-// report asks all checks at the same time. A single one needs no goroutine to be
-// waited for in.
+// report runs all checks concurrently. A single check needs no further goroutine to wait
+// in.
 func (h *healthEndpoint) report(r *http.Request, logger *slog.Logger) HealthReport {
 	start := time.Now()
 	rep := HealthReport{Checks: make([]HealthEntry, len(h.probes))}
 	var wg sync.WaitGroup
 	for i, p := range h.probes {
 		if i == len(h.probes)-1 {
-			rep.Checks[i] = p.ask(r.Context(), logger)
+			rep.Checks[i] = p.result(r.Context(), logger)
 			break
 		}
-		wg.Go(func() { rep.Checks[i] = p.ask(r.Context(), logger) })
+		wg.Go(func() { rep.Checks[i] = p.result(r.Context(), logger) })
 	}
 	wg.Wait()
 	rep.Took = time.Since(start)
@@ -298,7 +291,7 @@ func (h *healthEndpoint) renderJSON(withErrors bool) func(*http.Request, HealthR
 			if logger == nil {
 				logger = slog.Default()
 			}
-			logger.LogAttrs(r.Context(), slog.LevelError, "the data of a health check is no JSON: left out",
+			logger.LogAttrs(r.Context(), slog.LevelError, "the data of a health check can't be encoded as JSON and is left out",
 				slog.String("check", e.Name), slog.String("error", err.Error()))
 		})
 		body, err := json.Marshal(form)

@@ -18,12 +18,12 @@ import (
 	"github.com/speakingtube/speakingtube/middleware"
 )
 
-// typedNil panics when it is asked for its text.
+// typedNil panics in its Error method.
 type typedNil struct{ text string }
 
 func (e *typedNil) Error() string { return e.text }
 
-// Whatever a check does, the answer says so and the process lives.
+// Whatever a check does, the answer reports it and the process continues.
 func TestHealthChecksThatMisbehave(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -45,7 +45,7 @@ func TestHealthChecksThatMisbehave(t *testing.T) {
 			var log logs
 			c := &middleware.HealthCheck{Name: "bad", Check: tt.check, FailureStatus: middleware.Unhealthy}
 			h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c, verdict("good", middleware.Healthy)}, JSON: true, DangerouslyShowErrors: true, Logger: log.logger()})
-			for range 2 { // it does not stick
+			for range 2 { // a second time: the failure does not stick
 				w := probe(h, "/health")
 				require.Equal(t, 503, w.Code)
 				e := entries(t, w)["bad"]
@@ -70,7 +70,7 @@ func TestHealthChecksPanicIsUnhealthyEvenWhereAFailureIsNot(t *testing.T) {
 	require.Equal(t, "Unhealthy", probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c}}), "/health").Body.String())
 }
 
-// All at once: each waits for the other.
+// They run concurrently: each waits for the other.
 func TestHealthChecksRunConcurrently(t *testing.T) {
 	meet := make(chan struct{})
 	first := middleware.Ping(func(ctx context.Context) error {
@@ -110,7 +110,7 @@ func TestHealthChecksTimeout(t *testing.T) {
 	})
 }
 
-// A check that ignores its context costs one goroutine, and one waiting time.
+// A check that ignores its context costs one goroutine and one timeout.
 func TestHealthChecksHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -157,7 +157,7 @@ func TestHealthChecksHung(t *testing.T) {
 	})
 }
 
-// A probe that comes during a run waits for that one, but not beyond its end.
+// A probe that arrives during a run waits for that run, but not beyond its end.
 func TestHealthChecksStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
@@ -207,8 +207,8 @@ func TestHealthChecksMaxAge(t *testing.T) {
 	})
 }
 
-// The last one who waits takes the run's context along, and who comes then does
-// not read the leftovers.
+// The last waiter that leaves cancels the run's context, and a later probe does not use
+// that run's result.
 func TestHealthChecksAbandonedRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
@@ -219,7 +219,7 @@ func TestHealthChecksAbandonedRun(t *testing.T) {
 			}
 			<-ctx.Done()
 			ended.Store(true)
-			time.Sleep(time.Second) // it takes its time to notice
+			time.Sleep(time.Second) // it notices late
 			return ctx.Err()
 		})}
 		var log logs
@@ -235,9 +235,9 @@ func TestHealthChecksAbandonedRun(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		require.Equal(t, 503, cut.Code, "never a 200 that nobody has earned")
+		require.Equal(t, 503, cut.Code, "no 200 from an abandoned run")
 		require.Equal(t, "the request ended before the check", entries(t, cut)["db"]["description"])
-		require.False(t, ended.Load(), "somebody else waits still")
+		require.False(t, ended.Load(), "another request still waits")
 		leave2()
 		wg.Wait()
 		synctest.Wait()
@@ -255,11 +255,11 @@ func TestHealthChecksAbandonedRun(t *testing.T) {
 		w = httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodGet, "/health", nil))
 		require.Equal(t, 503, w.Code)
-		require.EqualValues(t, 2, runs.Load(), "nothing is begun for who has gone already")
+		require.EqualValues(t, 2, runs.Load(), "no run starts for a request that has ended")
 	})
 }
 
-// The same where the abandoned run never heeds its context: the wait is bounded.
+// The same with an abandoned run that ignores its context: the wait is bounded.
 func TestHealthChecksAbandonedAndHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -21,7 +21,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// verdict is a check that finds the status, always.
+// verdict returns a check that always has the given status.
 func verdict(name string, s middleware.HealthStatus, tags ...string) *middleware.HealthCheck {
 	return &middleware.HealthCheck{Name: name, Tags: tags, Check: func(context.Context) (middleware.HealthResult, error) {
 		return middleware.HealthResult{Status: s}, nil
@@ -32,7 +32,7 @@ func failingCheck(name string, err error) *middleware.HealthCheck {
 	return &middleware.HealthCheck{Name: name, Check: middleware.Ping(func(context.Context) error { return err })}
 }
 
-// health is the endpoint in front of a handler that answers "next".
+// health returns the endpoint in front of a handler that answers "next".
 func health(opts middleware.HealthChecksOptions) http.Handler {
 	if opts.Logger == nil {
 		opts.Logger = silent
@@ -49,7 +49,7 @@ func probe(h http.Handler, target string) *httptest.ResponseRecorder {
 	return w
 }
 
-// entries reads the checks of a JSON report.
+// entries parses the checks of a JSON report.
 func entries(t *testing.T, w *httptest.ResponseRecorder) map[string]map[string]any {
 	t.Helper()
 	var report struct{ Checks map[string]map[string]any }
@@ -72,7 +72,7 @@ func TestHealthChecksVerdict(t *testing.T) {
 		{"one degraded", []*middleware.HealthCheck{verdict("a", h), verdict("b", d), verdict("c", h)}, 200, "Degraded"},
 		{"the worst wins", []*middleware.HealthCheck{verdict("a", d), verdict("b", u), verdict("c", h)}, 503, "Unhealthy"},
 		{"an error is unhealthy", []*middleware.HealthCheck{failingCheck("a", errors.New("x"))}, 503, "Unhealthy"},
-		{"an error of what can be done without", []*middleware.HealthCheck{softly}, 200, "Degraded"},
+		{"an error of a part that is optional", []*middleware.HealthCheck{softly}, 200, "Degraded"},
 		{"no error", []*middleware.HealthCheck{failingCheck("a", nil)}, 200, "Healthy"},
 		{"a status that is none", []*middleware.HealthCheck{verdict("a", 7)}, 503, "Unhealthy"},
 		{"a negative status", []*middleware.HealthCheck{verdict("a", -1)}, 503, "Unhealthy"},
@@ -129,7 +129,7 @@ func TestHealthChecksPath(t *testing.T) {
 	}
 }
 
-// The order of endpoints doesn't matter, since each takes its own path only.
+// The order of endpoints does not matter, because each handles only its own path.
 func TestHealthChecksSideBySide(t *testing.T) {
 	checks := []*middleware.HealthCheck{
 		verdict("process", middleware.Healthy, "live", "ready"),
@@ -272,7 +272,7 @@ func TestHealthChecksJSON(t *testing.T) {
 	require.Contains(t, said["db health check"]["error"], "hunter2", "the log has it")
 	require.Equal(t, "ERROR", said["db health check"]["level"])
 	require.Equal(t, "WARN", said["disk health check"]["level"])
-	require.Contains(t, said["odd the data of a health check is no JSON: left out"]["error"], "NaN")
+	require.Contains(t, said["odd the data of a health check can't be encoded as JSON and is left out"]["error"], "NaN")
 
 	w = probe(health(middleware.HealthChecksOptions{Checks: checks, JSON: true, DangerouslyShowErrors: true}), "/health")
 	require.Equal(t, secret.Error(), entries(t, w)["db"]["error"])
@@ -350,7 +350,7 @@ func TestHealthChecksMistakes(t *testing.T) {
 	for _, want := range []string{
 		`Path is empty`, `Port is 70000`, `Checks[0] is nil`, `Checks[1] has no Name`, `Checks[2] ("db") has a nil Check`,
 		`Checks[3] ("DB") has the name of Checks[2]`, `has the Timeout -1ns`, `has the MaxAge -2ns`, `has the FailureStatus 9`,
-		`no check carries the tag "redy"`, `StatusCodes has no code for Unhealthy`, `StatusCodes has 101 for Degraded`,
+		`no check has the tag "redy"`, `StatusCodes has no code for Unhealthy`, `StatusCodes has 101 for Degraded`,
 		`DangerouslyShowErrors is set without JSON`,
 	} {
 		require.Contains(t, config.Problem, want)
@@ -366,7 +366,7 @@ func TestHealthChecksMistakes(t *testing.T) {
 	}
 }
 
-// What the caller does with the options afterwards changes nothing.
+// Later changes to the caller's options have no effect.
 func TestHealthChecksOptionsAreCopied(t *testing.T) {
 	tags := []string{"ready"}
 	checks := []*middleware.HealthCheck{verdict("a", middleware.Degraded, "ready")}
@@ -380,7 +380,7 @@ func TestHealthStatusText(t *testing.T) {
 	require.Equal(t, "HealthStatus(9)", middleware.HealthStatus(9).String())
 }
 
-// The root a branch leaves is not the root of the site.
+// The root of a branch is not the root of the site.
 func TestHealthChecksOnTheRootOfABranch(t *testing.T) {
 	h := branch.Map("/a", middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/"})(text("below")))(text("main"))
 	require.Equal(t, "Healthy", probe(h, "/a").Body.String())

@@ -6,33 +6,31 @@ import (
 	"time"
 )
 
-// HealthReport is the answer of a health endpoint: what its checks found.
+// HealthReport is the report of a health endpoint.
 type HealthReport struct {
-	Status HealthStatus  // the worst of the checks', Healthy if there are none
-	Took   time.Duration // from the question to the last answer
+	Status HealthStatus  // the worst status of the checks, Healthy without checks
+	Took   time.Duration // from the request to the last result
 	Checks []HealthEntry // in the order of HealthChecksOptions.Checks
 }
 
-// HealthEntry is one check's part of a report. It may be shared with the reports
-// of other requests: don't change what Tags and Data refer to.
+// HealthEntry is one check's part of a report. It may be shared with the reports of other
+// requests: do not modify the values that Tags and Data refer to.
 type HealthEntry struct {
 	Name        string
 	Tags        []string
 	Status      HealthStatus
-	Description string         // of the check, or why there was no result
-	Data        map[string]any // of the check
-	Took        time.Duration  // of the run, so far where it has not ended
-	CheckedAt   time.Time      // when the run began: earlier than the question where MaxAge or another request's run saved one
+	Description string         // from the check, or the reason why there is no result
+	Data        map[string]any // from the check
+	Took        time.Duration  // duration of the run, up to now if it has not ended
+	CheckedAt   time.Time      // start of the run: before the request if MaxAge or another request's run provided the result
 
-	// Err is what a failed check returned, nil for the others. Its text is for
-	// the log: it may hold addresses, statements and other secrets, and is not
-	// part of the JSON form.
+	// Err is the error of a failed check, nil for others. Its text is for the log: it may
+	// contain addresses, statements and other secrets, and is not part of the JSON form.
 	Err error
 }
 
-// MarshalJSON implements json.Marshaler with what [HealthChecksOptions].JSON
-// sends, without the texts of errors. It fails where a check's Data can't be
-// encoded.
+// MarshalJSON implements json.Marshaler with the form of [HealthChecksOptions].JSON,
+// without the texts of errors. It fails if a check's Data can't be encoded.
 func (rep HealthReport) MarshalJSON() ([]byte, error) {
 	var failed error
 	out := rep.form(false, func(e *HealthEntry, err error) { failed = fmt.Errorf("the data of the check %q: %w", e.Name, err) })
@@ -58,8 +56,8 @@ type healthEntryForm struct {
 	Error       string          `json:"error,omitempty"`
 }
 
-// form is the report as it goes out. Data that can't be encoded is left out and
-// reported.
+// form returns the report in its JSON form. Data that can't be encoded is omitted, and
+// passed to badData.
 func (rep HealthReport) form(withErrors bool, badData func(*HealthEntry, error)) healthReportForm {
 	out := healthReportForm{rep.Status, healthMilliseconds(rep.Took), make(map[string]healthEntryForm, len(rep.Checks))}
 	for i := range rep.Checks {
@@ -81,5 +79,5 @@ func (rep HealthReport) form(withErrors bool, badData func(*HealthEntry, error))
 	return out
 }
 
-// healthMilliseconds keeps three digits behind the point.
+// healthMilliseconds keeps three decimal places.
 func healthMilliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -20,15 +20,15 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Below http.TimeoutHandler the record is written while a ServeMux may be noting
-// its pattern in the request (the race detector sees it).
+// Below http.TimeoutHandler the record is written while a ServeMux may set its pattern in
+// the request (the race detector checks it).
 func TestAccessLogLooksAtNoPatternInTheMaking(t *testing.T) {
 	l := &logs{}
 	release, returned := make(chan struct{}), make(chan struct{})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/x", func(http.ResponseWriter, *http.Request) { close(returned) })
 	answered := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-		_ = res.OnStarting(func(http.Header, int) { close(release) }) // nothing has started it
+		_ = res.OnStarting(func(http.Header, int) { close(release) }) // the response has not started
 		next.ServeHTTP(w, r)
 	})
 	h := pipeline.New().Use(answered, middleware.ResponseTime, func(next http.Handler) http.Handler {
@@ -43,8 +43,8 @@ func TestAccessLogLooksAtNoPatternInTheMaking(t *testing.T) {
 	require.EqualValues(t, 503, group(l.records(t)[0], "response")["status"])
 }
 
-// Over HTTP/2 the answer to a HEAD is complete before the handler has returned,
-// and net/http ends the context: nobody has left.
+// Over HTTP/2 the answer to a HEAD is complete before the handler has returned, and
+// net/http ends the context: the client has not left.
 func TestAccessLogOfHead(t *testing.T) {
 	l := &logs{}
 	h := middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,7 +65,7 @@ func TestAccessLogOfHead(t *testing.T) {
 	})
 }
 
-// A subscriber who leaves before the first event has read a 200.
+// A subscriber that leaves before the first event has got a 200.
 func TestAccessLogOfAStreamWithoutEvents(t *testing.T) {
 	l := &logs{}
 	ctx, leave := context.WithCancel(t.Context())
@@ -98,7 +98,7 @@ func TestRequestIDBehindAReverseProxy(t *testing.T) {
 	})
 }
 
-// The client's spelling of a branch is no label.
+// The client's spelling of a branch is not part of the route.
 func TestRouteOfHealthChecksInABranch(t *testing.T) {
 	var route string
 	note := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
@@ -112,8 +112,8 @@ func TestRouteOfHealthChecksInABranch(t *testing.T) {
 	require.Equal(t, "/admin/health", route)
 }
 
-// A connection that the handlers have handed over is no later panic's to close,
-// whoever watches writers in between.
+// A connection that the handlers have handed over is not closed by a later panic, whichever
+// components observe writers in between.
 func TestHandedOverBelowATimeout(t *testing.T) {
 	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)}), middleware.Timeout(time.Minute)).
 		UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -143,7 +143,7 @@ func TestHandedOverBelowATimeout(t *testing.T) {
 		res <- buf.String()
 	}()
 	conn := <-handed
-	<-over // the panic has come through
+	<-over // the panic has reached the top
 	_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 	require.NoError(t, err)
 	require.Equal(t, "hello", <-res)

@@ -6,4 +6,4 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMain(m *testing.M) { wstest.Main(m) } // nothing may be left running
+func TestMain(m *testing.M) { wstest.Main(m) } // no goroutine may be left

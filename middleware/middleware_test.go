@@ -24,7 +24,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// logs collects records as JSON, a map each.
+// logs collects JSON records as maps.
 type logs struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -38,8 +38,8 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
-// records is what was logged, up to the end of all requests that counted servers have
-// begun: a client may read its answer before the components above have returned.
+// records returns the records, once all requests to counted handlers have ended: a client
+// may read its answer before the components above have returned.
 func (l *logs) records(t *testing.T) []map[string]any {
 	t.Helper()
 	require.Eventually(t, func() bool { return serving.Load() == 0 }, 10*time.Second, time.Millisecond)
@@ -54,7 +54,7 @@ func (l *logs) records(t *testing.T) []map[string]any {
 	return out
 }
 
-// group is a group of a record's attributes.
+// group returns a group of a record's attributes.
 func group(rec map[string]any, name string) map[string]any {
 	g, _ := rec[name].(map[string]any)
 	return g
@@ -78,10 +78,10 @@ func both(t *testing.T, h http.Handler, f func(*testing.T, *httptest.Server)) {
 	}
 }
 
-// serving is how many requests counted handlers are at work on.
+// serving is the number of requests in counted handlers.
 var serving atomic.Int32
 
-// counted lets logs.records wait for what a server does.
+// counted makes logs.records wait for a server's requests.
 func counted(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		serving.Add(1)
@@ -114,7 +114,7 @@ func text(s string) http.HandlerFunc {
 
 func TestResponseTime(t *testing.T) {
 	slow := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(30 * time.Millisecond) // the thing that is measured
+		time.Sleep(30 * time.Millisecond) // the work to be measured
 		_, _ = io.WriteString(w, "x")
 	})
 	h := pipeline.New().Use(middleware.ResponseTime).
@@ -135,7 +135,7 @@ func TestResponseTime(t *testing.T) {
 	})
 }
 
-// One piece at a time works elsewhere.
+// Each component works alone in another chain.
 func TestUnderBareAlice(t *testing.T) {
 	h := alice.New(middleware.Recover(middleware.RecoverOptions{}), middleware.ResponseTime).Then(text("x"))
 	w := httptest.NewRecorder()
@@ -154,7 +154,7 @@ func TestStopwatch(t *testing.T) {
 		if r.URL.Path == "/panic" {
 			panic("oops")
 		}
-		time.Sleep(10 * time.Millisecond) // the thing that is measured
+		time.Sleep(10 * time.Millisecond) // the work to be measured
 		_, _ = io.WriteString(w, "body")
 	}))
 	w := httptest.NewRecorder()
@@ -210,7 +210,7 @@ func TestRecover(t *testing.T) {
 	records := l.records(t)
 	require.Len(t, records, 16, "one for each panic")
 	require.Equal(t, "ERROR", records[0]["level"])
-	require.Equal(t, "the password is hunter2", records[0]["panic"], "the log has what the client must not read")
+	require.Equal(t, "the password is hunter2", records[0]["panic"], "the log has the text that the client must not get")
 	require.Equal(t, "/secret", records[0]["path"])
 	require.Contains(t, records[0]["stack"], "TestRecover")
 	require.Equal(t, false, records[0]["response_started"])
@@ -288,8 +288,8 @@ func TestRecoverHandler(t *testing.T) {
 	})
 }
 
-// A callback that panics just before the headers go out is a panic like any
-// other, also where the handlers wrote nothing.
+// A callback that panics just before the headers are sent is handled like any panic, also
+// if the handlers wrote nothing.
 func TestRecoverFromOnStarting(t *testing.T) {
 	bad := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		if err := res.OnStarting(func(http.Header, int) { panic("in a callback") }); err != nil {

@@ -2,12 +2,14 @@ package middleware
 
 import (
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// form is one of the three forms in which an error is answered.
+// form is one of the three forms of an error answer.
 type form int
 
-// The order is the one in which they are taken where the client does not care.
+// In order of preference if the client has none.
 const (
 	formText form = iota
 	formJSON
@@ -15,42 +17,42 @@ const (
 	forms
 )
 
-// maxAccept is how many bytes of Accept headers are looked at. Browsers send 150.
+// maxAccept is the maximum number of bytes of Accept headers that are parsed. Browsers send
+// 150.
 const maxAccept = 8 << 10
 
-// The ranks of a media range, by how specifically it names a form.
+// The ranks of a media range: how specifically it names a form.
 const (
 	rankNone    = iota
 	rankAny     // */*
 	rankFamily  // text/*
 	rankVariant // the type with a parameter that ours lacks
-	rankAlias   // a type that is read by the same clients
+	rankAlias   // a type that the same clients can read
 	rankExact   // the type that is sent
 )
 
-// match is what the Accept header says about one form.
+// match is the best match of the Accept header for one form.
 type match struct {
 	rank int
 	q    int // in thousandths
-	at   int // how many ranges stood before this one
+	at   int // number of ranges before this one
 }
 
-// preferred picks a form by the Accept header (RFC 9110, section 12.5.1). What
-// counts for a form is the most specific range that matches it; the highest
-// quality wins, of equals the one that is named more specifically, then the one
-// named first. Where there is no header, or nothing fits, it is text, unless text
-// is refused and another form is not.
+// preferred selects a form by the Accept header (RFC 9110, section 12.5.1). For each form
+// the most specific matching range applies. The highest quality wins; among equals the form
+// named more specifically, then the one named first. Without a header, or if nothing fits,
+// it is text, unless text is refused and another form is not.
 //
-// What it can't parse it leaves out of account, range by range. Ranges with
-// parameters that our types lack are only for other variants of a type, so they
-// refuse nothing; where nothing better names the type they are taken for it, as
-// who asks for application/json;profile=x would rather read JSON than text.
+// Ranges that can't be parsed are ignored one by one. Ranges with parameters that our types
+// lack are for other variants of a type, so they never refuse a form. If no better range
+// names the type, they match it, because a client that requests application/json;profile=x
+// prefers JSON to text.
 func preferred(accept []string) form {
 	var seen [forms]match
 	at, left := 0, maxAccept
 	for _, line := range accept {
 		if len(line) > left {
-			// The range that is cut through is no longer what was sent.
+			// The range at the cut is incomplete.
 			line = line[:left]
 			line = line[:strings.LastIndexByte(line, ',')+1]
 			left = 0
@@ -76,7 +78,7 @@ func preferred(accept []string) form {
 	}
 	for f := formText; best == forms && f < forms; f++ {
 		if seen[f].rank == rankNone {
-			best = f // not asked for, but not refused either
+			best = f // not requested, but not refused either
 		}
 	}
 	if best == forms {
@@ -107,12 +109,12 @@ func (m match) beats(other match) bool {
 
 // mediaRange is one item of an Accept header.
 type mediaRange struct {
-	family, subtype string // "*" for any
+	family, subtype string // "*" matches any
 	params          bool   // it has parameters that our types lack
 	q               int
 }
 
-// rank tells how specifically r names the type of f, or one that stands for it.
+// rank returns how specifically r names the type of f, or an alias of it.
 func (r mediaRange) rank(f form) int {
 	family, subtype, alias := "text", "plain", ""
 	switch f {
@@ -145,7 +147,7 @@ func (r mediaRange) rank(f form) int {
 func parseRange(item string) (r mediaRange, ok bool) {
 	name, rest := cutParam(item)
 	family, subtype, found := strings.Cut(strings.ToLower(strings.Trim(name, " \t")), "/")
-	if !found || !isToken(family) || !isToken(subtype) || family == "*" && subtype != "*" {
+	if !found || !httpx.IsToken(family) || !httpx.IsToken(subtype) || family == "*" && subtype != "*" {
 		return r, false
 	}
 	r = mediaRange{family: family, subtype: subtype, q: 1000}
@@ -160,9 +162,9 @@ func parseRange(item string) (r mediaRange, ok bool) {
 		key, value, found := strings.Cut(p, "=")
 		switch {
 		case weighed:
-			// What follows the weight says nothing about the type (RFC 7231
-			// had extensions here, RFC 9110 dropped them).
-		case !found || !isToken(key):
+			// Parameters after the weight do not describe the type (RFC 7231 had extensions
+			// here, RFC 9110 dropped them).
+		case !found || !httpx.IsToken(key):
 			return r, false
 		case strings.EqualFold(key, "q"):
 			if r.q, ok = parseQuality(value); !ok {
@@ -170,7 +172,7 @@ func parseRange(item string) (r mediaRange, ok bool) {
 			}
 			weighed = true
 		case strings.EqualFold(key, "charset") && strings.EqualFold(strings.Trim(value, `"`), "utf-8"):
-			// Ours is.
+			// Our type has the parameter.
 		default:
 			r.params = true
 		}
@@ -197,8 +199,8 @@ func parseQuality(s string) (int, bool) {
 	return q, q <= 1000
 }
 
-// cutItem cuts a list at the first comma outside a quoted string. A string that
-// never ends takes the rest of the line with it.
+// cutItem cuts a list at the first comma outside a quoted string. A string that is not
+// closed includes the rest of the line.
 func cutItem(s string) (item, rest string) { return cutUnquoted(s, ',') }
 
 func cutParam(s string) (param, rest string) { return cutUnquoted(s, ';') }
@@ -216,15 +218,4 @@ func cutUnquoted(s string, sep byte) (before, after string) {
 		}
 	}
 	return s, ""
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

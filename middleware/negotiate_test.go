@@ -26,7 +26,7 @@ const (
 	asText = "text/plain; charset=utf-8"
 )
 
-// acceptTable is RFC 9110, section 12.5.1, by example.
+// acceptTable has examples for RFC 9110, section 12.5.1.
 var acceptTable = []struct{ name, accept, want string }{
 	{"empty", "", asText},
 	{"anything", "*/*", asText},
@@ -58,7 +58,7 @@ var acceptTable = []struct{ name, accept, want string }{
 	{"an empty parameter", "text/html;;q=0.5", asHTML},
 	{"a comma in a quoted string", `text/html;x="a,application/json;q=1,b", text/plain;q=0.1`, asHTML},
 	{"an escaped quote in a quoted string", `text/html;q=0.9;x="\",application/json,", text/plain;q=0.1`, asHTML},
-	{"what follows the weight is ignored", "text/html;q=0.1;q=0.9, application/json;q=0.5", asJSON},
+	{"parameters after the weight are ignored", "text/html;q=0.1;q=0.9, application/json;q=0.5", asJSON},
 	{"bad quality: a word", "text/html;q=high, application/json;q=0.1", asJSON},
 	{"bad quality: above one", "text/html;q=1.001, application/json;q=0.1", asJSON},
 	{"bad quality: four digits", "text/html;q=0.1234, application/json;q=0.1", asJSON},
@@ -85,8 +85,8 @@ func TestAccept(t *testing.T) {
 	require.Equal(t, asText, negotiated(), "no header at all")
 }
 
-// A hostile header costs no more than a long one, and the range that the limit
-// cuts through is not taken for another.
+// A hostile header costs no more than a long one, and the range at the limit is not misread
+// as another.
 func TestAcceptIsBounded(t *testing.T) {
 	require.Equal(t, asHTML, negotiated("text/html;q=0.1,"+strings.Repeat("x/y,", 100_000)+"application/json"))
 	fill := strings.Repeat("x", 8<<10-len("text/html;q=0.1,"+"/,"+"application/json"))
@@ -103,17 +103,17 @@ func FuzzAccept(f *testing.F) {
 		got := negotiated(accept)
 		require.Contains(t, []string{asHTML, asJSON, asText}, got)
 		if len(accept) > 4<<10 {
-			return // what is added could meet the limit
+			return // the additions could reach the limit
 		}
-		// Nothing that is added about other types changes anything.
+		// Additional ranges for other types change nothing.
 		for _, junk := range []string{"", ",", "image/png", "image/png;q=0", "text", "text/html;q=2", "*/html", `x/y;z="text/html,"`} {
 			require.Equal(t, got, negotiated(junk+","+accept), "before: %q", junk)
 			require.Equal(t, got, negotiated(accept, junk), "after: %q", junk)
 		}
-		// A form that is refused by name is not picked where another is welcome.
+		// A form that is refused by name is not selected if another is acceptable.
 		lower := strings.ToLower(accept)
 		for name, refused := range map[string]string{"text/html": asHTML, "application/problem+json": asJSON, "text/plain": asText} {
-			if !strings.Contains(lower, name) && !strings.Contains(lower, "q=0") { // else it may welcome this one, or refuse the others
+			if !strings.Contains(lower, name) && !strings.Contains(lower, "q=0") { // otherwise it may accept this form, or refuse the others
 				require.NotEqual(t, refused, negotiated(name+";q=0", "*/*", accept))
 			}
 		}

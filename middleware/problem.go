@@ -11,39 +11,37 @@ import (
 	"strings"
 )
 
-// Problem is an error with the answer that the client reads (RFC 9457): return
-// it from a [HandlerFunc], pass it to [Fail], panic with it or write it with
-// [WriteProblem]. Other errors may wrap it.
+// Problem is an error with the answer for the client (RFC 9457): return it from a
+// [HandlerFunc], pass it to [Fail], panic with it or write it with [WriteProblem]. Other
+// errors may wrap it.
 //
-// What the client reads and what the log gets are separate: Err is for the log
-// alone, everything else is public. A Problem is not changed by this package, so
-// one may be shared between requests.
+// The texts for the client and for the log are separate: Err is only for the log,
+// everything else is public. This package does not modify a Problem, so it may be shared
+// between requests.
 type Problem struct {
-	// Type is a URI that identifies the kind of problem. Default:
-	// "about:blank", which says no more than the status.
+	// Type is a URI that identifies the kind of problem. Default: "about:blank", which adds
+	// nothing to the status.
 	Type string
 
 	// Title is a short text that is the same for all problems of the type.
 	// Default: the text of the status.
 	Title string
 
-	// Status is the status of the answer, 400 to 599. Default, and instead of
-	// anything else: 500.
+	// Status is the status of the answer, 400 to 599. Default, also for other values: 500.
 	Status int
 
-	// Detail tells what is wrong this time, in words for the client.
+	// Detail describes this occurrence of the problem to the client.
 	Detail string
 
 	// Instance is a URI that identifies this occurrence.
 	Instance string
 
-	// Extensions are further members. One that is named like a member of RFC
-	// 9457, in whatever case, and a value that JSON can't express are left out.
+	// Extensions are further members. A member with the name of a member of RFC 9457, in
+	// any case, and a value that can't be encoded as JSON are omitted.
 	Extensions map[string]any
 
-	// Header is set on the answer and replaces what is there under the same
-	// names: Retry-After or WWW-Authenticate, say. The headers that describe
-	// the body are not taken from here.
+	// Header is set on the answer and replaces existing values, for example Retry-After or
+	// WWW-Authenticate. Headers that describe the body are ignored.
 	Header http.Header
 
 	// Err is the cause. It is logged and never shown.
@@ -60,7 +58,7 @@ func (p *Problem) Error() string {
 		s += ": " + p.Detail
 	}
 	if p.Err != nil {
-		s += ": " + fmt.Sprint(p.Err) // which survives an Error method that panics
+		s += ": " + fmt.Sprint(p.Err) // fmt.Sprint survives an Error method that panics
 	}
 	return s
 }
@@ -115,15 +113,14 @@ func (p *Problem) setHeader(h http.Header) {
 	}
 }
 
-// WriteProblem writes p as the answer: as application/problem+json, HTML or plain
-// text by the request's Accept header. A client that names none of these, or sends no
-// Accept, reads plain text. Nothing may have been written before. A
-// nil p is a 500.
+// WriteProblem writes p as the answer: as application/problem+json, HTML or plain text by
+// the request's Accept header. A client that names none of these, or sends no Accept, gets
+// plain text. Nothing may have been written before. A nil p is a 500.
 //
-// Headers that describe another body (Content-Encoding, ETag and the like) are
-// dropped, as http.Error does; all others stay. Content-Length, Vary and
-// X-Content-Type-Options are set; Cache-Control is the caller's concern. To HEAD
-// it answers without a body. [StatusPages] leaves the answer as it is.
+// Headers that describe another body (Content-Encoding, ETag and similar ones) are dropped,
+// as by http.Error; all others stay. Content-Length, Vary and X-Content-Type-Options are
+// set; the caller sets Cache-Control. The answer to HEAD has no body. [StatusPages] does
+// not change the answer.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	NoStatusPage(r)
 	h := w.Header()
@@ -138,8 +135,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	writeProblem(w, r, p.complete())
 }
 
-// writeProblem writes a complete p and leaves all headers that don't describe
-// its body.
+// writeProblem writes a complete p and keeps all headers that don't describe its body.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	switch preferred(r.Header.Values("Accept")) {
 	case formHTML:
@@ -151,7 +147,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	}
 }
 
-// writeBody writes an answer that was negotiated.
+// writeBody writes a negotiated answer.
 func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -184,13 +180,13 @@ type member struct {
 	value []byte // JSON
 }
 
-// extensions are those of p that can be shown, by name.
+// extensions returns the valid extensions of p, sorted by name.
 func (p *Problem) extensions() []member {
 	var out []member
 	for _, name := range slices.Sorted(maps.Keys(p.Extensions)) {
 		switch strings.ToLower(name) {
 		case "type", "title", "status", "detail", "instance":
-			continue // in any case, as many decoders ignore it
+			continue // in any case, because many decoders ignore case
 		}
 		if value, ok := encode(p.Extensions[name]); ok {
 			out = append(out, member{name, value})
@@ -199,7 +195,7 @@ func (p *Problem) extensions() []member {
 	return out
 }
 
-// encode is json.Marshal for values of which one knows nothing.
+// encode is json.Marshal for arbitrary values, whose methods may panic.
 func encode(v any) (text []byte, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -231,7 +227,7 @@ func (p *Problem) json() []byte {
 	return append(body, '}', '\n')
 }
 
-// html is a page without styles or scripts: no policy of the application's can
+// html returns a page without styles or scripts, so that no policy of the application can
 // break it.
 func (p *Problem) html() []byte {
 	var sb strings.Builder
@@ -264,7 +260,7 @@ func (p *Problem) text() []byte {
 	return []byte(strings.ToValidUTF8(sb.String(), "\uFFFD"))
 }
 
-// more is what people read below the title and the detail.
+// more returns the members shown below the title and the detail.
 func (p *Problem) more() []member {
 	var out []member
 	if p.Type != "about:blank" {

@@ -10,51 +10,45 @@ import (
 
 // RecoverOptions configure [Recover].
 type RecoverOptions struct {
-	// Logger gets a record for each failure, with method, path and the id that
-	// [RequestID] gave, by which AccessLog's is found: level Error where the
-	// answer is a 5xx, or had begun already, with the stack of a panic; Info for what Problem or a *[Problem] maps to a 4xx; Debug where
-	// the client has left. Default: slog.Default(), asked each time.
+	// Logger gets a record for each failure, with method, path and the id from [RequestID],
+	// with which AccessLog's record can be found. The level is Error if the answer is a 5xx
+	// or had started, with the stack of a panic; Info if Problem or a *[Problem] maps it to
+	// a 4xx; Debug if the client has left. Default: slog.Default(), evaluated each time.
 	Logger *slog.Logger
 
-	// Problem maps an error to its answer. It is asked first, for every
-	// failure, be it a panic (err is a *[PanicError] then) or what was given to
-	// [Fail]; use errors.As and errors.Is on err. nil, and a nil result, mean
-	// the default: a *[Problem] that err is or wraps is answered as it says, an
-	// http.MaxBytesError is a 413, context.DeadlineExceeded a 504, all else a 500
-	// that tells nothing.
+	// Problem maps an error to its answer. It is called first for every failure: a panic
+	// (err is a *[PanicError] then), or an error passed to [Fail]; use errors.As and
+	// errors.Is on err. nil, and a nil result, mean the default: a *[Problem] that err is
+	// or wraps is the answer, an http.MaxBytesError is a 413, context.DeadlineExceeded a
+	// 504, and all other errors a 500 without details.
 	Problem func(r *http.Request, err error) *Problem
 
-	// Handler writes the answer instead of [WriteProblem]. It is called only
-	// where the response has not started. p is a complete copy of what the
-	// client may read. err is the failure: it may hold secrets and is for
-	// decisions, not for the client. The header Cache-Control: no-store and p's
-	// Header are set and may be changed. A Handler that writes nothing sends
-	// p.Status without a body.
+	// Handler writes the answer instead of [WriteProblem]. It is called only if the
+	// response has not started. p is a complete copy with the texts for the client. err is
+	// the failure: it may contain secrets; use it for decisions and do not send it to the
+	// client. The header Cache-Control: no-store and p's Header are set and may be changed.
+	// If Handler writes nothing, p.Status is sent without a body.
 	Handler func(w http.ResponseWriter, r *http.Request, p *Problem, err error)
 }
 
-// Recover answers for the failures of the handlers behind it, and keeps the
-// server up: their panics, and the errors that a [HandlerFunc] returns or that are
-// given to [Fail]. The client reads what the error is mapped to (see
-// RecoverOptions.Problem), by default a generic 500, as application/problem+json
-// (RFC 9457), HTML or plain text by its Accept header; the log gets the error, and
-// the stack of a panic.
+// Recover answers the failures of the handlers behind it and keeps the server running:
+// their panics, and the errors that a [HandlerFunc] returns or that are passed to [Fail].
+// The client gets the answer for the error (see RecoverOptions.Problem), by default a
+// generic 500, as application/problem+json (RFC 9457), HTML or plain text by its Accept
+// header; the log gets the error, and the stack of a panic.
 //
-// Where the response has started already, or something was written into a buffer
-// that a component above holds back, nothing can be taken back: the failure is
-// logged and the connection aborted, so that the client sees a broken response
-// rather than a wrong one. http.ErrAbortHandler, also wrapped, passes through
-// unlogged. Where the client has left (the request's context is cancelled, and
-// the error is that or an I/O error) there is nobody to answer: the status is 499,
-// for the components around to log.
+// If the response has started, or output is in a buffer of a component above, it can't be
+// undone: the failure is logged and the connection aborted, so that the client sees a
+// broken response rather than a wrong one. http.ErrAbortHandler, also wrapped, passes
+// through without a log. If the client has left (the request's context is cancelled, and
+// the error is that or an I/O error), the status is 499, for the components around to log.
 //
-// Headers that components set before the failure are kept, save those that
-// describe the lost body or an upgrade. If the answer itself panics (in Handler or
-// Problem, or in an OnStarting callback), that is logged as well and the built-in
-// answer is tried.
+// Headers that components set before the failure are kept, except those that describe the
+// lost body or an upgrade. If the answer itself panics (in Handler or Problem, or in an
+// OnStarting callback), that is logged too and the built-in answer is tried.
 //
-// It is ASP.NET Core's UseExceptionHandler, without re-execution: where another
-// page is wanted, Handler writes it.
+// It corresponds to ASP.NET Core's UseExceptionHandler, without re-execution: use Handler
+// for a page of your own.
 //
 //go:noinline
 func Recover(opts RecoverOptions) pipeline.Middleware {
@@ -82,9 +76,9 @@ func recovering(f *failureHandler, next http.Handler) http.Handler {
 	})
 }
 
-// outermost also answers for OnStarting callbacks that panic while the response
-// to handlers that wrote nothing is started: as nothing above observes, it
-// starts that response itself, under its own protection.
+// outermost also answers panics of OnStarting callbacks that run when the response of
+// handlers that wrote nothing starts: no component above observes, so it starts that
+// response itself, inside its own recovery.
 func (f *failureHandler) outermost(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 	res.SetValue(scopeKey{}, f)
 	defer func() {
@@ -98,8 +92,8 @@ func (f *failureHandler) outermost(w http.ResponseWriter, r *http.Request, res *
 	}
 }
 
-// inner stands below something that observes, and maybe below something that
-// buffers: what counts is also what was written to its own writer.
+// inner runs below a component that observes, and possibly below one that buffers. So
+// output to its own writer counts too.
 func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
 	outer, _ := pipeline.ResponseFrom(r)
 	s := &scope{f, func() bool { return own.Started() || outer.Started() }}
@@ -109,14 +103,14 @@ func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipe
 		}
 	}()
 	scoped := r.WithContext(context.WithValue(r.Context(), scopeKey{}, s))
-	defer handBack(r, scoped)
+	defer copyBack(r, scoped)
 	next.ServeHTTP(w, scoped)
 }
 
-// handBack does for the request that was copied what net/http does for its own
-// only: it removes the files of a form that was parsed below, and hands up the
-// pattern that a ServeMux has noted.
-func handBack(outer, inner *http.Request) {
+// copyBack does for a copied request the work that net/http does only for its own: it
+// removes the files of a form that was parsed below, and copies the pattern that a ServeMux
+// has set.
+func copyBack(outer, inner *http.Request) {
 	if inner.Pattern != outer.Pattern {
 		outer.Pattern = inner.Pattern
 	}

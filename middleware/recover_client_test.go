@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/middleware"
 )
 
-// The client that left is told apart from a failure; the log around says 499.
+// A client that left is not a failure; AccessLog has the status 499.
 func TestTheClientLeft(t *testing.T) {
 	for way, h := range map[string]func(chan<- struct{}) http.Handler{
 		"panic": func(entered chan<- struct{}) http.Handler {
@@ -59,8 +59,8 @@ func TestTheClientLeft(t *testing.T) {
 	}
 }
 
-// ending tells when the handlers have returned, which nobody can ask a server
-// whose client has left.
+// ending returns a handler and a channel that is closed when the handlers have returned,
+// which a server does not report for a client that has left.
 func ending(h http.Handler) (http.Handler, <-chan struct{}) {
 	ended := make(chan struct{}, 1)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func ending(h http.Handler) (http.Handler, <-chan struct{}) {
 	}), ended
 }
 
-// leave makes a request and gives it up once the handler is in it.
+// leave sends a request and cancels it once the handler runs.
 func leave(t *testing.T, srv *httptest.Server, entered <-chan struct{}, body io.Reader) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -85,8 +85,8 @@ func leave(t *testing.T, srv *httptest.Server, entered <-chan struct{}, body io.
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// What fails because the client is gone is no failure either: a write that has
-// nobody to go to, the body's other half.
+// An error caused by the client leaving is not a failure either: of a write, or of a read
+// of the rest of the body.
 func TestIOErrorsOfAClientThatLeft(t *testing.T) {
 	for name, f := range map[string]func(w http.ResponseWriter, r *http.Request) error{
 		"write": func(w http.ResponseWriter, _ *http.Request) error {
@@ -138,8 +138,7 @@ func TestIOErrorsOfAClientThatLeft(t *testing.T) {
 	}
 }
 
-// A server that ends by cancelling the requests of clients that are there has
-// failed them.
+// If the server ends by cancelling the requests of connected clients, that is a failure.
 func TestAServerThatEndsIsNoClientThatLeft(t *testing.T) {
 	l := &logs{}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -19,13 +19,13 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// all collects records of every level.
+// all returns a logger that collects records of every level.
 func (l *logs) all() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// throwing panics with v; returning returns err; failing calls Fail. All three
-// are answered alike.
+// throwing panics with v; returning returns err; failing calls Fail. All three get the same
+// answer.
 func throwing(v any) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(v) })
 }
@@ -123,7 +123,7 @@ func TestFailuresAreMapped(t *testing.T) {
 }
 
 func TestPanicsOfEveryKind(t *testing.T) {
-	var nobody *http.Request
+	var missing *http.Request
 	for name, tt := range map[string]struct {
 		h    http.HandlerFunc
 		says string
@@ -131,7 +131,7 @@ func TestPanicsOfEveryKind(t *testing.T) {
 		"nil":                    {func(http.ResponseWriter, *http.Request) { panic(nil) }, "panic called with nil argument"},
 		"a text":                 {func(http.ResponseWriter, *http.Request) { panic("oops") }, "oops"},
 		"a number":               {func(http.ResponseWriter, *http.Request) { panic(42) }, "42"},
-		"a runtime error":        {func(http.ResponseWriter, *http.Request) { _ = nobody.URL }, "nil pointer dereference"},
+		"a runtime error":        {func(http.ResponseWriter, *http.Request) { _ = missing.URL }, "nil pointer dereference"},
 		"a Stringer that panics": {func(http.ResponseWriter, *http.Request) { panic(struct{ selfPanicking }{}) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestPanicsOfEveryKind(t *testing.T) {
 	}
 }
 
-// What was caught on another goroutine keeps its stack.
+// A panic that was recovered on another goroutine keeps its stack.
 func TestPanicErrorIsPassedOn(t *testing.T) {
 	l := &logs{}
 	h := middleware.Recover(middleware.RecoverOptions{Logger: l.all()})(throwing(&middleware.PanicError{Value: "there", Stack: []byte("the stack of the other")}))
@@ -188,7 +188,8 @@ func TestAbortPassesAsItIs(t *testing.T) {
 	}
 }
 
-// Who failed after the start, or into a buffer, gets the connection cut.
+// After a failure behind the start of the response, or with output in a buffer, the
+// connection is aborted.
 func TestFailureAfterTheStart(t *testing.T) {
 	half := func(flush bool) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) {
@@ -215,7 +216,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 				continue // net/http logs the panic itself; Fail can't know
 			}
 			if place == "below a buffer" && way == "panic" {
-				continue // the buffer is dropped with the panic: there is nothing to cut
+				continue // the buffer is dropped with the panic: there is nothing to abort
 			}
 			t.Run(way+"/"+place, func(t *testing.T) {
 				l := &logs{}
@@ -232,8 +233,8 @@ func TestFailureAfterTheStart(t *testing.T) {
 					slog.SetDefault(l.all())
 					defer slog.SetDefault(old)
 				case "below a buffer":
-					// Fail alone can't see what waits in a foreign buffer, a
-					// Recover below it can.
+					// Fail alone can't detect output in a foreign buffer; a Recover below
+					// it can.
 					if way == "Fail" {
 						whole = http.TimeoutHandler(rec(h(half(false))), time.Minute, "")
 					} else {
@@ -249,7 +250,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 					srv.Close()
 				})
 				for _, rec := range l.records(t) {
-					require.Equal(t, "ERROR", rec["level"], "a broken answer is no matter of the client's")
+					require.Equal(t, "ERROR", rec["level"], "a broken answer is an error of the server")
 					require.Equal(t, true, rec["response_started"])
 				}
 				require.Len(t, l.records(t), 2)
@@ -303,7 +304,7 @@ func TestSecondFailures(t *testing.T) {
 	}
 }
 
-// Headers that are set just before the answer goes out, whatever it is, stay.
+// Headers that are set just before the answer is sent stay, whatever the answer is.
 func TestRecoverKeepsHeadersOfOnStarting(t *testing.T) {
 	stamp := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		if err := res.OnStarting(func(h http.Header, status int) {
@@ -329,7 +330,7 @@ func TestRecoverKeepsHeadersOfOnStarting(t *testing.T) {
 	}
 }
 
-// The innermost Recover answers, and only it.
+// Only the innermost Recover answers.
 func TestRecoverInRecover(t *testing.T) {
 	by := func(name string) pipeline.Middleware {
 		return middleware.Recover(middleware.RecoverOptions{Logger: silent, Handler: func(w http.ResponseWriter, _ *http.Request, p *middleware.Problem, _ error) {
@@ -346,7 +347,8 @@ func TestRecoverInRecover(t *testing.T) {
 			})
 		})
 	}
-	// A component in between that fails on the way back is the outer's.
+	// A failure of a component in between, on the way back, is answered by the outer
+	// Recover.
 	h := by("outer")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by("inner")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 		middleware.Fail(w, r, errTeapot)
@@ -401,7 +403,7 @@ func TestHandlerFuncThatSucceeds(t *testing.T) {
 	})
 }
 
-// http.MaxBytesReader's own error, with the connection closed behind it.
+// http.MaxBytesReader's own error; the connection is closed afterwards.
 func TestBodyTooLarge(t *testing.T) {
 	h := middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 5))

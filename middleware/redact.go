@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// namesSecret says of a name, of a header or parameter, whether its value is to
-// be kept out of sight.
-type namesSecret func(name string) bool
+// secretMatcher reports whether the value of a header or parameter with this name must not
+// be shown.
+type secretMatcher func(name string) bool
 
 // isOneOf matches whole names, ignoring case.
-func isOneOf(names []string) namesSecret {
-	var lengths uint64 // a bit for each; one look spares most comparisons
+func isOneOf(names []string) secretMatcher {
+	var lengths uint64 // a bit for each length; one lookup avoids most comparisons
 	for _, s := range names {
 		lengths |= 1 << min(len(s), 63)
 	}
 	return func(name string) bool {
-		if lengths&(1<<min(len(name), 63)) == 0 && isASCII(name) { // others fold to other lengths
+		if lengths&(1<<min(len(name), 63)) == 0 && isASCII(name) { // non-ASCII names fold to other lengths
 			return false
 		}
 		return slices.ContainsFunc(names, func(s string) bool { return strings.EqualFold(s, name) })
@@ -34,9 +34,9 @@ func isASCII(s string) bool {
 	return true
 }
 
-// soundsSecret matches names with a word in them that is seldom said of something
-// public. It would rather hide too much.
-func soundsSecret(name string) bool {
+// looksSecret matches names that contain a word typical of secrets. It rather redacts too
+// much.
+func looksSecret(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range []string{"token", "secret", "password", "passwd", "key", "session", "auth", "cookie", "credential", "signature", "csrf", "xsrf", "assertion", "jwt"} {
 		if strings.Contains(name, word) {
@@ -46,7 +46,7 @@ func soundsSecret(name string) bool {
 	return false
 }
 
-// unescaped is a part of a query decoded, or as it is where that fails.
+// unescaped returns a part of a query decoded, or unchanged if that fails.
 func unescaped(s string) string {
 	if strings.ContainsAny(s, "%+") {
 		if plain, err := url.QueryUnescape(s); err == nil {
@@ -56,11 +56,11 @@ func unescaped(s string) string {
 	return s
 }
 
-// redactQuery takes the values of secret parameters out of a query; what it can't
-// decode it leaves. Where there is no secret it returns the query itself.
-func redactQuery(query string, secret namesSecret) string {
+// redactQuery redacts the values of secret parameters in a query. A part that can't be
+// decoded stays. Without secrets it returns the query itself.
+func redactQuery(query string, secret secretMatcher) string {
 	var sb strings.Builder
-	kept := 0 // how much of the query is in sb, or left out of it
+	kept := 0 // length of the part of query that is already in sb, or omitted from it
 	for at := 0; at < len(query); {
 		pair, _, _ := strings.Cut(query[at:], "&")
 		key, value, hasValue := strings.Cut(pair, "=")

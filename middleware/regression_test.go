@@ -17,12 +17,11 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// The tests here are named after what once went wrong.
+// Each test here is for a bug that has been fixed.
 
 var silent = slog.New(slog.DiscardHandler)
 
-// What was written into a buffer above can't be taken back, although the response
-// has not started.
+// Output in a buffer above can't be undone, although the response has not started.
 func TestRecoverBelowABufferMadeACorruptAnswer(t *testing.T) {
 	failing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !r.URL.Query().Has("early") {
@@ -97,11 +96,11 @@ func TestAccessLogBelowATimeout(t *testing.T) {
 			l := &logs{}
 			answered, received := make(chan struct{}), make(chan struct{})
 			watched := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
-				_ = res.OnStarting(func(http.Header, int) { close(answered) }) // nothing has started it
+				_ = res.OnStarting(func(http.Header, int) { close(answered) }) // the response has not started
 				next.ServeHTTP(w, r)
 			})
 			handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-				<-answered // not before: http.TimeoutHandler takes either, where both are there
+				<-answered // not before: http.TimeoutHandler selects either if both are ready
 				if outlives {
 					<-received
 				}
@@ -146,8 +145,7 @@ func TestAccessLogOfAClientThatLeftInTheMiddle(t *testing.T) {
 	require.Equal(t, "INFO", rec["level"])
 }
 
-// The log has what the client asked for, not what branches and rewrites made of
-// it.
+// The log has the path that the client requested, not the one after branches and rewrites.
 func TestLogsHadAPathThatNobodyAskedFor(t *testing.T) {
 	l := &logs{}
 	rewrite := func(next http.Handler) http.Handler {

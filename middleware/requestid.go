@@ -7,29 +7,29 @@ import (
 	"math/rand/v2"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
 // RequestIDOptions configure [RequestID].
 type RequestIDOptions struct {
-	// Header is the response header that carries the id. Default: X-Request-Id.
+	// Header is the response header for the id. Default: X-Request-Id.
 	Header string
 
-	// Incoming takes the id from the request header of the same name where it
-	// has one that is 1 to 128 letters, digits and any of "-_.:+/=@". Only for
-	// services that stand behind something that sets or checks it: otherwise
-	// clients choose what the log says, and may repeat another request's id.
+	// Incoming uses the id from the request header of the same name if it consists of 1 to
+	// 128 letters, digits and any of "-_.:+/=@". Use it only behind a proxy that sets or
+	// checks the header: otherwise clients control a part of the log, and may reuse another
+	// request's id.
 	Incoming bool
 }
 
-// RequestID gives each request an id: 128 random bits as 32 hexadecimal digits, so
-// that no two are alike on any number of machines. It is a name, not a secret, and
-// no proof of anything. The client reads it in the response
-// header, the handlers get it from [RequestIDFrom], and [AccessLog] logs it,
-// wherever it stands. Of several RequestIDs on a request's way the first counts.
+// RequestID gives each request an id: 128 random bits as 32 hexadecimal digits, unique
+// across any number of machines. It is an identifier, not a secret, and does not prove
+// anything. The client gets it in the response header, the handlers from [RequestIDFrom],
+// and [AccessLog] logs it, wherever RequestID is in the pipeline. If a request passes
+// several RequestIDs, the first one applies.
 //
-// The id is on the response from the start, so also on errors that Recover
-// answers and on upgrades.
+// The id is in every response, also in errors that Recover answers and in upgrades.
 //
 //go:noinline
 func RequestID(opts RequestIDOptions) pipeline.Middleware {
@@ -54,15 +54,14 @@ func RequestID(opts RequestIDOptions) pipeline.Middleware {
 		next.ServeHTTP(w, r)
 	})
 	return func(next http.Handler) http.Handler {
-		if !isToken(header) {
+		if !httpx.IsToken(header) {
 			panic(&pipeline.ConfigError{Component: "middleware.RequestID", Problem: fmt.Sprintf("Header is %q: use the name of a header, letters, digits and dashes", opts.Header)})
 		}
 		return observed(next)
 	}
 }
 
-// RequestIDFrom returns the id that [RequestID] gave to the request, or "" where
-// there is none.
+// RequestIDFrom returns the id that [RequestID] gave to the request, or "" without one.
 func RequestIDFrom(r *http.Request) string {
 	res, ok := pipeline.ResponseFrom(r)
 	if !ok {
@@ -80,14 +79,15 @@ func requestIDOf(res *pipeline.Response) string {
 
 type requestIDKey struct{}
 
-// requestID is the state of one request; the header's value lives in it.
+// requestID is the state of one request; it also holds the header's value, which saves an
+// allocation.
 type requestID struct {
 	key   string
 	value [1]string
 }
 
-// Starting puts the id back where a handler cleared the headers, as
-// httputil.ReverseProxy does after each 1xx.
+// Starting sets the id again if a handler has cleared the headers, as httputil.ReverseProxy
+// does after each 1xx.
 func (id *requestID) Starting(h http.Header, _ int) {
 	if _, ok := h[id.key]; !ok {
 		h[id.key] = id.value[:]
@@ -103,7 +103,7 @@ func newRequestID() string {
 	return string(text[:])
 }
 
-// isRequestID accepts what can stand in a log line and a header as it is.
+// isRequestID accepts ids that are safe in a log line and in a header.
 func isRequestID(s string) bool {
 	if s == "" || len(s) > 128 {
 		return false
@@ -111,7 +111,7 @@ func isRequestID(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case httpx.IsAlphanumeric(c):
 		case c == '-', c == '_', c == '.', c == ':', c == '+', c == '/', c == '=', c == '@':
 		default:
 			return false

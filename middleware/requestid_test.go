@@ -93,7 +93,7 @@ func TestNoRequestID(t *testing.T) {
 	require.ErrorContains(t, err, `middleware.RequestID: Header is "X Request"`)
 }
 
-// What Recover logs is found by the id that the client was told.
+// Recover's log record has the id that the client got.
 func TestRequestIDInFailures(t *testing.T) {
 	l := &logs{}
 	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: l.logger()}), middleware.RequestID(middleware.RequestIDOptions{})).

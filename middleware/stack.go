@@ -8,14 +8,16 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// stackFrame is one call of a stack, for people.
+// stackFrame is one call of a stack, for display.
 type stackFrame struct {
 	Func   string       `json:"func"`
 	File   string       `json:"file"`
 	Line   int          `json:"line"`
-	Source []sourceLine `json:"source,omitempty"` // around Line, where the file is on this disk
+	Source []sourceLine `json:"source,omitempty"` // around Line, if the file exists on this machine
 }
 
 // sourceLine is a line of an excerpt.
@@ -25,15 +27,14 @@ type sourceLine struct {
 	Here   bool   `json:"here,omitempty"`
 }
 
-// frameGroup is a run of frames of the application, or one of the libraries'
-// around it, which are folded.
+// frameGroup is a run of frames of the application, or of libraries, which are folded.
 type frameGroup struct {
 	Library bool         `json:"library,omitempty"`
 	Frames  []stackFrame `json:"frames"`
 }
 
-// framesOf returns the stack from the call that panicked on, without the
-// machinery of the panic itself. Excerpts have context lines before and after.
+// framesOf returns the stack beginning with the call that panicked, without the runtime's
+// frames for the panic itself. Excerpts have context lines before and after.
 func framesOf(pcs []uintptr, context int) []frameGroup {
 	var frames []runtime.Frame
 	panicking := -1
@@ -67,7 +68,7 @@ func framesOf(pcs []uintptr, context int) []frameGroup {
 	return groups
 }
 
-// isLibrary tells calls of the standard library, and of this one, from the
+// isLibrary distinguishes calls of the standard library, and of this one, from the
 // application's.
 func isLibrary(frame runtime.Frame) bool {
 	pkg, _, _ := strings.Cut(frame.Function[strings.LastIndexByte(frame.Function, '/')+1:], ".")
@@ -80,14 +81,14 @@ func isLibrary(frame runtime.Frame) bool {
 		return true
 	}
 	first, _, _ := strings.Cut(pkg, "/")
-	// Paths of modules begin with a host; those of the standard library don't.
-	// A module may do without one all the same: its files are not below GOROOT.
+	// Module paths usually begin with a host name; those of the standard library do not.
+	// For a module without a host, the file decides: it is not below GOROOT.
 	return !strings.Contains(first, ".") && !strings.HasSuffix(frame.File, "_test.go") && inGOROOT(frame.File)
 }
 
-// inGOROOT reports whether a file lies below the standard library's folder. That
-// is known from one of its functions, as runtime.GOROOT is deprecated.
-// With -trimpath it is empty, and the path's form has to do.
+// inGOROOT reports whether a file is below the standard library's folder. The folder is
+// derived from one of its functions, because runtime.GOROOT is deprecated. With -trimpath
+// it is empty, and only the form of the path decides.
 func inGOROOT(file string) bool { return strings.HasPrefix(file, stdlib) }
 
 var stdlib = func() string {
@@ -103,8 +104,8 @@ var stdlib = func() string {
 	return root
 }()
 
-// excerpt reads the lines around one of a source file, nil where it can't. Paths
-// of a binary that was built with -trimpath are not absolute and never read.
+// excerpt returns the lines of a source file around a line, or nil if it can't read them.
+// Binaries built with -trimpath have relative paths, which are never read.
 func excerpt(file string, line, context int) []sourceLine {
 	if !filepath.IsAbs(file) || !strings.HasSuffix(file, ".go") || context < 0 {
 		return nil
@@ -127,20 +128,11 @@ func excerpt(file string, line, context int) []sourceLine {
 	for text := range bytes.Lines(text) {
 		number++
 		if number >= line-context && number <= line+context {
-			lines = append(lines, sourceLine{number, clip(strings.TrimRight(string(text), "\r\n"), 400), number == line})
+			lines = append(lines, sourceLine{number, httpx.Truncate(strings.TrimRight(string(text), "\r\n"), 400), number == line})
 		}
 	}
 	if number < line {
-		return nil // the file is not the one that was built
+		return nil // the file differs from the one that was built
 	}
 	return lines
-}
-
-// clip makes text valid and cuts what is too long to be read.
-func clip(s string, limit int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + " …"
 }

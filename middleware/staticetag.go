@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// timeETag returns an ETag made of a file's time and size, or "" if it has no
-// time. It is strong: the time counts nanoseconds, where Last-Modified has but
-// seconds.
+// timeETag returns an ETag from a file's time and size, or "" if it has no time. It is
+// strong: its time has nanoseconds, while Last-Modified only has seconds.
 func timeETag(info fs.FileInfo) string {
 	t := info.ModTime()
-	if t.IsZero() || t.Equal(time.Unix(0, 0)) { // what net/http takes for no time
+	if t.IsZero() || t.Equal(time.Unix(0, 0)) { // net/http treats these as no time
 		return ""
 	}
 	b := make([]byte, 0, 32)
@@ -26,11 +25,11 @@ func timeETag(info fs.FileInfo) string {
 	return string(append(b, '"'))
 }
 
-// hashes are the ETags of files without a time, by name. There are no more of
-// them than files.
+// hashes has the ETags of files without a time, by name. It has at most one entry for each
+// file.
 type hashes struct{ m sync.Map }
 
-// hash is made once, however many ask for it meanwhile.
+// hash is computed once, for any number of concurrent requests.
 type hash struct {
 	mu   sync.Mutex
 	size int64
@@ -48,7 +47,7 @@ func (hs *hashes) etag(fsys fs.FS, name string, size int64) (string, error) {
 	if h.etag != "" && h.size == size {
 		return h.etag, nil
 	}
-	// A file of its own: f may be one that can't seek back.
+	// The file is opened again, because f may not be able to seek back.
 	f, err := fsys.Open(name)
 	if err != nil {
 		return "", err

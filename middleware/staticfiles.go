@@ -13,66 +13,62 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
 // StaticFilesOptions configure [StaticFiles].
 type StaticFilesOptions struct {
-	// FS holds the files. Required. The names in an embed.FS begin with the
-	// folder's: for "//go:embed static" pass fs.Sub(files, "static"). os.DirFS follows symbolic links out of its
-	// folder; os.Root's FS does not.
+	// FS holds the files. Required. The names in an embed.FS begin with the name of the
+	// folder: for "//go:embed static" pass fs.Sub(files, "static"). os.DirFS follows
+	// symbolic links out of its folder; os.Root's FS does not.
 	//
-	// A file without a modification time is taken for one that never changes, as
-	// those of an embed.FS: it is hashed once, at its first request. Where that
-	// is not so (a file system of your own), let its files have times, or have
-	// Header delete the ETag.
+	// A file without a modification time, as in an embed.FS, is assumed never to change: it
+	// is hashed once, at its first request. If such files can change in your file system,
+	// give them times, or delete the ETag in Header.
 	FS fs.FS
 
-	// DotFiles also serves files and folders whose name begins with a dot.
-	// Default: they are a miss, as .git and .env are seldom meant to be read.
+	// DotFiles also serves files and folders whose name begins with a dot. Default: they
+	// are not served, because .git and .env are seldom meant to be public.
 	DotFiles bool
 
-	// Header is called before a file is sent, with the headers that are to go
-	// out and the file's name in FS ("docs/index.html"). It may change them: set
-	// Cache-Control, say, or another Content-Type. It is called for answers to
-	// conditional requests and HEAD as well, but not for redirects, and must be
-	// safe for concurrent use. Default: nothing. It is ASP.NET Core's
-	// OnPrepareResponse.
+	// Header is called before a file is sent, with the response headers and the file's name
+	// in FS ("docs/index.html"). It may change the headers, for example set Cache-Control
+	// or another Content-Type. It is called for conditional requests and HEAD too, but not
+	// for redirects, and must be safe for concurrent use. Default: none. It corresponds to
+	// ASP.NET Core's OnPrepareResponse.
 	Header func(h http.Header, name string)
 
-	// Types are the media types of files by the extension of their name, in
-	// lower case and with the dot (".gltf": "model/gltf+json"); they go before
-	// those that are built in. Default: the usual types of the web, and what
-	// package mime knows on this machine.
+	// Types are the media types of files by the extension of their name, in lower case and
+	// with the dot (".gltf": "model/gltf+json"); they override the built-in types. Default:
+	// the usual types of the web, and those that package mime knows on this machine.
 	Types map[string]string
 }
 
-// StaticFiles answers GET and HEAD for the files of a file system, with ranges
-// and conditional requests (RFC 9110, sections 13 and 14). A folder with an
-// index.html answers with it (below a path that ends in a slash; without one it
-// redirects there), other folders are not listed. Whatever it has no file for
-// goes to the next handler: other methods, missing files and such as may not be
-// opened, devices and pipes, names that begin with a dot, paths that are not
-// clean. A file that is there and can't be opened for another reason is a failure,
-// see [Fail].
+// StaticFiles answers GET and HEAD for the files of a file system, with ranges and
+// conditional requests (RFC 9110, sections 13 and 14). For a folder with an index.html it
+// serves that file (if the path ends in a slash; otherwise it redirects to the path with a
+// slash); other folders are not listed. All other requests are passed to the next handler:
+// other methods, missing files, files without read permission, devices and pipes, names
+// that begin with a dot, unclean paths. If an existing file can't be opened for another
+// reason, the request fails; see [Fail].
 //
-// Each file has a strong ETag: of its time and size, or of its content where it
-// has no time. Its type goes by the extension and never by the content; a file of
-// unknown type is application/octet-stream, and X-Content-Type-Options: nosniff
-// keeps browsers from guessing. (ASP.NET Core does not serve unknown types. Here
-// they are saved, not shown.)
+// Each file has a strong ETag: of its time and size, or of its content if it has no time.
+// Its type depends on the extension and never on the content; a file of unknown type is
+// application/octet-stream, and X-Content-Type-Options: nosniff keeps browsers from
+// guessing. (ASP.NET Core does not serve unknown types. Here browsers offer to save them.)
 //
-// Some file systems know a file by several names, so that a guard or the rule
-// about dots may be walked around. So names with a colon, a backslash or a control
-// character, and those with a segment that ends in a dot or a space, are a miss
-// everywhere; on Windows also those that look like short names ("GIT~1"). That case
-// may not count there is for guards to know: branch.Map ignores it.
+// Some file systems know a file by several names, which could bypass a guard or the rule
+// about dots. Therefore names with a colon, a backslash or a control character, and those
+// with a segment that ends in a dot or a space, are not served on any system; on Windows
+// this also applies to names that look like short names ("GIT~1"). On file systems that
+// ignore case, guards have to ignore it too: branch.Map does.
 //
-// Ranges work with files that can't seek, as those of an archive/zip.Reader, by
-// skipping what is before them.
+// Ranges also work with files that can't seek, such as those of an archive/zip.Reader, by
+// skipping the bytes before them.
 //
-// It serves no precompressed variants, and does no authorisation: put it behind a
-// guard, or serve only what everybody may read.
+// It serves no precompressed variants, and does no authorisation: put it behind a guard, or
+// serve only public files.
 //
 //go:noinline
 func StaticFiles(opts StaticFilesOptions) pipeline.Middleware {
@@ -85,7 +81,7 @@ func StaticFiles(opts StaticFilesOptions) pipeline.Middleware {
 	}
 }
 
-// problem returns what is wrong with the options, or "".
+// problem returns the problem of the options, or "".
 func (opts StaticFilesOptions) problem() string {
 	var problems []string
 	if opts.FS == nil {
@@ -98,7 +94,7 @@ func (opts StaticFilesOptions) problem() string {
 			problems = append(problems, "Types has the extension \""+ext+"\": write it in lower case and with one dot, at its beginning")
 		}
 		if !isMediaType(opts.Types[ext]) {
-			problems = append(problems, "Types has \""+opts.Types[ext]+"\" for \""+ext+"\": that is no media type")
+			problems = append(problems, "Types has \""+opts.Types[ext]+"\" for \""+ext+"\": that is not a media type")
 		}
 	}
 	return strings.Join(problems, "; ")
@@ -117,10 +113,10 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.next.ServeHTTP(w, r)
 		return
 	}
-	// Opening a pipe would wait for its writer, so look before.
+	// Opening a pipe would wait for its writer, so check first.
 	info, err := fs.Stat(s.FS, name)
 	if err != nil {
-		// Missing, forbidden or no valid name: there is no file to answer with.
+		// Missing, forbidden or an invalid name: there is no file for an answer.
 		s.next.ServeHTTP(w, r)
 		return
 	}
@@ -135,7 +131,7 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	slash := strings.HasSuffix(p, "/")
 	switch {
-	case !info.Mode().IsRegular(), !isFolder && slash: // the file is below no such folder
+	case !info.Mode().IsRegular(), !isFolder && slash: // the path names no such folder
 		s.next.ServeHTTP(w, r)
 	case isFolder && (!slash || branch.Exact(r)):
 		// The page's relative links need the slash.
@@ -146,8 +142,8 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fileName returns the name in the file system that a request asks for. It is
-// not ok where that can't be a file that is served.
+// fileName returns the name in the file system for a request. ok is false if the name can't
+// be one of a served file.
 func (s *staticFiles) fileName(r *http.Request) (name string, ok bool) {
 	p := r.URL.Path
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) || !s.DotFiles && strings.Contains(p, "/.") {
@@ -157,12 +153,12 @@ func (s *staticFiles) fileName(r *http.Request) (name string, ok bool) {
 	if name == "" {
 		return ".", true
 	}
-	return name, fs.ValidPath(name) && isOnlyName(name, runtime.GOOS == "windows")
+	return name, fs.ValidPath(name) && isUnambiguousName(name, runtime.GOOS == "windows")
 }
 
-// isOnlyName reports whether name has nothing that makes it another name of a
-// file for some file system.
-func isOnlyName(name string, windows bool) bool {
+// isUnambiguousName reports whether name contains nothing that makes it another name of a
+// file on some file system.
+func isUnambiguousName(name string, windows bool) bool {
 	for seg := range strings.SplitSeq(name, "/") {
 		if strings.HasSuffix(seg, ".") || strings.HasSuffix(seg, " ") {
 			return false
@@ -171,10 +167,10 @@ func isOnlyName(name string, windows bool) bool {
 			return false
 		}
 	}
-	return !strings.ContainsFunc(name, func(c rune) bool { return c == ':' || c == '\\' || c < ' ' || c == 0x7f })
+	return !strings.ContainsFunc(name, func(c rune) bool { return c == ':' || c == '\\' || httpx.IsControl(c) })
 }
 
-// serveFile answers with a file that was there a moment ago.
+// serveFile answers with a file that existed a moment ago.
 func (s *staticFiles) serveFile(w http.ResponseWriter, r *http.Request, name string) {
 	f, err := s.FS.Open(name)
 	if err == nil {
@@ -185,11 +181,11 @@ func (s *staticFiles) serveFile(w http.ResponseWriter, r *http.Request, name str
 			return
 		}
 	}
-	s.cannot(w, r, err)
+	s.answerOpenError(w, r, err)
 }
 
-// cannot answers where the file is not what it was a moment ago.
-func (s *staticFiles) cannot(w http.ResponseWriter, r *http.Request, err error) {
+// answerOpenError answers if the file has changed since the check.
+func (s *staticFiles) answerOpenError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		s.next.ServeHTTP(w, r)
 		return
@@ -198,7 +194,7 @@ func (s *staticFiles) cannot(w http.ResponseWriter, r *http.Request, err error) 
 }
 
 func (s *staticFiles) serveContent(w http.ResponseWriter, r *http.Request, name string, f fs.File, info fs.FileInfo) {
-	content, ok := f.(io.ReadSeeker) // as it is: net/http can hand an *os.File to the kernel
+	content, ok := f.(io.ReadSeeker) // unchanged, because net/http can pass an *os.File to the kernel
 	if !ok {
 		skipping := &skipReader{fsys: s.FS, name: name, size: info.Size(), f: f}
 		defer skipping.close()
@@ -208,7 +204,7 @@ func (s *staticFiles) serveContent(w http.ResponseWriter, r *http.Request, name 
 	if etag == "" {
 		var err error
 		if etag, err = s.hashes.etag(s.FS, name, info.Size()); err != nil {
-			s.cannot(w, r, err)
+			s.answerOpenError(w, r, err)
 			return
 		}
 	}

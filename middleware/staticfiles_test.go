@@ -35,7 +35,7 @@ func static(opts middleware.StaticFilesOptions) http.Handler {
 	return middleware.StaticFiles(opts)(text("next"))
 }
 
-// ask asks a handler for a file. header is names and values.
+// ask requests a file from a handler. header has names and values.
 func ask(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -44,7 +44,7 @@ func ask(h http.Handler, method, target string, header ...string) *httptest.Resp
 	return serveHandler(h, r)
 }
 
-// Files without times have validators all the same, also behind fs.Sub.
+// Files without times have validators too, also behind fs.Sub.
 func TestStaticFilesValidators(t *testing.T) {
 	dir := t.TempDir()
 	text, err := embedded.ReadFile("developererrorpage.css")
@@ -93,8 +93,8 @@ func TestStaticFilesValidators(t *testing.T) {
 				{"must be another", []string{"If-Match", `"x"`}, 412, ""},
 				{"range", []string{"Range", "bytes=5-9"}, 206, string(text[5:10])},
 				{"suffix", []string{"Range", "bytes=-7"}, 206, string(text[len(text)-7:])},
-				{"range of what is known", []string{"Range", "bytes=5-9", "If-Range", etag}, 206, string(text[5:10])},
-				{"range of what has changed", []string{"Range", "bytes=5-9", "If-Range", `"x"`}, 200, string(text)},
+				{"range of the known file", []string{"Range", "bytes=5-9", "If-Range", etag}, 206, string(text[5:10])},
+				{"range of a changed file", []string{"Range", "bytes=5-9", "If-Range", `"x"`}, 200, string(text)},
 				{"range beyond", []string{"Range", "bytes=9999999-"}, 416, "invalid range: failed to overlap\n"},
 			} {
 				got := ask(h, "GET", target, tt.header...)
@@ -102,7 +102,7 @@ func TestStaticFilesValidators(t *testing.T) {
 				require.Equal(t, tt.body, got.Body.String(), tt.name)
 			}
 
-			// Backwards, too.
+			// Ranges in reverse order work too.
 			many := ask(h, "GET", target, "Range", "bytes=20-24,0-4,10-")
 			require.Equal(t, 206, many.Code)
 			kind, params, err := mime.ParseMediaType(many.Header().Get("Content-Type"))
@@ -120,7 +120,7 @@ func TestStaticFilesValidators(t *testing.T) {
 	}
 }
 
-// An ETag changes with the file, and its time counts nanoseconds.
+// An ETag changes with the file, and its time has nanoseconds.
 func TestStaticFilesETagChanges(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.txt")
@@ -142,7 +142,7 @@ func TestStaticFilesETagChanges(t *testing.T) {
 	require.NotEqual(t, first, ask(h, "GET", "/a.txt").Header().Get("Etag"), "another size is noticed")
 }
 
-// opens counts what is opened, and can make it fail.
+// opens counts the calls of Open, and can make them fail.
 type opens struct {
 	fs.FS
 	n    atomic.Int64
@@ -162,7 +162,7 @@ func (o *opens) Open(name string) (fs.File, error) {
 // Stat does not open.
 func (o *opens) Stat(name string) (fs.FileInfo, error) { return fs.Stat(o.FS, name) }
 
-// A file without time is hashed once, however many ask at the same time.
+// A file without a time is hashed once, for any number of concurrent requests.
 func TestStaticFilesHashesOnce(t *testing.T) {
 	fsys := &opens{FS: fstest.MapFS{"a.txt": {Data: bytes.Repeat([]byte("x"), 1<<20)}}}
 	h := static(middleware.StaticFilesOptions{FS: fsys})
@@ -174,7 +174,7 @@ func TestStaticFilesHashesOnce(t *testing.T) {
 	require.EqualValues(t, 21, fsys.n.Load(), "one for each request, one for the hash")
 }
 
-// What is there when it is looked for and not when it is opened.
+// Files that exist when they are checked, and not when they are opened.
 func TestStaticFilesThatCannotBeOpened(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -205,7 +205,7 @@ func TestStaticFilesThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// Only regular files: a pipe would wait for its writer.
+// Only regular files are served: a pipe would wait for its writer.
 func TestStaticFilesIrregular(t *testing.T) {
 	fsys := &opens{FS: fstest.MapFS{
 		"pipe":                {Mode: fs.ModeNamedPipe},
@@ -249,7 +249,7 @@ func TestStaticFilesHeader(t *testing.T) {
 	require.Equal(t, []string{"a.1f3c.js", "a.1f3c.js", "docs/index.html", "model.gltf"}, names)
 }
 
-// The type goes by the name: content never makes a page of an upload.
+// The type depends on the name: content never turns an upload into a page.
 func TestStaticFilesTypes(t *testing.T) {
 	html := []byte("<!doctype html><script>alert(1)</script>")
 	files := fstest.MapFS{}
@@ -301,13 +301,13 @@ func TestStaticFilesNames(t *testing.T) {
 		{"a\nb", false, false},
 		{"a\x7f", false, false},
 	} {
-		require.Equal(t, tt.unix, middleware.IsOnlyName(tt.name, false), "%q", tt.name)
-		require.Equal(t, tt.windows, middleware.IsOnlyName(tt.name, true), "%q", tt.name)
+		require.Equal(t, tt.unix, middleware.IsUnambiguousName(tt.name, false), "%q", tt.name)
+		require.Equal(t, tt.windows, middleware.IsUnambiguousName(tt.name, true), "%q", tt.name)
 	}
 }
 
-// Byte for byte over a socket: nothing outside the folder is served, with the
-// pipeline's cleaning of paths and without.
+// Unchanged paths over a socket: no file outside the folder is served, with and without the
+// pipeline's cleaning of paths.
 func TestStaticFilesTraversal(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "public")
@@ -361,7 +361,7 @@ func TestStaticFilesTraversal(t *testing.T) {
 	}
 }
 
-// The usual ways, over both protocols.
+// The common requests, over both protocols.
 func TestStaticFilesOverTheWire(t *testing.T) {
 	h := pipeline.New().Use(middleware.ResponseTime, middleware.StaticFiles(middleware.StaticFilesOptions{FS: embedded})).MustBuild()
 	both(t, h, func(t *testing.T, srv *httptest.Server) {

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-// skipReader makes a file that can only be read from front to back seek: it skips
+// skipReader implements Seek for a file that can only be read sequentially: it skips
 // forwards, and opens the file again to go back.
 type skipReader struct {
 	fsys fs.FS
@@ -14,13 +14,13 @@ type skipReader struct {
 	size int64
 
 	f    fs.File
-	at   int64 // where f is
-	want int64 // where the next Read is to begin
+	at   int64 // position of f
+	want int64 // position of the next Read
 
-	reopened bool // f is ours to close
+	reopened bool // f was opened here and must be closed here
 }
 
-// Seek implements io.Seeker. Nothing moves before the next Read.
+// Seek implements io.Seeker. It only records the position for the next Read.
 func (s *skipReader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -58,7 +58,7 @@ func (s *skipReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// close closes what Read has opened.
+// close closes the file that Read has opened.
 func (s *skipReader) close() {
 	if s.reopened {
 		_ = s.f.Close() // it was only read

@@ -26,9 +26,9 @@ func isMediaType(t string) bool {
 	return err == nil && strings.Contains(kind, "/")
 }
 
-// webTypes are the types that must not depend on the machine: package mime reads
-// them from files and, on Windows, from the registry, where .js may be text/plain,
-// which with nosniff no browser runs.
+// webTypes are the types that must not depend on the machine: package mime reads types from
+// files and, on Windows, from the registry, where .js may be text/plain, which no browser
+// runs with nosniff.
 var webTypes = map[string]string{
 	".avif":        "image/avif",
 	".css":         "text/css; charset=utf-8",

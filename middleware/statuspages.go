@@ -16,33 +16,30 @@ import (
 
 // StatusPagesOptions configure [StatusPages].
 type StatusPagesOptions struct {
-	// Handler writes the page instead of [WriteProblem]. The status is sent with
-	// its first write, or when it returns; it may choose another by
-	// WriteHeader. The answer's headers are set already, without Content-Type
-	// and Content-Length. It may not hijack.
+	// Handler writes the page instead of [WriteProblem]. The status is sent with its first
+	// write, or when it returns; it may set another one with WriteHeader. The answer's
+	// headers are already set, without Content-Type and Content-Length. It must not hijack.
 	Handler func(w http.ResponseWriter, r *http.Request, status int)
 }
 
-// StatusPages gives a body to answers of the handlers behind it that have a status
-// of 400 to 599 and say nothing more: no body, or the bare text that http.NotFound,
-// http.ServeMux and http.Error(w, http.StatusText(code), code) write. The body is
-// application/problem+json, HTML or plain text by the request's Accept header, or
-// what Handler writes. Other headers (Allow, Retry-After, WWW-Authenticate ...)
-// stay.
+// StatusPages adds a body to answers of the handlers behind it that have a status of 400 to
+// 599 and no further text: no body, or the bare text that http.NotFound, http.ServeMux and
+// http.Error(w, http.StatusText(code), code) write. The body is application/problem+json,
+// HTML or plain text by the request's Accept header, or written by Handler. Other headers
+// (Allow, Retry-After, WWW-Authenticate ...) stay.
 //
-// Never touched are answers with any other text, with a Content-Type other than
-// text/plain, a Content-Encoding, a Content-Length that fits no bare text, or
-// trailers; answers that were flushed without a body, so that something may still
-// follow; upgrades; and requests whose client has left or whose handler called
-// [NoStatusPage].
+// These answers are never changed: those with any other text, with a Content-Type other
+// than text/plain, a Content-Encoding, a Content-Length that fits no bare text, or
+// trailers; answers that were flushed without a body, because more may follow; upgrades;
+// and requests whose client has left or whose handler called [NoStatusPage].
 //
-// To know all that it holds the status back until the first write that tells, a
-// flush, or the return of the handlers. The headers are those of the time of
-// WriteHeader, as without it. A handler that panics with a status held back has
-// sent nothing, and a [Recover] above can still answer; one below aborts.
+// To decide, it holds the status back until a write shows that the text is not bare, a
+// flush, or the return of the handlers. The headers are those at the time of WriteHeader,
+// as without StatusPages. If a handler panics while a status is held back, nothing has been
+// sent, and a [Recover] above can still answer; one below aborts.
 //
-// It is ASP.NET Core's UseStatusCodePages, which leaves texts alone: there they
-// are not written by default.
+// It corresponds to ASP.NET Core's UseStatusCodePages, which does not replace texts,
+// because ASP.NET Core writes none by default.
 //
 //go:noinline
 func StatusPages(opts StatusPagesOptions) pipeline.Middleware {
@@ -52,44 +49,43 @@ func StatusPages(opts StatusPagesOptions) pipeline.Middleware {
 		}
 	}
 	return func(next http.Handler) http.Handler {
-		// What ObserveWriter hands on offers all that is reachable below as
-		// methods of its own: http.ResponseController can't go past the hooks.
+		// The writer from ObserveWriter has all methods that are reachable below as its
+		// own: http.ResponseController can't bypass the hooks.
 		inner := pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
 			held := &heldStatus{ResponseWriter: w, r: r, own: own}
 			hw := held.wrap()
 			next.ServeHTTP(hw, r)
 			held.finish(hw, opts.Handler)
 		})(next)
-		// The outer one is for the components below to find, and for
-		// NoStatusPage.
+		// The outer one is for the components below, and for NoStatusPage.
 		return pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
 			next.ServeHTTP(w, r)
 		})(inner)
 	}
 }
 
-// noStatusPage is the key of a Response's value, which is set or not.
+// noStatusPage is the key of a Response's value; only its presence counts.
 type noStatusPage struct{}
 
-// NoStatusPage switches [StatusPages] off for this request: an error answer
-// without a body then goes out without one. It may be called as long as the
-// handlers run, and does nothing where no StatusPages is above.
+// NoStatusPage disables [StatusPages] for this request: an error answer without a body is
+// sent without one. It may be called while the handlers run, and does nothing without a
+// StatusPages above.
 func NoStatusPage(r *http.Request) {
 	if res, ok := pipeline.ResponseFrom(r); ok {
 		res.SetValue(noStatusPage{}, true)
 	}
 }
 
-// heldStatus is a writer that holds an error's status back until it knows whether
-// a body comes.
+// heldStatus is a writer that holds an error's status back until it knows whether a body
+// follows.
 type heldStatus struct {
-	http.ResponseWriter // where it goes
+	http.ResponseWriter // the target
 	r                   *http.Request
-	own                 *pipeline.Response // what was sent there
+	own                 *pipeline.Response // observes the target
 
 	state  heldState
 	status int
-	header http.Header // as it was at WriteHeader
+	header http.Header // a copy from the time of WriteHeader
 	body   []byte      // the beginning of a bare text, or all of it
 }
 
@@ -97,9 +93,9 @@ type heldState int
 
 const (
 	heldNothing heldState = iota // nothing was written
-	heldBack                     // a status waits
+	heldBack                     // a status is held back
 	heldPage                     // Handler writes: the next write sends the status
-	heldPassed                   // the rest goes straight through
+	heldPassed                   // everything is passed through
 )
 
 // wrap returns the writer for the handlers.
@@ -119,7 +115,7 @@ func (s *heldStatus) wrap() http.ResponseWriter {
 			return func(src io.Reader) (int64, error) {
 				var begun int64
 				if s.state == heldBack {
-					// More than any bare text.
+					// Larger than any bare text.
 					var buf [512]byte
 					n, err := io.CopyBuffer(struct{ io.Writer }{s}, io.LimitReader(src, int64(len(buf))), buf[:])
 					if err != nil || n < int64(len(buf)) {
@@ -132,11 +128,11 @@ func (s *heldStatus) wrap() http.ResponseWriter {
 				}
 				s.state = heldPassed
 				n, err := next(src)
-				s.notStarted()
+				s.revertStart()
 				return begun + n, err
 			}
 		},
-		// Both: of Flush alone, httpsnoop makes the hook anew for each call of
+		// Both are set: with Flush alone, httpsnoop would create the hook at each call of
 		// FlushError.
 		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
 			return func() { s.release(); next() }
@@ -148,7 +144,7 @@ func (s *heldStatus) wrap() http.ResponseWriter {
 			return func() (net.Conn, *bufio.ReadWriter, error) {
 				s.release()
 				conn, rw, err := next()
-				s.notStarted()
+				s.revertStart()
 				return conn, rw, err
 			}
 		},
@@ -158,7 +154,7 @@ func (s *heldStatus) wrap() http.ResponseWriter {
 func (s *heldStatus) WriteHeader(code int) {
 	switch {
 	case s.state == heldBack:
-		// The first one counts, as below.
+		// The first status counts, as in the writer below.
 	case code >= 100 && code < 200 && code != http.StatusSwitchingProtocols:
 		s.ResponseWriter.WriteHeader(code)
 	case s.state == heldNothing && code >= 400 && code < 600 && s.mayReplace(code):
@@ -185,7 +181,7 @@ func (s *heldStatus) Write(p []byte) (int, error) {
 	return s.ResponseWriter.Write(p)
 }
 
-// mayReplace judges the headers that belong to a status.
+// mayReplace checks the headers of a held status.
 func (s *heldStatus) mayReplace(code int) bool {
 	h := s.Header()
 	if len(h["Content-Encoding"]) > 0 || len(h["Trailer"]) > 0 || len(h["Transfer-Encoding"]) > 0 {
@@ -201,7 +197,7 @@ func (s *heldStatus) mayReplace(code int) bool {
 	return true
 }
 
-// release sends what is held back, as it is.
+// release sends the held status and text unchanged.
 func (s *heldStatus) release() {
 	held := s.state
 	s.state = heldPassed
@@ -212,21 +208,21 @@ func (s *heldStatus) release() {
 		s.restoreHeader()
 		s.ResponseWriter.WriteHeader(s.status)
 		if len(s.body) > 0 {
-			_, _ = s.ResponseWriter.Write(s.body) // the next write has the same error
+			_, _ = s.ResponseWriter.Write(s.body) // the next write returns the same error
 		}
 	}
 }
 
-// notStarted goes back where an empty source, or a hijack that failed, has sent
-// nothing: the status is still to be chosen.
-func (s *heldStatus) notStarted() {
+// revertStart undoes the start if an empty source, or a hijack that failed, has sent
+// nothing: the status can still be set.
+func (s *heldStatus) revertStart() {
 	if !s.own.Started() {
 		s.state = heldNothing
 	}
 }
 
-// restoreHeader undoes what was done to the headers after WriteHeader: it would
-// have had no effect.
+// restoreHeader undoes changes to the headers after WriteHeader, because they would have
+// had no effect.
 func (s *heldStatus) restoreHeader() {
 	h := s.Header()
 	for name := range h {
@@ -239,8 +235,8 @@ func (s *heldStatus) restoreHeader() {
 	}
 }
 
-// finish is called when the handlers have returned. It writes the page if there is
-// to be one.
+// finish is called when the handlers have returned. It writes the page if there is to be
+// one.
 func (s *heldStatus) finish(w http.ResponseWriter, page func(http.ResponseWriter, *http.Request, int)) {
 	if s.state != heldBack {
 		s.state = heldPassed
@@ -249,7 +245,7 @@ func (s *heldStatus) finish(w http.ResponseWriter, page func(http.ResponseWriter
 	length := s.header.Get("Content-Length")
 	res, _ := pipeline.ResponseFrom(s.r)
 	if res.Value(noStatusPage{}) != nil || !isBareText(s.status, string(s.body), false) ||
-		len(s.body) == 0 && length != "" && length != "0" || // a HEAD whose GET says more
+		len(s.body) == 0 && length != "" && length != "0" || // a HEAD whose GET has a longer text
 		context.Cause(s.r.Context()) == context.Canceled {
 		s.release()
 		return
@@ -262,7 +258,7 @@ func (s *heldStatus) finish(w http.ResponseWriter, page func(http.ResponseWriter
 	s.release()
 }
 
-// bareTexts are the bodies that say no more than the status.
+// bareTexts returns the bodies that add nothing to the status.
 func bareTexts(code int) []string {
 	t := http.StatusText(code)
 	if t == "" {
@@ -275,11 +271,12 @@ func bareTexts(code int) []string {
 	return texts
 }
 
-// maxBareText is more than the longest: "511 Network Authentication Required\n".
+// maxBareText is more than the length of the longest: "511 Network Authentication
+// Required\n".
 const maxBareText = 64
 
-// isBareText reports whether body says no more than the status, or may still
-// turn out to if more follows. The empty body does.
+// isBareText reports whether body adds nothing to the status; with prefix, whether that is
+// still possible if more follows. An empty body adds nothing.
 func isBareText(code int, body string, prefix bool) bool {
 	if body == "" {
 		return true

@@ -18,7 +18,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// life records what an observing component sees of the response.
+// life records the response as an observing component sees it.
 type life struct {
 	starts []int
 	bytes  int64
@@ -59,8 +59,8 @@ func TestStatusPages(t *testing.T) {
 		name   string
 		h      http.HandlerFunc
 		status int
-		body   string    // "" if it is to be left alone
-		header [2]string // one that is there all the same
+		body   string    // "" if the answer must not change
+		header [2]string // one that must be set anyway
 	}{
 		{"no body", answer(404, ""), 404, missingJSON, [2]string{}},
 		{"http.NotFound", http.NotFound, 404, missingJSON, [2]string{}},
@@ -92,8 +92,8 @@ func TestStatusPages(t *testing.T) {
 		}, 404, missingJSON, [2]string{}},
 
 		{"another text", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such order", 404) }, 404, "", [2]string{}},
-		{"a text that goes on", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Not Found: order 5", 404) }, 404, "", [2]string{}},
-		{"a text that goes on later", func(w http.ResponseWriter, _ *http.Request) {
+		{"a longer text", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Not Found: order 5", 404) }, 404, "", [2]string{}},
+		{"a longer text in two writes", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(404)
 			_, _ = io.WriteString(w, "Not Found")
 			_, _ = io.WriteString(w, ": order 5")
@@ -178,7 +178,7 @@ func TestStatusPages(t *testing.T) {
 	}
 }
 
-// HEAD says what GET would.
+// HEAD gets the headers of GET.
 func TestStatusPagesHEADWithoutABody(t *testing.T) {
 	h := middleware.StatusPages(middleware.StatusPagesOptions{})(answer(404, "", "Content-Length", "10"))
 	both(t, h, func(t *testing.T, srv *httptest.Server) {
@@ -190,7 +190,7 @@ func TestStatusPagesHEADWithoutABody(t *testing.T) {
 	})
 }
 
-// What is set after WriteHeader has no effect, also while the status is held.
+// Changes after WriteHeader have no effect, also while the status is held.
 func TestStatusPagesFreezesHeaders(t *testing.T) {
 	for name, body := range map[string]string{"a page": "", "released": "no such order"} {
 		t.Run(name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestStatusPagesKeepsTrailers(t *testing.T) {
 	})
 }
 
-// A stream with an error's status goes out as it is written.
+// A stream with an error's status is sent as it is written.
 func TestStatusPagesStreams(t *testing.T) {
 	for name, flush := range map[string]func(http.ResponseWriter) error{
 		"Flusher":            func(w http.ResponseWriter) error { w.(http.Flusher).Flush(); return nil },
@@ -240,7 +240,7 @@ func TestStatusPagesStreams(t *testing.T) {
 			"below a writer that only unwraps": func(w http.ResponseWriter) http.ResponseWriter { return unwrapOnly{w} },
 		} {
 			if name == "Flusher" && below != "direct" {
-				continue // it is none, and need not become one
+				continue // it is not an error, and need not become one
 			}
 			t.Run(name+"/"+below, func(t *testing.T) {
 				goOn := make(chan struct{})
@@ -337,8 +337,7 @@ func TestStatusPagesLetsUpgradesPass(t *testing.T) {
 	require.Equal(t, "raw", string(rest))
 }
 
-// Over HTTP/2 there is nothing to hijack; what the handler says to that gets its
-// page.
+// Over HTTP/2 there is no hijack; the handler's answer to that gets its page.
 func TestStatusPagesAfterAHijackThatFailed(t *testing.T) {
 	h := middleware.StatusPages(middleware.StatusPagesOptions{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _, err := http.NewResponseController(w).Hijack()
@@ -395,8 +394,8 @@ func TestStatusPagesHandler(t *testing.T) {
 	}
 }
 
-// Together with Recover: an answer that is one stays, a status alone gets a page,
-// and a status that was held when the handler failed has not been sent.
+// Together with Recover: an answer with a text stays, a status alone gets a page, and a
+// status that was held when the handler failed has not been sent.
 func TestStatusPagesAndRecover(t *testing.T) {
 	page := middleware.StatusPages(middleware.StatusPagesOptions{Handler: func(w http.ResponseWriter, _ *http.Request, status int) {
 		_, _ = fmt.Fprint(w, "page ", status)
@@ -408,7 +407,7 @@ func TestStatusPagesAndRecover(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		h    http.Handler
-		want string // "" is an abort
+		want string // "" means an abort
 	}{
 		{"Recover above, a 404", rec(page(http.NotFoundHandler())), "404 page 404"},
 		{"Recover below, a 404", page(rec(http.NotFoundHandler())), "404 page 404"},
@@ -440,8 +439,7 @@ func TestStatusPagesAndRecover(t *testing.T) {
 	}
 }
 
-// Nobody reads a page for a client that has left; the log's 499 stays one without
-// a body.
+// A client that has left gets no page; the 499 of the log has no body.
 func TestNoStatusPageForAClientThatLeft(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	w := httptest.NewRecorder()

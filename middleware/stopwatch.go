@@ -7,11 +7,11 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Stopwatch measures how long the rest of the pipeline takes, body included,
-// and hands that to report when the rest has returned, or panicked. report runs
-// on the request's goroutine and may still write to the response; not after a
-// panic, though, or Recover finds it started and can only abort. An upgraded
-// connection that lives on after the handler has returned is not part of it.
+// Stopwatch measures the time of the rest of the pipeline, including the body, and calls
+// report when the rest has returned or panicked. report runs on the request's goroutine and
+// may still write to the response, except after a panic: otherwise Recover finds the
+// response started and can only abort. The time does not include an upgraded connection
+// that continues after the handler has returned.
 //
 //go:noinline
 func Stopwatch(report func(w http.ResponseWriter, r *http.Request, took time.Duration)) pipeline.Middleware {

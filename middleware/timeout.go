@@ -12,12 +12,12 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// ErrTimeout is what errors.Is finds in the cause of a request that [Timeout] has
-// cancelled: in context.Cause(r.Context()), and in what RecoverOptions.Problem is
-// asked about. context.DeadlineExceeded is found there as well.
+// ErrTimeout is in the error chain of the cause of a request that [Timeout] has cancelled:
+// in context.Cause(r.Context()), and in the error passed to RecoverOptions.Problem.
+// context.DeadlineExceeded is in that chain too.
 var ErrTimeout = errors.New("middleware: the request timed out")
 
-// timeoutError is the cause, one for each Timeout.
+// timeoutError is the cause; each Timeout has one.
 type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string {
@@ -28,79 +28,76 @@ func (e *timeoutError) Is(target error) bool {
 }
 func (e *timeoutError) Timeout() bool { return true }
 
-// Timeout cancels the context of a request that the handlers behind it have not
-// finished within d. When they have returned and nothing was sent, the answer is
-// a 504, by way of [Fail]: RecoverOptions.Problem may map [ErrTimeout] to another.
+// Timeout cancels the context of a request that the handlers behind it have not finished
+// within d. If nothing was sent when they have returned, the answer is a 504, through
+// [Fail]: RecoverOptions.Problem may map [ErrTimeout] to another answer.
 //
-// A HANDLER THAT IGNORES ITS CONTEXT IS NOT CUT. Nothing is answered before the
-// handlers have returned; what waits without looking at the context (a lock, a
-// slow client's body, which http.Server.ReadTimeout is for) holds the request as
-// long as it likes. Nothing can stop a goroutine from outside: http.TimeoutHandler
-// answers in its stead and leaves it running, with a response that it has held in
-// a buffer. Timeout has no goroutine of its own and buffers nothing; so it can't
-// take back a response that has started either, which its handler has to end, or
-// to abort with http.ErrAbortHandler.
+// A HANDLER THAT IGNORES ITS CONTEXT IS NOT STOPPED. The answer is sent only when the
+// handlers have returned; a handler that waits without checking the context (for a lock, or
+// for a slow client's body, which http.Server.ReadTimeout limits) can hold the request for
+// any time. Go can't stop a goroutine from outside: http.TimeoutHandler answers in its
+// place and leaves it running, with a buffered response. Timeout has no goroutine of its
+// own and buffers nothing; so it can't undo a response that has started either. The handler
+// has to finish it, or abort with http.ErrAbortHandler.
 //
-// Handlers see an ordinary deadline: r.Context().Deadline() has it, Err is
-// context.DeadlineExceeded and context.Cause is an error for which
-// errors.Is(err, ErrTimeout) holds; the contexts that they derive behave alike.
+// Handlers see an ordinary deadline: r.Context().Deadline() returns it, Err is
+// context.DeadlineExceeded, and context.Cause is an error for which errors.Is(err,
+// ErrTimeout) holds; derived contexts behave alike.
 //
-// It steps aside, and the context goes on without the deadline, for
+// Timeout does not apply, and the context continues without the deadline, for
 //
-//   - upgrades: a WebSocket lives as long as it lives;
-//   - streams: a response that was flushed, or that has started as
-//     text/event-stream, before d is over;
+//   - upgrades: a WebSocket may live for any time;
+//   - streams: a response that was flushed, or that has started as text/event-stream,
+//     before d has passed;
 //   - requests for which [DisableTimeout] was called.
 //
-// A stream that derives a context with a time-out of its own should do so after
-// the first flush, or call DisableTimeout first: package context leaves out the
-// later of two deadlines.
+// A stream that derives a context with a timeout of its own should do so after the first
+// flush, or call DisableTimeout first: package context omits the later of two deadlines.
 //
-// Where Timeouts are nested, the innermost that a request reaches counts, counted
-// from there, be it longer or shorter: the pipeline's says what is usual, a
-// branch's what is right there. The ones above are switched off for the request.
+// If Timeouts are nested, the innermost that a request reaches applies, counted from that
+// point, whether it is longer or shorter: the pipeline's is the usual limit, a branch's
+// replaces it. The ones above are disabled for the request.
 //
-// d must be positive. It mirrors ASP.NET Core's UseRequestTimeouts, except that
-// debuggers get no reprieve.
+// d must be positive. It corresponds to ASP.NET Core's UseRequestTimeouts, except that it
+// also applies under a debugger.
 //
 //go:noinline
 func Timeout(d time.Duration) pipeline.Middleware {
 	cause := &timeoutError{d}
-	// What a context that has expired looks like, for package context to copy.
+	// An expired context, as a template for package context.
 	expired, cancel := context.WithDeadlineCause(context.Background(), time.Unix(0, 0), cause)
 	cancel()
-	observed := observeOwn(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
-		DisableTimeout(r) // those above
+	observed := observeBelow(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
+		DisableTimeout(r) // disables those above
 		t := &timeout{parent: r.Context(), own: own, expired: expired, deadline: time.Now().Add(d)}
 		ctx, cancel := context.WithCancel(t)
-		_ = own.NotifyStarting(t) // nothing below has had the time to start it
+		_ = own.NotifyStarting(t) // the response can't have started yet
 		timer := time.AfterFunc(d, t.expire)
 		inner := r.WithContext(ctx)
 		defer func() {
 			timer.Stop()
 			t.state.CompareAndSwap(timeoutRuns, timeoutOff)
 			cancel()
-			handBack(r, inner)
+			copyBack(r, inner)
 		}()
 		next.ServeHTTP(w, inner)
 		if t.state.Load() == timeoutExpired && !own.Started() {
-			failOwn(w, r, own, cause)
+			failBelow(w, r, own, cause)
 		}
 	})
 	return func(next http.Handler) http.Handler {
 		if d <= 0 {
-			panic(&pipeline.ConfigError{Component: "middleware.Timeout", Problem: fmt.Sprintf("the time-out is %v: give a positive one, or leave the component out", d)})
+			panic(&pipeline.ConfigError{Component: "middleware.Timeout", Problem: fmt.Sprintf("the timeout is %v: use a positive one, or leave the component out", d)})
 		}
 		return observed(next)
 	}
 }
 
-// DisableTimeout switches off the [Timeout] of a request, for a handler that finds
-// out in the middle that it will take its time. It reports false if that is too
-// late: the request has timed out. It may be called from any goroutine, and does
-// nothing where there is no Timeout.
+// DisableTimeout disables the [Timeout] of a request, for a handler that finds out while
+// running that it needs more time. It returns false if the request has already timed out.
+// It may be called from any goroutine, and does nothing without a Timeout.
 //
-// It mirrors ASP.NET Core's IHttpRequestTimeoutFeature.DisableTimeout.
+// It corresponds to ASP.NET Core's IHttpRequestTimeoutFeature.DisableTimeout.
 func DisableTimeout(r *http.Request) bool {
 	inTime := true
 	for ctx := r.Context(); ; {
@@ -123,25 +120,24 @@ const (
 	timeoutExpired
 )
 
-// timeout is the parent of the context that handlers get. That one is package
-// context's own, so that everything derived from it is as cheap and as right as
-// usual; when the time is over it is cancelled by way of AfterFunc, and copies
-// Err and Cause from here.
+// timeout is the parent of the context that handlers get. That context is package context's
+// own, so derived contexts have the usual cost and behaviour. When the time has passed it
+// is cancelled through AfterFunc, and copies Err and Cause from timeout.
 type timeout struct {
 	parent   context.Context
 	own      *pipeline.Response
-	expired  context.Context // one that has expired, with our cause
+	expired  context.Context // an expired context with our cause
 	deadline time.Time
 
 	state  atomic.Uint32
-	stream atomic.Bool // the response has started as a stream of events
+	stream atomic.Bool // the response has started as an event stream
 	cancel func()      // cancels the child; set by AfterFunc, before the timer starts
 }
 
-// expire is called when the time is over.
+// expire is called when the time has passed.
 func (t *timeout) expire() {
 	to := timeoutExpired
-	if t.aside() {
+	if t.isExempt() {
 		to = timeoutOff
 	}
 	if t.state.CompareAndSwap(timeoutRuns, to) && to == timeoutExpired {
@@ -149,8 +145,8 @@ func (t *timeout) expire() {
 	}
 }
 
-// aside reports whether the response has become something that may last.
-func (t *timeout) aside() bool { return t.own.Upgraded() || t.own.Flushed() || t.stream.Load() }
+// isExempt reports whether the response has become an upgrade or a stream, which may last.
+func (t *timeout) isExempt() bool { return t.own.Upgraded() || t.own.Flushed() || t.stream.Load() }
 
 // Starting implements pipeline.Starter.
 func (t *timeout) Starting(h http.Header, _ int) {
@@ -159,23 +155,22 @@ func (t *timeout) Starting(h http.Header, _ int) {
 	}
 }
 
-// Deadline implements context.Context: ours, as long as it holds.
+// Deadline implements context.Context: the deadline, while it applies.
 func (t *timeout) Deadline() (time.Time, bool) {
 	d, ok := t.parent.Deadline()
-	if t.state.Load() == timeoutOff || t.aside() || ok && d.Before(t.deadline) {
+	if t.state.Load() == timeoutOff || t.isExempt() || ok && d.Before(t.deadline) {
 		return d, ok
 	}
 	return t.deadline, true
 }
 
-// Done implements context.Context. Only package context asks, to see whether it
-// knows a cheaper way than AfterFunc.
+// Done implements context.Context. Only package context calls it, to check for a cheaper
+// way than AfterFunc.
 func (t *timeout) Done() <-chan struct{} { return never }
 
 var never = make(chan struct{})
 
-// AfterFunc is package context's hook for parents that are not its own: f
-// cancels the child.
+// AfterFunc is package context's hook for parents of other types: f cancels the child.
 func (t *timeout) AfterFunc(f func()) (stop func() bool) {
 	t.cancel = f
 	return context.AfterFunc(t.parent, f)
@@ -189,8 +184,7 @@ func (t *timeout) Err() error {
 	return t.parent.Err()
 }
 
-// Value implements context.Context. Under a key of its own package context finds
-// the cause.
+// Value implements context.Context. Package context finds the cause under a key of its own.
 func (t *timeout) Value(key any) any {
 	if key == (timeoutKey{}) {
 		return t

@@ -20,16 +20,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// quiet is a Recover without a log: what fails is answered by it.
+// quiet is a Recover without a log; it answers failures.
 func quiet() pipeline.Middleware {
 	return middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// waits waits for its context to end, and writes nothing.
+// waits waits until its context ends, and writes nothing.
 func waits(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// in runs a request in a bubble with a fake clock.
-func in(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
+// inBubble runs a test in a bubble with a fake clock.
+func inBubble(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
 
 func serveHandler(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -96,10 +96,10 @@ func TestTimeout(t *testing.T) {
 			"outside Recover": pipeline.New().Use(middleware.Timeout(10*time.Second), quiet()).Run(tt.h).MustBuild(),
 		} {
 			if name == "outside Recover" && tt.status == 504 {
-				h = quiet()(h) // whose log is asked for the 504 that Timeout answers
+				h = quiet()(h) // the Recover for the 504 that Timeout answers
 			}
 			t.Run(tt.name+", "+name, func(t *testing.T) {
-				in(t, func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
 					start := time.Now()
 					w := serveHandler(h, request(t))
 					require.Equal(t, tt.took, time.Since(start))
@@ -111,7 +111,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// What handlers see of it, in the request's context and in those derived from it.
+// The timeout as handlers see it, in the request's context and in derived ones.
 func TestTimeoutContext(t *testing.T) {
 	type key struct{}
 	derive := map[string]func(context.Context) (context.Context, context.CancelFunc){
@@ -129,7 +129,7 @@ func TestTimeoutContext(t *testing.T) {
 	}
 	for name, derived := range derive {
 		t.Run(name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				start := time.Now()
 				h := quiet()(middleware.Timeout(10 * time.Second)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					ctx, cancel := derived(r.Context())
@@ -162,9 +162,9 @@ func TestTimeoutContext(t *testing.T) {
 	}
 }
 
-// The client's leaving reaches the handler as before, and is not a time-out.
+// A client that leaves is reported to the handler as before, and is not a timeout.
 func TestTimeoutPassesCancellationOn(t *testing.T) {
-	in(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		gone := errors.New("gone")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		h := middleware.Timeout(10 * time.Second)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,10 +182,10 @@ func TestTimeoutPassesCancellationOn(t *testing.T) {
 	})
 }
 
-// After the handlers have returned nothing of it is left, and a context that they
-// left behind is cancelled like net/http's own.
+// After the handlers have returned no timer or goroutine remains, and a context that they
+// kept is cancelled like net/http's own.
 func TestTimeoutEnds(t *testing.T) {
-	in(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var left context.Context
 		h := middleware.Timeout(10 * time.Second)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { left = r.Context() }))
 		serveHandler(h, request(t))
@@ -211,7 +211,7 @@ func TestTimeoutStepsAside(t *testing.T) {
 		{"switched off", func(_ http.ResponseWriter, r *http.Request) { require.True(t, middleware.DisableTimeout(r)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				h := quiet()(middleware.Timeout(10 * time.Second)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					time.Sleep(5 * time.Second)
 					tt.begin(w, r)
@@ -233,17 +233,17 @@ func TestTimeoutStepsAside(t *testing.T) {
 }
 
 func TestDisableTimeoutTooLate(t *testing.T) {
-	in(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		h := quiet()(middleware.Timeout(time.Second)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 			require.False(t, middleware.DisableTimeout(r))
 		})))
 		require.Equal(t, 504, serveHandler(h, request(t)).Code)
 	})
-	require.True(t, middleware.DisableTimeout(httptest.NewRequest("GET", "/", nil)), "where there is none")
+	require.True(t, middleware.DisableTimeout(httptest.NewRequest("GET", "/", nil)), "without a Timeout")
 }
 
-// The innermost counts, from where it is reached.
+// The innermost applies, from the point where it is reached.
 func TestTimeoutNested(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -255,7 +255,7 @@ func TestTimeoutNested(t *testing.T) {
 		{"the outer is over first", time.Second, time.Minute, 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				h := pipeline.New().Use(quiet(), middleware.Timeout(tt.outer)).
 					UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 						time.Sleep(5 * time.Second)
@@ -270,7 +270,7 @@ func TestTimeoutNested(t *testing.T) {
 }
 
 func TestTimeoutProblem(t *testing.T) {
-	in(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		var l logs
 		h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{
 			Logger: l.logger(),
@@ -281,7 +281,7 @@ func TestTimeoutProblem(t *testing.T) {
 				return nil
 			},
 		}), middleware.Timeout(time.Second)).RunFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/csv") // of what it never wrote
+			w.Header().Set("Content-Type", "text/csv") // for a body that it never wrote
 			<-r.Context().Done()
 		}).MustBuild()
 		w := serveHandler(h, request(t))
@@ -292,9 +292,9 @@ func TestTimeoutProblem(t *testing.T) {
 	})
 }
 
-// What lies in a buffer above was written.
+// Output in a buffer above counts as written.
 func TestTimeoutBelowABuffer(t *testing.T) {
-	in(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		buffer := func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				held := httptest.NewRecorder()
@@ -342,8 +342,8 @@ func TestTimeoutOverTheWire(t *testing.T) {
 	}
 }
 
-// A WebSocket outlives it: the manager's handler returns at once, and one that
-// stays, as long as the socket lives, is an upgrade.
+// A WebSocket outlives the timeout: the manager's handler returns immediately, and one that
+// stays until the socket ends is an upgrade.
 func TestTimeoutLeavesWebSocketsOpen(t *testing.T) {
 	for _, stays := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stays=%v", stays), func(t *testing.T) {

@@ -13,12 +13,12 @@ var hello = []byte("hello")
 
 var bare = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(hello) })
 
-// passThrough is a component that works neither before nor after.
+// passThrough is a component that only calls its next handler.
 func passThrough(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, r) })
 }
 
-// tenPassThrough is a pipeline of ten of them; tenNested the same by hand.
+// tenPassThrough is a pipeline of ten of them; tenNested is the same nested by hand.
 func tenPassThrough() http.Handler {
 	b := pipeline.New()
 	for range 10 {
@@ -54,7 +54,7 @@ func BenchmarkPassThrough(b *testing.B) {
 	b.Run("ten-in-a-pipeline", func(b *testing.B) { benchmark(b, tenPassThrough(), pipelinetest.NewHTTP1()) })
 }
 
-// Observing by hand on net/http's own writers, and by httpsnoop.
+// Observing net/http's own writers with the hand-written wrap, and others with httpsnoop.
 func BenchmarkObserve(b *testing.B) {
 	nothing := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
 		next.ServeHTTP(w, r)
@@ -70,7 +70,7 @@ func BenchmarkObserve(b *testing.B) {
 	b.Run("HTTP1-by-httpsnoop", func(b *testing.B) {
 		w := pipelinetest.NewHTTP1()
 		benchmark(b, once, struct {
-			unlikeHTTP1
+			http1WithoutCloseNotify
 			reset
 		}{w, w})
 	})

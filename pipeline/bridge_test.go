@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// hidden is a writer that offers nothing by itself, and leads to one that may.
+// hidden is a writer without optional methods whose Unwrap leads to one that may have them.
 type hidden struct{ inner http.ResponseWriter }
 
 func (h hidden) Header() http.Header         { return h.inner.Header() }
@@ -31,7 +31,7 @@ func (s silent) Header() http.Header         { return s.rec.Header() }
 func (s silent) WriteHeader(code int)        { s.rec.WriteHeader(code) }
 func (s silent) Write(p []byte) (int, error) { return s.rec.Write(p) }
 
-// hijackOnly can be taken over, and not flushed.
+// hijackOnly supports Hijack and not Flush.
 type hijackOnly struct {
 	silent
 	conn net.Conn
@@ -39,7 +39,7 @@ type hijackOnly struct {
 
 func (h hijackOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.conn, nil, nil }
 
-// flushAndHijack can be both.
+// flushAndHijack supports both.
 type flushAndHijack struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
@@ -47,9 +47,9 @@ type flushAndHijack struct {
 
 func (h flushAndHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.conn, nil, nil }
 
-// What a writer offers only below an Unwrap is offered to the handlers as if it were its
-// own, everything else works as well, and each way of starting the response is seen.
-func TestWhatIsBelowUnwrapIsOffered(t *testing.T) {
+// A method that a writer has only below an Unwrap is offered to the handlers as its own.
+// All other methods work too, and each way of starting the response is observed.
+func TestMethodsBelowUnwrapAreOffered(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	defer theirs.Close()
@@ -107,8 +107,8 @@ func TestWhatIsBelowUnwrapIsOffered(t *testing.T) {
 	}
 }
 
-// What net/http's writers offer besides is there for the handlers below an observer,
-// and does what it does without one.
+// The further methods of net/http's writers are available to the handlers below an
+// observer, and work as without one.
 func TestControlsOfNetHTTPsWriters(t *testing.T) {
 	ask := func(w http.ResponseWriter) (answers []string) {
 		tell := func(name string, err error) { answers = append(answers, fmt.Sprint(name, ": ", err)) }

@@ -12,31 +12,28 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// Build checks the whole pipeline, branches included, and makes the handler.
-// It finds every mistake at once and returns them joined, each with the
-// file:line of the call that made it: nil components and handlers, components
-// behind Run, a second Run, bad prefixes, prefixes that are never reached, a
-// name given twice, and options that a middleware refused by panicking with a
-// [*ConfigError].
+// Build checks the whole pipeline, including branches, and returns the handler. It finds
+// all mistakes at once and returns them joined, each with the file:line of the call: nil
+// components and handlers, components after Run, a second Run, invalid prefixes, prefixes
+// that are never reached, a name given twice, and options that a middleware refuses by
+// panicking with a [*ConfigError].
 //
-// A prefix is never reached where an earlier Map or Mount takes all of its
-// requests (one that matches case takes only some of those that a later one
-// without matches), or where it is inside a branch with PreservePath and does
-// not agree with that branch's prefix. A component in between ends the search:
-// it may rewrite the path.
+// A prefix is never reached if an earlier Map or Mount takes all of its requests (one that
+// matches case takes only some requests of a later one that does not), or if it is inside a
+// branch with PreservePath and can't match together with that branch's prefix. A component
+// in between ends the check, because it may rewrite the path.
 //
-// Components are constructed once per Build; a builder that is built twice
-// constructs them twice. The handler is safe for concurrent use as far as the
-// components are.
+// Components are constructed once per Build; if a builder is built twice, they are
+// constructed twice. The handler is safe for concurrent use if the components are.
 //
-// Paths that are not clean never reach a component: the handler redirects
-// (status 307) to the clean path as http.ServeMux does, or answers 400 where
-// only interpreting an escaped slash would make the path clean, and for CONNECT.
+// Unclean paths never reach a component: the handler redirects (status 307) to the clean
+// path as http.ServeMux does. The answer is 400 if the path could only be cleaned by
+// interpreting an escaped slash, and for CONNECT.
 func (b *Builder) Build() (http.Handler, error) {
 	bd := &build{}
 	h := bd.handler(b, notFound, pathFacts{})
 	if len(bd.mistakes) > 0 {
-		slices.SortStableFunc(bd.mistakes, func(a, b found) int { return cmp.Compare(a.seq, b.seq) })
+		slices.SortStableFunc(bd.mistakes, func(a, b numberedMistake) int { return cmp.Compare(a.seq, b.seq) })
 		errs := make([]error, len(bd.mistakes))
 		for i, m := range bd.mistakes {
 			errs[i] = m.err
@@ -49,8 +46,7 @@ func (b *Builder) Build() (http.Handler, error) {
 	return h, nil
 }
 
-// MustBuild is Build for pipelines written as literals: it panics with all the
-// mistakes.
+// MustBuild is Build for pipelines written as literals: it panics with all mistakes.
 func (b *Builder) MustBuild() http.Handler {
 	h, err := b.Build()
 	if err != nil {
@@ -62,21 +58,20 @@ func (b *Builder) MustBuild() http.Handler {
 var notFound = http.HandlerFunc(http.NotFound)
 
 // build is one run of Build over a tree of builders.
-type build struct{ mistakes []found }
+type build struct{ mistakes []numberedMistake }
 
-// found is a mistake, and the number of the call that made it.
-type found struct {
+// numberedMistake is a mistake with the number of the call that made it.
+type numberedMistake struct {
 	seq int64
 	err error
 }
 
 func (bd *build) fail(s *step, format string, args ...any) {
-	bd.mistakes = append(bd.mistakes, found{s.seq, mistake(s, format, args...)})
+	bd.mistakes = append(bd.mistakes, numberedMistake{s.seq, mistake(s, format, args...)})
 }
 
-// handler makes the pipeline of b in front of end, which Run replaces. It goes
-// on after a mistake, so that all are found; the result is good for nothing
-// then.
+// handler returns the pipeline of b in front of end, which Run replaces. It continues after
+// a mistake, so that all are found; the result is not usable then.
 func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Handler {
 	at := bd.checkOrder(b, from)
 	var chain []alice.Constructor
@@ -122,7 +117,7 @@ func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Hand
 			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next, at[i]) }
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
-				side(end) // for the mistakes inside
+				side(end) // finds the mistakes inside
 				continue
 			}
 			chain = append(chain, branch.UseWhen(s.pred, side))
@@ -131,8 +126,8 @@ func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Hand
 	return alice.New(chain...).Then(end)
 }
 
-// checkOrder finds what only a look at several steps can find. It returns what
-// is known about the requests at each step, given what is known at the first.
+// checkOrder finds the mistakes that involve several steps. It returns the facts about the
+// requests at each step, given those at the first.
 func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 	var run *step
 	names := map[string]*step{}
@@ -141,13 +136,13 @@ func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 		s := &b.steps[i]
 		at[i] = known
 		if s.kind == kindUse || s.kind == kindUseWhen {
-			known = pathFacts{} // it may rewrite the path: what follows may be reached
+			known = pathFacts{} // the component may rewrite the path: later prefixes may be reached
 		}
 		switch {
 		case run != nil && s.kind == kindRun:
 			bd.fail(s, "a second Run is never reached: the first is at %s", run.at)
 		case run != nil:
-			bd.fail(s, "a component behind Run is never reached: move it before the Run at %s", run.at)
+			bd.fail(s, "a component after Run is never reached: move it before the Run at %s", run.at)
 		case s.kind == kindRun:
 			run = s
 		}
@@ -168,8 +163,8 @@ func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 	return at
 }
 
-// constructor is mw with its failures caught. On failure it makes its next
-// handler stand in, so that the rest of the chain is tried as well.
+// constructor returns mw with its failures caught. If mw fails, its next handler takes its
+// place, so that the rest of the chain is checked too.
 func (bd *build) constructor(s *step, mw Middleware) alice.Constructor {
 	return func(next http.Handler) (h http.Handler) {
 		defer func() {
@@ -191,7 +186,7 @@ func (bd *build) constructor(s *step, mw Middleware) alice.Constructor {
 	}
 }
 
-// isNil also sees a nil func or pointer inside the interface.
+// isNil also detects a nil func or pointer inside the interface.
 func isNil(h http.Handler) bool {
 	if h == nil {
 		return true

@@ -8,43 +8,42 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// Middleware is a component: given the next handler, it makes the handler that
-// stands in front of it. It is an alias, so alice constructors and the
-// middleware of any other package fit as they are.
+// Middleware is a component: it gets the next handler and returns the handler that stands
+// in front of it. It is an alias, so alice constructors and the middleware of other
+// packages can be used directly.
 type Middleware = func(http.Handler) http.Handler
 
-// Options change how a Builder behaves. The zero value is right for almost
-// everybody. Branches inherit the options of the builder they belong to.
+// Options configure a Builder. The zero value suits almost all applications. Branches
+// inherit the options of their builder.
 type Options struct {
-	// DangerouslyAllowUncleanPaths lets paths with empty and dot segments
-	// through to the components instead of redirecting to the clean path. Then
-	// a guard that looks at the path can be walked around: with a file server
-	// on the main line, GET /x/../admin/secret is not below Map("/admin") to
-	// every component, but names the file behind it. Only for pipelines that
-	// stand behind something that has cleaned the path already.
+	// DangerouslyAllowUncleanPaths passes paths with empty and dot segments to the
+	// components instead of redirecting to the clean path. A guard that checks the path can
+	// then be bypassed: with a file server on the main line, GET /x/../admin/secret is not
+	// below Map("/admin") for every component, but names the file behind it. Use it only if
+	// something in front of the pipeline has already cleaned the path.
 	DangerouslyAllowUncleanPaths bool
 }
 
-// Builder collects the components of a pipeline; Build turns them into an
-// http.Handler. Its methods return the builder, so that calls can be chained.
+// Builder collects the components of a pipeline; Build turns them into an http.Handler. Its
+// methods return the builder, so that calls can be chained.
 //
-// A Builder is not safe for concurrent use, and is no handler itself: an
-// unbuilt pipeline can't be served by mistake.
+// A Builder is not safe for concurrent use. It is not a handler, so an unbuilt pipeline
+// can't be served by mistake.
 type Builder struct {
 	opts   Options
 	steps  []step
-	inside *step // the branch that is being configured, by a function with a builder of its own
+	inside *step // the branch that is being configured by a function with its own builder
 }
 
 // New returns an empty builder with the default options.
 func New() *Builder { return &Builder{} }
 
-// NewWith returns an empty builder with the options given.
+// NewWith returns an empty builder with the given options.
 func NewWith(opts Options) *Builder { return &Builder{opts: opts} }
 
-// Use adds components. A request runs through them in the order added, and the
-// response comes back in reverse. A component that does not call its next
-// handler short-circuits the pipeline.
+// Use adds components. A request passes through them in the order added, and the response
+// comes back in reverse. A component that does not call its next handler short-circuits the
+// pipeline.
 func (b *Builder) Use(mw ...Middleware) *Builder {
 	at := caller()
 	for _, m := range mw {
@@ -56,9 +55,8 @@ func (b *Builder) Use(mw ...Middleware) *Builder {
 	return b
 }
 
-// UseNamed adds a component under a name that [Builder.Has] finds and
-// [Builder.String] prints. A name may be given once in a builder; branches are
-// builders of their own.
+// UseNamed adds a component under a name that [Builder.Has] finds and [Builder.String]
+// prints. A name must be unique within a builder; each branch has its own builder.
 func (b *Builder) UseNamed(name string, mw Middleware) *Builder {
 	s := step{kind: kindUse, at: caller(), label: name, name: name, mw: mw}
 	if name == "" {
@@ -84,8 +82,8 @@ func (b *Builder) RunFunc(f func(http.ResponseWriter, *http.Request)) *Builder {
 	return b
 }
 
-// Has reports whether a component was added to this builder under the name with
-// UseNamed. It does not look into branches, nor up from one.
+// Has reports whether a component was added to this builder under the name with UseNamed.
+// It does not search branches or the builder around a branch.
 func (b *Builder) Has(name string) bool {
 	for i := range b.steps {
 		if b.steps[i].name == name && name != "" {
@@ -95,7 +93,7 @@ func (b *Builder) Has(name string) bool {
 	return false
 }
 
-// kind is what a step does to a request.
+// kind is the kind of call that added a step.
 type kind string
 
 const (
@@ -107,14 +105,14 @@ const (
 	kindMount   kind = "Mount"
 )
 
-// step is one call to the builder. What it was given is checked by Build.
+// step is one call to the builder. Build checks its arguments.
 type step struct {
 	kind  kind
 	at    string // file:line of the call
-	seq   int64  // in the order of the calls
+	seq   int64  // position among all calls
 	label string // for printing
-	name  string // given with UseNamed
-	bad   error  // a mistake that the call itself could see
+	name  string // from UseNamed
+	bad   error  // a mistake that the call itself detected
 
 	mw      Middleware               // kindUse
 	handler http.Handler             // kindRun, kindMount
@@ -124,8 +122,8 @@ type step struct {
 	sub     *Builder                 // kindMap, kindMapWhen, kindUseWhen
 }
 
-// sequence numbers the calls to all builders, so that Build lists mistakes in the
-// order in which they were made.
+// sequence numbers the calls to all builders, so that Build lists mistakes in the order of
+// the calls.
 var sequence atomic.Int64
 
 func (b *Builder) add(s step) {
@@ -136,4 +134,25 @@ func (b *Builder) add(s step) {
 		s.bad = fmt.Errorf("called on the builder around the branch, inside the function that configures %s(%s) at %s: use that function's own builder", in.kind, in.label, in.at)
 	}
 	b.steps = append(b.steps, s)
+}
+
+// UseFunc adds a component written as one function. It gets the next handler and may work
+// before and after next.ServeHTTP(w, r), or not call it at all:
+//
+//	app.UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+//		start := time.Now()
+//		next.ServeHTTP(w, r)
+//		log.Print(time.Since(start))
+//	})
+//
+// It corresponds to ASP.NET Core's inline Use.
+func (b *Builder) UseFunc(f func(w http.ResponseWriter, r *http.Request, next http.Handler)) *Builder {
+	s := step{kind: kindUse, at: caller(), label: funcName(f)}
+	if f != nil {
+		s.mw = func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, next) })
+		}
+	}
+	b.add(s)
+	return b
 }

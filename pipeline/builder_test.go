@@ -113,7 +113,7 @@ func TestHas(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// here returns the file:line of its caller, lines further down.
+// here returns the file:line that is the given number of lines below the call.
 func here(lines int) string {
 	_, file, line, _ := runtime.Caller(1)
 	return fmt.Sprintf("%s:%d", file, line+lines)
@@ -124,7 +124,7 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 	var nilMux *http.ServeMux
 	for _, tt := range []struct {
 		name string
-		app  func(*pipeline.Builder) string // returns the place of the mistake
+		app  func(*pipeline.Builder) string // returns the file:line of the mistake
 		want string
 	}{
 		{"nil component", func(b *pipeline.Builder) string { b.Use(nil); return here(0) }, "Use(nil): the component is nil"},
@@ -154,7 +154,7 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 		{"typed nil terminal", func(b *pipeline.Builder) string { b.Run(nilMux); return here(0) }, "Run(*http.ServeMux): the handler is nil"},
 		{"nil terminal function", func(b *pipeline.Builder) string { b.RunFunc(nil); return here(0) }, "Run(nil): the handler is nil"},
 		{"nil mount", func(b *pipeline.Builder) string { b.Mount("/m", nil); return here(0) }, "Mount(/m): the handler is nil"},
-		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return here(0) }, "a component behind Run is never reached: move it before the Run at"},
+		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return here(0) }, "a component after Run is never reached: move it before the Run at"},
 		{"second Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Run(text("end")); return here(0) }, "a second Run is never reached: the first is at"},
 		{"name given twice", func(b *pipeline.Builder) string { b.UseNamed("x", tag("a")); b.UseNamed("x", tag("b")); return here(0) }, "Use(x): the name is taken by the component added at"},
 		{"prefix without slash", func(b *pipeline.Builder) string { b.Map("m", sub("m")); return here(0) }, `Map(m): the prefix "m" must begin with a slash: "/m"`},
@@ -222,7 +222,7 @@ pipeline
 
 func showNext(w http.ResponseWriter, r *http.Request, next http.Handler) { next.ServeHTTP(w, r) }
 
-// The slip that everybody makes once.
+// A call on the outer builder inside a branch's function is a common mistake.
 func TestTheBuilderAroundInsideABranch(t *testing.T) {
 	app := pipeline.New()
 	app.Map("/x", func(*pipeline.Builder) { app.Run(text("oops")) })
@@ -232,8 +232,8 @@ func TestTheBuilderAroundInsideABranch(t *testing.T) {
 	require.ErrorContains(t, err, "use that function's own builder")
 }
 
-// Mistakes are listed in the order of the calls, also those of constructors, which
-// run from the last to the first, and those inside branches.
+// Mistakes are listed in the order of the calls, also those of constructors, which run from
+// the last to the first, and those inside branches.
 func TestMistakesInOrder(t *testing.T) {
 	bad := func(name string) pipeline.Middleware {
 		return func(http.Handler) http.Handler { panic(&pipeline.ConfigError{Component: name, Problem: "no"}) }

@@ -17,7 +17,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// raw sends a request line as it is, because clients clean paths.
+// raw sends a request line unchanged, because clients clean paths.
 func raw(t *testing.T, srv *httptest.Server, line string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -60,7 +60,7 @@ func TestUncleanPathsNeverReachAComponent(t *testing.T) {
 		{"root", "GET /", 200, "", "/"},
 		{"names that begin with dots", "GET /.a/..b/...", 200, "", "/.a/..b/..."},
 		{"escaped slash within a clean path", "GET /a%2Fb", 200, "", "/a/b"},
-		{"dots escaped twice are no dots", "GET /a/%252e%252e/b", 200, "", "/a/%2e%2e/b"},
+		{"dots escaped twice are not dots", "GET /a/%252e%252e/b", 200, "", "/a/%2e%2e/b"},
 		{"dot dot", "GET /x/../admin/s?q=1&r=%2F", 307, "/admin/s?q=1&r=%2F", ""},
 		{"dot", "GET /./admin/s", 307, "/admin/s", ""},
 		{"dot at the end", "GET /a/.", 307, "/a", ""},
@@ -98,7 +98,7 @@ func TestRedirectBelowABranch(t *testing.T) {
 	r.URL.Path = "/app/a//b"
 	w := httptest.NewRecorder()
 	branch.UsePathBase("/v")(h).ServeHTTP(w, r)
-	require.Equal(t, 200, w.Code, "Map hands on the clean path")
+	require.Equal(t, 200, w.Code, "Map passes the clean path on")
 }
 
 func TestGuardHolds(t *testing.T) {
@@ -107,7 +107,7 @@ func TestGuardHolds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := pipeline.NewWith(opts)
 			b.Map("/admin", func(b *pipeline.Builder) {
-				b.RunFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
+				b.RunFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "unauthorized", http.StatusUnauthorized) })
 			})
 			b.Run(http.FileServerFS(files))
 			srv := serveTest(t, b.MustBuild(), false)

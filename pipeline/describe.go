@@ -12,9 +12,9 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// String prints the pipeline as a tree, a component a line, in the order in
-// which a request meets them. Names that were not given with UseNamed are
-// derived from the functions and serve printing only.
+// String prints the pipeline as a tree with one component per line, in the order in which a
+// request passes through them. Names that were not given with UseNamed are derived from the
+// functions and are only for printing.
 //
 //	pipeline
 //	├─ Use      recover
@@ -56,7 +56,7 @@ func (b *Builder) print(sb *strings.Builder, indent, end string) {
 	}
 }
 
-// describeOptions names the options of a Map that are set: " [MatchCase]".
+// describeOptions lists the options of a Map that are set: " [MatchCase]".
 func describeOptions(opts branch.MapOptions) string {
 	var set []string
 	if opts.PreservePath {
@@ -88,7 +88,7 @@ func funcName(f any) string {
 	name := path.Base(rf.Name())                 // without the import path
 	name = strings.TrimSuffix(name, "-fm")       // a method value
 	name = strings.ReplaceAll(name, "[...]", "") // type arguments
-	for {                                        // what a constructor returned goes by its name
+	for {                                        // a function that a constructor returned gets the constructor's name
 		cut := strings.LastIndex(name, ".func")
 		if cut < 0 || strings.Trim(name[cut+len(".func"):], "0123456789.") != "" || strings.HasPrefix(name, "main.") {
 			return name
@@ -107,7 +107,7 @@ func handlerName(h http.Handler) string {
 	return reflect.TypeOf(h).String()
 }
 
-// caller returns the file:line of whoever called the builder.
+// caller returns the file:line of the builder's caller.
 func caller() string {
 	_, file, line, ok := runtime.Caller(2)
 	if !ok {

@@ -1,7 +1,7 @@
-// Package pipeline builds an http.Handler from components that a request runs
-// through in order and that the response comes back through in reverse. It is
-// ASP.NET Core's request-delegate model on plain net/http: every component is a
-// func(http.Handler) http.Handler, so the middleware of any other package fits.
+// Package pipeline builds an http.Handler from components. A request passes through them in
+// order, and the response comes back in reverse. It is ASP.NET Core's request-delegate
+// model on plain net/http: every component is a func(http.Handler) http.Handler, so the
+// middleware of other packages can be used directly.
 //
 // # Usage
 //
@@ -16,18 +16,18 @@
 //	app.UseWhen(branch.Path("/api"), func(b *pipeline.Builder) { b.Use(limit) }) // rejoins
 //	app.Mount("/ws", chat)                                                       // any http.Handler
 //	app.Run(home)
-//	h, err := app.Build() // every mistake, with the line it was made on
+//	h, err := app.Build() // all mistakes, each with the line of the call
 //	…
 //	err = pipeline.Serve(ctx, &http.Server{Addr: addr, Handler: h}, chat.Shutdown)
 //
-// A pipeline without Run ends in 404, as does every branch; Map and MapWhen
-// never fall back to the main line. MapWith and MountWith take
-// [branch.MapOptions]: the path stays as it is, the case of letters counts.
+// A pipeline or branch without Run ends with 404; Map and MapWhen never fall back to the
+// main line. MapWith and MountWith take [branch.MapOptions], for example to preserve the
+// path or to match case.
 //
 // # The life of a response
 //
-// [Observe] makes components that see the response start and end, whichever way
-// it happens, without wrapping the writer more than once per request:
+// [Observe] makes components that see the response start and end, however it does, without
+// wrapping the writer more than once per request:
 //
 //	var stamp = pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 //		res.OnStarting(func(h http.Header, status int) { h.Set("X-Stamp", "…") })
@@ -36,17 +36,17 @@
 //
 // # Concurrency
 //
-// A Builder belongs to one goroutine. The handler that Build returns and the
-// methods of Response are safe for concurrent use.
+// A Builder belongs to one goroutine. The handler that Build returns and the methods of
+// Response are safe for concurrent use.
 //
 // # Failure
 //
-// Mistakes in the configuration are found by Build, all at once. A panic of a
-// component is not handled here: put middleware.Recover first. [Serve] returns
-// nil after a clean end and otherwise says what did not end in time.
+// Build finds all configuration mistakes at once. The package does not handle a component's
+// panic: put middleware.Recover first. [Serve] returns nil after a graceful shutdown, and
+// otherwise an error that names everything that did not end in time.
 //
 // # Testing
 //
-// What Build returns is a handler. [Builder.String] prints the tree, which a test can
-// compare; package pipelinetest has writers like those of net/http's servers.
+// Build returns a plain handler. A test can compare the tree that [Builder.String] prints;
+// package pipelinetest has writers like those of net/http's servers.
 package pipeline

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A drain that does not heed its context keeps nobody for ever, and is named.
+// A drain that ignores its context does not block Serve, and the error names it.
 func TestDrainThatNeverReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), DrainTimeout)

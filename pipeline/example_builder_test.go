@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// A tree of what was built, with the names that were given.
+// The tree of a pipeline, with the names from UseNamed.
 func ExampleBuilder_String() {
 	auth := func(next http.Handler) http.Handler { return next }
 	app := pipeline.New()
@@ -32,7 +32,7 @@ func ExampleBuilder_String() {
 	// └─ (end)    404
 }
 
-// A package that adds what it needs asks first whether somebody has.
+// A package checks whether a component that it needs is already present.
 func ExampleBuilder_Has() {
 	pass := func(next http.Handler) http.Handler { return next }
 	useChat := func(app *pipeline.Builder) {
@@ -48,8 +48,8 @@ func ExampleBuilder_Has() {
 	// Output: true <nil>
 }
 
-// Components of a branch that rejoins run for some requests only; all of them
-// reach the end.
+// Components of a branch that rejoins run for some requests only; all requests reach the
+// end.
 func ExampleBuilder_UseWhen() {
 	app := pipeline.New()
 	app.UseWhen(branch.Query("trace"), func(b *pipeline.Builder) {
@@ -70,8 +70,8 @@ func ExampleBuilder_UseWhen() {
 	// traced: home
 }
 
-// A component learns what those below it have found out: which route the request
-// took, and a value of their own.
+// A component learns the results of those below it: the route of the request, and a value
+// under a key of its own.
 func ExampleResponse_SetRoute() {
 	type tenant struct{}
 	log := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
@@ -89,12 +89,12 @@ func ExampleResponse_SetRoute() {
 	// Output: 202 GET /items/{id} acme
 }
 
-// OnCompleted is for what has to happen at the end, whatever it is; there the
-// status and the size are known.
+// OnCompleted is for work that must happen at the end, however the handlers end; the status
+// and the size are known then.
 func ExampleResponse_OnCompleted() {
 	count := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		err := res.OnCompleted(func() { fmt.Println(res.Status(), "with", res.BytesWritten(), "bytes") })
-		if err != nil { // only if the response is complete already
+		if err != nil { // only if the response is already complete
 			fmt.Println(err)
 		}
 		next.ServeHTTP(w, r)
@@ -104,7 +104,7 @@ func ExampleResponse_OnCompleted() {
 	// Output: 200 with 5 bytes
 }
 
-// timing is state and callback in one: no closure beside it.
+// timing is state and callback in one, which saves a closure.
 type timing struct{ method string }
 
 func (t *timing) Starting(h http.Header, status int) {
@@ -124,8 +124,8 @@ func ExampleResponse_NotifyStarting() {
 	// Output: GET 404
 }
 
-// ObserveWriter knows what was written to its own writer, be it into a buffer
-// that a component above holds back, where the request's Response has not started.
+// ObserveWriter observes its own writer, even if a component above buffers the output, so
+// that the request's Response has not started.
 func ExampleObserveWriter() {
 	check := pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
 		next.ServeHTTP(w, r)
@@ -136,8 +136,8 @@ func ExampleObserveWriter() {
 	// Output: written: 5
 }
 
-// Serving ends in order when the context does; the drains, a Manager's Shutdown
-// say, are waited for.
+// Serving shuts down gracefully when the context ends; it waits for the drains, for example
+// a Manager's Shutdown.
 func ExampleServeListener() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

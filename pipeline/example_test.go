@@ -38,8 +38,8 @@ func Example() {
 	// before, /x?dump, after
 }
 
-// The classic mistake: headers set after next has returned never reach the
-// client if the response has started by then. Set them in OnStarting.
+// The classic mistake: headers that are set after next has returned do not reach the client
+// if the response has started by then. Set them in OnStarting.
 func ExampleObserve() {
 	wrong := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func ExampleObserve() {
 	}
 	right := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		err := res.OnStarting(func(h http.Header, status int) { h.Set("X-Right", fmt.Sprint("in time for ", status)) })
-		if err != nil { // somebody above has started the response
+		if err != nil { // a component above has started the response
 			fmt.Println(err)
 		}
 		next.ServeHTTP(w, r)
@@ -72,7 +72,7 @@ func ExampleObserve() {
 	// X-Right: "in time for 200"
 }
 
-// Build finds every mistake at once.
+// Build finds all mistakes at once.
 func ExampleBuilder_Build() {
 	app := pipeline.New()
 	app.Map("admin", func(b *pipeline.Builder) {})
@@ -80,7 +80,7 @@ func ExampleBuilder_Build() {
 	app.Mount("/ws", nil)
 	_, err := app.Build()
 	for _, mistake := range err.(interface{ Unwrap() []error }).Unwrap() {
-		// pipeline: main.go:12: Map(admin): what is wrong
+		// pipeline: main.go:12: Map(admin): the problem
 		fmt.Println(strings.SplitN(mistake.Error(), ": ", 3)[2])
 	}
 	// Output:
@@ -89,7 +89,7 @@ func ExampleBuilder_Build() {
 	// Mount(/ws): the handler is nil
 }
 
-// With PreservePath a branch and the Maps in it are written with the full path.
+// With PreservePath a branch and the Maps in it use the full path.
 func ExampleBuilder_MapWith() {
 	app := pipeline.New()
 	app.MapWith("/api", branch.MapOptions{PreservePath: true}, func(b *pipeline.Builder) {

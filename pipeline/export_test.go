@@ -2,7 +2,7 @@ package pipeline
 
 import "net/http"
 
-// IsFast reports whether w is a wrap written by hand.
+// IsFast reports whether w is the hand-written wrap.
 func IsFast(w http.ResponseWriter) bool {
 	switch w.(type) {
 	case *http1Writer, *http2Writer:

@@ -13,12 +13,12 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// net/http removes the files of a form that its own request has. The handlers get a copy
-// of it, whose files are removed as well.
+// net/http removes the files of a form that its own request has. The handlers get a copy of
+// the request, whose files are removed too.
 func TestUploadedFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	t.Setenv("TEMP", dir) // where it is called that
+	t.Setenv("TEMP", dir) // the name on Windows
 	t.Setenv("TMP", dir)
 	files := func() int {
 		entries, err := os.ReadDir(dir)
@@ -29,7 +29,7 @@ func TestUploadedFilesAreRemoved(t *testing.T) {
 	h := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
 		next.ServeHTTP(w, r)
 	})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		must(r.ParseMultipartForm(1)) // all goes to files
+		must(r.ParseMultipartForm(1)) // everything goes to files
 		entries, err := os.ReadDir(dir)
 		must(err)
 		during = len(entries)

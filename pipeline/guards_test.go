@@ -20,10 +20,9 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// guardTargets are the spellings of /admin/s and its neighbours that come to an
-// attacker's mind, sent byte for byte. The statuses are those at the end of the
-// redirects: in a pipeline without and with the key, and the same for
-// branch.Map alone. 0 depends on the main line.
+// guardTargets are spellings of /admin/s and its neighbours that an attacker may try, sent
+// unchanged. The statuses are those at the end of the redirects: in a pipeline without and
+// with the key, and the same for branch.Map alone. 0: depends on the main line.
 var guardTargets = []struct {
 	target           string
 	without, with    int
@@ -62,14 +61,14 @@ var guardTargets = []struct {
 	{"http://example.com//admin/s", 401, 200, 401, 200},
 	{"http://elsewhere.example/%2e%2e/ADMIN/s", 401, 200, 401, 200},
 	{"http:admin/s", 0, 0, 0, 0}, // has no path
-	// What is only unclean when escaped slashes are read as slashes:
+	// Unclean only if escaped slashes are read as slashes:
 	{"/x%2f..%2fadmin/s", 400, 400, 401, 200},
 	{"/x%2f../admin/s", 400, 400, 401, 200},
 	{"/%2fadmin/s", 400, 400, 401, 200},
 	{"/admin%2f/s", 400, 400, 401, 200},
 	{"/admin/..%2fadmin/s", 400, 400, 401, 200},
 	{"/%2e%2e%2fadmin%2fs", 400, 400, 401, 200},
-	// Other paths, which nobody has a file or handler for:
+	// Other paths, without a file or handler:
 	{"/admin;x/s", 404, 404, 404, 404},
 	{"/x/..;/admin/s", 404, 404, 404, 404},
 	{`/admin\s`, 404, 404, 404, 404},
@@ -85,15 +84,14 @@ var guardTargets = []struct {
 	{"/x%252f..%252fadmin/s", 404, 404, 404, 404},
 	{"/\uff41dmin/s", 404, 404, 404, 404},
 	{"/adm\u0131n/s", 404, 404, 404, 404}, // dotless i
-	// What leads out of the branch is served to everybody (StaticFiles takes
-	// clean paths only):
+	// Paths that lead out of the branch are public (StaticFiles accepts clean paths only):
 	{"/admin/../open", 200, 200, 0, 0},
 	{"/ADMIN/x/../../open", 200, 200, 0, 0},
 }
 
-const leak = "LEAK: what the guard was to protect"
+const leak = "LEAK: guarded content"
 
-// mainLines serve the guarded content as well: only the guard keeps it.
+// mainLines serve the guarded content too: only the guard protects it.
 func mainLines() map[string]http.Handler {
 	files := fstest.MapFS{
 		"admin/s": {Data: []byte(leak)}, "admin/index.html": {Data: []byte(leak)}, "open": {Data: []byte("open")},
@@ -116,19 +114,19 @@ type foldingFS struct{ fs.FS }
 
 func (f foldingFS) Open(name string) (fs.File, error) { return f.FS.Open(strings.ToLower(name)) }
 
-// guarded is what the key opens.
+// guarded returns the handler that requires the key.
 func guarded() http.Handler {
 	files := http.FileServerFS(fstest.MapFS{"s": {Data: []byte("guarded")}})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Key") != "sesame" {
-			http.Error(w, "who are you?", http.StatusUnauthorized)
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return
 		}
 		files.ServeHTTP(w, r)
 	})
 }
 
-// inPipeline, alone and behindCleanPaths put the guard before a main line.
+// inPipeline, alone and behindCleanPaths put the guard in front of a main line.
 func inPipeline(main http.Handler) http.Handler {
 	return pipeline.New().Map("/admin", func(b *pipeline.Builder) { b.Run(guarded()) }).Run(main).MustBuild()
 }
@@ -137,8 +135,8 @@ func alone(main http.Handler) http.Handler { return branch.Map("/admin", guarded
 
 func behindCleanPaths(main http.Handler) http.Handler { return branch.CleanPaths(alone(main)) }
 
-// sendRaw sends the request line as it is, since clients clean paths, and
-// follows redirects.
+// sendRaw sends the request line unchanged, because clients clean paths, and follows
+// redirects.
 func sendRaw(t *testing.T, addr, target string, key bool) (int, string) {
 	t.Helper()
 	for range 5 {
@@ -211,8 +209,8 @@ func TestGuardsHold(t *testing.T) {
 	}
 }
 
-// Every path of up to five of these pieces: without the key nothing guarded is
-// ever served.
+// For every path of up to five of these pieces: without the key no guarded content is
+// served.
 func TestGuardsHoldForAllCombinations(t *testing.T) {
 	pieces := []string{"/", "%2f", "admin", "ADMIN", "%61dmin", "s", "x", "..", ".", "%2e", "open"}
 	var targets []string
@@ -257,9 +255,9 @@ func TestGuardsHoldForAllCombinations(t *testing.T) {
 	}
 }
 
-// The limit that package branch's doc names: Map alone goes by the cleaned,
-// decoded path, and a router that matches the escaped one segment by segment
-// reads some paths otherwise. If this test fails, the doc promises too little.
+// The limit documented in package branch: Map alone matches the cleaned, decoded path, and
+// a router that matches the escaped path segment by segment interprets some paths
+// differently. If this test fails, the documentation promises too little.
 func TestGuardAloneAndRouters(t *testing.T) {
 	mux := mainLines()["ServeMux"]
 	for _, target := range []string{"/admin/%2e%2e/x", "/admin/s%2f..%2f..%2fx"} {
@@ -275,7 +273,7 @@ func TestGuardAloneAndRouters(t *testing.T) {
 	}
 }
 
-// The danger that the doc of MatchCase names.
+// The danger documented for MatchCase.
 func TestGuardThatMatchesCaseBeforeAMainLineThatDoesNot(t *testing.T) {
 	for _, tt := range []struct {
 		opts    branch.MapOptions

@@ -21,23 +21,23 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// besieged is a WebSocket endpoint as [pipeline.Serve] serves it, in memory and inside
-// a bubble: minutes of its time-outs take none.
-type besieged struct {
+// memoryServer is a WebSocket endpoint under [pipeline.Serve], in memory and inside a
+// bubble, so that minutes of timeouts take no time.
+type memoryServer struct {
 	ln      *wstest.Listener
 	m       *wsmanager.Manager
-	reached atomic.Int64 // requests that got to the pipeline
+	reached atomic.Int64 // requests that reached the pipeline
 
 	mu     sync.Mutex
-	states map[http.ConnState]int // counted as a service would: http.Server.ConnState
+	states map[http.ConnState]int // counted as a service would, with http.Server.ConnState
 }
 
-// besiege serves until the end of f, and wants a clean end with nothing left.
-func besiege(t *testing.T, f func(t *testing.T, b *besieged)) {
+// withMemoryServer serves until f returns, and requires a graceful end without leftovers.
+func withMemoryServer(t *testing.T, f func(t *testing.T, b *memoryServer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		quiet := slog.New(slog.DiscardHandler)
-		b := &besieged{
+		b := &memoryServer{
 			ln: wstest.Listen(0), states: map[http.ConnState]int{},
 			m: wsmanager.MustNew(wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
@@ -68,21 +68,21 @@ func besiege(t *testing.T, f func(t *testing.T, b *besieged)) {
 	})
 }
 
-func (b *besieged) state(s http.ConnState) int {
+func (b *memoryServer) state(s http.ConnState) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.states[s]
 }
 
-func (b *besieged) dial(t *testing.T) *wstest.PipeConn {
+func (b *memoryServer) dial(t *testing.T) *wstest.PipeConn {
 	t.Helper()
 	conn, err := b.ln.Dial()
 	require.NoError(t, err)
 	return conn
 }
 
-// echo shows that somebody who behaves is served.
-func (b *besieged) echo(t *testing.T) {
+// echo checks that a well-behaved client is served.
+func (b *memoryServer) echo(t *testing.T) {
 	t.Helper()
 	conn := b.dial(t)
 	c := wstest.HandshakeOn(t, conn, wstest.Request(t, "/ws"), nil)
@@ -95,9 +95,9 @@ func (b *besieged) echo(t *testing.T) {
 
 const handshake = "GET /ws HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
-// Thousands of clients begin a handshake and never come to its end. Each is cut after
-// ReadHeaderTimeout, five seconds, however much it has sent and however steadily; none
-// reaches the pipeline, and whoever else comes is served meanwhile.
+// Thousands of clients begin a handshake and never finish it. Each connection is closed
+// after ReadHeaderTimeout, five seconds, however much it has sent and however steadily;
+// none reaches the pipeline, and other clients are served meanwhile.
 func TestHalfOpenUpgrades(t *testing.T) {
 	const n = 2000
 	for name, send := range map[string]func(net.Conn){
@@ -120,14 +120,14 @@ func TestHalfOpenUpgrades(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			besiege(t, func(t *testing.T, b *besieged) {
+			withMemoryServer(t, func(t *testing.T, b *memoryServer) {
 				began := time.Now()
 				var wg sync.WaitGroup
 				for range n {
 					conn := b.dial(t)
 					wg.Go(func() { send(conn) })
 					wg.Go(func() {
-						_, _ = io.Copy(io.Discard, conn) // until it is cut
+						_, _ = io.Copy(io.Discard, conn) // until the connection is closed
 						_ = conn.Close()
 					})
 				}
@@ -138,7 +138,7 @@ func TestHalfOpenUpgrades(t *testing.T) {
 				wg.Wait()
 				require.InDelta(t, 5, time.Since(began).Seconds(), 1.5)
 				synctest.Wait()
-				require.Equal(t, n, b.state(http.StateClosed), "and http.Server.ConnState tells")
+				require.Equal(t, n, b.state(http.StateClosed), "http.Server.ConnState reports them")
 				require.EqualValues(t, 1, b.reached.Load())
 				b.echo(t)
 			})
@@ -146,8 +146,8 @@ func TestHalfOpenUpgrades(t *testing.T) {
 	}
 }
 
-// Headers are taken up to MaxHeaderBytes, 64 KiB (and the 4 KiB that net/http adds),
-// however they are cut; then the answer is 431 and the connection ends.
+// Headers are accepted up to MaxHeaderBytes, 64 KiB (and the 4 KiB that net/http adds),
+// however they are split; above that the answer is 431 and the connection ends.
 func TestHeaderFlood(t *testing.T) {
 	for name, part := range map[string]string{
 		"many small headers":     "A: b\r\n",
@@ -156,7 +156,7 @@ func TestHeaderFlood(t *testing.T) {
 		"a long target":          "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			besiege(t, func(t *testing.T, b *besieged) {
+			withMemoryServer(t, func(t *testing.T, b *memoryServer) {
 				conn := b.dial(t)
 				defer func() { _ = conn.Close() }()
 				sent := make(chan int, 1)
@@ -188,11 +188,10 @@ func TestHeaderFlood(t *testing.T) {
 	}
 }
 
-// Connections that were served and say nothing more are closed after IdleTimeout, two
-// minutes.
+// Connections that were served and send no more are closed after IdleTimeout, two minutes.
 func TestIdleHTTPConnections(t *testing.T) {
 	const n = 500
-	besiege(t, func(t *testing.T, b *besieged) {
+	withMemoryServer(t, func(t *testing.T, b *memoryServer) {
 		var wg sync.WaitGroup
 		var early atomic.Int64
 		for range n {
@@ -213,7 +212,7 @@ func TestIdleHTTPConnections(t *testing.T) {
 	})
 }
 
-// Clients that are gone before, while or after they are answered leave nothing behind.
+// Clients that vanish before, during or after the answer leave nothing behind.
 func TestClientsThatVanish(t *testing.T) {
 	const n = 300
 	for name, vanish := range map[string]func(*wstest.PipeConn){
@@ -232,7 +231,7 @@ func TestClientsThatVanish(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			besiege(t, func(t *testing.T, b *besieged) {
+			withMemoryServer(t, func(t *testing.T, b *memoryServer) {
 				for range n {
 					vanish(b.dial(t))
 				}

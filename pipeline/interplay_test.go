@@ -15,13 +15,13 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// seen answers with what a handler sees of the path and the route.
+// seen answers with the path and the route as the handler sees them.
 func seen(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s + %s, id %q, pattern %q", branch.PathBase(r), r.URL.EscapedPath(), r.PathValue("id"), r.Pattern)
 }
 
-// fetch is one GET over real HTTP/1.1, without following redirects: the status
-// and the body, or the place redirected to.
+// fetch sends one GET over real HTTP/1.1 without following redirects, and returns the
+// status and the body or the redirect's location.
 func fetch(t *testing.T, h http.Handler, target string) string {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -39,7 +39,7 @@ func fetch(t *testing.T, h http.Handler, target string) string {
 	return fmt.Sprint(res.StatusCode, " ", string(body))
 }
 
-// router is a ServeMux with a subtree, a wildcard and an exact root below base.
+// router returns a ServeMux with a subtree, a wildcard and an exact root below base.
 func router(base string) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+base+"/items/{id}", seen)
@@ -73,7 +73,7 @@ func TestServeMuxInABranch(t *testing.T) {
 		{"the mux's redirect loses it, nested", deep, "/v1/api/tree", "307 /tree/"},
 		{"remedy: full patterns", kept, "/api/tree", "307 /api/tree/"},
 		{"remedy: full patterns, path value", kept, "/api/items/7", `200  + /api/items/7, id "7", pattern "GET /api/items/{id}"`},
-		{"remedy: full patterns, exact match is no root", kept, "/api", "307 /api/"},
+		{"remedy: full patterns, an exact match is not the root", kept, "/api", "307 /api/"},
 		{"the remedy reaches as far as the path is kept", deepKept, "/v1/api/tree", "307 /api/tree/"},
 		{"clean-path redirects are right, the pipeline makes them", moved, "/api//tree/./x", "307 /api/tree/x"},
 	} {
@@ -81,7 +81,7 @@ func TestServeMuxInABranch(t *testing.T) {
 	}
 
 	t.Run("the clean-path redirect of a mux without a pipeline", func(t *testing.T) {
-		// Map hands on the clean path, so the mux finds nothing to clean.
+		// Map passes the clean path on, so the mux has nothing to clean.
 		h := branch.Map("/api", router(""))(http.NotFoundHandler())
 		require.Equal(t, `200 /api + /tree/x, id "", pattern "/tree/"`, fetch(t, h, "/api//tree/./x"))
 	})
@@ -100,7 +100,7 @@ func TestBranchInAServeMux(t *testing.T) {
 	for _, tt := range []struct{ name, target, want string }{
 		{"UsePathBase", "/app/a/x", `200 /app/a + /x, id "", pattern "/app/"`},
 		{"UsePathBase, main line", "/app/b", `200 /app + /b, id "", pattern "/app/"`},
-		{"StripPrefix: PathBase knows nothing of it", "/strip/a/x%2Fy", `200 /a + /x%2Fy, id "", pattern "/strip/"`},
+		{"StripPrefix: PathBase does not include it", "/strip/a/x%2Fy", `200 /a + /x%2Fy, id "", pattern "/strip/"`},
 		{"StripPrefix that leaves nothing", "/strip", `200  + /, id "", pattern "/strip"`},
 		{"path values survive", "/t/acme/x", `200 /t/acme + /x, id "acme", pattern "/t/{id}/"`},
 		{"full prefixes in a subtree", "/full/a/x", `200 /full/a + /x, id "", pattern "/full/"`},
@@ -114,8 +114,8 @@ func TestBranchInAServeMux(t *testing.T) {
 	}
 }
 
-// A mux around the pipeline shows its pattern inside; the pattern found inside
-// then shows around, in full.
+// The pattern of a mux around the pipeline is visible inside; the pattern found inside is
+// then visible around it, in full.
 func TestPatternsThroughAPipeline(t *testing.T) {
 	app := pipeline.New().Use(branch.UsePathBase("/app"))
 	app.Map("/v1", func(b *pipeline.Builder) { b.Mount("/api", router("")) })
@@ -123,7 +123,7 @@ func TestPatternsThroughAPipeline(t *testing.T) {
 	mux.Handle("/app/", app.MustBuild())
 	for target, want := range map[string]string{
 		"/app/v1/api/items/7": "GET /app/v1/api/items/{id}",
-		"/APP/v1/api/items/7": "", // the mux minds case
+		"/APP/v1/api/items/7": "", // the mux matches case
 		"/app/V1/API/items/7": "GET /app/v1/api/items/{id}",
 		"/app/v1/api":         "/app/v1/api/{$}",
 		"/app/v1/nothing":     "/app/",
@@ -149,7 +149,7 @@ func TestFileServersInABranch(t *testing.T) {
 		{"names with odd characters", "/std/a%20b/%C3%A4", "200 odd"},
 		{"folder: a relative redirect", "/std/d", "301 d/"},
 		{"index: a relative redirect", "/std/d/index.html", "301 ./"},
-		{"a file is no folder: a relative redirect", "/std/f/", "301 ../f"},
+		{"a file is not a folder: a relative redirect", "/std/f/", "301 ../f"},
 		{"root", "/std/", "200 root"},
 		{"exact match: the root, without the slash that its links need", "/std", "200 root"},
 		{"ours: exact match", "/ours", "307 /ours/"},
@@ -164,7 +164,7 @@ func TestFileServersInABranch(t *testing.T) {
 	}
 }
 
-// Links made at any depth lead back to where they were made.
+// Links made at any depth lead back to the place where they were made.
 func TestLinksLeadBack(t *testing.T) {
 	link := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {

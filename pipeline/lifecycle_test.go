@@ -20,10 +20,10 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Everything in this file runs over HTTP/1.1 and HTTP/2, and there over the
-// writers that are wrapped by hand and again with all of them left to httpsnoop,
-// which is the oracle: the same tables have to pass. See unlike.
-func everywhere(t *testing.T, f func(t *testing.T, http2 bool)) {
+// forEachProtocol runs a test over HTTP/1.1 and HTTP/2, and over HTTP/2 both with the
+// writers that are wrapped by hand and with all of them left to httpsnoop, which is the
+// oracle: the same tables must pass. See withoutCloseNotify.
+func forEachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	for _, http2 := range []bool{false, true} {
 		for _, hooks := range []bool{false, true} {
 			t.Run(fmt.Sprintf("http2=%v/httpsnoop=%v", http2, hooks), func(t *testing.T) {
@@ -33,8 +33,7 @@ func everywhere(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// unwrapOnly is a third-party wrapper that hides every optional interface but
-// for its Unwrap.
+// unwrapOnly is a third-party wrapper that hides every optional interface except Unwrap.
 type unwrapOnly struct{ w http.ResponseWriter }
 
 func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
@@ -46,7 +45,7 @@ func hide(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(unwrapOnly{w}, r) })
 }
 
-// flushOnly is one that flushes by itself and hijacks by its Unwrap.
+// flushOnly is a wrapper that flushes itself and hijacks through its Unwrap.
 type flushOnly struct{ unwrapOnly }
 
 func (f flushOnly) Flush() { _ = http.NewResponseController(f.w).Flush() }
@@ -55,7 +54,7 @@ func half(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(flushOnly{unwrapOnly{w}}, r) })
 }
 
-// asserting is one that asserts the interfaces it knows, and has no Unwrap.
+// asserting is a wrapper that asserts the interfaces it knows, and has no Unwrap.
 type asserting struct{ http.ResponseWriter }
 
 func (a asserting) Flush() { a.ResponseWriter.(http.Flusher).Flush() }
@@ -67,8 +66,8 @@ func assert(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(asserting{w}, r) })
 }
 
-// doors are the ways in which a response starts.
-var doors = []struct {
+// startPaths are the ways in which a response starts.
+var startPaths = []struct {
 	name   string
 	http1  bool // HTTP/1.1 only
 	status int
@@ -98,7 +97,7 @@ var doors = []struct {
 	}},
 	{"ReadFrom of nothing", false, 404, "no", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("")})
-		w.WriteHeader(404) // the empty source has started nothing
+		w.WriteHeader(404) // the empty source has not started the response
 		_, _ = io.WriteString(w, "no")
 	}},
 	{"ReadFrom of a broken source", false, 502, "no", func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +110,7 @@ var doors = []struct {
 	}},
 	{"Flush", false, 200, "late", func(w http.ResponseWriter, _ *http.Request) {
 		must(http.NewResponseController(w).Flush())
-		w.WriteHeader(500) // too late: the client has seen 200
+		w.WriteHeader(500) // too late: 200 has been sent
 		_, _ = io.WriteString(w, "late")
 	}},
 	{"Flusher", false, 200, "", func(w http.ResponseWriter, _ *http.Request) {
@@ -121,7 +120,7 @@ var doors = []struct {
 		}
 		must(http.NewResponseController(w).Flush())
 	}},
-	{"1xx is no start", false, 202, "", func(w http.ResponseWriter, _ *http.Request) {
+	{"1xx does not start the response", false, 202, "", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</x>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(202)
@@ -167,8 +166,8 @@ func TestEveryDoor(t *testing.T) {
 		{name: "three kinds inside", inside: []mw{assert, hide, half}},
 		{name: "three kinds on both sides", outside: []mw{half, hide, half}, inside: []mw{assert, half, hide}},
 	}
-	everywhere(t, func(t *testing.T, http2 bool) {
-		for _, d := range doors {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
+		for _, d := range startPaths {
 			if http2 && d.http1 {
 				continue
 			}
@@ -195,7 +194,8 @@ func TestEveryDoor(t *testing.T) {
 					res, body := get(t, srv, "/")
 					require.Equal(t, d.status, res.StatusCode)
 					require.Equal(t, d.body, body)
-					// The last registered first, once, and in time for the client.
+					// The last registered callback runs first, once, and before the headers
+					// are sent.
 					require.Equal(t, []string{fmt.Sprintf("inner:%d", d.status), fmt.Sprintf("outer:%d", d.status)}, res.Header["X-Order"])
 					require.Equal(t, end{d.status, int64(len(d.body)), d.status == 101}, <-ended)
 				})
@@ -205,7 +205,7 @@ func TestEveryDoor(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		srv := serveTest(t, mark("a", nil)(text("hello")), http2)
 		res, err := srv.Client().Head(srv.URL)
 		require.NoError(t, err)
@@ -215,10 +215,11 @@ func TestHead(t *testing.T) {
 	})
 }
 
-// Panics that nobody answers: before the start nothing is sent and no callback
-// runs; after it the client reads a broken response. OnCompleted runs in both.
+// Panics without a recovering component: before the start nothing is sent and no OnStarting
+// callback runs; after it the client reads a broken response. OnCompleted runs in both
+// cases.
 func TestPanicsOverTheWire(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		for name, begin := range map[string]bool{"before the start": false, "after the start": true} {
 			t.Run(name, func(t *testing.T) {
 				started, completed := make(chan bool, 1), make(chan bool, 1)
@@ -247,10 +248,10 @@ func TestPanicsOverTheWire(t *testing.T) {
 	})
 }
 
-// A goroutine that a handler left behind finds every door shut, and can't get at
-// what net/http has given to another request by then.
+// A goroutine that outlives its handler can't write any more, so it can't reach a buffer
+// that net/http has given to another request.
 func TestWritingAfterTheReturn(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		returned := make(chan struct{})
 		late := make(chan []error, 1)
 		h := mark("a", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -292,8 +293,8 @@ func TestWritingAfterTheReturn(t *testing.T) {
 	})
 }
 
-// A handler that panics with a hijacked connection in its hands does not leave
-// the client hanging.
+// A handler that panics after it has hijacked the connection does not leave the client
+// waiting.
 func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
 	for _, hooks := range []bool{false, true} {
 		t.Run(fmt.Sprintf("httpsnoop=%v", hooks), func(t *testing.T) {
@@ -314,10 +315,10 @@ func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
 	}
 }
 
-// Whoever is given another writer still finds the outer response, also from
-// another goroutine.
+// A handler with another writer still finds the outer response, also from another
+// goroutine.
 func TestTimeoutHandlerInBetween(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		inner := mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			res, ok := pipeline.ResponseFrom(r)
 			if !ok || res.Started() {
@@ -342,8 +343,8 @@ func TestTimeoutHandlerInBetween(t *testing.T) {
 	})
 }
 
-// gzipWriter is a compressor as many services have one: it buffers, flushes what
-// it has, and offers the rest by Unwrap.
+// gzipWriter is a typical compressor: it buffers, flushes its buffer, and offers the rest
+// through Unwrap.
 type gzipWriter struct {
 	unwrapOnly
 	zip *gzip.Writer
@@ -365,7 +366,7 @@ func compress(next http.Handler) http.Handler {
 }
 
 func TestCompressorInBetween(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		for name, flush := range map[string]bool{"in one": false, "flushed": true} {
 			t.Run(name, func(t *testing.T) {
 				written := make(chan int64, 1)
@@ -377,20 +378,20 @@ func TestCompressorInBetween(t *testing.T) {
 						}
 						_, _ = io.WriteString(w, "end")
 					}))))
-				res, body := get(t, serveTest(t, h, http2), "/") // the client takes gzip off
+				res, body := get(t, serveTest(t, h, http2), "/") // the client decompresses
 				require.Equal(t, much+"end", body)
 				require.Equal(t, []string{"inner:200", "outer:200"}, res.Header["X-Order"])
-				require.Less(t, <-written, int64(len(much)), "what left, compressed")
+				require.Less(t, <-written, int64(len(much)), "bytes sent, compressed")
 			})
 		}
 	})
 }
 
-// Optional interfaces are the writer's own, neither more nor fewer; and net/http's
-// own writers take the short way. A Go whose writers have another set of methods
-// fails here: the long way serves it, but response_fast.go wants to learn of it.
+// The optional interfaces are exactly those of the writer, and net/http's own writers take
+// the fast path. If a Go release gives its writers other methods, this test fails:
+// httpsnoop serves them, but response_fast.go should be updated.
 func TestInterfacesAreKept(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		type probe struct {
 			set  [9]bool
 			fast bool
@@ -426,8 +427,8 @@ func TestInterfacesAreKept(t *testing.T) {
 	})
 }
 
-// A 101 that nobody hijacks after is no upgrade that lives on; over HTTP/2 it is
-// a mere announcement. An extended CONNECT (RFC 8441) upgrades by 2xx.
+// A 101 without a Hijack after it is not an upgrade; over HTTP/2 it is only informational.
+// An extended CONNECT (RFC 8441) upgrades with a 2xx status.
 func TestUpgraded(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
@@ -457,11 +458,11 @@ func TestUpgraded(t *testing.T) {
 	}
 }
 
-// net/http's server says what it dislikes; nothing here should give it cause to.
+// net/http's server logs misuse; nothing here may cause such a log.
 func TestNoNoise(t *testing.T) {
-	everywhere(t, func(t *testing.T, http2 bool) {
+	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		var noise strings.Builder
-		srv := httptest.NewUnstartedServer(unlike(t, mark("a", nil)(mark("b", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv := httptest.NewUnstartedServer(withoutCloseNotify(t, mark("a", nil)(mark("b", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/empty" {
 				return
 			}

@@ -33,7 +33,7 @@ func text(s string) http.HandlerFunc {
 // serveTest serves h over HTTP/1.1, or over HTTP/2 with TLS.
 func serveTest(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	t.Helper()
-	srv := httptest.NewUnstartedServer(unlike(t, h))
+	srv := httptest.NewUnstartedServer(withoutCloseNotify(t, h))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if http2 {
 		srv.EnableHTTP2 = true
@@ -45,7 +45,7 @@ func serveTest(t *testing.T, h http.Handler, http2 bool) *httptest.Server {
 	return srv
 }
 
-// get is one GET over real HTTP, without following redirects.
+// get sends one GET over real HTTP, without following redirects.
 func get(t *testing.T, srv *httptest.Server, target string) (*http.Response, string) {
 	t.Helper()
 	client := *srv.Client()

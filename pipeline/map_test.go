@@ -69,15 +69,14 @@ pipeline
 		pipeline.New().MapWith("/m", branch.MapOptions{PreservePath: true, MatchCase: true, Literal: true}, func(*pipeline.Builder) {}).String())
 }
 
-// A prefix that is never reached is a mistake; one that is reached sometimes is
-// none.
+// A prefix that is never reached is a mistake; one that is reached sometimes is not.
 func TestBuildFindsPrefixesThatAreNeverReached(t *testing.T) {
 	nothing := func(*pipeline.Builder) {}
 	end := text("x")
 	for _, tt := range []struct {
 		name string
 		app  func(*pipeline.Builder)
-		want string // "" = no mistake
+		want string // "": no mistake
 	}{
 		{"behind one that takes all", func(b *pipeline.Builder) { b.Mount("/a", end).Mount("/a/b", end) }, "Mount(/a/b): never reached: Mount(/a) at "},
 		{"before it", func(b *pipeline.Builder) { b.Mount("/a/b", end).Mount("/a", end) }, ""},
@@ -111,7 +110,7 @@ func TestBuildFindsPrefixesThatAreNeverReached(t *testing.T) {
 		{"inside a branch that keeps it, it is the same", func(b *pipeline.Builder) {
 			b.Mount("/b/a", end).MapWith("/b", keepPath, func(b *pipeline.Builder) { b.Mount("/b/a", end) })
 		}, "Mount(/b/a): never reached: Mount(/b/a) at "},
-		{"what one condition adds is not forgotten by another", func(b *pipeline.Builder) {
+		{"facts from one condition survive another", func(b *pipeline.Builder) {
 			b.Mount("/a", end).Mount("/b", end).Mount("/c", end)
 			b.MapWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Mount("/x", end) })
 			b.Mount("/d", end)
@@ -173,7 +172,7 @@ func TestBuildFindsPrefixesThatAreNeverReached(t *testing.T) {
 	}
 }
 
-// UseWhen rejoins wherever it stands; Map and MapWhen end where they are.
+// UseWhen rejoins wherever it stands; Map and MapWhen do not.
 func TestBranchesAtAnyDepth(t *testing.T) {
 	b := pipeline.New().Use(tag("main"))
 	b.UseWhen(branch.Query("a"), func(b *pipeline.Builder) {

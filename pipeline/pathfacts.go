@@ -7,29 +7,29 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// pathFacts are what the Maps and Mounts on the way say about the paths of the
-// requests that get to a step.
+// pathFacts are facts about the paths of the requests that reach a step, from the Maps and
+// Mounts before it.
 type pathFacts struct {
-	taken []*step // these have taken theirs: what they match does not get here
-	kept  []*step // branches with PreservePath around: only what they match gets here
+	taken []*step // earlier steps: requests that they match do not reach the step
+	kept  []*step // enclosing branches with PreservePath: only requests that they match reach the step
 }
 
-// after is what is known behind s.
+// after returns the facts behind s.
 func (k pathFacts) after(s *step) pathFacts {
-	k.taken = append(slices.Clip(k.taken), s) // clipped: branches share the beginning
+	k.taken = append(slices.Clip(k.taken), s) // clipped, because branches share the beginning
 	return k
 }
 
-// below is what is known inside the branch of s.
+// below returns the facts inside the branch of s.
 func (k pathFacts) below(s *step) pathFacts {
 	if !s.opts.PreservePath {
-		return pathFacts{} // another path
+		return pathFacts{} // the path differs inside
 	}
 	k.kept = append(slices.Clip(k.kept), s)
 	return k
 }
 
-// problem says why no request reaches s, or returns "".
+// problem returns the reason why no request reaches s, or "".
 func (k pathFacts) problem(s *step) string {
 	for _, t := range k.taken {
 		if branch.CoversWith(t.prefix, t.opts, s.prefix, s.opts) {
@@ -44,7 +44,7 @@ func (k pathFacts) problem(s *step) string {
 	return ""
 }
 
-// overlap reports whether some path is matched by both.
+// overlap reports whether a and b match a common path.
 func overlap(a, b *step) bool {
 	opts := branch.MapOptions{MatchCase: a.opts.MatchCase && b.opts.MatchCase}
 	return branch.CoversWith(a.prefix, opts, b.prefix, opts) || branch.CoversWith(b.prefix, opts, a.prefix, opts)

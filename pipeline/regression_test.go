@@ -19,14 +19,14 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// The tests here are named after what once went wrong.
+// Each test here is for a bug that has been fixed.
 
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the backend is down") }
 
-// An empty or failing source starts nothing: the status is still to be chosen.
-func TestReadFromStartedWhatNetHTTPHadNot(t *testing.T) {
+// An empty or failing source does not start the response: the status can still be set.
+func TestReadFromAnEmptySourceStartsNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		src    func() io.Reader
@@ -62,7 +62,7 @@ func TestReadFromStartedWhatNetHTTPHadNot(t *testing.T) {
 }
 
 // Over HTTP/2 a 101 is informational.
-func Test101OverHTTP2CountedAsAStart(t *testing.T) {
+func Test101OverHTTP2IsInformational(t *testing.T) {
 	ended := make(chan string, 1)
 	h := mark("a", func(res *pipeline.Response) { ended <- fmt.Sprint(res.Status(), res.Upgraded()) })(
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +75,7 @@ func Test101OverHTTP2CountedAsAStart(t *testing.T) {
 }
 
 // net/http removes a form's files for its own request, not for copies of it.
-func TestUploadsLeftTheirFilesBehind(t *testing.T) {
+func TestUploadedFilesOfCopiesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	upload := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,15 +101,15 @@ func TestUploadsLeftTheirFilesBehind(t *testing.T) {
 	text, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	require.Equal(t, "1 <nil>", string(text), "there was a file while the handler ran")
+	require.Equal(t, "1 <nil>", string(text), "one file existed while the handler ran")
 	srv.Close()
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, files)
 }
 
-// What stands in between may rewrite the path.
-func TestBuildRefusedAPrefixThatIsReached(t *testing.T) {
+// A component in between may rewrite the path.
+func TestComponentInBetweenMayRewriteThePath(t *testing.T) {
 	b := pipeline.New()
 	b.Map("/api", func(b *pipeline.Builder) { b.Run(text("first")) })
 	b.Use(branch.UsePathBase("/app"))
@@ -121,8 +121,8 @@ func TestBuildRefusedAPrefixThatIsReached(t *testing.T) {
 	require.Equal(t, "second", body)
 }
 
-// ReadTimeout stands in for limits that are zero.
-func TestServeLoosenedReadTimeout(t *testing.T) {
+// ReadTimeout applies where the other limits are zero.
+func TestServeKeepsReadTimeout(t *testing.T) {
 	srv := &http.Server{Handler: text("x"), ReadTimeout: time.Second}
 	_, stop, done := serving(t, srv)
 	stop()
@@ -140,9 +140,9 @@ func TestServeTLSWithoutACertificateLeftTheListenerOpen(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A panic on the way back, after the connection was handed over, is no reason to
-// cut its new owner's socket.
-func TestPanicAfterHandOverCutTheSocket(t *testing.T) {
+// A panic on the way back, after the connection was handed over, does not close the new
+// owner's socket.
+func TestPanicAfterHandOverKeepsTheSocket(t *testing.T) {
 	handedOver, ended := make(chan net.Conn, 1), make(chan struct{})
 	h := mark("outer", func(*pipeline.Response) { close(ended) })(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,8 +167,8 @@ func TestPanicAfterHandOverCutTheSocket(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A start in a goroutine left behind revived a completed response.
-func TestLateStartRevivedTheResponse(t *testing.T) {
+// A start in a goroutine that outlives its handler must not reopen a completed response.
+func TestLateStartKeepsTheResponseCompleted(t *testing.T) {
 	entered, goOn := make(chan struct{}), make(chan struct{})
 	var kept *pipeline.Response
 	late := make(chan struct{})
@@ -177,7 +177,7 @@ func TestLateStartRevivedTheResponse(t *testing.T) {
 		must(res.OnStarting(func(http.Header, int) { close(entered); <-goOn }))
 		go func() {
 			defer close(late)
-			defer func() { _ = recover() }() // whatever the writer says to that
+			defer func() { _ = recover() }() // the writer may panic
 			w.WriteHeader(200)
 		}()
 		<-entered

@@ -10,52 +10,48 @@ import (
 	"time"
 )
 
-// Response is the life of the response to one request, from the outermost
-// component that observes it. It starts when its status and headers go out, by
-// whichever way (WriteHeader, Write, WriteString, ReadFrom, Flush, Hijack, or
-// by the handlers returning without any of these), and is complete when that
-// outermost component has returned. Informational statuses (1xx other than 101)
-// do not start it.
+// Response is the life of the response to one request, as the outermost observing component
+// sees it. It starts when its status and headers are sent (through WriteHeader, Write,
+// WriteString, ReadFrom, Flush or Hijack, or because the handlers return without any of
+// these), and is complete when that outermost component has returned. Informational
+// statuses (1xx except 101) do not start it.
 //
-// A Response belongs to the outermost component's http.ResponseWriter. A
-// handler that was given another writer (by http.TimeoutHandler, or a recorder)
-// still finds the outer one: what it learns then is what the client sees.
+// A Response belongs to the outermost component's http.ResponseWriter. A handler that was
+// given another writer (by http.TimeoutHandler, or a recorder) still finds the outer
+// Response, which describes the response that the client gets.
 //
-// All methods are safe for concurrent use. A Response is never reused, so a
-// handler that writes after it has returned can't reach another request's.
-//
-// (One allocation holds it all: its other faces, as writer, context and bridge,
-// are named types over the same memory.)
+// All methods are safe for concurrent use. A Response is never reused, so a handler that
+// writes after it has returned can't reach another request's.
 type Response struct {
-	w        http.ResponseWriter // what the doors lead to: the component's own writer, or the bridge to it
+	w        http.ResponseWriter // target of all writes: the component's own writer, or the bridge to it
 	raw      http.ResponseWriter // the component's own writer
-	http1    http1Methods        // w, where it is net/http's own for HTTP/1
-	http2    http2Methods        // w, where it is net/http's own for HTTP/2
+	http1    http1Methods        // w, if it is net/http's own writer for HTTP/1
+	http2    http2Methods        // w, if it is net/http's own writer for HTTP/2
 	parent   context.Context     // of the request outside
 	extended bool                // the request is an extended CONNECT (RFC 8441)
 	final101 bool                // HTTP/1, where 101 is a final status; over HTTP/2 it is informational
 
-	status   atomic.Int32
-	bytes    atomic.Int64
-	upgraded atomic.Bool
-	flushed  atomic.Bool
-	lent     bool          // what is hijacked is an outer Response's to close
-	phase    atomic.Uint32 // written under mu
+	status       atomic.Int32
+	bytes        atomic.Int64
+	upgraded     atomic.Bool
+	flushed      atomic.Bool
+	ownedByOuter bool          // an outer Response closes the hijacked connection
+	phase        atomic.Uint32 // written under mu
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	starting  []Starter
 	completed []Completer
 	hijacked  io.Closer // the connection, from Hijack to the end of the handlers
 	route     string
 	values    []value
 
-	// Where the lists begin, so that short ones need no allocation of their own.
-	// With these sizes the whole takes a block of 768 bytes.
-	startingRoom  [6]Starter
-	completedRoom [2]Completer
-	valuesRoom    [3]value
+	// Initial memory of the lists, so that short ones need no further allocation. With
+	// these sizes a Response takes a block of 768 bytes.
+	startingBuf  [6]Starter
+	completedBuf [2]Completer
+	valuesBuf    [3]value
 
-	req http.Request // the request that goes on, with the response in its context
+	req http.Request // the request for the next handler, with the response in its context
 }
 
 // Starter is a callback for the start of a response, see [Response.OnStarting].
@@ -76,7 +72,7 @@ type completeFunc func()
 
 func (f completeFunc) Completed() { f() }
 
-// value is one of the things that components tell each other.
+// value is one entry of Response.SetValue.
 type value struct{ key, val any }
 
 // responseContext is a Response in its role as a node of the request's context.
@@ -94,9 +90,8 @@ func (c *responseContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// ResponseFrom returns the Response of the request, for handlers below an
-// observing component. It never makes one: false means that nothing above
-// observes.
+// ResponseFrom returns the Response of the request, for handlers below an observing
+// component. It never creates one: false means that no component above observes.
 func ResponseFrom(r *http.Request) (*Response, bool) {
 	ctx := r.Context()
 	if c, ok := ctx.(*responseContext); ok {
@@ -106,20 +101,21 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 	return res, ok
 }
 
-// Observe makes a component that sees the response's life. f works as in
-// [Builder.UseFunc]: it calls next or does not, before or after whatever else
-// it does, with w and r as it got them (or wrapped again).
+// Observe makes a component that observes the response's life. f works as in
+// [Builder.UseFunc]: it may call next or not, with w and r as it got them (or wrapped
+// again).
 //
-// The first such component on a request wraps the writer, once; the others find
-// its Response through the request's context. Its return, or its panic, ends
-// the life: a response that has not started then starts with 200 (not after a
-// panic), and the OnCompleted callbacks run.
+// The first observing component of a request wraps the writer, once; the others find its
+// Response through the request's context. Its return or panic completes the response: a
+// response that has not started then starts with 200 (not after a panic), and the
+// OnCompleted callbacks run.
 //
-// What a component *outside* the first observing one answers, after that has
-// returned, is not in the Response: it has said 200 then, as net/http would have.
+// If a component outside the first observing one answers after that has returned, the
+// answer is not in the Response: the Response has started with 200 then, as net/http would
+// have.
 //
-// The wrap is one allocation on net/http's own writers; the other components
-// cost what they register.
+// On net/http's own writers the first observing component costs one allocation; the others
+// cost only their registrations.
 //
 //go:noinline
 func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next http.Handler)) Middleware {
@@ -134,30 +130,29 @@ func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next 
 			defer res.end(r)
 			f(ow, res.request(r), res, next)
 			res.handedOver()
-			res.start(http.StatusOK) // nothing was written: net/http is going to send 200
+			res.start(http.StatusOK) // nothing was written: net/http will send 200
 		})
 	}
 }
 
-// request returns the copy of r that knows the response.
+// request returns the copy of r that has the response in its context.
 //
 //go:noinline
 func (res *Response) request(r *http.Request) *http.Request {
-	res.req = *r.WithContext((*responseContext)(res)) // is inlined here, and its own copy stays on the stack
+	res.req = *r.WithContext((*responseContext)(res)) // inlined here, and its own copy stays on the stack
 	return &res.req
 }
 
-// ObserveWriter makes a component that sees what is written through its own
-// writer. Where Observe's Response is the one of the outermost component, this
-// one is never shared and found by nobody else: its Started says whether
-// something below has written to w, be it into a buffer that a component above
-// has put there. It costs a wrap of the writer for each such component.
+// ObserveWriter makes a component that observes its own writer. While Observe's Response
+// belongs to the outermost component, this one is never shared and ResponseFrom does not
+// find it: its Started reports whether anything below has written to w, even if a component
+// above buffers the output. Each such component wraps the writer once.
 func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own, ow := newResponse(w, r)
 			outer, observed := ResponseFrom(r)
-			own.lent = observed
+			own.ownedByOuter = observed
 			defer own.complete()
 			f(ow, r, own, next)
 			own.handedOver()
@@ -168,8 +163,8 @@ func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response,
 	}
 }
 
-// newResponse observes w for r. It returns the writer to use in its place: by
-// hand for the two writers of net/http, by httpsnoop for all others.
+// newResponse observes w for r. It returns the writer to use instead: a hand-written wrap
+// for the two writers of net/http, one by httpsnoop for all others.
 func newResponse(w http.ResponseWriter, r *http.Request) (*Response, http.ResponseWriter) {
 	res := &Response{
 		w:        w,
@@ -178,24 +173,22 @@ func newResponse(w http.ResponseWriter, r *http.Request) (*Response, http.Respon
 		extended: r.Method == http.MethodConnect && r.ProtoMajor >= 2 && r.Header.Get(":protocol") != "",
 		final101: r.ProtoMajor < 2,
 	}
-	res.starting, res.completed, res.values = res.startingRoom[:0], res.completedRoom[:0], res.valuesRoom[:0]
+	res.starting, res.completed, res.values = res.startingBuf[:0], res.completedBuf[:0], res.valuesBuf[:0]
 	if fast := res.fast(); fast != nil {
 		return res, fast
 	}
 	return res, res.hook()
 }
 
-// OnStarting registers f to run just before the status and headers go out,
-// once. The callback registered last runs first. It may change the headers that
-// it is given; it must not write to the body. It returns [ErrResponseStarted]
-// if it is too late.
+// OnStarting registers f to run once, just before the status and headers are sent. The
+// callback registered last runs first. It may change the headers that it is given; it must
+// not write to the body. OnStarting returns [ErrResponseStarted] if it is too late.
 //
-// If a callback panics, the ones registered before it don't run, the response
-// has not started, and the panic goes on through whoever was writing.
-// Callbacks don't run for a request whose handlers panicked, unless somebody
-// answers it.
+// If a callback panics, the ones registered before it don't run, the response has not
+// started, and the panic continues through the caller that was writing. If the handlers
+// panic, callbacks don't run unless a component answers the request.
 //
-// It mirrors ASP.NET Core's HttpResponse.OnStarting.
+// It corresponds to ASP.NET Core's HttpResponse.OnStarting.
 func (res *Response) OnStarting(f func(h http.Header, status int)) error {
 	if f == nil {
 		panic("pipeline: OnStarting of nil")
@@ -203,25 +196,25 @@ func (res *Response) OnStarting(f func(h http.Header, status int)) error {
 	return res.NotifyStarting(startFunc(f))
 }
 
-// NotifyStarting is OnStarting for a value with a method: a component that keeps
-// its state in one needs no closure beside it.
+// NotifyStarting is OnStarting for a value with a method, which saves the closure of a
+// component that has such a value.
 func (res *Response) NotifyStarting(s Starter) error {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	if res.phase.Load() != phaseOpen {
 		return ErrResponseStarted
 	}
-	if len(res.starting) == len(res.startingRoom) {
-		res.starting = slices.Grow(res.starting, 4*len(res.startingRoom)) // once, not again and again
+	if len(res.starting) == len(res.startingBuf) {
+		res.starting = slices.Grow(res.starting, 4*len(res.startingBuf)) // once instead of repeatedly
 	}
 	res.starting = append(res.starting, s)
 	return nil
 }
 
-// OnCompleted registers f to run after the handlers have returned, or panicked.
-// The callback registered last runs first; if one panics, that is logged and
-// the others still run. It may be registered after the response has started.
-// It returns [ErrResponseCompleted] if it is too late.
+// OnCompleted registers f to run after the handlers have returned or panicked. The callback
+// registered last runs first; if one panics, that is logged and the others still run. It
+// may be called after the response has started. It returns [ErrResponseCompleted] if it is
+// too late.
 func (res *Response) OnCompleted(f func()) error {
 	if f == nil {
 		panic("pipeline: OnCompleted of nil")
@@ -240,8 +233,8 @@ func (res *Response) NotifyCompleted(c Completer) error {
 	return nil
 }
 
-// Started reports whether status and headers have gone out, so that neither can
-// be changed any more.
+// Started reports whether the status and headers have been sent and can't be changed any
+// more.
 func (res *Response) Started() bool {
 	return res.status.Load() != 0
 }
@@ -249,41 +242,39 @@ func (res *Response) Started() bool {
 // Status returns the status that was sent, or 0 if the response has not started.
 func (res *Response) Status() int { return int(res.status.Load()) }
 
-// BytesWritten returns how many bytes of body the handlers have written. What
-// is written to a hijacked connection is not counted, nor compression by a
-// component outside.
+// BytesWritten returns the number of body bytes that the handlers have written. It excludes
+// writes to a hijacked connection, and is not affected by compression in a component
+// outside.
 func (res *Response) BytesWritten() int64 { return res.bytes.Load() }
 
-// Upgraded reports whether the connection was handed over to another protocol:
-// by 101 or Hijack over HTTP/1.1, or by a 2xx answer to an extended CONNECT
-// over HTTP/2 (RFC 8441).
+// Upgraded reports whether the connection was handed over to another protocol: with 101 or
+// Hijack over HTTP/1.1, or with a 2xx answer to an extended CONNECT over HTTP/2 (RFC 8441).
 func (res *Response) Upgraded() bool { return res.upgraded.Load() }
 
-// Flushed reports whether a handler has flushed what it wrote so far: it streams,
-// or wants the headers to go out early.
+// Flushed reports whether a handler has flushed its output, to stream or to send the
+// headers early.
 func (res *Response) Flushed() bool { return res.flushed.Load() }
 
-// SetRoute says which route the request took, for the components around to read
-// with Route: the pattern of the endpoint, say, behind the prefixes of the
-// branches that led to it. The last one to say it counts.
+// SetRoute sets the route that the request took, which components above read with Route:
+// for example the pattern of the endpoint, behind the prefixes of the branches that led to
+// it. The last call wins.
 func (res *Response) SetRoute(pattern string) {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	res.route = pattern
 }
 
-// Route returns the route that the request took, as a component below has said
-// with SetRoute, or "".
+// Route returns the route from the last SetRoute of a component below, or "".
 func (res *Response) Route() string {
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	return res.route
 }
 
-// SetValue keeps val under key for the life of the response. Unlike a value in
-// the request's context it is also seen by the components above, which a log
-// needs that reports what a component below has found out. As with
-// context.WithValue the key should be of a type of the caller's own.
+// SetValue stores val under key for the life of the response. Unlike a value in the
+// request's context, the components above see it too, for example a log that reports a
+// result of a component below. As with context.WithValue the key should have a type of the
+// caller's own.
 func (res *Response) SetValue(key, val any) {
 	res.mu.Lock()
 	defer res.mu.Unlock()
@@ -296,7 +287,7 @@ func (res *Response) SetValue(key, val any) {
 	res.values = append(res.values, value{key, val})
 }
 
-// Value returns what was kept under key with SetValue, or nil.
+// Value returns the value stored under key with SetValue, or nil.
 func (res *Response) Value(key any) any {
 	res.mu.Lock()
 	defer res.mu.Unlock()

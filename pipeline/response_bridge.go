@@ -5,56 +5,30 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
-// bridge returns an adapter that offers by itself what the writer can flush or
-// hijack only by its Unwrap method; nil where there is no such thing.
+// bridge returns an adapter that offers the methods with which the writer can flush or
+// hijack only through Unwrap; nil if there are none.
 func (res *Response) bridge() http.ResponseWriter {
-	flush, flushBelow := reach(res.raw, canFlush)
-	hijack, hijackBelow := reach(res.raw, canHijack)
+	flusher := httpx.Depth(res.raw, httpx.IsFlusher)
+	hijacker := httpx.Depth(res.raw, httpx.IsHijacker)
 	switch {
-	case !flushBelow && !hijackBelow:
+	case flusher <= 0 && hijacker <= 0: // none below the writer itself
 		return nil
-	case flush && hijack:
+	case flusher >= 0 && hijacker >= 0:
 		return (*bridgeBoth)(res)
-	case flush:
+	case flusher >= 0:
 		return (*bridgeFlush)(res)
 	default:
 		return (*bridgeHijack)(res)
 	}
 }
 
-// reach reports whether can holds for w or something that it unwraps to, and
-// whether it holds only below w.
-func reach(w http.ResponseWriter, can func(http.ResponseWriter) bool) (ok, below bool) {
-	for depth := 0; ; depth++ {
-		if can(w) {
-			return true, depth > 0
-		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false, false
-		}
-		w = u.Unwrap()
-	}
-}
-
-func canFlush(w http.ResponseWriter) bool {
-	switch w.(type) {
-	case http.Flusher, interface{ FlushError() error }:
-		return true
-	}
-	return false
-}
-
-func canHijack(w http.ResponseWriter) bool {
-	_, ok := w.(http.Hijacker)
-	return ok
-}
-
-// bridged is a Response in its role as a bridge. It keeps what the writer offers
-// besides. ReadFrom and WriteString work on every writer, so offering them always
-// is no lie; Push says what the writer would.
+// bridged is a Response in its role as a bridge. It keeps the writer's other methods.
+// ReadFrom and WriteString work on every writer, so they are always offered; Push returns
+// the writer's result.
 type bridged Response
 
 func (b *bridged) flush() error { return http.NewResponseController(b.raw).Flush() }

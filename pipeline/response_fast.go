@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// The two writers of net/http's own servers are most of what is ever observed.
-// For exactly their sets of methods the wrap is written by hand and costs
-// nothing beside the Response itself; httpsnoop, which serves every other
-// writer, costs two allocations for each door. Both lead through the same doors
-// and pass the same tests. A server with another set of methods, be it a newer
-// net/http, goes by httpsnoop: slower, and as right.
+// Most observed writers are those of net/http's own servers. For exactly their two sets of
+// methods the wrap is written by hand and costs nothing beside the Response itself;
+// httpsnoop, which serves every other writer, costs two allocations for each hooked method.
+// Both call the same functions of response_lifecycle.go and pass the same tests. A writer
+// with another set of methods, even one of a newer net/http, is served by httpsnoop:
+// slower, but as correct.
 
 // http1Methods are the methods of net/http's writer for HTTP/1.
 type http1Methods interface {
@@ -28,7 +28,7 @@ type http2Methods interface {
 	http.Pusher
 }
 
-// commonMethods are what both have.
+// commonMethods are the methods of both.
 type commonMethods interface {
 	http.ResponseWriter
 	io.StringWriter
@@ -40,9 +40,9 @@ type commonMethods interface {
 	EnableFullDuplex() error
 }
 
-// fast returns the hand-written wrap of the writer, or nil if it has another set
-// of methods. A further wrapper that offers one of the two sets and nothing that
-// httpsnoop knows beyond it may pass as well; ours are such.
+// fast returns the hand-written wrap of the writer, or nil if the writer has another set of
+// methods. A wrapper that offers one of the two sets and no further interface known to
+// httpsnoop may use it too; ours do.
 func (res *Response) fast() http.ResponseWriter {
 	_, push := res.w.(http.Pusher)
 	if h1, ok := res.w.(http1Methods); ok {

@@ -10,11 +10,10 @@ import (
 	"github.com/felixge/httpsnoop"
 )
 
-// hook wraps the writer by httpsnoop, so that res hears of every way in which a
-// response can start. The result offers the optional interfaces of the writer,
-// and also those that are reachable below it only through Unwrap: otherwise
-// http.ResponseController would walk past the hooks and start the response
-// unseen.
+// hook wraps the writer with httpsnoop, so that res observes every way in which a response
+// can start. The result offers the optional interfaces of the writer, and also those that
+// are reachable only through its Unwrap: otherwise http.ResponseController would bypass the
+// hooks and start the response unobserved.
 func (res *Response) hook() http.ResponseWriter {
 	if b := res.bridge(); b != nil {
 		res.w = b
@@ -26,9 +25,9 @@ func (res *Response) hook() http.ResponseWriter {
 	return httpsnoop.Wrap(res.w, set.hooks)
 }
 
-// hookSet is a set of hooks that can be used again: httpsnoop.Wrap calls each of
-// them at once, and never later, as long as Write and WriteString, and Flush and
-// FlushError, are there together. So they find the response in res.
+// hookSet is a reusable set of hooks: httpsnoop.Wrap calls each of them immediately, and
+// never later, as long as Write and WriteString, and Flush and FlushError, are present
+// together. So they take the response from res.
 type hookSet struct {
 	res   *Response
 	hooks httpsnoop.Hooks

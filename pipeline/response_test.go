@@ -17,8 +17,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// mark registers callbacks that note their order in a header, and reports what
-// the response says of itself when it is complete.
+// mark registers callbacks that record their order in a header, and reports the state of
+// the response when it is complete.
 func mark(name string, done func(*pipeline.Response)) pipeline.Middleware {
 	return pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		must(res.OnStarting(func(h http.Header, status int) {
@@ -62,7 +62,7 @@ func TestRegisteringTooLate(t *testing.T) {
 	require.Equal(t, 10, ran)
 }
 
-// A callback that is none is a mistake that is found where it is made.
+// Registering a nil callback panics in the call.
 func TestCallbacksOfNilPanic(t *testing.T) {
 	h := pipeline.Observe(func(_ http.ResponseWriter, _ *http.Request, res *pipeline.Response, _ http.Handler) {
 		require.PanicsWithValue(t, "pipeline: OnStarting of nil", func() { _ = res.OnStarting(nil) })
@@ -91,7 +91,7 @@ func TestPanics(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		return nil, w
 	}
-	t.Run("nobody handled it: no OnStarting, but OnCompleted", func(t *testing.T) {
+	t.Run("an unhandled panic: OnCompleted runs, OnStarting does not", func(t *testing.T) {
 		completed := false
 		v, w := run(mark("a", func(res *pipeline.Response) {
 			completed = true
@@ -165,8 +165,7 @@ func TestResponseFromNeverMakesOne(t *testing.T) {
 	require.False(t, ok)
 }
 
-// The observed request's context is as good as any: values, deadlines and
-// cancellation pass through.
+// The observed request's context passes values, deadlines and cancellation through.
 func TestContextPassesThrough(t *testing.T) {
 	type key struct{}
 	ctx, cancel := context.WithDeadline(context.WithValue(t.Context(), key{}, "v"), time.Now().Add(time.Hour))
@@ -184,8 +183,8 @@ func TestContextPassesThrough(t *testing.T) {
 	})).ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// What components below find out is there for those above.
-func TestTellingTheComponentsAbove(t *testing.T) {
+// Components above can read the values that components below set.
+func TestValuesForComponentsAbove(t *testing.T) {
 	type key struct{}
 	var route string
 	var val, other any

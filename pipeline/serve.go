@@ -10,39 +10,38 @@ import (
 	"time"
 )
 
-// DrainTimeout is how long [Serve] waits for requests and drains after its
-// context has ended: under the 30 seconds that process managers usually grant
-// between the first signal and the kill.
+// DrainTimeout is the time for which [Serve] waits for requests and drains after its
+// context has ended. It is below the 30 seconds that process managers usually grant between
+// the first signal and the kill.
 const DrainTimeout = 25 * time.Second
 
-// drainGrace is how long after the deadline a drain may take to say what it could
-// not do.
+// drainGrace is the time after the deadline for which a drain may still return its error.
 const drainGrace = 2 * time.Second
 
-// What Serve fills in where the server says nothing. net/http itself has no
-// limits there.
+// Defaults that Serve sets for zero fields of the server. net/http itself has no limits for
+// these.
 const (
 	defaultReadHeaderTimeout = 5 * time.Second
 	defaultMaxHeaderBytes    = 64 << 10
 	defaultIdleTimeout       = 2 * time.Minute
 )
 
-// Serve listens on srv.Addr (":http" if empty) and serves until ctx ends; then
-// it ends in order. It stops accepting, runs every drain and srv.Shutdown side
-// by side within [DrainTimeout], waits for all of them, and cuts what is left.
-// A drain is what has to end beside HTTP requests: pass the Shutdown method of
-// each wsmanager.Manager, because net/http knows nothing of hijacked sockets.
+// Serve listens on srv.Addr (":http" if empty) and serves until ctx ends; then it shuts
+// down gracefully. It stops accepting, runs every drain and srv.Shutdown concurrently
+// within [DrainTimeout], waits for all of them, and closes the remaining connections. Use a
+// drain for everything that net/http does not know: pass the Shutdown method of each
+// wsmanager.Manager, because net/http ignores hijacked connections.
 //
-// It catches no signals: make ctx with signal.NotifyContext(ctx, os.Interrupt,
+// It does not handle signals: create ctx with signal.NotifyContext(ctx, os.Interrupt,
 // syscall.SIGTERM).
 //
-// It fills srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and
-// srv.IdleTimeout (2 min) where they are zero and srv.ReadTimeout does not stand in
-// for them. With srv.TLSConfig set it serves TLS with the certificates there. A
-// Server can be served once.
+// It sets srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and srv.IdleTimeout (2
+// min) if they are zero and srv.ReadTimeout does not apply instead. With srv.TLSConfig set
+// it serves TLS with the certificates in it. A Server can be served once.
 //
-// It returns nil after a clean end. Otherwise it returns, joined, why the server
-// stopped by itself (the drains run then, too) and what did not end in time.
+// It returns nil after a graceful shutdown. Otherwise it returns a joined error: the reason
+// why the server stopped by itself (the drains run in that case too) and everything that
+// did not end in time.
 func Serve(ctx context.Context, srv *http.Server, drain ...func(context.Context) error) error {
 	addr := srv.Addr
 	if addr == "" {
@@ -56,8 +55,7 @@ func Serve(ctx context.Context, srv *http.Server, drain ...func(context.Context)
 	return ServeListener(ctx, ln, srv, drain...)
 }
 
-// ServeListener is [Serve] on a listener that is open already. It closes the
-// listener.
+// ServeListener is [Serve] on a listener that is already open. It closes the listener.
 func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain ...func(context.Context) error) error {
 	for i, f := range drain {
 		if f == nil {
@@ -70,7 +68,7 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 		_ = ln.Close()
 		return errors.New("pipeline: srv.TLSConfig has no certificate: set Certificates, GetCertificate or GetConfigForClient, or leave TLSConfig nil for plain HTTP (a Server that has served before has one: take a new Server)")
 	}
-	if srv.ReadHeaderTimeout == 0 && srv.ReadTimeout == 0 { // ReadTimeout stands in for it
+	if srv.ReadHeaderTimeout == 0 && srv.ReadTimeout == 0 { // ReadTimeout applies instead
 		srv.ReadHeaderTimeout = defaultReadHeaderTimeout
 	}
 	if srv.MaxHeaderBytes == 0 {
@@ -93,13 +91,13 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	select {
 	case err := <-served:
 		running = false
-		if !errors.Is(err, http.ErrServerClosed) { // somebody else called Shutdown: end with it
+		if !errors.Is(err, http.ErrServerClosed) { // the application called Shutdown: shut down with it
 			errs = append(errs, fmt.Errorf("pipeline: the server stopped: %w", err))
 		}
 	case <-ctx.Done():
 	}
 
-	// The context has ended; what it carries may still be wanted.
+	// ctx has ended; its values may still be needed.
 	dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
 	defer cancel()
 	errs = append(errs, drainAll(dctx, append(slices.Clip(drain), srv.Shutdown))...)
@@ -114,8 +112,8 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	return errors.Join(errs...)
 }
 
-// drainAll runs the functions, the server's own last, side by side and waits for all; for those that
-// don't heed their context, a little longer than that.
+// drainAll runs the functions concurrently, the server's own last, and waits for all. It
+// waits drainGrace longer for those that ignore their context.
 func drainAll(ctx context.Context, fs []func(context.Context) error) (errs []error) {
 	results := make(chan error, len(fs))
 	for i, f := range fs {

@@ -67,7 +67,7 @@ func TestServeEndsInOrder(t *testing.T) {
 	}()
 	<-entered
 	stop()
-	require.NoError(t, <-drained) // beside the request that is under way, not after it
+	require.NoError(t, <-drained) // during the running request, not after it
 	select {
 	case err := <-done:
 		t.Fatal("it did not wait for the request: ", err)
@@ -86,7 +86,7 @@ func TestServeFillsInLimits(t *testing.T) {
 	require.NoError(t, wait(t, done))
 	require.Equal(t, 5*time.Second, srv.ReadHeaderTimeout)
 	require.Equal(t, 64<<10, srv.MaxHeaderBytes)
-	require.Equal(t, time.Hour, srv.IdleTimeout, "what is set stays")
+	require.Equal(t, time.Hour, srv.IdleTimeout, "a field that is set stays")
 }
 
 func TestServeReportsFailedDrains(t *testing.T) {
@@ -96,7 +96,7 @@ func TestServeReportsFailedDrains(t *testing.T) {
 	require.ErrorIs(t, wait(t, done), bad)
 }
 
-// A server that stops by itself takes what hangs on it along.
+// If the server stops by itself, the drains still run.
 func TestServeDrainsWhenTheServerFails(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

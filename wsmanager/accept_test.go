@@ -446,7 +446,7 @@ func testShutdownDuringAHandshake(t *testing.T) {
 func TestOriginsThatWouldNeverMatch(t *testing.T) {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{"https://*.example.com", "*"}})
 	require.ErrorContains(t, err, "has a wildcard: list each origin")
-	require.ErrorContains(t, err, "is no origin: list the origins, or set DangerouslyAllowAnyOrigin")
+	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAnyOrigin")
 }
 
 // What Reject has made can be read again, also out of a chain.

@@ -134,18 +134,18 @@ func (b *bus) serve(link BackplaneLink, delay *backOff) (ended bool) {
 			b.pause(minBusDelay, gone, false)
 			continue
 		}
-		if topicsDue == 0 || b.m.wheel.elapsed() >= topicsDue {
+		if topicsDue == 0 || b.m.wheel.Elapsed() >= topicsDue {
 			if topicsDue = 0; b.subscribe(link, subscribed) {
 				topicsDelay.reset()
 			} else {
-				topicsDue = b.m.wheel.elapsed() + topicsDelay.next()
+				topicsDue = b.m.wheel.Elapsed() + topicsDelay.next()
 			}
 		}
 		switch {
 		case !some && topicsDue == 0:
 			b.pause(0, gone, true)
 		case !some:
-			b.pause(topicsDue-b.m.wheel.elapsed(), gone, true)
+			b.pause(topicsDue-b.m.wheel.Elapsed(), gone, true)
 		case b.publish(link, p):
 			delay.reset()
 		default:
@@ -188,7 +188,7 @@ func (b *bus) subscribe(link BackplaneLink, subscribed map[string]struct{}) bool
 
 // publish gives the bus the oldest parcel. It reports whether that is dealt with.
 func (b *bus) publish(link BackplaneLink, p parcel) bool {
-	left := p.since + b.m.opts.BackplaneTimeout - b.m.wheel.elapsed()
+	left := p.since + b.m.opts.BackplaneTimeout - b.m.wheel.Elapsed()
 	err := b.call(left, func(ctx context.Context) error { return link.Publish(ctx, p.topic, p.envelope) })
 	if err == nil {
 		b.stats.published.Add(1)
@@ -201,7 +201,7 @@ func (b *bus) publish(link BackplaneLink, p parcel) bool {
 		return false
 	default:
 	}
-	if link.Health() != nil || b.ctx.Err() != nil || b.m.wheel.elapsed()-p.since >= b.m.opts.BackplaneTimeout {
+	if link.Health() != nil || b.ctx.Err() != nil || b.m.wheel.Elapsed()-p.since >= b.m.opts.BackplaneTimeout {
 		return false
 	}
 	b.stats.refused.Add(1)
@@ -213,7 +213,7 @@ func (b *bus) publish(link BackplaneLink, p parcel) bool {
 func (b *bus) call(timeout time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(b.ctx, timeout)
 	defer cancel()
-	b.since.Store(int64(b.m.wheel.elapsed()) + 1)
+	b.since.Store(int64(b.m.wheel.Elapsed()) + 1)
 	defer b.since.Store(0)
 	return f(ctx)
 }
@@ -222,7 +222,7 @@ func (b *bus) call(timeout time.Duration, f func(context.Context) error) error {
 func (b *bus) expire() {
 	for {
 		p, some := b.queue.front()
-		if !some || b.m.wheel.elapsed()-p.since < b.m.opts.BackplaneTimeout {
+		if !some || b.m.wheel.Elapsed()-p.since < b.m.opts.BackplaneTimeout {
 			return
 		}
 		b.stats.expired.Add(1)
@@ -287,7 +287,7 @@ func (b *bus) disconnected(link BackplaneLink) {
 	defer cancel()
 	stop := context.AfterFunc(b.ctx, func() { time.AfterFunc(shutdownGrace/2, cancel) })
 	defer stop()
-	b.since.Store(int64(b.m.wheel.elapsed()) + 1)
+	b.since.Store(int64(b.m.wheel.Elapsed()) + 1)
 	defer b.since.Store(0)
 	if err := link.Close(ctx); err != nil {
 		b.failed("close", err)
@@ -352,7 +352,7 @@ func (b *bus) health() error {
 	if err != nil {
 		return err
 	}
-	if since := b.since.Load(); since != 0 && b.m.wheel.elapsed()-time.Duration(since-1) >= busStuckAfter {
+	if since := b.since.Load(); since != 0 && b.m.wheel.Elapsed()-time.Duration(since-1) >= busStuckAfter {
 		return errStalled
 	}
 	return link.Health()

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // A connection's id ends in that of its node where there is a backplane, so that what is
@@ -28,7 +30,7 @@ func newNodeID() string { return newID()[:13] }
 // post publishes an envelope. It reports whether the queue has taken it.
 func (b *bus) post(topic string, e *envelope) bool {
 	e.node = []byte(b.node)
-	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.elapsed()}) {
+	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
 	case nil:
 		return true
 	case errQueueFull:
@@ -55,7 +57,7 @@ func (b *bus) broadcast(kind envelopeKind, name string, p *Prepared, except []st
 	switch kind {
 	case envelopeGroup:
 		e.target = []byte(name)
-		if !b.distant.has(name, b.m.wheel.elapsed()) {
+		if !b.distant.has(name, b.m.wheel.Elapsed()) {
 			topic = topicOf("group", name)
 		}
 	case envelopeUser:
@@ -92,7 +94,7 @@ func (m *Manager) sendAway(id string, msg Message) error {
 	if err := checkType(msg); err != nil {
 		return err
 	}
-	if frameSize(len(msg.Payload)) > m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > m.maxFrame() {
 		return ErrMessageTooBig
 	}
 	return m.toConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
@@ -140,7 +142,7 @@ func (m *Manager) JoinGroup(id, name string) error {
 	err := m.toConn(id, &envelope{kind: envelopeJoin, text: []byte(name)})
 	if err == nil {
 		b := m.bus
-		b.distant.add(name, b.m.wheel.elapsed(), 2*b.m.opts.BackplaneTimeout)
+		b.distant.add(name, b.m.wheel.Elapsed(), 2*b.m.opts.BackplaneTimeout)
 	}
 	return err
 }

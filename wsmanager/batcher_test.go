@@ -73,31 +73,33 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 
 // Whatever else a callback does after a broadcast comes after it.
 func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
-	late := newFakeTransport(1 << 20)
+	var late *fakeTransport
 	for _, tt := range []struct {
 		name string
 		then func(t *testing.T, from, to *Conn)
-		want []string // what to gets
+		want []string // the frames that to receives
+		late []string // and those of a connection that begins between the two broadcasts
 	}{
 		{"a direct send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Send(Text("direct"))) },
-			[]string{"first", "direct", "last"}},
+			[]string{"first", "direct", "last"}, nil},
 		{"a prepared send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendPrepared(Prepare(Text("direct")))) },
-			[]string{"first", "direct", "last"}},
+			[]string{"first", "direct", "last"}, nil},
 		{"a send that may wait", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendContext(t.Context(), Text("direct"))) },
-			[]string{"first", "direct", "last"}},
+			[]string{"first", "direct", "last"}, nil},
 		{"a broadcast to others", func(_ *testing.T, from, _ *Conn) { from.m.Group("both").Broadcast(Text("group")) },
-			[]string{"first", "group", "last"}},
+			[]string{"first", "group", "last"}, nil},
 		{"a broadcast to some", func(_ *testing.T, from, _ *Conn) {
 			from.m.BroadcastFunc(Text("some"), func(*Conn) bool { return true })
-		}, []string{"first", "some", "last"}},
+		}, []string{"first", "some", "last"}, nil},
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
-			[]string{"first", "0x8"}},
-		{"somebody comes", func(t *testing.T, from, _ *Conn) {
+			[]string{"first", "0x8"}, nil},
+		{"another connection begins", func(t *testing.T, from, _ *Conn) {
 			from.m.flushBatcher() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
-		}, []string{"first", "last"}},
+		}, []string{"first", "last"}, []string{"last"}},
 	} {
 		bubble(t, tt.name, func(t *testing.T) {
+			late = newFakeTransport(1 << 20)
 			_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				c.m.Broadcast(msg)
 				if string(msg.Payload) == "first" {
@@ -108,9 +110,9 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 			})
 			require.NoError(t, from.consume(segment("first", "last")))
 			require.Equal(t, tt.want, trs[1].frames(t))
+			require.Equal(t, tt.late, late.frames(t))
 		})
 	}
-	require.Equal(t, []string{"last"}, late.frames(t))
 }
 
 // Who leaves a group gets what was broadcast before, who joins does not.
@@ -238,13 +240,13 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.ErrorIs(t, (*connFrames)(to).onCloseFrame(1000, ""), errEnded)
+		require.ErrorIs(t, (*connFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
-		require.NoError(t, (*connFrames)(to).onData(TextMessage, nil, false))
+		require.NoError(t, (*connFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {

@@ -254,7 +254,7 @@ func (c *Conn) sendBroadcastLocked(b *broadcast, d dialect, late bool) {
 	case c.m.keys != nil:
 		buf := getFrame()
 		defer putFrame(buf)
-		*buf = c.m.keys.mask(append(*buf, b.frames[d]...), 0)
+		*buf = c.m.keys.Mask(append(*buf, b.frames[d]...), 0)
 		b.note(c, c.sendLocked(*buf, false), late)
 	default:
 		b.note(c, c.sendLocked(b.frames[d], true), late)

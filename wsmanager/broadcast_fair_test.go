@@ -73,12 +73,12 @@ type lastReceiver struct {
 	first func()
 }
 
-func (l *lastReceiver) tryWrite(p []byte) (int, error) {
+func (l *lastReceiver) TryWrite(p []byte) (int, error) {
 	if f := l.first; f != nil {
 		l.first = nil
 		f()
 	}
-	return l.fakeTransport.tryWrite(p)
+	return l.fakeTransport.TryWrite(p)
 }
 
 // A broadcast with exceptions that waits for room counts its receivers of the moment when

@@ -16,11 +16,11 @@ import (
 // yielding is a transport during whose writes others run.
 type yielding struct{ *fakeTransport }
 
-func (y *yielding) tryWrite(p []byte) (int, error) {
+func (y *yielding) TryWrite(p []byte) (int, error) {
 	for range rand.IntN(3) {
 		runtime.Gosched()
 	}
-	return y.fakeTransport.tryWrite(p)
+	return y.fakeTransport.TryWrite(p)
 }
 
 // Goroutines broadcast to all, to groups and to users, send directly, join and leave, and
@@ -48,7 +48,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				wg.Go(func() {
 					for n := range each {
 						if quick {
-							clock.step(time.Millisecond) // batches take their time
+							clock.Step(time.Millisecond) // batches take their time
 						}
 						c := all[rand.IntN(conns)]
 						g := fmt.Sprint("g", rand.IntN(groups))

@@ -212,7 +212,7 @@ func (m *Manager) makeRoomLocked(q *broadcastQueue) {
 	if !q.flushing {
 		q.flushing = true
 		q.mu.Unlock()
-		if more := m.deliverBatch(q, m.wheel.elapsed()); more {
+		if more := m.deliverBatch(q, m.wheel.Elapsed()); more {
 			m.flushAside(q) // or the caller would deliver for as long as others broadcast
 		}
 		q.mu.Lock()
@@ -232,7 +232,7 @@ func (m *Manager) makeRoomLocked(q *broadcastQueue) {
 // later call does: see [Sent].
 func (m *Manager) publish(q *broadcastQueue, b *broadcast) Sent {
 	sent := m.lockToPublish(q, b)
-	start := m.wheel.elapsed()
+	start := m.wheel.Elapsed()
 	switch l := q.backlog; {
 	case q.receiversLocked() == 0:
 		q.mu.Unlock() // it is for nobody: whoever delivers need not see it
@@ -292,7 +292,7 @@ func (m *Manager) flushAside(q *broadcastQueue) {
 // flush delivers until nothing is pending. The caller has set flushing.
 func (m *Manager) flush(q *broadcastQueue) {
 	for more := true; more; {
-		more = m.deliverBatch(q, m.wheel.elapsed())
+		more = m.deliverBatch(q, m.wheel.Elapsed())
 	}
 }
 
@@ -305,7 +305,7 @@ func (m *Manager) flushDeferred(q *broadcastQueue) {
 		q.flushing = true
 	}
 	q.mu.Unlock()
-	if mine && m.deliverBatch(q, m.wheel.elapsed()) {
+	if mine && m.deliverBatch(q, m.wheel.Elapsed()) {
 		m.flushAside(q)
 	}
 }
@@ -338,7 +338,7 @@ func (m *Manager) deliverBatch(q *broadcastQueue, start time.Duration) (more boo
 	}
 	clear(l.batch)
 	l.batch = l.batch[:0]
-	l.lastEnd = m.wheel.elapsed()
+	l.lastEnd = m.wheel.Elapsed()
 	l.lastTook = l.lastEnd - start
 	if n == 0 {
 		m.pending.remove(q.bit)

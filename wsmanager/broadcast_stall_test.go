@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -20,14 +21,14 @@ func newGate() *gate {
 	return &gate{newFakeTransport(1 << 20), make(chan struct{}), make(chan struct{})}
 }
 
-func (g *gate) tryWrite(p []byte) (int, error) {
+func (g *gate) TryWrite(p []byte) (int, error) {
 	select {
 	case <-g.begun:
 	default:
 		close(g.begun)
 		<-g.open
 	}
-	return g.fakeTransport.tryWrite(p)
+	return g.fakeTransport.TryWrite(p)
 }
 
 // stalled is a Manager in which a batch of broadcasts is being delivered, to all or to a
@@ -115,8 +116,8 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"Close of a receiver", func(s *stalled) { _ = s.receiver.Close(1000, "") }, []string{"0x8"}, nil},
 		{"Close of another", func(s *stalled) { _ = s.other.Close(1000, "") }, nil, []string{"0x8"}},
 		{"CloseWith", func(s *stalled) { _ = s.receiver.CloseWith(Text("x"), 1000, "") }, []string{"x", "0x8"}, nil},
-		{"a close frame of a receiver", func(s *stalled) { _ = (*connFrames)(s.receiver).onCloseFrame(1000, "") }, []string{"0x8"}, nil},
-		{"a ping of a receiver", func(s *stalled) { _ = (*connFrames)(s.other).onPing(nil) }, nil, []string{"0xa"}},
+		{"a close frame of a receiver", func(s *stalled) { _ = (*connFrames)(s.receiver).OnClose(1000, "") }, []string{"0x8"}, nil},
+		{"a ping of a receiver", func(s *stalled) { _ = (*connFrames)(s.other).OnPing(nil) }, nil, []string{"0xa"}},
 		{"Join", func(s *stalled) { _ = s.other.Join("g") }, nil, nil},
 		{"Join of a receiver", func(s *stalled) { _ = s.receiver.Join("new") }, nil, nil},
 		{"Leave of a receiver", func(s *stalled) { s.receiver.Leave("g") }, nil, nil},
@@ -190,13 +191,13 @@ func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 // steppingTransport takes its time for each write, by the clock of the test.
 type steppingTransport struct {
 	*fakeTransport
-	clock *stepClock
+	clock *stepclock.Clock
 	takes time.Duration
 }
 
-func (s *steppingTransport) tryWrite(p []byte) (int, error) {
-	s.clock.step(s.takes)
-	return s.fakeTransport.tryWrite(p)
+func (s *steppingTransport) TryWrite(p []byte) (int, error) {
+	s.clock.Step(s.takes)
+	return s.fakeTransport.TryWrite(p)
 }
 
 // A goroutine that broadcasts faster than the broadcasts can be delivered one by one does
@@ -230,7 +231,7 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 			}
 
 			conns[0].mu.Lock() // its delivery is held up
-			clock.step(tt.pause)
+			clock.Step(tt.pause)
 			returned := make(chan struct{})
 			go func() {
 				for i := range 4 {

@@ -108,7 +108,7 @@ func (e *GaveUpError) Error() string {
 	if e.Unsent > 0 {
 		s += fmt.Sprintf(", with %d messages unsent", e.Unsent)
 	}
-	return s + ": " + e.Err.Error()
+	return s + ": " + withoutPrefix(e.Err)
 }
 
 // Unwrap returns the last failure.

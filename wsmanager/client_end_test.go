@@ -179,7 +179,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 
 // The event loop serves no TLS, which is known before anything is connected to.
 func TestDialEventLoopOverTLS(t *testing.T) {
-	opts := wsmanager.DialOptions{Options: looped(t)}
+	opts := wsmanager.DialOptions{Options: eventLoopOptions(t)}
 	_, err := wsmanager.NewDialer("wss://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "the event loop can't serve TLS")
 	_, err = wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, opts)

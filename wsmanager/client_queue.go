@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // queue is what was sent with a Client and has not left, in order. What is on the
@@ -43,7 +45,7 @@ type queued struct {
 
 func (q *queue) init(m *Manager) {
 	q.m, q.turn = m, make(chan struct{}, 1)
-	m.onLeft = q.left
+	m.onSent = q.left
 }
 
 // encode makes the frame of a message, without a mask.
@@ -51,11 +53,11 @@ func (q *queue) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
-	if frameSize(len(msg.Payload)) > q.m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > q.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
-	*buf = appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = frame.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 
@@ -112,7 +114,7 @@ func (q *queue) put(o outgoing) {
 // appendWire appends a message's frame as this connection sends it to dst, which is
 // empty.
 func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
-	size := payloadSize(o.frame)
+	size := frame.PayloadSize(o.frame)
 	compressed := false
 	switch {
 	case !c.who.deflate || o.plain || !c.m.compresses(size):
@@ -125,7 +127,7 @@ func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
 	if !compressed {
 		dst = append(dst, o.frame...)
 	}
-	return c.m.keys.mask(dst, 0)
+	return c.m.keys.Mask(dst, 0)
 }
 
 // sendKept writes a message's frame, or queues it, whatever the outbox's limits. It
@@ -140,8 +142,8 @@ func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
 	if err == nil && !sent {
 		c.pushLocked(*buf, 0, false)
 	}
-	if err == nil && c.out != nil && len(c.out.frames) > 0 {
-		kept(c.out.frames[len(c.out.frames)-1])
+	if frame := c.out.Last(); err == nil && frame != nil {
+		kept(frame)
 	}
 	crowded := c.crowdedLocked()
 	c.mu.Unlock()

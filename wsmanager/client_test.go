@@ -334,7 +334,7 @@ func TestClientGivesUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := client(t, func(o *wsmanager.ClientOptions) { o.MaxAttempts = 4 })
 			require.Equal(t, 4, e.Attempts)
-			require.Regexp(t, `^wsmanager: gave up after 4 attempts in .*s, with 1 messages unsent: wsmanager: dialling ws://example.com: the network is down$`, e.Error())
+			require.Regexp(t, `^wsmanager: gave up after 4 attempts in .*s, with 1 messages unsent: dialling ws://example.com: the network is down$`, e.Error())
 		})
 	})
 	t.Run("time", func(t *testing.T) {
@@ -451,7 +451,7 @@ func TestClientCallbacks(t *testing.T) {
 		_ = net.accept(t).Close()
 		entries := j.await(t, 4)
 		require.Equal(t, "close 1: wsmanager: closed here with 1011: can't restore", entries[0])
-		require.Equal(t, []string{"connect 2", "close 2: wsmanager: closed here with 1011: wsmanager: a callback panicked: oh no", "connect 3"}, entries[1:4])
+		require.Equal(t, []string{"connect 2", "close 2: wsmanager: closed here with 1011: a callback panicked: oh no", "connect 3"}, entries[1:4])
 	})
 }
 

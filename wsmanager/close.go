@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // closeMode is how a connection goes from open to cut.
@@ -65,34 +69,34 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	c.markClosing()
 	c.takenLocked().letReadLocked()
 	e := c.rareLocked()
-	e.cause, e.due = cause, c.m.wheel.after(c.m.opts.CloseTimeout)
+	e.cause, e.due = cause, c.m.wheel.After(c.m.opts.CloseTimeout)
 	if c.out != nil {
-		c.out.pong, c.out.ping = nil, nil // nothing may follow a close frame
+		c.out.DropControl()
 	}
-	c.failWaitersLocked()
+	c.out.FailWaiters()
 	if mode != closeGraceful {
 		c.dropLocked()
 	}
-	frame := c.m.wire(closeFrame(cause.Code, cause.Reason))
+	closeFrame := c.m.wire(frame.NewClose(ws.StatusCode(cause.Code), cause.Reason))
 	if c.mayTryLocked() {
-		n, err := c.tryWriteLocked(frame)
+		n, err := c.tryWriteLocked(closeFrame)
 		switch {
 		case err != nil:
 			return
-		case n == len(frame):
+		case n == len(closeFrame):
 			c.closeSentLocked()
 		default:
-			c.pushLocked(frame, n, true)
+			c.pushLocked(closeFrame, n, true)
 		}
 	} else {
-		c.pushLocked(frame, 0, true)
+		c.pushLocked(closeFrame, 0, true)
 	}
 	if !c.attached {
 		return // the handshake is not through; attach flushes
 	}
 	c.scheduleLocked()
 	if mode == closeFail && c.state != stateCut {
-		c.t.interrupt() // OnClose does not wait for what the peer does
+		c.t.Interrupt() // OnClose does not wait for what the peer does
 	}
 }
 
@@ -103,9 +107,9 @@ func (c *Conn) rareLocked() *rare {
 	return c.rare
 }
 
-// dropLocked throws away the messages that wait; what is on its way stays.
+// dropLocked drops the messages of the outbox, except those in progress.
 func (c *Conn) dropLocked() {
-	if n := c.out.dropAll(); n > 0 {
+	if n := c.out.DropMessages(); n > 0 {
 		c.m.stats.drop(dropClosed, n)
 	}
 }
@@ -143,7 +147,7 @@ func (c *Conn) closeSentLocked() {
 	case closeFail:
 		// An error means that the connection is gone, which the reader sees, or that
 		// the peer has to end it.
-		_ = c.t.closeWrite()
+		_ = c.t.CloseWrite()
 	}
 }
 
@@ -155,7 +159,7 @@ func (c *Conn) bothClosedLocked() {
 	if c.m.keys != nil {
 		return
 	}
-	if err := c.t.closeWrite(); err != nil {
+	if err := c.t.CloseWrite(); err != nil {
 		c.cutLocked(nil) // it can't be said in another way
 	}
 }
@@ -173,18 +177,16 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	c.state = stateCut
 	c.markClosing()
 	c.takenLocked().letReadLocked()
-	c.failWaitersLocked()
+	c.out.FailWaiters()
 	if o := c.out; o != nil {
-		o.pong, o.ping = nil, nil
-		if o.claimed == 0 {
-			o.sent = 0 // what has left in part won't be whole
-		}
+		o.DropControl()
+		o.Abandon()
 	}
 	c.dropLocked()
 	if r := c.rareLocked(); r.cancel != nil {
 		r.cancel(r.cause.callbackError()) // a callback may be waiting for it
 	}
 	if c.attached {
-		_ = c.t.close() // there is nothing to do about an error: it is gone either way
+		_ = c.t.Close() // there is nothing to do about an error: it is gone either way
 	}
 }

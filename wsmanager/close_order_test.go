@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // halfClosing is a transport that can say that nothing more is coming.
@@ -13,7 +15,7 @@ type halfClosing struct {
 	ended int
 }
 
-func (t *halfClosing) closeWrite() error { t.ended++; return nil }
+func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
 // When both close frames are through, the server ends its direction, and the client
 // waits for the server to do so; neither cuts before the peer has ended its own, but
@@ -33,7 +35,7 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 			t.Run(side.name+", "+name, func(t *testing.T) {
 				m, clock := fakeManager(t, Options{})
 				if side.client {
-					m.keys = newMaskKeys()
+					m.keys = frame.NewMaskKeys()
 				}
 				tr := &halfClosing{fakeTransport: newFakeTransport(1 << 20)}
 				c := m.newConn("a", Accept{}, nil, "fake")
@@ -48,9 +50,9 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				require.Equal(t, stateClosing, c.state)
 				c.peerClosed(1001, "again")
 				require.Equal(t, side.halves, tr.ended, "a second close frame says nothing")
-				clock.step(4 * time.Second)
+				clock.Step(4 * time.Second)
 				require.Equal(t, stateClosing, c.state)
-				clock.step(3 * time.Second)
+				clock.Step(3 * time.Second)
 				require.Equal(t, stateCut, c.state)
 			})
 		}

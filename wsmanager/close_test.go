@@ -1,13 +1,7 @@
 package wsmanager
 
 import (
-	"crypto/tls"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +16,9 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	c.attach(tr)
 	require.NoError(t, c.Close(1000, ""))
 	require.Equal(t, []string{"0x8"}, tr.frames(t))
-	clock.step(4 * time.Second)
+	clock.Step(4 * time.Second)
 	require.Equal(t, stateClosing, c.state)
-	clock.step(3 * time.Second)
+	clock.Step(3 * time.Second)
 	require.Equal(t, stateCut, c.state)
 	<-tr.closed
 	c.unregister()
@@ -71,42 +65,13 @@ func TestCloseWithAFullOutbox(t *testing.T) {
 	require.Equal(t, []string{"half", "1", "2", "last", "0x8"}, tr.frames(t))
 }
 
-// Closing the transport of a TLS connection waits for nobody: crypto/tls would
-// try to take leave of a peer that does not read, under the connection's lock.
-func TestClosingOverTLSWaitsForNobody(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.StartTLS() // for its certificate
-	config := srv.TLS.Clone()
-	srv.Close()
-	synctest.Test(t, func(t *testing.T) {
-		ours, theirs := net.Pipe()
-		server := tls.Server(ours, config)
-		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // both ends are ours
-		shaken := make(chan error, 1)
-		go func() {
-			shaken <- client.Handshake()
-			_, _ = client.Read(make([]byte, 1)) // takes the session tickets, then the message
-		}()
-		require.NoError(t, server.Handshake())
-		require.NoError(t, <-shaken)
-		_, err := server.Write([]byte("x"))
-		require.NoError(t, err)
-		synctest.Wait() // nobody reads any more
-		start := time.Now()
-		_ = newTransport(server).close()
-		require.Zero(t, time.Since(start))
-		_, err = theirs.Read(make([]byte, 1))
-		require.ErrorIs(t, err, io.EOF)
-	})
-}
-
 // lateWrite is a transport whose write is through only after it was closed.
 type lateWrite struct {
-	*fakeTransport
+	fakeBlocking
 	through chan struct{}
 }
 
-func (t lateWrite) write(p []byte, _ func()) (int, error) {
+func (t lateWrite) Write(p []byte, _ func()) (int, error) {
 	t.entered <- struct{}{}
 	<-t.through
 	return len(p), nil
@@ -115,8 +80,7 @@ func (t lateWrite) write(p []byte, _ func()) (int, error) {
 // What a writer writes when its connection was given back already is in Stats.
 func TestStatsOfALateWrite(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
-	tr := lateWrite{newFakeTransport(0), make(chan struct{})}
-	tr.cannotTry = true
+	tr := lateWrite{fakeBlocking{newFakeTransport(0).fakeWrites}, make(chan struct{})}
 	c := m.newConn("a", Accept{}, nil, "fake")
 	c.register(Accept{})
 	c.attach(tr)
@@ -139,8 +103,8 @@ func TestWriteTimeoutWhileClosing(t *testing.T) {
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Close(1000, ""))
-	clock.step(9 * time.Second)
+	clock.Step(9 * time.Second)
 	require.Equal(t, stateClosing, c.state)
-	clock.step(3 * time.Second)
+	clock.Step(3 * time.Second)
 	require.Equal(t, stateCut, c.state)
 }

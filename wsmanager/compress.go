@@ -4,11 +4,13 @@ import (
 	"compress/flate"
 	"errors"
 	"fmt"
-	"io"
 	"math/bits"
-	"sync"
+	"net/http"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Compression is how messages are compressed: permessage-deflate (RFC 7692), with
@@ -56,72 +58,32 @@ func (o *Compression) withDefaults() error {
 	return errors.Join(errs...)
 }
 
-// rsv1 marks a compressed message, in the first byte of its first frame (RFC 7692,
-// section 6).
-const rsv1 = 0x40
-
-// deflater compresses one message at a time. The pools hold as many as were at work
-// at the same time: about 1.2 MB each.
-type deflater struct {
-	w   *flate.Writer
-	out []byte
-}
-
-// deflaters are pools, by level.
-var deflaters [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
-
-func getDeflater(level int) *deflater {
-	if d, ok := deflaters[level-flate.HuffmanOnly].Get().(*deflater); ok {
-		return d
+// negotiate returns the Sec-WebSocket-Extensions to answer a handshake with, "" for none.
+func (m *Manager) negotiate(r *http.Request) (answer string, err error) {
+	lines := r.Header["Sec-Websocket-Extensions"]
+	if !m.opts.Compression.Enabled || len(lines) == 0 {
+		return "", nil
 	}
-	w, err := flate.NewWriter(io.Discard, level)
-	if err != nil {
-		panic(err) // the level was checked
+	if answer, err = deflate.Negotiate(lines); err != nil {
+		return "", &refusal{refusedMalformed, http.StatusBadRequest, "The Sec-WebSocket-Extensions are malformed.", err}
 	}
-	return &deflater{w: w}
+	return answer, nil
 }
 
-func putDeflater(d *deflater, level int) {
-	if cap(d.out) > maxPooledFrame {
-		d.out = nil
-	}
-	deflaters[level-flate.HuffmanOnly].Put(d)
-}
-
-// Write takes what the compressor puts out.
-func (d *deflater) Write(p []byte) (int, error) {
-	d.out = append(d.out, p...)
-	return len(p), nil
-}
-
-// syncTail ends what a compressor has flushed; it does not travel (RFC 7692, section
-// 7.2.1).
-const syncTail = "\x00\x00\xff\xff"
-
-// compress returns p compressed, to be used before d is given back.
-func (d *deflater) compress(p []byte) []byte {
-	d.out = d.out[:0]
-	d.w.Reset(d)
-	_, _ = d.w.Write(p) // no error: d takes everything
-	_ = d.w.Flush()
-	return d.out[:len(d.out)-len(syncTail)]
-}
-
-// appendCompressed appends the compressed frame of a message to dst, and reports
-// whether that is shorter than the plain one; if not, nothing is appended.
-func (m *Manager) appendCompressed(dst []byte, t MessageType, payload []byte) ([]byte, bool) {
-	level := m.opts.Compression.Level
-	d := getDeflater(level)
-	defer putDeflater(d, level)
-	small := d.compress(payload)
+// appendCompressed appends the compressed frame of a message to dst. If that would not be
+// shorter than the plain frame, it appends nothing and ok is false.
+func (m *Manager) appendCompressed(dst []byte, t MessageType, payload []byte) (_ []byte, ok bool) {
+	d := deflate.GetDeflater(m.opts.Compression.Level)
+	defer deflate.PutDeflater(d)
+	small := d.Deflate(payload)
 	m.stats.deflated.Add(1)
 	if len(small) >= len(payload) {
 		return dst, false
 	}
 	m.stats.saved.Add(uint64(len(payload) - len(small)))
 	first := len(dst)
-	dst = appendFrame(dst, ws.OpCode(t), small)
-	dst[first] |= rsv1
+	dst = frame.Append(dst, ws.OpCode(t), small)
+	dst[first] |= deflate.RSV1
 	return dst, true
 }
 
@@ -137,7 +99,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
-	if frameSize(len(msg.Payload)) > c.m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
@@ -145,7 +107,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 		var ok bool
 		if *buf, ok = c.m.appendCompressed(*buf, msg.Type, msg.Payload); ok {
 			if c.m.keys != nil {
-				*buf = c.m.keys.mask(*buf, 0)
+				*buf = c.m.keys.Mask(*buf, 0)
 			}
 			return buf, nil
 		}

@@ -7,6 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Conn is one WebSocket connection of a Manager. All methods are safe for
@@ -30,8 +35,6 @@ type Conn struct {
 	ended    bool // OnClose is due or done
 	left     bool // out of all groups for good
 
-	slot uint8 // of the wheel, index + 1; 0 if it is in none; guarded by the wheel's lock
-
 	// Atomic.
 	calling    atomic.Uint32 // whether a callback runs, and whose; see callRuns
 	reception  atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
@@ -41,18 +44,18 @@ type Conn struct {
 	lastRead  atomic.Int64 // ticks of the wheel
 
 	// Owned by the reader.
-	frames  *frameReader // nil between messages
-	inbound *inbound     // nil until there is something to limit
+	frames  *frame.Reader // nil between messages
+	inbound *inbound      // nil until there is something to limit
 
-	mu      sync.Mutex // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
-	t       transport  // static once attached
-	places  *places    // nil until it is in a group
-	out     *outbox    // nil while nothing waits
-	rare    *rare      // nil until something ends the connection, or asks for its Context
-	pingDue int64      // ticks of the wheel
+	mu      sync.Mutex          // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
+	t       transport.Transport // static once attached; a *handshaking before
+	places  *places             // nil until it is in a group
+	out     *outbox.Queue       // nil while nothing waits
+	rare    *rare               // nil until something ends the connection, or asks for its Context
+	pingDue int64               // ticks of the wheel
 
-	wheel wheelEntry // guarded by the wheel's lock
-	next  *Conn      // guarded by the registry's lock
+	wheel timewheel.Entry[*wheelConn] // guarded by the wheel's lock
+	next  *Conn                       // guarded by the registry's lock
 }
 
 // identity is what the handshake said about a connection.
@@ -96,15 +99,24 @@ const (
 	stateCut               // the transport is closed
 )
 
+// handshaking stands for the transport until attach. Only the address of the peer is known,
+// so all other methods panic.
+type handshaking struct {
+	transport.Transport
+	remote textAddr
+}
+
+func (h *handshaking) RemoteAddr() net.Addr { return h.remote }
+
 // newConn makes a connection that is to be registered.
 func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
 	c := &Conn{
 		m: m, id: id, who: &anonymous,
-		since:   m.wheel.elapsed(),
+		since:   m.wheel.Elapsed(),
 		policy:  m.opts.SlowConsumer,
 		inbound: m.opts.newInbound(),
 		part:    uint8(m.joined.Add(1) % trafficParts),
-		t:       &addressed{remote: textAddr(remote)},
+		t:       &handshaking{remote: textAddr(remote)},
 	}
 	if a.SlowConsumer != 0 {
 		c.policy = a.SlowConsumer
@@ -114,6 +126,12 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	}
 	return c
 }
+
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }
 
 // ID returns the connection's id: 128 bits of random text, unique for good; with a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a
@@ -137,7 +155,7 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.t.remoteAddr()
+	return c.t.RemoteAddr()
 }
 
 // Context returns a context that ends with the connection, with OnClose's error
@@ -198,7 +216,7 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 func (c *Conn) closeAfter(last []byte, cause *CloseError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if since, ok := c.writeStuckSince(); ok && c.m.wheel.elapsed()-since >= c.m.stuckAfter {
+	if since, ok := c.writeStuckSince(); ok && c.m.wheel.Elapsed()-since >= c.m.stuckAfter {
 		c.cutLocked(cause) // it does not read, so it would not read this either
 		return
 	}

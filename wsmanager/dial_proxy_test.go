@@ -149,7 +149,7 @@ func testDialProxyFailures(t *testing.T) {
 		"no HTTP":            {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
 		"ends at once":       {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
 		"too long an answer": {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
-		"speaks by itself":   {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "behind its answer to CONNECT"},
+		"speaks by itself":   {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "after its answer to CONNECT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			via, err := url.Parse(tt.proxy)

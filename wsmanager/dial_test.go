@@ -183,8 +183,8 @@ func TestDialMistakes(t *testing.T) {
 	for _, want := range []string{
 		`scheme "ftp"`, "Callbacks.OnAccept", "Options.Block", "Options.MaxConnections", "Options.AllowedOrigins",
 		"Options.DangerouslyAllowAnyOrigin", "Options.ReadyTimeout", "Options.WriteTimeout", `"Connection" belongs`,
-		`"sec-websocket-key" belongs`, `"Bad Name" is no name`, `"X-Split" has a control`, `"Content-Length" is about`,
-		`"a" is there twice`, `"with space" is no token`, `"" is no token`,
+		`"sec-websocket-key" belongs`, `"Bad Name" has an invalid name`, `"X-Split" has a control`, `"Content-Length" describes a body`,
+		`"a" is offered twice`, `"with space" is not a token`, `"" is not a token`,
 	} {
 		require.ErrorContains(t, err, want)
 	}

@@ -99,6 +99,7 @@ func testDialBadAnswers(t *testing.T) {
 				t.Error("OnConnect was called")
 				return nil
 			}}, opts)
+			require.Equal(t, 1, strings.Count(err.Error(), "wsmanager: "), err.Error())
 			var refused *wsmanager.RefusedError
 			switch {
 			case name == "answer of OnResponse":

@@ -3,26 +3,31 @@ package wsmanager
 import (
 	"fmt"
 	"net"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// Driver is how a Manager's connections wait for messages, and on which
-// goroutines their callbacks run. The contract of the callbacks is the same.
+// Driver decides how the connections of a Manager wait for messages, and on which
+// goroutines their callbacks run. The contract of the callbacks is the same for all drivers.
 type Driver uint8
 
 const (
-	// DriverAuto is the event loop where it can serve, and goroutines elsewhere.
+	// DriverAuto is DriverEventLoop for the connections that it can serve, and
+	// DriverGoroutine for all others.
 	DriverAuto Driver = iota
 
-	// DriverGoroutine gives each connection a goroutine that waits in a read. It
-	// serves everything that can be accepted, everywhere.
+	// DriverGoroutine gives each connection a goroutine that waits in a read. It serves all
+	// connections on all systems.
 	DriverGoroutine
 
-	// DriverEventLoop waits for all connections with one goroutine, which also
-	// calls their callbacks as long as these return soon; one that takes its time
-	// goes on in a goroutine of its own and holds up nobody else. An idle connection
-	// has neither goroutine nor buffer. It exists on Linux, for plain TCP: for
-	// connections whose type is exactly *net.TCPConn, since types that embed one may
-	// count or slow what goes through them. What it can't serve is refused.
+	// DriverEventLoop waits for all connections with one goroutine, which also calls
+	// their callbacks. A callback that does not return soon continues on a goroutine of its
+	// own, so that it does not delay other connections. An idle connection has neither a
+	// goroutine nor a buffer.
+	//
+	// It exists on Linux, for plain TCP: for connections whose type is exactly *net.TCPConn,
+	// because types that embed one may count or slow down the bytes that pass through
+	// them. All other connections are refused.
 	DriverEventLoop
 )
 
@@ -39,28 +44,48 @@ func (d Driver) String() string {
 	return fmt.Sprintf("Driver(%d)", uint8(d))
 }
 
-// driver says when a connection is readable, and on which goroutine its
-// callbacks run. It calls Conn.open once, with the bytes that came with the
-// handshake, then Conn.consume with what it reads, then Conn.finish, Conn.release and
-// Conn.dismiss, never two of these at a time. But when open or consume is in a callback
-// that takes its time, readOn goes on beside it, and nothing follows for the goroutine
-// that it was taken from.
+// driver reads a connection, and decides on which goroutine its callbacks run. It calls
+// Conn.open once, with the bytes that came with the handshake, then Conn.consume with the
+// bytes that it reads, then Conn.finish, Conn.release and Conn.dismiss. It makes one of these
+// calls at a time, with one exception: while a callback in open or consume does not return,
+// readOn continues on another goroutine. The goroutine of that callback makes no further
+// call then.
 type driver interface {
-	// start begins with a connection whose handshake went out. early is what came
-	// after the handshake's request in the same segment.
+	// start begins to read a connection after its handshake. early has the bytes that
+	// came behind the handshake's request.
 	start(c *Conn, early []byte)
 
-	// serve is start for a caller who waits until the connection has ended and
-	// its transport is closed.
+	// serve is start, and returns when the connection has ended and its transport is
+	// closed.
 	serve(c *Conn, early []byte)
-	// readOn is called on a goroutine of its own when the connection was taken from its
-	// reader. rest is what that had read and not handled; the tenure is the new one's.
+
+	// readOn replaces the reader of a connection. It is called on a goroutine of its own.
+	// rest has the bytes that the former reader has read and not handled. tenure is the
+	// number of the new reader.
 	readOn(c *Conn, rest []byte, tenure uint32)
 }
 
-// drive makes c's transport for an accepted socket, which then belongs to it, and
-// says who drives it.
-func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
+// takeable is a transport that gives itself to another reader. All other transports are
+// read by a goroutine, and another goroutine can replace it at any time.
+type takeable interface {
+	// take makes the returned driver the reader, while the present one is in a callback or
+	// has not begun to read. The present reader must not use the transport when the callback
+	// has returned. false: it is too early to take it.
+	take() (driver, bool)
+}
+
+// takeReader returns the driver that reads the transport instead of the present reader.
+// false: it is too early to replace that.
+func takeReader(t transport.Transport) (driver, bool) {
+	if t, ok := t.(takeable); ok {
+		return t.take()
+	}
+	return goroutineDriver{}, true
+}
+
+// drive makes the transport and the driver for the socket of c. The socket belongs to the
+// transport then.
+func (m *Manager) drive(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if m.loops != nil {
 		t, d, err := m.loops.newTransport(c, conn)
 		if err == nil {
@@ -70,5 +95,5 @@ func (m *Manager) drive(c *Conn, conn net.Conn) (transport, driver, error) {
 			return nil, nil, fmt.Errorf("the event loop can't serve a %T: %w", conn, err)
 		}
 	}
-	return newTransport(conn), goroutineDriver{}, nil
+	return transport.New(conn, c.RemoteAddr()), goroutineDriver{}, nil
 }

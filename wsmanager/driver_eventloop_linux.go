@@ -8,22 +8,34 @@ import (
 	"syscall"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// loopTransport is the transport of a connection in an event loop, and its driver.
-type loopTransport struct {
+// eventLoopTransport is the transport of a connection in an event loop, and its driver. It
+// is a transport.WritableNotifier. It is not a transport.Reader: the loop reads.
+type eventLoopTransport struct {
 	evloop.Socket
 
-	addr [16]byte // of the peer; packed, as netip.AddrPort is twice as long
-	port uint16
-	is4  bool
+	addr [16]byte // of the peer; netip.AddrPort would take twice the bytes
+	port uint16   // of the peer
+	is4  bool     // addr is an IPv4 address
 
-	finished bool // for the application; what still comes is thrown away
+	finished bool // for the application; bytes that still arrive are discarded
 }
 
-// newTransport takes c's plain TCP connection over: its descriptor is duplicated
-// into the loop, and the net.Conn closed.
-func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) {
+// addressedLoopTransport is an eventLoopTransport whose address does not fit its fields:
+// one with a zone, or one that the socket does not know.
+type addressedLoopTransport struct {
+	*eventLoopTransport
+	remote net.Addr
+}
+
+func (t *addressedLoopTransport) RemoteAddr() net.Addr { return t.remote }
+
+// newTransport moves the plain TCP connection of c into a loop: its descriptor is
+// duplicated, and the net.Conn is closed.
+func (l *loopPool) newTransport(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil, nil, errNotPlainTCP
@@ -44,10 +56,10 @@ func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) 
 	case errno != 0:
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
-	t := &loopTransport{}
+	t := &eventLoopTransport{}
 	loop, err := l.enter()
 	if err == nil {
-		if err = loop.AddOwned(fd, (*looped)(c), &t.Socket); err != nil {
+		if err = loop.AddOwned(fd, (*eventHandler)(c), &t.Socket); err != nil {
 			l.leave(c)
 		}
 	}
@@ -56,16 +68,22 @@ func (l *loops) newTransport(c *Conn, conn net.Conn) (transport, driver, error) 
 		return nil, nil, err
 	}
 	_ = conn.Close() // the connection goes on in its duplicate
-	peer, ok := conn.RemoteAddr().(*net.TCPAddr)
+	remote := conn.RemoteAddr()
+	if remote == nil {
+		remote = c.RemoteAddr()
+	}
+	peer, ok := remote.(*net.TCPAddr)
 	if !ok || peer.Zone != "" {
-		return &addressed{t, conn.RemoteAddr()}, t, nil
+		return &addressedLoopTransport{t, remote}, t, nil
 	}
 	addr := peer.AddrPort()
 	t.addr, t.port, t.is4 = addr.Addr().As16(), addr.Port(), addr.Addr().Is4()
 	return t, t, nil
 }
 
-func (t *loopTransport) start(c *Conn, early []byte) {
+var _ transport.WritableNotifier = (*eventLoopTransport)(nil)
+
+func (t *eventLoopTransport) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
 		c.logStart()
 		t.Release()
@@ -74,20 +92,20 @@ func (t *loopTransport) start(c *Conn, early []byte) {
 	go t.own(c, 0, func() error { return c.open(early) })
 }
 
-func (t *loopTransport) serve(c *Conn, early []byte) {
+func (t *eventLoopTransport) serve(c *Conn, early []byte) {
 	ended := make(chan struct{})
 	c.m.loops.onEnd(c, ended)
 	t.start(c, early)
 	<-ended
 }
 
-func (t *loopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
+func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
 	t.own(c, tenure, func() error { return c.feed(rest) })
 }
 
-// own opens the connection, or feeds it what was read already, and gives it to the loop;
-// unless it was taken meanwhile.
-func (t *loopTransport) own(c *Conn, tenure uint32, open func() error) {
+// own opens the connection, or feeds it bytes that were read already, and gives it to the
+// loop, unless another reader has replaced this one.
+func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	defer func() { // also if OnClose ends the goroutine
 		if !c.passedOn(tenure) {
 			t.Release()
@@ -95,7 +113,7 @@ func (t *loopTransport) own(c *Conn, tenure uint32, open func() error) {
 	}()
 	err := errExited
 	defer func() {
-		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
+		if v := recover(); v != nil { // a bug of this package: panics of callbacks are recovered earlier
 			err = c.recovered(v)
 		}
 		if err != nil && !c.passedOn(tenure) {
@@ -105,60 +123,58 @@ func (t *loopTransport) own(c *Conn, tenure uint32, open func() error) {
 	err = open()
 }
 
-// finish ends the connection for the application.
-func (t *loopTransport) finish(c *Conn, err error) {
+// finish ends the connection for the application, once.
+func (t *eventLoopTransport) finish(c *Conn, err error) {
 	if !t.finished {
 		t.finished = true
 		c.finish(err)
 	}
 }
 
-// looped is a Conn in its role as the handler of its socket. What the loop calls
-// is never called twice at a time; Writable may be called beside the others, and any of
-// them beside a Data that the socket was taken from.
-type looped Conn
+// eventHandler is a Conn in its role as the handler of its socket. The loop makes one call
+// at a time, with two exceptions: Writable may run at the same time as another method, and
+// any method at the same time as a Data from which the socket was taken.
+type eventHandler Conn
 
-func (h *looped) transport() *loopTransport {
-	t := h.t
-	if a, ok := t.(*addressed); ok {
-		t = a.transport
+func (h *eventHandler) transport() *eventLoopTransport {
+	if t, ok := h.t.(*addressedLoopTransport); ok {
+		return t.eventLoopTransport
 	}
-	return t.(*loopTransport)
+	return h.t.(*eventLoopTransport)
 }
 
 // Data implements evloop.Handler.
-func (h *looped) Data(p []byte) bool {
+func (h *eventHandler) Data(p []byte) bool {
 	t, c := h.transport(), (*Conn)(h)
 	if t.finished {
-		c.discard(p) // until the peer has answered, has seen the end, or the wheel cuts
+		c.discard(p) // until the peer has answered or closed its direction, or CloseTimeout has passed
 		return true
 	}
-	if err := c.consume(p); err != nil && err != errTaken {
+	if err := c.consume(p); err != nil && err != frame.ErrTaken {
 		t.finish(c, err)
 	}
 	return true
 }
 
-// Kicked implements evloop.Handler: it is what interrupt leads to.
-func (h *looped) Kicked() { h.transport().finish((*Conn)(h), errInterrupted) }
+// Kicked implements evloop.Handler. Interrupt leads to this call.
+func (h *eventHandler) Kicked() { h.transport().finish((*Conn)(h), transport.ErrInterrupted) }
 
 // Writable implements evloop.Handler.
-func (h *looped) Writable() {
-	c := (*Conn)(h)
-	if c.pump() {
-		c.t.wantWritable()
+func (h *eventHandler) Writable() {
+	if (*Conn)(h).pump() {
+		h.transport().NotifyWritable()
 	}
 }
 
 // End implements evloop.Handler.
-func (h *looped) End(err error) {
+func (h *eventHandler) End(err error) {
 	c := (*Conn)(h)
 	defer c.dismiss()
 	defer c.afterCallbacks(func() { c.m.loops.leave(c) })
 	defer c.release()
 	var panicked *evloop.PanicError
 	switch {
-	case errors.As(err, &panicked): // a bug of ours
+	case errors.As(err, &panicked): // a bug of this package
 		err = c.crashed(panicked.Value, panicked.Stack)
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited
@@ -166,29 +182,28 @@ func (h *looped) End(err error) {
 	h.transport().finish(c, err)
 }
 
-func (t *loopTransport) read(func([]byte) error) error { return errors.ErrUnsupported } // the loop does
+// TryWrite implements transport.TryWriter.
+func (t *eventLoopTransport) TryWrite(p []byte) (int, error) { return t.Write(p) }
 
-func (t *loopTransport) tryWrite(p []byte) (int, error) { return t.Write(p) }
-func (t *loopTransport) triesWrites() bool              { return true }
-
-func (t *loopTransport) wantWritable() bool {
-	_ = t.WantWritable() // an error means that the end is coming
-	return true
+// NotifyWritable implements transport.WritableNotifier.
+func (t *eventLoopTransport) NotifyWritable() {
+	_ = t.WantWritable() // an error means that the loop is about to call End
 }
 
-func (t *loopTransport) awaitWritable() error              { return errors.ErrUnsupported }
-func (t *loopTransport) write([]byte, func()) (int, error) { return 0, errors.ErrUnsupported }
+// Interrupt implements transport.Transport.
+func (t *eventLoopTransport) Interrupt() { t.Kick() }
 
-func (t *loopTransport) interrupt()           { t.Kick() }
-func (t *loopTransport) resume()              {}
-func (t *loopTransport) take() (driver, bool) { return t, t.Take() }
-func (t *loopTransport) closeWrite() error    { return t.CloseWrite() }
-func (t *loopTransport) close() error         { t.Shut(); return nil }
+// Close implements transport.Transport. The loop calls End afterwards.
+func (t *eventLoopTransport) Close() error { t.Shut(); return nil }
 
-func (t *loopTransport) remoteAddr() net.Addr {
+// RemoteAddr implements transport.Transport.
+func (t *eventLoopTransport) RemoteAddr() net.Addr {
 	addr := netip.AddrFrom16(t.addr)
 	if t.is4 {
 		addr = addr.Unmap()
 	}
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, t.port))
 }
+
+// take implements takeable.
+func (t *eventLoopTransport) take() (driver, bool) { return t, t.Take() }

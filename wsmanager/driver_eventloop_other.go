@@ -2,9 +2,13 @@
 
 package wsmanager
 
-import "net"
+import (
+	"net"
 
-// newTransport is never called: there are no loops.
-func (*loops) newTransport(*Conn, net.Conn) (transport, driver, error) {
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// newTransport is never called, because newLoopPool has returned an error.
+func (*loopPool) newTransport(*Conn, net.Conn) (transport.Transport, driver, error) {
 	return nil, nil, errNotPlainTCP
 }

@@ -3,16 +3,17 @@ package wsmanager
 import (
 	"errors"
 	"fmt"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// goroutineDriver gives each connection a goroutine that waits in a read. It
-// works for every net.Conn.
+// goroutineDriver gives each connection a goroutine that waits in a read. The connection's
+// transport is a transport.Reader.
 type goroutineDriver struct{}
 
-// start opens the connection on one goroutine and reads on another: the stack of
-// the first has grown by what OnConnect did, and would stay so for the life of the
-// connection. The second waits on the 2 KB that it was given; keep the frames
-// between here and the read small.
+// start runs OnConnect on a goroutine of its own and reads on a fresh one, because a stack
+// that has grown is not shrunk while its goroutine waits in a read. The fresh one waits with
+// its first 2 KB: keep the stack frames between here and the read small.
 func (goroutineDriver) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
 		c.logStart()
@@ -27,29 +28,29 @@ func (goroutineDriver) start(c *Conn, early []byte) {
 }
 
 func (goroutineDriver) serve(c *Conn, early []byte) {
-	defer c.awaitEnd() // also if a callback that it was taken from ends the goroutine
+	defer c.awaitEnd() // also if another reader has replaced this one and its callback ends the goroutine
 	if openConn(c, 0, func() error { return c.open(early) }) {
 		readConn(c, 0)
 	}
 }
 
-// readOn leaves the reading to a fresh goroutine as well, after callbacks that the rest may
-// have led to.
+// readOn reads on a fresh goroutine, like start, after the callbacks for rest.
 func (goroutineDriver) readOn(c *Conn, rest []byte, tenure uint32) {
 	if len(rest) == 0 || openConn(c, tenure, func() error { return c.feed(rest) }) {
 		go readConn(c, tenure)
 	}
 }
 
-// errExited is what stands if a callback ends its goroutine with runtime.Goexit.
+// errExited ends a connection whose callback has called runtime.Goexit.
 var errExited error = &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: it ended its goroutine", ErrPanic)}
 
-// openConn opens the connection, or feeds it what was read already. It reports whether
-// there is more to read; if not, the connection has ended, or was taken.
+// openConn opens the connection, or feeds it bytes that were read already. It reports
+// whether to read on. If not, the connection has ended, or another reader has replaced this
+// one.
 func openConn(c *Conn, tenure uint32, open func() error) bool {
 	err := errExited
 	defer func() {
-		if v := recover(); v != nil { // callbacks catch their own: this is a bug of ours
+		if v := recover(); v != nil { // a bug of this package: panics of callbacks are recovered earlier
 			err = c.recovered(v)
 		}
 		if err != nil && !c.passedOn(tenure) {
@@ -60,7 +61,7 @@ func openConn(c *Conn, tenure uint32, open func() error) bool {
 	return err == nil
 }
 
-// readConn feeds the connection until it ends, or is taken.
+// readConn reads until the connection ends, or another reader has replaced this one.
 func readConn(c *Conn, tenure uint32) {
 	err := errExited
 	defer func() {
@@ -75,33 +76,34 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t, consume := c.t, c.consume
+	t, consume := c.t.(transport.Reader), c.consume
 	for err == nil {
-		err = t.read(consume)
+		err = t.Read(consume)
 	}
 	return err
 }
 
-// endConn ends a connection that nobody reads from any more.
+// endConn ends a connection whose reader has stopped.
 func endConn(c *Conn, err error) {
 	defer c.dismiss()
-	defer linger(c)
+	defer drainUntilClosed(c)
 	c.finish(err)
 }
 
-// linger reads and throws away what the peer still sends until it has answered our
-// close frame, has seen the end, or the wheel cuts.
-func linger(c *Conn) {
+// drainUntilClosed reads and discards the bytes that the peer still sends, until it has
+// answered our close frame or closed its direction, or CloseTimeout has passed.
+func drainUntilClosed(c *Conn) {
+	t := c.t.(transport.Reader)
 	discard := func(p []byte) error {
 		c.discard(p)
 		return nil
 	}
-	err := errInterrupted
-	for err == nil || errors.Is(err, errInterrupted) {
+	err := transport.ErrInterrupted
+	for err == nil || errors.Is(err, transport.ErrInterrupted) {
 		if err != nil {
-			c.t.resume()
+			t.Resume()
 		}
-		err = c.t.read(discard)
+		err = t.Read(discard)
 	}
 	c.release()
 }

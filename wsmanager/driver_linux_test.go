@@ -70,7 +70,7 @@ func settledHoldings(t *testing.T) (h holdings) {
 // A loop has a goroutine and three descriptors while it has connections; with the
 // last one of a Manager they go, and with the next they come back.
 func TestLoopsComeAndGoWithConnections(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, looped(t), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
 	before := settledHoldings(t)
 	loops := max(1, runtime.GOMAXPROCS(0)/2)
 	for round := range 3 {
@@ -104,7 +104,7 @@ func TestShutdownLeavesNoDescriptor(t *testing.T) { onEachDriver(t, testShutdown
 func testShutdownLeavesNoDescriptor(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closed", true: "cut"}[cut], func(t *testing.T) {
-			m, url := serve(t, wsmanager.Callbacks{}, looped(t), nil)
+			m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
 			before := settledHoldings(t)
 			const n = 20
 			var clients []*wstest.Client
@@ -136,7 +136,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-	}, looped(t), nil)
+	}, eventLoopOptions(t), nil)
 	settledHoldings(t)
 	before := runtime.NumGoroutine()
 	const n = 200

@@ -1,9 +1,10 @@
 package wsmanager
 
-// streamDriver drives a stream of HTTP/2 as goroutineDriver does a socket, on the
-// goroutine of its request: that can't return before the stream has ended, and may as
-// well read from it.
-type streamDriver struct{ t *streamTransport }
+import "github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+
+// streamDriver drives a stream of HTTP/2 as goroutineDriver drives a socket, on the
+// goroutine of its request, because that must not return before the stream has ended.
+type streamDriver struct{ t *transport.Stream }
 
 func (d streamDriver) start(c *Conn, early []byte) { d.serve(c, early) }
 
@@ -11,9 +12,8 @@ func (d streamDriver) readOn(c *Conn, rest []byte, tenure uint32) {
 	goroutineDriver{}.readOn(c, rest, tenure)
 }
 
-// serve returns when nothing uses the stream any more. There are no early bytes: they
-// are in the stream.
+// serve returns when the stream is not in use. early is empty: all bytes are in the stream.
 func (d streamDriver) serve(c *Conn, early []byte) {
-	defer d.t.leave()
+	defer d.t.Leave()
 	goroutineDriver{}.serve(c, early)
 }

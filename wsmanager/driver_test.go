@@ -39,8 +39,8 @@ func needEpoll(t *testing.T) {
 	t.Skip("there is no event loop on this system")
 }
 
-// looped is quiet options with the event loop, whatever DriverAuto means now.
-func looped(t *testing.T) wsmanager.Options {
+// eventLoopOptions returns quiet options with DriverEventLoop.
+func eventLoopOptions(t *testing.T) wsmanager.Options {
 	t.Helper()
 	needLoops(t)
 	opts := quiet()

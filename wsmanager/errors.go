@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // What sends and other calls on a connection return.
@@ -66,6 +67,10 @@ var (
 	ErrPanic = errors.New("wsmanager: a callback panicked")
 )
 
+// withoutPrefix returns the text of err without the prefix of this package, for an error
+// that wraps err and begins with the prefix itself.
+func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), "wsmanager: ") }
+
 // CloseError says how a connection ended. OnClose gets one for every end that
 // was not orderly; OnConnect and OnMessage may return one to choose the code and
 // reason that the peer reads.
@@ -87,7 +92,7 @@ func (e *CloseError) Error() string {
 		s += fmt.Sprintf(" (%q)", e.Reason)
 	}
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		s += ": " + withoutPrefix(e.Err)
 	}
 	return s
 }

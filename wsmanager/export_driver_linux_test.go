@@ -4,10 +4,9 @@ package wsmanager
 func InLoop(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.t
-	if a, ok := t.(*addressed); ok {
-		t = a.transport
+	switch c.t.(type) {
+	case *eventLoopTransport, *addressedLoopTransport:
+		return true
 	}
-	_, ok := t.(*loopTransport)
-	return ok
+	return false
 }

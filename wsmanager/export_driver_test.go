@@ -4,6 +4,6 @@ import "errors"
 
 // HasLoops reports whether there are event loops on this system.
 func HasLoops() bool {
-	_, err := newLoops(nil)
+	_, err := newLoopPool(nil)
 	return !errors.Is(err, errors.ErrUnsupported)
 }

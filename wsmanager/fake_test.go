@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -13,33 +12,44 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// fakeTransport takes without waiting what it is told to, and holds every other
-// write up until it is let go.
-type fakeTransport struct {
-	cannotTry bool
+// fakeTransport writes the bytes that it has room for without blocking, and holds all other
+// writes until goOn.
+type fakeTransport struct{ *fakeWrites }
 
+// fakeBlocking holds all writes until goOn.
+type fakeBlocking struct{ *fakeWrites }
+
+// fakeWrites is the state of both.
+type fakeWrites struct {
 	entered chan struct{} // a write has begun
 	goOn    chan struct{} // lets one write go; closed: all
 
-	mu      sync.Mutex // guards what follows
-	room    int        // bytes that tryWrite takes
-	granted bool       // the next tryWrite takes all
+	mu      sync.Mutex // guards the fields below
+	room    int        // bytes that TryWrite takes
+	granted bool       // the next TryWrite takes all
 	wrote   bytes.Buffer
-	writes  int // calls of tryWrite and write that wrote something
+	writes  int // calls of TryWrite and Write that wrote bytes
 	closed  chan struct{}
 }
 
 func newFakeTransport(room int) *fakeTransport {
-	return &fakeTransport{room: room, entered: make(chan struct{}, 1000), goOn: make(chan struct{}, 1000), closed: make(chan struct{})}
+	return &fakeTransport{&fakeWrites{room: room, entered: make(chan struct{}, 1000), goOn: make(chan struct{}, 1000), closed: make(chan struct{})}}
 }
 
-func (t *fakeTransport) read(func([]byte) error) error { <-t.closed; return io.EOF }
-func (t *fakeTransport) wantWritable() bool            { return false }
-func (t *fakeTransport) triesWrites() bool             { return !t.cannotTry }
+// as returns the transport, or one with the same state that is a BlockingWriter.
+func (t *fakeTransport) as(blocking bool) transport.Transport {
+	if blocking {
+		return fakeBlocking{t.fakeWrites}
+	}
+	return t
+}
 
-func (t *fakeTransport) tryWrite(p []byte) (int, error) {
+func (t *fakeTransport) TryWrite(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := min(len(p), t.room)
@@ -52,8 +62,8 @@ func (t *fakeTransport) tryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
-// wait holds a write up until it is let go.
-func (t *fakeTransport) wait() error {
+// wait holds a write until goOn.
+func (t *fakeWrites) wait() error {
 	t.entered <- struct{}{}
 	select {
 	case <-t.goOn:
@@ -63,7 +73,7 @@ func (t *fakeTransport) wait() error {
 	}
 }
 
-func (t *fakeTransport) awaitWritable() error {
+func (t *fakeTransport) AwaitWritable() error {
 	if err := t.wait(); err != nil {
 		return err
 	}
@@ -73,14 +83,14 @@ func (t *fakeTransport) awaitWritable() error {
 	return nil
 }
 
-func (t *fakeTransport) note(p []byte) {
+func (t *fakeWrites) note(p []byte) {
 	if len(p) > 0 {
 		t.writes++
 		t.wrote.Write(p)
 	}
 }
 
-func (t *fakeTransport) write(p []byte, progress func()) (int, error) {
+func (t fakeBlocking) Write(p []byte, progress func()) (int, error) {
 	if err := t.wait(); err != nil {
 		return 0, err
 	}
@@ -91,15 +101,14 @@ func (t *fakeTransport) write(p []byte, progress func()) (int, error) {
 	return len(p), nil
 }
 
-func (t *fakeTransport) interrupt()           {}
-func (t *fakeTransport) resume()              {}
-func (t *fakeTransport) take() (driver, bool) { return nil, false }
-func (t *fakeTransport) closeWrite() error    { return errors.ErrUnsupported }
-func (t *fakeTransport) close() error         { close(t.closed); return nil }
-func (t *fakeTransport) remoteAddr() net.Addr { return textAddr("fake") }
+func (t *fakeWrites) Interrupt()           {}
+func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
+func (t *fakeWrites) Close() error         { close(t.closed); return nil }
+func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
+func (t *fakeWrites) take() (driver, bool) { return nil, false }
 
-// setRoom is how many bytes are taken from now on without waiting.
-func (t *fakeTransport) setRoom(n int) {
+// setRoom sets how many bytes TryWrite takes from now on.
+func (t *fakeWrites) setRoom(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.room = n
@@ -107,7 +116,7 @@ func (t *fakeTransport) setRoom(n int) {
 
 // frames is what was written: messages by their payload, others by their opcode.
 // A frame that is not whole, or begins in the middle of another, fails the test.
-func (t *fakeTransport) frames(tt *testing.T) (got []string) {
+func (t *fakeWrites) frames(tt *testing.T) (got []string) {
 	tt.Helper()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,14 +133,19 @@ func (t *fakeTransport) frames(tt *testing.T) (got []string) {
 	return got
 }
 
-func (t *fakeTransport) count() int {
+func (t *fakeWrites) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.writes
 }
 
+// maxTimers is how many timers a Manager sets: one for its wheel, one for its watch.
+const maxTimers = 2
+
+func newStepClock() *stepclock.Clock { return stepclock.New(time.Unix(1e9, 0), maxTimers) }
+
 // fakeManager is a Manager whose clock stands still until it is stepped.
-func fakeManager(t *testing.T, opts Options) (*Manager, *stepClock) {
+func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 	t.Helper()
 	clock := newStepClock()
 	opts.Logger = slog.New(slog.DiscardHandler)
@@ -141,7 +155,7 @@ func fakeManager(t *testing.T, opts Options) (*Manager, *stepClock) {
 }
 
 // fakeConn registers a connection over the transport. Nothing reads from it.
-func fakeConn(t *testing.T, m *Manager, id string, tr *fakeTransport, a Accept) *Conn {
+func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Accept) *Conn {
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
 	c.register(a)
@@ -173,5 +187,5 @@ func stuck(t *testing.T, c *Conn, tr *fakeTransport, text string) {
 	<-tr.entered
 }
 
-// letGo lets all writes go.
-func (t *fakeTransport) letGo() { close(t.goOn) }
+// letGo lets all writes go on.
+func (t *fakeWrites) letGo() { close(t.goOn) }

@@ -61,7 +61,7 @@ func testStreamEnds(t *testing.T) {
 			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
 		{"a write that can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // the window has 65,535 bytes
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: wsmanager: a write made no progress in time", 10 * time.Second},
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: a write made no progress in time", 10 * time.Second},
 		{"Close while a write can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			require.NoError(c.t, conn.Close(4000, ""))
@@ -78,7 +78,7 @@ func testStreamEnds(t *testing.T) {
 				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			}
 			require.ErrorIs(c.t, err, wsmanager.ErrOutboxFull)
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: wsmanager: the peer reads too slowly", 5 * time.Second},
+		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: the peer reads too slowly", 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -195,7 +195,7 @@ func testStalledConnection(t *testing.T) {
 				}
 				require.ErrorIs(t, err, wsmanager.ErrClosed)
 				synctest.Wait()
-				require.Equal(t, []string{"wsmanager: closed here with 1006: wsmanager: a write made no progress in time"}, j.all())
+				require.Equal(t, []string{"wsmanager: closed here with 1006: a write made no progress in time"}, j.all())
 				require.Zero(t, m.Len())
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()

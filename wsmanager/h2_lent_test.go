@@ -34,7 +34,7 @@ func testStreamWithAForeignDeadline(t *testing.T) {
 	j.await(t, 1)
 	require.NoError(t, (<-set)())
 	require.True(t, c.end(id, true).Clean)
-	require.Equal(t, "close: wsmanager: closed by the peer with 1006: wsmanager: the read was interrupted", j.await(t, 2)[1])
+	require.Equal(t, "close: wsmanager: closed by the peer with 1006: the read was interrupted", j.await(t, 2)[1])
 }
 
 // lentWriter is net/http's writer, and sees whether anything uses it when the handler

@@ -72,7 +72,7 @@ func testOutboxFullDuringTheHandshake(t *testing.T) {
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
-	require.Equal(t, []string{"connect", "close: wsmanager: closed here with 1013: wsmanager: the peer reads too slowly"}, j.await(t, 2))
+	require.Equal(t, []string{"connect", "close: wsmanager: closed here with 1013: the peer reads too slowly"}, j.await(t, 2))
 	require.NoError(t, c.Conn().Close())
 }
 
@@ -94,7 +94,7 @@ func testShutdownGivesUpDuringTheHandshake(t *testing.T) {
 	require.Equal(t, []string{
 		"wsmanager: shutdown: connections were cut, and not all have ended: context canceled",
 		"connect",
-		"close: wsmanager: closed here with 1001: wsmanager: the manager is shutting down",
+		"close: wsmanager: closed here with 1001: the manager is shutting down",
 	}, j.await(t, 3))
 	require.NoError(t, m.Shutdown(t.Context()))
 }

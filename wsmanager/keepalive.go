@@ -5,12 +5,22 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
+
+// wheelConn is a Conn in its role as an element of the Manager's timer wheel.
+type wheelConn Conn
+
+func (c *wheelConn) WheelEntry() *timewheel.Entry[*wheelConn] { return &c.wheel }
+
+// Due does what is due by now, and schedules the connection again.
+func (c *wheelConn) Due(now int64) { (*Conn)(c).due(now) }
 
 // scheduleLocked puts the connection into the wheel for its next due time.
 func (c *Conn) scheduleLocked() {
 	if at, ok := c.nextDueLocked(); ok {
-		c.m.wheel.schedule(c, at)
+		c.m.wheel.Schedule((*wheelConn)(c), at)
 	}
 }
 
@@ -23,18 +33,18 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 	case stateClosing:
 		at = c.rare.due
 	default:
-		at = min(c.pingDue, c.lastRead.Load()+w.ticks(c.m.opts.IdleTimeout))
+		at = min(c.pingDue, c.lastRead.Load()+w.Ticks(c.m.opts.IdleTimeout))
 		if !c.isReady() {
 			at = min(at, c.readyDue())
 		}
 	}
 	if since, ok := c.writeStuckSince(); ok {
-		at = min(at, w.tickOf(since)+w.ticks(c.m.opts.WriteTimeout))
+		at = min(at, w.TickOf(since)+w.Ticks(c.m.opts.WriteTimeout))
 	}
 	return at, true
 }
 
-// due is called by the wheel. It does what the time has come for.
+// due pings, or ends the connection if a time-out has passed. The wheel calls it.
 func (c *Conn) due(now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +53,7 @@ func (c *Conn) due(now int64) {
 	switch {
 	case c.state == stateCut:
 		return
-	case writing && now-w.tickOf(since) >= w.ticks(c.m.opts.WriteTimeout):
+	case writing && now-w.TickOf(since) >= w.Ticks(c.m.opts.WriteTimeout):
 		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
 	case c.state == stateClosing:
@@ -59,7 +69,7 @@ func (c *Conn) due(now int64) {
 			c.sendControlLocked(ws.OpPing, nil)
 			c.pingDue = now + c.pingTicks()
 		}
-	case now-c.lastRead.Load() >= w.ticks(c.m.opts.IdleTimeout):
+	case now-c.lastRead.Load() >= w.Ticks(c.m.opts.IdleTimeout):
 		c.inputEndsLocked()
 		c.closeLocked(&CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
 	case now >= c.pingDue:
@@ -72,12 +82,12 @@ func (c *Conn) due(now int64) {
 // readyDue is when a connection that was accepted with Accept.Deferred has to be
 // ready.
 func (c *Conn) readyDue() int64 {
-	return c.m.wheel.tickOf(c.since) + c.m.wheel.ticks(c.m.opts.ReadyTimeout)
+	return c.m.wheel.TickOf(c.since) + c.m.wheel.Ticks(c.m.opts.ReadyTimeout)
 }
 
 // pingTicks is the ping interval with up to 10 % more or less, so that
 // connections that came together don't stay together.
 func (c *Conn) pingTicks() int64 {
 	d := min(c.m.opts.PingInterval, 1<<62) // room for what comes on top
-	return c.m.wheel.ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
+	return c.m.wheel.Ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
 }

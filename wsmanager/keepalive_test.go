@@ -52,7 +52,7 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 		require.Contains(t, []int{1, 2}, pings, "by the jitter")
 		require.InDelta(t, 110, time.Since(last).Seconds(), 2)
 		synctest.Wait()
-		require.Equal(t, []string{"true wsmanager: closed here with 1001: wsmanager: nothing was received in time"}, j.all())
+		require.Equal(t, []string{"true wsmanager: closed here with 1001: nothing was received in time"}, j.all())
 		require.NoError(t, m.Shutdown(t.Context()))
 	})
 }

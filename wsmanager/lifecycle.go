@@ -7,6 +7,10 @@ import (
 	"runtime/debug"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // errEnded is what consume returns when the connection's end was dealt with.
@@ -14,24 +18,21 @@ var errEnded = errors.New("wsmanager: the connection has ended")
 
 // attach gives a registered connection its transport: the handshake went out.
 // What was sent meanwhile goes out now.
-func (c *Conn) attach(t transport) {
+func (c *Conn) attach(t transport.Transport) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.remoteAddr() == nil {
-		t = &addressed{t, c.t.remoteAddr()}
-	}
 	c.t, c.attached = t, true
-	now := c.m.wheel.now()
+	now := c.m.wheel.Now()
 	c.lastRead.Store(now)
 	c.pingDue = now + c.pingTicks()
 	if c.state == stateCut {
-		_ = t.close() // Shutdown has given up waiting for the handshake
+		_ = t.Close() // Shutdown has given up waiting for the handshake
 		return
 	}
 	c.scheduleLocked()
 	c.flushLocked()
 	if c.mode == closeFail && c.state == stateClosing {
-		t.interrupt() // it ran over before it was there
+		t.Interrupt() // it ran over before it was there
 	}
 }
 
@@ -63,8 +64,8 @@ func (c *Conn) open(early []byte) error {
 	c.logStart()
 	if len(early) > 0 {
 		c.traffic().bytesIn.Add(uint64(len(early)))
-		c.frames = c.getFrameReader()
-		c.frames.rest = early // OnConnect comes first, and may take its time
+		c.frames = c.newReader()
+		c.frames.SetUnread(early) // for a goroutine that takes over while OnConnect runs
 	}
 	if f := c.m.callbacks.OnConnect; f != nil {
 		if err := c.endBy(c.call(func() error { return f(c) })); err != nil {
@@ -74,7 +75,7 @@ func (c *Conn) open(early []byte) error {
 	if len(early) == 0 {
 		return nil
 	}
-	c.frames.rest = nil
+	c.frames.SetUnread(nil)
 	return c.feed(early)
 }
 
@@ -99,7 +100,7 @@ func (c *Conn) endBy(err error) error {
 
 // consume handles bytes from the peer.
 func (c *Conn) consume(p []byte) error {
-	c.lastRead.Store(c.m.wheel.coarse())
+	c.lastRead.Store(c.m.wheel.Coarse())
 	c.traffic().bytesIn.Add(uint64(len(p)))
 	return c.feed(p)
 }
@@ -107,40 +108,66 @@ func (c *Conn) consume(p []byte) error {
 // feed is consume for bytes that were counted.
 func (c *Conn) feed(p []byte) error {
 	if c.frames == nil {
-		c.frames = c.getFrameReader()
+		c.frames = c.newReader()
 	}
-	read, err := c.frames.feed(p, (*connFrames)(c))
+	read, err := c.frames.Feed(p, (*connFrames)(c))
 	switch {
-	case err == errTaken:
-		return err // and c.frames is another's
+	case err == frame.ErrTaken:
+		return err // c.frames belongs to another goroutine
 	case err != nil && err != errEnded:
+		err = closeErrorOf(err)
 		c.fail(err) // before the peer's close frame is found behind what has failed
 		c.discard(p[read:])
-	case c.frames.atRest():
-		putFrameReader(c.frames)
+	case c.frames.Idle():
+		frame.PutReader(c.frames)
 		c.frames = nil
 	}
 	c.m.flushBatcher()
-	c.lastRead.Store(c.m.wheel.coarse()) // while a callback ran, nothing could be read
+	c.lastRead.Store(c.m.wheel.Coarse()) // while a callback ran, nothing could be read
 	return err
 }
 
-// connFrames is a Conn in its role as the handler of its frames.
+// newReader returns a reader for the connection's received bytes.
+func (c *Conn) newReader() *frame.Reader {
+	cfg := frame.Config{Masked: c.m.keys == nil, Limit: c.m.opts.MaxMessageSize}
+	if c.who.deflate {
+		cfg.CompressedLimit = deflate.MaxCompressed(cfg.Limit)
+	}
+	return frame.GetReader(cfg)
+}
+
+// closeErrorOf converts a *frame.Error to the *CloseError that ends the connection. It
+// returns other errors unchanged.
+func closeErrorOf(err error) error {
+	fe, ok := err.(*frame.Error)
+	if !ok {
+		return err
+	}
+	cause := fe.Err
+	if errors.Is(cause, frame.ErrEmptyFragments) {
+		cause = fmt.Errorf("%w: %w", ErrRateLimit, cause)
+	}
+	return &CloseError{Code: StatusCode(fe.Code), Err: cause}
+}
+
+// connFrames is the frame.Handler of an open connection.
 type connFrames Conn
 
-func (f *connFrames) onData(t MessageType, payload []byte, more bool) error {
+func (f *connFrames) OnData(op ws.OpCode, payload []byte, more bool) error {
 	c := (*Conn)(f)
+	t := MessageType(op)
 	if wanted, err := c.arrived(received{t, false, payload}); !wanted {
 		return err
 	}
 	return c.handle(t, payload, more)
 }
 
-// onCompressed inflates a message when all of it is there: so a slow peer holds no
-// inflater, and no more memory than its bytes take. Nobody's time is spent on one that
-// is not wanted.
-func (f *connFrames) onCompressed(t MessageType, payload []byte, more bool) error {
+// OnCompressed inflates a message once it has arrived completely, so that a slow peer
+// holds no inflater and no more memory than its bytes. Messages that will be dropped are
+// not inflated.
+func (f *connFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error {
 	c := (*Conn)(f)
+	t := MessageType(op)
 	if wanted, err := c.arrived(received{t, true, payload}); !wanted {
 		return err
 	}
@@ -153,12 +180,12 @@ func (f *connFrames) onCompressed(t MessageType, payload []byte, more bool) erro
 	return c.handle(t, plain, more)
 }
 
-// inflate inflates a message into the buffer.
+// inflate inflates a message into the buffer. Its error is a *CloseError.
 func (c *Conn) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, error) {
-	plain, err := inflate(*buf, payload, t, c.m.opts.MaxMessageSize)
+	plain, err := deflate.Inflate(*buf, payload, t == TextMessage, c.m.opts.MaxMessageSize)
 	*buf = plain
 	if err != nil {
-		return nil, err
+		return nil, closeErrorOf(err)
 	}
 	c.m.stats.inflated.Add(1)
 	return plain[:len(plain):len(plain)], nil
@@ -192,7 +219,7 @@ func (c *Conn) handle(t MessageType, payload []byte, more bool) error {
 	return c.endBy(c.callMessage(Message{Type: t, Payload: payload}))
 }
 
-func (f *connFrames) onPing(payload []byte) error {
+func (f *connFrames) OnPing(payload []byte) error {
 	c := (*Conn)(f)
 	if err := c.checkControlRate(); err != nil {
 		return err
@@ -203,9 +230,9 @@ func (f *connFrames) onPing(payload []byte) error {
 	return nil
 }
 
-// onPong has nothing to do, as the arrival is all that a pong says. Those that
-// answer our pings are none of the peer's doing and don't count against it.
-func (f *connFrames) onPong([]byte) error {
+// OnPong only counts: Conn.consume has noted the arrival. Answers to our pings do not count
+// against the peer's limit.
+func (f *connFrames) OnPong([]byte) error {
 	c := (*Conn)(f)
 	if c.unanswered.Load() > 0 {
 		c.unanswered.Add(-1)
@@ -214,9 +241,9 @@ func (f *connFrames) onPong([]byte) error {
 	return c.checkControlRate()
 }
 
-func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
+func (f *connFrames) OnClose(code ws.StatusCode, reason string) error {
 	c := (*Conn)(f)
-	c.peerClosed(code, reason)
+	c.peerClosed(StatusCode(code), reason)
 	return errEnded
 }
 
@@ -224,23 +251,24 @@ func (f *connFrames) onCloseFrame(code StatusCode, reason string) error {
 // application, for the close frame that answers ours.
 func (c *Conn) discard(p []byte) {
 	if c.frames == nil {
-		c.frames = c.getFrameReader()
+		c.frames = c.newReader()
 	}
-	if !c.frames.broken {
-		_, _ = c.frames.feed(p, (*lastFrames)(c)) // an error says that nothing can be found any more
+	if !c.frames.Failed() {
+		_, _ = c.frames.Feed(p, (*lastFrames)(c)) // after an error no close frame can be found
 	}
 }
 
-// lastFrames is a Conn in its role as the handler of what is thrown away.
+// lastFrames is the frame.Handler of a connection that has ended for the application. It
+// drops all but close frames.
 type lastFrames Conn
 
-func (f *lastFrames) onData(MessageType, []byte, bool) error       { return nil }
-func (f *lastFrames) onCompressed(MessageType, []byte, bool) error { return nil }
-func (f *lastFrames) onPing([]byte) error                          { return nil }
-func (f *lastFrames) onPong([]byte) error                          { return nil }
+func (f *lastFrames) OnData(ws.OpCode, []byte, bool) error       { return nil }
+func (f *lastFrames) OnCompressed(ws.OpCode, []byte, bool) error { return nil }
+func (f *lastFrames) OnPing([]byte) error                        { return nil }
+func (f *lastFrames) OnPong([]byte) error                        { return nil }
 
-func (f *lastFrames) onCloseFrame(code StatusCode, reason string) error {
-	(*Conn)(f).peerClosed(code, reason)
+func (f *lastFrames) OnClose(code ws.StatusCode, reason string) error {
+	(*Conn)(f).peerClosed(StatusCode(code), reason)
 	return nil
 }
 
@@ -253,7 +281,7 @@ func (c *Conn) callMessage(m Message) (err error) {
 			err = c.recovered(v)
 		}
 		if c.returned(err) {
-			err = errTaken
+			err = frame.ErrTaken
 		}
 	}()
 	return callbackFailed(c.m.callbacks.OnMessage(c, m))
@@ -268,7 +296,7 @@ func (c *Conn) call(f func() error) (err error) {
 			err = c.recovered(v)
 		}
 		if c.returned(err) {
-			err = errTaken
+			err = frame.ErrTaken
 		}
 	}()
 	return callbackFailed(f())
@@ -304,7 +332,7 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	var ce *CloseError
 	switch {
-	case errors.Is(err, errEnded), errors.Is(err, errInterrupted) && c.state != stateOpen:
+	case errors.Is(err, errEnded), errors.Is(err, transport.ErrInterrupted) && c.state != stateOpen:
 	case errors.As(err, &ce):
 		c.failLocked(ce)
 	default:
@@ -317,7 +345,7 @@ func (c *Conn) finish(err error) {
 	cause := c.rare.cause
 	c.mu.Unlock()
 
-	c.m.linger(c, true)
+	c.m.trackClosing(c, true)
 	c.unregister()
 	c.m.stats.close(cause.Code)
 	c.mu.Lock()
@@ -347,7 +375,7 @@ func (c *Conn) closed(cause *CloseError) {
 // dismiss is the very end of a connection whose transport is released.
 func (c *Conn) dismiss() {
 	c.afterCallbacks(func() {
-		c.m.linger(c, false)
+		c.m.trackClosing(c, false)
 		c.m.dismiss()
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -395,16 +423,17 @@ func (c *Conn) release() {
 	c.mu.Lock()
 	c.cutLocked(nil)
 	c.mu.Unlock()
-	c.m.wheel.remove(c)
+	c.m.wheel.Remove((*wheelConn)(c))
 }
 
-// linger remembers the connections that Shutdown would not find in the registry.
-func (m *Manager) linger(c *Conn, on bool) {
+// trackClosing adds or removes a connection that has left the registry while its transport is
+// open, so that Shutdown finds it.
+func (m *Manager) trackClosing(c *Conn, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if on {
-		m.lingering[c] = struct{}{}
+		m.closing[c] = struct{}{}
 	} else {
-		delete(m.lingering, c)
+		delete(m.closing, c)
 	}
 }

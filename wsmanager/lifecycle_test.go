@@ -76,10 +76,10 @@ func testEnds(t *testing.T) {
 		{"Close counts more than a later error", text("Close, then an error"), 4003, "wsmanager: closed here with 4003", nil, "WARN", "server", 4003},
 		{"OnMessage returns an error", text("error"), 1011, "wsmanager: closed here with 1011: the database is down", nil, "ERROR", "server", 1011},
 		{"OnMessage returns a CloseError", text("close error"), 4001, `wsmanager: closed here with 4001 ("go away"): spammer`, nil, "WARN", "server", 4001},
-		{"OnMessage returns a CloseError that can't be sent", text("bad close error"), 1011, `wsmanager: closed here with 1011: wsmanager: closed here with 1006`, nil, "ERROR", "server", 1011},
+		{"OnMessage returns a CloseError that can't be sent", text("bad close error"), 1011, `wsmanager: closed here with 1011: closed here with 1006`, nil, "ERROR", "server", 1011},
 		{"OnMessage returns an orderly CloseError", text("close 1000"), 1000, "<nil>", nil, "INFO", "server", 1000},
-		{"OnMessage panics", text("panic"), 1011, "wsmanager: closed here with 1011: wsmanager: a callback panicked: oops", wsmanager.ErrPanic, "ERROR", "server", 1011},
-		{"OnMessage ends its goroutine", text("goexit"), 1011, "wsmanager: closed here with 1011: wsmanager: a callback panicked: it ended its goroutine", wsmanager.ErrPanic, "ERROR", "server", 1011},
+		{"OnMessage panics", text("panic"), 1011, "wsmanager: closed here with 1011: a callback panicked: oops", wsmanager.ErrPanic, "ERROR", "server", 1011},
+		{"OnMessage ends its goroutine", text("goexit"), 1011, "wsmanager: closed here with 1011: a callback panicked: it ended its goroutine", wsmanager.ErrPanic, "ERROR", "server", 1011},
 
 		{"an unmasked frame", raw("\x81\x01x"), 1002, "wsmanager: closed here with 1002: frames from client to server must be masked", nil, "WARN", "server", 1002},
 		{"invalid UTF-8", func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, []byte("\xff"))) }, 1007, "wsmanager: closed here with 1007: a text is not valid UTF-8", nil, "WARN", "server", 1007},

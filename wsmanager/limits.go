@@ -31,7 +31,7 @@ func (o *Options) newInbound() *inbound {
 }
 
 func (c *Conn) checkMessageRate() error {
-	if c.inbound == nil || c.inbound.messages == nil || c.inbound.messages.AllowN(c.m.wheel.clock.now(), 1) {
+	if c.inbound == nil || c.inbound.messages == nil || c.inbound.messages.AllowN(c.m.wheel.Clock().Now(), 1) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyMessages}
@@ -41,7 +41,7 @@ func (c *Conn) checkControlRate() error {
 	if c.inbound == nil {
 		c.inbound = &inbound{}
 	}
-	if c.inbound.controls.allow(c.m.wheel.elapsed(), c.m.opts.ControlRate) {
+	if c.inbound.controls.allow(c.m.wheel.Elapsed(), c.m.opts.ControlRate) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyControls}

@@ -29,7 +29,7 @@ func testMaxConnections(t *testing.T) {
 	body, err := io.ReadAll(c.Response.Body)
 	require.NoError(t, err)
 	require.Equal(t, "There are too many connections.\n", string(body))
-	require.Equal(t, "there are 2 connections", log.record(t, 0)["err"])
+	require.Equal(t, "the limit of 2 connections is reached", log.record(t, 0)["err"])
 	require.Equal(t, 2, asked, "nobody is authenticated in vain")
 	require.EqualValues(t, 1, m.Stats().Refused.Limit)
 

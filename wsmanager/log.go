@@ -10,14 +10,6 @@ import (
 // maxLogged is how much of a value that a client chooses a record has.
 const maxLogged = 256
 
-// clip is what a record has of such a value: whoever fills a log pays for it.
-func clip(s string) string {
-	if len(s) <= maxLogged {
-		return s
-	}
-	return s[:maxLogged] + "…"
-}
-
 // spared is deferred where a record is written on a goroutine of ours, or when a
 // connection has begun and nobody drives it yet: a slog.Handler that panics there would
 // take the process along, or leave the connection behind.
@@ -75,7 +67,7 @@ func (c *Conn) logEnd(cause *CloseError) {
 		slog.String("id", c.id),
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.elapsed()-c.since),
+		slog.Duration("lasted", c.m.wheel.Elapsed()-c.since),
 		slog.String("remote", c.RemoteAddr().String()),
 	}
 	if cause.Reason != "" {

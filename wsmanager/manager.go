@@ -7,6 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
 // Manager accepts WebSocket connections and manages them. It is an http.Handler,
@@ -15,18 +20,19 @@ import (
 type Manager struct {
 	callbacks  Callbacks
 	opts       Options
-	loops      *loops             // nil without event loops
-	keys       *maskKeys          // nil on the server's side
-	bus        *bus               // nil without a backplane
-	onLeft     func(frame []byte) // told of each message that was in an outbox and has left, under its connection's lock; may be nil
-	onShutdown func()             // told when Shutdown begins; may be nil
-	stuckAfter time.Duration      // stuckAfter, save in tests
+	handshake  handshake.ServerConfig // made from opts
+	loops      *loopPool              // nil without event loops
+	keys       *frame.MaskKeys        // nil on the server's side
+	bus        *bus                   // nil without a backplane
+	onSent     func(frame []byte)     // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
+	onShutdown func()                 // called when Shutdown begins; may be nil
+	stuckAfter time.Duration          // stuckAfter, except in tests
 
 	registry registry
 	groups   groups
 	users    groups
 	stats    stats
-	wheel    wheel
+	wheel    timewheel.Wheel[*wheelConn]
 	active   activity
 	watch    watch
 	batcher  batcher
@@ -37,17 +43,17 @@ type Manager struct {
 	broadcastOrder atomic.Uint64 // of the newest broadcast
 	deflating      atomic.Int32  // registered connections that have agreed on compression
 
-	mu        sync.Mutex         // guards what follows
-	draining  bool               // no new connections
-	admitted  int                // handshakes and connections with an open transport
-	lingering map[*Conn]struct{} // out of the registry, transport still open
+	mu       sync.Mutex         // guards what follows
+	draining bool               // no new connections
+	admitted int                // handshakes and connections with an open transport
+	closing  map[*Conn]struct{} // out of the registry, transport still open
 }
 
 // New makes a Manager. It reports every mistake in the options at once. The
 // Manager costs nothing until connections come, unless it has a backplane; end it with
 // Shutdown.
 func New(cb Callbacks, opts Options) (*Manager, error) {
-	return newManager(cb, opts, systemClock{})
+	return newManager(cb, opts, timewheel.SystemClock{})
 }
 
 // MustNew is New for options written as literals: it panics with all the
@@ -60,14 +66,22 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 	return m
 }
 
-func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
+func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, lingering: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, closing: make(map[*Conn]struct{})}
+	m.handshake = handshake.ServerConfig{
+		AllowedOrigins:    opts.AllowedOrigins,
+		SecureOriginsOnly: opts.SecureOriginsOnly,
+		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
+	}
+	if opts.Compression.Enabled {
+		m.handshake.Negotiate = deflate.Negotiate
+	}
 	if opts.Driver != DriverGoroutine {
-		if m.loops, err = newLoops(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
+		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)
 		}
 	}
@@ -75,7 +89,7 @@ func newManager(cb Callbacks, opts Options, c clock) (*Manager, error) {
 	m.groups.init()
 	m.users.init()
 	m.stats.closed = make(map[StatusCode]uint64)
-	m.wheel.init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
+	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.every = watchInterval
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {

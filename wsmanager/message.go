@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // MessageType tells text from binary messages.
@@ -53,6 +55,13 @@ func Text(s string) Message {
 // Binary makes a binary message of p, without copying or allocating.
 func Binary(p []byte) Message { return Message{Type: BinaryMessage, Payload: p} }
 
+func checkType(msg Message) error {
+	if msg.Type != TextMessage && msg.Type != BinaryMessage {
+		return ErrMessageType
+	}
+	return nil
+}
+
 // StatusCode is the code of a close frame (RFC 6455, section 7.4).
 type StatusCode uint16
 
@@ -78,8 +87,7 @@ const (
 // maxCloseReason is what a control frame leaves beside the code.
 const maxCloseReason = ws.MaxControlFramePayloadSize - 2
 
-// valid reports whether a close frame may carry the code (RFC 6455, sections
-// 7.4.1 and 7.4.2, and the codes registered since).
+// valid reports whether a close frame may carry the code.
 func (c StatusCode) valid() bool {
-	return 1000 <= c && c <= 1003 || 1007 <= c && c <= 1014 || 3000 <= c && c <= 4999
+	return frame.ValidCloseCode(ws.StatusCode(c))
 }

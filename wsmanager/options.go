@@ -9,7 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/xconnect"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
 // Options configure a Manager. The zero value is safe for production; New
@@ -204,7 +206,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Backplane != nil && o.BackplaneBytes < o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.BackplaneBytes (%d) is below OutboxBytes (%d): a message of that size could never be published", o.BackplaneBytes, o.OutboxBytes))
 	}
-	if o.MaxMessageSize > o.OutboxBytes || frameSize(o.MaxMessageSize) > o.OutboxBytes {
+	if o.MaxMessageSize > o.OutboxBytes || frame.Size(o.MaxMessageSize) > o.OutboxBytes {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", o.MaxMessageSize, o.OutboxBytes))
 	}
 	duration := func(name string, v *time.Duration, def time.Duration) {
@@ -225,7 +227,7 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.IdleTimeout (%v) must be above PingInterval (%v) and the 10 %% that it varies by: a peer that only answers pings would be cut", o.IdleTimeout, o.PingInterval))
 	}
 	if o.RequireHTTP2 {
-		if err := xconnect.Check(); err != nil {
+		if err := extconnect.Check(); err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.RequireHTTP2: %w", err))
 		}
 		if o.Driver == DriverEventLoop {
@@ -234,7 +236,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.AllowedOrigins = slices.Clone(o.AllowedOrigins)
 	for i, s := range o.AllowedOrigins {
-		origin, err := parseOrigin(s)
+		origin, err := handshake.ParseOrigin(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("wsmanager: Options.AllowedOrigins: %q %w", s, err))
 		}

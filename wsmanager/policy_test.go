@@ -138,12 +138,11 @@ func TestControlFramesAreExempt(t *testing.T) {
 
 // What waits when the connection is cut is counted, what is on its way as well.
 func TestDropsAtTheCut(t *testing.T) {
-	for name, cannotTry := range map[string]bool{"plain socket": false, "blocking writes": true} {
+	for name, blocking := range map[string]bool{"plain socket": false, "blocking writes": true} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := fakeManager(t, Options{})
 			tr := newFakeTransport(0)
-			tr.cannotTry = cannotTry
-			c := fakeConn(t, m, "a", tr, Accept{})
+			c := fakeConn(t, m, "a", tr.as(blocking), Accept{})
 			require.NoError(t, c.Send(Text("goes")))
 			<-tr.entered
 			tr.goOn <- struct{}{}
@@ -193,11 +192,11 @@ func TestBigMessagesInChunks(t *testing.T) {
 // bytes are bounded in any case.
 func TestBurstRule(t *testing.T) {
 	for _, tt := range []struct {
-		name      string
-		cannotTry bool
-		stuck     bool
-		size      int
-		want      int
+		name     string
+		blocking bool
+		stuck    bool
+		size     int
+		want     int
 	}{
 		{"plain socket", false, false, 10, 9}, // beside the one on its way
 		{"a burst", true, false, 10, 159},
@@ -207,12 +206,11 @@ func TestBurstRule(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m, clock := fakeManager(t, Options{OutboxMessages: 10, OutboxBytes: 12_000, MaxMessageSize: 1000, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(0)
-			tr.cannotTry = tt.cannotTry
-			c := fakeConn(t, m, "a", tr, Accept{})
+			c := fakeConn(t, m, "a", tr.as(tt.blocking), Accept{})
 			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
 			<-tr.entered
 			if tt.stuck {
-				clock.step(2 * stuckAfter)
+				clock.Step(2 * stuckAfter)
 			}
 			n := 0
 			for c.Send(Binary(make([]byte, tt.size))) == nil {
@@ -227,8 +225,7 @@ func TestBurstRule(t *testing.T) {
 func TestBurstWithoutALimit(t *testing.T) {
 	m, _ := fakeManager(t, Options{OutboxMessages: math.MaxInt})
 	tr := newFakeTransport(0)
-	tr.cannotTry = true
-	c := fakeConn(t, m, "a", tr, Accept{})
+	c := fakeConn(t, m, "a", tr.as(true), Accept{})
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
 	require.NoError(t, c.Send(Text("x")))

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Variant is one of the encodings that the connections of a Manager speak side by
@@ -76,7 +78,7 @@ func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
 
 func (e *encoding) set(m Message) {
 	if e.err = checkType(m); e.err == nil {
-		e.frame = appendFrame(make([]byte, 0, frameSize(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
+		e.frame = frame.Append(make([]byte, 0, frame.Size(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
 		e.size, e.plain = len(m.Payload), m.NoCompression
 	}
 }

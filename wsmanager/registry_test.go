@@ -72,3 +72,22 @@ func TestGroupsShrink(t *testing.T) {
 	}
 	require.Nil(t, m.groups.get("g"))
 }
+
+// A pooled slice of the registry kept connections alive that were long gone.
+func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
+	var r registry
+	r.init()
+	for i := range 1000 {
+		r.add(&Conn{id: fmt.Sprint(i)})
+	}
+	seen := 0
+	for range walk(&r) {
+		seen++
+	}
+	require.Equal(t, 1000, seen)
+	buf := snapshots.Get().(*[]recipient)
+	for _, r := range (*buf)[:cap(*buf)] {
+		require.Zero(t, r)
+	}
+	snapshots.Put(buf)
+}

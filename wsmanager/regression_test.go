@@ -61,7 +61,7 @@ func testForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 		})
 	})
 	c := dialOver(t, url, nil)
-	require.Equal(t, "wsmanager: closed by the peer with 1006: wsmanager: the read was interrupted", j.await(t, 1)[0])
+	require.Equal(t, "wsmanager: closed by the peer with 1006: the read was interrupted", j.await(t, 1)[0])
 	c.ExpectEOF()
 }
 

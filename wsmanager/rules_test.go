@@ -17,9 +17,9 @@ type meddling struct {
 	meddle func()
 }
 
-func (t *meddling) tryWrite(p []byte) (int, error) {
+func (t *meddling) TryWrite(p []byte) (int, error) {
 	t.meddle()
-	return t.fakeTransport.tryWrite(p)
+	return t.fakeTransport.TryWrite(p)
 }
 
 // Of single messages; for batches see TestBatchThatStallsHoldsUpNoOtherConnection.
@@ -114,7 +114,7 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half of it is out")
 	tr.setRoom(1 << 20)
-	require.NoError(t, (*connFrames)(c).onPing([]byte("p")))
+	require.NoError(t, (*connFrames)(c).OnPing([]byte("p")))
 	c.mu.Lock()
 	c.sendControlLocked(ws.OpPing, nil)
 	c.mu.Unlock()
@@ -135,7 +135,7 @@ func TestPanicDropsWhatWaits(t *testing.T) {
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	m.callbacks.OnMessage = func(*Conn, Message) error { panic("oh") }
-	c.finish((*connFrames)(c).onData(TextMessage, nil, false))
+	c.finish((*connFrames)(c).OnData(ws.OpText, nil, false))
 	tr.letGo()
 	idle(t, m)
 	require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
@@ -151,7 +151,7 @@ func TestPingAndPongWaitSideBySide(t *testing.T) {
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	for range 3 {
-		require.NoError(t, (*connFrames)(c).onPing([]byte("p")))
+		require.NoError(t, (*connFrames)(c).OnPing([]byte("p")))
 		c.mu.Lock()
 		c.sendControlLocked(ws.OpPing, nil)
 		c.mu.Unlock()

@@ -149,8 +149,8 @@ func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
 	for _, want := range []string{
 		`"https://b` + "\u00fc" + `cher.example" has a host that no browser sends: write it in its ASCII form (xn--…)`,
 		`"https://[fe80::1%25eth0]" has a host that no browser sends`,
-		`"https://example.com:0443" has a port that is none`,
-		`"https://example.com:70000" has a port that is none`,
+		`"https://example.com:0443" has an invalid port`,
+		`"https://example.com:70000" has an invalid port`,
 		`"https://example.com/" must be scheme, host and port only`,
 	} {
 		require.ErrorContains(t, err, want)

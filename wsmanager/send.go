@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Send sends a message to the peer. It never blocks, and has taken the bytes of
@@ -85,12 +88,16 @@ func (c *Conn) writeLocked(frame []byte, shared bool) (sent bool, err error) {
 
 // mayTryLocked reports whether nothing is in front of a frame that is to be
 // written now.
-func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.busy() && !c.out.waiting() }
+func (c *Conn) mayTryLocked() bool { return c.attached && !c.out.Writing() && !c.out.Pending() }
 
-// tryWriteLocked writes what goes without waiting. An error has cut the
-// connection.
+// tryWriteLocked writes as much of p as possible without blocking, which is nothing if the
+// transport is not a TryWriter. An error has cut the connection.
 func (c *Conn) tryWriteLocked(p []byte) (n int, err error) {
-	n, err = c.t.tryWrite(p)
+	t, ok := c.t.(transport.TryWriter)
+	if !ok {
+		return 0, nil
+	}
+	n, err = t.TryWrite(p)
 	if n > 0 {
 		c.traffic().bytesOut.Add(uint64(n))
 	}
@@ -105,13 +112,13 @@ func (c *Conn) pushLocked(frame []byte, sent int, shared bool) {
 	if !shared {
 		frame = append([]byte(nil), frame...)
 	}
-	c.outboxLocked().push(frame, sent)
+	c.outboxLocked().Push(frame, sent)
 	c.startWriterLocked()
 }
 
-func (c *Conn) outboxLocked() *outbox {
+func (c *Conn) outboxLocked() *outbox.Queue {
 	if c.out == nil {
-		c.out = &outbox{onLeft: c.m.onLeft}
+		c.out = outbox.New(c.m.onSent)
 	}
 	return c.out
 }
@@ -121,7 +128,7 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 	if !c.fitsLocked(len(frame)) {
 		switch c.policy {
 		case SlowConsumerDropOldest:
-			for !c.fitsLocked(len(frame)) && c.out.dropOldest() {
+			for !c.fitsLocked(len(frame)) && c.out.DropOldest() {
 				c.m.stats.drop(dropOldest, 1)
 			}
 		case SlowConsumerDropNewest:
@@ -141,9 +148,9 @@ func (c *Conn) enqueueLocked(frame []byte, shared bool) error {
 // on its way counts as well, but not where the oldest are dropped to make room:
 // there it could push out every new message while one old one is stuck.
 func (c *Conn) fitsLocked(n int) bool {
-	messages, bytes := c.out.load()
+	messages, bytes := c.out.Load()
 	if c.policy == SlowConsumerDropOldest {
-		messages, bytes = c.out.droppable()
+		messages, bytes = c.out.Droppable()
 	}
 	if n > c.m.opts.OutboxBytes-bytes { // the sum may be more than an int of 32 bits
 		return false
@@ -163,14 +170,15 @@ const (
 
 // onlyBurstLocked reports whether what waits may be a mere burst.
 func (c *Conn) onlyBurstLocked() bool {
-	return c.out.busy() && !c.t.triesWrites() && c.m.wheel.elapsed()-time.Duration(c.out.progress.Load()) < c.m.stuckAfter
+	_, blocking := c.t.(transport.BlockingWriter)
+	return blocking && c.out.Writing() && c.m.wheel.Elapsed()-c.out.LastProgress() < c.m.stuckAfter
 }
 
 // crowdedLocked reports whether a burst fills half of what it may, or more: time
 // for the sender to let the writer run, which on one processor it could not
 // otherwise.
 func (c *Conn) crowdedLocked() bool {
-	messages, bytes := c.out.load()
+	messages, bytes := c.out.Load()
 	return (messages/(burst/2) >= c.m.opts.OutboxMessages || bytes > c.m.opts.OutboxBytes/2) && c.state == stateOpen && c.onlyBurstLocked()
 }
 
@@ -197,9 +205,9 @@ func (c *Conn) sendControlLocked(op ws.OpCode, payload []byte) {
 		}
 	}
 	if o := c.outboxLocked(); op == ws.OpPing {
-		o.ping = c.m.appendFrame(nil, op, payload)
+		o.SetPing(c.m.appendFrame(nil, op, payload))
 	} else {
-		o.pong = c.m.appendFrame(nil, op, payload)
+		o.SetPong(c.m.appendFrame(nil, op, payload))
 	}
 	c.startWriterLocked()
 }

@@ -233,7 +233,7 @@ func TestOptions(t *testing.T) {
 			"MaxConnections is -1: it must be positive, or 0 for no limit", "MessageRate is -1: it must be positive, or 0 for no limit", "MessageBurst is -1",
 			"ControlRate is -1: it must be positive, or 0 for the default of 20", "MaxGroups is -1", "SlowConsumer is 9: there is no such policy",
 			"PingInterval is -1ns: it must be positive, or 0 for the default of 50s", "IdleTimeout is -1ns", "WriteTimeout is -1ns", "HandshakeTimeout is -1ns", "CloseTimeout is -1ns",
-			`AllowedOrigins: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is no URL`,
+			`AllowedOrigins: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is not a URL`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 )
@@ -75,32 +74,32 @@ func (m *Manager) endConns(ctx context.Context) error {
 // unended returns the connections whose transport may be open.
 func (m *Manager) unended() []*Conn {
 	var conns []*Conn
-	for c := range walk(&m.registry) { // first: those that leave it linger already
+	for c := range walk(&m.registry) { // first, because connections that leave it are in closing already
 		conns = append(conns, c)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	conns = slices.DeleteFunc(conns, func(c *Conn) bool {
-		_, ok := m.lingering[c]
+		_, ok := m.closing[c]
 		return ok
 	})
-	return slices.AppendSeq(conns, maps.Keys(m.lingering))
+	return slices.AppendSeq(conns, maps.Keys(m.closing))
 }
 
 // shutdownGrace is how long after the deadline Shutdown waits for the ends of
 // connections that it has cut.
 const shutdownGrace = 500 * time.Millisecond
 
-// admit counts a handshake that may become a connection, unless there is no room
-// for it.
+// admit counts a handshake that may become a connection. It returns ErrShutdown if
+// Shutdown has begun, and a refusal above Options.MaxConnections.
 func (m *Manager) admit() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.draining {
-		return refuseDraining()
+		return ErrShutdown
 	}
 	if limit := m.opts.MaxConnections; limit > 0 && m.admitted >= limit {
-		return &refusal{refusedLimit, http.StatusServiceUnavailable, "There are too many connections.", fmt.Errorf("there are %d connections", m.admitted)}
+		return refuseLimit(limit)
 	}
 	m.admitted++
 	m.active.add()

@@ -38,7 +38,7 @@ func testShutdown(t *testing.T) {
 	require.Zero(t, m.Len())
 	require.Len(t, j.all(), 20)
 	for _, entry := range j.all() {
-		require.Equal(t, "true wsmanager: closed here with 1001: wsmanager: the manager is shutting down", entry)
+		require.Equal(t, "true wsmanager: closed here with 1001: the manager is shutting down", entry)
 	}
 	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)

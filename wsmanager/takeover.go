@@ -16,7 +16,7 @@ import (
 // Who runs callbacks is in Conn.calling. It changes from "the reader" to "taken" by a
 // compare-and-swap, which competes with the return of the callback: one of the two fails.
 // A reader that finds at its callback's return that it was taken from touches nothing of
-// what a reader owns, and ends; see errTaken and Conn.passedOn.
+// what a reader owns, and ends; see frame.ErrTaken and Conn.passedOn.
 
 // The bits of Conn.calling.
 const (
@@ -25,10 +25,6 @@ const (
 	callWatched                    // the connection is in Manager.watch
 	callCount                      // from here on the callbacks of the reader are counted
 )
-
-// errTaken is what consume returns, and what it calls, when a callback has returned and
-// another goroutine has become the reader meanwhile.
-var errTaken = errors.New("wsmanager: another goroutine reads the connection")
 
 // takeover is what a connection has while its callbacks run on another goroutine than
 // its reader's. Guarded by Conn.mu.
@@ -68,7 +64,7 @@ func (c *Conn) takeOver(calling uint32) bool {
 		return false
 	}
 	// The callback that returns now waits for mu, to see what it was taken for.
-	d, ok := c.t.take()
+	d, ok := takeReader(c.t)
 	if !ok {
 		c.calling.And(^callTaken)
 		return false
@@ -81,8 +77,8 @@ func (c *Conn) takeOver(calling uint32) bool {
 	}
 	var rest []byte
 	if fr := c.frames; fr != nil {
-		rest = bytes.Clone(fr.rest) // the buffer is lent to the callback's message
-		fr.rest = nil
+		rest = bytes.Clone(fr.Unread()) // the callback's message lies in the same buffer
+		fr.SetUnread(nil)
 	}
 	go d.readOn(c, rest, r.tenure)
 	return true
@@ -152,7 +148,7 @@ func (c *Conn) enqueue(m received) bool {
 		c.mu.Unlock()
 		<-room
 		c.mu.Lock()
-		c.lastRead.Store(c.m.wheel.now()) // what the peer has sent meanwhile nobody has heard
+		c.lastRead.Store(c.m.wheel.Now()) // what the peer has sent meanwhile nobody has heard
 	}
 }
 
@@ -278,7 +274,7 @@ func (c *Conn) endTaken(err error) {
 	wasClosing := c.state == stateClosing
 	c.failLocked(ce)
 	if wasClosing && !c.ended && c.state == stateClosing {
-		c.t.interrupt() // OnClose does not wait for the peer
+		c.t.Interrupt() // OnClose does not wait for the peer
 	}
 }
 

@@ -245,7 +245,7 @@ var takeoverCases = []struct {
 		h.ping("p")
 		h.letGo()
 		h.c.ExpectClose(1011)
-		require.Contains(t, h.j.await(t, 3)[2], "closed: wsmanager: closed here with 1011: wsmanager: a callback panicked: oops")
+		require.Contains(t, h.j.await(t, 3)[2], "closed: wsmanager: closed here with 1011: a callback panicked: oops")
 	}},
 	{"a queued callback panics", func(h *heldConn) {
 		h.at.then = func(h *heldConn) error {

@@ -24,3 +24,20 @@ func TestTexts(t *testing.T) {
 		require.ErrorIs(t, e, refused)
 	}
 }
+
+// An error that wraps another one of the package has the prefix once.
+func TestOnePrefix(t *testing.T) {
+	d, err := wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, dialling())
+	require.NoError(t, err)
+	shutdown(t, d.Manager())
+	_, dialErr := d.Dial(t.Context())
+	require.ErrorIs(t, dialErr, wsmanager.ErrShutdown)
+	for want, err := range map[string]error{
+		"wsmanager: dialling ws://example.com/: the manager is shutting down": dialErr,
+		"wsmanager: closed here with 1001: nothing was received in time":      &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrIdleTimeout},
+		"wsmanager: gave up after the first attempt: dialling ws://example.com/: the manager is shutting down": &wsmanager.GaveUpError{
+			Attempts: 1, Err: dialErr},
+	} {
+		require.EqualError(t, err, want)
+	}
+}

@@ -87,7 +87,7 @@ func testSlowConsumerOverTLS(t *testing.T) {
 		err = conn.Send(wsmanager.Binary(make([]byte, 10_000)))
 	}
 	require.ErrorIs(t, err, wsmanager.ErrOutboxFull)
-	require.Equal(t, []string{"wsmanager: closed here with 1013: wsmanager: the peer reads too slowly"}, j.await(t, 1))
+	require.Equal(t, []string{"wsmanager: closed here with 1013: the peer reads too slowly"}, j.await(t, 1))
 }
 
 // Messages of all sizes come through the small buffer that an idle connection

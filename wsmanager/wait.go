@@ -2,23 +2,18 @@ package wsmanager
 
 import (
 	"context"
-	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
 )
 
-// waiter is a send that waits for room in the outbox.
-type waiter struct {
-	frame []byte
-	done  chan error // gets one result, unless the wait is given up
-}
-
-// SendContext is Send for those who produce faster than a peer may read: instead
-// of meeting the policy it waits until the outbox is at most half full with the
-// message in it, so that broadcasts still find room. Sends that wait go in order.
+// SendContext is Send for producers that may be faster than the peer reads. Instead of
+// applying the [SlowConsumer] policy it waits until the outbox is at most half full with the
+// message in it, so that broadcasts still find room. Sends that wait are served in order.
 //
-// It returns ErrClosed if the connection closes while it waits, Shutdown
-// included, and the cause of ctx when that ends first; the message is not sent
-// then. A callback that waits reads nothing meanwhile: the peer is held up in
-// turn, and cut by Options.WriteTimeout if it goes on not reading.
+// It returns ErrClosed if the connection closes while it waits, for example by Shutdown, and
+// the cause of ctx if ctx ends first; the message is not sent then. While a callback waits,
+// its connection is not read, so the peer cannot send either; if the peer does not read, it
+// is cut after Options.WriteTimeout.
 func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -35,8 +30,8 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	return c.await(ctx, w)
 }
 
-// SendPreparedContext is SendContext for a message that is ready. Besides its errors
-// it returns those of [Conn.SendPrepared].
+// SendPreparedContext is SendContext for a prepared message. Besides its errors it returns
+// those of [Conn.SendPrepared].
 func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -52,20 +47,28 @@ func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	return c.await(ctx, w)
 }
 
-func (c *Conn) await(ctx context.Context, w *waiter) error {
+// await waits for a send that waits in the outbox.
+func (c *Conn) await(ctx context.Context, w *outbox.Waiter) error {
 	select {
-	case err := <-w.done:
-		return err
+	case admitted := <-w.Result():
+		return waitError(admitted)
 	case <-ctx.Done():
-		if c.giveUp(w) {
+		if c.withdraw(w) {
 			return context.Cause(ctx)
 		}
-		return <-w.done // it was let in, or the connection closed, at the same time
+		return waitError(<-w.Result()) // it was admitted, or the connection closed, at the same time
 	}
 }
 
-// sendOrWait sends the frame if there is room, and queues up otherwise.
-func (c *Conn) sendOrWait(frame []byte, shared bool) (*waiter, error) {
+func waitError(admitted bool) error {
+	if !admitted {
+		return ErrClosed
+	}
+	return nil
+}
+
+// sendOrWait sends the frame if there is room. Otherwise the frame waits in the outbox.
+func (c *Conn) sendOrWait(frame []byte, shared bool) (*outbox.Waiter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sent, err := c.tryLocked(frame, shared); sent || err != nil {
@@ -74,57 +77,28 @@ func (c *Conn) sendOrWait(frame []byte, shared bool) (*waiter, error) {
 	if !shared {
 		frame = append([]byte(nil), frame...)
 	}
-	w := &waiter{frame, make(chan error, 1)}
 	o := c.outboxLocked()
-	o.waiters = append(o.waiters, w)
-	if c.letInLocked(); len(o.waiters) == 0 {
+	w := o.Wait(frame)
+	if c.admitWaitersLocked(); o.Waiters() == 0 {
 		return nil, nil
 	}
 	return w, nil
 }
 
-// giveUp takes w out of the queue, and reports whether it was there.
-func (c *Conn) giveUp(w *waiter) bool {
+// withdraw removes w from the outbox, and reports whether it was still waiting.
+func (c *Conn) withdraw(w *outbox.Waiter) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out == nil {
+	if !c.out.Withdraw(w) {
 		return false
 	}
-	i := slices.Index(c.out.waiters, w)
-	if i < 0 {
-		return false
-	}
-	c.out.waiters = slices.Delete(c.out.waiters, i, i+1)
-	c.letInLocked() // it may have been too big for what there is, and the next is not
+	c.admitWaitersLocked() // the next one may be smaller, and have room
 	return true
 }
 
-// letInLocked moves those who wait into the outbox, as far as there is room.
-func (c *Conn) letInLocked() {
-	o := c.out
-	for len(o.waiters) > 0 && c.state == stateOpen {
-		w := o.waiters[0]
-		messages, bytes := o.load()
-		if messages > 0 && (messages >= c.m.opts.OutboxMessages/2 || len(w.frame) > c.m.opts.OutboxBytes/2-bytes) {
-			return
-		}
-		o.waiters = slices.Delete(o.waiters, 0, 1)
-		o.push(w.frame, 0)
-		w.done <- nil
+// admitWaitersLocked moves sends that wait into the outbox while it is at most half full.
+func (c *Conn) admitWaitersLocked() {
+	if c.state == stateOpen && c.out.Admit(c.m.opts.OutboxMessages/2, c.m.opts.OutboxBytes/2) {
 		c.startWriterLocked()
 	}
-	if len(o.waiters) == 0 {
-		o.waiters = nil
-	}
-}
-
-// failWaitersLocked ends all waits: the connection is closing.
-func (c *Conn) failWaitersLocked() {
-	if c.out == nil {
-		return
-	}
-	for _, w := range c.out.waiters {
-		w.done <- ErrClosed
-	}
-	c.out.waiters = nil
 }

@@ -10,14 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waiters is how many sends wait for room.
+// waiters returns how many sends wait for room.
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.out == nil {
-		return 0
-	}
-	return len(c.out.waiters)
+	return c.out.Waiters()
 }
 
 // awaitWaiters waits until n sends wait.
@@ -163,7 +160,7 @@ func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 	require.Len(t, tr.frames(t), 20)
 }
 
-// A prepared message is no copy while it waits.
+// A prepared message is not copied while it waits.
 func TestSendPreparedContext(t *testing.T) {
 	m, c, tr := fullToHalf(t)
 	p := Prepare(Text("prepared"))
@@ -172,11 +169,12 @@ func TestSendPreparedContext(t *testing.T) {
 	awaitWaiters(t, c, 1)
 	frame, err := m.prepared(p, 0)
 	require.NoError(t, err)
+	tr.goOn <- struct{}{} // "half" and m0 are written
+	require.NoError(t, <-result)
 	c.mu.Lock()
-	require.Same(t, &frame[0], &c.out.waiters[0].frame[0])
+	require.Same(t, &frame[0], &c.out.Last()[0])
 	c.mu.Unlock()
 	tr.letGo()
-	require.NoError(t, <-result)
 	idle(t, m)
 	require.Equal(t, []string{"half", "m0", "prepared"}, tr.frames(t))
 

@@ -43,7 +43,7 @@ func (w *watch) add(c *Conn) {
 func (w *watch) armLocked(m *Manager) {
 	if !w.armed && len(w.conns) > 0 {
 		w.armed = true
-		m.wheel.clock.afterFunc(w.every, m.watchCallbacks)
+		m.wheel.Clock().AfterFunc(w.every, m.watchCallbacks)
 	}
 }
 

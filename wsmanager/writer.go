@@ -1,49 +1,57 @@
 package wsmanager
 
-import "time"
+import (
+	"time"
 
-// startWriterLocked makes somebody see to what waits in the outbox.
+	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// startWriterLocked starts a writer for the outbox, unless one is at work.
 func (c *Conn) startWriterLocked() {
-	if !c.attached || c.state == stateCut || c.out.writing {
+	if !c.attached || c.state == stateCut || c.out.Writing() {
 		return
 	}
-	c.out.writing = true
+	c.out.SetWriting(true)
 	c.progressed(c.out)
 	c.scheduleLocked()
-	if c.t.wantWritable() {
+	if t, ok := c.t.(transport.WritableNotifier); ok {
+		t.NotifyWritable()
 		return
 	}
 	c.m.active.add()
 	go c.writeLoop()
 }
 
-// writeLoop writes until nothing waits. There is one per connection at most, and
-// only while there is a backlog.
+// writeLoop writes until the outbox is empty. A connection has one at most, and only while
+// there is a backlog.
 func (c *Conn) writeLoop() {
 	defer c.m.active.done()
-	if !c.t.triesWrites() {
-		for c.pumpBlocking() {
+	switch t := c.t.(type) {
+	case transport.BlockingWriter:
+		for c.pumpBlocking(t) {
 		}
-		return
-	}
-	for c.pump() {
-		if err := c.t.awaitWritable(); err != nil {
-			c.mu.Lock()
-			c.vanishedLocked(err)
-			c.mu.Unlock()
+	case transport.WritableWaiter:
+		for c.pump() {
+			if err := t.AwaitWritable(); err != nil {
+				c.mu.Lock()
+				c.vanishedLocked(err)
+				c.mu.Unlock()
+			}
 		}
 	}
 }
 
-// pump writes what goes without waiting, and reports whether something is left.
+// pump writes as much of the outbox as possible without blocking, and reports whether the
+// outbox has more.
 func (c *Conn) pump() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out
 	buf := getFrame()
 	defer putFrame(buf)
-	for c.state != stateCut && o.waiting() {
-		p, _ := o.next(buf)
+	for c.state != stateCut && o.Pending() {
+		p, _ := o.Next(buf)
 		n, err := c.tryWriteLocked(p)
 		if err != nil {
 			break
@@ -57,78 +65,77 @@ func (c *Conn) pump() bool {
 	return false
 }
 
-// pumpBlocking writes one batch, however long that takes, and reports whether
-// there is more.
-func (c *Conn) pumpBlocking() bool {
+// pumpBlocking writes one batch, however long that takes, and reports whether the outbox has
+// more.
+func (c *Conn) pumpBlocking(t transport.BlockingWriter) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out
-	if c.state != stateCut && o.waiting() {
+	if c.state != stateCut && o.Pending() {
 		buf := getFrame()
 		defer putFrame(buf)
-		p, frames := o.next(buf)
-		o.claim(frames)
+		p, frames := o.Next(buf)
+		o.Claim(frames)
 		c.progressed(o)
 		c.mu.Unlock()
-		n, err := c.t.write(p, func() { c.progressed(o) })
+		n, err := t.Write(p, func() { c.progressed(o) })
 		c.traffic().bytesOut.Add(uint64(n))
 		c.mu.Lock()
-		o.claim(0)
+		o.Claim(0)
 		c.wroteLocked(n)
 		if err != nil {
 			c.vanishedLocked(err)
 		}
 	}
-	if c.state != stateCut && o.waiting() {
+	if c.state != stateCut && o.Pending() {
 		return true
 	}
 	c.writerEndsLocked()
 	return false
 }
 
-// wroteLocked notes that n bytes of the outbox have left.
+// wroteLocked notes that n bytes of the outbox were written.
 func (c *Conn) wroteLocked(n int) {
 	if n == 0 {
 		return
 	}
 	c.progressed(c.out)
-	messages, closed := c.out.advance(n)
+	messages, closed := c.out.Advance(n)
 	c.traffic().messagesOut.Add(uint64(messages))
 	if closed {
 		c.closeSentLocked()
 	}
-	c.letInLocked()
+	c.admitWaitersLocked()
 }
 
-// writerEndsLocked is called when nobody writes any more.
+// writerEndsLocked is called when the writer stops.
 func (c *Conn) writerEndsLocked() {
 	o := c.out
-	o.writing = false
+	o.SetWriting(false)
 	switch {
 	case c.state == stateCut:
-		o.sent = 0
-		c.dropLocked() // what was under way
-	case len(o.waiters) > 0: // they are let in by what they wait for
+		o.Abandon()
+		c.dropLocked()
+	case o.Waiters() > 0: // admitWaitersLocked needs the outbox
 	default:
 		c.out = nil
 	}
 }
 
-// progressed notes that the writer is getting on.
-func (c *Conn) progressed(o *outbox) { o.progress.Store(int64(c.m.wheel.elapsed())) }
+// progressed notes that the writer has made progress. It is safe without the lock.
+func (c *Conn) progressed(o *outbox.Queue) { o.Progressed(c.m.wheel.Elapsed()) }
 
-// writeStuckSince is when the write under way last got on; false if there is
-// none.
+// writeStuckSince returns when the writer last made progress; false if there is no writer.
 func (c *Conn) writeStuckSince() (time.Duration, bool) {
-	if !c.out.busy() {
+	if !c.out.Writing() {
 		return 0, false
 	}
-	return time.Duration(c.out.progress.Load()), true
+	return c.out.LastProgress(), true
 }
 
-// flushLocked sends what waits.
+// flushLocked starts a writer if the outbox is not empty.
 func (c *Conn) flushLocked() {
-	if c.attached && c.state != stateCut && c.out.waiting() && !c.out.writing {
+	if c.attached && c.state != stateCut && c.out.Pending() && !c.out.Writing() {
 		c.startWriterLocked()
 	}
 }

@@ -15,7 +15,7 @@ import (
 //go:embed web
 var web embed.FS
 
-// app is the whole pipeline.
+// app builds the whole pipeline.
 func app(rooms rooms, log *slog.Logger) *pipeline.Builder {
 	page, err := fs.Sub(web, "web")
 	if err != nil {
@@ -34,9 +34,9 @@ func app(rooms rooms, log *slog.Logger) *pipeline.Builder {
 	return app
 }
 
-// members answers GET /members?room=ws with the ids of who is in the room, as a
-// JSON list. With &tag=… it also says, in the header X-Member-Id, which of them
-// connected with that tag: so a page learns its own id.
+// members answers GET /members?room=ws with the ids of the connections in the room, as a
+// JSON list. With &tag=… the header X-Member-Id contains the id of the connection with
+// that tag, with which a page learns its own id.
 func (rs rooms) members(w http.ResponseWriter, r *http.Request) {
 	room, ok := rs[r.URL.Query().Get("room")]
 	if !ok {

@@ -1,5 +1,5 @@
-// Chat is a pipeline that ends in WebSockets: two rooms, /ws and /test, each a
-// Manager of its own, and a page to talk in them.
+// Chat is a pipeline with WebSockets at its end: two rooms, /ws and /test, each with its
+// own Manager, and a page for talking in them.
 //
 //	go run ./examples/chat
 package main
@@ -23,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)

@@ -26,7 +26,7 @@ func start(t *testing.T) *exampletest.Program {
 	return exampletest.Start(t, run, "-addr", "127.0.0.1:0")
 }
 
-// join enters a room and returns the client and its id.
+// join joins a room and returns the client and its id.
 func join(t *testing.T, s *exampletest.Program, room string) (*wstest.Client, string) {
 	t.Helper()
 	c := wstest.Dial(t, s.URL+room, nil)
@@ -46,7 +46,7 @@ func TestTwoRoomsAreIsolated(t *testing.T) {
 	ann.ExpectText(annID + " said: hello")
 	bob.ExpectText(annID + " said: hello")
 	eve.SendText("<b>anybody?</b>")
-	eve.ExpectText(eveID + " said: <b>anybody?</b>") // and nothing before it
+	eve.ExpectText(eveID + " said: <b>anybody?</b>") // and no message before it
 
 	require.ElementsMatch(t, []string{annID, bobID}, members(t, s, "ws"))
 	require.Equal(t, []string{eveID}, members(t, s, "test"))
@@ -81,7 +81,7 @@ func get(t *testing.T, url string) (*http.Response, string) {
 	return res, string(body)
 }
 
-// A client that has seen its socket open is a member already.
+// A client whose socket is open is already a member.
 func TestPageLearnsItsOwnID(t *testing.T) {
 	s := start(t)
 	c := wstest.Dial(t, s.URL+"/ws?tag=my-random-tag", nil)
@@ -104,7 +104,7 @@ func TestHTTP(t *testing.T) {
 		{"page", "/", "text/html; charset=utf-8", `<script type="module" src="chat.js">`, 200},
 		{"script", "/chat.js", "text/javascript; charset=utf-8", "new WebSocket", 200},
 		{"health", "/health", "text/plain; charset=utf-8", "Healthy", 200},
-		{"nobody is in the room", "/members?room=ws", "application/json", "[]", 200},
+		{"an empty room", "/members?room=ws", "application/json", "[]", 200},
 		{"no such room", "/members?room=attic", "text/plain; charset=utf-8", "no such room", 404},
 		{"no such page", "/nowhere", "text/plain; charset=utf-8", "404", 404},
 		{"no upgrade", "/ws", "text/plain; charset=utf-8", "WebSocket", 426},
@@ -120,13 +120,13 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// Each of these ends as it should, the others in the room don't notice more than
-// that it left, and the log has one record of it.
+// Each of these connections ends with the right code, the other members only see that it
+// left, and the log has one record of it.
 func TestBadClients(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(*wstest.Client)
-		code int // that the client reads; 0 for none
+		code int // that the client gets; 0 for none
 		log  string
 	}{
 		{"tab killed", (*wstest.Client).Kill, 0, `code=1006 by=peer .*err=`},
@@ -161,8 +161,8 @@ func TestForeignOriginIsRefused(t *testing.T) {
 	req.Header.Set("Origin", "http://evil.example")
 	c := wstest.Handshake(t, req, nil)
 	require.Equal(t, http.StatusForbidden, c.Response.StatusCode)
-	ann.SendText("nobody came")
-	ann.ExpectText(annID + " said: nobody came")
+	ann.SendText("hello again")
+	ann.ExpectText(annID + " said: hello again")
 	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in AllowedOrigins"`)
 	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
@@ -178,7 +178,7 @@ func TestFrameInTheHandshakesSegment(t *testing.T) {
 	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=101 .*response.upgraded=true`)
 }
 
-// Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.
+// Ctrl-C: the sockets get 1001 and run returns nil, which is exit status 0.
 func TestDrain(t *testing.T) {
 	s := start(t)
 	ann, _ := join(t, s, "/ws")
@@ -194,12 +194,12 @@ func TestBadFlag(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:99999"}, io.Discard))
 }
 
-// The tree in the README is this program's.
+// The tree in the README is the tree of this program.
 func TestREADMETree(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	tree := app(newRooms(log), log).String()
-	tree = strings.ReplaceAll(tree, " chat.", " main.") // what the linker calls the package outside of tests
+	tree = strings.ReplaceAll(tree, " chat.", " main.") // the linker's name of the package outside of tests
 	require.True(t, strings.Contains(string(readme), "```\n"+tree+"\n```"), "README.md should have\n%s", tree)
 }

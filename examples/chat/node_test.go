@@ -10,8 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
-// The npm package ws talks to the chat. It has to be installed: npm ci in
-// testdata/node.
+// The npm package ws as a client of the chat. To install it, run npm ci in testdata/node.
 func TestNodeClient(t *testing.T) {
 	dir := filepath.Join("testdata", "node")
 	node := exampletest.Node(t, dir, "ws")

@@ -15,8 +15,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Python's websockets pings each second and closes with 1011 where no pong comes within
-// two. It stays while OnMessage streams an answer for six.
+// Python's websockets pings each second, and closes with 1011 if no pong arrives within
+// two. It stays connected while OnMessage streams an answer for six seconds.
 func TestPythonClientStaysWhileOnMessageStreams(t *testing.T) {
 	python := exampletest.Python(t, "websockets", "python3-websockets")
 	const parts = 60

@@ -9,8 +9,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// rooms are the chat's rooms by name. Each is a Manager, so nothing that is said
-// in one is heard in another.
+// rooms are the chat's rooms by name. Each is a Manager, so a message in one room does not
+// reach another.
 type rooms map[string]*wsmanager.Manager
 
 func newRooms(log *slog.Logger) rooms {
@@ -20,7 +20,7 @@ func newRooms(log *slog.Logger) rooms {
 	}
 }
 
-// newRoom makes a room in which everybody hears everybody. The protocol is plain
+// newRoom makes a room in which every member gets every message. The protocol is plain
 // text: "<id> is now connected", "<id> said: <text>", "<id> disconnected".
 func newRoom(log *slog.Logger) *wsmanager.Manager {
 	return wsmanager.MustNew(wsmanager.Callbacks{
@@ -44,7 +44,7 @@ func newRoom(log *slog.Logger) *wsmanager.Manager {
 	}, wsmanager.Options{Logger: log})
 }
 
-// shutdown drains all rooms side by side.
+// shutdown drains all rooms concurrently.
 func (rs rooms) shutdown(ctx context.Context) error {
 	ended := make(chan error, len(rs))
 	for _, room := range rs {

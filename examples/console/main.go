@@ -1,9 +1,8 @@
-// Console is a WebSocket client for a terminal: each line that is typed is sent, and
-// what comes is printed. An empty line, or the end of the input, closes the
-// connection.
+// Console is a WebSocket client for a terminal: it sends each typed line and prints each
+// message. An empty line, or the end of the input, closes the connection.
 //
-// The exit status is 0 when the connection was closed in order, by either side, and 1
-// when it was refused or has broken, or lines are left that could not be sent.
+// The exit status is 0 if either side closed the connection gracefully, and 1 if it was
+// refused or has broken, or if some lines could not be sent.
 //
 //	go run ./examples/echo
 //	go run ./examples/console -url ws://127.0.0.1:8080/echo
@@ -29,23 +28,23 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "console:", err)
 		os.Exit(1)
 	}
 }
 
-// maxLine is how long a line may be, and a message that is received.
+// maxLine is the maximum length of a line and of a received message.
 const maxLine = 1 << 20
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("console", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	url := flags.String("url", "ws://127.0.0.1:8080/ws", "the server to connect to")
-	reconnect := flags.Bool("reconnect", false, "connect again when the connection breaks; lines typed meanwhile wait")
+	reconnect := flags.Bool("reconnect", false, "reconnect when the connection breaks; lines typed meanwhile wait")
 	giveUp := flags.Duration("give-up", time.Minute, "with -reconnect: how long to try")
-	wait := flags.Duration("wait", 0, "how long to go on receiving after the end of the input, before closing")
+	wait := flags.Duration("wait", 0, "how long to receive after the end of the input, before closing")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,21 +52,21 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	// The reading of a terminal can't be broken off: if the connection ends first,
-	// this ends with the process.
+	// A read from a terminal can't be interrupted: if the connection ends first, this
+	// goroutine ends with the process.
 	input := make(chan error, 1)
 	go func() {
 		input <- send(ctx, client, stdin, stderr, *wait)
-		_ = client.Close(wsmanager.StatusNormalClosure, "") // valid, so it can't fail
+		_ = client.Close(wsmanager.StatusNormalClosure, "") // the arguments are valid, so it can't fail
 	}()
 	err = client.Run(ctx)
 	var gaveUp *wsmanager.GaveUpError
 	if errors.As(err, &gaveUp) && !*reconnect {
-		err = gaveUp.Err // there was one attempt: no more to say than why it failed
+		err = gaveUp.Err // with a single attempt its error is sufficient
 	}
 	interrupted := ctx.Err() != nil
 	if interrupted {
-		err = nil // Ctrl-C is an end like others
+		err = nil // Ctrl-C is a normal end
 	}
 	if err != nil || interrupted {
 		return err
@@ -80,8 +79,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-// orderly says how the program ends after a connection that was closed in order: by us,
-// if the input has ended, or else by the server.
+// orderly returns the program's result after a connection that was closed gracefully: by
+// this side, if the input has ended, or else by the server.
 func orderly(ended bool, input error, unsent int, stderr io.Writer) error {
 	switch {
 	case errors.Is(input, wsmanager.ErrClosed), !ended && unsent > 0:
@@ -92,14 +91,14 @@ func orderly(ended bool, input error, unsent int, stderr io.Writer) error {
 	return input
 }
 
-// newClient makes the client, which prints what it receives.
+// newClient makes the client, which prints its messages.
 func newClient(url string, reconnect bool, giveUp time.Duration, stdout, stderr io.Writer) (*wsmanager.Client, error) {
 	var opts wsmanager.ClientOptions
-	opts.Logger = slog.New(slog.DiscardHandler) // Run's error says it all
+	opts.Logger = slog.New(slog.DiscardHandler) // Run's error has all the information
 	opts.MaxMessageSize, opts.OutboxBytes = maxLine, 4*maxLine
 	if reconnect {
 		opts.MaxDowntime = giveUp
-		opts.MaxDelay = 5 * time.Second // somebody is waiting
+		opts.MaxDelay = 5 * time.Second // a person waits for it
 		opts.OnRetry = func(r wsmanager.Retrying) {
 			fmt.Fprintf(stderr, "Next attempt in %v: %v\n", r.Delay.Round(time.Millisecond), r.Err)
 		}
@@ -122,7 +121,7 @@ func newClient(url string, reconnect bool, giveUp time.Duration, stdout, stderr 
 	}, opts)
 }
 
-// send sends line by line, until an empty one, and returns when all have left and the
+// send sends line by line, until an empty one, and returns when all have been sent and the
 // wait is over.
 func send(ctx context.Context, client *wsmanager.Client, stdin io.Reader, stderr io.Writer, wait time.Duration) error {
 	lines := bufio.NewScanner(stdin)

@@ -22,7 +22,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// asConsole makes the test's binary the program.
+// asConsole is set in the environment to run the test's binary as the program.
 const asConsole = "RUN_AS_CONSOLE"
 
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	wstest.Main(m)
 }
 
-// program is the program itself, running in a process of its own.
+// program is the program, running in its own process.
 type program struct {
 	stdin          io.WriteCloser
 	stdout, stderr *exampletest.Output
@@ -60,27 +60,27 @@ func (p *program) typed(t *testing.T, lines ...string) {
 	require.NoError(t, err)
 }
 
-// prints waits until the program has printed what is wanted.
+// prints waits until the program has printed want.
 func (p *program) prints(t *testing.T, want string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return p.stdout.String() == want }, wstest.Patience, time.Millisecond,
 		"want %q, stdout %q, stderr %q", want, p.stdout, p.stderr)
 }
 
-// status waits for the end.
+// status waits for the end and returns the exit status.
 func (p *program) status() int {
-	_ = p.cmd.Wait() // what it says is the status
+	_ = p.cmd.Wait() // the exit status has the result
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// server is one that can go down and come back at its address.
+// server is one that can stop and start again at its address.
 type server struct {
 	t      *testing.T
 	addr   string
 	m      *wsmanager.Manager
 	srv    *http.Server
 	ln     *listener
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	got    []string
 	closed []error
 }
@@ -94,7 +94,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) up() {
 	var ln net.Listener
-	require.Eventually(s.t, func() (ok bool) { // somebody may have the port for a moment
+	require.Eventually(s.t, func() (ok bool) { // another process may have the port for a moment
 		var err error
 		ln, err = net.Listen("tcp", s.addr)
 		return err == nil
@@ -112,16 +112,16 @@ func (s *server) up() {
 			defer s.mu.Unlock()
 			s.closed = append(s.closed, err)
 		},
-	}, wsmanager.Options{Driver: wsmanager.DriverGoroutine}) // which leaves the socket where kill finds it
+	}, wsmanager.Options{Driver: wsmanager.DriverGoroutine}) // so that kill finds the socket
 	s.srv = &http.Server{Handler: s.m, ReadHeaderTimeout: wstest.Patience}
 	s.ln = &listener{Listener: ln}
 	go func() { _ = s.srv.Serve(s.ln) }()
 }
 
-// listener knows what it has accepted.
+// listener records the connections that it has accepted.
 type listener struct {
 	net.Listener
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	conns []*net.TCPConn
 }
 
@@ -135,7 +135,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// kill ends the server as kill -9 does: no close frame, a reset for what was not read.
+// kill ends the server as kill -9 does: without a close frame, and with a reset for unread
+// bytes.
 func (s *server) kill() {
 	s.ln.mu.Lock()
 	for _, c := range s.ln.conns {
@@ -170,8 +171,8 @@ func TestConsole(t *testing.T) {
 			s := newServer(t)
 			p := start(t, "-url", s.url())
 			p.prints(t, "Connected!\n")
-			p.typed(t, "hello", "what is heard at one end is said at the other")
-			p.prints(t, "Connected!\nhello\nwhat is heard at one end is said at the other\n")
+			p.typed(t, "hello", "each end gets the other's messages")
+			p.prints(t, "Connected!\nhello\neach end gets the other's messages\n")
 			end(t, p)
 			require.Equal(t, 0, p.status())
 			require.Empty(t, p.stderr.String())
@@ -184,7 +185,7 @@ func TestConsole(t *testing.T) {
 	}
 }
 
-// Input that is there before the connection is, and ends, is sent all the same.
+// Input that arrives before the connection is open, and ends, is sent.
 func TestConsolePipe(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url())
@@ -201,20 +202,20 @@ func TestConsolePipe(t *testing.T) {
 func TestConsoleFails(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	nobody := "ws://" + ln.Addr().String()
+	unreachable := "ws://" + ln.Addr().String()
 	require.NoError(t, ln.Close())
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "who are you?", http.StatusUnauthorized)
+		http.Error(w, "not authenticated", http.StatusUnauthorized)
 	}))
 	defer refusing.Close()
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
-		"nobody there":            {[]string{"-url", nobody}, "connection refused"},
-		"nobody there for long":   {[]string{"-url", nobody, "-reconnect", "-give-up", "1ms"}, "gave up"},
-		"refused":                 {[]string{"-url", refusing.URL}, `the server refused with 401 Unauthorized: "who are you?"`},
-		"refused, with reconnect": {[]string{"-url", refusing.URL, "-reconnect"}, `the server refused with 401 Unauthorized: "who are you?"`},
+		"no server":               {[]string{"-url", unreachable}, "connection refused"},
+		"no server for long":      {[]string{"-url", unreachable, "-reconnect", "-give-up", "1ms"}, "gave up"},
+		"refused":                 {[]string{"-url", refusing.URL}, `the server refused with 401 Unauthorized: "not authenticated"`},
+		"refused, with reconnect": {[]string{"-url", refusing.URL, "-reconnect"}, `the server refused with 401 Unauthorized: "not authenticated"`},
 		"no URL":                  {[]string{"-url", "example.com"}, "must be ws or wss"},
 		"no flag":                 {[]string{"-port", "1"}, "not defined: -port"},
 	} {
@@ -227,7 +228,7 @@ func TestConsoleFails(t *testing.T) {
 	}
 }
 
-// A connection that breaks ends the program, unless it may connect again.
+// A connection that breaks ends the program, unless it may reconnect.
 func TestConsoleBroken(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url())
@@ -238,7 +239,7 @@ func TestConsoleBroken(t *testing.T) {
 	s.up()
 }
 
-// A server that says that it is over is no failure.
+// A graceful close by the server is not a failure.
 func TestConsoleServerCloses(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url(), "-reconnect")
@@ -250,7 +251,7 @@ func TestConsoleServerCloses(t *testing.T) {
 	require.Equal(t, "The server has closed the connection.\n", p.stderr.String())
 }
 
-// A server that is killed says nothing.
+// A server that is killed sends no close frame.
 func TestConsoleServerKilled(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url())
@@ -263,7 +264,7 @@ func TestConsoleServerKilled(t *testing.T) {
 	s.up()
 }
 
-// A server that says that it is over while lines wait makes it a failure.
+// A graceful close by the server while lines wait is a failure.
 func TestOrderly(t *testing.T) {
 	early := "the server has closed the connection before all was sent"
 	broken := errors.New("reading the input: broken")
@@ -293,8 +294,8 @@ func TestOrderly(t *testing.T) {
 	}
 }
 
-// A line that is no text is not sent, and costs nothing else. With -wait, what is
-// answered to the last line is printed.
+// A line that is not valid UTF-8 is not sent, and has no other effect. With -wait, the
+// answer to the last line is printed.
 func TestConsoleWaits(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url(), "-wait", "1h")
@@ -307,8 +308,8 @@ func TestConsoleWaits(t *testing.T) {
 	require.Equal(t, []string{"b"}, s.received())
 }
 
-// What is typed while the server is away waits, and arrives once, in order, whether the
-// server has said goodbye or was killed.
+// Lines typed while the server is down wait, and arrive once and in order, whether the
+// server was shut down gracefully or killed.
 func TestConsoleSurvivesARestart(t *testing.T) {
 	for name, end := range map[string]func(*server){"shut down": (*server).down, "killed": (*server).kill} {
 		t.Run(name, func(t *testing.T) { survivesARestart(t, end) })

@@ -22,14 +22,14 @@ type endpoints struct {
 	debug   bool
 }
 
-// config is what the flags say.
+// config has the values of the flags.
 type config struct {
 	driver   wsmanager.Driver
 	compress wsmanager.Compression
 	debug    bool
 }
 
-// newEndpoints makes them. What blocks does so until done is closed.
+// newEndpoints makes the endpoints. Blocking callbacks block until done is closed.
 func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoints, err error) {
 	e = &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: cfg.debug}
 	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
@@ -37,7 +37,7 @@ func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoi
 			Driver:         cfg.driver,
 			Compression:    cfg.compress,
 			Logger:         log.With("path", path),
-			MaxMessageSize: 16 << 20, // conformance suites send as much
+			MaxMessageSize: 16 << 20, // conformance suites send such messages
 			OutboxBytes:    64 << 20,
 			OutboxMessages: 1 << 16,
 		})
@@ -45,7 +45,7 @@ func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoi
 		return m
 	}
 	drained := func(m *wsmanager.Manager) {
-		if m != nil { // err says why
+		if m != nil { // err has the reason
 			e.drains = append(e.drains, m.Shutdown)
 		}
 	}
@@ -67,29 +67,29 @@ func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoi
 	e.drains = append(e.drains, func(context.Context) error {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = blocked.Shutdown(now) // says that the callbacks have not returned: that is what they are for
+		_ = blocked.Shutdown(now) // the error says that callbacks have not returned, as intended
 		return nil
 	})
 	return e, err
 }
 
-// echo answers with the message itself. SendContext, not Send: a client that
-// writes without reading is held up instead of cut off. The connection's end ends
-// the wait as well.
+// echo answers with the message itself. It uses SendContext and not Send: a client that
+// writes without reading is slowed down instead of dropped. The end of the connection ends
+// the wait too.
 func echo(c *wsmanager.Conn, m wsmanager.Message) error {
 	return c.SendContext(context.Background(), m)
 }
 
-// acceptSleep reads how long /sleep takes for a message.
+// acceptSleep reads the duration of /sleep's callbacks.
 func acceptSleep(r *http.Request) (wsmanager.Accept, error) {
 	ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
 	if err != nil || ms < 0 || ms > 60_000 {
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusBadRequest, "Say how long, as in /sleep?ms=10: 0 to 60000.")
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusBadRequest, "Set the duration, as in /sleep?ms=10: 0 to 60000.")
 	}
 	return wsmanager.Accept{Value: time.Duration(ms) * time.Millisecond}, nil
 }
 
-// sleep is a callback that takes its time.
+// sleep is a callback that takes the given time.
 func sleep(c *wsmanager.Conn, m wsmanager.Message) error {
 	d, _ := wsmanager.Value[time.Duration](c)
 	select {
@@ -114,7 +114,7 @@ func (e *endpoints) app() *pipeline.Builder {
 	return app
 }
 
-// mem answers with what the process holds, after a collection.
+// mem answers with the memory of the process, after a garbage collection.
 func (e *endpoints) mem(w http.ResponseWriter, _ *http.Request) {
 	runtime.GC()
 	debug.FreeOSMemory()

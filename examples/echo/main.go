@@ -1,6 +1,5 @@
-// Echo is what load tools and conformance suites are pointed at: /echo answers
-// each message with itself, /broadcast sends each to all of its sockets. Nothing
-// is printed but what goes wrong.
+// Echo is a target for load tools and conformance suites: /echo answers each message with
+// itself, /broadcast sends each to all of its sockets. It logs errors only.
 //
 //	go run ./examples/echo -addr 127.0.0.1:9001 -h2
 package main
@@ -27,7 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "echo:", err)
 		os.Exit(1)
@@ -37,7 +36,7 @@ func main() {
 // drivers are the values of -driver.
 var drivers = []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop}
 
-// parseDriver finds the driver with a name.
+// parseDriver returns the driver with the given name.
 func parseDriver(name string) (wsmanager.Driver, error) {
 	for _, d := range drivers {
 		if d.String() == name {
@@ -60,7 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
 	driverName := flags.String("driver", drivers[0].String(), "how connections wait for messages: "+driverNames())
-	h2 := flags.Bool("h2", false, "speak HTTP/2 without TLS as well, WebSockets over it included (RFC 8441)")
+	h2 := flags.Bool("h2", false, "speak HTTP/2 without TLS as well, including WebSockets over it (RFC 8441)")
 	compress := flags.Bool("compress", false, "compress messages for clients that offer permessage-deflate")
 	level := flags.Int("level", 1, "with -compress: 1 is quick, 9 makes the messages smallest")
 	debug := flags.Bool("debug", false, "serve /sleep?ms=10, /block, /mem and /stats as well")

@@ -59,7 +59,7 @@ func TestCompress(t *testing.T) {
 	}
 }
 
-// As big as the suites send them, and not a byte more.
+// The biggest message of the suites is accepted, and not a byte more.
 func TestMessageLimit(t *testing.T) {
 	p := start(t)
 	c := wstest.Dial(t, p.URL+"/echo", nil)
@@ -70,11 +70,11 @@ func TestMessageLimit(t *testing.T) {
 		}
 	}()
 	require.Len(t, c.Text(), len(big))
-	_, _ = c.Conn().Write(wstest.Frame(ws.OpText, true, []byte(big+"x"))) // it may be cut off in the middle
+	_, _ = c.Conn().Write(wstest.Frame(ws.OpText, true, []byte(big+"x"))) // the connection may end in the middle
 	c.ExpectClose(1009)
 }
 
-// A client that writes far more than it reads is held up, not cut off.
+// A client that writes far more than it reads is slowed down, not dropped.
 func TestBackpressure(t *testing.T) {
 	p := start(t)
 	c := wstest.Dial(t, p.URL+"/echo", nil)
@@ -88,7 +88,7 @@ func TestBackpressure(t *testing.T) {
 			}
 		}
 	}()
-	time.Sleep(300 * time.Millisecond) // for the server to run full: nothing tells from outside when it has
+	time.Sleep(300 * time.Millisecond) // for the server's buffers to fill up: that is not visible from outside
 	for range messages {
 		f, err := c.ReadFrame()
 		require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestDebug(t *testing.T) {
 	require.EqualValues(t, 1, stats["/sleep"].Refused.Rejected)
 	require.Equal(t, 1, stats["/block"].Connections)
 
-	// Callbacks that don't return keep the program from nothing.
+	// Callbacks that don't return do not keep the program from ending.
 	p.Stop()
 	sleeper.ExpectClose(1001)
 	p.End(t)

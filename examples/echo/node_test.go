@@ -13,8 +13,8 @@ import (
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
-// The npm package ws talks to the echo with compression, in all the ways that it can
-// offer. It has to be installed: npm ci in examples/chat/testdata/node.
+// The npm package ws as a client of the echo with compression, in all the ways that it can
+// offer. To install it, run npm ci in examples/chat/testdata/node.
 func TestNodeClientWithCompression(t *testing.T) {
 	dir := filepath.Join("..", "chat", "testdata", "node")
 	node := exampletest.Node(t, dir, "ws")
@@ -26,7 +26,7 @@ func TestNodeClientWithCompression(t *testing.T) {
 	require.Equal(t, "ok\n", string(out))
 }
 
-// Node's HTTP/2 client, with the frames of the npm package ws, talks to the echo over
+// Node's HTTP/2 client, with the frames of the npm package ws, as a client of the echo over
 // streams of one connection, with TLS and without.
 func TestNodeClientOverHTTP2(t *testing.T) {
 	dir := filepath.Join("..", "chat", "testdata", "node")

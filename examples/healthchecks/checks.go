@@ -14,8 +14,8 @@ import (
 // drain knows whether the service is about to end.
 type drain struct{ begun atomic.Bool }
 
-// before returns the context to serve with: it ends some time after ctx, and in
-// between the service says that it is not ready, but serves.
+// before returns the context for serving: it ends some time after ctx. In between the
+// service reports that it is not ready, but serves.
 func (d *drain) before(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
@@ -39,14 +39,14 @@ func (d *drain) check(context.Context) (middleware.HealthResult, error) {
 // manyGoroutines is more than this service should ever need.
 const manyGoroutines = 10_000
 
-// goroutines stands for whatever goes wrong slowly: it degrades the service
-// before it fails. A check of a database is middleware.Ping(db.PingContext).
+// goroutines is an example of a check for a slow failure: it reports Degraded before the
+// service fails. A check of a database is middleware.Ping(db.PingContext).
 func goroutines(context.Context) (middleware.HealthResult, error) {
 	n := runtime.NumGoroutine()
 	res := middleware.HealthResult{Data: map[string]any{"count": n}}
 	if n > manyGoroutines {
 		res.Status = middleware.Degraded
-		res.Description = fmt.Sprintf("more than %d goroutines: something leaks", manyGoroutines)
+		res.Description = fmt.Sprintf("more than %d goroutines: a leak", manyGoroutines)
 	}
 	return res, nil
 }

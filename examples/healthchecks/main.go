@@ -1,6 +1,6 @@
-// Healthchecks is a service with two ports: the public one says hello, the
-// management port says how the service is. /live and /ready on the public port
-// tell an orchestrator no more than it needs.
+// Healthchecks is a service with two ports: the public one says hello, the management port
+// reports the health of the service. /live and /ready on the public port give an
+// orchestrator only the necessary information.
 //
 //	go run ./examples/healthchecks
 //	curl http://127.0.0.1:8080/ready
@@ -26,7 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "healthchecks:", err)
 		os.Exit(1)
@@ -37,18 +37,18 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("healthchecks", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address of the service")
-	adminAddr := flags.String("admin-addr", "127.0.0.1:8081", "the address for those who run it: keep it from the world")
-	grace := flags.Duration("grace", 0, "how long to serve on after the signal, not ready, so that load balancers notice")
+	adminAddr := flags.String("admin-addr", "127.0.0.1:8081", "the address for operators: keep it private")
+	grace := flags.Duration("grace", 0, "how long to serve after the signal, not ready, so that load balancers notice")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	// Both ports are open before anything is served: that they can't be is
-	// found at once, and the pipeline has to know the second one.
+	// Both ports are opened before serving, so that an error is found at once, and because
+	// the pipeline needs the second port.
 	public, err := net.Listen("tcp", *addr)
 	if err != nil {
 		return err
 	}
-	defer public.Close() // again, mostly: what serves it closes it
+	defer public.Close() // usually the second close: the server closes it too
 	admin, err := net.Listen("tcp", *adminAddr)
 	if err != nil {
 		return err
@@ -65,8 +65,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return serveBoth(serving, h, public, admin)
 }
 
-// serveBoth serves the handler on both listeners until ctx ends, and drains them
-// together. If one stops by itself, so does the other.
+// serveBoth serves the handler on both listeners until ctx ends, and drains them together.
+// If one stops by itself, so does the other.
 func serveBoth(ctx context.Context, h http.Handler, listeners ...net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -92,15 +92,15 @@ func app(adminPort int, draining *drain) *pipeline.Builder {
 	app := pipeline.New()
 	app.Use(
 		middleware.Recover(middleware.RecoverOptions{}),
-		// Is the process alive? Nothing else may have a say, or an outage
-		// somewhere else restarts it.
+		// Is the process alive? No other check may influence this, or an outage elsewhere
+		// restarts the process.
 		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/live"}),
 		// Should it get requests?
 		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/ready", Checks: checks, Tags: []string{"ready"}}),
-		// Everything, for those who run it.
+		// All checks, for operators.
 		middleware.HealthChecks(middleware.HealthChecksOptions{
 			Path: "/health", Port: adminPort, Checks: checks, JSON: true,
-			DangerouslyShowErrors: true, // nobody else reaches the port
+			DangerouslyShowErrors: true, // the port is private
 		}),
 	)
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {

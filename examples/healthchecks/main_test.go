@@ -133,7 +133,7 @@ func TestDraining(t *testing.T) {
 	})
 }
 
-// If one of the servers stops, so does the other, and the reason is told.
+// If one of the servers stops, so does the other, and the reason is returned.
 func TestOneStopsBoth(t *testing.T) {
 	listen := func() net.Listener {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,5 +1,5 @@
-// Hello is the pipeline in one small program: components around a terminal,
-// branches by path, nested branches, and a branch by query.
+// Hello shows the pipeline in one small program: components around a terminal, branches by
+// path, nested branches, and a branch by query.
 //
 //	go run ./examples/hello
 //	curl http://127.0.0.1:8080/map1/nested
@@ -25,7 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "hello:", err)
 		os.Exit(1)
@@ -66,7 +66,7 @@ func app() *pipeline.Builder {
 	return app
 }
 
-// around writes before and after whatever the rest of the pipeline writes.
+// around writes before and after the output of the rest of the pipeline.
 func around(before, after string) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		write(w, before)

@@ -13,9 +13,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// brokenSent is how many messages a broken server gets: 250 from each of 4 senders in an
-// echo, all from one in a broadcast. Each 25th of a sender meets the fault, never the
-// last: those after it tell when all of it has come.
+// brokenSent is the number of messages that a broken server receives: 250 from each of 4
+// senders in echo mode, all from one in broadcast mode. One in 25 of a sender has the fault,
+// and never the last one: the messages after it show that it has taken effect.
 const (
 	brokenSent = 1000
 	faults     = 40
@@ -23,11 +23,11 @@ const (
 
 // faulty counts the messages of each connection.
 type faulty struct {
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards n
 	n  map[*wsmanager.Conn]int
 }
 
-// next reports whether the connection's next message meets the fault.
+// next reports whether the next message of the connection has the fault.
 func (f *faulty) next(c *wsmanager.Conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -38,8 +38,7 @@ func (f *faulty) next(c *wsmanager.Conn) bool {
 	return f.n[c]%25 == 12
 }
 
-// Each fault of a server is found, counted exactly, and makes the run fail; in an echo
-// and in a broadcast.
+// Each fault of a server is detected and counted exactly, and fails the run, in both modes.
 func TestBrokenServers(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault    func(m wsmanager.Message, send func(wsmanager.Message) error) error
@@ -78,7 +77,7 @@ func TestBrokenServers(t *testing.T) {
 			},
 			violations{Corrupted: faults, Lost: faults}, brokenSent - faults,
 		},
-		"makes up": {
+		"invents": {
 			func(m wsmanager.Message, send func(wsmanager.Message) error) error {
 				_ = send(m)
 				return send(wsmanager.Text("hello"))
@@ -124,8 +123,8 @@ func TestBrokenServers(t *testing.T) {
 	}
 }
 
-// runBroken runs a load of brokenSent messages over 4 connections, and does not wait
-// for those that never come once it has got as many as will.
+// runBroken runs a load of brokenSent messages over 4 connections. It interrupts the wait for
+// lost messages after comes messages and the expected violations.
 func runBroken(t *testing.T, s *testServer, mode mode, comes uint64, want violations) *report {
 	t.Helper()
 	l := newTestLoad(t, s, "-mode", string(mode), "-connections", "4", "-payload", "json", "-rate", "10000", "-in-flight", "500", "-duration", "100ms")
@@ -151,7 +150,7 @@ func runBroken(t *testing.T, s *testServer, mode mode, comes uint64, want violat
 	return r
 }
 
-// statusOfReport is what the program would exit with.
+// statusOfReport returns the exit status of the program.
 func statusOfReport(t *testing.T, r *report) int {
 	t.Helper()
 	require.NoError(t, r.write(&config{}, t.Output(), nil))
@@ -161,14 +160,14 @@ func statusOfReport(t *testing.T, r *report) int {
 	return statusError
 }
 
-// reorderer swaps each hundredth message of a connection with the one after it.
+// reorderer swaps each hundredth message of a connection with the next one.
 type reorderer struct {
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	n    map[*wsmanager.Conn]int
 	held map[*wsmanager.Conn][]byte
 }
 
-// next returns the payloads to send now.
+// next returns the payloads to send.
 func (r *reorderer) next(c *wsmanager.Conn, p []byte) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,8 +201,8 @@ func TestReorderingServer(t *testing.T) {
 				}
 				return nil
 			}})
-			// 250 messages of each sender in an echo, 1,000 of the one in a broadcast;
-			// the very last is held for ever.
+			// 250 messages of each sender in echo mode, 1,000 of one in broadcast mode. The
+			// last one is never sent.
 			want, receivers := violations{Reordered: 4 * 2}, uint64(1)
 			if mode == modeBroadcast {
 				receivers = 4
@@ -217,7 +216,7 @@ func TestReorderingServer(t *testing.T) {
 	}
 }
 
-// Messages of a connection that go to another are foreign there, and lost here.
+// A message that is sent to another connection is foreign there and lost on its own.
 func TestMisdeliveringServer(t *testing.T) {
 	t.Parallel()
 	var f faulty
@@ -236,8 +235,8 @@ func TestMisdeliveringServer(t *testing.T) {
 	require.Equal(t, violations{Lost: faults, Foreign: faults}, r.Violations)
 }
 
-// A server that gives up on its clients: the code is told, and what was on its way is
-// not called lost.
+// If the server closes its connections, the code is reported, and messages in flight do not
+// count as lost.
 func TestClosingServer(t *testing.T) {
 	for _, mode := range []mode{modeEcho, modeBroadcast} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -257,7 +256,7 @@ func TestClosingServer(t *testing.T) {
 				return c.Send(m)
 			}})
 			l := newTestLoad(t, s, "-mode", string(mode), "-connections", "4", "-rate", "10000", "-duration", "1h")
-			r, err := l.run(t.Context()) // ends as no connection is left
+			r, err := l.run(t.Context()) // ends because no connection is left
 			require.NoError(t, err)
 			require.False(t, r.OK)
 			require.Equal(t, []kindCount{{`closed by the server with 1013 ("too much")`, 4}}, r.Errors)
@@ -270,7 +269,7 @@ func TestClosingServer(t *testing.T) {
 	}
 }
 
-// One connection of several ends: the others go on, and nothing of theirs is lost.
+// If one of several connections ends, the others lose nothing.
 func TestOneIsClosed(t *testing.T) {
 	for _, mode := range []mode{modeEcho, modeBroadcast} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -297,8 +296,7 @@ func TestOneIsClosed(t *testing.T) {
 	}
 }
 
-// A server that never answers: all that was sent is lost, all that could not be is
-// told.
+// If a server never answers, all sent messages are lost and the others are unsent.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	s := serve(t, serverOptions{onMessage: func(*wsmanager.Conn, wsmanager.Message) error { return nil }})
@@ -321,7 +319,7 @@ func TestSilentServer(t *testing.T) {
 	require.Empty(t, r.Histogram)
 	require.False(t, r.Messages.StillComing)
 
-	// Without a rate, and left to itself.
+	// Without a rate, and with a time-out.
 	cfg := *newTestLoad(t, s, "-connections", "4", "-duration", "10ms").cfg
 	cfg.timeout = time.Second
 	l, err = newLoad(&cfg)
@@ -333,7 +331,7 @@ func TestSilentServer(t *testing.T) {
 	require.Positive(t, r.Violations.Lost)
 }
 
-// A server that stalls is seen in the latencies, as messages are due meanwhile.
+// The latencies show a stall of the server, because messages are due meanwhile.
 func TestStallCounts(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -354,6 +352,6 @@ func TestStallCounts(t *testing.T) {
 	r, err := l.run(t.Context())
 	require.NoError(t, err)
 	require.True(t, r.OK, "%+v", r)
-	require.EqualValues(t, 1000, r.Messages.Received, "those that were due are sent after the stall")
-	require.GreaterOrEqual(t, r.LatencyNs.P50, 400*time.Millisecond, "half of them were due in the first half of it")
+	require.EqualValues(t, 1000, r.Messages.Received, "due messages are sent after the stall")
+	require.GreaterOrEqual(t, r.LatencyNs.P50, 400*time.Millisecond, "half of the messages were due in its first half")
 }

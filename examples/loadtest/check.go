@@ -2,41 +2,40 @@ package main
 
 import "slices"
 
-// violations counts what must not happen to messages on their way.
+// violations counts messages that did not arrive once, unchanged and in order.
 type violations struct {
-	Lost       uint64 `json:"lost"`       // never came, though their connections are well
-	Duplicated uint64 `json:"duplicated"` // came once more
-	Reordered  uint64 `json:"reordered"`  // came after one that was sent later
-	Corrupted  uint64 `json:"corrupted"`  // not as they were sent
-	Foreign    uint64 `json:"foreign"`    // not of this run, never sent, or somebody else's
+	Lost       uint64 `json:"lost"`       // did not arrive, although their connections are open
+	Duplicated uint64 `json:"duplicated"` // arrived again
+	Reordered  uint64 `json:"reordered"`  // arrived after a message that was sent later
+	Corrupted  uint64 `json:"corrupted"`  // differ from the sent ones
+	Foreign    uint64 `json:"foreign"`    // of another run, never sent, or of another connection
 }
 
 func (v violations) sum() uint64 {
 	return v.Lost + v.Duplicated + v.Reordered + v.Corrupted + v.Foreign
 }
 
-// stream is what one connection has got of what one sender sent: every sequence
-// number below seen, but those that are missing. It belongs to the connection's
-// callbacks.
+// stream records the messages of one sender that one connection has received: all sequence
+// numbers below seen except those in missing. The callbacks of the connection own it.
 type stream struct {
 	seen    uint64
-	missing []span // in ascending order, disjoint
+	missing []span // ascending and disjoint
 }
 
-// span is a range of sequence numbers, without its end.
+// span is a range of sequence numbers. to is not part of it.
 type span struct{ from, to uint64 }
 
-// arrival is what a message is to a stream.
+// arrival classifies a message of a stream.
 type arrival uint8
 
 const (
 	arrivedInOrder arrival = iota
 	arrivedLate            // a reordering
-	arrivedAgain           // a duplicate
+	arrivedTwice           // a duplicate
 )
 
-// arrive notes a message. One that leaves a gap is in order: whether those in the gap
-// are lost, or only late, shows in what comes after it.
+// arrive records a message. A message after a gap is in order: later messages show whether
+// those in the gap are lost or late.
 func (s *stream) arrive(sequence uint64) arrival {
 	if sequence >= s.seen {
 		if sequence > s.seen {
@@ -49,10 +48,10 @@ func (s *stream) arrive(sequence uint64) arrival {
 		if g.to <= n {
 			return -1
 		}
-		return 1 // the first that ends after it
+		return 1 // finds the first span that ends after sequence
 	})
 	if i == len(s.missing) || s.missing[i].from > sequence {
-		return arrivedAgain
+		return arrivedTwice
 	}
 	switch g := &s.missing[i]; {
 	case g.from+1 == g.to:
@@ -69,7 +68,7 @@ func (s *stream) arrive(sequence uint64) arrival {
 	return arrivedLate
 }
 
-// lost returns how many of the first sent messages have not come.
+// lost returns the number of the first sent messages that have not arrived.
 func (s *stream) lost(sent uint64) uint64 {
 	n := uint64(0)
 	for _, g := range s.missing {

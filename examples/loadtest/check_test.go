@@ -15,30 +15,30 @@ func TestStream(t *testing.T) {
 		late       int
 		lost       uint64
 	}{
-		"all in order":               {[]uint64{0, 1, 2, 3}, 4, 0, 0, 0},
-		"nothing sent":               {nil, 0, 0, 0, 0},
-		"nothing came":               {nil, 3, 0, 0, 3},
-		"the first is lost":          {[]uint64{1, 2}, 3, 0, 0, 1},
-		"one in the middle is lost":  {[]uint64{0, 2}, 3, 0, 0, 1},
-		"the last is lost":           {[]uint64{0, 1}, 3, 0, 0, 1},
-		"several gaps":               {[]uint64{2, 3, 6}, 8, 0, 0, 5},
-		"a duplicate at once":        {[]uint64{0, 0, 1}, 2, 1, 0, 0},
-		"a duplicate later":          {[]uint64{0, 1, 2, 0}, 3, 1, 0, 0},
-		"three times":                {[]uint64{0, 0, 0}, 1, 2, 0, 0},
-		"two change places":          {[]uint64{1, 0}, 2, 0, 1, 0},
-		"one comes late":             {[]uint64{0, 2, 3, 1}, 4, 0, 1, 0},
-		"backwards":                  {[]uint64{3, 2, 1, 0}, 4, 0, 3, 0},
-		"late, and then again":       {[]uint64{1, 0, 0}, 2, 1, 1, 0},
-		"into the middle of a gap":   {[]uint64{5, 2, 4, 0}, 6, 0, 3, 2},
-		"the gap's last, then first": {[]uint64{4, 3, 0}, 5, 0, 2, 2},
-		"what nobody will wait for":  {[]uint64{0, 1, 2}, 2, 0, 0, 0},
+		"all in order":                      {[]uint64{0, 1, 2, 3}, 4, 0, 0, 0},
+		"nothing sent":                      {nil, 0, 0, 0, 0},
+		"nothing came":                      {nil, 3, 0, 0, 3},
+		"the first is lost":                 {[]uint64{1, 2}, 3, 0, 0, 1},
+		"one in the middle is lost":         {[]uint64{0, 2}, 3, 0, 0, 1},
+		"the last is lost":                  {[]uint64{0, 1}, 3, 0, 0, 1},
+		"several gaps":                      {[]uint64{2, 3, 6}, 8, 0, 0, 5},
+		"a duplicate at once":               {[]uint64{0, 0, 1}, 2, 1, 0, 0},
+		"a duplicate later":                 {[]uint64{0, 1, 2, 0}, 3, 1, 0, 0},
+		"three times":                       {[]uint64{0, 0, 0}, 1, 2, 0, 0},
+		"two change places":                 {[]uint64{1, 0}, 2, 0, 1, 0},
+		"one comes late":                    {[]uint64{0, 2, 3, 1}, 4, 0, 1, 0},
+		"backwards":                         {[]uint64{3, 2, 1, 0}, 4, 0, 3, 0},
+		"late, and then again":              {[]uint64{1, 0, 0}, 2, 1, 1, 0},
+		"into the middle of a gap":          {[]uint64{5, 2, 4, 0}, 6, 0, 3, 2},
+		"the gap's last, then first":        {[]uint64{4, 3, 0}, 5, 0, 2, 2},
+		"received before it counts as sent": {[]uint64{0, 1, 2}, 2, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s stream
 			duplicated, late := 0, 0
 			for _, n := range c.got {
 				switch s.arrive(n) {
-				case arrivedAgain:
+				case arrivedTwice:
 					duplicated++
 				case arrivedLate:
 					late++
@@ -51,7 +51,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A stream knows what a set would know.
+// A stream agrees with a set of all received numbers.
 func TestStreamAgainstASet(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
@@ -63,7 +63,7 @@ func TestStreamAgainstASet(t *testing.T) {
 			want := arrivedInOrder
 			switch {
 			case seen[n]:
-				want = arrivedAgain
+				want = arrivedTwice
 			case int(n) < highest:
 				want = arrivedLate
 			}

@@ -12,14 +12,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// dialAtOnce is how many handshakes are under way at most: enough to keep a server
-// busy, and few enough for its queue of connections that were not accepted yet.
+// dialAtOnce is the number of simultaneous handshakes: enough to keep a server busy, and
+// less than the usual length of its accept queue.
 const dialAtOnce = 64
 
-// spareDescriptors is what the process needs beside its connections.
+// spareDescriptors is the number of descriptors for other purposes than connections.
 const spareDescriptors = 32 + dialAtOnce
 
-// checkDescriptors says whether so many connections fit the limit on open files.
+// checkDescriptors returns an error if the connections exceed the limit of open files.
 func checkDescriptors(connections int, limit uint64) error {
 	need := uint64(connections) + spareDescriptors
 	if need <= limit {
@@ -27,26 +27,26 @@ func checkDescriptors(connections int, limit uint64) error {
 	}
 	fewer := ""
 	if limit > spareDescriptors {
-		fewer = fmt.Sprintf(", or ask for at most %s connections", number(limit-spareDescriptors))
+		fewer = fmt.Sprintf(", or open at most %s connections", number(limit-spareDescriptors))
 	}
-	return fmt.Errorf("%s connections need %s open files, and this process may have %s: raise the limit "+
-		"(in the shell that starts it: ulimit -n %d; what it may be raised to: ulimit -Hn)%s",
+	return fmt.Errorf("%s connections need %s open files, and the limit of this process is %s: raise it "+
+		"(in the shell that starts it: ulimit -n %d; the highest possible value: ulimit -Hn)%s",
 		number(connections), number(need), number(limit), need, fewer)
 }
 
-// connect makes the connections, as fast as the ramp says. It fails if the first one
-// can't be made: then the others could not either.
+// connect opens the connections at the rate of the ramp. It fails only if the first
+// connection fails. Failures of others are counted.
 func (l *load) connect(ctx context.Context) error {
 	if err := l.dial(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("the first connection to %s could not be made: %s", l.cfg.place(), explain(err))
+		return fmt.Errorf("the first connection to %s failed: %s", l.cfg.redactedURL(), explain(err))
 	}
 	ramp, began := l.cfg.ramp.pace(l.cfg.connections), time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next atomic.Uint64 // the first is there
+	var next atomic.Uint64 // number of the last connection; 0 is open
 	var dialling sync.WaitGroup
 	for range min(dialAtOnce, l.cfg.connections-1) {
 		dialling.Go(func() {
@@ -57,7 +57,7 @@ func (l *load) connect(ctx context.Context) error {
 				}
 				err := l.dial(ctx)
 				if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-					cancel(err) // the next ones would meet it as well
+					cancel(err) // further dials would fail too
 				}
 				if err != nil && (ctx.Err() == nil || context.Cause(ctx) == err) {
 					l.errors.add(dialKind(err))
@@ -70,9 +70,9 @@ func (l *load) connect(ctx context.Context) error {
 	return nil
 }
 
-// dial makes one connection.
+// dial opens one connection.
 func (l *load) dial(ctx context.Context) error {
-	l.opening.Add(1) // until OnConnect
+	l.opening.Add(1) // OnConnect calls Done
 	began := time.Now()
 	if _, err := l.dialer.Dial(ctx); err != nil {
 		l.opening.Done()
@@ -82,8 +82,8 @@ func (l *load) dial(ctx context.Context) error {
 	return nil
 }
 
-// explain is dialKind for one error: with what a refusing server said, and advice where
-// there is some.
+// explain returns the reason of one failed dial, with the answer of the server or with
+// advice.
 func explain(err error) string {
 	var refused *wsmanager.RefusedError
 	switch {

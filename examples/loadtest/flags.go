@@ -15,15 +15,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// config is what the flags say.
+// config has the values of the flags.
 type config struct {
 	url         string
 	connections int
 	ramp        ramp
 	mode        mode
-	senders     int     // as meant: 0 is resolved
-	rate        float64 // messages a second in all; 0: as many as inFlight allows
-	inFlight    int     // of each sender
+	senders     int     // after complete never 0
+	rate        float64 // messages per second of all senders; 0 means limited by inFlight only
+	inFlight    int     // limit of each sender
 	size        int
 	payload     kind
 	compress    bool
@@ -34,10 +34,10 @@ type config struct {
 	json        string // a file, - for stdout, or empty
 	quiet       bool
 
-	driver wsmanager.Driver // tests run both
+	driver wsmanager.Driver // set by tests only
 }
 
-// mode is what the server is expected to do with a message.
+// mode is the expected behaviour of the server.
 type mode string
 
 const (
@@ -45,7 +45,7 @@ const (
 	modeBroadcast mode = "broadcast"
 )
 
-// Flags of kind and mode are one of few words.
+// oneOf is a flag whose value is one of two words.
 type oneOf[T ~string] struct {
 	value *T
 	words []T
@@ -53,7 +53,7 @@ type oneOf[T ~string] struct {
 
 func (o oneOf[T]) String() string {
 	if o.value == nil {
-		return "" // package flag looks at the zero value
+		return "" // package flag calls String on a zero value
 	}
 	return string(*o.value)
 }
@@ -68,8 +68,8 @@ func (o oneOf[T]) Set(s string) error {
 	return fmt.Errorf("it must be %s or %s", o.words[0], o.words[1])
 }
 
-// ramp is how fast connections are made: so many a second, or all within a time; the
-// zero value is as fast as it goes.
+// ramp is the rate at which connections are opened: a number per second, or a time for all
+// of them. The zero value has no limit.
 type ramp struct {
 	perSecond float64
 	within    time.Duration
@@ -95,13 +95,13 @@ func (r *ramp) Set(s string) error {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
-		return errors.New("it must be a number of connections a second, as 500, or a time for all of them, as 10s")
+		return errors.New("it must be a number of connections a second, for example 500, or a time for all of them, for example 10s")
 	}
 	*r = ramp{within: d}
 	return nil
 }
 
-// pace returns the connections' due times.
+// pace returns the times when connections are due.
 func (r *ramp) pace(connections int) pace {
 	if r.within > 0 {
 		return pace{rate: float64(connections) / r.within.Seconds()}
@@ -109,7 +109,7 @@ func (r *ramp) pace(connections int) pace {
 	return pace{rate: r.perSecond}
 }
 
-// headers collects those of -header.
+// headers collects the values of -header.
 type headers http.Header
 
 func (h headers) String() string { return "" }
@@ -125,37 +125,37 @@ func (h headers) Set(s string) error {
 }
 
 const usage = `Loadtest opens many WebSocket connections to a server, sends messages, and checks
-that each comes back once, whole and in order.
+that each arrives once, unchanged and in order.
 
   loadtest -url ws://127.0.0.1:8080/echo -connections 1000 -duration 10s
   loadtest -url ws://127.0.0.1:8080/broadcast -mode broadcast -rate 50 -connections 1000
 
-The exit status is 0 if all is well, 1 if there was an error or a message was lost,
-duplicated, out of order, corrupted or foreign, 2 if the flags are wrong.
+The exit status is 0 after a successful run, 1 after an error or if a message was lost,
+duplicated, out of order, corrupted or foreign, and 2 if the flags are wrong.
 
 `
 
-// parseFlags reads the command line. It writes what -h asks for to help.
+// parseFlags parses the command line. It writes the text of -h to help.
 func parseFlags(args []string, help io.Writer) (*config, error) {
 	c := &config{mode: modeEcho, payload: kindRandom, header: headers{}}
 	f := flag.NewFlagSet("loadtest", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // errors are reported by the caller
+	f.SetOutput(io.Discard) // the caller reports errors
 	f.StringVar(&c.url, "url", "", "the server, `ws://host/path` or wss://host/path (required)")
-	f.IntVar(&c.connections, "connections", 100, "how many connections to open: `n`")
-	f.Var(&c.ramp, "ramp", "how fast to open them: `n` a second (500), or all within a time (10s);\n0 is as fast as it goes")
-	f.Var(oneOf[mode]{&c.mode, []mode{modeEcho, modeBroadcast}}, "mode", "`echo`: each connection gets its own messages back; broadcast: all get what one sends")
-	f.IntVar(&c.senders, "senders", 0, "how many of the connections send: `n`; 0 is all in an echo, 1 in a broadcast")
-	f.Float64Var(&c.rate, "rate", 0, "send `n` messages a second in all, whether or not answers come; the senders take turns.\nLatency is counted from when a message was due, so that a stall counts in full.\n0: a sender sends the next one when one is back; latency is counted from the sending")
-	f.IntVar(&c.inFlight, "in-flight", 0, "how many messages of a sender may be on their way at once: `n`. One that is due waits\nfor the others, and its latency counts that. 0 is 1 without -rate, 64 with it")
-	f.IntVar(&c.size, "size", 128, "`bytes` of a message")
-	f.Var(oneOf[kind]{&c.payload, []kind{kindRandom, kindJSON}}, "payload", "`random`: binary, can't be compressed; json: text that compresses as an API's does")
+	f.IntVar(&c.connections, "connections", 100, "open `n` connections")
+	f.Var(&c.ramp, "ramp", "open `n` connections a second (500), or all within a time (10s); 0 is unlimited")
+	f.Var(oneOf[mode]{&c.mode, []mode{modeEcho, modeBroadcast}}, "mode", "`echo`: each connection receives its own messages; broadcast: all receive each message")
+	f.IntVar(&c.senders, "senders", 0, "`n` of the connections send; 0 is all in echo mode, 1 in broadcast mode")
+	f.Float64Var(&c.rate, "rate", 0, "send `n` messages a second in total, in turn from each sender, without waiting for answers.\nLatency is counted from the time when a message was due, so that a stall counts in full.\n0: a sender sends the next message after an answer; latency is counted from the sending")
+	f.IntVar(&c.inFlight, "in-flight", 0, "`n` messages of a sender may be in flight. A due message waits for the others, which\ncounts as latency. 0 is 1 without -rate, 64 with it")
+	f.IntVar(&c.size, "size", 128, "length of a message in `bytes`")
+	f.Var(oneOf[kind]{&c.payload, []kind{kindRandom, kindJSON}}, "payload", "`random`: binary, can't be compressed; json: text that compresses like that of an API")
 	f.BoolVar(&c.compress, "compress", false, "offer compression (permessage-deflate)")
-	f.DurationVar(&c.duration, "duration", 10*time.Second, "how `long` to send, once all are connected")
-	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "how `long` a handshake may take, and to wait at the end for what has not come")
-	f.Var(c.header, "header", "a header of the handshake, `\"Name: value\"`; may be repeated")
+	f.DurationVar(&c.duration, "duration", 10*time.Second, "`time` to send after all connections are open")
+	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "`time` limit of a handshake, and of the wait for missing messages at the end")
+	f.Var(c.header, "header", "a header of the handshake, `\"Name: value\"`; repeatable")
 	f.BoolVar(&c.insecure, "insecure", false, "accept any certificate of the server")
-	f.StringVar(&c.json, "json", "", "write the summary as JSON to this `file` too; -: to the standard output, instead of the text")
-	f.BoolVar(&c.quiet, "quiet", false, "no progress, and no summary unless something is wrong")
+	f.StringVar(&c.json, "json", "", "also write the summary as JSON to a `file`; - writes it to the standard output instead of the text")
+	f.BoolVar(&c.quiet, "quiet", false, "no progress line, and a summary only after a failure")
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(help, usage)
@@ -167,18 +167,18 @@ func parseFlags(args []string, help io.Writer) (*config, error) {
 		return nil, err
 	}
 	if f.NArg() > 0 {
-		return nil, fmt.Errorf("%q is no flag; all is said by flags", f.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q: only flags are accepted", f.Arg(0))
 	}
 	return c, c.complete()
 }
 
-// complete resolves defaults that depend on others and finds all mistakes, but those
-// of URL and headers, which NewDialer finds.
+// complete sets defaults that depend on other flags and reports all invalid values at once.
+// NewDialer checks the URL and the headers.
 func (c *config) complete() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.url == "" {
-		wrong("-url is missing: say which server, as in -url ws://127.0.0.1:8080/echo")
+		wrong("-url is missing: for example -url ws://127.0.0.1:8080/echo")
 	}
 	if c.connections < 1 || c.connections > 1_000_000 {
 		wrong("-connections is %d: it must be 1 to 1000000", c.connections)
@@ -203,12 +203,12 @@ func (c *config) complete() error {
 		wrong("-in-flight is %d: it must be 1 to 1000000, or 0 for the default", c.inFlight)
 	}
 	if least := c.payload.minSize(); c.size < least {
-		wrong("-size is %d: a message of payload %s has at least %d bytes, with what is needed to check it", c.size, c.payload, least)
+		wrong("-size is %d: a message of payload %s has at least %d bytes, including the data that is needed to check it", c.size, c.payload, least)
 	} else if c.size > 64<<20 {
 		wrong("-size is %d: it must not be above %d", c.size, 64<<20)
 	}
 	if int64(c.inFlight)*int64(c.size) > 1<<30 {
-		wrong("-in-flight %d messages of -size %d are more than a connection may hold, which is 1 GiB", c.inFlight, c.size)
+		wrong("-in-flight %d messages of -size %d exceed 1 GiB, the limit of a connection", c.inFlight, c.size)
 	}
 	if c.duration <= 0 {
 		wrong("-duration is %v: it must be above 0", c.duration)
@@ -217,13 +217,13 @@ func (c *config) complete() error {
 		wrong("-timeout is %v: it must be above 0", c.timeout)
 	}
 	if c.mode == modeBroadcast && int64(c.connections)*int64(c.senders) > 100_000_000 {
-		wrong("%d connections and %d senders are too many to check: each connection keeps account of each sender", c.connections, c.senders)
+		wrong("%d connections and %d senders are too many to check: each connection has a state for each sender", c.connections, c.senders)
 	}
 	return errors.Join(errs...)
 }
 
-// place is the server's URL for people, without what may be secret in it.
-func (c *config) place() string {
+// redactedURL returns the URL without its user and query, which may be secret.
+func (c *config) redactedURL() string {
 	u, err := url.Parse(c.url)
 	if err != nil {
 		return ""

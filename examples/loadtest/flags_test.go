@@ -28,7 +28,7 @@ func TestFlags(t *testing.T) {
 		rate: 0.5, inFlight: 64, size: 256, payload: kindJSON, compress: true, duration: time.Minute, timeout: 2 * time.Second,
 		header: headers{"X-A": {"1", "2"}, "Origin": {"http://a:80"}}, insecure: true, json: "-", quiet: true,
 	}, c)
-	require.Equal(t, "wss://example.com/ws", c.place())
+	require.Equal(t, "wss://example.com/ws", c.redactedURL())
 }
 
 func TestHelp(t *testing.T) {
@@ -42,8 +42,8 @@ func TestHelp(t *testing.T) {
 	require.ErrorIs(t, err, flag.ErrHelp)
 }
 
-// Mistakes are told, all at once where the flags can be read at all, with status 2 and
-// without a secret of the URL.
+// Invalid flags are reported, all at once if they can be parsed, with status 2 and without
+// secrets of the URL.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string][]string{
 		"": {"-url is missing"},
@@ -55,18 +55,18 @@ func TestBadFlags(t *testing.T) {
 		"-url ws://a/ -rate NaN":                                         {"-rate is NaN"},
 		"-url ws://a/ -payload json -size 90":                            {"a message of payload json has at least"},
 		"-url ws://a/ -size 67108865":                                    {"must not be above"},
-		"-url ws://a/ -size 2000 -in-flight 999999":                      {"more than a connection may hold"},
+		"-url ws://a/ -size 2000 -in-flight 999999":                      {"exceed 1 GiB"},
 		"-url ws://a/ -mode broadcast -connections 20000 -senders 10000": {"too many to check"},
 		"-url ws://a/ -mode ping":                                        {`invalid value "ping" for flag -mode: it must be echo or broadcast`},
 		"-url ws://a/ -payload xml":                                      {"it must be random or json"},
-		"-url ws://a/ -ramp soon":                                        {"a number of connections a second, as 500, or a time"},
+		"-url ws://a/ -ramp soon":                                        {"a number of connections a second, for example 500, or a time"},
 		"-url ws://a/ -ramp -1":                                          {"a number of connections a second"},
 		"-url ws://a/ -ramp -1s":                                         {"a time for all of them"},
 		"-url ws://a/ -header X":                                         {`"Name: value"`},
 		"-url ws://a/ -header :x":                                        {`"Name: value"`},
 		"-url ws://a/ -header Upgrade:x":                                 {`"Upgrade" belongs`},
 		"-url ws://a/ -port 1":                                           {"not defined: -port"},
-		"-url ws://a/ more":                                              {`"more" is no flag`},
+		"-url ws://a/ more":                                              {`unexpected argument "more"`},
 		"-url http//secret@example.com":                                  {"must be ws or wss"},
 		"-url ftp://user:secret@example.com":                             {"must be ws or wss"},
 		"-url ws://user:secret@/":                                        {"names no host"},
@@ -87,9 +87,9 @@ func TestBadFlags(t *testing.T) {
 
 func TestDescriptors(t *testing.T) {
 	require.NoError(t, checkDescriptors(1000, 1000+spareDescriptors))
-	require.EqualError(t, checkDescriptors(5000, 4096), "5,000 connections need 5,096 open files, and this process may have 4,096: raise the limit "+
-		"(in the shell that starts it: ulimit -n 5096; what it may be raised to: ulimit -Hn), or ask for at most 4,000 connections")
-	require.NotContains(t, checkDescriptors(5000, 10).Error(), "ask for at most")
+	require.EqualError(t, checkDescriptors(5000, 4096), "5,000 connections need 5,096 open files, and the limit of this process is 4,096: raise it "+
+		"(in the shell that starts it: ulimit -n 5096; the highest possible value: ulimit -Hn), or open at most 4,000 connections")
+	require.NotContains(t, checkDescriptors(5000, 10).Error(), "open at most")
 	require.Positive(t, descriptors())
 }
 

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// histogram counts durations in buckets that are less than a hundredth of their value
-// wide: each power of two is cut into 128. It takes the same memory whatever is
-// counted, and all methods are safe for concurrent use.
+// histogram counts durations in buckets whose width is less than a hundredth of their value:
+// each power of two is divided into 128. Its memory is constant. Its methods are safe for
+// concurrent use.
 type histogram struct {
 	buckets [histogramBuckets]atomic.Uint64
 	longest atomic.Int64
 }
 
 const (
-	fineBits         = 7 // 128 buckets for a power of two
+	fineBits         = 7 // 128 buckets per power of two
 	longestBits      = 42
-	longestCounted   = time.Duration(1<<longestBits - 1) // 73 minutes; what is longer counts as that
+	longestCounted   = time.Duration(1<<longestBits - 1) // 73 minutes; longer durations count as this
 	histogramBuckets = (longestBits - fineBits + 1) << fineBits
 )
 
-// bucketOf returns the bucket of a duration: durations below 128 ns have one each, and
-// the seven bits below the highest one choose one otherwise.
+// bucketOf returns the bucket of a duration. Durations below 128 ns have one each. For
+// others the seven bits after the highest one select the bucket.
 func bucketOf(d time.Duration) int {
 	n := uint64(min(max(d, 0), longestCounted))
 	shift := max(bits.Len64(n)-fineBits-1, 0)
@@ -50,7 +50,7 @@ func (h *histogram) add(d time.Duration) {
 	}
 }
 
-// counts is a histogram at one time.
+// counts is a snapshot of a histogram.
 type counts struct {
 	buckets []uint64
 	total   uint64
@@ -71,9 +71,8 @@ func merge(hs ...*histogram) counts {
 	return c
 }
 
-// quantile returns a duration that the part q of all durations is not above: the
-// nearest-rank one, or up to 0.8 % more, but never more than the longest. It is 0 of
-// nothing.
+// quantile returns the nearest-rank quantile, or up to 0.8 % more, but not more than the
+// longest duration. It returns 0 if the histogram is empty.
 func (c *counts) quantile(q float64) time.Duration {
 	rank := max(uint64(math.Ceil(q*float64(c.total))), 1)
 	seen := uint64(0)
@@ -85,15 +84,15 @@ func (c *counts) quantile(q float64) time.Duration {
 	return c.longest
 }
 
-// row is one of the printed histogram: how many were above the row before and not
-// above upTo.
+// row is a row of the printed histogram: the number of durations above the previous row and
+// not above upTo.
 type row struct {
 	upTo  time.Duration
 	count uint64
 }
 
-// rows puts the counts into rows whose bounds are round: those of a decade are listed
-// in the finest of steps that leaves at most limit rows, if one does.
+// rows groups the counts into rows with round bounds. It chooses the finest steps of a decade
+// that need at most limit rows, or the coarsest.
 func (c *counts) rows(limit int) []row {
 	var rows []row
 	for _, steps := range [][]float64{{1, 1.5, 2, 3, 5, 7}, {1, 2, 5}, {1, 3}, {1}} {
@@ -109,7 +108,7 @@ func (c *counts) rowsOf(steps []float64) []row {
 	bound := newBounds(steps)
 	upTo, count := bound(), uint64(0)
 	next := func() {
-		if count > 0 || len(rows) > 0 { // none before the first that counts
+		if count > 0 || len(rows) > 0 { // no empty rows at the beginning
 			rows = append(rows, row{upTo, count})
 		}
 		upTo, count = bound(), 0
@@ -119,7 +118,7 @@ func (c *counts) rowsOf(steps []float64) []row {
 		if n == 0 {
 			continue
 		}
-		for i > 0 && bucketEnd(i-1)+1 > upTo { // the shortest of the bucket: it is as good as the longest
+		for i > 0 && bucketEnd(i-1)+1 > upTo { // a bucket belongs to the row of its shortest duration
 			next()
 		}
 		count += n
@@ -131,7 +130,7 @@ func (c *counts) rowsOf(steps []float64) []row {
 	return rows
 }
 
-// newBounds walks the bounds of rows, from a microsecond on.
+// newBounds returns a function that returns the bounds of rows in turn, from one microsecond.
 func newBounds(steps []float64) func() time.Duration {
 	i, decade := 0, float64(time.Microsecond)
 	return func() time.Duration {

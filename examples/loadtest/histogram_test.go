@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Buckets follow each other without gaps, and none is wider than a hundredth.
+// The buckets have no gaps, and none is wider than a hundredth of its value.
 func TestBuckets(t *testing.T) {
 	last := time.Duration(-1)
 	for i := range histogramBuckets {
@@ -89,7 +89,7 @@ func TestRows(t *testing.T) {
 	require.Equal(t, row{time.Microsecond, 2}, rows[0])
 	require.Equal(t, []row{{150 * time.Microsecond, 2}, {200 * time.Microsecond, 0}, {300 * time.Microsecond, 1}}, rows[len(rows)-3:])
 
-	// A wide range makes the rows wider, not more; none is lost.
+	// A wide range has wider rows, not more rows.
 	h.add(40 * time.Second)
 	c = merge(&h)
 	rows = c.rows(20)

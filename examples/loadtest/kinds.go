@@ -19,7 +19,7 @@ import (
 
 // tally counts errors by kind.
 type tally struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	kinds map[string]int
 	total int
 }
@@ -40,17 +40,17 @@ func (t *tally) count() int {
 	return t.total
 }
 
-// kindCount is one line of the summary.
+// kindCount is the number of errors of one kind.
 type kindCount struct {
 	Kind  string `json:"kind"`
 	Count int    `json:"count"`
 }
 
-// list returns the kinds, the most frequent first.
+// list returns the kinds in descending order of their counts.
 func (t *tally) list() []kindCount {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := []kindCount{} // not null in JSON
+	list := []kindCount{} // an empty list in JSON, not null
 	for kind, n := range t.kinds {
 		list = append(list, kindCount{kind, n})
 	}
@@ -60,8 +60,8 @@ func (t *tally) list() []kindCount {
 	return list
 }
 
-// dialKind says why a connection could not be made, without what differs between
-// connections (ports, say), so that those that failed alike can be counted.
+// dialKind returns the reason of a failed dial without details of one connection, such as
+// its port, so that equal reasons can be counted.
 func dialKind(err error) string {
 	var (
 		refused *wsmanager.RefusedError
@@ -76,7 +76,7 @@ func dialKind(err error) string {
 		}
 		return fmt.Sprintf("handshake refused%s with %d %s", by, refused.StatusCode, http.StatusText(refused.StatusCode))
 	case errors.Is(err, wsmanager.ErrHandshake):
-		return "the server's answer is no WebSocket handshake"
+		return "the server's answer is not a WebSocket handshake"
 	case errors.As(err, &cert):
 		return "the server's certificate is not trusted (-insecure accepts it): " + innermost(cert.Err).Error()
 	case errors.As(err, &dns):
@@ -84,12 +84,12 @@ func dialKind(err error) string {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "too many open files (see ulimit -n)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no free port on this side: one address has some 28,000 for connections to one server"
+		return "no free local port: one address has some 28,000 for connections to one server"
 	}
 	return networkKind(err)
 }
 
-// closeKind says how a connection ended that should not have.
+// closeKind returns the reason for which a connection ended during the load.
 func closeKind(err error) string {
 	var ce *wsmanager.CloseError
 	switch {
@@ -115,24 +115,24 @@ func closeKind(err error) string {
 	return kind
 }
 
-// networkKind names an error of a socket.
+// networkKind returns the reason of a socket error.
 func networkKind(err error) string {
 	switch {
 	case err == nil:
-		return "no reason is known"
+		return "unknown reason"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "connection reset by the server"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the server ended it without a word"
+		return "the server closed it without a close frame"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	}
 	return innermost(err).Error()
 }
 
-// innermost returns what an error wraps in the end: the outer ones name addresses.
+// innermost unwraps an error completely: the outer errors contain addresses.
 func innermost(err error) error {
 	for {
 		inner := errors.Unwrap(err)

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// descriptors returns how many files this process may have open: there is no limit to
-// ask for.
+// descriptors returns the limit of open files, which this system does not have.
 func descriptors() uint64 { return math.MaxUint64 }
 
-// processorTime returns what this process has used, 0 if that is not known.
+// processorTime returns 0: the processor time of this process is unknown.
 func processorTime() time.Duration { return 0 }

@@ -13,7 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// load is one run: connect, send, wait for what is on its way, close.
+// load is one run: connect, send, wait for messages in flight, close.
 type load struct {
 	cfg    *config
 	dialer *wsmanager.Dialer
@@ -21,8 +21,8 @@ type load struct {
 	pace   pace
 
 	connects histogram
-	latency  [8]histogram // connections share them, lest all processors write to one
-	lateness histogram    // of our own: how long after it was due a message was sent that might have been
+	latency  [8]histogram // shared by connections; several, to avoid contention between processors
+	lateness histogram    // of this program: from the time when a message was due until it was sent
 	errors   tally
 	phase    atomic.Int32
 
@@ -30,26 +30,26 @@ type load struct {
 
 	byConn  sync.Map // *wsmanager.Conn to *member
 	opening sync.WaitGroup
-	mu      sync.Mutex // guards what follows, until the load has begun
+	mu      sync.Mutex // guards members until begun is true
 	members []*member
 
-	// Static once begun is set.
+	// Constant while begun is true.
 	began   time.Time
 	senders int
-	sending []*member // the senders
+	sending []*member
 	begun   atomic.Bool
 
 	sentFor      time.Duration
-	timedOut     bool        // not all that was sent has come
-	interrupted  atomic.Bool // nothing more is sent
-	closing      atomic.Bool // connections end because they should
-	lastReceived atomic.Int64
-	gone         atomic.Int64
-	ended        chan struct{} // has something in it when a connection has ended
+	timedOut     bool          // messages were missing at the end of the wait
+	interrupted  atomic.Bool   // no more messages are sent
+	closing      atomic.Bool   // this program closes the connections
+	lastReceived atomic.Int64  // nanoseconds since began
+	gone         atomic.Int64  // connections that have ended before closing
+	ended        chan struct{} // holds a value after a connection has ended
 	buffers      sync.Pool
 }
 
-// The phases, as the progress shows them.
+// The phases that the progress line shows.
 const (
 	phaseConnecting = iota
 	phaseSending
@@ -57,7 +57,7 @@ const (
 	phaseClosing
 )
 
-// newLoad checks what the flags did not: URL and headers.
+// newLoad returns the load of a configuration. It checks the URL and the headers.
 func newLoad(cfg *config) (*load, error) {
 	l := &load{
 		cfg:   cfg,
@@ -67,16 +67,16 @@ func newLoad(cfg *config) (*load, error) {
 	}
 	l.buffers.New = func() any { return new([]byte) }
 	opts := wsmanager.DialOptions{Header: http.Header(cfg.header)}
-	opts.Logger = slog.New(slog.DiscardHandler) // what it would say is counted
+	opts.Logger = slog.New(slog.DiscardHandler) // the report counts errors instead
 	opts.Driver = cfg.driver
-	opts.MaxMessageSize = max(64<<10, cfg.size+4<<10) // to see what is wrong with one that is longer than sent
+	opts.MaxMessageSize = max(64<<10, cfg.size+4<<10) // a message that is too long is a violation, not a closed connection
 	opts.OutboxMessages = cfg.inFlight + 16
 	opts.OutboxBytes = max(1<<20, cfg.inFlight*(cfg.size+16), opts.MaxMessageSize+16)
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // pump tries again
 	opts.HandshakeTimeout = cfg.timeout
 	opts.CloseTimeout = min(cfg.timeout, 5*time.Second)
 	if cfg.insecure {
-		opts.TLSConfig = &tls.Config{InsecureSkipVerify: true} // it is what -insecure asks for
+		opts.TLSConfig = &tls.Config{InsecureSkipVerify: true} // requested with -insecure
 	}
 	opts.Compression.Enabled = cfg.compress
 	var err error
@@ -96,7 +96,7 @@ func newLoad(cfg *config) (*load, error) {
 
 func (l *load) memberOf(c *wsmanager.Conn) *member {
 	m, _ := l.byConn.Load(c)
-	return m.(*member) // OnConnect came first
+	return m.(*member) // OnConnect has stored it
 }
 
 func (l *load) join(c *wsmanager.Conn) {
@@ -122,14 +122,14 @@ func (l *load) leave(m *member, err error) {
 	}
 }
 
-// now is the time since the load began.
+// now returns the time since the load began.
 func (l *load) now() time.Duration { return time.Since(l.began) }
 
-// alive returns how many connections there are.
+// alive returns the number of open connections.
 func (l *load) alive() int { return l.dialer.Manager().Len() }
 
-// begin starts the clock. The first connections that are there are the senders; all
-// are, in an echo.
+// begin starts the clock. The first open connections become the senders; in echo mode
+// with the default flags all do.
 func (l *load) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,15 +151,14 @@ func (l *load) begin() {
 	l.begun.Store(true)
 }
 
-// sendAll lets the senders send until the duration is over, ctx ends, or no connection
-// is left.
+// sendAll sends until the duration is over, ctx ends, or no connection is left.
 func (l *load) sendAll(ctx context.Context) {
 	if l.senders == 0 || ctx.Err() != nil {
 		return
 	}
 	sending, cancel := context.WithTimeout(ctx, l.cfg.duration-l.now())
 	defer cancel()
-	go func() { // ends with sending
+	go func() { // returns when sending ends
 		for {
 			select {
 			case <-l.ended:
@@ -173,14 +172,14 @@ func (l *load) sendAll(ctx context.Context) {
 		}
 	}()
 	if l.cfg.rate == 0 {
-		l.pumpAll() // what comes back makes them go on
+		l.pumpAll() // receive pumps again after each answer
 	} else {
 		l.takeTurns(sending)
 	}
 	<-sending.Done()
 	l.sentFor = l.now()
 	if ctx.Err() == nil {
-		l.pumpAll() // what became due in the last moment
+		l.pumpAll() // messages that became due at the very end
 	}
 }
 
@@ -190,29 +189,30 @@ func (l *load) pumpAll() {
 	}
 }
 
-// takeTurns pumps each sender when a message of it is due.
+// takeTurns pumps each sender when its next message is due.
 func (l *load) takeTurns(ctx context.Context) {
 	all, senders := l.pace.before(l.cfg.duration), uint64(l.senders)
 	for n := uint64(0); n < all && precise.until(ctx, l.began, l.pace.at(n)); {
 		due := min(l.pace.by(l.now()), all)
 		if due > n+senders {
-			n = due - senders // one pump for each is enough
+			n = due - senders // one pump sends all due messages of a sender
 		}
 		for ; n < due; n++ {
-			if l.pump(l.sending[n%senders]) { // else it waits for others
+			if l.pump(l.sending[n%senders]) { // otherwise the limit of messages in flight has delayed it
 				l.lateness.add(l.now() - l.pace.at(n))
 			}
 		}
 	}
 }
 
-// quiet is how long nothing must have come where it is not known what should.
-const quiet = time.Second
+// quietPeriod is the time without messages after which the wait ends if the number of expected
+// messages is unknown.
+const quietPeriod = time.Second
 
-// surplus is how long to listen at the end for messages that are too many.
-const surplus = 100 * time.Millisecond
+// duplicateWait is the time to wait for duplicates at the end.
+const duplicateWait = 100 * time.Millisecond
 
-// wait waits until all that was sent has arrived.
+// wait waits until all messages have arrived or ctx ends.
 func (l *load) wait(ctx context.Context) {
 	for tick := 100 * time.Microsecond; !l.complete(); tick = min(2*tick, 10*time.Millisecond) {
 		if !precise.until(ctx, l.began, l.now()+tick) {
@@ -221,11 +221,11 @@ func (l *load) wait(ctx context.Context) {
 		}
 	}
 	if l.senders > 0 {
-		precise.until(ctx, l.began, l.now()+surplus)
+		precise.until(ctx, l.began, l.now()+duplicateWait)
 	}
 }
 
-// complete reports whether nothing is to be waited for.
+// complete reports whether all expected messages have arrived.
 func (l *load) complete() bool {
 	wanted, broken := uint64(0), false
 	for _, s := range l.sending {
@@ -249,12 +249,12 @@ func (l *load) complete() bool {
 			return false
 		}
 	}
-	// What senders that are gone have sent may still be among what has come.
-	return !broken || l.cfg.mode == modeEcho || l.now()-time.Duration(l.lastReceived.Load()) > quiet
+	// The number of messages that lost senders have delivered is unknown.
+	return !broken || l.cfg.mode == modeEcho || l.now()-time.Duration(l.lastReceived.Load()) > quietPeriod
 }
 
-// unsent returns how many messages of a sender were due and could not be sent. Those
-// of a run that was interrupted are not to be sent any more.
+// unsent returns the number of due messages that a sender has not sent. It is 0 after an
+// interrupt.
 func (l *load) unsent(m *member) uint64 {
 	if l.cfg.rate == 0 || l.interrupted.Load() {
 		return 0
@@ -262,11 +262,11 @@ func (l *load) unsent(m *member) uint64 {
 	return l.due(m.sender, l.cfg.duration) - m.sent.Load()
 }
 
-// close ends the connections. After it no callback runs any more.
+// close closes the connections. No callback runs after it has returned.
 func (l *load) close() error {
 	l.closing.Store(true)
 	for c := range l.dialer.Manager().All() {
-		_ = c.Close(wsmanager.StatusNormalClosure, "") // valid, so it can't fail
+		_ = c.Close(wsmanager.StatusNormalClosure, "") // fails only for invalid arguments
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*l.cfg.timeout)
 	defer cancel()

@@ -17,18 +17,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// serverOptions say what a server of a test does.
+// serverOptions configure the server of a test.
 type serverOptions struct {
 	driver    wsmanager.Driver
 	compress  bool
 	tls       bool
 	broadcast bool
-	limit     int // of connections
+	limit     int // largest number of connections
 
-	onMessage func(*wsmanager.Conn, wsmanager.Message) error // instead of echo or broadcast
+	onMessage func(*wsmanager.Conn, wsmanager.Message) error // replaces echo or broadcast
 }
 
-// testServer is a Manager that is served.
+// testServer is a Manager on a real socket.
 type testServer struct {
 	url    string
 	m      *wsmanager.Manager
@@ -73,7 +73,7 @@ func serve(t *testing.T, o serverOptions) *testServer {
 	return s
 }
 
-// newTestLoad makes a load for the server. No time-out of it is to be met.
+// newTestLoad returns a load for the server with a time-out that is never reached.
 func newTestLoad(t *testing.T, s *testServer, args ...string) *load {
 	t.Helper()
 	cfg, err := parseFlags(append([]string{"-url", s.url, "-timeout", wstest.Patience.String()}, args...), t.Output())
@@ -85,8 +85,8 @@ func newTestLoad(t *testing.T, s *testServer, args ...string) *load {
 
 var drivers = []wsmanager.Driver{wsmanager.DriverGoroutine, wsmanager.DriverAuto}
 
-// With a rate it is known how many messages there are, however busy the machine. The
-// server has counted the same.
+// With a rate the number of messages is known, even on a busy machine. The server counts
+// the same.
 func TestLoad(t *testing.T) {
 	for _, driver := range drivers {
 		for _, mode := range []mode{modeEcho, modeBroadcast} {
@@ -137,8 +137,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Without a rate each answer lets the sender go on. Interrupted, it ends with all that
-// was on its way.
+// Without a rate each answer lets the sender continue. An interrupted run waits for the
+// messages in flight.
 func TestClosedLoop(t *testing.T) {
 	for _, driver := range drivers {
 		for _, mode := range []mode{modeEcho, modeBroadcast} {
@@ -170,7 +170,7 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
-// The end of the duration is one as well.
+// The end of the duration ends the run like an interrupt.
 func TestDuration(t *testing.T) {
 	s := serve(t, serverOptions{})
 	l := newTestLoad(t, s, "-connections", "3", "-duration", "50ms")
@@ -196,8 +196,7 @@ func TestTLS(t *testing.T) {
 	require.False(t, r.OK)
 }
 
-// Some connections are refused: those that are there carry the load, and the status
-// tells.
+// If some connections are refused, the others carry the load and the run fails.
 func TestSomeAreRefused(t *testing.T) {
 	s := serve(t, serverOptions{limit: 4})
 	l := newTestLoad(t, s, "-connections", "10", "-rate", "1000", "-duration", "100ms")
@@ -206,11 +205,11 @@ func TestSomeAreRefused(t *testing.T) {
 	require.False(t, r.OK)
 	require.Equal(t, 4, r.Connections.Made)
 	require.Equal(t, []kindCount{{"handshake refused with 503 Service Unavailable", 6}}, r.Errors)
-	require.EqualValues(t, 100, r.Messages.Received, "the senders that are there take over")
+	require.EqualValues(t, 100, r.Messages.Received, "the open connections send all messages")
 	require.Zero(t, r.Violations)
 }
 
-// Interrupted before all are connected, nothing is sent.
+// A run that is interrupted while it connects sends nothing.
 func TestInterruptedRamp(t *testing.T) {
 	s := serve(t, serverOptions{})
 	l := newTestLoad(t, s, "-connections", "100", "-ramp", "1h")

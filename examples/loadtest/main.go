@@ -1,6 +1,6 @@
-// Loadtest puts load on a WebSocket server and checks what comes back: each message
-// carries a number and a checksum, so that a lost, repeated, reordered or damaged one
-// does not pass for a fast one. See docs/loadtest.md.
+// Loadtest loads a WebSocket server and checks the messages that it receives. Each message
+// carries a number and a checksum, so that lost, duplicated, reordered and corrupted
+// messages are detected. See docs/loadtest.md.
 //
 //	go run ./examples/echo
 //	go run ./examples/loadtest -url ws://127.0.0.1:8080/echo -connections 1000
@@ -22,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C terminates the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return statusError
 	}
 	var file *os.File
-	if cfg.json != "" && cfg.json != "-" { // now, lest a long run is for nothing
+	if cfg.json != "" && cfg.json != "-" { // before the run, so that a bad path does not waste it
 		if file, err = os.Create(cfg.json); err != nil {
 			fmt.Fprintln(stderr, "loadtest: -json:", err)
 			return statusUsage
@@ -77,8 +77,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return statusOK
 }
 
-// run is the load from its beginning to its end. An error says why there was none, or
-// why it did not end.
+// run runs the whole load. It returns an error if the first connection failed or the
+// connections could not be closed.
 func (l *load) run(ctx context.Context) (*report, error) {
 	began := time.Now()
 	failed := l.connect(ctx)
@@ -91,7 +91,7 @@ func (l *load) run(ctx context.Context) (*report, error) {
 	}
 	l.interrupted.Store(ctx.Err() != nil)
 	l.phase.Store(phaseWaiting)
-	if ctx.Err() != nil { // what is on its way is waited for all the same
+	if ctx.Err() != nil { // messages in flight are awaited after an interrupt too
 		ctx = context.WithoutCancel(ctx)
 	}
 	waiting, cancel := context.WithTimeout(ctx, l.cfg.timeout)
@@ -111,8 +111,8 @@ func (l *load) run(ctx context.Context) (*report, error) {
 	return r, failed
 }
 
-// write writes the report where the flags want it: file is that of -json, if there is
-// one.
+// write writes the report to the outputs that the flags select. file is that of -json, or
+// nil.
 func (r *report) write(cfg *config, stdout, file io.Writer) error {
 	var err error
 	if cfg.json != "-" && (r.Failure == "" || r.Connections.Made > 0) && !(cfg.quiet && r.OK) {

@@ -21,7 +21,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// asLoadtest makes the test's binary the program.
+// asLoadtest is a variable that turns the test's binary into the program.
 const asLoadtest = "RUN_AS_LOADTEST"
 
 func TestMain(m *testing.M) {
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	wstest.Main(m)
 }
 
-// program is the program in a process of its own.
+// program is loadtest in a process of its own.
 type program struct {
 	cmd         *exec.Cmd
 	out, errors bytes.Buffer
@@ -49,9 +49,9 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// status waits for the end. Only then out and errors may be read.
+// status waits for the end and returns the exit status. out and errors may be read after it.
 func (p *program) status() int {
-	_ = p.cmd.Wait() // what it says is the status
+	_ = p.cmd.Wait() // its error repeats the exit status
 	return p.cmd.ProcessState.ExitCode()
 }
 
@@ -64,9 +64,9 @@ func TestProgram(t *testing.T) {
 	out := p.out.String()
 	require.True(t, strings.HasPrefix(out, s.url+"/\n"), out)
 	require.NotContains(t, out, "secret")
-	require.Contains(t, out, "each came once, whole and in order")
+	require.Contains(t, out, "each arrived once, unchanged and in order")
 	require.True(t, strings.HasSuffix(out, "\nResult        OK\n"), out)
-	require.NotContains(t, out, "\r", "no progress where there is no terminal")
+	require.NotContains(t, out, "\r", "no progress line without a terminal")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var r report
@@ -94,11 +94,11 @@ func TestProgramFindsViolations(t *testing.T) {
 	require.Contains(t, p.out.String(), "Result        FAILED")
 }
 
-// The program says in a line why there is no load, with the status.
+// The program prints the reason of a failed start in one line.
 func TestProgramFails(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	nobody := "ws://" + ln.Addr().String()
+	unused := "ws://" + ln.Addr().String()
 	require.NoError(t, ln.Close())
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
@@ -109,11 +109,11 @@ func TestProgramFails(t *testing.T) {
 		want   string
 		status int
 	}{
-		"nobody there": {[]string{"-url", nobody}, "loadtest: the first connection to " + nobody + " could not be made: connection refused (is the server running there?)\n", statusError},
-		"refused":      {[]string{"-url", refusing.URL}, `could not be made: the server refused with 401 Unauthorized: "who are you?"`, statusError},
-		"no URL":       {nil, "loadtest: -url is missing", statusUsage},
-		"a bad URL":    {[]string{"-url", "example.com"}, "must be ws or wss", statusUsage},
-		"a bad flag":   {[]string{"-mode", "ping"}, "it must be echo or broadcast", statusUsage},
+		"no server":  {[]string{"-url", unused}, "loadtest: the first connection to " + unused + " failed: connection refused (is the server running there?)\n", statusError},
+		"refused":    {[]string{"-url", refusing.URL}, `failed: the server refused with 401 Unauthorized: "who are you?"`, statusError},
+		"no URL":     {nil, "loadtest: -url is missing", statusUsage},
+		"a bad URL":  {[]string{"-url", "example.com"}, "must be ws or wss", statusUsage},
+		"a bad flag": {[]string{"-mode", "ping"}, "it must be echo or broadcast", statusUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, c.args...)
@@ -124,16 +124,16 @@ func TestProgramFails(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends it early, with a summary of what there was.
+// Ctrl-C ends a run early, with a summary.
 func TestProgramIsInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no signals to send on Windows")
+		t.Skip("Windows has no signals")
 	}
 	s := serve(t, serverOptions{})
 	p := start(t, "-url", s.url, "-connections", "10", "-duration", "1h")
 	require.Eventually(t, func() bool { return s.m.Stats().MessagesIn > 1000 }, wstest.Patience, time.Millisecond)
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	require.Equal(t, statusOK, p.status(), "%s%s", &p.out, &p.errors)
-	require.Contains(t, p.out.String(), "Interrupted   what follows is what there was until then")
-	require.Contains(t, p.out.String(), "each came once, whole and in order")
+	require.Contains(t, p.out.String(), "Interrupted   the figures are those until then")
+	require.Contains(t, p.out.String(), "each arrived once, unchanged and in order")
 }

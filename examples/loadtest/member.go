@@ -11,29 +11,31 @@ import (
 // member is one connection of the load.
 type member struct {
 	conn     *wsmanager.Conn
-	latency  *histogram    // shared with others
-	received atomic.Uint64 // messages of the run, each once
-	sent     atomic.Uint64 // messages handed over; changes under mu
+	latency  *histogram    // shared with other members
+	received atomic.Uint64 // messages of this run, without duplicates
+	sent     atomic.Uint64 // written while mu is held
 	ended    atomic.Bool
 
-	// Static once the load has begun.
-	sender int // among the senders; -1 if it only receives
+	// Constant after the load has begun.
+	sender int // number of the sender; -1 if it only receives
 
-	mu   sync.Mutex // of who sends; guards what follows
-	back uint64     // of what was sent, how much has come back, or been overtaken by what has
+	mu       sync.Mutex // serialises senders; guards answered
+	answered uint64     // own messages that have been received, or overtaken by a received one
 
-	streams []stream // owned by the callbacks, once the load has begun; by sender in a broadcast
+	// streams has one element in echo mode and one for each sender in broadcast mode. The
+	// callbacks of conn own it after the load has begun.
+	streams []stream
 }
 
-// pump sends what is due, as far as the limit of messages on their way allows, and
-// returns whether that was anything.
+// pump sends the due messages within the limit of messages in flight. It reports whether it
+// has sent any.
 func (l *load) pump(m *member) (sent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for !l.interrupted.Load() && !l.closing.Load() {
 		now := l.now()
 		due, number := now, m.sent.Load()
-		if number >= l.due(m.sender, now) || number >= m.back+uint64(l.cfg.inFlight) {
+		if number >= l.due(m.sender, now) || number >= m.answered+uint64(l.cfg.inFlight) {
 			break
 		}
 		if l.cfg.rate > 0 {
@@ -47,13 +49,13 @@ func (l *load) pump(m *member) (sent bool) {
 	return sent
 }
 
-// send sends one message. One for which there is no room has not been sent: the next
-// pump tries again.
+// send sends one message. It returns false if the outbox is full: the next pump tries
+// again.
 func (l *load) send(m *member, s stamp) bool {
 	buf := l.buffers.Get().(*[]byte)
 	defer l.buffers.Put(buf)
 	*buf = l.codec.encode((*buf)[:0], s)
-	m.sent.Store(s.sequence + 1) // before it can come back
+	m.sent.Store(s.sequence + 1) // before the answer can arrive
 	if err := m.conn.Send(wsmanager.Message{Type: l.codec.messageType(), Payload: *buf}); err != nil {
 		m.sent.Store(s.sequence)
 		return false
@@ -61,7 +63,7 @@ func (l *load) send(m *member, s stamp) bool {
 	return true
 }
 
-// due returns how many messages a sender should have sent by now.
+// due returns the number of messages that a sender should have sent at a time.
 func (l *load) due(sender int, now time.Duration) uint64 {
 	if l.cfg.rate == 0 {
 		if now >= l.cfg.duration {
@@ -72,7 +74,7 @@ func (l *load) due(sender int, now time.Duration) uint64 {
 	return share(min(l.pace.by(now), l.pace.before(l.cfg.duration)), sender, l.senders)
 }
 
-// receive checks a message. It runs in the connection's callback.
+// receive checks a message. It runs in the callback of the connection.
 func (l *load) receive(m *member, msg wsmanager.Message) {
 	s, err := l.codec.decode(msg)
 	if err != nil || !l.begun.Load() {
@@ -93,7 +95,7 @@ func (l *load) receive(m *member, msg wsmanager.Message) {
 		return
 	}
 	switch m.streams[which].arrive(s.sequence) {
-	case arrivedAgain:
+	case arrivedTwice:
 		l.duplicated.Add(1)
 		return
 	case arrivedLate:
@@ -105,7 +107,7 @@ func (l *load) receive(m *member, msg wsmanager.Message) {
 	l.lastReceived.Store(int64(now))
 	if own {
 		m.mu.Lock()
-		m.back = m.streams[which].seen
+		m.answered = m.streams[which].seen
 		m.mu.Unlock()
 		l.pump(m)
 	}

@@ -4,8 +4,8 @@ package main
 
 import "time"
 
-// nap sleeps for a time below coarse.
+// nap sleeps.
 func nap(d time.Duration) { time.Sleep(d) }
 
-// coarse is how long a sleep has to be for one of Go's timers: here they do for all.
+// coarse is 0: timers of Go are used for the whole sleep.
 const coarse = 0

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// pace says when events are due that come at a steady rate, the first at 0.
+// pace has the times of events at a steady rate. The first is due at 0.
 type pace struct {
-	rate float64 // a second; 0: all are due at once
+	rate float64 // per second; 0 means that all are due at once
 }
 
-// at returns when the event with the number, from 0, is due.
+// at returns the time when an event is due. The numbers begin at 0.
 func (p pace) at(number uint64) time.Duration {
 	if p.rate == 0 {
 		return 0
@@ -19,7 +19,7 @@ func (p pace) at(number uint64) time.Duration {
 	return time.Duration(float64(number) / p.rate * float64(time.Second))
 }
 
-// by returns how many are due at the time now.
+// by returns the number of events that are due at a time.
 func (p pace) by(now time.Duration) uint64 {
 	if p.rate == 0 {
 		return math.MaxUint64
@@ -27,7 +27,7 @@ func (p pace) by(now time.Duration) uint64 {
 	return uint64(now.Seconds()*p.rate) + 1
 }
 
-// before returns how many are due before the time end.
+// before returns the number of events that are due before a time.
 func (p pace) before(end time.Duration) uint64 {
 	if p.rate == 0 {
 		return math.MaxUint64
@@ -35,22 +35,23 @@ func (p pace) before(end time.Duration) uint64 {
 	return uint64(math.Ceil(end.Seconds() * p.rate))
 }
 
-// share returns how many of n events fall to the one of some who take turns.
-func share(n uint64, one, some int) uint64 {
-	if n <= uint64(one) {
+// share returns the number of the first n events that belong to participant i, if
+// the participants take turns.
+func share(n uint64, i, participants int) uint64 {
+	if n <= uint64(i) {
 		return 0
 	}
-	return (n-uint64(one)-1)/uint64(some) + 1
+	return (n-uint64(i)-1)/uint64(participants) + 1
 }
 
-// sleeper sleeps: by one of Go's timers until coarse is left, and then in naps. 0 is for
-// timers alone.
+// sleeper sleeps with a timer of Go until coarse is left, and then with nap. With 0 it uses
+// the timer only.
 type sleeper struct{ coarse time.Duration }
 
-// precise is the best sleeper of the system.
+// precise is the most precise sleeper of the system.
 var precise = sleeper{coarse}
 
-// until waits for the time t since began; false if ctx ends before.
+// until waits until t after began. It returns false if ctx ends first.
 func (s sleeper) until(ctx context.Context, began time.Time, t time.Duration) bool {
 	left := t - time.Since(began)
 	if left > s.coarse {

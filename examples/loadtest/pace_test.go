@@ -24,7 +24,7 @@ func TestPace(t *testing.T) {
 	require.EqualValues(t, uint64(math.MaxUint64), atOnce.by(0))
 }
 
-// The senders' shares make up the whole, whatever it is.
+// The shares of the senders add up to all events.
 func TestShare(t *testing.T) {
 	for _, some := range []int{1, 2, 3, 7} {
 		turns := make([]uint64, some)
@@ -37,7 +37,7 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// Connections are made as fast as the ramp says: in a bubble, where time is exact.
+// Connections are opened at the rate of the ramp. Simulated time is exact.
 func TestRamp(t *testing.T) {
 	for text, last := range map[string]time.Duration{"10": 9900 * time.Millisecond, "2s": 1980 * time.Millisecond, "0": 0} {
 		synctest.Test(t, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestRamp(t *testing.T) {
 	}
 }
 
-// A sleep is never too short, and ends.
+// A sleep is never too short.
 func TestPreciseSleep(t *testing.T) {
 	began := time.Now()
 	for _, d := range []time.Duration{0, time.Microsecond, time.Millisecond, 3 * time.Millisecond} {
@@ -70,7 +70,7 @@ func TestSleepEndsWithItsContext(t *testing.T) {
 		began := time.Now()
 		require.False(t, sleeper{}.until(ctx, began, time.Hour))
 		require.Equal(t, time.Minute, time.Since(began))
-		require.False(t, sleeper{}.until(ctx, began, 0), "however soon")
+		require.False(t, sleeper{}.until(ctx, began, 0), "even for a time that has passed")
 		require.False(t, precise.until(ctx, began, time.Hour+time.Millisecond))
 	})
 }

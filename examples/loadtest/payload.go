@@ -11,15 +11,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// stamp is what each message carries, so that its receiver can tell whether it is the
-// one that was due.
+// stamp identifies a message to its receiver.
 type stamp struct {
 	sender   uint32
-	sequence uint64        // from 0, without gaps
-	due      time.Duration // since the start of the load: when it was to be sent
+	sequence uint64        // from 0 without gaps
+	due      time.Duration // since the beginning of the load
 }
 
-// The stamp's bytes: a mark, the run, the stamp and a checksum of all but itself.
+// The bytes of a stamp: mark, run, sender, sequence, due, and a checksum of everything else
+// in the message.
 const (
 	mark       = "load"
 	stampBytes = len(mark) + 8 + 4 + 8 + 8 + checksumBytes
@@ -27,21 +27,21 @@ const (
 	checksumBytes = 4
 )
 
-// kind is what messages look like.
+// kind is the form of messages.
 type kind string
 
 const (
 	kindRandom kind = "random" // binary, can't be compressed
-	kindJSON   kind = "json"   // text, compresses as such texts do
+	kindJSON   kind = "json"   // text, compresses like that of an API
 )
 
-// A JSON message has its stamp in hexadecimal as its first member.
+// The first member of a JSON message is its stamp in hexadecimal.
 const (
 	jsonBefore = `{"id":"`
 	jsonAfter  = `",`
 )
 
-// minSize is how many bytes a message has at least.
+// minSize returns the smallest length of a message.
 func (k kind) minSize() int {
 	if k == kindJSON {
 		return len(jsonBefore) + 2*stampBytes + len(jsonAfter) + len(leastJSON)
@@ -49,16 +49,16 @@ func (k kind) minSize() int {
 	return stampBytes
 }
 
-// codec makes and reads the messages of one run.
+// codec encodes and decodes the messages of one run.
 type codec struct {
 	kind    kind
 	size    int
-	run     uint64   // tells the messages of this run from others
-	fillers [][]byte // what comes after the stamp; message n has the nth, around
+	run     uint64   // distinguishes the messages of this run
+	fillers [][]byte // rest of a message after the stamp; message n has number n modulo their count
 }
 
-// newCodec prepares messages of size bytes, which must not be below the kind's
-// minSize. The contents are the same in every run, but for the stamp.
+// newCodec prepares messages of size bytes, at least minSize of the kind. Their contents are
+// the same in every run, except for the stamp.
 func newCodec(k kind, size int, run uint64) *codec {
 	c := &codec{kind: k, size: size, run: run}
 	r := rand.New(rand.NewPCG(1, uint64(size)))
@@ -90,7 +90,7 @@ func (c *codec) messageType() wsmanager.MessageType {
 	return wsmanager.BinaryMessage
 }
 
-// encode appends the message with the stamp to dst.
+// encode appends a message to dst.
 func (c *codec) encode(dst []byte, s stamp) []byte {
 	fill := c.fillers[s.sequence%uint64(len(c.fillers))]
 	var b [stampBytes]byte
@@ -110,7 +110,7 @@ func (c *codec) encode(dst []byte, s stamp) []byte {
 	return append(dst, fill...)
 }
 
-// A message that can't be read has one of these faults.
+// fault is the reason for which a message can't be decoded.
 type fault string
 
 const (
@@ -120,8 +120,8 @@ const (
 
 func (f fault) Error() string { return string(f) }
 
-// decode reads a message. Anything that has not the run's mark where it belongs is
-// foreign; what has it and is not as it was made is corrupted.
+// decode decodes a message. A message without the mark and the run at their place is foreign.
+// One that has them and is otherwise different from the encoded one is corrupted.
 func (c *codec) decode(m wsmanager.Message) (stamp, error) {
 	p := m.Payload
 	var fill []byte
@@ -166,11 +166,11 @@ func checksum(a, b []byte) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, a), castagnoli, b)
 }
 
-// leastJSON is the shortest end of a JSON message.
+// leastJSON is the shortest rest of a JSON message.
 const leastJSON = `"note":""}`
 
-// fillJSON makes the rest of a JSON object: an order as a shop's service sends it, with
-// as many items as there is room for, and a note that fills up the bytes.
+// fillJSON returns the rest of a JSON object of size bytes: an order of a shop with as many
+// items as fit, and a note that fills the remaining bytes.
 func fillJSON(size int, r *rand.Rand) []byte {
 	var p []byte
 	add := func(s string) bool {
@@ -185,7 +185,7 @@ func fillJSON(size int, r *rand.Rand) []byte {
 		separator := `"items":[`
 		for add(fmt.Sprintf(`%s{"sku":"%06X","title":"%s %s","quantity":%d,"price":%d.%02d,"inStock":%t}`+"],",
 			separator, r.IntN(1<<24), pick(r, colours), pick(r, things), 1+r.IntN(9), 1+r.IntN(300), r.IntN(100), r.IntN(5) > 0)) {
-			p = p[:len(p)-len("],")] // there may be more
+			p = p[:len(p)-len("],")] // another item may follow
 			separator = ","
 		}
 		if separator == "," {

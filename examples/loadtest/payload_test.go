@@ -38,7 +38,7 @@ func TestCodec(t *testing.T) {
 	}
 }
 
-// Whatever is changed on the way is seen: each byte, the length, the type.
+// Changes of each byte, the length and the type are detected.
 func TestCodecFindsChanges(t *testing.T) {
 	for _, k := range kinds {
 		c := newCodec(k, 200, 42)
@@ -71,7 +71,7 @@ func TestCodecFindsChanges(t *testing.T) {
 	}
 }
 
-// JSON compresses as an API's answers do, random bytes don't.
+// JSON compresses like the answers of an API. Random bytes do not.
 func TestPayloadsCompress(t *testing.T) {
 	ratio := func(k kind, size int) float64 {
 		var out bytes.Buffer
@@ -86,8 +86,8 @@ func TestPayloadsCompress(t *testing.T) {
 	require.InDelta(t, 0.3, ratio(kindJSON, 4096), 0.12)
 }
 
-// The same bytes in each run, so that runs can be compared, and not always the same
-// message, so that nothing is too easy.
+// The messages are the same in each run, so that runs can be compared, and differ within a
+// run.
 func TestFillers(t *testing.T) {
 	a, b := newCodec(kindJSON, 500, 1), newCodec(kindJSON, 500, 2)
 	require.Equal(t, a.fillers, b.fillers)

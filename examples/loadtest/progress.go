@@ -11,11 +11,10 @@ import (
 	"golang.org/x/term"
 )
 
-// progressEvery is how often the line is written anew.
+// progressEvery is the interval at which the line is rewritten.
 const progressEvery = 200 * time.Millisecond
 
-// showProgress keeps a line with what goes on at the end of a terminal; it does nothing
-// if w is none. The function it returns takes the line away.
+// showProgress shows a progress line if w is a terminal. end removes it.
 func (l *load) showProgress(w io.Writer) (end func()) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -41,7 +40,7 @@ func (l *load) rewrite(w io.Writer, width func() int) (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprintf(w, "\r\x1b[K%s", clip(p.line(l, time.Since(began)), width()-1))
+				fmt.Fprintf(w, "\r\x1b[K%s", truncate(p.line(l, time.Since(began)), width()-1))
 			case <-done:
 				fmt.Fprint(w, "\r\x1b[K")
 				return
@@ -54,14 +53,14 @@ func (l *load) rewrite(w io.Writer, width func() int) (end func()) {
 	}
 }
 
-// progress is what the last line knew.
+// progress is the state at the last line.
 type progress struct {
 	received uint64
 	at       time.Duration
 	rate     float64
 }
 
-// line says what goes on.
+// line returns the progress line.
 func (p *progress) line(l *load, elapsed time.Duration) string {
 	problems := ""
 	if n := l.problems(); n > 0 {
@@ -87,18 +86,18 @@ func (p *progress) line(l *load, elapsed time.Duration) string {
 	figures := fmt.Sprintf("%s received, %s a second   p50 %s   p99 %s   max %s%s", number(received), perSecond(p.rate),
 		short(c.quantile(0.5)), short(c.quantile(0.99)), short(c.longest), problems)
 	if l.phase.Load() == phaseWaiting {
-		return fmt.Sprintf("%s  waiting for what is on its way   %s", gauge(1), figures)
+		return fmt.Sprintf("%s  waiting for messages in flight   %s", gauge(1), figures)
 	}
 	now := min(l.now(), l.cfg.duration)
 	return fmt.Sprintf("%s  %d of %s   %s", gauge(float64(now)/float64(l.cfg.duration)), int(now.Seconds()), short(l.cfg.duration), figures)
 }
 
-// problems counts all that has gone wrong, as far as it is known before the end.
+// problems counts the errors and violations that are known before the end.
 func (l *load) problems() int {
 	return l.errors.count() + int(l.duplicated.Load()+l.reordered.Load()+l.corrupted.Load()+l.foreign.Load())
 }
 
-// gauge shows a part of a whole.
+// gauge returns a bar in a frame.
 func gauge(part float64) string {
 	const width = 16
 	s := bar(min(part, 1), width)
@@ -107,8 +106,8 @@ func gauge(part float64) string {
 
 const spaces = "                "
 
-// clip shortens a line to so many characters, so that the terminal does not break it.
-func clip(s string, width int) string {
+// truncate shortens a line to a number of characters, so that the terminal does not wrap it.
+func truncate(s string, width int) string {
 	for i := range s {
 		if width == 0 {
 			return s[:i]

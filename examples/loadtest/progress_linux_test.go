@@ -16,12 +16,12 @@ import (
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
-// terminal makes a pseudo terminal of so many columns.
+// terminal opens a pseudo terminal with a number of columns.
 func terminal(t *testing.T, columns uint16) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		exampletest.Missing(t, fmt.Sprint("there are no pseudo terminals here: ", err))
+		exampletest.Missing(t, fmt.Sprint("no pseudo terminals on this system: ", err))
 	}
 	t.Cleanup(func() { _ = ours.Close() })
 	require.NoError(t, unix.IoctlSetPointerInt(int(ours.Fd()), unix.TIOCSPTLCK, 0))
@@ -33,7 +33,7 @@ func terminal(t *testing.T, columns uint16) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// On a terminal there is one line of progress, which the summary takes the place of.
+// A terminal shows one line of progress, which the summary replaces.
 func TestProgressOnATerminal(t *testing.T) {
 	s := serve(t, serverOptions{})
 	ours, theirs := terminal(t, 60)
@@ -44,7 +44,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	reading.Go(func() {
 		p := make([]byte, 4096)
 		for {
-			n, err := ours.Read(p) // EIO is how a terminal ends
+			n, err := ours.Read(p) // a closed terminal returns EIO
 			out.Write(p[:n])
 			if strings.Contains(out.String(), " received, ") {
 				interrupt()
@@ -66,7 +66,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		require.NotContains(t, line, "\n")
 	}
 
-	// Quiet, or for a program that reads the standard output, there is none.
+	// There is no progress line with -quiet or -json -.
 	for _, args := range []string{"-quiet", "-json -"} {
 		ours, theirs = terminal(t, 60)
 		out.Reset()

@@ -29,13 +29,13 @@ func TestProgressLines(t *testing.T) {
 		l.members[1].received.Store(2500)
 		require.Contains(t, p.line(l, 5500*time.Millisecond), "3,500 received, 1,000 a second", "since the last line")
 		l.phase.Store(phaseWaiting)
-		require.Contains(t, p.line(l, 10*time.Second), "▕████████████████▏  waiting for what is on its way   3,500 received")
+		require.Contains(t, p.line(l, 10*time.Second), "▕████████████████▏  waiting for messages in flight   3,500 received")
 		l.phase.Store(phaseClosing)
 		require.Contains(t, p.line(l, 10*time.Second), "closing   0 connections left")
 	})
 }
 
-// The line is written over itself, no wider than the terminal, and is gone at the end.
+// The line is rewritten in place, is not wider than the terminal, and is removed at the end.
 func TestProgressIsRewritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &load{cfg: &config{connections: 4, url: "ws://a/", inFlight: 1, size: 128, payload: kindRandom, duration: time.Second, timeout: time.Second}}
@@ -51,8 +51,8 @@ func TestProgressIsRewritten(t *testing.T) {
 	})
 }
 
-func TestClip(t *testing.T) {
-	require.Equal(t, "▕█", clip("▕█▏", 2))
-	require.Equal(t, "▕█▏", clip("▕█▏", 3))
-	require.Empty(t, clip("abc", 0))
+func TestTruncate(t *testing.T) {
+	require.Equal(t, "▕█", truncate("▕█▏", 2))
+	require.Equal(t, "▕█▏", truncate("▕█▏", 3))
+	require.Empty(t, truncate("abc", 0))
 }

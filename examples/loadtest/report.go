@@ -8,28 +8,28 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// report is the summary of a run. Its JSON is for other programs: fields are added,
+// report is the summary of a run. Other programs read its JSON: fields may be added, but
 // not renamed.
 type report struct {
 	OK          bool    `json:"ok"` // the exit status is 0
 	Interrupted bool    `json:"interrupted"`
-	Failure     string  `json:"failure,omitempty"` // why there was no load at all
+	Failure     string  `json:"failure,omitempty"` // error of the first connection, or of the closing
 	Settings    setting `json:"settings"`
 
 	Connections connectionReport `json:"connections"`
 	Messages    messageReport    `json:"messages"`
 	Wire        wireReport       `json:"wire"`
 
-	LatencyNs  *quantiles  `json:"latency_ns"`      // null if nothing came
-	LatenessNs *quantiles  `json:"lateness_ns"`     // of sending; null without -rate
+	LatencyNs  *quantiles  `json:"latency_ns"`      // null if no message arrived
+	LatenessNs *quantiles  `json:"lateness_ns"`     // of this program; null without -rate
 	Histogram  []bucketRow `json:"histogram"`       // of latencies
-	Violations violations  `json:"violations"`      // what must not happen to messages
+	Violations violations  `json:"violations"`      // by kind
 	Errors     []kindCount `json:"errors"`          // the most frequent kind first
-	Busy       float64     `json:"processors_busy"` // by this program, while there was load
-	Processors int         `json:"processors"`      // that it might have used
+	Busy       float64     `json:"processors_busy"` // by this program during the load
+	Processors int         `json:"processors"`      // that it could use
 }
 
-// setting is what was asked for.
+// setting has the values of the flags.
 type setting struct {
 	URL         string  `json:"url"` // without user and query
 	Mode        mode    `json:"mode"`
@@ -45,38 +45,38 @@ type setting struct {
 
 type connectionReport struct {
 	Made      int        `json:"made"`
-	Seconds   float64    `json:"seconds"` // until all were there
+	Seconds   float64    `json:"seconds"` // until all were open
 	ConnectNs *quantiles `json:"connect_ns"`
 
-	// Closed counts those that ended before they should, by the close frame's code
-	// (1005: without one, 1006: no close frame).
+	// Closed counts connections that ended during the load, by the code of the close frame
+	// (1005: a close frame without a code, 1006: no close frame).
 	Closed map[wsmanager.StatusCode]uint64 `json:"closed"`
 }
 
 type messageReport struct {
 	Sent     uint64 `json:"sent"`
 	Received uint64 `json:"received"`
-	Unsent   uint64 `json:"unsent"`  // were due, and could not be sent in time
-	CutOff   uint64 `json:"cut_off"` // did not come, because their connection had ended
+	Unsent   uint64 `json:"unsent"`  // were due and could not be sent in time
+	CutOff   uint64 `json:"cut_off"` // missing because their connection had ended
 
-	// StillComing says that messages came in the last second of the wait at the end:
-	// those that are called lost may only have been slow.
+	// StillComing is true if messages arrived in the last second of the wait at the end:
+	// messages that are reported lost may only be slow.
 	StillComing bool `json:"still_coming"`
 
-	Seconds           float64 `json:"seconds"` // from the first message until the time was over and the last came
+	Seconds           float64 `json:"seconds"` // from the beginning until the end of the duration, or the last message if that is later
 	SentPerSecond     float64 `json:"sent_per_second"`
 	ReceivedPerSecond float64 `json:"received_per_second"`
 }
 
-// wireReport is what the sockets saw while there was load, with all frames and their
+// wireReport counts the bytes of the sockets during the load, including all frames and their
 // headers.
 type wireReport struct {
 	BytesOut uint64 `json:"bytes_out"`
 	BytesIn  uint64 `json:"bytes_in"`
 
-	Compressing   uint64 `json:"compressing"`    // connections that have agreed on it
-	CompressedOut uint64 `json:"compressed_out"` // messages that were sent so, or tried to be
-	CompressedIn  uint64 `json:"compressed_in"`  // messages that came so
+	Compressing   uint64 `json:"compressing"`    // connections with compression
+	CompressedOut uint64 `json:"compressed_out"` // messages that were compressed or too small after it
+	CompressedIn  uint64 `json:"compressed_in"`  // messages that arrived compressed
 }
 
 // quantiles are durations in nanoseconds.
@@ -100,7 +100,7 @@ func quantilesOf(c counts) *quantiles {
 	return &quantiles{c.quantile(0.5), c.quantile(0.9), c.quantile(0.99), c.quantile(0.999), c.longest}
 }
 
-// latencies adds up those of all connections.
+// latencies merges the latencies of all connections.
 func (l *load) latencies() counts {
 	hs := make([]*histogram, len(l.latency))
 	for i := range l.latency {
@@ -109,7 +109,7 @@ func (l *load) latencies() counts {
 	return merge(hs...)
 }
 
-// meter is what is read at the beginning and at the end of the load.
+// meter is a reading at the beginning or the end of the load.
 type meter struct {
 	stats wsmanager.Stats
 	used  time.Duration
@@ -120,12 +120,12 @@ func (l *load) readMeter() meter {
 	return meter{l.dialer.Stats(), processorTime(), time.Now()}
 }
 
-// report sums up, when the connections are closed.
+// report summarises the run after the connections are closed.
 func (l *load) report(connecting time.Duration, before, after meter) *report {
 	c := l.cfg
 	r := &report{
 		Settings: setting{
-			URL: c.place(), Mode: c.mode, Connections: c.connections, Senders: c.senders, Rate: c.rate,
+			URL: c.redactedURL(), Mode: c.mode, Connections: c.connections, Senders: c.senders, Rate: c.rate,
 			InFlight: c.inFlight, Size: c.size, Payload: c.payload, Compress: c.compress, DurationNs: int64(c.duration),
 		},
 		Connections: connectionReport{
@@ -170,9 +170,9 @@ func (l *load) report(connecting time.Duration, before, after meter) *report {
 	return r
 }
 
-// account counts messages, and those that did not come.
+// account counts sent, received and missing messages.
 func (l *load) account(r *report) {
-	expected := make([]uint64, l.senders) // of each sender
+	expected := make([]uint64, l.senders) // by sender
 	for i, s := range l.sending {
 		sent := s.sent.Load()
 		r.Messages.Sent += sent
@@ -181,7 +181,8 @@ func (l *load) account(r *report) {
 		}
 		expected[i] = sent
 		if l.cfg.mode == modeBroadcast && s.ended.Load() {
-			// What of it has reached the server is not known: at least what anybody got.
+			// The number of messages that reached the server is unknown. It is at least the
+			// highest number that a connection has received.
 			expected[i] = 0
 			for _, m := range l.members {
 				expected[i] = max(expected[i], m.streams[i].seen)
@@ -207,10 +208,10 @@ func (l *load) account(r *report) {
 	}
 }
 
-// judge says whether all is well.
+// judge sets OK.
 func (r *report) judge() {
 	r.OK = r.Failure == "" && len(r.Errors) == 0 && r.Violations.sum() == 0 && r.Messages.Unsent == 0 && r.Messages.CutOff == 0
 }
 
-// round keeps two decimals.
+// round rounds to two decimals.
 func round(f float64) float64 { return math.Round(f*100) / 100 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// text writes the summary for people.
+// text writes the summary as text.
 func (r *report) text(w io.Writer) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -16,7 +16,7 @@ func (r *report) text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "%s\n%s\n\n", r.Settings.URL, r.Settings.describe())
 	if r.Interrupted {
-		line("Interrupted", "what follows is what there was until then")
+		line("Interrupted", "the figures are those until then")
 	}
 	line("Connections", "%s of %s in %s", number(r.Connections.Made), number(r.Settings.Connections), seconds(r.Connections.Seconds))
 	if q := r.Connections.ConnectNs; q != nil {
@@ -33,11 +33,11 @@ func (r *report) text(w io.Writer) error {
 		line("Latency", "%s", q)
 		switch late := r.LatenessNs; {
 		case late != nil:
-			line("", "counted from when a message was due; this program was late by %s", late.late())
+			line("", "counted from the time when a message was due; this program was late by %s", late.late())
 		case r.Settings.Rate > 0:
-			line("", "counted from when a message was due")
+			line("", "counted from the time when a message was due")
 		default:
-			line("", "counted from the sending; a sender waits for its answers, so a stall counts once (-rate counts it in full)")
+			line("", "counted from the sending; a sender waits for answers, so a stall counts once (with -rate in full)")
 		}
 		b.WriteString("\n")
 		r.chart(&b)
@@ -48,7 +48,7 @@ func (r *report) text(w io.Writer) error {
 	return err
 }
 
-// describe says in a sentence what was asked for.
+// describe returns the settings as a sentence.
 func (s *setting) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s", s.Mode, plural(s.Connections, "connection"))
@@ -80,7 +80,7 @@ func (w *wireReport) describe(offered bool) string {
 	return s
 }
 
-// verdict says whether all is well, and what is not.
+// verdict writes the result and its reasons.
 func (r *report) verdict(line func(name, format string, args ...any)) {
 	v := r.Violations
 	var wrong []string
@@ -99,15 +99,15 @@ func (r *report) verdict(line func(name, format string, args ...any)) {
 	case len(wrong) > 0:
 		line("Messages", "%s", strings.Join(wrong, ", "))
 		if r.Messages.StillComing && v.Lost > 0 {
-			line("", "some were still coming when the wait was over: they may be slow, not lost (see -timeout)")
+			line("", "some still arrived at the end of the wait: they may be slow, not lost (see -timeout)")
 		}
 	case r.Messages.Received > 0:
-		line("Messages", "each came once, whole and in order")
+		line("Messages", "each arrived once, unchanged and in order")
 	default:
 		line("Messages", "none were sent")
 	}
 	if n := r.Messages.Unsent; n > 0 {
-		line("Unsent", "%s that were due: as many as -in-flight allows were on their way", number(n))
+		line("Unsent", "%s due messages: the limit of -in-flight was reached", number(n))
 	}
 	name := "Errors"
 	for _, e := range r.Errors {
@@ -124,7 +124,7 @@ func (r *report) verdict(line func(name, format string, args ...any)) {
 	}
 }
 
-// chart draws the histogram.
+// chart writes the histogram as bars.
 func (r *report) chart(b *strings.Builder) {
 	most, total := uint64(1), uint64(0)
 	for _, row := range r.Histogram {
@@ -137,8 +137,8 @@ func (r *report) chart(b *strings.Builder) {
 	}
 }
 
-// bar draws a part of the width, in eighths of a character; something is always seen
-// of what is not 0.
+// bar returns a bar with a resolution of an eighth of a character. A part above 0 is at
+// least one eighth.
 func bar(part float64, width int) string {
 	eighths := int(part*float64(8*width) + 0.5)
 	if eighths == 0 && part > 0 {
@@ -151,23 +151,23 @@ func bar(part float64, width int) string {
 	return s
 }
 
-// String lists the quantiles.
+// String formats all quantiles.
 func (q *quantiles) String() string {
 	return fmt.Sprintf("p50 %s   p90 %s   p99 %s   p99.9 %s   max %s", short(q.P50), short(q.P90), short(q.P99), short(q.P999), short(q.Max))
 }
 
-// late says how late messages were sent.
+// late formats the lateness of sending.
 func (q *quantiles) late() string {
 	return fmt.Sprintf("p50 %s, p99 %s, max %s", short(q.P50), short(q.P99), short(q.Max))
 }
 
-// short writes a duration with three digits.
+// short formats a duration with three significant digits.
 func short(d time.Duration) string {
 	for _, u := range []struct {
 		unit time.Duration
 		name string
 	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
-		// What would be rounded up to 1,000 of a unit is one of the next.
+		// A value that rounds up to 1,000 of a unit is formatted in the next one.
 		if d >= u.unit-u.unit/2000 {
 			return digits(float64(d)/float64(u.unit)) + " " + u.name
 		}
@@ -177,8 +177,8 @@ func short(d time.Duration) string {
 
 func seconds(s float64) string { return short(time.Duration(s * float64(time.Second))) }
 
-// digits writes a number with three digits, more only where they are before the point,
-// and no zeros at the end of a fraction.
+// digits formats a number with three significant digits, or all digits before the point,
+// without trailing zeros.
 func digits(f float64) string {
 	switch {
 	case f >= 99.95:
@@ -189,10 +189,10 @@ func digits(f float64) string {
 	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(f, 'f', 2, 64), "0"), ".")
 }
 
-// perSecond writes a rate.
+// perSecond formats a rate.
 func perSecond(f float64) string { return digits(f) }
 
-// size writes bytes, in powers of 1,000.
+// size formats a number of bytes in powers of 1,000.
 func size(n uint64) string {
 	for _, u := range []struct {
 		unit uint64
@@ -205,7 +205,7 @@ func size(n uint64) string {
 	return plural(int(n), "byte")
 }
 
-// number writes 15000 as 15,000.
+// number formats 15000 as 15,000.
 func number[T int | uint64](n T) string {
 	s := strconv.FormatUint(uint64(n), 10)
 	for i := len(s) - 3; i > 0; i -= 3 {

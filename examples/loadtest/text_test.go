@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-var update = flag.Bool("update", false, "write what is printed to testdata")
+var update = flag.Bool("update", false, "write the output to testdata")
 
 // golden compares with a file of testdata.
 func golden(t *testing.T, name, got string) {
@@ -25,7 +25,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got, "go test -update ./examples/loadtest writes it anew")
+	require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got, "go test -update ./examples/loadtest updates it")
 }
 
 func goodReport() *report {
@@ -75,14 +75,14 @@ func TestText(t *testing.T) {
 			var b strings.Builder
 			require.NoError(t, r.text(&b))
 			for line := range strings.Lines(b.String()) {
-				require.Equal(t, strings.TrimRight(line, " \n")+"\n", line, "no blanks at the end of a line")
+				require.Equal(t, strings.TrimRight(line, " \n")+"\n", line, "no trailing blanks")
 			}
 			golden(t, name+".txt", b.String())
 		})
 	}
 }
 
-// The JSON has stable names, and nothing that could be null where a list is due.
+// The JSON has stable names and no null in place of a list.
 func TestJSON(t *testing.T) {
 	r := badReport()
 	r.judge()
@@ -103,7 +103,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// Each of what is not well fails the run by itself.
+// Each problem alone fails the run.
 func TestJudge(t *testing.T) {
 	for name, spoil := range map[string]func(*report){
 		"lost":       func(r *report) { r.Violations.Lost = 1 },

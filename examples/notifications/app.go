@@ -14,13 +14,13 @@ import (
 //go:embed web
 var web embed.FS
 
-// app is the whole pipeline.
+// app builds the whole pipeline.
 func app(n *notifications, log *slog.Logger) *pipeline.Builder {
 	page, err := fs.Sub(web, "web")
 	if err != nil {
 		panic(err) // the name is a constant and valid
 	}
-	// The patterns name what lies below /api; the log has the whole route.
+	// The patterns contain the path below /api; the log has the whole route.
 	api := http.NewServeMux()
 	api.Handle("GET /messages/sendmessage", middleware.HandlerFunc(n.send))
 	api.Handle("POST /messages/sendmessage", middleware.HandlerFunc(n.send))

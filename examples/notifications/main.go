@@ -1,6 +1,5 @@
-// Notifications pushes what is said over HTTP to everybody who has the page open:
-// an endpoint, /api/messages/sendmessage, and sockets at /notifications that only
-// listen.
+// Notifications pushes messages that are posted over HTTP to all open pages: an endpoint,
+// /api/messages/sendmessage, and sockets at /notifications that only receive.
 //
 //	go run ./examples/notifications
 //	curl 'http://127.0.0.1:8080/api/messages/sendmessage?message=hi'
@@ -25,7 +24,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "notifications:", err)
 		os.Exit(1)

@@ -42,10 +42,10 @@ const (
 	form     = "application/x-www-form-urlencoded"
 )
 
-// Whoever sends has no socket; everybody who has one hears it.
+// A sender needs no socket; every socket gets the message.
 func TestNotifications(t *testing.T) {
 	s := start(t)
-	res, body := do(t, "GET", s.URL+endpoint+"?message=nobody+listens", "")
+	res, body := do(t, "GET", s.URL+endpoint+"?message=unheard", "")
 	require.Equal(t, 200, res.StatusCode)
 	require.Equal(t, "{\"sent\":0}\n", body)
 
@@ -115,7 +115,7 @@ func TestHTTP(t *testing.T) {
 		})
 	}
 	do(t, "GET", s.URL+endpoint+"?message=the+first", "")
-	ann.ExpectText("the first") // nothing of the above was pushed
+	ann.ExpectText("the first") // nothing above was pushed
 }
 
 // A page that was loaded before costs a 304.
@@ -127,7 +127,7 @@ func TestPageIsRevalidated(t *testing.T) {
 	require.Equal(t, 304, res.StatusCode)
 }
 
-// Ctrl-C: the sockets read 1001 and run returns nil, which is exit status 0.
+// Ctrl-C: the sockets get 1001 and run returns nil, which is exit status 0.
 func TestDrain(t *testing.T) {
 	s := start(t)
 	c := wstest.Dial(t, s.URL+"/notifications", nil)
@@ -141,7 +141,7 @@ func TestBadFlag(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:99999"}, io.Discard))
 }
 
-// The pipeline as it prints itself.
+// The pipeline's own tree.
 func TestTree(t *testing.T) {
 	require.Equal(t, strings.TrimSpace(`
 pipeline

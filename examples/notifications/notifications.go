@@ -11,11 +11,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// maxMessage is how many bytes a notification may have.
+// maxMessage is the maximum length of a notification in bytes.
 const maxMessage = 4 << 10
 
-// notifications are what goes from the endpoint to the sockets. Whoever sends one
-// needs no socket, and gets to hear it only where they have one.
+// notifications go from the endpoint to the sockets. A sender needs no socket, and gets its
+// own message only if it has one.
 type notifications struct{ sockets *wsmanager.Manager }
 
 func newNotifications(log *slog.Logger) *notifications {
@@ -26,13 +26,12 @@ func newNotifications(log *slog.Logger) *notifications {
 	}, wsmanager.Options{Logger: log})}
 }
 
-// send pushes the parameter message to all sockets, and answers with their
-// number: {"sent":3}. The parameter is in the query or, with POST, in a form.
+// send pushes the parameter message to all sockets, and answers with their number:
+// {"sent":3}. The parameter is in the query or, with POST, in a form.
 //
-// GET is how the article has it, and handy with curl. But a GET should change
-// nothing: a link or an <img> on any site makes a visitor's browser send one, and
-// it is repeated and prefetched at will. A service of your own should have POST
-// alone, which the page here uses.
+// The article uses GET, which is convenient with curl. But a GET should change nothing: a
+// link or an <img> on any site makes a visitor's browser send one, and clients repeat and
+// prefetch it. A service of your own should only accept POST, which the page here uses.
 func (n *notifications) send(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError

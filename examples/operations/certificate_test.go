@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificate writes a certificate for host into dir: cert.pem, key.pem, and both in
-// one, as HAProxy wants them.
+// certificate writes a certificate for host into dir: cert.pem, key.pem, and both in one
+// file, as HAProxy requires.
 func certificate(t *testing.T, dir string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// Whoever kills waits for longer than a drain takes.
+// The process manager waits for longer than a drain takes.
 func TestKillersWaitForTheDrain(t *testing.T) {
 	seconds := func(file, pattern string) time.Duration {
 		text, err := os.ReadFile(file)

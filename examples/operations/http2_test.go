@@ -15,8 +15,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Of the three only HAProxy takes WebSockets over HTTP/2 (RFC 8441), and asks us with
-// HTTP/1.1. With the others browsers open a connection of HTTP/1.1 for them.
+// Of the three proxies only HAProxy accepts WebSockets over HTTP/2 (RFC 8441); it uses
+// HTTP/1.1 to the server. With the others browsers open an HTTP/1.1 connection for
+// WebSockets.
 func TestSocketsOverHTTP2(t *testing.T) {
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package operations_test runs the configurations beside it: each proxy in front of
-// a server of ours.
+// Package operations_test runs the configurations beside it: each proxy in front of a
+// server of this repository.
 package operations_test
 
 import (
@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { wstest.Main(m) }
 // host is the name of the site in the configurations.
 const host = "chat.example.com"
 
-// dial connects to a proxy as a client with the address 127.0.0.2 would, so that it
-// can be told from the proxy.
+// dial connects to a proxy as a client with the address 127.0.0.2, so that it can be
+// distinguished from the proxy.
 func dial(t *testing.T, addr string, protocols ...string) *tls.Conn {
 	t.Helper()
 	d := &net.Dialer{Timeout: wstest.Patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
@@ -43,7 +43,7 @@ func dial(t *testing.T, addr string, protocols ...string) *tls.Conn {
 	return conn
 }
 
-// handshake asks for a WebSocket through a proxy, with the header's name and value pairs.
+// handshake requests a WebSocket through a proxy, with the header's name and value pairs.
 func handshake(t *testing.T, addr, path string, header ...string) *wstest.Client {
 	t.Helper()
 	req := wstest.Request(t, "http://"+host+path)
@@ -56,7 +56,7 @@ func handshake(t *testing.T, addr, path string, header ...string) *wstest.Client
 	return wstest.HandshakeOn(t, dial(t, addr), req, nil)
 }
 
-// welcome is what a service says to the tests' client.
+// welcome is the service's first message to the tests' client.
 const welcome = "127.0.0.2 asks https://" + host + " by way of 127.0.0.1"
 
 func TestProxies(t *testing.T) {
@@ -78,7 +78,7 @@ func TestProxies(t *testing.T) {
 				require.NoError(t, <-s.closed)
 			})
 			t.Run("requests, over both versions of HTTP", func(t *testing.T) { requests(t, addr) })
-			t.Run("what a client says about itself is not believed", func(t *testing.T) {
+			t.Run("a client's own headers are not trusted", func(t *testing.T) {
 				c := handshake(t, addr, "/ws", "X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "http", "X-Forwarded-Host", "evil.example")
 				c.ExpectText(welcome)
 				c.Kill()
@@ -102,7 +102,7 @@ func TestProxies(t *testing.T) {
 					}
 				}
 			})
-			t.Run("what is no handshake reads so", func(t *testing.T) {
+			t.Run("an answer to a request without a handshake", func(t *testing.T) {
 				res, body := get(t, addr, "http/1.1", "/ws")
 				require.Equal(t, http.StatusUpgradeRequired, res.StatusCode)
 				require.Contains(t, body, "WebSocket")
@@ -153,8 +153,8 @@ func get(t *testing.T, addr, version, path string) (*http.Response, string) {
 	return res, string(body)
 }
 
-// idle shows that pings carry a socket over the proxy's time-out, and that one
-// without them is cut.
+// idle checks that pings keep a socket open beyond the proxy's timeout, and that a socket
+// without them is closed.
 func (p proxy) idle(t *testing.T, s *service, addr string) {
 	c := handshake(t, addr, "/ws")
 	c.ExpectText(welcome)
@@ -174,7 +174,7 @@ func (p proxy) idle(t *testing.T, s *service, addr string) {
 		require.Error(t, <-s.closed)
 	}
 	c.SendText("still here")
-	for { // behind the pings that are on their way
+	for { // after the pings that are on their way
 		f, err := c.ReadFrame()
 		require.NoError(t, err)
 		if f.Header.OpCode.IsData() {

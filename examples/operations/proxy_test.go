@@ -19,18 +19,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// proxy is a proxy that the tests know how to run.
+// proxy is a proxy that the tests can run.
 type proxy struct {
 	name, program, debian string
 
-	// configure writes what the program needs into dir and returns the command line.
+	// configure writes the program's files into dir and returns the command line.
 	configure func(t *testing.T, dir string, port int, behind string) []string
 
-	cutsIdle bool // has a time-out for tunnels
-	gone     int  // the answer when the server is not there
+	cutsIdle bool // has a timeout for tunnels
+	gone     int  // the status when the server is down
 }
 
-// cut is the proxies' time-out for sockets on which nothing moves.
+// cut is the proxies' timeout for idle sockets.
 const cut = 4 * time.Second
 
 var proxies = []proxy{
@@ -60,8 +60,8 @@ var proxies = []proxy{
 	}, false, 502},
 }
 
-// nginx is the command line for a site.conf in dir, with what distributions put
-// around it.
+// nginx returns the command line for a site.conf in dir, with the surrounding configuration
+// of a distribution.
 func nginx(t *testing.T, dir string) []string {
 	t.Helper()
 	conf := "daemon off;\nmaster_process off;\nerror_log stderr;\npid " + filepath.Join(dir, "pid") + ";\nevents {}\nhttp {\naccess_log off;\n"
@@ -72,8 +72,8 @@ func nginx(t *testing.T, dir string) []string {
 	return []string{"nginx", "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf")}
 }
 
-// edit returns the text of a file with old and new strings replaced, each of which
-// must be there exactly once.
+// edit returns the text of a file with old strings replaced by new ones. Each old string
+// must occur exactly once.
 func edit(t *testing.T, file string, oldNew ...string) string {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -105,7 +105,7 @@ func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir
 	if _, err := exec.LookPath(p.program); err != nil {
 		exampletest.Missing(t, fmt.Sprintf("%s is not installed (Debian: apt-get install %s)", p.name, p.debian))
 	}
-	for range 5 { // somebody else may take the port first
+	for range 5 { // another process may take the port first
 		dir := t.TempDir()
 		certificate(t, dir)
 		port := freePort(t)
@@ -119,7 +119,7 @@ func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir
 		ended := make(chan struct{})
 		go func() { _ = cmd.Wait(); close(ended) }()
 		t.Cleanup(func() {
-			_ = cmd.Process.Signal(syscall.SIGTERM) // has ended already, or ends its workers and itself
+			_ = cmd.Process.Signal(syscall.SIGTERM) // it has ended already, or ends its workers and itself
 			select {
 			case <-ended:
 			case <-time.After(wstest.Patience):
@@ -139,12 +139,12 @@ func (p proxy) run(t *testing.T, behind string, configure func(t *testing.T, dir
 	return "", "", nil
 }
 
-// environment keeps what a program remembers in dir.
+// environment makes a program keep its state in dir.
 func environment(dir string) []string {
 	return append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 }
 
-// answers waits until somebody listens at addr, or ended is closed.
+// answers waits until a server listens at addr, or ended is closed.
 func answers(addr string, ended <-chan struct{}) bool {
 	for deadline := time.Now().Add(wstest.Patience); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", addr); err == nil {

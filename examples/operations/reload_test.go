@@ -18,7 +18,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// What a new configuration of the proxy does to open sockets.
+// The effect of a new configuration of the proxy on open sockets.
 func TestReload(t *testing.T) {
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestReload(t *testing.T) {
 			addr, dir, cmd := p.run(t, s.addr, func(t *testing.T, dir string, port int, behind string) []string {
 				args := p.configure(t, dir, port, behind)
 				switch p.name {
-				case "nginx": // a master, which replaces its worker; the worker may read dir
+				case "nginx": // a master, which replaces its worker; the worker must be able to read dir
 					change(t, dir, "nginx.conf", "master_process off;", ownUser())
 				case "haproxy":
 					args = append([]string{"haproxy", "-W"}, args[1:]...)
@@ -47,7 +47,7 @@ func TestReload(t *testing.T) {
 				reload = func() { require.NoError(t, cmd.Process.Signal(syscall.SIGHUP)) }
 			case "haproxy":
 				change(t, dir, "haproxy.cfg", "default_backend", "http-request deny deny_status 410 if { path /new }\n    default_backend")
-				reload = func() { require.NoError(t, cmd.Process.Signal(syscall.SIGUSR2)) } // its master may be too young to hear
+				reload = func() { require.NoError(t, cmd.Process.Signal(syscall.SIGUSR2)) } // its master may not handle the signal yet
 			case "caddy":
 				change(t, dir, "Caddyfile", "reverse_proxy", "respond /new 410\n\treverse_proxy")
 				reload = func() {
@@ -81,7 +81,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// ownUser is the directive that lets nginx's worker be who the tests are.
+// ownUser returns the directive that makes nginx's worker run as the tests' user.
 func ownUser() string {
 	if os.Geteuid() == 0 {
 		return "user root;"
@@ -89,7 +89,7 @@ func ownUser() string {
 	return ""
 }
 
-// change replaces what a file in dir has once.
+// change replaces a string that a file in dir contains once.
 func change(t *testing.T, dir, name, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, name))
@@ -98,7 +98,7 @@ func change(t *testing.T, dir, name, from, to string) {
 	write(t, dir, name, strings.Replace(string(b), from, to, 1))
 }
 
-// What each of nginx.conf's lines is for: what happens without it.
+// The purpose of each line of nginx.conf: the result without it.
 func TestNginxWithout(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -18,15 +18,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// service is a server of ours, to stand behind a proxy.
+// service is a server of this repository, to be run behind a proxy.
 type service struct {
 	addr   string
-	closed chan error // what OnClose was told
+	closed chan error // OnClose's errors
 	stop   context.CancelFunc
 	ended  chan error
 }
 
-// pings is how often /ws pings; /silent does not.
+// pings is the ping interval of /ws; /silent has no pings.
 const pings = 250 * time.Millisecond
 
 func serve(t *testing.T) *service {
@@ -35,7 +35,7 @@ func serve(t *testing.T) *service {
 	s := &service{closed: make(chan error, 10), ended: make(chan error, 1)}
 	callbacks := wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
-			return wsmanager.Accept{Value: whoAsks(r)}, nil
+			return wsmanager.Accept{Value: describeRequest(r)}, nil
 		},
 		OnConnect: func(c *wsmanager.Conn) error {
 			who, _ := wsmanager.Value[string](c)
@@ -56,7 +56,7 @@ func serve(t *testing.T) *service {
 	app.Use(middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health", Logger: quiet}))
 	app.Mount("/ws", pinging)
 	app.Mount("/silent", silent)
-	app.RunFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, whoAsks(r)) })
+	app.RunFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, describeRequest(r)) })
 
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -77,8 +77,8 @@ func serve(t *testing.T) *service {
 	return s
 }
 
-// whoAsks is how a request looks behind the proxy.
-func whoAsks(r *http.Request) string {
+// describeRequest describes a request as seen behind the proxy.
+func describeRequest(r *http.Request) string {
 	client, _, _ := net.SplitHostPort(r.RemoteAddr)
 	peer, _, _ := net.SplitHostPort(middleware.PeerAddr(r))
 	return fmt.Sprintf("%s asks %s://%s by way of %s", client, middleware.Scheme(r), r.Host, peer)

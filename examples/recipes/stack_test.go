@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { wstest.Main(m) }
 
 const page = "https://app.example.com"
 
-// stack is all of it, in the order that the package doc gives.
+// stack has all components, in the order of the package doc.
 type stack struct {
 	spans *tracetest.SpanRecorder
 	logs  *rt.Logs
@@ -92,7 +92,7 @@ func TestTheWholeStack(t *testing.T) {
 			span, user           string
 		}{
 			{"a preflight", "OPTIONS", "/api/items/7", []string{"Origin", page, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"}, 204, "OPTIONS", ""},
-			{"nobody", "GET", "/api/items/7", []string{"Origin", page}, 401, "GET", ""},
+			{"no credentials", "GET", "/api/items/7", []string{"Origin", page}, 401, "GET", ""},
 			{"ann", "GET", "/api/items/7", []string{"Origin", page, "Authorization", "Bearer t-ann", "Accept-Encoding", "gzip"}, 200, "GET /api/items/{id}", "ann"},
 			{"a panic", "GET", "/API/panic", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 500, "GET /api/panic", "ann"},
 			{"a miss", "GET", "/api/nowhere", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 404, "GET", "ann"},

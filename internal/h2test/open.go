@@ -11,13 +11,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// Open sends the head of a request: its method, URL, Host, Header, and a
-// ContentLength above 0. Header[":protocol"] makes it an extended CONNECT, and
-// [ErrNotOffered] is returned if the server takes none. The request's Body isn't read:
-// its bytes are written to the Stream. With endStream the request has no body.
+// Open sends the head of a request: its method, URL, Host, Header, and a ContentLength
+// above 0. Header[":protocol"] makes it an extended CONNECT; the error is [ErrNotOffered]
+// if the server does not accept those. The request's Body is ignored: write the body to the
+// Stream. With endStream the request has no body.
 //
-// Open waits for the server's settings. When the request's context ends before the
-// stream does, the stream is reset with CANCEL.
+// Open waits for the server's settings. If the request's context ends before the stream
+// does, the stream is reset with CANCEL.
 func (c *Conn) Open(r *http.Request, endStream bool) (*Stream, error) {
 	ctx := r.Context()
 	protocol := ""
@@ -32,7 +32,7 @@ func (c *Conn) Open(r *http.Request, endStream bool) (*Stream, error) {
 	defer unwait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.known && c.err == nil {
+	for !c.hasSettings && c.err == nil {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
@@ -42,11 +42,11 @@ func (c *Conn) Open(r *http.Request, endStream bool) (*Stream, error) {
 		return nil, err
 	}
 	c.last += 2
-	s := &Stream{c: c, id: c.last - 1, request: r, receive: streamWindow, send: c.initialLocked(), written: endStream}
+	s := &Stream{c: c, id: c.last - 1, request: r, receive: streamWindow, send: c.initialLocked(), endSent: endStream}
 	s.changed = sync.NewCond(&c.mu)
 	c.streams[s.id] = s
 	c.headersLocked(s.id, fields(r, protocol), endStream)
-	s.uncancel = context.AfterFunc(ctx, func() {
+	s.stopWatch = context.AfterFunc(ctx, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		s.resetLocked(http2.ErrCodeCancel, context.Cause(ctx))
@@ -54,7 +54,7 @@ func (c *Conn) Open(r *http.Request, endStream bool) (*Stream, error) {
 	return s, nil
 }
 
-// initialLocked is the window that a stream begins with.
+// initialLocked returns the initial send window of a stream.
 func (c *Conn) initialLocked() int64 {
 	if v, ok := c.settings[http2.SettingInitialWindowSize]; ok {
 		return int64(v)
@@ -62,7 +62,7 @@ func (c *Conn) initialLocked() int64 {
 	return initialWindow
 }
 
-// frameSizeLocked is the size of a frame that the server takes.
+// frameSizeLocked returns the maximum frame size that the server accepts.
 func (c *Conn) frameSizeLocked() int {
 	if v, ok := c.settings[http2.SettingMaxFrameSize]; ok {
 		return int(v)
@@ -70,7 +70,7 @@ func (c *Conn) frameSizeLocked() int {
 	return minFrameSize
 }
 
-// fields are a request's pseudo-headers and headers.
+// fields returns a request's pseudo-headers and headers.
 func fields(r *http.Request, protocol string) []hpack.HeaderField {
 	var all []hpack.HeaderField
 	add := func(name, value string) { all = append(all, hpack.HeaderField{Name: name, Value: value}) }
@@ -104,15 +104,15 @@ func fields(r *http.Request, protocol string) []hpack.HeaderField {
 	return all
 }
 
-// headersLocked queues a header, in as many frames as it takes.
+// headersLocked queues a header, in as many frames as needed.
 func (c *Conn) headersLocked(id uint32, all []hpack.HeaderField, endStream bool) {
-	c.block.Reset()
+	c.headerBlock.Reset()
 	for _, f := range all {
-		_ = c.enc.WriteField(f) // to a buffer
+		_ = c.enc.WriteField(f) // cannot fail: it writes to a buffer
 	}
-	for first := true; first || c.block.Len() > 0; first = false {
-		fragment := c.block.Next(c.frameSizeLocked())
-		end := c.block.Len() == 0
+	for first := true; first || c.headerBlock.Len() > 0; first = false {
+		fragment := c.headerBlock.Next(c.frameSizeLocked())
+		end := c.headerBlock.Len() == 0
 		if first {
 			_ = c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: fragment, EndHeaders: end, EndStream: endStream})
 		} else {

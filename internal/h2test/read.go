@@ -7,8 +7,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// read is the reading goroutine. It never waits for the writing one: its answers go
-// into the queue.
+// read runs on the reading goroutine. It never waits for the writing one: its answers are
+// queued.
 func (c *Conn) read() {
 	defer close(c.reader)
 	for first := true; ; first = false {
@@ -16,7 +16,7 @@ func (c *Conn) read() {
 		c.mu.Lock()
 		var bad http2.StreamError
 		switch {
-		case errors.As(err, &bad): // of a header that is none
+		case errors.As(err, &bad): // of an invalid header
 			if s := c.streams[bad.StreamID]; s != nil {
 				s.resetLocked(bad.Code, bad)
 			}
@@ -24,7 +24,7 @@ func (c *Conn) read() {
 		case err != nil:
 			err = fmt.Errorf("h2test: reading: %w", err)
 		case first && !begins(f):
-			err = connError(http2.ErrCodeProtocol, "the first frame is no SETTINGS, but %v", f)
+			err = connError(http2.ErrCodeProtocol, "the first frame is not SETTINGS but %v", f)
 		default:
 			err = c.frameLocked(f)
 		}
@@ -53,7 +53,7 @@ func connError(code http2.ErrCode, format string, args ...any) error {
 	return connectionError{code, fmt.Sprintf(format, args...)}
 }
 
-// codeOf is the code of a GOAWAY. There is none for a connection that has vanished.
+// codeOf returns the code for a GOAWAY. A connection that has been lost has none.
 func codeOf(err error) (http2.ErrCode, bool) {
 	var ours connectionError
 	var framers http2.ConnectionError
@@ -76,7 +76,7 @@ func begins(f http2.Frame) bool {
 // frameLocked handles a frame. An error ends the connection.
 func (c *Conn) frameLocked(f http2.Frame) error {
 	id := f.Header().StreamID
-	s := c.streams[id] // nil: the connection's, or one that has ended
+	s := c.streams[id] // nil for the connection's frames, and for a stream that has ended
 	if id > c.last || id%2 == 0 && id != 0 {
 		return connError(http2.ErrCodeProtocol, "a frame of a stream that is not open: %v", f)
 	}
@@ -91,7 +91,7 @@ func (c *Conn) frameLocked(f http2.Frame) error {
 	case *http2.WindowUpdateFrame:
 		return c.windowLocked(id, s, int64(f.Increment))
 	case *http2.GoAwayFrame:
-		c.goneAway = f.LastStreamID
+		c.lastKept = f.LastStreamID
 		for id, s := range c.streams {
 			if id > f.LastStreamID {
 				s.failLocked(errGoneAway)
@@ -112,7 +112,7 @@ func (c *Conn) frameLocked(f http2.Frame) error {
 			return nil
 		}
 		if f.StreamEnded() {
-			s.endLocked()
+			s.receiveEndLocked()
 		}
 	case *http2.PushPromiseFrame:
 		return connError(http2.ErrCodeProtocol, "a push, which the settings forbid")
@@ -143,7 +143,7 @@ func (c *Conn) settingsLocked(f *http2.SettingsFrame) error {
 	}
 	_ = c.fr.WriteSettingsAck()
 	c.queued.Signal()
-	c.known = true
+	c.hasSettings = true
 	c.settled.Broadcast()
 	return nil
 }
@@ -178,13 +178,13 @@ func (c *Conn) dataLocked(f *http2.DataFrame, s *Stream) error {
 		c.receive = connWindow
 	}
 	if s == nil {
-		return nil // of a stream that was reset here, maybe
+		return nil // the stream may have been reset by this side
 	}
 	if s.receive -= size; s.receive < 0 {
 		return connError(http2.ErrCodeFlowControl, "data beyond a stream's window")
 	}
 	switch {
-	case s.ended:
+	case s.endReceived:
 		s.resetLocked(http2.ErrCodeStreamClosed, errors.New("h2test: data after END_STREAM"))
 		return nil
 	case s.response == nil:
@@ -192,17 +192,17 @@ func (c *Conn) dataLocked(f *http2.DataFrame, s *Stream) error {
 		return nil
 	}
 	s.buf.Write(f.Data())
-	s.unsaid += size - int64(len(f.Data()))
+	s.unacknowledged += size - int64(len(f.Data()))
 	s.changed.Broadcast()
 	if f.StreamEnded() {
-		s.endLocked()
+		s.receiveEndLocked()
 	}
 	return nil
 }
 
-// endLocked notes END_STREAM.
-func (s *Stream) endLocked() {
-	s.ended = true
+// receiveEndLocked records END_STREAM.
+func (s *Stream) receiveEndLocked() {
+	s.endReceived = true
 	s.changed.Broadcast()
-	s.overLocked()
+	s.forgetLocked()
 }

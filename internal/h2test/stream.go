@@ -11,40 +11,40 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// Stream is a request and its response, or the tunnel that an extended CONNECT has
-// opened. Read, Write and the others may be called at the same time.
+// Stream is a request and its response, or the tunnel that an extended CONNECT has opened.
+// Its methods are safe for concurrent use.
 //
-// After a failure Read returns the bytes that arrived before it, and then the error;
-// Write returns the error. It is an [http2.StreamError] after a reset by either side,
-// the cause of the request's context if that has ended, and otherwise the error that
-// ended the connection. Read ignores a reset that comes after END_STREAM.
+// After a failure Read returns the bytes that arrived before it, and then the error; Write
+// returns the error. The error is an [http2.StreamError] after a reset by either side, the
+// cause of the request's context if that has ended, and otherwise the error that ended the
+// connection. Read ignores a reset that comes after END_STREAM.
 type Stream struct {
 	c       *Conn
 	id      uint32
 	request *http.Request
 
-	// What follows is guarded by c.mu.
-	changed  *sync.Cond
-	response *http.Response
-	buf      bytes.Buffer // received, not read
-	unsaid   int64        // bytes that were read, and that the server wasn't told of
-	receive  int64        // bytes that the server may send
-	send     int64        // bytes that it takes; below 0 after a setting that lowers the window
-	ended    bool         // it has sent END_STREAM
-	written  bool         // so have we
-	err      error        // how the stream has failed
-	uncancel func() bool  // ends the watch over the request's context
+	// c.mu guards the fields below.
+	changed        *sync.Cond
+	response       *http.Response
+	buf            bytes.Buffer // received and not read
+	unacknowledged int64        // bytes that were read and not yet returned with a WINDOW_UPDATE
+	receive        int64        // bytes that the server may send
+	send           int64        // bytes that the server accepts; below 0 after a setting that lowers the window
+	endReceived    bool         // the server has sent END_STREAM
+	endSent        bool         // this side has sent END_STREAM
+	err            error        // the stream's failure
+	stopWatch      func() bool  // stops watching the request's context
 }
 
 var _ io.ReadWriteCloser = (*Stream)(nil)
 
 var errWritten = errors.New("h2test: a write after CloseWrite")
 
-// ID is the stream's identifier in frames.
+// ID returns the stream's identifier in frames.
 func (s *Stream) ID() uint32 { return s.id }
 
-// Response waits for the head of the response. Its Body is the Stream. Interim
-// responses (1xx) are passed over.
+// Response waits for the head of the response. Its Body is the Stream. Interim responses
+// (1xx) are skipped.
 func (s *Stream) Response() (*http.Response, error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -63,25 +63,25 @@ func (s *Stream) Read(p []byte) (int, error) {
 	defer s.c.mu.Unlock()
 	for s.buf.Len() == 0 && len(p) > 0 {
 		switch {
-		case s.ended:
+		case s.endReceived:
 			return 0, io.EOF
 		case s.err != nil:
 			return 0, s.err
 		}
 		s.changed.Wait()
 	}
-	n, _ := s.buf.Read(p) // an error is the end of the buffer, which is none here
-	s.unsaid += int64(n)
-	if s.unsaid >= streamWindow/2 && !s.ended && s.err == nil {
-		_ = s.c.fr.WriteWindowUpdate(s.id, uint32(s.unsaid))
+	n, _ := s.buf.Read(p) // the error is io.EOF for an empty buffer, which it is not
+	s.unacknowledged += int64(n)
+	if s.unacknowledged >= streamWindow/2 && !s.endReceived && s.err == nil {
+		_ = s.c.fr.WriteWindowUpdate(s.id, uint32(s.unacknowledged))
 		s.c.queued.Signal()
-		s.receive += s.unsaid
-		s.unsaid = 0
+		s.receive += s.unacknowledged
+		s.unacknowledged = 0
 	}
 	return n, nil
 }
 
-// Write sends data, as far as the server's windows allow, and waits for them.
+// Write sends data within the server's windows, and waits for them.
 func (s *Stream) Write(p []byte) (n int, err error) {
 	c := s.c
 	c.mu.Lock()
@@ -90,7 +90,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		switch {
 		case s.err != nil:
 			return n, s.err
-		case s.written:
+		case s.endSent:
 			return n, errWritten
 		case c.queue.Len() >= queueLimit:
 			c.drained.Wait()
@@ -111,26 +111,26 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// CloseWrite sends END_STREAM: nothing more is written. The server can still answer.
+// CloseWrite sends END_STREAM: nothing more can be written. The server can still answer.
 func (s *Stream) CloseWrite() error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	if s.written {
+	if s.endSent {
 		return nil
 	}
 	_ = s.c.fr.WriteData(s.id, true, nil)
 	s.c.queued.Signal()
-	s.written = true
-	s.changed.Broadcast() // a Write that waits fails
-	s.overLocked()
+	s.endSent = true
+	s.changed.Broadcast() // a waiting Write fails
+	s.forgetLocked()
 	return nil
 }
 
-// Reset sends RST_STREAM, unless the stream has ended. Bytes that were received before
-// can still be read.
+// Reset sends RST_STREAM, unless the stream has ended. Bytes that were received before can
+// still be read.
 func (s *Stream) Reset(code http2.ErrCode) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -139,14 +139,14 @@ func (s *Stream) Reset(code http2.ErrCode) {
 
 var errHere = errors.New("h2test: reset by this side")
 
-// Close gives the stream up: it is reset with CANCEL, unless it has ended.
+// Close resets the stream with CANCEL, unless it has ended.
 func (s *Stream) Close() error {
 	s.Reset(http2.ErrCodeCancel)
 	return nil
 }
 
 func (s *Stream) resetLocked(code http2.ErrCode, err error) {
-	if s.err != nil || s.ended && s.written {
+	if s.err != nil || s.endReceived && s.endSent {
 		return
 	}
 	_ = s.c.fr.WriteRSTStream(s.id, code)
@@ -158,21 +158,21 @@ func (s *Stream) resetLocked(code http2.ErrCode, err error) {
 func (s *Stream) failLocked(err error) {
 	if s.err == nil {
 		s.err = err
-		s.overLocked()
+		s.forgetLocked()
 	}
 	s.changed.Broadcast()
-	s.c.drained.Broadcast() // a Write may wait there
+	s.c.drained.Broadcast() // a Write may wait for the queue
 }
 
-// overLocked forgets a stream that has ended on both sides.
-func (s *Stream) overLocked() {
-	if s.err != nil || s.ended && s.written {
+// forgetLocked forgets a stream that has ended on both sides.
+func (s *Stream) forgetLocked() {
+	if s.err != nil || s.endReceived && s.endSent {
 		delete(s.c.streams, s.id)
-		s.uncancel()
+		s.stopWatch()
 	}
 }
 
-// headLocked takes the head of the response. Trailers are dropped.
+// headLocked handles the head of the response. Trailers are dropped.
 func (s *Stream) headLocked(f *http2.MetaHeadersFrame) error {
 	status, err := strconv.Atoi(f.PseudoValue("status"))
 	if s.response != nil {

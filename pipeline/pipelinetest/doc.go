@@ -1,8 +1,7 @@
-// Package pipelinetest has what tests and benchmarks of middleware need beside
-// net/http/httptest: response writers with exactly the optional methods of those
-// of net/http's own servers. httptest.ResponseRecorder has others, so what a
-// middleware asserts is not there, and what it costs is not what it costs in a
-// server.
+// Package pipelinetest has response writers for tests and benchmarks of middleware, in
+// addition to net/http/httptest. Their optional methods are exactly those of the writers of
+// net/http's servers. httptest.ResponseRecorder has different methods, so a middleware's
+// interface assertions and costs differ from those in a server.
 //
 // # Usage
 //
@@ -18,6 +17,5 @@
 //
 // # Failure
 //
-// A writer fails nothing by itself: it records what was done to it, as far as a
-// server would have.
+// A writer never fails a test: it records the calls, as far as a server would.
 package pipelinetest

@@ -9,8 +9,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-// A recorder of httptest has other methods than a server's writer: what a handler
-// asserts there is not what it finds in production.
+// A recorder of httptest has other methods than a server's writer: a handler's interface
+// assertions give other results than in production.
 func Example() {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, copies := w.(io.ReaderFrom)

@@ -8,24 +8,23 @@ import (
 	"time"
 )
 
-// common is what the writers of both protocols have.
+// common has the methods of both protocols' writers.
 type common struct {
 	header http.Header
 	status int
 	bytes  int64
 }
 
-// Reset forgets the response, so that the writer can be used for another one.
-// The header's memory is kept.
+// Reset clears the response, so that the writer can be reused. The header's memory is kept.
 func (w *common) Reset() {
 	clear(w.header)
 	w.status, w.bytes = 0, 0
 }
 
-// Status returns the status that was sent, 0 if none was.
+// Status returns the status that was sent, or 0.
 func (w *common) Status() int { return w.status }
 
-// BytesWritten returns how many bytes of body were written.
+// BytesWritten returns the number of body bytes written.
 func (w *common) BytesWritten() int64 { return w.bytes }
 
 func (w *common) start(code int) {
@@ -37,8 +36,8 @@ func (w *common) start(code int) {
 // Header implements http.ResponseWriter.
 func (w *common) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter. The first status counts; of those
-// below 200 only 101 does.
+// WriteHeader implements http.ResponseWriter. The first status counts; of those below 200
+// only 101 does.
 func (w *common) WriteHeader(code int) { w.start(code) }
 
 // Write implements http.ResponseWriter. The bytes are counted and dropped.
@@ -58,10 +57,10 @@ func (w *common) WriteString(s string) (int, error) {
 // Flush implements http.Flusher.
 func (w *common) Flush() { w.start(http.StatusOK) }
 
-// FlushError is what http.ResponseController asks for.
+// FlushError is the method that http.ResponseController uses.
 func (w *common) FlushError() error { w.Flush(); return nil }
 
-// CloseNotify is there because net/http's writers have it. Its channel is nil.
+// CloseNotify exists because net/http's writers have it. Its channel is nil.
 func (w *common) CloseNotify() <-chan bool { return nil }
 
 // SetReadDeadline does nothing.
@@ -76,7 +75,7 @@ func (w *common) EnableFullDuplex() error { return nil }
 // HTTP1 has the methods of net/http's writer for HTTP/1.0 and HTTP/1.1.
 type HTTP1 struct{ common }
 
-// NewHTTP1 returns a writer that has sent nothing yet.
+// NewHTTP1 returns a writer that has sent nothing.
 func NewHTTP1() *HTTP1 { return &HTTP1{common{header: http.Header{}}} }
 
 // ReadFrom implements io.ReaderFrom.
@@ -90,8 +89,8 @@ func (w *HTTP1) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil,
 // HTTP2 has the methods of net/http's writer for HTTP/2.
 type HTTP2 struct{ common }
 
-// NewHTTP2 returns a writer that has sent nothing yet.
+// NewHTTP2 returns a writer that has sent nothing.
 func NewHTTP2() *HTTP2 { return &HTTP2{common{header: http.Header{}}} }
 
-// Push returns http.ErrNotSupported, as a server does whose client wants none.
+// Push returns http.ErrNotSupported, as a server does if the client has disabled pushes.
 func (w *HTTP2) Push(string, *http.PushOptions) error { return http.ErrNotSupported }

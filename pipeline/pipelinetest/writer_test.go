@@ -14,8 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline/pipelinetest"
 )
 
-// The claim: exactly the methods of net/http's own writers, but for those that
-// tests need.
+// The methods are exactly those of net/http's own writers, except those for tests.
 func TestMethodsAreNetHTTPs(t *testing.T) {
 	for _, tt := range []struct {
 		http2 bool

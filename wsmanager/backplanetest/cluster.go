@@ -14,7 +14,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// cluster is several Managers on one bus. Faults is between each and the bus.
+// cluster is several Managers on one bus, with Faults between each and the bus.
 type cluster struct {
 	t      testing.TB
 	bus    Bus
@@ -23,21 +23,21 @@ type cluster struct {
 	marks  int
 }
 
-// node is one of them.
+// node is one Manager of a cluster.
 type node struct {
 	*wsmanager.Manager
 	of      *cluster
 	clients []*client
 }
 
-// client is a connection of a node.
+// client is a connection to a node.
 type client struct {
 	*wstest.Client
 	name string
 	conn *wsmanager.Conn
 }
 
-// newCluster starts n Managers; they are shut down at the end of the test.
+// newCluster starts n Managers. They are shut down at the end of the test.
 func newCluster(t testing.TB, bus Bus, n int, change ...func(*wsmanager.Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, bus: bus}
@@ -67,12 +67,12 @@ func (c *cluster) add(change ...func(*wsmanager.Options)) *node {
 	c.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = m.Shutdown(ctx) // what could not be published was another's to notice
+		_ = m.Shutdown(ctx) // a test of its own checks the publications of Shutdown
 	})
 	return n
 }
 
-// byQuery accepts a connection as its query says: ?name=ann&user=u&group=g&defer.
+// byQuery accepts a connection as its query requests: ?name=ann&user=u&group=g&defer.
 func byQuery(r *http.Request) (wsmanager.Accept, error) {
 	q := r.URL.Query()
 	return wsmanager.Accept{Value: q.Get("name"), User: q.Get("user"), Groups: q["group"], Deferred: q.Has("defer")}, nil
@@ -103,7 +103,7 @@ func (n *node) dial(query url.Values, header ...http.Header) *client {
 	return cl
 }
 
-// ready waits until the bus knows all that it has to know.
+// ready waits until the bus has all subscriptions.
 func (c *cluster) ready() {
 	c.t.Helper()
 	for i, n := range c.nodes {
@@ -116,7 +116,7 @@ func (c *cluster) ready() {
 	}
 }
 
-// clients are those of all nodes.
+// clients returns the clients of all nodes.
 func (c *cluster) clients() (all []*client) {
 	for _, n := range c.nodes {
 		all = append(all, n.clients...)
@@ -124,10 +124,10 @@ func (c *cluster) clients() (all []*client) {
 	return all
 }
 
-// heard is what the clients have got that from has sent since the last time, and before.
-// Since what a node publishes keeps its order, it has to be there when a mark is, which
-// is sent behind it; and so that what comes twice is seen, another mark.
-func (c *cluster) heard(from *node) map[*client][]string {
+// received returns the texts from a node that the clients have got since the last call. A
+// node's publications keep their order, so all of them have arrived when a marker that is
+// sent behind them has. A second marker detects texts that arrive twice.
+func (c *cluster) received(from *node) map[*client][]string {
 	c.t.Helper()
 	got := map[*client][]string{}
 	for range 2 {
@@ -143,24 +143,24 @@ func (c *cluster) heard(from *node) map[*client][]string {
 	return got
 }
 
-// expect asserts that these clients, and no others, have heard these texts, once and in
-// this order.
+// expect asserts that exactly the given clients have received these texts, once and in this
+// order.
 func (c *cluster) expect(what string, from *node, texts []string, by ...*client) {
 	c.t.Helper()
-	got := c.heard(from)
+	got := c.received(from)
 	for _, cl := range c.clients() {
 		want := texts
 		if !slices.Contains(by, cl) {
 			want = nil
 		}
 		if !slices.Equal(want, got[cl]) {
-			c.t.Fatalf("backplanetest: %s: %s got %s, and should have got %s", what, cl.name, short(got[cl]), short(want))
+			c.t.Fatalf("backplanetest: %s: %s got %s, and should have got %s", what, cl.name, abbreviate(got[cl]), abbreviate(want))
 		}
 	}
 }
 
-// short is texts for an error.
-func short(texts []string) string {
+// abbreviate formats texts for an error.
+func abbreviate(texts []string) string {
 	if len(texts) == 0 {
 		return "nothing"
 	}
@@ -177,8 +177,8 @@ func short(texts []string) string {
 	return fmt.Sprintf("%q", out)
 }
 
-// must fails the test for an error.
-func (c *cluster) must(what string, err error) {
+// requireNoError fails the test for an error.
+func (c *cluster) requireNoError(what string, err error) {
 	c.t.Helper()
 	if err != nil {
 		c.t.Fatalf("backplanetest: %s: %v", what, err)

@@ -1,6 +1,6 @@
-// Package backplanetest checks that a wsmanager.Backplane, an adapter for a broker say,
-// keeps what Managers need from it; and breaks one on purpose, for tests of services of
-// many nodes.
+// Package backplanetest checks that a wsmanager.Backplane, for example an adapter for a
+// broker, gives Managers the guarantees that they need. It can also break a Backplane on
+// purpose, for tests of services with many nodes.
 //
 // # Usage
 //
@@ -14,27 +14,27 @@
 //		})
 //	}
 //
-// Run starts several Managers in this process, each with a Backplane of its own on the
-// same bus, and clients in memory. It asserts what the documentation of
-// wsmanager.Backplane asks for, and what Managers promise if it is kept.
+// Run starts several Managers in this process, each with a Backplane of its own on the same
+// bus, and clients in memory. It asserts the requirements in the documentation of
+// wsmanager.Backplane, and the promises of Managers that depend on them.
 //
 // # Faults
 //
-// [Faults] is a Backplane around another that delays, loses, stops or cuts what goes
-// over it, when it is told to.
+// [Faults] is a Backplane around another one that delays, loses, stalls or cuts the traffic
+// on demand.
 //
 // # Concurrency
 //
-// Run belongs to the test's goroutine, and its guarantees run one after the other. The
+// Run belongs to the test's goroutine, and checks its guarantees one after the other. The
 // methods of Faults are safe for concurrent use.
 //
 // # Failure
 //
-// Each guarantee is a subtest, which says what was expected of the bus and what came.
-// What does not happen within Bus.Patience fails it.
+// Each guarantee is a subtest, which reports the expected and the actual behaviour.
+// Anything that does not happen within Bus.Patience fails it.
 //
 // # Time
 //
-// Nothing is waited for by sleeping. On a bus without sockets, such as
-// wsmanager.LocalBus, everything also works in a testing/synctest bubble.
+// No check waits by sleeping. With a bus without sockets, such as wsmanager.LocalBus,
+// everything also works in a testing/synctest bubble.
 package backplanetest

@@ -9,15 +9,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Faults is a Backplane that passes everything on to another and has the faults that it
-// is told to have. Without any it changes nothing. It is safe for concurrent use, and
-// for several Managers.
+// Faults is a Backplane that passes everything on to another one, with configurable faults.
+// Without faults it changes nothing. It is safe for concurrent use, also by several
+// Managers.
 type Faults struct {
 	bus wsmanager.Backplane
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	cut   bool
-	stall chan struct{} // nil: nothing is held up; closed: nothing any more
+	stall chan struct{} // nil: nothing is stalled; closed: the stall has ended
 	delay func() time.Duration
 	lose  func() bool
 	links map[*faultyLink]struct{}
@@ -25,16 +25,16 @@ type Faults struct {
 
 var _ wsmanager.Backplane = (*Faults)(nil)
 
-// NewFaults makes a Backplane around another.
+// NewFaults returns a Faults around another Backplane.
 func NewFaults(bus wsmanager.Backplane) *Faults {
 	return &Faults{bus: bus, links: make(map[*faultyLink]struct{})}
 }
 
-// errCut is what everything returns while it is cut.
+// errCut is returned by all calls while the bus is cut.
 var errCut = errors.New("backplanetest: the bus is cut")
 
-// Cut ends all links, with what is on its way, and lets nobody connect until restore is
-// called.
+// Cut ends all links, with the envelopes in flight, and refuses connections until restore
+// is called.
 func (f *Faults) Cut() (restore func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,8 +49,8 @@ func (f *Faults) Cut() (restore func()) {
 	}
 }
 
-// Stall lets every Publish and Subscribe wait, until its context ends or resume is
-// called. Links look healthy.
+// Stall makes every Publish and Subscribe wait until its context ends or resume is called.
+// Links report no error meanwhile.
 func (f *Faults) Stall() (resume func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,24 +59,24 @@ func (f *Faults) Stall() (resume func()) {
 	return sync.OnceFunc(func() { close(stall) })
 }
 
-// Delay lets what is published from now on travel for as long as each call of delay
-// says; nil for no time. What one node publishes keeps its order, so that it may take
-// longer; what different nodes do does not.
+// Delay delays each envelope that is published from now on by the result of one call of
+// delay; nil for no delay. The envelopes of one node keep their order and may take longer
+// for that; those of different nodes may overtake each other.
 func (f *Faults) Delay(delay func() time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delay = delay
 }
 
-// Lose loses every envelope for which lose returns true; nil for none.
+// Lose drops every envelope for which lose returns true; nil drops none.
 func (f *Faults) Lose(lose func() bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lose = lose
 }
 
-// Links is how many links are open: as many as there are Managers, unless it is cut or
-// one has been shut down.
+// Links returns the number of open links: the number of Managers, unless the bus is cut or
+// a Manager has been shut down.
 func (f *Faults) Links() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,25 +114,25 @@ type faultyLink struct {
 	f *Faults
 	wsmanager.BackplaneLink
 
-	calls sync.Mutex // held while the link below is used: it may expect one caller
+	calls sync.Mutex // held while the link below is used: it may not be safe for concurrent use
 
-	done chan struct{} // closed: cut, or the link below has ended
-	stop chan struct{} // closed: send what is delayed, and end
-	sent chan struct{} // closed: it has ended
+	done chan struct{} // closed when cut, or when the link below has ended
+	stop chan struct{} // closed to send the delayed envelopes and end
+	sent chan struct{} // closed when deliver has ended
 	wake chan struct{}
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	delayed []delayed
 }
 
-// delayed is an envelope on its way.
+// delayed is an envelope in flight.
 type delayed struct {
 	topic    string
 	envelope []byte
 	due      time.Time
 }
 
-// follow ends the link with the one below.
+// follow ends the link when the one below ends.
 func (l *faultyLink) follow(gone <-chan struct{}) {
 	select {
 	case <-gone:
@@ -143,7 +143,7 @@ func (l *faultyLink) follow(gone <-chan struct{}) {
 	}
 }
 
-// endLocked is called under f.mu.
+// endLocked requires f.mu.
 func (l *faultyLink) endLocked() {
 	select {
 	case <-l.done:
@@ -152,7 +152,7 @@ func (l *faultyLink) endLocked() {
 	}
 }
 
-// wait is what every call does first.
+// wait delays a call while the bus is stalled, and returns an error if it is cut.
 func (l *faultyLink) wait(ctx context.Context) error {
 	l.f.mu.Lock()
 	stall := l.f.stall
@@ -212,7 +212,7 @@ func (l *faultyLink) publish(ctx context.Context, topic string, envelope []byte)
 	return l.BackplaneLink.Publish(ctx, topic, envelope)
 }
 
-// deliver publishes what is delayed, in order.
+// deliver publishes the delayed envelopes in order.
 func (l *faultyLink) deliver() {
 	defer close(l.sent)
 	stop := l.stop
@@ -232,7 +232,7 @@ func (l *faultyLink) deliver() {
 				return
 			}
 		}
-		if stop != nil { // else what is left goes at once
+		if stop != nil { // else the rest is sent at once
 			t := time.NewTimer(time.Until(next.due))
 			select {
 			case <-t.C:
@@ -242,9 +242,9 @@ func (l *faultyLink) deliver() {
 			t.Stop()
 		}
 		select {
-		case <-l.done: // lost
+		case <-l.done: // they are lost
 		default:
-			// The error is one of the bus, which nobody waits for any more.
+			// No caller is left that could get the error of the bus.
 			_ = l.publish(context.Background(), next.topic, next.envelope)
 		}
 		l.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// What different nodes send may overtake each other on the way, what one does not.
+// Envelopes of different nodes may overtake each other, those of one node may not.
 func TestFaultsDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &wsmanager.LocalBus{}
@@ -37,9 +37,9 @@ func TestFaultsDelay(t *testing.T) {
 	})
 }
 
-// All guarantees hold on a bus that delivers late, each node at its own pace.
-func TestGuaranteesHoldLate(t *testing.T) {
-	late := []string{"a broadcast reaches everybody once", "a group's members are reached wherever they are", "exceptions hold on every node", "a connection joins and leaves by its id", "what one node sends keeps its order", "Shutdown publishes what is queued", "nothing is left after Shutdown", "messages of every size arrive"}
+// All guarantees hold on a bus that delivers late, with different delays for each node.
+func TestGuaranteesHoldWithDelays(t *testing.T) {
+	late := []string{"a broadcast reaches every connection once", "a group's members are reached wherever they are", "exceptions hold on every node", "a connection joins and leaves by its id", "the messages of one node keep their order", "Shutdown publishes the queue", "nothing is left after Shutdown", "messages of every size arrive"}
 	for _, g := range guarantees {
 		for _, name := range late {
 			if g.name != name {

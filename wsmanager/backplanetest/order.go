@@ -8,9 +8,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// orderGuarantees is what comes when.
+// orderGuarantees are about the order of delivery.
 var orderGuarantees = []guarantee{
-	{"what one node sends keeps its order", testOrder},
+	{"the messages of one node keep their order", testOrder},
 	{"an answer does not overtake its question", testCausality},
 }
 
@@ -22,7 +22,7 @@ func testOrder(t testing.TB, bus Bus) {
 	c.ready()
 	const count = 200
 	for _, from := range c.nodes {
-		t.Cleanup(goes(func() { // all at the same time
+		t.Cleanup(async(func() { // all at the same time
 			for i := range count {
 				msg := wsmanager.Text(fmt.Sprintf("%s: %d", from.Stats().Backplane.Node, i))
 				switch i % 4 {
@@ -34,7 +34,7 @@ func testOrder(t testing.TB, bus Bus) {
 					from.SendUser("ann", msg)
 				case 3:
 					for _, to := range c.clients() {
-						_ = from.Send(to.conn.ID(), msg) // an error shows as a gap
+						_ = from.Send(to.conn.ID(), msg) // an error appears as a gap
 					}
 				}
 			}
@@ -46,7 +46,7 @@ func testOrder(t testing.TB, bus Bus) {
 			text := cl.Text()
 			node, _, _ := strings.Cut(text, ": ")
 			if want := fmt.Sprintf("%s: %d", node, next[node]); text != want {
-				t.Fatalf("backplanetest: order: %s got %q where %q comes next", cl.name, text, want)
+				t.Fatalf("backplanetest: order: %s got %q, want %q next", cl.name, text, want)
 			}
 			next[node]++
 		}
@@ -54,8 +54,8 @@ func testOrder(t testing.TB, bus Bus) {
 	c.expect("after all", c.nodes[0], nil)
 }
 
-// goes starts f and returns what waits for its end.
-func goes(f func()) (wait func()) {
+// async starts f and returns a function that waits for its end.
+func async(f func()) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -64,14 +64,14 @@ func goes(f func()) (wait func()) {
 	return func() { <-done }
 }
 
-// A node that tells others of its member hears what they answer to the group, though
-// nobody has waited for anything.
+// A node that tells others of its member receives their answers to the group, without
+// waiting for any subscription.
 func testCausality(t testing.TB, bus Bus) {
 	c := newCluster(t, bus, 2)
 	a, b := c.nodes[0].dial(nil), c.nodes[1].dial(nil)
 	for i := range 50 {
 		group := fmt.Sprint("group ", i)
-		c.must("Join", b.conn.Join(group))
+		c.requireNoError("Join", b.conn.Join(group))
 		c.nodes[1].BroadcastExcept(wsmanager.Text("I am in "+group), b.conn.ID())
 		a.ExpectText("I am in " + group)
 		c.nodes[0].Group(group).Broadcast(wsmanager.Text("welcome to " + group))

@@ -13,8 +13,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// try runs one guarantee's test on a bus, and returns what it says.
-func try(t *testing.T, name string, bus func(testing.TB) *spoiled) (failures []string) {
+// failuresOf runs one guarantee's test on a bus, and returns its failures.
+func failuresOf(t *testing.T, name string, bus func(testing.TB) *brokenBus) (failures []string) {
 	t.Helper()
 	at := slices.IndexFunc(guarantees, func(g guarantee) bool { return g.name == name })
 	require.GreaterOrEqual(t, at, 0, "there is no guarantee %q", name)
@@ -35,18 +35,18 @@ func try(t *testing.T, name string, bus func(testing.TB) *spoiled) (failures []s
 	return failures
 }
 
-// recorder is a testing.TB that notes failures instead of having them.
+// recorder is a testing.TB that records failures and does not fail itself.
 type recorder struct {
 	testing.TB
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	failures []string
 	cleanups []func()
 }
 
-// run runs a test and its clean-ups.
+// run runs a test and its cleanups.
 func (r *recorder) run(test func()) {
-	goes(test)()
+	async(test)()
 	for {
 		r.mu.Lock()
 		n := len(r.cleanups)
@@ -57,11 +57,11 @@ func (r *recorder) run(test func()) {
 		f := r.cleanups[n-1]
 		r.cleanups = r.cleanups[:n-1]
 		r.mu.Unlock()
-		goes(f)()
+		async(f)()
 	}
 }
 
-func (r *recorder) note(text string) {
+func (r *recorder) record(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failures = append(r.failures, text)
@@ -79,10 +79,10 @@ func (r *recorder) Cleanup(f func()) {
 	r.cleanups = append(r.cleanups, f)
 }
 
-func (r *recorder) Error(args ...any)                 { r.note(fmt.Sprint(args...)) }
-func (r *recorder) Errorf(format string, args ...any) { r.note(fmt.Sprintf(format, args...)) }
-func (r *recorder) Fail()                             { r.note("Fail") }
-func (r *recorder) FailNow()                          { r.note("FailNow"); runtime.Goexit() }
+func (r *recorder) Error(args ...any)                 { r.record(fmt.Sprint(args...)) }
+func (r *recorder) Errorf(format string, args ...any) { r.record(fmt.Sprintf(format, args...)) }
+func (r *recorder) Fail()                             { r.record("Fail") }
+func (r *recorder) FailNow()                          { r.record("FailNow"); runtime.Goexit() }
 func (r *recorder) Fatal(args ...any)                 { r.Error(args...); runtime.Goexit() }
 func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); runtime.Goexit() }
 func (r *recorder) Helper()                           {}

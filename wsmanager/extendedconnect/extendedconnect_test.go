@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/extendedconnect"
 )
 
-// What the package does it has done when a process begins, so each row is one.
+// The package works while a process starts, so each row starts one.
 func TestProcess(t *testing.T) {
 	const env = "SPEAKINGTUBE_TEST_PROCESS"
 	if os.Getenv(env) != "" {

@@ -25,7 +25,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// lines is a log, by line.
+// lines is a log, split into lines.
 type lines struct {
 	mu  sync.Mutex
 	all []string
@@ -44,7 +44,7 @@ func (l *lines) get() []string {
 	return append([]string(nil), l.all...)
 }
 
-// gzipped is a component that compresses all that is written, as a careless one does.
+// gzipped is a component that compresses every body without checking whether it may.
 func gzipped(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -71,9 +71,9 @@ func readFrame(t *testing.T, r io.Reader) string {
 	return string(payload)
 }
 
-// A WebSocket over HTTP/2 goes through the components of a pipeline: they see the 200
-// when it opens, and the return of next when it has ended; the frames pass them by.
-// Serve's drains end it.
+// A WebSocket over HTTP/2 passes through the components of a pipeline: they see the 200
+// when it opens, and next returns when it has ended. They do not see the frames.
+// ServeListener's drain ends it.
 func TestWebSocketOverHTTP2InAPipeline(t *testing.T) {
 	log := &lines{}
 	chat := wsmanager.MustNew(wsmanager.Callbacks{

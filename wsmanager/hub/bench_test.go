@@ -7,8 +7,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// A call and its answer over loopback, a hundred under way at a time; the allocations
-// are those of client and server together.
+// BenchmarkCall measures a call and its answer over loopback with a hundred calls in flight. The allocations are those
+// of client and server.
 func BenchmarkCall(b *testing.B) {
 	_, url := serve(b, hub.Methods{"Add": func(a, c int) int { return a + c }}, hub.Options{})
 	p := connect(b, url)
@@ -26,7 +26,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// The wire alone.
+// BenchmarkParseAndAppend measures the JSON protocol without a connection.
 func BenchmarkParseAndAppend(b *testing.B) {
 	p := hub.JSON()
 	record := []byte(`{"target":"Add","arguments":[40,2],"invocationId":"7","type":1}`)

@@ -5,8 +5,8 @@ import (
 	"reflect"
 )
 
-// bind decodes the arguments of a call. What the error of a mismatch says is about
-// what the caller itself has sent.
+// bind decodes the arguments of a call. The caller may read the texts of its errors: they describe only data that the
+// caller has sent.
 func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
 	values := make([]reflect.Value, len(m.params))
 	arguments := inv.Arguments
@@ -26,7 +26,7 @@ func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect
 	return values, nil
 }
 
-// mismatch tells what is wrong with the number of arguments or streams, "" if nothing.
+// mismatch describes a wrong number of arguments or streams. It returns "" if the numbers are right.
 func (m *method) mismatch(inv *Invocation) string {
 	if want := len(m.params) - m.uploads; len(inv.Arguments) != want {
 		return fmt.Sprintf("Invocation provides %d argument(s) but target expects %d.", len(inv.Arguments), want)
@@ -37,25 +37,25 @@ func (m *method) mismatch(inv *Invocation) string {
 	return ""
 }
 
-// decode decodes a value, or an item, of the type.
+// decode decodes an argument or an item into a value of type t.
 func (p param) decode(protocol Protocol, raw Raw, t reflect.Type) (reflect.Value, error) {
 	if !p.scalar {
 		v := reflect.New(t)
 		return v.Elem(), protocol.Decode(raw, v.Interface())
 	}
-	v := reflect.New(reflect.PointerTo(t)) // in which null leaves its trace
+	v := reflect.New(reflect.PointerTo(t)) // a null leaves the pointer nil; it would leave a scalar unchanged
 	if err := protocol.Decode(raw, v.Interface()); err != nil {
 		return reflect.Value{}, err
 	}
 	if v.Elem().IsNil() {
-		return reflect.Value{}, fmt.Errorf("null is no %v", t)
+		return reflect.Value{}, fmt.Errorf("null for type %v", t)
 	}
 	return v.Elem().Elem(), nil
 }
 
-// bindError is a call that does not fit its method: what the caller reads, and why.
+// bindError means that a call does not match its method.
 type bindError struct {
-	text string
+	text string // for the caller
 	err  error
 }
 

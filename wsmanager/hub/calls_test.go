@@ -20,7 +20,7 @@ type thing struct {
 	Count int    `json:"count"`
 }
 
-// Checklist 16, 17, 18, 21, 22, 26.
+// Arguments and results of all types; names match case-insensitively.
 func TestCalls(t *testing.T) { onEachDriver(t, testCalls) }
 
 func testCalls(t *testing.T) {
@@ -55,11 +55,10 @@ func testCalls(t *testing.T) {
 	require.Equal(t, `{"type":3,"invocationId":"v"}`, p.call("v", "VoidErr"))
 }
 
-// Checklist 23, 24, 25: what the caller reads of an error, what the log gets, and that
-// the connection lives on.
-func TestErrorsOfCalls(t *testing.T) { onEachDriver(t, testErrorsOfCalls) }
+// The caller reads the allowed part of an error, the log has the rest, and the connection stays open.
+func TestCallErrors(t *testing.T) { onEachDriver(t, testCallErrors) }
 
-func testErrorsOfCalls(t *testing.T) {
+func testCallErrors(t *testing.T) {
 	logs := newLines()
 	secret := errors.New("secret")
 	_, url := serve(t, hub.Methods{
@@ -76,7 +75,7 @@ func testErrorsOfCalls(t *testing.T) {
 	p := connect(t, url)
 	p.failure("boom", "Fail")
 	p.failure("inside", "Wrapped")
-	require.Empty(t, logs.take(), "what the caller may read is no failure")
+	require.Empty(t, logs.take(), "errors for the caller are not logged at this level")
 	for method, log := range map[string]string{"Hide": "err=secret", "Panic": "stack=", "Bad": "encoding the result", "Empty": "Empty"} {
 		p.failure("An unexpected error occurred invoking '"+method+"' on the server.", method)
 		require.Contains(t, logs.take(), log)
@@ -90,7 +89,7 @@ func testErrorsOfCalls(t *testing.T) {
 	p.failure("Failed to invoke 'Add' due to an error on the server. Argument 1 is of the wrong type.", "Add", nil, 1)
 	p.failure("Failed to invoke 'Add' due to an error on the server. Argument 1 is of the wrong type.", "Add", 1.5, 1)
 
-	// Without an id there is no answer, whatever happens.
+	// A call without an id gets no answer.
 	for _, method := range []string{"Fail", "Hide", "Panic", "Bad", "Nope", "Add", "Stream", "Secret"} {
 		p.send(invocation("", method))
 	}
@@ -109,7 +108,7 @@ func testDetailedErrors(t *testing.T) {
 	p.failure("boom", "Fail")
 }
 
-// Checklist 27, 36: by default calls run one after the other, in order.
+// By default calls run one after the other, in order.
 func TestCallsInOrder(t *testing.T) { onEachDriver(t, testCallsInOrder) }
 
 func testCallsInOrder(t *testing.T) {
@@ -122,7 +121,7 @@ func testCallsInOrder(t *testing.T) {
 		most = max(most, running)
 		got = append(got, n)
 		mu.Unlock()
-		time.Sleep(time.Microsecond) // lets others run, if they may
+		time.Sleep(time.Microsecond) // gives concurrent calls a chance to run
 		mu.Lock()
 		defer mu.Unlock()
 		running--
@@ -160,8 +159,8 @@ func testParallelCalls(t *testing.T) {
 	}
 	select {
 	case <-began:
-		t.Fatal("a fourth has begun")
-	default: // that it does not begin later either, the counts below show
+		t.Fatal("a fourth call has begun")
+	default: // the counts below show that it does not begin later
 	}
 	for range 5 {
 		end <- true
@@ -169,15 +168,15 @@ func testParallelCalls(t *testing.T) {
 	}
 }
 
-// Checklist 45: a record may end in a later WebSocket message; one message may hold
-// several; members come in any order; what is not known is ignored.
+// A record may continue in a later WebSocket message, one message may hold several records, members come in any order,
+// and unknown members and types are ignored.
 func TestRecordsAndMessages(t *testing.T) { onEachDriver(t, testRecordsAndMessages) }
 
 func testRecordsAndMessages(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{})
 	p := connect(t, url)
 	whole := `{"arguments":["é"],"headers":{"a":"b"},"new":1,"invocationId":"1","target":"Echo","type":1}` + "\x1e"
-	at := strings.Index(whole, "é") // a text message can't end within a character
+	at := strings.Index(whole, "é") // a text message must not end within a character
 	for _, part := range []string{whole[:at], whole[at : at+2], whole[at+2 : len(whole)-1], whole[len(whole)-1:]} {
 		p.SendText(part)
 	}
@@ -187,14 +186,13 @@ func testRecordsAndMessages(t *testing.T) {
 	p.SendText(whole[10:])
 	p.expect(`{"type":3,"invocationId":"2","result":"é"}`, `{"type":3,"invocationId":"3","result":"é"}`,
 		`{"type":3,"invocationId":"1","result":"é"}`)
-	p.SendBinary([]byte(whole)) // a stream of bytes, whatever it comes in
+	p.SendBinary([]byte(whole)) // records are a stream of bytes, independent of the type of the message
 	p.expect(`{"type":3,"invocationId":"1","result":"é"}`)
 	p.send(`{"type":17,"x":1}`, `{"type":6}`)
 	p.result(`"x"`, "Echo", "x")
 }
 
-// Checklist 46: answers to nothing are ignored; what is no message ends the
-// connection, with a Close message.
+// Answers without an invocation are ignored. A malformed message ends the connection with a Close message.
 func TestStrayAndMalformedRecords(t *testing.T) { onEachDriver(t, testStrayAndMalformedRecords) }
 
 func testStrayAndMalformedRecords(t *testing.T) {
@@ -206,39 +204,39 @@ func testStrayAndMalformedRecords(t *testing.T) {
 	for _, bad := range []string{`nonsense`, ``, `{"type":1}`, `{"type":"6"}`, `{"type":3,"invocationId":"1","result":1,"error":"e"}`} {
 		p := connect(t, url)
 		p.send(bad, invocation("1", "Echo", "never"))
-		require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000), bad)
+		require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000), bad)
 	}
-	// Checklist 48: too big, as soon as that is clear.
+	// An oversized message ends the connection as soon as its size is known.
 	for _, big := range []string{invocation("1", "Echo", strings.Repeat("x", 40_000)) + "\x1e", strings.Repeat("x", 40_000)} {
 		p := connect(t, url)
 		p.SendText(big)
-		require.Equal(t, `{"type":7,"error":"The maximum message size of 32768B was exceeded."}`, p.gone(1000))
+		require.Equal(t, `{"type":7,"error":"The maximum message size of 32768B was exceeded."}`, p.readToClose(1000))
 	}
 	q := connect(t, url)
-	for range 4 { // an endless record
+	for range 4 { // a record without an end
 		q.SendText(strings.Repeat("x", 9000))
 	}
-	require.Contains(t, q.gone(1000), "maximum message size")
-	p.result(`"x"`, "Echo", "x") // which hurts nobody else
+	require.Contains(t, q.readToClose(1000), "maximum message size")
+	p.result(`"x"`, "Echo", "x") // other connections are not affected
 }
 
-// A result that is bigger than can be sent is an error, not silence.
-func TestHugeResult(t *testing.T) { onEachDriver(t, testHugeResult) }
+// A result that exceeds the outbox is answered with an error.
+func TestResultAboveOutboxSize(t *testing.T) { onEachDriver(t, testResultAboveOutboxSize) }
 
-func testHugeResult(t *testing.T) {
+func testResultAboveOutboxSize(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Huge": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{})
 	p := connect(t, url)
 	p.failure("An unexpected error occurred invoking 'Huge' on the server.", "Huge", 2<<20)
 	require.Len(t, p.call("1", "Huge", 500_000), 500_000+len(`{"type":3,"invocationId":"1","result":""}`))
 }
 
-// The context of a call ends with the client's cancelling, with the connection, and
-// with the call.
+// The context of a call ends when the client cancels the call, when the connection ends, and when the call has
+// returned.
 func TestContextOfCalls(t *testing.T) { onEachDriver(t, testContextOfCalls) }
 
 func testContextOfCalls(t *testing.T) {
 	causes, began := make(chan error, 1), make(chan bool)
-	kept := make(chan *hub.Context, 1)
+	contexts := make(chan *hub.Context, 1)
 	_, url := serve(t, hub.Methods{
 		"Wait": func(ctx *hub.Context) error {
 			began <- true
@@ -246,20 +244,20 @@ func testContextOfCalls(t *testing.T) {
 			causes <- context.Cause(ctx)
 			return ctx.Err()
 		},
-		"Keep": func(ctx *hub.Context) { kept <- ctx },
+		"Keep": func(ctx *hub.Context) { contexts <- ctx },
 		"Set":  func(ctx *hub.Context, v string) { ctx.Items().Store("v", v) },
 		"Get":  func(ctx *hub.Context) any { v, _ := ctx.Items().Load("v"); return v },
 	}, hub.Options{})
 	p := connect(t, url)
 	p.send(invocation("1", "Wait"))
 	<-began
-	p.send(invocation("2", "Wait"), `{"type":5,"invocationId":"2"}`) // cancelled before it begins
+	p.send(invocation("2", "Wait"), `{"type":5,"invocationId":"2"}`) // canceled before it begins
 	p.send(`{"type":5,"invocationId":"1"}`)
 	require.ErrorIs(t, <-causes, hub.ErrCanceled)
 	p.expect(`{"type":3,"invocationId":"1","error":"An unexpected error occurred invoking 'Wait' on the server."}`,
 		`{"type":3,"invocationId":"2","error":"The invocation was canceled."}`)
 	require.Equal(t, `{"type":3,"invocationId":"3"}`, p.call("3", "Keep"))
-	over := <-kept
+	over := <-contexts
 	<-over.Done()
 	require.ErrorIs(t, context.Cause(over), hub.ErrReturned)
 	p.call("4", "Set", "value")
@@ -270,7 +268,7 @@ func testContextOfCalls(t *testing.T) {
 	require.Error(t, <-causes)
 }
 
-// An id that is in use can't be used again; one that is not can.
+// An id can be used again after its call has ended, and not before.
 func TestInvocationIDs(t *testing.T) { onEachDriver(t, testInvocationIDs) }
 
 func testInvocationIDs(t *testing.T) {
@@ -288,11 +286,11 @@ func testInvocationIDs(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"1"}`)
 }
 
-// A client that sends more calls than may wait is not read from until there is room:
-// nothing is lost. Where only the client itself could make room, it is told to go.
-func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
+// The hub does not read from a client with too many pending calls until a call has ended; no call is lost. If only the
+// client itself could end one, the connection ends.
+func TestTooManyPendingCalls(t *testing.T) { onEachDriver(t, testTooManyPendingCalls) }
 
-func testFloods(t *testing.T) {
+func testTooManyPendingCalls(t *testing.T) {
 	gate := make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Gate":  func() { <-gate },
@@ -312,17 +310,17 @@ func testFloods(t *testing.T) {
 	for i := range 6 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"w%d","target":"Watch","arguments":[]}`, i))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 
-	// Names and ids take room, too.
+	// Names and ids count for MaxPendingBytes.
 	p = connect(t, url)
 	for i := range 3 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Watch","arguments":[]}`, i, strings.Repeat("x", 400)))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
 }
 
-// lines is a log.
+// lines collects log output.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -336,7 +334,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// take returns what was logged since the last time.
+// take returns the output since the last call.
 func (l *lines) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

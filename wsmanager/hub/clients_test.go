@@ -15,18 +15,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// named takes the query's user for granted.
+// named trusts the user in the query.
 func named(r *http.Request, _ string) (hub.Identity, error) {
 	return hub.Identity{User: r.URL.Query().Get("user")}, nil
 }
 
-// crowd is clients of one hub: direct ones and, with stateful reconnect, kept ones.
+// crowd is several clients of one hub, with or without stateful reconnect.
 type crowd struct {
 	peers []*peer
 	ids   []string
 }
 
-// got reads what each has got up to a mark that goes to all.
+// got returns the events of each client before a mark that is sent to all.
 func (c *crowd) got(t *testing.T, h *hub.Hub) (out []string) {
 	t.Helper()
 	require.NoError(t, h.Clients().All().Send("mark"))
@@ -45,7 +45,7 @@ func (c *crowd) got(t *testing.T, h *hub.Hub) (out []string) {
 	return out
 }
 
-// Checklist 34, 35, 51 for the kept ones: who gets what.
+// Each selection of receivers reaches its members, with and without stateful reconnect.
 func TestClients(t *testing.T) { onEachDriver(t, testClients) }
 
 func testClients(t *testing.T) {
@@ -68,22 +68,22 @@ func testClients(t *testing.T) {
 			}
 			require.Equal(t, 4, h.Len())
 			require.NoError(t, h.Join(c.ids[0], "g"))
-			require.NoError(t, h.Join(c.ids[0], "g"), "twice is once")
+			require.NoError(t, h.Join(c.ids[0], "g"), "the second Join has no effect")
 			require.NoError(t, h.Join(c.ids[1], "g"))
 			require.NoError(t, h.Join(c.ids[1], "h"))
 			require.NoError(t, h.Join(c.ids[2], "h"))
-			require.ErrorIs(t, h.Join("nobody", "g"), hub.ErrNoConnection)
+			require.ErrorIs(t, h.Join("unknown", "g"), hub.ErrNoConnection)
 			require.Error(t, h.Join(c.ids[0], ""))
 			require.Error(t, h.Join(c.ids[0], strings.Repeat("x", 257)))
-			h.Leave("nobody", "g")
+			h.Leave("unknown", "g")
 			h.Leave(c.ids[3], "g")
 
 			// do runs f inside a call of the client.
 			do := func(i int, f func(ctx *hub.Context)) {
 				act <- f
 				c.peers[i].send(invocation("do", "Do"))
-				for c.peers[i].record() != `{"type":3,"invocationId":"do"}` { // its own events come first
-					t.Fatal("what was sent inside the call is not to reach its caller here")
+				for c.peers[i].record() != `{"type":3,"invocationId":"do"}` { // the client's events arrive before the answer
+					t.Fatal("the caller received an event of its own call")
 				}
 			}
 			all := h.Clients()
@@ -93,21 +93,21 @@ func testClients(t *testing.T) {
 				want []string
 			}{
 				{"all", all.All(), []string{"x", "x", "x", "x"}},
-				{"all except", all.AllExcept(c.ids[1], "nobody"), []string{"x", "", "x", "x"}},
-				{"clients", all.Clients(c.ids[0], c.ids[3], "nobody"), []string{"x", "", "", "x"}},
+				{"all except", all.AllExcept(c.ids[1], "unknown"), []string{"x", "", "x", "x"}},
+				{"connections", all.Connections(c.ids[0], c.ids[3], "unknown"), []string{"x", "", "", "x"}},
 				{"group", all.Group("g"), []string{"x", "x", "", ""}},
 				{"group except", all.GroupExcept("g", c.ids[0]), []string{"", "x", "", ""}},
 				{"groups", all.Groups("g", "h", "none"), []string{"x", "x", "x", ""}},
 				{"no group", all.Group("none"), []string{"", "", "", ""}},
 				{"user", all.User("ann"), []string{"", "x", "x", ""}},
-				{"users", all.Users("ann", "bob", "nobody"), []string{"", "x", "x", "x"}},
+				{"users", all.Users("ann", "bob", "unknown"), []string{"", "x", "x", "x"}},
 			} {
 				require.NoError(t, row.to.Send("say", "x"))
 				require.Equal(t, row.want, c.got(t, h), row.name)
 			}
 			require.NoError(t, all.Client(c.ids[2]).Send("say", "x"))
 			require.Equal(t, []string{"", "", "x", ""}, c.got(t, h))
-			require.ErrorIs(t, all.Client("nobody").Send("say", "x"), hub.ErrNoConnection)
+			require.ErrorIs(t, all.Client("unknown").Send("say", "x"), hub.ErrNoConnection)
 
 			do(0, func(ctx *hub.Context) { _ = ctx.Clients().Others().Send("say", "x") })
 			require.Equal(t, []string{"", "x", "x", "x"}, c.got(t, h))
@@ -122,14 +122,14 @@ func testClients(t *testing.T) {
 			require.NoError(t, all.Group("g").Send("say", "x"))
 			require.Equal(t, []string{"", "x", "", ""}, c.got(t, h))
 
-			// What can't be encoded is told, to whomever it goes.
+			// Arguments that cannot be encoded are reported for all selections.
 			bad := func() {}
 			require.ErrorContains(t, all.All().Send("say", 1, bad), `argument 2 of "say"`)
 			require.Error(t, all.Group("g").Send("say", bad))
 			require.Error(t, all.User("ann").Send("say", bad))
 			require.Error(t, all.Client(c.ids[0]).Send("say", bad))
 
-			// Who leaves is in nothing any more.
+			// A connection that has ended is in no selection.
 			c.peers[1].SendClose(1000, "")
 			c.peers[1].ExpectClose(1000)
 			require.Eventually(t, func() bool { return h.Len() == 3 }, wstest.Patience, 1e6)
@@ -140,13 +140,13 @@ func testClients(t *testing.T) {
 	}
 }
 
-// The caller hears what a method sends before its result.
+// The caller receives events of a method before its result.
 func TestCaller(t *testing.T) { onEachDriver(t, testCaller) }
 
 func testCaller(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Hello": func(ctx *hub.Context) (int, error) {
 		if ctx.Clients().Caller().ConnectionID() != ctx.ConnectionID() {
-			return 0, errors.New("somebody else")
+			return 0, errors.New("Caller is another connection")
 		}
 		for i := range 3 {
 			if err := ctx.Clients().Caller().Send("say", i, "é\x1e"); err != nil {
@@ -161,7 +161,7 @@ func testCaller(t *testing.T) {
 		`{"type":1,"target":"say","arguments":[2,"é\u001e"]}`, `{"type":1,"target":"all","arguments":[]}`, `{"type":3,"invocationId":"1","result":4}`)
 }
 
-// counting is a protocol that counts what it encodes.
+// counting is a protocol that counts encoded values.
 type counting struct {
 	hub.Protocol
 	name    string
@@ -175,7 +175,7 @@ func (c counting) Encode(v any) (hub.Raw, error) {
 	return c.Protocol.Encode(v)
 }
 
-// What many get is encoded once for each protocol.
+// An event for several receivers is encoded once for each protocol.
 func TestOneEncodingForEachProtocol(t *testing.T) { onEachDriver(t, testOneEncodingForEachProtocol) }
 
 func testOneEncodingForEachProtocol(t *testing.T) {
@@ -205,10 +205,10 @@ func testOneEncodingForEachProtocol(t *testing.T) {
 	require.Zero(t, third.Load())
 }
 
-// Nothing reaches a connection before its handshake is over.
-func TestNothingBeforeTheHandshake(t *testing.T) { onEachDriver(t, testNothingBeforeTheHandshake) }
+// A connection receives no events before its handshake is done.
+func TestNoEventsBeforeHandshake(t *testing.T) { onEachDriver(t, testNoEventsBeforeHandshake) }
 
-func testNothingBeforeTheHandshake(t *testing.T) {
+func testNoEventsBeforeHandshake(t *testing.T) {
 	h, url := serve(t, nil, hub.Options{Authenticate: named})
 	p := dial(t, url+"?user=u")
 	require.NoError(t, h.Clients().All().Send("early"))
@@ -220,10 +220,10 @@ func testNothingBeforeTheHandshake(t *testing.T) {
 	p.expect(`{"type":1,"target":"late","arguments":[]}`)
 }
 
-// A client that reads too slowly meets the policy; the others get everything.
-func TestSlowClient(t *testing.T) { onEachDriver(t, testSlowClient) }
+// SlowConsumer decides about a client that reads too slowly; the other clients receive all events.
+func TestSlowConsumer(t *testing.T) { onEachDriver(t, testSlowConsumer) }
 
-func testSlowClient(t *testing.T) {
+func testSlowConsumer(t *testing.T) {
 	gone := make(chan error, 1)
 	h, url := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{
 		WebSocket:    wsmanager.Options{OutboxBytes: 256 << 10, MaxMessageSize: 64 << 10},
@@ -243,5 +243,5 @@ func testSlowClient(t *testing.T) {
 		default:
 		}
 	}
-	t.Fatal("the slow client is still there")
+	t.Fatal("the slow client is still connected")
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// Close is the last that a client gets, though streams, calls and events go on.
+// Close is the last message of a client, although streams, calls and events go on.
 func TestCloseIsTheLastMessage(t *testing.T) { onEachDriver(t, testCloseIsTheLastMessage) }
 
 func testCloseIsTheLastMessage(t *testing.T) {
@@ -35,7 +35,7 @@ func testCloseIsTheLastMessage(t *testing.T) {
 	for range 100 {
 		p := connect(t, url)
 		p.send(fmt.Sprintf(items, 1), fmt.Sprintf(items, 2), invocation("", "Abort"))
-		_ = h.Clients().All().Send("event") // it may be closing
-		require.Equal(t, `{"type":7}`, p.gone(1000))
+		_ = h.Clients().All().Send("event") // the hub may be closing
+		require.Equal(t, `{"type":7}`, p.readToClose(1000))
 	}
 }

@@ -5,61 +5,53 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Connection is a client of a hub, made by [Dial]. It calls methods of the hub with
-// [Invoke], [Connection.Call], [Connection.Send] and [Stream], and is called by it: see
-// [Connection.On]. When it breaks it is made again (DialOptions.ReconnectDelays): calls
-// that wait fail then, unless it could be resumed. All methods are safe for concurrent use
-// and may be called inside handlers and callbacks, save waiting for Done.
+// Connection is a client of a hub, made by [Dial]. It calls methods of the hub with [Invoke], [Connection.Call],
+// [Connection.Send] and [Stream], and the hub calls its handlers: see [Connection.On]. It reconnects when it breaks
+// (DialOptions.ReconnectDelays). Pending calls then fail, unless the connection is resumed. All methods are safe for
+// concurrent use and may be called in handlers and callbacks, except that these must not wait for Done.
 type Connection struct {
-	// Static.
-	opts     DialOptions
-	target   *url.URL // scheme http or https
-	protocol Protocol
-	start    time.Time
-	ctx      context.Context // ends with the Connection
-	cancel   context.CancelCauseFunc
-	unbind   func() bool     // from BaseContext, whose end is this one's
-	stopped  context.Context // ends when Close is called
-	stop     context.CancelFunc
-	done     chan struct{}
-	running  activity // handlers, streams, sockets that were given up
+	opts       DialOptions
+	negotiator negotiator
+	protocol   Protocol
+	sessions   sessionConfig
+	ctx        context.Context // ends with the Connection
+	cancel     context.CancelCauseFunc
+	unbind     func() bool     // stops watching BaseContext
+	stopped    context.Context // ends when Close is called
+	stop       context.CancelFunc
+	done       chan struct{}
+	running    goroutineGroup // of handlers, streams and abandoned sockets
 
-	lastSent atomic.Int64 // the Connection's time
-	lastRead atomic.Int64
-	reading  atomic.Bool // a message is being handled: the server can't be heard
-
-	mu      sync.Mutex // guards what follows
-	changed *sync.Cond // on mu: there may be room, or a turn; or the socket is over
-	socket  *socket    // nil while there is none
+	mu      sync.Mutex // guards all fields below
+	changed *sync.Cond // on mu; signals space in a buffer, a free slot, a new waiter, or the end of the socket
+	session *session   // the latest; set by the first handshake
+	socket  *clientSocket
 	id      string
-	epoch   uint64  // counts connections; a resumed one is the same
-	replay  *replay // nil unless it may be resumed
 	closing bool
 	err     error
 
-	ids      uint64
-	calls    map[string]*outgoing
-	waiting  int // goroutines that wait for something to come
-	buffered int // bytes that came and nobody has taken
-
-	handlers map[string][]*method // by folded name; the slices are not changed
-	queue    []incoming
-	turn     bool // a handler runs, and does not wait for the hub
+	lastID   uint64
+	calls    map[string]*pendingCall
+	waiting  int // goroutines that wait for a message of the server
+	buffered int // bytes of received items and calls that no goroutine has taken
+	handlers handlerQueue
 }
 
 func newConnection(target *url.URL, handlers map[string][]*method, opts DialOptions) *Connection {
 	c := &Connection{
-		opts: opts, target: target, protocol: opts.Protocol, start: time.Now(), done: make(chan struct{}),
-		calls: make(map[string]*outgoing), handlers: handlers,
+		opts: opts, protocol: opts.Protocol, sessions: opts.sessionConfig(), done: make(chan struct{}),
+		calls: make(map[string]*pendingCall),
 	}
+	c.negotiator = negotiator{&c.opts, target}
 	c.changed = sync.NewCond(&c.mu)
+	c.handlers = handlerQueue{c: c, byName: handlers}
+	c.handlers.slots = slots{owner: &c.handlers, changed: c.changed, limit: 1}
 	base := context.Background()
 	if opts.WebSocket.BaseContext != nil {
 		base = opts.WebSocket.BaseContext
@@ -72,51 +64,48 @@ func newConnection(target *url.URL, handlers map[string][]*method, opts DialOpti
 
 // Errors of a Connection.
 var (
-	// ErrDisconnected is returned for what is sent, or waits, while the connection has
-	// broken; it is being made again, perhaps. What broke it is in the error's chain
-	// as well.
+	// ErrDisconnected is returned by sends and pending calls if the connection has broken. The Connection may reconnect. The
+	// reason is in the error's chain.
 	ErrDisconnected = errors.New("hub: the connection has broken")
 
-	// ErrServerTimeout: nothing came from the server for DialOptions.ServerTimeout.
-	ErrServerTimeout = errors.New("hub: nothing came from the server in time")
+	// ErrServerTimeout is why a connection broke if no message came from the server for DialOptions.ServerTimeout.
+	ErrServerTimeout = errors.New("hub: no message from the server in time")
 )
 
-// ClosedError is how a [Connection] ends whose server has closed it with an error.
+// ClosedError is why a [Connection] ended that the server closed with an error.
 type ClosedError struct{ Text string }
 
 // Error implements error.
 func (e *ClosedError) Error() string { return "hub: the server closed the connection: " + e.Text }
 
-// ID returns the id that the hub knows the connection by, which is another after it was
-// made again; "" without a negotiation.
+// ID returns the id of the connection in the hub, or "" without a negotiation. It changes with each reconnect.
 func (c *Connection) ID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.id
 }
 
-// Connected reports whether there is a connection at present.
+// Connected reports whether the Connection is connected at present.
 func (c *Connection) Connected() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.socket != nil && !c.closing
 }
 
-// Done returns a channel that is closed when the Connection has ended for good: its
-// handlers and OnClosed have returned, and nothing of it is left.
+// Done returns a channel that is closed when the Connection has ended and its handlers and OnClosed have returned.
 func (c *Connection) Done() <-chan struct{} { return c.done }
 
-// Err returns why the Connection has ended: nil if Close ended it, the server did
-// without an error, or it has not ended; a *[ClosedError], or what broke it, if it was not
-// to be made again.
+// Err returns why the Connection has ended. It is nil if the Connection has not ended, if Close ended it, or if the server
+// closed it without an error. It is a *[ClosedError] if the server closed it with an error, and otherwise the reason why
+// the connection broke.
 func (c *Connection) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Close ends the Connection for good, after what was sent before. It does not wait:
-// see Done. Calls that wait return ErrClosed, the contexts of handlers end.
+// Close ends the Connection. Messages that were sent before are delivered first. Close does not wait: see Done. Pending
+// calls return ErrClosed, and the contexts of handlers end.
 func (c *Connection) Close() {
 	c.mu.Lock()
 	if c.closing {
@@ -124,70 +113,15 @@ func (c *Connection) Close() {
 		return
 	}
 	c.closing = true
-	s, r := c.socket, c.replay
+	session, socket := c.session, c.socket
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	c.stop()
-	if r != nil {
-		r.stop()
+	if session != nil && session.replay != nil {
+		session.replay.stop()
 	}
-	if s == nil {
-		return
-	}
-	if data, err := c.protocol.Append(nil, &Close{}); err == nil {
-		_ = s.ws.CloseWith(c.frame(data), wsmanager.StatusNormalClosure, "") // the code is a valid one
-		return
-	}
-	_ = s.ws.Close(wsmanager.StatusNormalClosure, "") // the code is a valid one
-}
-
-// run keeps the connection, from its first socket to its end.
-func (c *Connection) run(s *socket) {
-	for {
-		err, again := c.attend(s)
-		if next := c.goOn(s, err); next != nil {
-			s = next
-			continue
-		}
-		c.disconnected(err)
-		if again {
-			s, err = c.reconnect(err)
-		}
-		if !again || s == nil {
-			c.finish(err)
-			return
-		}
-	}
-}
-
-// attend pings until the socket has ended, and returns why, and whether there may be
-// another.
-func (c *Connection) attend(s *socket) (err error, again bool) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-s.done:
-			return c.outcome(s)
-		case <-timer.C:
-		}
-		now := c.now()
-		if c.reading.Load() {
-			c.lastRead.Store(int64(now)) // what the server may have sent could not be read
-		}
-		silent, quiet := now-time.Duration(c.lastRead.Load()), now-time.Duration(c.lastSent.Load())
-		if silent >= c.opts.ServerTimeout && !c.isClosing() {
-			c.mu.Lock()
-			s.cause = ErrServerTimeout
-			c.mu.Unlock()
-			c.giveUp(s, s.ws)
-			return c.outcome(s)
-		}
-		if quiet >= c.opts.KeepAliveInterval {
-			quiet = 0
-			c.control(&Ping{})
-		}
-		timer.Reset(max(time.Millisecond, min(c.opts.KeepAliveInterval-quiet, c.opts.ServerTimeout-silent)))
+	if socket != nil {
+		socket.session.closeSocket(socket.ws, &Close{}, wsmanager.StatusNormalClosure)
 	}
 }
 
@@ -197,135 +131,6 @@ func (c *Connection) isClosing() bool {
 	return c.closing
 }
 
-// outcome is why a socket has ended, and whether there may be another.
-func (c *Connection) outcome(s *socket) (err error, again bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var broken *protocolError
-	switch {
-	case c.closing:
-		return nil, false
-	case s.close != nil && s.close.Error != "":
-		return &ClosedError{s.close.Error}, s.close.AllowReconnect
-	case s.close != nil:
-		return nil, s.close.AllowReconnect
-	case errors.As(s.cause, &broken):
-		return s.cause, false // the next time it would be no better
-	case s.cause != nil:
-		return s.cause, true
-	case s.ended == nil:
-		return errors.New("hub: the server closed the socket"), true
-	}
-	return s.ended, true
-}
-
-// goOn resumes a connection that broke, if that can be; nil if not.
-func (c *Connection) goOn(s *socket, err error) *socket {
-	var ce *wsmanager.CloseError
-	c.mu.Lock()
-	r := c.replay
-	can := r != nil && !c.closing && s.close == nil &&
-		(errors.Is(s.cause, ErrServerTimeout) || s.cause == nil && errors.As(err, &ce) && ce.Code == wsmanager.StatusAbnormalClosure)
-	c.mu.Unlock()
-	if !can {
-		return nil
-	}
-	r.suspend()
-	ctx, cancel := context.WithCancelCause(c.stopped)
-	defer cancel(nil)
-	next, err := c.dial(ctx, &socket{c: c, agreement: s.agreement, resuming: true})
-	if err != nil {
-		c.logger().Debug("hub connection could not be resumed", "err", err)
-		return nil
-	}
-	return next
-}
-
-// disconnected fails what waits.
-func (c *Connection) disconnected(err error) {
-	c.mu.Lock()
-	if r := c.replay; r != nil {
-		r.stop()
-	}
-	failure := ErrClosed
-	if !c.closing {
-		failure = errors.Join(ErrDisconnected, err)
-	}
-	for id, k := range c.calls {
-		delete(c.calls, id)
-		c.pushLocked(k, reply{end: true, err: failure})
-	}
-	c.changed.Broadcast()
-	c.mu.Unlock()
-}
-
-// reconnect tries until there is a socket again; nil if it gives up.
-func (c *Connection) reconnect(err error) (*socket, error) {
-	if c.opts.RetryDelay == nil && len(c.opts.ReconnectDelays) == 0 {
-		return nil, err
-	}
-	if f := c.opts.OnReconnecting; f != nil {
-		f(err)
-	}
-	begin := time.Now()
-	why := err
-	for attempt := 1; ; attempt++ {
-		delay, ok := c.opts.retryDelay(Retry{Attempt: attempt, Elapsed: time.Since(begin), Err: why})
-		if !ok {
-			return nil, err
-		}
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-c.stopped.Done():
-			timer.Stop()
-			return nil, nil
-		}
-		s, failed := c.connect(c.stopped)
-		switch {
-		case failed == nil:
-			if f := c.opts.OnReconnected; f != nil {
-				f(s.agreement.id)
-			}
-			return s, nil
-		case c.isClosing():
-			return nil, nil
-		}
-		c.logger().Debug("hub connection could not be made again", "attempt", attempt, "err", failed)
-		why = failed
-	}
-}
-
-// finish is the end of the Connection.
-func (c *Connection) finish(err error) {
-	c.unbind()
-	c.mu.Lock()
-	if c.closing {
-		err = nil
-	}
-	c.closing, c.err = true, err
-	c.queue = nil
-	c.changed.Broadcast()
-	c.mu.Unlock()
-	if err == nil {
-		err = ErrClosed
-	}
-	c.cancel(err)
-	_ = c.running.wait(context.Background()) // which has no end
-	if f := c.opts.OnClosed; f != nil {
-		f(c.Err())
-	}
-	close(c.done)
-}
-
-func (c *Connection) now() time.Duration { return time.Since(c.start) }
-
-func (c *Connection) touch() { c.lastSent.Store(int64(c.now())) }
-
-func (c *Connection) frame(data []byte) wsmanager.Message {
-	return wsmanager.Message{Type: c.protocol.MessageType(), Payload: data}
-}
-
 func (c *Connection) logger() *slog.Logger {
 	if c.opts.Logger != nil {
 		return c.opts.Logger
@@ -333,73 +138,38 @@ func (c *Connection) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// write sends a message that counts, and waits until there is room for it. It is part of
-// what was begun on the connection of this epoch: on a later one it would mean something
-// else.
-func (c *Connection) write(ctx context.Context, epoch uint64, m Message) error {
-	data, err := c.protocol.Append(nil, m)
-	if err != nil {
-		return err
-	}
+// newID makes an id for a call or a stream.
+func (c *Connection) newID() string {
 	c.mu.Lock()
-	s, r, closing := c.socket, c.replay, c.closing
-	over := c.epoch != epoch
-	c.mu.Unlock()
-	switch {
-	case closing:
-		return ErrClosed
-	case over, s == nil && r == nil:
-		return ErrDisconnected
-	case r != nil:
-		err = r.write(ctx, data)
-	default:
-		c.touch()
-		err = s.ws.Send(c.frame(data))
-		if errors.Is(err, wsmanager.ErrOutboxFull) {
-			c.waits(1) // for the server, which may wait for us to read
-			err = s.ws.SendContext(ctx, c.frame(data))
-			c.waits(-1)
-		}
-		err = sendFailed(err)
-	}
+	defer c.mu.Unlock()
+	c.lastID++
+	return strconv.FormatUint(c.lastID, 10)
+}
+
+func (c *Connection) currentSession() *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
+}
+
+// write sends a counted message and waits until there is space for it. Messages of a call belong to the session in which
+// the call began: in a later session they would have another meaning.
+func (c *Connection) write(ctx context.Context, s *session, m Message) error {
+	err := s.writeMessage(ctx, m)
 	if errors.Is(err, ErrClosed) && !c.isClosing() {
 		return ErrDisconnected
 	}
 	return err
 }
 
-// waits notes that a goroutine begins, or ends, to wait for something to come.
-func (c *Connection) waits(n int) {
+// addWaiting implements sessionOwner. Calls that wait for a reply use it, too. The reader does not pause while a goroutine
+// waits: the message that it waits for may be behind others, or the server may wait for the client to read.
+func (c *Connection) addWaiting(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting += n
 	c.changed.Broadcast()
 }
 
-// session is the present epoch.
-func (c *Connection) session() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.epoch
-}
-
-func (c *Connection) replaySettings() replaySettings {
-	return replaySettings{
-		protocol: c.protocol, limit: c.opts.WebSocket.OutboxBytes, buffer: c.opts.StatefulBuffer, frame: c.frame, touch: c.touch,
-		overflow: func(error) {}, // writes wait before, and nothing is posted
-		waits:    c.waits,
-	}
-}
-
-// control sends a message that does not count, if it can.
-func (c *Connection) control(m Message) {
-	c.mu.Lock()
-	s := c.socket
-	c.mu.Unlock()
-	data, err := c.protocol.Append(nil, m)
-	if s == nil || err != nil {
-		return
-	}
-	c.touch()
-	_ = s.ws.Send(c.frame(data)) // what is gone needs none, as does what has a full outbox
-}
+// replayOverflow implements sessionOwner. All messages of a client wait for space, so the limit is not reached.
+func (c *Connection) replayOverflow(error) {}

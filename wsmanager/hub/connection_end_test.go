@@ -20,18 +20,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// cable is the TCP connections of a client, for a test to cut.
+// cable holds the TCP connections of a client, so that a test can cut them.
 type cable struct {
 	mu    sync.Mutex
 	conns []net.Conn
-	dead  bool // there are no more
+	dead  bool // dial fails
 }
 
 func (l *cable) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dead {
-		return nil, errors.New("the line is dead")
+		return nil, errors.New("the cable is cut")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err == nil {
@@ -40,12 +40,12 @@ func (l *cable) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return conn, err
 }
 
-// cut resets all that there are.
+// cut resets all connections.
 func (l *cable) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
-		_ = c.(*net.TCPConn).SetLinger(0) // it may be closed already
+		_ = c.(*net.TCPConn).SetLinger(0) // it may already be closed
 		_ = c.Close()
 	}
 	l.conns = nil
@@ -57,17 +57,17 @@ func (l *cable) kill(dead bool) {
 	l.dead = dead
 }
 
-// A connection that breaks is made again, anew.
+// A connection that breaks reconnects.
 func TestConnectionReconnects(t *testing.T) { onEachDriver(t, testConnectionReconnects) }
 
 func testConnectionReconnects(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
-			ctx := patient(t)
+			ctx := testContext(t)
 			release := make(chan struct{})
 			disconnected := make(chan error, 1)
 			began := make(chan bool, 1)
-			methods := everything(release)
+			methods := testMethods(release)
 			wait := methods["Wait"].(func(*hub.Context) error)
 			methods["Wait"] = func(ctx *hub.Context) error { began <- true; return wait(ctx) }
 			_, url := serve(t, methods, hub.Options{Disconnected: func(_ *hub.Context, err error) { disconnected <- err }})
@@ -85,29 +85,29 @@ func testConnectionReconnects(t *testing.T) {
 				require.NoError(t, err)
 				waiting := make(chan error, 1)
 				go func() { waiting <- c.Call(ctx, "Wait") }()
-				over(t, began)
+				awaitValue(t, began)
 				line.cut()
-				require.ErrorIs(t, over(t, waiting), hub.ErrDisconnected)
-				require.Equal(t, "reconnecting true", over(t, events))
-				reconnected := over(t, events)
+				require.ErrorIs(t, awaitValue(t, waiting), hub.ErrDisconnected)
+				require.Equal(t, "reconnecting true", awaitValue(t, events))
+				reconnected := awaitValue(t, events)
 				require.Equal(t, "reconnected "+c.ID(), reconnected)
-				require.Error(t, over(t, disconnected))
+				require.Error(t, awaitValue(t, disconnected))
 				after, err := hub.Invoke[string](ctx, c, "ID")
 				require.NoError(t, err)
 				require.NotEqual(t, before, after)
 			}
 			end(t, c)
-			require.Equal(t, "closed <nil>", over(t, events))
-			require.NoError(t, over(t, disconnected))
+			require.Equal(t, "closed <nil>", awaitValue(t, events))
+			require.NoError(t, awaitValue(t, disconnected))
 		})
 	}
 }
 
-// The delays are asked for one after the other, until there are no more.
+// The delays are used one after the other, until none is left.
 func TestConnectionGivesUp(t *testing.T) { onEachDriver(t, testConnectionGivesUp) }
 
 func testConnectionGivesUp(t *testing.T) {
-	_, url := serve(t, everything(nil), hub.Options{})
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	var line cable
 	var retries []hub.Retry
 	closed := make(chan error, 1)
@@ -121,31 +121,31 @@ func testConnectionGivesUp(t *testing.T) {
 	})
 	line.kill(true)
 	line.cut()
-	require.Error(t, over(t, closed))
-	over(t, c.Done())
+	require.Error(t, awaitValue(t, closed))
+	awaitValue(t, c.Done())
 	require.Error(t, c.Err())
 	require.Len(t, retries, 4)
 	for i, r := range retries {
 		require.Equal(t, i+1, r.Attempt)
-		require.Equal(t, i > 0, strings.Contains(r.Err.Error(), "the line is dead"), r.Err)
+		require.Equal(t, i > 0, strings.Contains(r.Err.Error(), "the cable is cut"), r.Err)
 	}
-	require.ErrorIs(t, c.Call(patient(t), "Void"), hub.ErrClosed)
+	require.ErrorIs(t, c.Call(testContext(t), "Void"), hub.ErrClosed)
 
 	c = client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{NetDial: (&cable{}).dial}, ReconnectDelays: []time.Duration{},
-		OnReconnecting: func(error) { t.Error("it is not to") }})
-	require.NoError(t, c.Call(patient(t), "Void"))
-	require.NoError(t, c.Send(patient(t), "Abort"))
-	over(t, c.Done())
-	require.NoError(t, c.Err(), "the server has ended it, without an error")
+		OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
+	require.NoError(t, c.Call(testContext(t), "Void"))
+	require.NoError(t, c.Send(testContext(t), "Abort"))
+	awaitValue(t, c.Done())
+	require.NoError(t, c.Err(), "the server closed it without an error")
 }
 
-// Close ends a client also while it waits to connect again.
+// Close ends a client while it waits to reconnect.
 func TestConnectionClosesBetweenAttempts(t *testing.T) {
 	onEachDriver(t, testConnectionClosesBetweenAttempts)
 }
 
 func testConnectionClosesBetweenAttempts(t *testing.T) {
-	_, url := serve(t, everything(nil), hub.Options{})
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	var line cable
 	reconnecting := make(chan struct{})
 	c := client(t, url, hub.DialOptions{
@@ -153,72 +153,71 @@ func testConnectionClosesBetweenAttempts(t *testing.T) {
 		OnReconnecting: func(error) { close(reconnecting) },
 	})
 	line.cut()
-	over(t, reconnecting)
+	awaitValue(t, reconnecting)
 	require.False(t, c.Connected())
-	require.ErrorIs(t, c.Call(patient(t), "Void"), hub.ErrDisconnected)
+	require.ErrorIs(t, c.Call(testContext(t), "Void"), hub.ErrDisconnected)
 	end(t, c)
 	require.NoError(t, c.Err())
 }
 
-// What the server says at the end decides: checklist 40 and 41.
-func TestConnectionIsClosedByTheServer(t *testing.T) {
-	onEachDriver(t, testConnectionIsClosedByTheServer)
+// The server's Close message decides whether the client reconnects.
+func TestConnectionClosedByServer(t *testing.T) {
+	onEachDriver(t, testConnectionClosedByServer)
 }
 
-func testConnectionIsClosedByTheServer(t *testing.T) {
+func testConnectionClosedByServer(t *testing.T) {
 	t.Run("for good", func(t *testing.T) {
-		_, url := serve(t, everything(nil), hub.Options{})
-		c := client(t, url, hub.DialOptions{OnReconnecting: func(error) { t.Error("it is not to") }})
-		require.ErrorIs(t, c.Call(patient(t), "Abort"), hub.ErrDisconnected)
-		over(t, c.Done())
+		_, url := serve(t, testMethods(nil), hub.Options{})
+		c := client(t, url, hub.DialOptions{OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
+		require.ErrorIs(t, c.Call(testContext(t), "Abort"), hub.ErrDisconnected)
+		awaitValue(t, c.Done())
 		require.NoError(t, c.Err())
 	})
 	t.Run("with an error", func(t *testing.T) {
-		_, url := serve(t, everything(nil), hub.Options{Connected: func(*hub.Context) error { return hub.Error("bad day") }})
+		_, url := serve(t, testMethods(nil), hub.Options{Connected: func(*hub.Context) error { return hub.Error("bad day") }})
 		c := client(t, url, hub.DialOptions{})
-		over(t, c.Done())
+		awaitValue(t, c.Done())
 		var closed *hub.ClosedError
 		require.ErrorAs(t, c.Err(), &closed)
 		require.Equal(t, "bad day", closed.Text)
 	})
 	t.Run("a restart", func(t *testing.T) {
-		ctx := patient(t)
+		ctx := testContext(t)
 		var current atomic.Pointer[hub.Hub]
 		restart := func() *hub.Hub {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.WebSocket.Driver = driverOf(t)
-			return current.Swap(hub.MustNew(everything(nil), opts))
+			return current.Swap(hub.MustNew(testMethods(nil), opts))
 		}
 		restart()
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { current.Load().ServeHTTP(w, r) }))
 		t.Cleanup(srv.Close)
-		t.Cleanup(func() { _ = current.Load().Shutdown(patient(t)) })
+		t.Cleanup(func() { _ = current.Load().Shutdown(testContext(t)) })
 		again := make(chan string, 1)
 		c := client(t, srv.URL+"/hub", hub.DialOptions{OnReconnected: func(id string) { again <- id }})
 		for range 3 {
 			require.NoError(t, restart().Shutdown(ctx))
-			over(t, again)
+			awaitValue(t, again)
 			require.NoError(t, c.Call(ctx, "Void"))
 		}
 	})
 }
 
-// A connection that broke goes on where it was: checklist 49 to 52, from the client's
-// side.
+// A connection that broke is resumed without loss.
 func TestConnectionResumes(t *testing.T) { onEachDriver(t, testConnectionResumes) }
 
 func testConnectionResumes(t *testing.T) {
-	ctx := patient(t)
-	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true})
+	ctx := testContext(t)
+	h, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: true})
 	var line cable
 	said := make(chan int, 10_000)
 	c := client(t, url, hub.DialOptions{
 		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial},
 		Handlers:       hub.Methods{"message": func(n int) { said <- n }},
-		OnReconnecting: func(err error) { t.Errorf("it was not resumed: %v", err) },
+		OnReconnecting: func(err error) { t.Errorf("the connection was not resumed: %v", err) },
 	})
 	id := c.ID()
-	require.NoError(t, c.Call(ctx, "Void"), "so that the hub has it by its id")
+	require.NoError(t, c.Call(ctx, "Void"), "then the hub knows the connection")
 	const rounds, each = 5, 100
 	next := 0
 	items := make(chan int, rounds*each)
@@ -244,21 +243,23 @@ func testConnectionResumes(t *testing.T) {
 		}
 	}
 	close(items)
-	require.Equal(t, rounds*each*(rounds*each-1)/2, over(t, sum))
+	require.Equal(t, rounds*each*(rounds*each-1)/2, awaitValue(t, sum))
 	for want := range next {
-		require.Equal(t, want, over(t, said), "each once, in order")
+		require.Equal(t, want, awaitValue(t, said), "each once, in order")
 	}
 	require.Equal(t, id, c.ID())
 	end(t, c)
 	require.Empty(t, said)
 }
 
-// A connection that can't be resumed is made anew.
-func TestConnectionThatIsNotResumed(t *testing.T) { onEachDriver(t, testConnectionThatIsNotResumed) }
+// A connection that cannot be resumed reconnects.
+func TestConnectionReconnectsIfNotResumed(t *testing.T) {
+	onEachDriver(t, testConnectionReconnectsIfNotResumed)
+}
 
-func testConnectionThatIsNotResumed(t *testing.T) {
-	ctx := patient(t)
-	h, url := serve(t, everything(nil), hub.Options{StatefulReconnect: true, ResumeWindow: time.Nanosecond})
+func testConnectionReconnectsIfNotResumed(t *testing.T) {
+	ctx := testContext(t)
+	h, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: true, ResumeWindow: time.Nanosecond})
 	var line cable
 	again := make(chan string, 1)
 	c := client(t, url, hub.DialOptions{
@@ -270,24 +271,23 @@ func testConnectionThatIsNotResumed(t *testing.T) {
 	go func() { waiting <- c.Call(ctx, "Wait") }()
 	line.kill(true)
 	line.cut()
-	require.ErrorIs(t, over(t, waiting), hub.ErrDisconnected)
+	require.ErrorIs(t, awaitValue(t, waiting), hub.ErrDisconnected)
 	line.kill(false)
-	require.NotEqual(t, id, over(t, again))
+	require.NotEqual(t, id, awaitValue(t, again))
 	require.NoError(t, c.Call(ctx, "Void"))
 	require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, time.Millisecond)
 }
 
-// An answer to a question of a connection that is over would be one to another question
-// on the next.
-func TestConnectionAnswersNoOldQuestions(t *testing.T) {
-	onEachDriver(t, testConnectionAnswersNoOldQuestions)
+// An answer in a later session would be the answer to another invocation.
+func TestConnectionDropsAnswersOfOldSession(t *testing.T) {
+	onEachDriver(t, testConnectionDropsAnswersOfOldSession)
 }
 
-func testConnectionAnswersNoOldQuestions(t *testing.T) {
-	ctx := patient(t)
+func testConnectionDropsAnswersOfOldSession(t *testing.T) {
+	ctx := testContext(t)
 	release := make(chan struct{})
 	asked := make(chan int, 2)
-	_, url := serve(t, everything(nil), hub.Options{})
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	var line cable
 	again := make(chan string, 1)
 	c := client(t, url, hub.DialOptions{
@@ -303,10 +303,10 @@ func testConnectionAnswersNoOldQuestions(t *testing.T) {
 	})
 	first := make(chan error, 1)
 	go func() { first <- c.Call(ctx, "AskClient", "slow", 1, 0) }()
-	require.Equal(t, 1, over(t, asked))
+	require.Equal(t, 1, awaitValue(t, asked))
 	line.cut()
-	require.ErrorIs(t, over(t, first), hub.ErrDisconnected)
-	over(t, again)
+	require.ErrorIs(t, awaitValue(t, first), hub.ErrDisconnected)
+	awaitValue(t, again)
 	second := make(chan int, 1)
 	go func() {
 		n, err := hub.Invoke[int](ctx, c, "AskClient", "slow", 2, 0)
@@ -315,20 +315,22 @@ func testConnectionAnswersNoOldQuestions(t *testing.T) {
 		}
 		second <- n
 	}()
-	require.NoError(t, c.Call(ctx, "Void"), "so that the question is there")
+	require.NoError(t, c.Call(ctx, "Void"), "then the invocation has arrived")
 	close(release)
-	require.Equal(t, 2, over(t, asked))
-	require.Equal(t, 2, over(t, second))
+	require.Equal(t, 2, awaitValue(t, asked))
+	require.Equal(t, 2, awaitValue(t, second))
 }
 
-// The end of what BaseContext says is the Connection's.
-func TestConnectionEndsWithItsBase(t *testing.T) { onEachDriver(t, testConnectionEndsWithItsBase) }
+// The Connection ends with BaseContext.
+func TestConnectionEndsWithBaseContext(t *testing.T) {
+	onEachDriver(t, testConnectionEndsWithBaseContext)
+}
 
-func testConnectionEndsWithItsBase(t *testing.T) {
-	_, url := serve(t, everything(nil), hub.Options{})
+func testConnectionEndsWithBaseContext(t *testing.T) {
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	base, cancel := context.WithCancel(context.Background())
 	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{BaseContext: base}}})
 	cancel()
-	over(t, c.Done())
+	awaitValue(t, c.Done())
 	require.NoError(t, c.Err())
 }

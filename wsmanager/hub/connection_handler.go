@@ -2,147 +2,167 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// On has a function called when the server calls the method of this name, which is
-// matched without regard to case, until the function that it returns is called. A
-// method may have several handlers.
+// On registers a handler for calls of the server to the method with this name, which matches case-insensitively. off removes
+// the handler. A method may have several handlers.
 //
-// A handler takes a context.Context, or none, and any number of arguments, of any types that
-// the protocol can decode; it returns nothing, an error, a result, or a result and an
-// error. It panics if fn is no such function. If the server asks for a result, one handler has
-// to have it. What the server reads of an error is its text if it is an [Error], else only
-// that there was one.
+// A handler may have a context.Context as its first parameter, and any number of arguments of any types that the protocol
+// can decode. It returns nothing, an error, a result, or a result and an error. On panics if fn is not such a function. If
+// the server requests a result, exactly one handler must return one. If the handler returns an error, the server reads the
+// text of an [Error] and otherwise a general text.
 //
-// Handlers run one at a time, in the order in which the server has called, on a goroutine
-// of their own. One that waits in [Invoke] or [Connection.Call], with its own context,
-// lets the next begin. The context ends with the Connection.
+// Handlers run one at a time on a goroutine of their own, in the order of the server's calls. While a handler waits in
+// [Invoke] or [Connection.Call] with its own context, the next one may run. The context ends with the Connection.
 func (c *Connection) On(name string, fn any) (off func()) {
-	m, err := inspectHandler(name, fn)
+	m, err := inspectHandler(fmt.Sprintf("Connection.On(%q)", name), name, fn)
 	if err != nil {
-		panic("hub.Connection.On: " + err.Error())
+		panic(err)
 	}
-	folded := strings.ToLower(name)
+	key := strings.ToLower(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.handlers[folded] = append(slices.Clone(c.handlers[folded]), m)
+	handlers := c.handlers.byName
+	handlers[key] = append(slices.Clone(handlers[key]), m)
 	return sync.OnceFunc(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.handlers[folded] = slices.DeleteFunc(slices.Clone(c.handlers[folded]), func(o *method) bool { return o == m })
+		handlers[key] = slices.DeleteFunc(slices.Clone(handlers[key]), func(o *method) bool { return o == m })
 	})
 }
 
-// inspectHandler is inspect for what the server may call.
-func inspectHandler(name string, registered any) (*method, error) {
-	m, err := inspect(name, registered)
+// newHandlerTable inspects DialOptions.Handlers. Its error lists all mistakes.
+func newHandlerTable(methods Methods) (map[string][]*method, error) {
+	handlers := make(map[string][]*method)
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(methods)) {
+		m, err := inspectHandler(methodLabel(name), name, methods[name])
+		errs = append(errs, err)
+		key := strings.ToLower(name)
+		handlers[key] = append(handlers[key], m)
+	}
+	return handlers, errors.Join(errs...)
+}
+
+// inspectHandler is inspect for handlers of a client.
+func inspectHandler(label, name string, registered any) (*method, error) {
+	m, err := inspect(label, name, registered)
 	switch {
 	case err != nil:
 		return nil, err
 	case m.ctx == hubContext:
-		return nil, fmt.Errorf("hub: Methods[%q]: takes a *Context, which a client has not: take a context.Context", name)
+		return nil, fmt.Errorf("hub: %s: takes a *Context, which only hubs have: take a context.Context", label)
 	case m.uploads > 0 || m.result == streamResult:
-		return nil, fmt.Errorf("hub: Methods[%q]: has a stream: a server can't send or ask for one", name)
+		return nil, fmt.Errorf("hub: %s: has a stream: a server can neither send nor request one", label)
 	case m.authorize != nil:
-		return nil, fmt.Errorf("hub: Methods[%q]: has an Authorize: a server may call all that there is", name)
+		return nil, fmt.Errorf("hub: %s: has an Authorize: a server may call all handlers", label)
 	}
 	return m, nil
 }
 
-// incoming is a call of the server, and the connection's that it came by.
-type incoming struct {
-	inv   *Invocation
-	epoch uint64
+// handlerQueue runs a Connection's handlers for the calls of the server, one call at a time. Connection.mu guards it.
+type handlerQueue struct {
+	c      *Connection
+	byName map[string][]*method // by lower-case name; the slices are not modified
+	queue  []serverCall
+	slots  slots
 }
 
-// enqueue takes a call of the server.
-func (c *Connection) enqueue(s *socket, inv *Invocation) error {
+// serverCall is a call of the server, and the session in which it arrived.
+type serverCall struct {
+	inv     *Invocation
+	session *session
+}
+
+type handlerCallKey struct{}
+
+// handlerCall is the run of the handlers for one call. It is a value of the handlers' context.
+type handlerCall struct {
+	c    *Connection
+	slot slotHolder
+}
+
+// enqueue queues a call of the server.
+func (q *handlerQueue) enqueue(s *clientSocket, inv *Invocation) error {
+	c := q.c
 	size := inv.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.roomLocked(s, func() bool { return len(c.queue) >= c.opts.StreamBuffer }) {
-		return errGone
+	if !c.waitForSpaceLocked(s, func() bool { return len(q.queue) >= c.opts.StreamBuffer }) {
+		return errSocketEnded
 	}
-	if c.buffered+size > c.opts.ReceiveBuffer && len(c.queue) > 0 {
+	if c.buffered+size > c.opts.ReceiveBuffer && len(q.queue) > 0 {
 		return ErrSlowConsumer
 	}
 	c.buffered += size
-	c.queue = append(c.queue, incoming{inv, c.epoch})
-	c.startLocked()
+	q.queue = append(q.queue, serverCall{inv, s.session})
+	q.startCallsLocked()
 	return nil
 }
 
-// startLocked begins the next call, if it is its turn.
-func (c *Connection) startLocked() {
-	if c.turn || len(c.queue) == 0 || c.closing {
-		return
+// startCallsLocked implements slotOwner.
+func (q *handlerQueue) startCallsLocked() {
+	c := q.c
+	for len(q.queue) > 0 && !c.closing && q.slots.hasFreeLocked() {
+		in := q.queue[0]
+		q.queue[0] = serverCall{}
+		if q.queue = q.queue[1:]; len(q.queue) == 0 {
+			q.queue = nil // frees the array of a long queue
+		}
+		c.buffered -= in.inv.size()
+		c.changed.Broadcast()
+		h := &handlerCall{c: c}
+		q.slots.tryAcquireLocked(&h.slot)
+		c.running.run(func() { q.run(in, h) })
 	}
-	in := c.queue[0]
-	c.queue[0] = incoming{}
-	if c.queue = c.queue[1:]; len(c.queue) == 0 {
-		c.queue = nil // not to keep the array of a burst
-	}
-	c.buffered -= in.inv.size()
-	c.turn = true
-	c.changed.Broadcast()
-	c.running.run(func() { c.serve(in) })
 }
 
-type turnKey struct{}
+// closingLocked implements slotOwner.
+func (q *handlerQueue) closingLocked() bool { return q.c.closing }
 
-// turn is a call's being handled, as the handler's context knows it.
-type turn struct {
-	c *Connection
-
-	// Guarded by Connection.mu.
-	waiting int
-	over    bool
-}
-
-// serve has a call handled, and answers it.
-func (c *Connection) serve(in incoming) {
-	t := &turn{c: c}
+// run runs the handlers of a call and sends the answer.
+func (q *handlerQueue) run(in serverCall, h *handlerCall) {
+	c := q.c
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		t.over = true
-		if t.waiting == 0 { // else it has given its turn away
-			c.turn = false
-		}
-		c.startLocked()
+		q.slots.endLocked(&h.slot)
+		q.startCallsLocked()
 		c.changed.Broadcast()
 	}()
-	ctx, cancel := context.WithCancelCause(context.WithValue(c.ctx, turnKey{}, t))
+	ctx, cancel := context.WithCancelCause(context.WithValue(c.ctx, handlerCallKey{}, h))
 	defer cancel(ErrReturned)
-	answer := c.handled(ctx, in.inv)
+	answer := q.dispatch(ctx, in.inv)
 	if in.inv.ID == "" {
 		return
 	}
 	answer.ID = in.inv.ID
-	_ = c.write(ctx, in.epoch, answer) // if the connection has broken nobody waits for it
+	_ = c.write(ctx, in.session, answer) // if the connection has broken, the server does not wait for the answer
 }
 
-// handled calls the handlers and makes the answer.
-func (c *Connection) handled(ctx context.Context, inv *Invocation) *Completion {
-	c.mu.Lock()
-	handlers := c.handlers[strings.ToLower(inv.Target)]
-	c.mu.Unlock()
+// dispatch calls all handlers of a method and makes the answer.
+func (q *handlerQueue) dispatch(ctx context.Context, inv *Invocation) *Completion {
+	q.c.mu.Lock()
+	handlers := q.byName[strings.ToLower(inv.Target)]
+	q.c.mu.Unlock()
 	if len(handlers) == 0 {
 		level := slog.LevelDebug
 		if inv.ID != "" {
 			level = slog.LevelWarn
 		}
-		c.logger().Log(ctx, level, "hub client has no handler", "method", inv.Target)
+		q.c.logger().Log(ctx, level, "hub client has no handler", "method", inv.Target)
 	}
 	var answer *Completion
 	for _, m := range handlers {
-		a := c.handle(ctx, m, inv)
+		a := q.handle(ctx, m, inv)
 		switch {
 		case a == nil:
 		case answer != nil:
@@ -157,8 +177,9 @@ func (c *Connection) handled(ctx context.Context, inv *Invocation) *Completion {
 	return answer
 }
 
-// handle calls one handler. It returns nil if that has no result and did not fail.
-func (c *Connection) handle(ctx context.Context, m *method, inv *Invocation) (answer *Completion) {
+// handle calls one handler. It returns nil if the handler returned neither a result nor an error.
+func (q *handlerQueue) handle(ctx context.Context, m *method, inv *Invocation) (answer *Completion) {
+	c := q.c
 	failed := func(text string, err error, attrs ...any) *Completion {
 		c.logger().Warn("hub handler failed", append([]any{"method", inv.Target, "err", err}, attrs...)...)
 		return &Completion{Error: text}
@@ -187,41 +208,19 @@ func (c *Connection) handle(ctx context.Context, m *method, inv *Invocation) (an
 	if m.result == noResult || inv.ID == "" {
 		return nil
 	}
-	raw, err := c.protocol.Encode(result)
+	raw, err := encodeResult(c.protocol, result)
 	if err != nil {
-		return failed(unexpected, fmt.Errorf("encoding the result: %w", err))
-	}
-	if raw == nil {
-		raw = Raw{}
+		return failed(unexpected, err)
 	}
 	return &Completion{Result: raw}
 }
 
-// stepAside lets the next call of the server begin while the handler whose context ctx
-// is waits for the server, which may not answer before. The function that it returns
-// comes back.
-func (c *Connection) stepAside(ctx context.Context) (back func()) {
-	t, ok := ctx.Value(turnKey{}).(*turn)
-	if !ok || t.c != c {
+// releaseSlot lets the next handler run while the handler with the context ctx waits for the server. It does nothing for
+// other contexts.
+func (c *Connection) releaseSlot(ctx context.Context) (reacquire func()) {
+	h, ok := ctx.Value(handlerCallKey{}).(*handlerCall)
+	if !ok || h.c != c {
 		return func() {}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t.waiting++
-	if t.waiting == 1 && !t.over {
-		c.turn = false
-		c.startLocked()
-		c.changed.Broadcast()
-	}
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		t.waiting--
-		for t.waiting == 0 && !t.over && c.turn && !c.closing {
-			c.changed.Wait()
-		}
-		if t.waiting == 0 && !t.over {
-			c.turn = true
-		}
-	}
+	return c.handlers.slots.release(&h.slot)
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// client connects to a hub with the Go client, which ends with the test.
+// client connects to a hub with the Go client. The connection ends with the test.
 func client(t testing.TB, url string, opts hub.DialOptions) *hub.Connection {
 	t.Helper()
 	if opts.Logger == nil {
-		opts.Logger = quiet().Logger
+		opts.Logger = optionsWithoutLog().Logger
 	}
-	c, err := hub.Dial(patient(t), url, opts)
+	c, err := hub.Dial(testContext(t), url, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { end(t, c) })
 	return c
 }
 
-// patient is a context that a healthy test does not see the end of.
-func patient(t testing.TB) context.Context {
+// testContext returns a context with a deadline that a passing test does not reach.
+func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
 	t.Cleanup(cancel)
@@ -39,22 +39,22 @@ func patient(t testing.TB) context.Context {
 func end(t testing.TB, c *hub.Connection) {
 	t.Helper()
 	c.Close()
-	over(t, c.Done())
+	awaitValue(t, c.Done())
 }
 
-// over waits for a channel.
-func over[T any](t testing.TB, ch <-chan T) (v T) {
+// awaitValue waits for a value or the end of a channel.
+func awaitValue[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
 	case <-time.After(wstest.Patience):
-		t.Fatal("nothing came")
+		t.Fatal("timed out")
 	}
 	return v
 }
 
-// everything is a hub of all that a client can do.
-func everything(release <-chan struct{}) hub.Methods {
+// testMethods returns methods for all kinds of calls.
+func testMethods(release <-chan struct{}) hub.Methods {
 	return hub.Methods{
 		"Echo": func(x any) any { return x },
 		"Add":  func(a, b int) int { return a + b },
@@ -118,8 +118,8 @@ func TestConnectionCalls(t *testing.T) { onEachDriver(t, testConnectionCalls) }
 func testConnectionCalls(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("skip negotiation %v", skip), func(t *testing.T) {
-			ctx := patient(t)
-			_, url := serve(t, everything(nil), hub.Options{})
+			ctx := testContext(t)
+			_, url := serve(t, testMethods(nil), hub.Options{})
 			c := client(t, url, hub.DialOptions{SkipNegotiation: skip})
 			require.True(t, c.Connected())
 			id, err := hub.Invoke[string](ctx, c, "ID")
@@ -133,7 +133,7 @@ func testConnectionCalls(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 42, sum)
 			require.NoError(t, c.Call(ctx, "Void"))
-			require.NoError(t, c.Call(ctx, "Add", 1, 2), "a result may be ignored")
+			require.NoError(t, c.Call(ctx, "Add", 1, 2), "the result is ignored")
 			text, err := hub.Invoke[string](ctx, c, "Echo", "<\x1e\u2028😀>")
 			require.NoError(t, err)
 			require.Equal(t, "<\x1e\u2028😀>", text)
@@ -143,10 +143,10 @@ func testConnectionCalls(t *testing.T) {
 			require.Equal(t, &hub.RemoteError{Method: "Fail", Text: "boom"}, remote)
 			require.ErrorAs(t, c.Call(ctx, "Nothing"), &remote)
 			require.Equal(t, "Unknown hub method 'Nothing'", remote.Text)
-			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a stream, called as if it were none")
+			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a method with a stream needs Stream")
 			_, err = hub.Invoke[int](ctx, c, "Echo", "text")
-			require.ErrorContains(t, err, `hub: the result of "Echo"`)
-			require.ErrorContains(t, c.Call(ctx, "Echo", func() {}), `hub: argument 1 of "Echo"`)
+			require.ErrorContains(t, err, `hub: decoding the result of "Echo"`)
+			require.ErrorContains(t, c.Call(ctx, "Echo", func() {}), `hub: encoding argument 1 of "Echo"`)
 
 			var wg sync.WaitGroup
 			for i := range 300 {
@@ -158,7 +158,7 @@ func testConnectionCalls(t *testing.T) {
 			}
 			wg.Wait()
 			c.Close()
-			over(t, c.Done())
+			awaitValue(t, c.Done())
 			require.NoError(t, c.Err())
 			require.False(t, c.Connected())
 			require.ErrorIs(t, c.Call(ctx, "Void"), hub.ErrClosed)
@@ -167,7 +167,7 @@ func testConnectionCalls(t *testing.T) {
 	}
 }
 
-// The end of a context is the end of the method's as well.
+// The end of a context ends the context of the method.
 func TestConnectionCancelsCalls(t *testing.T) { onEachDriver(t, testConnectionCancelsCalls) }
 
 func testConnectionCancelsCalls(t *testing.T) {
@@ -177,24 +177,24 @@ func testConnectionCancelsCalls(t *testing.T) {
 		"Void": func() {},
 	}, hub.Options{})
 	c := client(t, url, hub.DialOptions{})
-	ctx, cancel := context.WithCancelCause(patient(t))
-	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(testContext(t))
+	why := errors.New("canceled by the test")
 	go func() { <-began; cancel(why) }()
 	require.ErrorIs(t, c.Call(ctx, "Wait"), why)
-	require.ErrorIs(t, over(t, canceled), hub.ErrCanceled)
-	require.ErrorIs(t, c.Call(ctx, "Void"), why, "it is not sent")
-	require.NoError(t, c.Call(patient(t), "Void"))
+	require.ErrorIs(t, awaitValue(t, canceled), hub.ErrCanceled)
+	require.ErrorIs(t, c.Call(ctx, "Void"), why, "the call is not sent")
+	require.NoError(t, c.Call(testContext(t), "Void"))
 }
 
 func TestConnectionStreams(t *testing.T) { onEachDriver(t, testConnectionStreams) }
 
 func testConnectionStreams(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{StreamBuffer: 2})
 	var items []int
 	stream := hub.Stream[int](ctx, c, "Counter", 500)
-	for range 2 { // each time anew
+	for range 2 { // each loop calls the method anew
 		items = nil
 		for n, err := range stream {
 			require.NoError(t, err)
@@ -208,14 +208,14 @@ func testConnectionStreams(t *testing.T) {
 		if n == 10 {
 			break
 		}
-		// The answer is behind items that nobody has taken.
+		// The answer arrives behind items that are still buffered.
 		sum, err := hub.Invoke[int](ctx, c, "Add", n, 1)
 		require.NoError(t, err)
 		require.Equal(t, n+1, sum)
 	}
 	for _, err := range hub.Stream[int](ctx, c, "Counter", 0) {
 		require.NoError(t, err)
-		t.Fatal("an item of an empty stream")
+		t.Fatal("an empty stream has an item")
 	}
 	fails := func(stream iter.Seq2[int, error]) (err error) {
 		for _, err = range stream {
@@ -230,7 +230,7 @@ func testConnectionStreams(t *testing.T) {
 		for s, err := range hub.Stream[string](ctx, c, "Counter", 1) {
 			yield(len(s), err)
 		}
-	}), `hub: an item of "Counter"`)
+	}), `hub: decoding an item of "Counter"`)
 	stopped, cancel := context.WithCancel(ctx)
 	defer cancel()
 	n := 0
@@ -246,12 +246,12 @@ func testConnectionStreams(t *testing.T) {
 	require.NoError(t, c.Call(ctx, "Void"))
 }
 
-// A stream of which nothing is taken, while the client waits for something behind it,
-// fails in the end; the connection goes on.
-func TestConnectionBoundsStreams(t *testing.T) { onEachDriver(t, testConnectionBoundsStreams) }
+// If no items of a stream are taken while the client waits for an answer behind them, the stream fails and the
+// connection stays open.
+func TestConnectionReceiveBuffer(t *testing.T) { onEachDriver(t, testConnectionReceiveBuffer) }
 
-func testConnectionBoundsStreams(t *testing.T) {
-	ctx := patient(t)
+func testConnectionReceiveBuffer(t *testing.T) {
+	ctx := testContext(t)
 	ended := make(chan struct{})
 	_, url := serve(t, hub.Methods{
 		"Flood": func(ctx *hub.Context) iter.Seq2[string, error] {
@@ -268,7 +268,7 @@ func testConnectionBoundsStreams(t *testing.T) {
 	var failure error
 	for _, err := range hub.Stream[string](ctx, c, "Flood") {
 		if n++; n == 1 {
-			require.NoError(t, c.Call(ctx, "Hold")) // which waits for the flood's end
+			require.NoError(t, c.Call(ctx, "Hold")) // Hold waits for the end of Flood
 		}
 		failure = err
 	}
@@ -280,8 +280,8 @@ func testConnectionBoundsStreams(t *testing.T) {
 func TestConnectionUploads(t *testing.T) { onEachDriver(t, testConnectionUploads) }
 
 func testConnectionUploads(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	c := client(t, url, hub.DialOptions{})
 	count := func(n int, failure error) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
@@ -325,7 +325,7 @@ func testConnectionUploads(t *testing.T) {
 	_, err = hub.Invoke[int](ctx, c, "Sum")
 	require.ErrorContains(t, err, "provides 0 stream(s)")
 
-	// What is not wanted any more is not sent: the channel never ends.
+	// First returns before the channel ends; the rest of the upload is not sent.
 	endless := make(chan int, 1)
 	endless <- 7
 	first, err := hub.Invoke[int](ctx, c, "First", endless)
@@ -335,12 +335,12 @@ func testConnectionUploads(t *testing.T) {
 	require.NoError(t, c.Call(ctx, "Void"))
 }
 
-// Checklist 32 and 34, from the client's side.
+// Handlers of the client: results, errors, panics, nested calls and order.
 func TestConnectionHandlers(t *testing.T) { onEachDriver(t, testConnectionHandlers) }
 
 func testConnectionHandlers(t *testing.T) {
-	ctx := patient(t)
-	_, url := serve(t, everything(nil), hub.Options{})
+	ctx := testContext(t)
+	_, url := serve(t, testMethods(nil), hub.Options{})
 	said := make(chan string, 100)
 	var c *hub.Connection
 	ready := make(chan struct{})
@@ -352,7 +352,7 @@ func testConnectionHandlers(t *testing.T) {
 		"noResult":   func(a, b int) {},
 		"callsBack": func(ctx context.Context, a, b int) (int, error) {
 			<-ready
-			return hub.Invoke[int](ctx, c, "AskClient", "clientAdd", a, b) // which needs another handler
+			return hub.Invoke[int](ctx, c, "AskClient", "clientAdd", a, b) // needs another handler to run
 		},
 		"message": func(text string) { said <- text },
 	}})
@@ -363,7 +363,7 @@ func testConnectionHandlers(t *testing.T) {
 		"secret":     "An unexpected error occurred invoking 'secret' on the client.",
 		"panics":     "An unexpected error occurred invoking 'panics' on the client.",
 		"noResult":   "Client didn't provide a result.",
-		"nobody":     "Client didn't provide a result.",
+		"unknown":    "Client didn't provide a result.",
 		"message":    "Client failed to parse argument(s).",
 	} {
 		n, err := hub.Invoke[int](ctx, c, "AskClient", method, 5, 6)
@@ -389,7 +389,7 @@ func testConnectionHandlers(t *testing.T) {
 		require.NoError(t, c.Send(ctx, "Tell", "message", fmt.Sprint(i)))
 	}
 	for i := range 100 {
-		require.Equal(t, fmt.Sprint(i), over(t, said), "in order")
+		require.Equal(t, fmt.Sprint(i), awaitValue(t, said), "in order")
 	}
 	var wg sync.WaitGroup
 	for range 30 {
@@ -405,21 +405,21 @@ func testConnectionHandlers(t *testing.T) {
 	}
 }
 
-// A loop over a stream may send: what makes room for it is behind the stream's items.
-func TestConnectionSendsWhileItReads(t *testing.T) { onEachDriver(t, testConnectionSendsWhileItReads) }
+// A loop over a stream may send: the acknowledgement that makes space arrives behind the stream's items.
+func TestConnectionSendsInStreamLoop(t *testing.T) { onEachDriver(t, testConnectionSendsInStreamLoop) }
 
-func testConnectionSendsWhileItReads(t *testing.T) {
+func testConnectionSendsInStreamLoop(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
-			ctx := patient(t)
-			_, url := serve(t, everything(nil), hub.Options{StatefulReconnect: stateful})
+			ctx := testContext(t)
+			_, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: stateful})
 			c := client(t, url, hub.DialOptions{StreamBuffer: 2, StatefulReconnect: stateful, StatefulBuffer: 1000})
 			n := 0
 			text := strings.Repeat("x", 500)
 			for _, err := range hub.Stream[int](ctx, c, "Counter", 500) {
 				require.NoError(t, err)
 				if n++; n == 100 {
-					for range 3 { // the last waits until the hub, once a second, has acknowledged
+					for range 3 { // the last one waits for the hub's acknowledgement, which comes once a second
 						require.NoError(t, c.Send(ctx, "Echo", text))
 					}
 				}

@@ -20,9 +20,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// script is a server that answers the handshake of each connection, and then with
-// what it is told, and hands on what it gets.
-func script(t *testing.T, answer string, got chan<- string) string {
+// scriptedServer is a server that answers the handshake of each connection together with the records in answer. It sends the
+// messages that it receives to got.
+func scriptedServer(t *testing.T, answer string, got chan<- string) string {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -34,56 +34,56 @@ func script(t *testing.T, answer string, got chan<- string) string {
 			}
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger, Driver: driverOf(t)})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger, Driver: driverOf(t)})
 	srv := httptest.NewServer(m)
 	t.Cleanup(func() {
-		_ = m.Shutdown(patient(t))
+		_ = m.Shutdown(testContext(t))
 		srv.Close()
 	})
 	return srv.URL
 }
 
-// What the client sends first, and how it answers.
-func TestConnectionOnTheWire(t *testing.T) { onEachDriver(t, testConnectionOnTheWire) }
+// The records of a client in each kind of call.
+func TestConnectionRecords(t *testing.T) { onEachDriver(t, testConnectionRecords) }
 
-func testConnectionOnTheWire(t *testing.T) {
+func testConnectionRecords(t *testing.T) {
 	got := make(chan string, 10)
-	url := script(t, "{}\x1e"+`{"type":1,"invocationId":"s1","target":"CLIENTADD","arguments":[5,6]}`+"\x1e", got)
+	url := scriptedServer(t, "{}\x1e"+`{"type":1,"invocationId":"s1","target":"CLIENTADD","arguments":[5,6]}`+"\x1e", got)
 	c := client(t, url, hub.DialOptions{SkipNegotiation: true, Handlers: hub.Methods{"clientAdd": func(a, b int) int { return a + b }}})
-	require.Equal(t, "{\"type\":6}\x1e", over(t, got))
-	require.Equal(t, "{\"type\":3,\"invocationId\":\"s1\",\"result\":11}\x1e", over(t, got))
-	ctx, cancel := context.WithCancel(patient(t))
+	require.Equal(t, "{\"type\":6}\x1e", awaitValue(t, got))
+	require.Equal(t, "{\"type\":3,\"invocationId\":\"s1\",\"result\":11}\x1e", awaitValue(t, got))
+	ctx, cancel := context.WithCancel(testContext(t))
 	waiting := make(chan error, 1)
 	go func() { waiting <- c.Call(ctx, "Wait", "x", nil) }()
-	require.Equal(t, "{\"type\":1,\"invocationId\":\"1\",\"target\":\"Wait\",\"arguments\":[\"x\",null]}\x1e", over(t, got))
+	require.Equal(t, "{\"type\":1,\"invocationId\":\"1\",\"target\":\"Wait\",\"arguments\":[\"x\",null]}\x1e", awaitValue(t, got))
 	cancel()
-	require.ErrorIs(t, over(t, waiting), context.Canceled)
-	require.Equal(t, "{\"type\":5,\"invocationId\":\"1\"}\x1e", over(t, got))
-	require.NoError(t, c.Send(patient(t), "Up", func(yield func(int) bool) { yield(7) }))
-	require.Equal(t, "{\"type\":1,\"target\":\"Up\",\"arguments\":[],\"streamIds\":[\"2\"]}\x1e", over(t, got))
-	require.Equal(t, "{\"type\":2,\"invocationId\":\"2\",\"item\":7}\x1e", over(t, got))
-	require.Equal(t, "{\"type\":3,\"invocationId\":\"2\"}\x1e", over(t, got))
+	require.ErrorIs(t, awaitValue(t, waiting), context.Canceled)
+	require.Equal(t, "{\"type\":5,\"invocationId\":\"1\"}\x1e", awaitValue(t, got))
+	require.NoError(t, c.Send(testContext(t), "Up", func(yield func(int) bool) { yield(7) }))
+	require.Equal(t, "{\"type\":1,\"target\":\"Up\",\"arguments\":[],\"streamIds\":[\"2\"]}\x1e", awaitValue(t, got))
+	require.Equal(t, "{\"type\":2,\"invocationId\":\"2\",\"item\":7}\x1e", awaitValue(t, got))
+	require.Equal(t, "{\"type\":3,\"invocationId\":\"2\"}\x1e", awaitValue(t, got))
 	c.Close()
-	require.Equal(t, "{\"type\":7}\x1e", over(t, got))
-	over(t, c.Done())
+	require.Equal(t, "{\"type\":7}\x1e", awaitValue(t, got))
+	awaitValue(t, c.Done())
 }
 
-// A server that breaks the protocol is not asked again.
-func TestConnectionEndsOnBrokenMessages(t *testing.T) {
-	onEachDriver(t, testConnectionEndsOnBrokenMessages)
+// The client does not reconnect to a server that breaks the protocol.
+func TestConnectionEndsOnMalformedMessages(t *testing.T) {
+	onEachDriver(t, testConnectionEndsOnMalformedMessages)
 }
 
-func testConnectionEndsOnBrokenMessages(t *testing.T) {
+func testConnectionEndsOnMalformedMessages(t *testing.T) {
 	for name, record := range map[string]string{
-		"no message":    "nonsense",
-		"a lacking one": `{"type":1}`,
-		"a long one":    strings.Repeat("x", 2000),
+		"not a message":        "nonsense",
+		"a missing member":     `{"type":1}`,
+		"an oversized message": strings.Repeat("x", 2000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := script(t, "{}\x1e"+record+"\x1e", nil)
-			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000, OnReconnecting: func(error) { t.Error("it is not to") }})
-			over(t, c.Done())
-			require.ErrorContains(t, c.Err(), "hub: from the server: ")
+			url := scriptedServer(t, "{}\x1e"+record+"\x1e", nil)
+			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000, OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
+			awaitValue(t, c.Done())
+			require.ErrorContains(t, c.Err(), "hub: invalid message of the server: ")
 		})
 	}
 	for name, answer := range map[string]string{
@@ -92,27 +92,29 @@ func testConnectionEndsOnBrokenMessages(t *testing.T) {
 		"the answer to the handshake: ": "nonsense",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := hub.Dial(patient(t), script(t, answer+"\x1e", nil), hub.DialOptions{SkipNegotiation: true, Logger: quiet().Logger})
+			_, err := hub.Dial(testContext(t), scriptedServer(t, answer+"\x1e", nil), hub.DialOptions{SkipNegotiation: true, Logger: optionsWithoutLog().Logger})
 			require.ErrorContains(t, err, name)
 		})
 	}
 }
 
-// What fits no call is ignored; an item for a call that is no stream fails it.
-func TestConnectionIgnoresTheUnknown(t *testing.T) { onEachDriver(t, testConnectionIgnoresTheUnknown) }
+// Messages without a call are ignored. An item for a call that is not a stream fails the call.
+func TestConnectionIgnoresUnknownMessages(t *testing.T) {
+	onEachDriver(t, testConnectionIgnoresUnknownMessages)
+}
 
-func testConnectionIgnoresTheUnknown(t *testing.T) {
-	url := script(t, "{}\x1e"+strings.Join([]string{
+func testConnectionIgnoresUnknownMessages(t *testing.T) {
+	url := scriptedServer(t, "{}\x1e"+strings.Join([]string{
 		`{"type":3,"invocationId":"99","result":1}`, `{"type":2,"invocationId":"99","item":1}`, `{"type":5,"invocationId":"9"}`,
-		`{"type":10}`, `{"type":8,"sequenceId":1}`, `{"type":9,"sequenceId":1}`, `{"type":1,"target":"nobody","arguments":[]}`, `{"type":6}`,
+		`{"type":10}`, `{"type":8,"sequenceId":1}`, `{"type":9,"sequenceId":1}`, `{"type":1,"target":"unknown","arguments":[]}`, `{"type":6}`,
 		`{"type":1,"target":"go","arguments":[]}`,
 	}, "\x1e")+"\x1e", nil)
 	called := make(chan struct{})
 	client(t, url, hub.DialOptions{SkipNegotiation: true, Handlers: hub.Methods{"go": func() { close(called) }}})
-	over(t, called)
+	awaitValue(t, called)
 }
 
-// inMemory runs a test in fake time, with a server that is reached by the options.
+// inMemory runs a test in fake time, with a server that the given options connect to.
 func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.DialOptions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -121,10 +123,10 @@ func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.Dia
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			_ = srv.Serve(ln) // until it is closed
+			_ = srv.Serve(ln) // until the server is closed
 		}()
 		test(t, hub.DialOptions{
-			Logger:          quiet().Logger,
+			Logger:          optionsWithoutLog().Logger,
 			SkipNegotiation: true,
 			WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) {
 				c, err := ln.Dial()
@@ -139,8 +141,7 @@ func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.Dia
 	})
 }
 
-// The client pings when it has sent nothing for 15 s, and gives a server up that has
-// sent nothing for 30 s.
+// The client sends a ping 15 s after its last message, and gives up 30 s after the server's last message.
 func TestConnectionKeepAlive(t *testing.T) {
 	var m *wsmanager.Manager
 	var got chan string
@@ -152,7 +153,7 @@ func TestConnectionKeepAlive(t *testing.T) {
 			}
 			got <- string(msg.Payload)
 			return nil
-		}}, wsmanager.Options{Logger: quiet().Logger, Driver: wsmanager.DriverGoroutine})
+		}}, wsmanager.Options{Logger: optionsWithoutLog().Logger, Driver: wsmanager.DriverGoroutine})
 	}
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(w, r) })
 	inMemory(t, h, func(t *testing.T, opts hub.DialOptions) {
@@ -164,13 +165,13 @@ func TestConnectionKeepAlive(t *testing.T) {
 		for i := range 4 {
 			require.Equal(t, "{\"type\":6}\x1e", <-got)
 			require.Equal(t, time.Duration(i)*15*time.Second, time.Since(begin))
-			m.Broadcast(wsmanager.Text("{\"type\":6}\x1e")) // from which on the server is silent
+			m.Broadcast(wsmanager.Text("{\"type\":6}\x1e")) // the last message of the server
 		}
 		time.Sleep(5 * time.Second)
 		require.NoError(t, c.Send(t.Context(), "X"))
 		require.Contains(t, <-got, "X")
 		require.Equal(t, "{\"type\":6}\x1e", <-got)
-		require.Equal(t, 65*time.Second, time.Since(begin), "15 s after what was sent last")
+		require.Equal(t, 65*time.Second, time.Since(begin), "15 s after the last message")
 		<-c.Done()
 		require.ErrorIs(t, c.Err(), hub.ErrServerTimeout)
 		require.Equal(t, 75*time.Second, time.Since(begin).Round(time.Second))
@@ -178,13 +179,13 @@ func TestConnectionKeepAlive(t *testing.T) {
 	})
 }
 
-// An idle connection lasts, since both sides ping.
-func TestConnectionSurvivesIdling(t *testing.T) {
+// An idle connection stays open, because both sides send pings.
+func TestIdleConnectionStaysOpen(t *testing.T) {
 	var h *hub.Hub
 	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }), func(t *testing.T, opts hub.DialOptions) {
-		o := quiet()
+		o := optionsWithoutLog()
 		o.WebSocket.Driver = wsmanager.DriverGoroutine
-		h = hub.MustNew(everything(nil), o)
+		h = hub.MustNew(testMethods(nil), o)
 		opts.OnReconnecting = func(err error) { t.Error(err) }
 		c, err := hub.Dial(t.Context(), "http://example.com/hub", opts)
 		require.NoError(t, err)
@@ -201,9 +202,9 @@ func TestConnectionDelays(t *testing.T) {
 	dead := false
 	var h *hub.Hub
 	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }), func(t *testing.T, opts hub.DialOptions) {
-		o := quiet()
+		o := optionsWithoutLog()
 		o.WebSocket.Driver = wsmanager.DriverGoroutine
-		h = hub.MustNew(everything(nil), o)
+		h = hub.MustNew(testMethods(nil), o)
 		var attempts []time.Duration
 		var begin time.Time
 		dial := opts.WebSocket.NetDial
@@ -229,7 +230,7 @@ func TestConnectionDelays(t *testing.T) {
 	})
 }
 
-// A server that accepts and says nothing is given up in time.
+// The client gives up a server that accepts the connection and does not answer.
 func TestConnectionHandshakeTimeout(t *testing.T) {
 	var m *wsmanager.Manager
 	inMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +240,7 @@ func TestConnectionHandshakeTimeout(t *testing.T) {
 		}
 		m.ServeHTTP(w, r)
 	}), func(t *testing.T, opts hub.DialOptions) {
-		m = wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Logger: quiet().Logger, Driver: wsmanager.DriverGoroutine})
+		m = wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Logger: optionsWithoutLog().Logger, Driver: wsmanager.DriverGoroutine})
 		for _, skip := range []bool{false, true} {
 			opts.SkipNegotiation = skip
 			begin := time.Now()

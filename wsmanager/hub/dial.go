@@ -5,144 +5,128 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// DialOptions configure a [Connection]. The zero value is safe for production. Where
-// Microsoft's clients have a default, it is the same, except that a Connection
-// connects again by itself.
+// DialOptions configure a [Connection]. The zero value is safe for production. The defaults are those of Microsoft's
+// clients if they have the option, except that a Connection reconnects automatically.
 type DialOptions struct {
-	// Protocol is what to speak. Default: [JSON].
+	// Protocol is the protocol of the connection. Default: [JSON].
 	Protocol Protocol
 
-	// Handlers are what the server may call, from the first message on; see
-	// [Connection.On].
+	// Handlers are the functions that the server may call, from the first message on; see [Connection.On].
 	Handlers Methods
 
-	// Logger gets a record for each call of the server that no handler fits or whose
-	// handler fails. Default: slog.Default(), asked each time.
+	// Logger gets a record for each call of the server that has no handler or whose handler fails. Default: the
+	// slog.Default() of the time.
 	Logger *slog.Logger
 
-	// AccessToken is asked for a token at each attempt to connect, "" for none. It is
-	// sent as a bearer token with the negotiation and with the WebSocket. Its error
-	// fails the attempt.
+	// AccessToken returns a token for each attempt to connect, or "". The token is sent as a bearer token with the
+	// negotiation and with the WebSocket. An error fails the attempt.
 	AccessToken func(ctx context.Context) (string, error)
 
-	// SkipNegotiation connects at once: one request less, and no need for sticky
-	// sessions. Such a connection does not know its id, is not redirected, and can't be
-	// resumed.
+	// SkipNegotiation connects without a negotiation, which saves a request and needs no sticky sessions. Such a connection
+	// does not know its id, is not redirected, and cannot be resumed.
 	SkipNegotiation bool
 
-	// StatefulReconnect asks the server to keep the connection when it breaks, so that it
-	// goes on with nothing lost. Where the server does not offer that, or has given the
-	// connection up, it is made anew.
+	// StatefulReconnect asks the server to keep the connection when it breaks, so that it is resumed without loss. If the
+	// server does not support this or has already dropped the connection, the client reconnects instead.
 	StatefulReconnect bool
 
-	// StatefulBuffer is how many bytes may be unacknowledged until sends wait. Default:
-	// 100 000.
+	// StatefulBuffer is how many bytes may be unacknowledged before sends wait. Default: 100 000.
 	StatefulBuffer int
 
-	// ReconnectDelays are the delays before the attempts to connect again; after the
-	// last the connection ends. Empty and not nil: it ends when it breaks.
-	// Default: 0, 2, 10 and 30 s.
+	// ReconnectDelays are the delays before the attempts to reconnect. After the last failed attempt the Connection ends. If
+	// it is empty but not nil, the Connection does not reconnect. Default: 0, 2, 10 and 30 s.
 	ReconnectDelays []time.Duration
 
-	// RetryDelay replaces ReconnectDelays: it says how long to wait before the next
-	// attempt, or false to give up.
+	// RetryDelay replaces ReconnectDelays. It returns the delay before the next attempt, or false to give up.
 	RetryDelay func(Retry) (time.Duration, bool)
 
-	// OnReconnecting is told when the connection has broken and is made anew, and
-	// OnReconnected when it was, with its new id: the server knows no groups of it any
-	// more. A connection that is resumed tells nothing. OnClosed is told of the end,
-	// once, with what [Connection.Err] returns. They run one at a time, and the next
-	// attempt waits for them.
+	// OnReconnecting is called when the connection has broken and will be reconnected, with the reason. It is not called
+	// when the connection is resumed. OnReconnecting, OnReconnected and OnClosed run one at a time, and the next attempt
+	// waits for them.
 	OnReconnecting func(err error)
-	OnReconnected  func(id string)
-	OnClosed       func(err error)
 
-	// KeepAliveInterval is how long nothing is sent before a ping goes out, ServerTimeout
-	// how long nothing may come. Default: 15 s, 30 s.
+	// OnReconnected is called after a reconnect with the id of the new connection, which is a member of no groups. It is not
+	// called when the connection was resumed.
+	OnReconnected func(id string)
+
+	// OnClosed is called once when the Connection ends, with the result of [Connection.Err].
+	OnClosed func(err error)
+
+	// KeepAliveInterval is how long the client sends nothing before it sends a ping. Default: 15 s.
 	KeepAliveInterval time.Duration
-	ServerTimeout     time.Duration
 
-	// HandshakeTimeout is how long an attempt to connect may take, after its negotiation,
-	// which has the same. Default: 15 s.
+	// ServerTimeout is how long the client waits for a message of the server before the connection counts as broken.
+	// Default: 30 s.
+	ServerTimeout time.Duration
+
+	// HandshakeTimeout limits the duration of a negotiation, and separately that of the attempt to connect after it.
+	// Default: 15 s.
 	HandshakeTimeout time.Duration
 
-	// MaxMessageSize is how many bytes a message of the server may have. A bigger one
-	// ends the connection. Default: 1 MiB.
+	// MaxMessageSize limits the bytes of one hub message of the server. A bigger message ends the connection. Default: 1 MiB.
 	MaxMessageSize int
 
-	// StreamBuffer is how many items of a stream of results are kept until they are
-	// taken, and how many calls of the server until they are handled. Then the server
-	// is not read from, unless something else waits for it; where that is so, up to
-	// ReceiveBuffer bytes are kept altogether. Beyond that the stream fails, or the
-	// connection ends, with [ErrSlowConsumer]. Default: 100, and 16 MiB, which is
-	// more than a system keeps of what was not read.
-	StreamBuffer  int
+	// StreamBuffer is how many items of one stream of results are buffered, and how many calls of the server. When a buffer
+	// is full, the client stops reading, unless it also waits for another message of the server: then ReceiveBuffer is the
+	// limit. Default: 100.
+	StreamBuffer int
+
+	// ReceiveBuffer limits the bytes of all buffered items and calls. If an item exceeds it, its stream fails with
+	// [ErrSlowConsumer]; if a call exceeds it, the connection ends with ErrSlowConsumer. Default: 16 MiB.
 	ReceiveBuffer int
 
-	// HTTPClient is for negotiations. Default: one with Proxy, TLSConfig and NetDial of
-	// WebSocket.
+	// HTTPClient sends negotiations. Default: a client with Proxy, TLSConfig and NetDial of WebSocket.
 	HTTPClient *http.Client
 
-	// WebSocket is what lies below: headers (which the negotiation has as well), TLS,
-	// proxy, compression, outbox. MaxMessageSize is twice that of these Options by
-	// default; Logger is theirs.
+	// WebSocket configures the WebSocket: headers (which are also sent with the negotiation), TLS, proxy, compression and
+	// outbox. The default of its MaxMessageSize is twice DialOptions.MaxMessageSize, and Logger is DialOptions.Logger.
 	WebSocket wsmanager.DialOptions
 }
 
-// Retry is an attempt to connect again that may follow.
+// Retry describes the attempt to reconnect that may come next.
 type Retry struct {
-	Attempt int           // since the connection broke, from 1
-	Elapsed time.Duration // since then
-	Err     error         // why it broke, or why the last attempt failed
+	Attempt int           // number of the attempt since the connection broke, from 1
+	Elapsed time.Duration // time since the connection broke
+	Err     error         // why the connection broke or the last attempt failed
 }
 
-// Dial connects to a hub as a client: this one's, or one of ASP.NET Core. The URL is
-// the hub's, of scheme http, https, ws or wss; a query in it is kept.
+// Dial connects to a hub of this package or of ASP.NET Core. The URL has the scheme http, https, ws or wss. Its query is
+// kept.
 //
-// It returns when the hub has agreed. If that fails nothing is tried again: the error is
-// a *[wsmanager.RefusedError] for an answer that is no agreement, a *[RemoteError] for
-// the text that a hub refuses with, one of the network, or the cause of ctx, which is
-// for the time until Dial returns. All mistakes in the arguments are reported
-// at once. The connection ends with [Connection.Close].
+// Dial returns after the handshake. It does not retry. Its error is a *[wsmanager.RefusedError] if the server refuses the
+// request, a *[RemoteError] if the hub refuses the negotiation or the handshake, an error of the network, or the cause of
+// ctx, which limits Dial only. Mistakes in the arguments are reported all at once. Call [Connection.Close] to end the
+// connection.
 func Dial(ctx context.Context, rawURL string, opts DialOptions) (*Connection, error) {
-	opts, err := opts.withDefaults()
-	target, err2 := parseURL(rawURL)
-	handlers := make(map[string][]*method)
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(opts.Handlers)) {
-		m, err := inspectHandler(name, opts.Handlers[name])
-		errs = append(errs, err)
-		folded := strings.ToLower(name)
-		handlers[folded] = append(handlers[folded], m)
-	}
-	if err := errors.Join(err, err2, errors.Join(errs...)); err != nil {
+	opts, optsErr := opts.withDefaults()
+	target, urlErr := parseURL(rawURL)
+	handlers, handlersErr := newHandlerTable(opts.Handlers)
+	if err := errors.Join(optsErr, urlErr, handlersErr); err != nil {
 		return nil, err
 	}
 	c := newConnection(target, handlers, opts)
-	l, err := c.connect(ctx)
+	s, err := c.connect(ctx)
 	if err != nil {
 		c.cancel(err)
-		return nil, fmt.Errorf("hub: connecting to %s://%s%s: %w", target.Scheme, target.Host, target.EscapedPath(), err)
+		return nil, inContext("connecting to "+target.Scheme+"://"+target.Host+target.EscapedPath(), err)
 	}
-	go c.run(l)
+	go c.run(s)
 	return c, nil
 }
 
 func parseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, errors.New("hub: the URL can't be parsed") // what is wrong with it may be secret
+		return nil, errors.New("hub: the URL cannot be parsed") // the error would have the URL, which may have secrets
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -154,37 +138,23 @@ func parseURL(rawURL string) (*url.URL, error) {
 		return nil, fmt.Errorf("hub: the URL has the scheme %q: it must be http, https, ws or wss", u.Scheme)
 	}
 	if u.Hostname() == "" {
-		return nil, errors.New("hub: the URL names no host")
+		return nil, errors.New("hub: the URL has no host")
 	}
 	u.Fragment = ""
 	return u, nil
 }
 
 func (o DialOptions) withDefaults() (DialOptions, error) {
-	var errs []error
-	number := func(name string, v *int, def int) {
-		if *v == 0 {
-			*v = def
-		} else if *v < 0 {
-			errs = append(errs, fmt.Errorf("hub: DialOptions.%s is %d: it must be positive, or 0 for the default of %d", name, *v, def))
-		}
-	}
-	duration := func(name string, v *time.Duration, def time.Duration) {
-		if *v == 0 {
-			*v = def
-		} else if *v < 0 {
-			errs = append(errs, fmt.Errorf("hub: DialOptions.%s is %v: it must be positive, or 0 for the default of %v", name, *v, def))
-		}
-	}
-	duration("KeepAliveInterval", &o.KeepAliveInterval, 15*time.Second)
-	duration("ServerTimeout", &o.ServerTimeout, 30*time.Second)
-	duration("HandshakeTimeout", &o.HandshakeTimeout, 15*time.Second)
-	number("StatefulBuffer", &o.StatefulBuffer, 100_000)
-	number("MaxMessageSize", &o.MaxMessageSize, 1<<20)
-	number("StreamBuffer", &o.StreamBuffer, 100)
-	number("ReceiveBuffer", &o.ReceiveBuffer, 16<<20)
+	d := defaults{options: "DialOptions"}
+	d.duration("KeepAliveInterval", &o.KeepAliveInterval, 15*time.Second)
+	d.duration("ServerTimeout", &o.ServerTimeout, 30*time.Second)
+	d.duration("HandshakeTimeout", &o.HandshakeTimeout, 15*time.Second)
+	d.number("StatefulBuffer", &o.StatefulBuffer, 100_000)
+	d.number("MaxMessageSize", &o.MaxMessageSize, 1<<20)
+	d.number("StreamBuffer", &o.StreamBuffer, 100)
+	d.number("ReceiveBuffer", &o.ReceiveBuffer, 16<<20)
 	if o.ReceiveBuffer > 0 && o.ReceiveBuffer < o.MaxMessageSize {
-		errs = append(errs, fmt.Errorf("hub: DialOptions.ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize))
+		d.add("ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize)
 	}
 	if o.Protocol == nil {
 		o.Protocol = JSON()
@@ -193,52 +163,74 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 		o.ReconnectDelays = []time.Duration{0, 2 * time.Second, 10 * time.Second, 30 * time.Second}
 	}
 	o.ReconnectDelays = slices.Clone(o.ReconnectDelays)
-	for _, d := range o.ReconnectDelays {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("hub: DialOptions.ReconnectDelays has %v: a delay can't be negative", d))
+	for _, delay := range o.ReconnectDelays {
+		if delay < 0 {
+			d.add("ReconnectDelays has %v: a delay must not be negative", delay)
 		}
 	}
 	if o.SkipNegotiation && o.StatefulReconnect {
-		errs = append(errs, errors.New("hub: DialOptions.SkipNegotiation and StatefulReconnect are set: only what was negotiated can be resumed"))
+		d.add("SkipNegotiation and StatefulReconnect are set: a connection without a negotiation cannot be resumed")
 	}
+	o.completeWebSocket(&d)
+	if o.HTTPClient == nil {
+		o.HTTPClient = o.defaultHTTPClient()
+	}
+	return o, errors.Join(d.errs...)
+}
+
+func (o *DialOptions) completeWebSocket(d *defaults) {
 	ws := &o.WebSocket
 	if ws.Logger == nil {
 		ws.Logger = o.Logger
 	}
 	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = min(twice(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
+		ws.MaxMessageSize = min(doubled(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
 	} else if ws.MaxMessageSize <= o.MaxMessageSize {
-		errs = append(errs, fmt.Errorf("hub: DialOptions.WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds one message or more, and their framing", ws.MaxMessageSize, o.MaxMessageSize))
+		d.add("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
 	}
 	if ws.OutboxBytes == 0 {
 		ws.OutboxBytes = max(defaultOutbox, min(ws.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
 	}
 	if o.StatefulBuffer >= ws.OutboxBytes {
-		errs = append(errs, fmt.Errorf("hub: DialOptions.StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes))
+		d.add("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
 	}
 	if ws.SlowConsumer != 0 {
-		errs = append(errs, errors.New("hub: DialOptions.WebSocket.SlowConsumer is set: what is sent waits, so it has no meaning"))
+		d.add("WebSocket.SlowConsumer is set: it has no effect, because sends wait")
 	}
-	ws.SlowConsumer = wsmanager.SlowConsumerDropNewest // pings, which a full outbox makes needless
+	ws.SlowConsumer = wsmanager.SlowConsumerDropNewest // for pings: behind a full outbox they are not needed
 	ws.HandshakeTimeout = o.HandshakeTimeout
 	ws.Header = ws.Header.Clone()
-	if o.HTTPClient == nil {
-		t := &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			DialContext:       ws.NetDial,
-			TLSClientConfig:   ws.TLSConfig.Clone(),
-			ForceAttemptHTTP2: true,
-			DisableKeepAlives: true, // one request now and then
-		}
-		if ws.Proxy != nil {
-			t.Proxy = ws.Proxy
-		}
-		o.HTTPClient = &http.Client{Transport: t}
-	}
-	return o, errors.Join(errs...)
 }
 
-// retryDelay is how long to wait before an attempt; false to give up.
+func (o *DialOptions) defaultHTTPClient() *http.Client {
+	ws := &o.WebSocket
+	t := &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DialContext:       ws.NetDial,
+		TLSClientConfig:   ws.TLSConfig.Clone(),
+		ForceAttemptHTTP2: true,
+		DisableKeepAlives: true, // negotiations are rare
+	}
+	if ws.Proxy != nil {
+		t.Proxy = ws.Proxy
+	}
+	return &http.Client{Transport: t}
+}
+
+// sessionConfig needs options with defaults.
+func (o *DialOptions) sessionConfig() sessionConfig {
+	return sessionConfig{
+		start:             time.Now(),
+		keepAliveInterval: o.KeepAliveInterval,
+		timeout:           o.ServerTimeout,
+		maxMessageSize:    o.MaxMessageSize,
+		replayLimit:       o.WebSocket.OutboxBytes,
+		replayBuffer:      o.StatefulBuffer,
+		reportWaits:       true,
+	}
+}
+
+// retryDelay returns the delay before an attempt, or false to give up.
 func (o *DialOptions) retryDelay(r Retry) (time.Duration, bool) {
 	if o.RetryDelay != nil {
 		return o.RetryDelay(r)

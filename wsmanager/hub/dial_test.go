@@ -23,13 +23,13 @@ func testDialFails(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{
 		Authenticate: func(r *http.Request, token string) (hub.Identity, error) {
 			if token != "good" {
-				return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "who are you?")
+				return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "a token is required")
 			}
 			return hub.Identity{User: "ann"}, nil
 		},
 	})
-	ctx := patient(t)
-	log := quiet().Logger
+	ctx := testContext(t)
+	log := optionsWithoutLog().Logger
 	good := func(context.Context) (string, error) { return "good", nil }
 	for _, skip := range []bool{false, true} {
 		_, err := hub.Dial(ctx, url, hub.DialOptions{Logger: log, SkipNegotiation: skip})
@@ -67,17 +67,17 @@ type renamed struct{ hub.Protocol }
 
 func (renamed) Name() string { return "other" }
 
-// The token goes with both requests; a redirection brings another one.
+// The token is sent with both requests. A redirection may replace it.
 func TestConnectionNegotiates(t *testing.T) { onEachDriver(t, testConnectionNegotiates) }
 
 func testConnectionNegotiates(t *testing.T) {
-	ctx := patient(t)
+	ctx := testContext(t)
 	byToken := func(_ *http.Request, token string) (hub.Identity, error) { return hub.Identity{User: token}, nil }
-	_, url := serve(t, everything(nil), hub.Options{Authenticate: byToken})
-	_, front := serve(t, everything(nil), hub.Options{
+	_, url := serve(t, testMethods(nil), hub.Options{Authenticate: byToken})
+	_, front := serve(t, testMethods(nil), hub.Options{
 		Authenticate: byToken,
-		Redirect: func(_ *http.Request, who hub.Identity) (string, string, error) {
-			switch who.User {
+		Redirect: func(_ *http.Request, identity hub.Identity) (string, string, error) {
+			switch identity.User {
 			case "banned":
 				return "", "", hub.Error("You are banned.")
 			case "same":
@@ -103,15 +103,15 @@ func testConnectionNegotiates(t *testing.T) {
 	require.Equal(t, "You are banned.", remote.Text)
 
 	for name, answer := range map[string]string{
-		"again and again":    `{"url":"SELF"}`,
-		"the scheme \"ftp\"": `{"url":"ftp://x"}`,
-		"offers no WebSock":  `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}`,
-		"needs Text":         `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"WebSockets","transferFormats":["Binary"]}]}`,
-		"no id":              `{"negotiateVersion":1,"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
-		"invalid character":  `nonsense`,
-		"is too long":        `"` + strings.Repeat("x", 100_000) + `"`,
-		"refused with 404":   "",
-		"refused with 200":   `{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
+		"redirects too often": `{"url":"SELF"}`,
+		"the scheme \"ftp\"":  `{"url":"ftp://x"}`,
+		"offers no WebSock":   `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"LongPolling","transferFormats":["Text"]}]}`,
+		"needs Text":          `{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"WebSockets","transferFormats":["Binary"]}]}`,
+		"no id":               `{"negotiateVersion":1,"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
+		"invalid character":   `nonsense`,
+		"longer than 65536":   `"` + strings.Repeat("x", 100_000) + `"`,
+		"refused with 404":    "",
+		"refused with 200":    `{"connectionId":"a","availableTransports":[{"transport":"WebSockets","transferFormats":["Text"]}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var self string

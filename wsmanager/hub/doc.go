@@ -1,7 +1,6 @@
-// Package hub lets clients call Go functions on the server by name, and the server
-// call functions of its clients: with typed arguments, results, errors, and streams in
-// both directions. It speaks the published SignalR Hub Protocol over WebSockets, so
-// that Microsoft's clients for JavaScript, .NET and Java work with it unchanged.
+// Package hub lets clients call Go functions on the server by name and lets the server call functions of its clients, with
+// typed arguments, results, errors, and streams in both directions. It implements the SignalR Hub Protocol over WebSockets,
+// so Microsoft's clients for JavaScript, .NET and Java work with it unchanged.
 //
 // # Usage
 //
@@ -24,20 +23,19 @@
 //	await c.start();
 //	await c.invoke("Add", 40, 2); // 42
 //
-// [Methods] says what functions may look like; they are inspected once, by [New], which
-// reports all mistakes. What is not in it can't be called.
+// [Methods] describes the functions that can be registered. [New] inspects them once and reports all mistakes. Clients
+// cannot call any other function.
 //
 // # Sending
 //
-// [Clients] reaches everybody, one connection, groups and users, from inside calls
-// ([Context.Clients]) and from anywhere else ([Hub.Clients]): a handler that has stored
-// an order tells those whom it concerns. What many get is encoded once for each protocol
-// that they speak. [Invoke] calls one client and waits for its result.
+// [Clients] sends to all connections, one connection, groups and users. It is available in calls ([Context.Clients]) and
+// everywhere else ([Hub.Clients]): for example, an HTTP handler that has stored an order can notify the customer. A message
+// for several connections is encoded once for each protocol. [Invoke] calls one client and waits for its result.
 //
 // # Clients in Go
 //
-// [Dial] makes a [Connection] to a hub, this one's or one of ASP.NET Core, which calls and
-// is called, and is made again when it breaks:
+// [Dial] makes a [Connection] to a hub of this package or of ASP.NET Core. Both sides can call each other, and the
+// Connection reconnects when it breaks:
 //
 //	c, err := hub.Dial(ctx, "https://example.com/hub", hub.DialOptions{
 //		Handlers: hub.Methods{"said": func(id, text string) { … }},
@@ -47,40 +45,37 @@
 //
 // # Concurrency
 //
-// Calls of different clients run in parallel. Of one client, one call runs at a time, in
-// order of arrival (Options.MaxParallelCalls); calls that stream run beside them. While a
-// method waits in Invoke, its client's next call may run. Everything else a client sends
-// (answers, items of its streams, cancellations, pings) is dealt with as it comes,
-// also while its calls run. The context of a call ends when the client cancels
-// the call or leaves; a method that waits for anything should wait for that too.
+// Calls of different clients run in parallel. For one client, one call runs at a time, in order of arrival
+// (Options.MaxParallelCalls). Calls that stream run in parallel to it. While a method waits in Invoke, the client's next
+// call may run. All other messages of a client (answers, items of its streams, cancellations, pings) are handled as they
+// arrive, also while its calls run. The context of a call ends when the client cancels the call or disconnects. A method
+// that waits should also wait for its context.
 //
 // # Back-pressure
 //
-// Everything is bounded. A client that reads its stream slowly holds the method up; one
-// that sends more items or calls than may wait is not read from until there is room.
-// Where that would wait for ever, since only the client itself could make room,
-// its connection ends. Sends to others wait for nobody: see
+// All buffers are bounded. If a client reads a stream slowly, the method that produces the stream waits. If a client sends
+// more items or calls than the buffers hold, the hub stops reading from it until there is space. If only the client itself
+// could make space, waiting would be a deadlock, so the hub ends the connection. Sends to clients never wait: see
 // wsmanager's policies for slow consumers.
 //
 // # Failure
 //
-// A method's error reaches its caller. As an [Error] it does so word for word; of any
-// other, and of a panic, the caller reads only that there was one, and the log has the
-// rest. What is no record of the protocol, too big a one, or one against its rules ends
-// the connection with a Close message that says so. Options.Disconnected is told of every end, once.
+// A method's error is sent to its caller. The caller reads the text of an [Error]. For all other errors and for panics it
+// reads a general text, and the log has the details. A malformed, oversized or invalid record ends the connection with a
+// Close message that says why. Options.Disconnected is called once for each connection that ends.
 //
 // # Testing
 //
-// A hub is a handler, and [Dial] a client for it: httptest.NewServer and a Connection do.
-// To see or spoil what is on the wire, speak the protocol with wsmanager/wstest's client.
+// A hub is an http.Handler and [Dial] is a client for it, so tests can use httptest.NewServer and a Connection. Tests that
+// inspect or corrupt the data on the wire can use the client in wsmanager/wstest.
 //
 // # Protocols
 //
-// [Message] and its kinds (Invocation, StreamItem, Completion, Ack, Ping, Sequence …), [Raw]
-// and [Protocol] are for authors of another protocol only: see wsmanager/hub/msgpack.
+// [Message] and its types (Invocation, StreamItem, Completion, Ack, Ping, Sequence …), [Raw] and [Protocol] are only for
+// authors of further protocols: see wsmanager/hub/msgpack.
 //
-// # What it does not do
+// # Limits
 //
-// Long polling and server-sent events, in hubs and in clients: docs/signalr.md has the whole list, how to connect
-// each client, and what differs from ASP.NET Core.
+// Neither hubs nor clients support long polling and server-sent events. docs/signalr.md has the full list, explains how to
+// connect each client, and lists the differences from ASP.NET Core.
 package hub

@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// kitchen serves a hub, until the function that it returns is called.
+// kitchen serves a hub until done is called.
 func kitchen() (url string, done func()) {
 	h := hub.MustNew(hub.Methods{
 		"Add": func(a, b int) int { return a + b },
@@ -55,7 +55,7 @@ func ExampleDial() {
 	ctx := context.Background()
 	ordered := make(chan string)
 	c, err := hub.Dial(ctx, url, hub.DialOptions{Handlers: hub.Methods{
-		"spicy":   func(dish string) bool { return dish == "curry" }, // the hub asks
+		"spicy":   func(dish string) bool { return dish == "curry" }, // the hub calls the handler "spicy"
 		"ordered": func(dish string, spicy bool) { ordered <- fmt.Sprint(dish, ", spicy: ", spicy) },
 	}})
 	if err != nil {
@@ -64,7 +64,7 @@ func ExampleDial() {
 	}
 	sum, err := hub.Invoke[int](ctx, c, "Add", 40, 2)
 	fmt.Println(sum, err)
-	err = c.Send(ctx, "Order", "curry") // does not wait: the handler above takes the word
+	err = c.Send(ctx, "Order", "curry") // does not wait for an answer
 	fmt.Println(<-ordered, err)
 
 	var refused *hub.RemoteError
@@ -81,7 +81,7 @@ func ExampleDial() {
 	// <nil>
 }
 
-// Streams: one of results, and one that is an argument.
+// A stream of results, and a stream as an argument.
 func ExampleStream() {
 	url, done := kitchen()
 	defer done()
@@ -118,7 +118,7 @@ func ExampleStream() {
 	// 45 <nil>
 }
 
-// What is wrong is found at once, all of it.
+// All mistakes are reported at once.
 func ExampleDial_mistakes() {
 	_, err := hub.Dial(context.Background(), "example.com/hub", hub.DialOptions{
 		Handlers:          hub.Methods{"said": func(*hub.Context, string) {}},
@@ -127,7 +127,7 @@ func ExampleDial_mistakes() {
 	})
 	fmt.Println(err)
 	// Output:
-	// hub: DialOptions.SkipNegotiation and StatefulReconnect are set: only what was negotiated can be resumed
+	// hub: DialOptions.SkipNegotiation and StatefulReconnect are set: a connection without a negotiation cannot be resumed
 	// hub: the URL has the scheme "": it must be http, https, ws or wss
-	// hub: Methods["said"]: takes a *Context, which a client has not: take a context.Context
+	// hub: Methods["said"]: takes a *Context, which only hubs have: take a context.Context
 }

@@ -18,8 +18,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// talk connects as a client does that speaks JSON, sends records, and prints as many
-// as it is told to.
+// talk connects as a client with the JSON protocol, sends records, and prints the given number of records.
 func talk(h http.Handler, answers int, records ...string) {
 	srv := httptest.NewServer(h)
 	defer srv.Close()
@@ -48,7 +47,7 @@ func talk(h http.Handler, answers int, records ...string) {
 			fmt.Println(err)
 			return
 		}
-		if r = strings.TrimSuffix(r, "\x1e"); r != "{}" { // the handshake's answer
+		if r = strings.TrimSuffix(r, "\x1e"); r != "{}" { // answer to the handshake
 			fmt.Println(r)
 		}
 	}
@@ -71,8 +70,7 @@ func (t *texts) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// A method with a result, one whose error the caller may read, and one that calls its
-// client back.
+// A method with a result, one whose error the caller may read, and one that calls its client.
 func Example() {
 	h := hub.MustNew(hub.Methods{
 		"Add":  func(a, b int) int { return a + b },
@@ -98,7 +96,7 @@ func ExampleMethods_streams() {
 	h := hub.MustNew(hub.Methods{
 		"Count": func(ctx *hub.Context, n int) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) {
-				for i := range n { // ends as well when the client has enough
+				for i := range n { // also ends when the client cancels the stream
 					if !yield(i, ctx.Err()) {
 						return
 					}
@@ -107,7 +105,7 @@ func ExampleMethods_streams() {
 		},
 		"Sum": func(items iter.Seq2[int, error]) (sum int, err error) {
 			for n, err := range items {
-				if err != nil { // the client failed, or left
+				if err != nil { // the client failed or disconnected
 					return 0, err
 				}
 				sum += n
@@ -129,7 +127,7 @@ func ExampleMethods_streams() {
 	// {"type":3,"invocationId":"2","result":42}
 }
 
-// All mistakes come at once.
+// All mistakes are reported at once.
 func ExampleNew_mistakes() {
 	_, err := hub.New(hub.Methods{
 		"add": func(a, b int) int { return a + b },
@@ -140,11 +138,11 @@ func ExampleNew_mistakes() {
 	fmt.Println(err)
 	// Output:
 	// hub: Methods["Log"]: takes []string: the number of arguments must be fixed; use a slice
-	// hub: Methods["Net"]: parameter 1: is a net.Conn, which can't be decoded; a stream is an iter.Seq2[T, error] or a <-chan T
-	// hub: Methods["Add"] and Methods["add"] differ only in case: there are no overloads
+	// hub: Methods["Net"]: parameter 1: is a net.Conn, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T
+	// hub: Methods["Add"] and Methods["add"] only differ in case: there are no overloads
 }
 
-// Outside of calls: a handler tells the clients what has happened.
+// Outside of calls: an HTTP handler notifies the clients.
 func ExampleHub_Clients() {
 	h := hub.MustNew(nil, hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +156,7 @@ func ExampleHub_Clients() {
 	// Output: 200
 }
 
-// Who may connect, and who may call what.
+// Authentication of connections and authorization of calls.
 func ExampleMethod() {
 	h := hub.MustNew(hub.Methods{
 		"Read": func() string { return "the news" },
@@ -174,7 +172,7 @@ func ExampleMethod() {
 	}, hub.Options{
 		Logger: slog.New(slog.DiscardHandler),
 		Authenticate: func(_ *http.Request, token string) (hub.Identity, error) {
-			return hub.Identity{User: "reader"}, nil // in earnest: whom the token belongs to
+			return hub.Identity{User: "reader"}, nil // a real server looks up the owner of the token
 		},
 	})
 	defer h.Shutdown(context.Background())

@@ -1,9 +1,8 @@
 package hub
 
-// Join makes a connection a member of a group, until it leaves or ends; a second time
-// does nothing. Names are those of wsmanager's groups: 1 to 256 bytes, case matters. It
-// returns ErrNoConnection if there is no connection with the id, and errors of
-// wsmanager's Conn.Join.
+// Join adds a connection to a group until it leaves or ends. It does nothing if the connection is already a member. The
+// name has 1 to 256 bytes, and its case matters. Join returns ErrNoConnection if there is no connection with this id, and
+// errors of wsmanager's Conn.Join.
 func (h *Hub) Join(id, group string) error {
 	c := h.find(id)
 	if c == nil {
@@ -12,7 +11,7 @@ func (h *Hub) Join(id, group string) error {
 	return c.join(group)
 }
 
-// Leave ends the membership of a connection in a group, if there is one.
+// Leave removes a connection from a group. It does nothing if the connection is not a member.
 func (h *Hub) Leave(id, group string) {
 	if c := h.find(id); c != nil {
 		c.leave(group)
@@ -20,16 +19,16 @@ func (h *Hub) Leave(id, group string) {
 }
 
 func (c *conn) join(group string) error {
-	if c.ticket != nil && c.ticket.stateful {
-		return c.hub.kept.join(c, group)
+	if c.isStateful() {
+		return c.hub.stateful.join(c, group)
 	}
-	return sendFailed(c.socket.Load().Join(group))
+	return c.session.socket.Load().Join(group)
 }
 
 func (c *conn) leave(group string) {
-	if c.ticket != nil && c.ticket.stateful {
-		c.hub.kept.leave(c, group)
+	if c.isStateful() {
+		c.hub.stateful.leave(c, group)
 		return
 	}
-	c.socket.Load().Leave(group)
+	c.session.socket.Load().Leave(group)
 }

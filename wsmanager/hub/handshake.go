@@ -3,28 +3,33 @@ package hub
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// handshakeRequest is a client's first record. It is JSON, whatever protocol it asks
-// for.
+// handshakeRequest is a client's first record. It is JSON for all protocols.
 type handshakeRequest struct {
 	Protocol *string         `json:"protocol"`
 	Version  *int            `json:"version"`
-	Type     json.RawMessage `json:"type"` // of messages: a handshake has none
+	Type     json.RawMessage `json:"type"` // messages have a type, handshakes do not
 }
 
-var errNoHandshake = errors.New("the first message is no handshake request")
+var errNoHandshake = errors.New("the first message is not a handshake request")
 
 func parseHandshake(record []byte) (protocol string, version int, err error) {
 	var r handshakeRequest
-	if err := json.Unmarshal(record, &r); err != nil || r.Protocol == nil || r.Version == nil || r.Type != nil {
-		return "", 0, errors.Join(errNoHandshake, err)
+	if err := json.Unmarshal(record, &r); err != nil {
+		return "", 0, fmt.Errorf("%w: %w", errNoHandshake, err)
+	}
+	if r.Protocol == nil || r.Version == nil || r.Type != nil {
+		return "", 0, errNoHandshake
 	}
 	return *r.Protocol, *r.Version, nil
 }
 
-// handshakeAnswer is a WebSocket message of its own: the client counts from the next
-// one on.
+// handshakeAnswer encodes the answer to a handshake. The server sends it as a WebSocket message of its own, because
+// clients count messages from the next WebSocket message on.
 func handshakeAnswer(problem string) []byte {
 	if problem == "" {
 		return []byte{'{', '}', separator}
@@ -32,3 +37,77 @@ func handshakeAnswer(problem string) []byte {
 	answer := append([]byte(`{"error":`), appendString(nil, problem)...)
 	return append(answer, '}', separator)
 }
+
+// handshake implements inbound. It refuses invalid handshakes itself, so that the client reads the reason.
+func (s *serverSocket) handshake(record []byte, received wsmanager.MessageType) error {
+	c := s.conn
+	name, version, err := parseHandshake(record)
+	if err != nil {
+		c.refuseHandshake(s.ws, "The first message must be a handshake request.", err)
+		return nil
+	}
+	h := c.hub
+	var protocol Protocol
+	for v, p := range h.opts.Protocols {
+		if p.Name() == name {
+			protocol, c.variant = p, wsmanager.Variant(v)
+		}
+	}
+	switch {
+	case protocol == nil:
+		c.refuseHandshake(s.ws, "The protocol '"+name+"' is not supported.", errors.New("the client requested an unknown protocol"))
+		return nil
+	case version < 1 || version > 2:
+		c.refuseHandshake(s.ws, "The server does not support this version of the protocol '"+name+"'.", errors.New("the client requested an unknown version of its protocol"))
+		return nil
+	}
+	if !c.completeHandshake(s.ws, received, protocol, version) {
+		return nil // the connection is closing
+	}
+	h.running.run(c.runConnected)
+	if h.isDraining() { // Shutdown may already have closed all connections that it found
+		c.close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
+	}
+	return nil
+}
+
+// completeHandshake answers the handshake and registers the connection. The answer goes out before other goroutines can
+// send to the connection. Shutdown does not begin between the two steps: a client that has read the answer gets a Close
+// message.
+func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageType, protocol Protocol, version int) bool {
+	h := c.hub
+	h.handshakes.RLock()
+	defer h.handshakes.RUnlock()
+	if err := ws.Send(wsmanager.Message{Type: answer, Payload: handshakeAnswer("")}); err != nil {
+		return false
+	}
+	c.connectedDone = make(chan struct{})
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return false
+	}
+	c.session.protocol, c.session.handshakeDone = protocol, true
+	if c.isStateful() && version == 2 {
+		c.session.replay = newReplay(&c.session, ws)
+	}
+	c.ready, c.connecting = true, true
+	c.timer.Reset(h.opts.KeepAliveInterval)
+	c.mu.Unlock()
+	h.conns.Store(c.id, c)
+	if c.isStateful() {
+		h.stateful.add(c)
+	} else {
+		_ = ws.Ready(c.variant) // fails if the socket is closing; then OnClose follows
+	}
+	return true
+}
+
+func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
+	_ = ws.Send(wsmanager.Message{Type: wsmanager.TextMessage, Payload: handshakeAnswer(text)}) // the client may have left
+	c.close(nil, wsmanager.StatusNormalClosure, err)
+}
+
+// isStateful reports whether stateful reconnect was negotiated. If the client's handshake asks for version 1, the
+// connection still belongs to the stateful Manager, but has no replay.
+func (c *conn) isStateful() bool { return c.ticket != nil && c.ticket.stateful }

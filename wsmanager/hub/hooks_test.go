@@ -67,7 +67,7 @@ func testFilters(t *testing.T) {
 		require.Equal(t, want, <-steps)
 	}
 	p.failure("Deny must not be bob", "deny", "bob")
-	require.Empty(t, steps, "who may not call is not seen by filters")
+	require.Empty(t, steps, "Authorize comes before the filters")
 	p.result(`"ann"`, "Deny", "ann")
 	p.result(`"instead"`, "Other")
 	p.send(streamInvocation("s", "Count"))
@@ -76,22 +76,22 @@ func testFilters(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"s","error":"An unexpected error occurred invoking 'Break' on the server."}`)
 }
 
-// Connected, then calls, then Disconnected, once each.
+// Connected runs before all calls and Disconnected after them, each once.
 func TestHooks(t *testing.T) { onEachDriver(t, testHooks) }
 
 func testHooks(t *testing.T) {
 	type entry struct {
-		what string
+		step string
 		err  error
 	}
 	steps, gate := make(chan entry, 10), make(chan bool)
 	var h *hub.Hub
-	h, url := serve(t, hub.Methods{"Call": func() { steps <- entry{what: "call"} }, "Abort": func(ctx *hub.Context) { ctx.Abort() }}, hub.Options{
+	h, url := serve(t, hub.Methods{"Call": func() { steps <- entry{step: "call"} }, "Abort": func(ctx *hub.Context) { ctx.Abort() }}, hub.Options{
 		Authenticate: named,
 		Connected: func(ctx *hub.Context) error {
 			<-gate
-			steps <- entry{what: "connected " + ctx.User()}
-			_ = ctx.Join("g") // one of them has left by now
+			steps <- entry{step: "connected " + ctx.User()}
+			_ = ctx.Join("g") // one client has disconnected
 			return nil
 		},
 		Disconnected: func(ctx *hub.Context, err error) {
@@ -99,15 +99,15 @@ func testHooks(t *testing.T) {
 				err = errors.Join(err, errors.New("the context of Disconnected has ended"))
 			}
 			if ctx.Clients().Caller().Send("x") == nil {
-				err = errors.Join(err, errors.New("the connection is still there"))
+				err = errors.Join(err, errors.New("the hub still has the connection"))
 			}
 			steps <- entry{"disconnected " + ctx.User(), err}
 		},
 	})
-	next := func(what string) error {
+	next := func(step string) error {
 		t.Helper()
 		e := <-steps
-		require.Equal(t, what, e.what)
+		require.Equal(t, step, e.step)
 		return e.err
 	}
 	p := connect(t, url+"?user=a")
@@ -119,7 +119,7 @@ func testHooks(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"1"}`)
 	require.NoError(t, h.Clients().Group("g").Send("say"))
 	p.expect(`{"type":1,"target":"say","arguments":[]}`)
-	p.send(`{"type":7}`) // as stop() does
+	p.send(`{"type":7}`) // like stop() of a client
 	p.ExpectClose(1000)
 	require.NoError(t, next("disconnected a"))
 
@@ -129,18 +129,18 @@ func testHooks(t *testing.T) {
 	p.Kill()
 	require.Error(t, next("disconnected b"))
 
-	// Checklist 40.
+	// Abort ends a connection without an error.
 	p = connect(t, url+"?user=c")
 	gate <- true
 	_ = next("connected c")
 	p.send(invocation("1", "Abort"))
-	require.Equal(t, `{"type":7}`, p.gone(1000))
+	require.Equal(t, `{"type":7}`, p.readToClose(1000))
 	require.NoError(t, next("disconnected c"))
 
-	// A connection that ends before its handshake is over never was there.
+	// A connection that ends before its handshake is done calls no hooks.
 	dial(t, url+"?user=d").SendClose(1000, "")
 
-	// It ends while Connected runs: Disconnected waits for that.
+	// A connection ends while Connected runs: Disconnected waits for Connected.
 	p = connect(t, url+"?user=e")
 	p.SendClose(1000, "")
 	p.ExpectClose(1000)
@@ -150,12 +150,12 @@ func testHooks(t *testing.T) {
 	require.NoError(t, next("disconnected e"))
 	require.Empty(t, steps)
 
-	require.ErrorIs(t, h.Clients().Client("nobody").Disconnect(), hub.ErrNoConnection)
+	require.ErrorIs(t, h.Clients().Client("unknown").Disconnect(), hub.ErrNoConnection)
 }
 
-func TestConnectedRefuses(t *testing.T) { onEachDriver(t, testConnectedRefuses) }
+func TestConnectedFails(t *testing.T) { onEachDriver(t, testConnectedFails) }
 
-func testConnectedRefuses(t *testing.T) {
+func testConnectedFails(t *testing.T) {
 	logs := newLines()
 	ended := make(chan error, 3)
 	_, url := serve(t, hub.Methods{"Call": func() { panic("never") }}, hub.Options{
@@ -179,14 +179,14 @@ func testConnectedRefuses(t *testing.T) {
 	} {
 		p := connect(t, url+"?user="+user)
 		p.send(invocation("1", "Call"))
-		require.Equal(t, want, p.gone(1011))
+		require.Equal(t, want, p.readToClose(1011))
 		require.Error(t, <-ended)
 	}
 	require.Contains(t, logs.take(), "hub hook panicked")
 }
 
-// What has waited for Connected does not begin if that refuses.
-func TestConnectedRefusesWaitingCalls(t *testing.T) {
+// Queued calls do not begin if Connected returns an error.
+func TestConnectedFailsBeforeQueuedCalls(t *testing.T) {
 	var calls atomic.Int64
 	bubble(t, hub.Methods{"Call": func() { calls.Add(1) }}, hub.Options{
 		MaxParallelCalls: 100,
@@ -197,13 +197,13 @@ func TestConnectedRefusesWaitingCalls(t *testing.T) {
 			for range 100 {
 				p.send(invocation("", "Call"))
 			}
-			require.Equal(t, `{"type":7,"error":"no"}`, p.gone(1011))
+			require.Equal(t, `{"type":7,"error":"no"}`, p.readToClose(1011))
 		}
 		require.Zero(t, calls.Load())
 	})
 }
 
-// A panic in Disconnected is logged and hurts nobody.
+// A panic in Disconnected is logged and has no other effect.
 func TestDisconnectedPanics(t *testing.T) { onEachDriver(t, testDisconnectedPanics) }
 
 func testDisconnectedPanics(t *testing.T) {
@@ -216,7 +216,7 @@ func testDisconnectedPanics(t *testing.T) {
 	require.Contains(t, logs.take(), "oops")
 }
 
-// Checklist 41.
+// Shutdown ends connections and calls.
 func TestShutdown(t *testing.T) { onEachDriver(t, testShutdown) }
 
 func testShutdown(t *testing.T) {
@@ -233,7 +233,7 @@ func testShutdown(t *testing.T) {
 	<-began
 	done := make(chan error)
 	go func() { done <- h.Shutdown(t.Context()) }()
-	require.Equal(t, `{"type":7,"allowReconnect":true}`, p.gone(1000))
+	require.Equal(t, `{"type":7,"allowReconnect":true}`, p.readToClose(1000))
 	require.NoError(t, <-done)
 	require.ErrorIs(t, <-causes, hub.ErrShutdown)
 	require.ErrorIs(t, <-causes, hub.ErrShutdown)
@@ -245,10 +245,10 @@ func testShutdown(t *testing.T) {
 	require.NoError(t, h.Shutdown(t.Context()), "again")
 }
 
-// A method that does not return holds Shutdown up no longer than its context.
-func TestShutdownGivesUp(t *testing.T) { onEachDriver(t, testShutdownGivesUp) }
+// Shutdown waits for a method that does not return until its context ends.
+func TestShutdownContext(t *testing.T) { onEachDriver(t, testShutdownContext) }
 
-func testShutdownGivesUp(t *testing.T) {
+func testShutdownContext(t *testing.T) {
 	began, end := make(chan bool), make(chan bool)
 	h, url := serve(t, hub.Methods{"Wait": func() { began <- true; <-end }}, hub.Options{})
 	p := connect(t, url)
@@ -261,9 +261,9 @@ func testShutdownGivesUp(t *testing.T) {
 	require.NoError(t, h.Shutdown(t.Context()))
 }
 
-// Whoever has read the answer to its handshake gets a Close message, however soon behind it
-// Shutdown begins.
-func TestShutdownRightBehindTheHandshake(t *testing.T) {
+// A client that has read the answer to its handshake gets a Close message, even if Shutdown begins immediately
+// afterwards.
+func TestShutdownDuringHandshake(t *testing.T) {
 	for range 500 {
 		h, err := hub.New(nil, hub.Options{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
@@ -273,7 +273,7 @@ func TestShutdownRightBehindTheHandshake(t *testing.T) {
 		done := make(chan error, 1)
 		p.expect(`{}`)
 		go func() { done <- h.Shutdown(t.Context()) }()
-		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.gone(1000))
+		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.readToClose(1000))
 		require.NoError(t, <-done)
 		srv.Close()
 	}

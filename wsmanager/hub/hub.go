@@ -11,77 +11,82 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Hub is a set of connections whose clients call its methods, and are called by it.
-// It is an http.Handler, to be served at a path and at what lies below that
-// ("/hub" and "/hub/"). Make one with [New]. All methods are safe for concurrent use
-// and may be called from inside methods and hooks, save waiting for Shutdown.
+// Hub is a set of connections. Clients call its methods, and it calls methods of its clients. It is an http.Handler for a
+// path and the paths below it ("/hub" and "/hub/"). Make one with [New]. All methods are safe for concurrent use and may be
+// called in methods and hooks, except that these must not wait for Shutdown.
 type Hub struct {
-	opts    Options
-	methods methodTable
+	opts     Options
+	sessions sessionConfig
+	methods  methodTable
 
-	plain     *wsmanager.Manager // whose broadcasts reach all connections but the kept ones
-	resumable *wsmanager.Manager // only sockets: connections of it are kept, and may have several in turn
+	stateless *wsmanager.Manager // its broadcasts reach all connections except those of the field stateful
+	resumable *wsmanager.Manager // sockets of stateful connections; it sends no broadcasts
 
-	// What is asked for no WebSocket goes on to the handler behind.
-	servePlain     http.Handler
+	// The Managers behind middleware that passes requests without a WebSocket to serveOther.
+	serveStateless http.Handler
 	serveResumable http.Handler
 
-	tickets tickets
-	conns   sync.Map // of *conn by id, from handshake to end
-	kept    kept
-	running activity // goroutines of ours: calls, hooks, streams
-	start   time.Time
+	tickets  tickets
+	conns    sync.Map // *conn by id, from the handshake to the end
+	stateful statefulConns
+	running  goroutineGroup // of calls, hooks and streams
 
-	entering sync.RWMutex // held for reading while a handshake is answered; see conn.enter
+	handshakes sync.RWMutex // read-locked while a handshake is answered; see conn.completeHandshake
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards draining
 	draining bool
 }
 
-// New makes a Hub. It reports every mistake in methods and options at once.
+// New makes a Hub. Its error lists all mistakes in methods and options.
 func New(methods Methods, opts Options) (*Hub, error) {
-	table, err := newMethodTable(methods)
-	opts, err2 := opts.withDefaults()
-	h := &Hub{opts: opts, methods: table, start: time.Now()}
+	table, methodsErr := newMethodTable(methods)
+	opts, optsErr := opts.withDefaults()
+	h := &Hub{opts: opts, methods: table}
+	h.sessions = opts.sessionConfig()
 	h.tickets = tickets{lifetime: opts.NegotiationTimeout, limit: opts.MaxNegotiations, byToken: make(map[string]*ticket)}
-	h.kept.init(opts.WebSocket.MaxGroups)
-	callbacks := wsmanager.Callbacks{
-		OnAccept: h.accept,
-		OnConnect: func(ws *wsmanager.Conn) error {
-			l, _ := wsmanager.Value[*link](ws)
-			return l.connected(ws)
-		},
-		OnMessage: func(ws *wsmanager.Conn, m wsmanager.Message) error {
-			l, _ := wsmanager.Value[*link](ws)
-			l.conn.receive(ws, m)
-			return nil
-		},
-		OnClose: func(ws *wsmanager.Conn, err error) {
-			l, _ := wsmanager.Value[*link](ws)
-			l.conn.socketClosed(ws, err)
-		},
+	h.stateful.init(opts.WebSocket.MaxGroups)
+	var managersErr error
+	if optsErr == nil { // wrong options would be reported twice
+		managersErr = h.newManagers()
 	}
-	var err3, err4 error
-	if err2 == nil { // else it would be told what it knows
-		h.plain, err3 = wsmanager.New(callbacks, opts.WebSocket)
-		ws := opts.WebSocket
-		ws.SlowConsumer = wsmanager.SlowConsumerClose // nothing may be missing between two numbers
-		ws.OutboxMessages = max(ws.OutboxMessages, ws.OutboxBytes/16, 1)
-		ws.OutboxBytes = twice(ws.OutboxBytes) // what is replayed, and what comes on top
-		h.resumable, err4 = wsmanager.New(callbacks, ws)
-		if err3 != nil {
-			err4 = nil // the same mistakes
-		}
-	}
-	if err := errors.Join(err, err2, err3, err4); err != nil {
+	if err := errors.Join(methodsErr, optsErr, managersErr); err != nil {
 		return nil, err
 	}
-	h.servePlain = h.plain.Middleware(http.HandlerFunc(h.noWebSocket))
-	h.serveResumable = h.resumable.Middleware(http.HandlerFunc(h.noWebSocket))
+	h.serveStateless = h.stateless.Middleware(http.HandlerFunc(h.serveOther))
+	h.serveResumable = h.resumable.Middleware(http.HandlerFunc(h.serveOther))
 	return h, nil
 }
 
-// MustNew is New for literals: it panics with all the mistakes.
+func (h *Hub) newManagers() (err error) {
+	callbacks := wsmanager.Callbacks{
+		OnAccept: h.accept,
+		OnConnect: func(ws *wsmanager.Conn) error {
+			s, _ := wsmanager.Value[*serverSocket](ws)
+			s.connected(ws)
+			return nil
+		},
+		OnMessage: func(ws *wsmanager.Conn, m wsmanager.Message) error {
+			s, _ := wsmanager.Value[*serverSocket](ws)
+			s.received(m)
+			return nil
+		},
+		OnClose: func(ws *wsmanager.Conn, err error) {
+			s, _ := wsmanager.Value[*serverSocket](ws)
+			s.closed(err)
+		},
+	}
+	ws := h.opts.WebSocket
+	if h.stateless, err = wsmanager.New(callbacks, ws); err != nil {
+		return err
+	}
+	ws.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
+	ws.OutboxMessages = max(ws.OutboxMessages, ws.OutboxBytes/16, 1)
+	ws.OutboxBytes = doubled(ws.OutboxBytes) // for replayed messages and new ones
+	h.resumable, err = wsmanager.New(callbacks, ws)
+	return err
+}
+
+// MustNew is New for literals. It panics with the error of New.
 func MustNew(methods Methods, opts Options) *Hub {
 	h, err := New(methods, opts)
 	if err != nil {
@@ -90,7 +95,7 @@ func MustNew(methods Methods, opts Options) *Hub {
 	return h
 }
 
-// Len returns how many connections there are, those included that may be resumed.
+// Len returns the number of connections, including those that have broken and may be resumed.
 func (h *Hub) Len() (n int) {
 	for range h.conns.Range {
 		n++
@@ -106,9 +111,6 @@ func (h *Hub) find(id string) *conn {
 	return c.(*conn)
 }
 
-// now is the hub's time, for atomics.
-func (h *Hub) now() time.Duration { return time.Since(h.start) }
-
 func (h *Hub) logger() *slog.Logger {
 	if h.opts.Logger != nil {
 		return h.opts.Logger
@@ -123,24 +125,22 @@ func (h *Hub) baseContext() context.Context {
 	return context.Background()
 }
 
-// Shutdown ends the hub: negotiations and handshakes are refused with 503, and every
-// client is told by a Close message that it may connect again, to another server or to
-// this one after its restart. The contexts of calls end. Shutdown waits until all
-// connections have ended and all calls and hooks have returned, at most until ctx ends;
-// then it cuts what is left and returns an error. Pass it to pipeline.Serve. Don't wait
-// for it inside a method or hook.
+// Shutdown shuts the hub down gracefully. It refuses negotiations and handshakes with 503 and sends each client a Close
+// message that allows it to reconnect, to another server or to this one after its restart. The contexts of calls end.
+// Shutdown waits until all connections have ended and all calls and hooks have returned. If ctx ends before, it cuts the
+// remaining connections and returns an error. Pass it to pipeline.Serve. Do not wait for it in a method or hook.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	h.entering.Lock() // until each connection that was told so is one of the hub's
+	h.handshakes.Lock() // waits until each answered handshake is in conns
 	h.mu.Lock()
 	h.draining = true
 	h.mu.Unlock()
-	h.entering.Unlock()
+	h.handshakes.Unlock()
 	for _, c := range h.conns.Range {
 		c.(*conn).close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
 	}
 	var wg sync.WaitGroup
 	var errs [2]error
-	for i, m := range []*wsmanager.Manager{h.plain, h.resumable} {
+	for i, m := range []*wsmanager.Manager{h.stateless, h.resumable} {
 		wg.Go(func() { errs[i] = m.Shutdown(ctx) })
 	}
 	wg.Wait()
@@ -151,4 +151,16 @@ func (h *Hub) isDraining() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.draining
+}
+
+// sessionConfig needs options with defaults.
+func (o *Options) sessionConfig() sessionConfig {
+	return sessionConfig{
+		start:             time.Now(),
+		keepAliveInterval: o.KeepAliveInterval,
+		timeout:           o.ClientTimeout,
+		maxMessageSize:    o.MaxMessageSize,
+		replayLimit:       o.WebSocket.OutboxBytes,
+		replayBuffer:      o.StatefulBuffer,
+	}
 }

@@ -10,14 +10,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// JSON is the protocol "json": a record is a JSON object and the byte 0x1E. Values
-// are encoded by encoding/json, so it is its tags that name their fields; when they
-// are decoded, names match without regard to case.
+// JSON is the protocol "json". A record is a JSON object followed by the byte 0x1E. Values are encoded and decoded by
+// encoding/json, so json tags name their fields, and names match case-insensitively when a value is decoded.
 func JSON() Protocol { return jsonProtocol{} }
 
 type jsonProtocol struct{}
 
-// separator ends a record. JSON has it in strings only, and there escaped.
+// separator ends a record. In JSON the byte may only appear escaped in strings.
 const separator = 0x1e
 
 func (jsonProtocol) Name() string                       { return "json" }
@@ -25,21 +24,19 @@ func (jsonProtocol) MessageType() wsmanager.MessageType { return wsmanager.TextM
 
 func (jsonProtocol) Cut(data []byte, limit int) ([]byte, int, error) { return cutText(data, limit) }
 
-// cutText cuts a record off that a separator ends; handshakes are such in every
-// protocol.
+// cutText cuts off a record that ends with a separator. Handshakes have this form in all protocols.
 func cutText(data []byte, limit int) ([]byte, int, error) {
 	i := bytes.IndexByte(data, separator)
 	switch {
 	case i > limit, i < 0 && len(data) > limit:
-		return nil, 0, fmt.Errorf("%w: %d bytes are allowed", ErrRecordTooBig, limit)
+		return nil, 0, fmt.Errorf("%w: the limit is %d bytes", ErrRecordTooBig, limit)
 	case i < 0:
 		return nil, 0, nil
 	}
 	return data[:i], i + 1, nil
 }
 
-// jsonRecord is what a record may have. A pointer is nil, a raw value nil, where the
-// member is absent.
+// jsonRecord has the members of all kinds of records. Pointers and raw values are nil if the member is missing.
 type jsonRecord struct {
 	Type           *Kind             `json:"type"`
 	Headers        map[string]string `json:"headers"`
@@ -54,10 +51,10 @@ type jsonRecord struct {
 	SequenceID     *int64            `json:"sequenceId"`
 }
 
-// jsonRaw is a json.RawMessage that can be told apart from an absent one.
+// jsonRaw is a json.RawMessage that distinguishes null from a missing member.
 type jsonRaw Raw
 
-// UnmarshalJSON keeps a copy.
+// UnmarshalJSON copies p.
 func (r *jsonRaw) UnmarshalJSON(p []byte) error {
 	*r = append((*r)[:0], p...)
 	return nil
@@ -69,7 +66,7 @@ func (jsonProtocol) Parse(record []byte) (Message, error) {
 		return nil, err
 	}
 	if r.Type == nil {
-		return nil, errors.New("there is no type")
+		return nil, errors.New("a message without a type")
 	}
 	switch k := *r.Type; k {
 	case KindInvocation, KindStreamInvocation:
@@ -134,8 +131,8 @@ func deref(s *string) string {
 	return *s
 }
 
-// Append writes the members in the order of the specification, and none that is
-// empty: clients take null or "" for a protocol error.
+// Append writes the members in the order of the specification. It omits empty members, because clients treat null and ""
+// as protocol errors.
 func (jsonProtocol) Append(dst []byte, m Message) ([]byte, error) {
 	dst = append(dst, `{"type":`...)
 	dst = strconv.AppendInt(dst, int64(m.Kind()), 10)
@@ -189,7 +186,7 @@ func (jsonProtocol) Append(dst []byte, m Message) ([]byte, error) {
 	return append(dst, '}', separator), nil
 }
 
-// appendMember appends a member unless it is empty.
+// appendMember appends a member if its value is not empty.
 func appendMember(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
@@ -210,7 +207,7 @@ func appendRaw(dst []byte, raw Raw) []byte {
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
-			quoted, _ := json.Marshal(s) // never fails for a string
+			quoted, _ := json.Marshal(s) // does not fail for a string
 			return append(dst, quoted...)
 		}
 	}
@@ -222,11 +219,11 @@ func appendString(dst []byte, s string) []byte {
 func (jsonProtocol) Encode(v any) (Raw, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // nobody puts it into a page unread, and markup would take six times the bytes
+	e.SetEscapeHTML(false) // records are not embedded in HTML, and an escape takes six bytes
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return b.Bytes()[:b.Len()-1], nil // without the line's end
+	return b.Bytes()[:b.Len()-1], nil // without the newline of Encoder
 }
 
 func (jsonProtocol) Decode(raw Raw, v any) error { return json.Unmarshal(raw, v) }

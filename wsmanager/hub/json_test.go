@@ -17,8 +17,8 @@ func raws(values ...string) []hub.Raw {
 	return out
 }
 
-// What Microsoft's JavaScript client writes.
-func TestJSONReadsTheClientsRecords(t *testing.T) {
+// Records of Microsoft's JavaScript client.
+func TestJSONParse(t *testing.T) {
 	for _, row := range []struct {
 		record string
 		want   hub.Message
@@ -42,7 +42,7 @@ func TestJSONReadsTheClientsRecords(t *testing.T) {
 		{`{"type":9,"sequenceId":3}`, &hub.Sequence{SequenceID: 3}},
 		{`{"type":1,"headers":{"x":"y"},"invocationId":"7","target":"Add","arguments":[1,2]}`, &hub.Invocation{ID: "7", Target: "Add", Arguments: raws("1", "2")}},
 		{`{"unknown":{"a":[1]},"arguments":[{"b":"\u001e"}],"type":1,"target":"T","invocationId":null}`, &hub.Invocation{Target: "T", Arguments: raws(`{"b":"\u001e"}`)}},
-		{`{"type":10,"what":"ever"}`, nil},
+		{`{"type":10,"further":"member"}`, nil},
 		{`{"type":0}`, nil},
 	} {
 		got, err := hub.JSON().Parse([]byte(row.record))
@@ -51,8 +51,8 @@ func TestJSONReadsTheClientsRecords(t *testing.T) {
 	}
 }
 
-// What Microsoft's clients accept, to the byte.
-func TestJSONWritesWhatTheClientsAccept(t *testing.T) {
+// The exact bytes that Microsoft's clients accept.
+func TestJSONAppend(t *testing.T) {
 	for _, row := range []struct {
 		message hub.Message
 		want    string
@@ -82,8 +82,8 @@ func TestJSONWritesWhatTheClientsAccept(t *testing.T) {
 	}
 }
 
-// A record that is none, or lacks what its type needs.
-func TestJSONRefusesMalformedRecords(t *testing.T) {
+// Malformed records, and records without a required member.
+func TestJSONMalformedRecords(t *testing.T) {
 	for _, record := range []string{
 		``, `nonsense`, `null`, `[]`, `1`, `{}`, `{"type":null}`, `{"type":"1"}`, `{"type":1.5}`, `{"type":6`, `{"type":6}}`,
 		`{"type":1}`, `{"type":1,"target":"T"}`, `{"type":1,"arguments":[]}`, `{"type":1,"target":"","arguments":[]}`,
@@ -110,11 +110,11 @@ func TestJSONCut(t *testing.T) {
 		tooBig     bool
 	}{
 		{name: "nothing", limit: 3},
-		{name: "no end yet", data: "abc", limit: 3},
+		{name: "incomplete", data: "abc", limit: 3},
 		{name: "one", data: "abc\x1e", limit: 3, record: "abc", n: 4},
-		{name: "one and more", data: "a\x1ebc\x1e", limit: 3, record: "a", n: 2},
+		{name: "several records", data: "a\x1ebc\x1e", limit: 3, record: "a", n: 2},
 		{name: "empty", data: "\x1e", limit: 3, record: "", n: 1},
-		{name: "too big, no end yet", data: "abcd", limit: 3, tooBig: true},
+		{name: "too big and incomplete", data: "abcd", limit: 3, tooBig: true},
 		{name: "too big", data: "abcd\x1e", limit: 3, tooBig: true},
 	} {
 		record, n, err := hub.JSON().Cut([]byte(row.data), row.limit)
@@ -136,11 +136,11 @@ func TestJSONValues(t *testing.T) {
 	require.Error(t, err)
 	var v struct{ FirstName string }
 	require.NoError(t, hub.JSON().Decode(hub.Raw(`{"firstname":"Ann"}`), &v))
-	require.Equal(t, "Ann", v.FirstName, "names match without regard to case")
+	require.Equal(t, "Ann", v.FirstName, "names match case-insensitively")
 }
 
-// FuzzJSONProtocol: whatever comes, cutting and parsing end, without a panic, within
-// the limit; and what was understood is understood again when it is written.
+// FuzzJSONProtocol: cutting and parsing of any input end without a panic and within the limit. A message that was
+// parsed can be written and parsed again.
 func FuzzJSONProtocol(f *testing.F) {
 	for _, seed := range []string{
 		"{\"target\":\"Add\",\"arguments\":[40,2],\"invocationId\":\"7\",\"type\":1}\x1e",

@@ -17,7 +17,7 @@ import (
 func bubble(t *testing.T, methods hub.Methods, opts hub.Options, test func(t *testing.T, h *hub.Hub)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		opts.Logger = quiet().Logger
+		opts.Logger = optionsWithoutLog().Logger
 		opts.WebSocket.Driver = wsmanager.DriverGoroutine
 		h, err := hub.New(methods, opts)
 		require.NoError(t, err)
@@ -32,8 +32,8 @@ func dialHandler(t testing.TB, h http.Handler, target string) *peer {
 	return &peer{Client: wstest.DialHandler(t, h, target, nil, wstest.Memory{Patience: 24 * time.Hour}), t: t}
 }
 
-// await receives from a channel that was made outside of the bubble: to wait for such a
-// one lets no time pass.
+// await receives from a channel that was made outside of the bubble. It polls, because fake time does not advance while
+// a goroutine waits for such a channel.
 func await[T any](ch <-chan T) T {
 	for len(ch) == 0 {
 		time.Sleep(time.Millisecond)
@@ -41,7 +41,7 @@ func await[T any](ch <-chan T) T {
 	return <-ch
 }
 
-// Checklist 37.
+// The hub sends a ping after 15 s without a message.
 func TestPings(t *testing.T) {
 	bubble(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
@@ -51,7 +51,7 @@ func TestPings(t *testing.T) {
 			require.Equal(t, time.Duration(i+1)*15*time.Second, time.Since(begin))
 			p.send(`{"type":6}`)
 		}
-		// What is sent counts: a ping comes 15 s after that.
+		// Other messages count: the ping comes 15 s after the last one.
 		time.Sleep(10 * time.Second)
 		p.result("3", "Add", 1, 2)
 		begin = time.Now()
@@ -62,22 +62,22 @@ func TestPings(t *testing.T) {
 	})
 }
 
-// Checklist 38.
-func TestSilentClient(t *testing.T) {
+// The hub closes a connection after 30 s without a message of the client.
+func TestClientTimeout(t *testing.T) {
 	ended := make(chan error, 1)
 	bubble(t, nil, hub.Options{Disconnected: func(_ *hub.Context, err error) { ended <- err }}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		time.Sleep(20 * time.Second)
-		p.send(`{"type":6}`) // it is heard
+		p.send(`{"type":6}`) // the hub receives it
 		begin := time.Now()
-		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.gone(1000))
+		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.readToClose(1000))
 		require.Equal(t, 30*time.Second, time.Since(begin))
 		require.ErrorIs(t, await(ended), hub.ErrClientTimeout)
 	})
 }
 
-// Time that the hub takes before it reads on is not the client's.
-func TestClientThatIsHeldUpIsNotSilent(t *testing.T) {
+// The time during which the hub does not read does not count for ClientTimeout.
+func TestPausedReadingIsNotClientTimeout(t *testing.T) {
 	bubble(t, hub.Methods{"Wait": func() { time.Sleep(10 * time.Minute) }}, hub.Options{MaxPendingCalls: 1}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		p.send(invocation("1", "Wait"), invocation("2", "Wait"))
@@ -96,14 +96,14 @@ func TestClientThatIsHeldUpIsNotSilent(t *testing.T) {
 	})
 }
 
-// Checklist 15.
+// A connection without a handshake ends after 15 s.
 func TestHandshakeTimeout(t *testing.T) {
 	bubble(t, nil, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 		k := ticketOf(t, h, "negotiateVersion=1")
 		p := dialHandler(t, h, "/hub?id="+k.ConnectionToken)
 		begin := time.Now()
 		p.SendText(`{"protocol":`)
-		require.Equal(t, `{"error":"Handshake was canceled."}`, p.gone(1000))
+		require.Equal(t, `{"error":"Handshake was canceled."}`, p.readToClose(1000))
 		require.Equal(t, 15*time.Second, time.Since(begin))
 		res := wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+k.ConnectionToken), nil, wstest.Memory{Patience: time.Hour}).Response
 		require.Equal(t, http.StatusNotFound, res.StatusCode)

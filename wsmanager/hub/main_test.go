@@ -19,12 +19,12 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// onEachDriver runs a test as subtests auto and goroutine, in whose names serve finds
-// the driver of the hub's sockets:
+// onEachDriver runs a test as subtests auto and goroutine. serve takes the driver of the hub's sockets from their
+// names:
 //
 //	func TestX(t *testing.T) { onEachDriver(t, testX) }
 //
-// Those of wsmanager show that a stream of HTTP/2 is a connection like others.
+// Tests of wsmanager show that connections over HTTP/2 behave in the same way.
 func onEachDriver(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine} {
@@ -32,7 +32,7 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 	}
 }
 
-// driverOf is the driver that a test runs on.
+// driverOf returns the driver that a test runs on.
 func driverOf(t testing.TB) wsmanager.Driver {
 	parts := strings.SplitN(t.Name(), "/", 3)
 	if len(parts) > 1 && parts[1] == wsmanager.DriverGoroutine.String() {
@@ -41,10 +41,10 @@ func driverOf(t testing.TB) wsmanager.Driver {
 	return wsmanager.DriverAuto
 }
 
-// quiet is options without a log.
-func quiet() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandler)} }
+// optionsWithoutLog returns options without a log.
+func optionsWithoutLog() hub.Options { return hub.Options{Logger: slog.New(slog.DiscardHandler)} }
 
-// serve makes a hub and serves it at /hub. At the end of the test it is shut down.
+// serve makes a hub and serves it at /hub. It shuts the hub down at the end of the test.
 func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, string) {
 	t.Helper()
 	if opts.WebSocket.Driver == wsmanager.DriverAuto {
@@ -60,28 +60,28 @@ func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, strin
 	mux.Handle("/hub/", h)
 	srv := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		_ = h.Shutdown(t.Context()) // which is over: what is left is cut, and that is an error
+		_ = h.Shutdown(t.Context()) // the context has ended: Shutdown cuts the remaining connections and returns an error
 		srv.Close()
 	})
 	return h, srv.URL + "/hub"
 }
 
-// peer is a client that speaks records of JSON.
+// peer is a client that sends and reads JSON records.
 type peer struct {
 	*wstest.Client
 	t    testing.TB
-	rest []string // records that came together with one that was read
+	rest []string // records of the last message that have not been read
 
-	noAcks bool // leave them out: they come when their time has come
+	noAcks bool // skip acknowledgements, whose time depends on a timer
 }
 
-// connect connects without a negotiation and shakes hands.
+// connect connects without a negotiation and completes the handshake.
 func connect(t testing.TB, url string) *peer {
 	t.Helper()
 	return dial(t, url).shake()
 }
 
-// dial connects, without a handshake.
+// dial connects without a handshake.
 func dial(t testing.TB, url string) *peer {
 	t.Helper()
 	return &peer{Client: wstest.Dial(t, url, nil), t: t}
@@ -94,14 +94,13 @@ func (p *peer) shake() *peer {
 	return p
 }
 
-// send sends records, in one WebSocket message.
+// send sends records in one WebSocket message.
 func (p *peer) send(records ...string) {
 	p.t.Helper()
 	p.SendText(strings.Join(records, "\x1e") + "\x1e")
 }
 
-// record reads the next record that is no ping. A WebSocket message ends where a
-// record does.
+// record reads the next record that is not a ping. Each WebSocket message must end with a record.
 func (p *peer) record() string {
 	p.t.Helper()
 	for {
@@ -109,7 +108,7 @@ func (p *peer) record() string {
 			text := p.Text()
 			records, ok := strings.CutSuffix(text, "\x1e")
 			if !ok {
-				p.t.Fatalf("a WebSocket message that does not end a record: %q", text)
+				p.t.Fatalf("a WebSocket message ends within a record: %q", text)
 			}
 			p.rest = strings.Split(records, "\x1e")
 		}
@@ -121,30 +120,30 @@ func (p *peer) record() string {
 	}
 }
 
-// expect reads records, which must be these.
+// expect reads records and compares them.
 func (p *peer) expect(records ...string) {
 	p.t.Helper()
 	for _, want := range records {
 		if got := p.record(); got != want {
-			p.t.Fatalf("got the record %s, want %s", got, want)
+			p.t.Fatalf("got record %s, want %s", got, want)
 		}
 	}
 }
 
-// call calls a method and returns the record of its answer.
+// call calls a method and returns the record of the answer.
 func (p *peer) call(id, method string, args ...any) string {
 	p.t.Helper()
 	p.send(invocation(id, method, args...))
 	return p.record()
 }
 
-// result calls a method, whose result must be this.
+// result calls a method and compares its result.
 func (p *peer) result(want, method string, args ...any) {
 	p.t.Helper()
 	require.Equal(p.t, `{"type":3,"invocationId":"r","result":`+want+`}`, p.call("r", method, args...))
 }
 
-// failure calls a method, which must fail with this text.
+// failure calls a method and compares its error.
 func (p *peer) failure(want, method string, args ...any) {
 	p.t.Helper()
 	text, err := json.Marshal(want)
@@ -167,9 +166,8 @@ func invocation(id, method string, args ...any) string {
 	return string(text)
 }
 
-// gone reads up to the close frame of a connection that the hub ends, and returns the
-// record before it.
-func (p *peer) gone(code int) (last string) {
+// readToClose reads up to the hub's close frame and returns the last record before it.
+func (p *peer) readToClose(code int) (last string) {
 	p.t.Helper()
 	for {
 		f, err := p.ReadFrame()
@@ -181,7 +179,7 @@ func (p *peer) gone(code int) (last string) {
 		case ws.OpClose:
 			got, _ := ws.ParseCloseFrameData(f.Payload)
 			require.Equal(p.t, code, int(got))
-			_, _ = p.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the other side may not wait for it
+			_, _ = p.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the hub may already have closed the socket
 			p.ExpectEOF()
 			return last
 		}
@@ -203,7 +201,7 @@ type ticket struct {
 	AccessToken string
 }
 
-// negotiate posts a negotiation.
+// negotiate sends a negotiation.
 func negotiate(t testing.TB, url, query string) ticket {
 	t.Helper()
 	res, err := http.Post(url+"/negotiate?"+query, "", nil)
@@ -216,11 +214,11 @@ func negotiate(t testing.TB, url, query string) ticket {
 	return k
 }
 
-// status is what a handshake is refused with.
+// status returns the status of a handshake.
 func status(t testing.TB, url string) int {
 	t.Helper()
 	res := wstest.Handshake(t, wstest.Request(t, url), nil).Response
-	_, _ = io.Copy(io.Discard, res.Body) // the status is all that counts
+	_, _ = io.Copy(io.Discard, res.Body) // only the status is of interest
 	return res.StatusCode
 }
 

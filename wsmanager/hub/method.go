@@ -4,46 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// Methods is what clients may call: by name, a Go function, or a [Method] that says
-// more. Nothing else can be called. Names are matched without regard to case, so two
-// that differ in nothing else are a mistake, as there are no overloads.
+// Methods are the functions that clients may call, by name. A value is a Go function, or a [Method] with further settings.
+// Names match case-insensitively. Two names that only differ in case are a mistake, because there are no overloads.
 //
-// A function may have, in this order:
+// A function may have these parameters, in this order:
 //
-//   - a *[Context] or a context.Context, or neither. Both end with the connection, with
-//     the client's cancelling of the call, and when the call is over.
-//   - any number of arguments, of any types that the protocol can decode. An
-//     iter.Seq2[T, error] or <-chan T is a stream that the client sends. A null for a
-//     number or a boolean is an error, as is a wrong number of arguments.
+//   - a *[Context], a context.Context, or neither. Both end when the connection ends, when the client cancels the call, and
+//     when the call has returned.
+//   - any number of arguments, of any types that the protocol can decode. An iter.Seq2[T, error] or <-chan T is a stream
+//     that the client sends. A wrong number of arguments is an error, and so is null for a number or a boolean.
 //
-// It may return nothing, an error, a result, or a result and an error. A result that is
-// an iter.Seq2[T, error], an iter.Seq[T] or a channel is a stream: its items are sent
-// as they come, and the client has to ask for it as one.
+// It may return nothing, an error, a result, or a result and an error. A result of type iter.Seq2[T, error], iter.Seq[T] or
+// channel is a stream: its items are sent as they come, and the client has to call the method as a stream.
 type Methods map[string]any
 
-// Method is a method of which there is more to say.
+// Method is a function with further settings.
 type Method struct {
 	// Func is the Go function; see [Methods].
 	Func any
 
-	// Authorize decides whether a call may go on, after its arguments were decoded and
-	// before the filters. If it returns an [Error], that is what the client reads;
-	// after any other, that it is not authorised. Default: everybody may.
+	// Authorize decides whether a call is allowed. It is called after the arguments were decoded and before the filters. If
+	// it returns an error, the client reads the text of an [Error], and otherwise that it is not authorized. Default: all
+	// calls are allowed.
 	Authorize func(c *Call) error
 }
 
 // method is a registered method.
 type method struct {
-	name      string // as registered
+	name      string // in the case in which it was registered
 	fn        reflect.Value
 	ctx       contextKind
 	params    []param
-	uploads   int // how many params are streams
+	uploads   int // number of params that are streams
 	result    resultKind
 	hasError  bool
 	authorize func(*Call) error
@@ -59,10 +57,10 @@ const (
 
 // param is a parameter after the context.
 type param struct {
-	typ    reflect.Type // of the parameter
+	typ    reflect.Type
 	stream streamKind
 	item   reflect.Type // of a stream
-	scalar bool         // null is no value of it
+	scalar bool         // null is not a valid value of typ, or of item
 }
 
 type resultKind uint8
@@ -73,7 +71,7 @@ const (
 	streamResult
 )
 
-// streamKind is how a stream looks in Go.
+// streamKind is the Go type of a stream.
 type streamKind uint8
 
 const (
@@ -90,48 +88,61 @@ var (
 	typeBool       = reflect.TypeFor[bool]()
 )
 
-// inspect makes the method of what was registered, or tells all that is wrong with it.
-func inspect(name string, registered any) (*method, error) {
-	var errs []error
-	wrong := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("hub: Methods[%q]: "+format, append([]any{name}, args...)...))
-	}
+// inspector collects the mistakes in one registered function.
+type inspector struct {
+	label string // names the function in errors
+	errs  []error
+}
+
+func (in *inspector) add(format string, args ...any) {
+	in.errs = append(in.errs, fmt.Errorf("hub: %s: "+format, append([]any{in.label}, args...)...))
+}
+
+func methodLabel(name string) string { return fmt.Sprintf("Methods[%q]", name) }
+
+// inspect makes the method of a registered function. Its error lists all mistakes and names the function by label.
+func inspect(label, name string, registered any) (*method, error) {
+	in := &inspector{label: label}
 	m := &method{name: name}
 	if name == "" {
-		wrong("a method needs a name")
+		in.add("a method needs a name")
 	}
 	switch r := registered.(type) {
 	case Method:
 		registered, m.authorize = r.Func, r.Authorize
 	case *Method:
-		wrong("is a *Method: use a Method")
-		return nil, errors.Join(errs...)
+		in.add("is a *Method: use a Method")
+		return nil, errors.Join(in.errs...)
 	}
 	m.fn = reflect.ValueOf(registered)
 	if !m.fn.IsValid() || m.fn.Kind() != reflect.Func {
-		wrong("is a %T: a function is needed", registered)
-		return nil, errors.Join(errs...)
+		in.add("is a %T: a function is needed", registered)
+		return nil, errors.Join(in.errs...)
 	}
 	if m.fn.IsNil() {
-		wrong("is a nil function")
+		in.add("is a nil function")
 	}
-	t := m.fn.Type()
+	in.params(m, m.fn.Type())
+	in.results(m, m.fn.Type())
+	return m, errors.Join(in.errs...)
+}
+
+func (in *inspector) params(m *method, t reflect.Type) {
 	if t.IsVariadic() {
-		wrong("takes %v: the number of arguments must be fixed; use a slice", t.In(t.NumIn()-1))
+		in.add("takes %v: the number of arguments must be fixed; use a slice", t.In(t.NumIn()-1))
 	}
 	for i := range t.NumIn() {
-		in := t.In(i)
-		switch {
-		case in == typeHubContext && i == 0:
+		switch typ := t.In(i); {
+		case typ == typeHubContext && i == 0:
 			m.ctx = hubContext
-		case in == typeContext && i == 0:
+		case typ == typeContext && i == 0:
 			m.ctx = plainContext
-		case in == typeHubContext || in == typeContext:
-			wrong("takes a %v as parameter %d: a context comes first", in, i+1)
+		case typ == typeHubContext || typ == typeContext:
+			in.add("takes a %v as parameter %d: a context must be the first parameter", typ, i+1)
 		default:
-			p, err := inspectParam(in)
+			p, err := inspectParam(typ)
 			if err != nil {
-				wrong("parameter %d: %w", i+1, err)
+				in.add("parameter %d: %w", i+1, err)
 			}
 			if p.stream != noStream {
 				m.uploads++
@@ -139,29 +150,28 @@ func inspect(name string, registered any) (*method, error) {
 			m.params = append(m.params, p)
 		}
 	}
-	outs := make([]reflect.Type, t.NumOut())
-	for i := range outs {
-		outs[i] = t.Out(i)
-	}
+}
+
+func (in *inspector) results(m *method, t reflect.Type) {
+	outs := slices.Collect(t.Outs())
 	if n := len(outs); n > 0 && outs[n-1] == typeError {
 		m.hasError = true
 		outs = outs[:n-1]
 	}
 	switch {
 	case len(outs) > 1 || slices.Contains(outs, typeError):
-		wrong("returns %d values: a result and an error at most, the error last", t.NumOut())
+		in.add("returns %d values: at most a result and an error are possible, the error last", t.NumOut())
 	case len(outs) == 1:
 		m.result = oneResult
 		if kind, item := streamOf(outs[0]); kind != noStream {
 			m.result = streamResult
 			if !encodable(item) {
-				wrong("returns a stream of %v, which can't be encoded", item)
+				in.add("returns a stream of %v, which cannot be encoded", item)
 			}
 		} else if !encodable(outs[0]) {
-			wrong("returns a %v, which can't be encoded; a stream is an iter.Seq2[T, error], an iter.Seq[T] or a channel to receive from", outs[0])
+			in.add("returns a %v, which cannot be encoded; a stream is an iter.Seq2[T, error], an iter.Seq[T] or a channel to receive from", outs[0])
 		}
 	}
-	return m, errors.Join(errs...)
 }
 
 func inspectParam(t reflect.Type) (param, error) {
@@ -170,23 +180,23 @@ func inspectParam(t reflect.Type) (param, error) {
 		p.stream, p.item = kind, item
 		switch {
 		case kind == seq:
-			return p, fmt.Errorf("is a %v: a stream that comes from the client may fail, so take an iter.Seq2[%v, error]", t, item)
+			return p, fmt.Errorf("is a %v: a stream of the client may fail, so take an iter.Seq2[%v, error]", t, item)
 		case kind == channel && t.ChanDir() != reflect.RecvDir:
 			return p, fmt.Errorf("is a %v: take a <-chan %v", t, item)
 		case !encodable(item):
-			return p, fmt.Errorf("is a stream of %v, which can't be decoded", item)
+			return p, fmt.Errorf("is a stream of %v, which cannot be decoded", item)
 		}
 		p.scalar = scalar(item)
 		return p, nil
 	}
 	if !encodable(t) || t.Kind() == reflect.Interface && t.NumMethod() > 0 {
-		return p, fmt.Errorf("is a %v, which can't be decoded; a stream is an iter.Seq2[T, error] or a <-chan T", t)
+		return p, fmt.Errorf("is a %v, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T", t)
 	}
 	p.scalar = scalar(t)
 	return p, nil
 }
 
-// streamOf tells streams from other types, and the type of their items.
+// streamOf returns the kind of stream that t is, and the type of its items.
 func streamOf(t reflect.Type) (streamKind, reflect.Type) {
 	switch t.Kind() {
 	case reflect.Chan:
@@ -211,8 +221,8 @@ func streamOf(t reflect.Type) (streamKind, reflect.Type) {
 	return noStream, nil
 }
 
-// encodable reports whether values of the type may have an encoding: the kinds that
-// none has are mistakes.
+// encodable reports whether a protocol may be able to encode values of the type. It is false for types that no protocol
+// can encode.
 func encodable(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
@@ -223,8 +233,8 @@ func encodable(t reflect.Type) bool {
 	return true
 }
 
-// scalar reports whether null is no value of the type. Types that decode themselves
-// know that better.
+// scalar reports whether null is not a valid value of the type. It is false for types with methods, because they may
+// decode null themselves.
 func scalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
@@ -235,7 +245,7 @@ func scalar(t reflect.Type) bool {
 	return false
 }
 
-// methodTable holds the methods by folded name.
+// methodTable holds the methods by lower-case name.
 type methodTable map[string]*method
 
 func (t methodTable) find(name string) *method {
@@ -245,28 +255,22 @@ func (t methodTable) find(name string) *method {
 	return t[strings.ToLower(name)]
 }
 
-// newMethodTable inspects all methods and finds all mistakes, in the order of the
-// names.
+// newMethodTable inspects all methods. Its error lists all mistakes in the order of the names.
 func newMethodTable(methods Methods) (methodTable, error) {
 	var errs []error
-	names := make([]string, 0, len(methods))
-	for name := range methods {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	table := make(methodTable, len(names))
-	for _, name := range names {
-		m, err := inspect(name, methods[name])
+	table := make(methodTable, len(methods))
+	for _, name := range slices.Sorted(maps.Keys(methods)) {
+		m, err := inspect(methodLabel(name), name, methods[name])
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		folded := strings.ToLower(name)
-		if other := table[folded]; other != nil {
-			errs = append(errs, fmt.Errorf("hub: Methods[%q] and Methods[%q] differ only in case: there are no overloads", other.name, name))
+		lower := strings.ToLower(name)
+		if other := table[lower]; other != nil {
+			errs = append(errs, fmt.Errorf("hub: Methods[%q] and Methods[%q] only differ in case: there are no overloads", other.name, name))
 			continue
 		}
-		table[folded] = m
+		table[lower] = m
 	}
 	return table, errors.Join(errs...)
 }

@@ -11,12 +11,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// ServeHTTP serves the two requests that a client makes: the POST to …/negotiate, and
-// the handshake of a WebSocket, with the token that was negotiated or without one.
+// ServeHTTP serves the two requests of a client: the POST to …/negotiate, and the handshake of a WebSocket, with or without
+// the token of a negotiation.
 //
-// Pages of other origins need a CORS component in front, which answers for the
-// negotiation (with credentials), and Options.WebSocket.AllowedOrigins, which is for
-// the WebSocket.
+// Pages of other origins need a CORS component in front of the hub for the negotiation (with credentials), and
+// Options.WebSocket.AllowedOrigins for the WebSocket.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/negotiate") {
 		h.negotiate(w, r)
@@ -26,11 +25,11 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveResumable.ServeHTTP(w, r)
 		return
 	}
-	h.servePlain.ServeHTTP(w, r)
+	h.serveStateless.ServeHTTP(w, r)
 }
 
-// noWebSocket answers requests of other transports, and lost ones.
-func (h *Hub) noWebSocket(w http.ResponseWriter, r *http.Request) {
+// serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
+func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
 	switch id := query(r, "id"); {
 	case id == "":
 		http.Error(w, "Connection ID required", http.StatusBadRequest)
@@ -41,7 +40,7 @@ func (h *Hub) noWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// negotiation is the answer that says how to connect.
+// negotiation is the answer that tells a client how to connect.
 type negotiation struct {
 	NegotiateVersion     int         `json:"negotiateVersion"`
 	ConnectionID         string      `json:"connectionId"`
@@ -71,7 +70,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The server is shutting down.", http.StatusServiceUnavailable)
 		return
 	}
-	who, err := h.authenticate(r)
+	identity, err := h.authenticate(r)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -86,7 +85,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	}
 	version = min(version, 1)
 	if h.opts.Redirect != nil {
-		to, token, err := h.opts.Redirect(r, who)
+		to, token, err := h.opts.Redirect(r, identity)
 		if text, public := publicText(err); public {
 			writeJSON(w, map[string]string{"error": text})
 			return
@@ -101,7 +100,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
-	k := h.tickets.issue(who.User, version, stateful)
+	k := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
 		ConnectionID:         k.id,
@@ -116,12 +115,11 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store") // it holds a secret
-	_ = json.NewEncoder(w).Encode(v)            // an error means that the client is gone
+	w.Header().Set("Cache-Control", "no-store") // a token is a secret
+	_ = json.NewEncoder(w).Encode(v)            // an error means that the client has left
 }
 
-// refuse answers a request that Authenticate has turned down, as wsmanager answers
-// handshakes.
+// refuse answers a request that Authenticate or Redirect has refused, in the same way as wsmanager answers handshakes.
 func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text, ok := wsmanager.Rejection(err)
 	if !ok {
@@ -139,7 +137,7 @@ func (h *Hub) authenticate(r *http.Request) (Identity, error) {
 	return h.opts.Authenticate(r, accessToken(r))
 }
 
-// accessToken is the bearer token of a request.
+// accessToken returns the bearer token of a request.
 func accessToken(r *http.Request) string {
 	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token)
@@ -147,9 +145,9 @@ func accessToken(r *http.Request) string {
 	return query(r, "access_token")
 }
 
-// query returns a value of the query, whose names match without regard to case.
+// query returns a value of the query. Names match case-insensitively, as in ASP.NET Core.
 func query(r *http.Request, name string) string {
-	values, _ := url.ParseQuery(r.URL.RawQuery) // what can't be parsed is not there
+	values, _ := url.ParseQuery(r.URL.RawQuery) // skips values that cannot be parsed
 	if v := values.Get(name); v != "" {
 		return v
 	}
@@ -161,39 +159,33 @@ func query(r *http.Request, name string) string {
 	return ""
 }
 
-// link is what a socket is for: a new connection, or one that is resumed.
-type link struct {
-	conn   *conn
-	resume uint64 // 0, or which attempt at it: the latest counts
-}
-
-// accept is wsmanager's OnAccept.
+// accept handles wsmanager's OnAccept.
 func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
-	who, err := h.authenticate(r)
+	identity, err := h.authenticate(r)
 	if err != nil {
 		return wsmanager.Accept{}, err
 	}
 	token := query(r, "id")
 	if token == "" {
-		return wsmanager.Accept{User: who.User, Value: &link{conn: h.newConn(who, nil)}, Deferred: true}, nil
+		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(identity, nil)}, Deferred: true}, nil
 	}
 	k := h.tickets.find(token)
 	if k == nil {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	}
-	if k.user != who.User {
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by somebody else.")
+	if k.user != identity.User {
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
-	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(who, k) })
+	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(identity, k) })
 	switch {
 	case c == nil:
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
 	case k.stateful && !fresh:
-		return wsmanager.Accept{Value: &link{c, c.attempts.Add(1)}}, nil
+		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}}, nil
 	case k.stateful:
-		return wsmanager.Accept{Value: &link{conn: c}}, nil
+		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
 	}
-	return wsmanager.Accept{User: who.User, Value: &link{conn: c}, Deferred: true}, nil
+	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
 }

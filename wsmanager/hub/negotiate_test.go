@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Checklist 5, 6, 7.
+// A negotiation, its parameters and the connection that it leads to.
 func TestNegotiate(t *testing.T) { onEachDriver(t, testNegotiate) }
 
 func testNegotiate(t *testing.T) {
@@ -25,13 +25,13 @@ func testNegotiate(t *testing.T) {
 	require.Equal(t, 1, k.NegotiateVersion)
 	require.NotEqual(t, k.ConnectionID, k.ConnectionToken)
 	require.GreaterOrEqual(t, len(k.ConnectionToken), 22, "128 bits")
-	require.False(t, k.UseStatefulReconnect, "the hub does not offer it")
+	require.False(t, k.UseStatefulReconnect, "the hub does not support it")
 	require.Len(t, k.AvailableTransports, 1)
 	require.Equal(t, "WebSockets", k.AvailableTransports[0].Transport)
 	require.Equal(t, []string{"Text", "Binary"}, k.AvailableTransports[0].TransferFormats)
 
 	other := negotiate(t, url, "NEGOTIATEVERSION=99")
-	require.Equal(t, 1, other.NegotiateVersion, "the newest that both know; names match in any case")
+	require.Equal(t, 1, other.NegotiateVersion, "the newest version of both sides; names match case-insensitively")
 	require.NotEqual(t, k.ConnectionID, other.ConnectionID)
 	require.NotEqual(t, k.ConnectionToken, other.ConnectionToken)
 
@@ -55,18 +55,18 @@ func testNegotiate(t *testing.T) {
 
 	_, url = serve(t, nil, hub.Options{StatefulReconnect: true})
 	require.True(t, negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true").UseStatefulReconnect)
-	require.False(t, negotiate(t, url, "negotiateVersion=1").UseStatefulReconnect, "the client has not asked")
-	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 has none")
+	require.False(t, negotiate(t, url, "negotiateVersion=1").UseStatefulReconnect, "the client has not requested it")
+	require.False(t, negotiate(t, url, "useStatefulReconnect=true").UseStatefulReconnect, "version 0 does not support it")
 }
 
-// Checklist 10.
+// A token makes one connection. The id is not a token.
 func TestTokens(t *testing.T) { onEachDriver(t, testTokens) }
 
 func testTokens(t *testing.T) {
 	_, url := serve(t, hub.Methods{"ID": func(ctx *hub.Context) string { return ctx.ConnectionID() }}, hub.Options{})
 	k := negotiate(t, url, "negotiateVersion=1")
 	require.Equal(t, http.StatusNotFound, status(t, url+"?id=unknown"))
-	require.Equal(t, http.StatusNotFound, status(t, url+"?id="+k.ConnectionID), "the id is no token")
+	require.Equal(t, http.StatusNotFound, status(t, url+"?id="+k.ConnectionID), "the id is not a token")
 
 	p := dial(t, url+"?id="+k.ConnectionToken)
 	require.Equal(t, http.StatusConflict, status(t, url+"?id="+k.ConnectionToken), "before the handshake")
@@ -77,7 +77,7 @@ func testTokens(t *testing.T) {
 	require.Eventually(t, func() bool { return status(t, url+"?id="+k.ConnectionToken) == http.StatusNotFound }, wstest.Patience, time.Millisecond)
 }
 
-// A request for the hub that is for no WebSocket.
+// Requests to the hub without a WebSocket.
 func TestOtherTransports(t *testing.T) { onEachDriver(t, testOtherTransports) }
 
 func testOtherTransports(t *testing.T) {
@@ -105,20 +105,20 @@ func testOtherTransports(t *testing.T) {
 	}
 }
 
-// Negotiated connections that are never made end, and the oldest make room.
-func TestNegotiationsAreBounded(t *testing.T) {
+// Negotiated connections that are not made expire. At MaxNegotiations the oldest is replaced.
+func TestMaxNegotiations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: quiet().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
+		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: optionsWithoutLog().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
 		require.NoError(t, err)
 		issue := func() string { return token(t, h) }
 		try := func(token string) int {
 			return wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+token), nil, wstest.Memory{Patience: time.Hour}).Response.StatusCode
 		}
 		first, second, third := issue(), issue(), issue()
-		require.Equal(t, http.StatusNotFound, try(first), "two may be open")
+		require.Equal(t, http.StatusNotFound, try(first), "the third negotiation has replaced it")
 		require.Equal(t, http.StatusSwitchingProtocols, try(second))
 		time.Sleep(15*time.Second - time.Millisecond)
-		require.Equal(t, http.StatusSwitchingProtocols, try(third), "just in time")
+		require.Equal(t, http.StatusSwitchingProtocols, try(third), "before it expires")
 		late := issue()
 		time.Sleep(15 * time.Second)
 		require.Equal(t, http.StatusNotFound, try(late))
@@ -126,8 +126,7 @@ func TestNegotiationsAreBounded(t *testing.T) {
 	})
 }
 
-// Checklist 9. The token is asked for at each door, and a connection belongs to who
-// has negotiated it.
+// Each request is authenticated, and a connection must come from the user that has negotiated it.
 func TestAuthenticate(t *testing.T) { onEachDriver(t, testAuthenticate) }
 
 func testAuthenticate(t *testing.T) {
@@ -137,7 +136,7 @@ func testAuthenticate(t *testing.T) {
 	}, hub.Options{Authenticate: func(_ *http.Request, token string) (hub.Identity, error) {
 		switch token {
 		case "":
-			return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "Who are you?")
+			return hub.Identity{}, wsmanager.Reject(http.StatusUnauthorized, "A token is required.")
 		case "broken":
 			return hub.Identity{}, errors.New("a secret")
 		}
@@ -158,7 +157,7 @@ func testAuthenticate(t *testing.T) {
 	}
 	code, body := post("", "")
 	require.Equal(t, http.StatusUnauthorized, code)
-	require.Equal(t, "Who are you?\n", body)
+	require.Equal(t, "A token is required.\n", body)
 	code, body = post("Bearer broken", "")
 	require.Equal(t, http.StatusInternalServerError, code)
 	require.NotContains(t, body, "secret")
@@ -175,7 +174,7 @@ func testAuthenticate(t *testing.T) {
 	p.shake().result(`["bob",false]`, "Who")
 }
 
-// Checklist 8.
+// Redirect sends clients to another server, refuses them or keeps them.
 func TestRedirect(t *testing.T) { onEachDriver(t, testRedirect) }
 
 func testRedirect(t *testing.T) {
@@ -202,7 +201,7 @@ func testRedirect(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 }
 
-// Checklist 12, 13, 14, and the rest of what can be said instead of a handshake.
+// All kinds of invalid first messages.
 func TestHandshake(t *testing.T) { onEachDriver(t, testHandshake) }
 
 func testHandshake(t *testing.T) {
@@ -230,7 +229,7 @@ func testHandshake(t *testing.T) {
 		},
 		"with a call in the same message": func(p *peer) {
 			p.send(`{"protocol":"json","version":1}`, invocation("1", "Add", 1, 2))
-			p.ExpectText("{}\x1e") // alone
+			p.ExpectText("{}\x1e") // in a WebSocket message of its own
 			p.expect(`{"type":3,"invocationId":"1","result":3}`)
 		},
 	} {
@@ -241,25 +240,25 @@ func testHandshake(t *testing.T) {
 		})
 	}
 	for name, row := range map[string]struct{ text, want string }{
-		"unknown protocol":   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
-		"unknown version":    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
-		"version 0":          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
-		"a call":             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
-		"a call in disguise": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
-		"no protocol":        {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
-		"no JSON":            {`hello`, `{"error":"The first message must be a handshake request."}`},
-		"too long":           {strings.Repeat(" ", 40_000), `{"error":"Handshake was canceled."}`},
+		"unknown protocol":                   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
+		"unknown version":                    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"version 0":                          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
+		"a call":                             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
+		"a call with members of a handshake": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
+		"without a protocol":                 {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
+		"not JSON":                           {`hello`, `{"error":"The first message must be a handshake request."}`},
+		"too long":                           {strings.Repeat(" ", 40_000), `{"error":"Handshake was canceled."}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial(t, url)
 			p.send(row.text, invocation("", "Note", "never"))
-			require.Equal(t, row.want, p.gone(1000))
+			require.Equal(t, row.want, p.readToClose(1000))
 		})
 	}
 	p := connect(t, url)
-	p.send(invocation("1", "Note", "at last"))
+	p.send(invocation("1", "Note", "valid"))
 	p.expect(`{"type":3,"invocationId":"1"}`)
-	require.Equal(t, "at last", <-called, "nothing that came with a bad handshake was run")
+	require.Equal(t, "valid", <-called, "calls after an invalid handshake do not run")
 }
 
 // token negotiates with a handler, without a socket.

@@ -7,49 +7,44 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Protocol is an encoding of hub messages that a client may ask for in its
-// handshake. [JSON] is one; MessagePack lives in a module of its own. A Protocol is
-// used by many goroutines at once.
+// Protocol is an encoding of hub messages that a client may request in its handshake. [JSON] is one; MessagePack is in a
+// module of its own. A Protocol must be safe for concurrent use.
 //
-// Values (arguments, items, results) stay as they came until it is known which Go
-// type is wanted: Parse leaves them as [Raw], Decode reads one. In the same way Encode
-// makes a Raw, and Append writes messages that consist of such.
+// Values (arguments, items, results) stay encoded until the Go type is known: Parse leaves them as [Raw] and Decode decodes
+// one. In the same way Encode makes a Raw, and Append writes messages with Raw values.
 type Protocol interface {
-	// Name is what clients ask for: "json", "messagepack".
+	// Name returns the name that clients request, for example "json" or "messagepack".
 	Name() string
 
-	// MessageType is the type of the WebSocket messages that carry records.
+	// MessageType returns the type of the WebSocket messages that carry records.
 	MessageType() wsmanager.MessageType
 
-	// Cut cuts the first record off data: its content, and how many bytes it takes
-	// with its framing. n is 0 if data ends before the record does. A record whose
-	// content is longer than limit is an error, as soon as that can be told;
-	// [ErrRecordTooBig] is in its chain.
+	// Cut cuts the first record off data. record is its content, which may refer to data, and n its size with framing. n is
+	// 0 if data ends before the record. If the content is longer than limit, Cut fails as soon as it can tell, with
+	// [ErrRecordTooBig] in the error's chain.
 	Cut(data []byte, limit int) (record []byte, n int, err error)
 
-	// Parse reads a record. What it returns keeps nothing of record's memory. It
-	// is nil for a message of a type that is not known, which is no error: the
-	// protocol grows by new types.
+	// Parse decodes a record. The Message must not refer to record's memory. For an unknown type of message Parse returns
+	// nil without an error, because later versions of the hub protocol may add types.
 	Parse(record []byte) (Message, error)
 
-	// Append appends the record of a message, framing included, to dst.
+	// Append appends the record of a message with its framing to dst.
 	Append(dst []byte, m Message) ([]byte, error)
 
 	// Encode encodes a value.
 	Encode(v any) (Raw, error)
 
-	// Decode decodes a value into what v points to.
+	// Decode decodes a value into the variable that v points to.
 	Decode(raw Raw, v any) error
 }
 
-// Raw is a value in the encoding of a Protocol. nil is the absence of one.
+// Raw is a value in the encoding of a Protocol. nil means that there is no value.
 type Raw []byte
 
-// ErrRecordTooBig is in the chain of [Protocol.Cut]'s error for a record that is
-// longer than the limit.
+// ErrRecordTooBig is in the chain of [Protocol.Cut]'s error for a record that exceeds the limit.
 var ErrRecordTooBig = errors.New("hub: the message is too big")
 
-// Kind is the type of a message, as it stands on the wire.
+// Kind is the type of a message. The values are those of the wire format.
 type Kind int
 
 // The kinds of messages of the SignalR Hub Protocol, versions 1 and 2.
@@ -65,7 +60,7 @@ const (
 	KindSequence         Kind = 9
 )
 
-// String returns the name that the protocol's specification uses.
+// String returns the name from the protocol's specification.
 func (k Kind) String() string {
 	names := [...]string{"Invocation", "StreamItem", "Completion", "StreamInvocation", "CancelInvocation", "Ping", "Close", "Ack", "Sequence"}
 	if k < 1 || int(k) > len(names) {
@@ -74,53 +69,51 @@ func (k Kind) String() string {
 	return names[k-1]
 }
 
-// counted reports whether the messages of the kind are counted, kept and replayed
-// by stateful reconnect.
+// counted reports whether stateful reconnect counts and replays messages of this kind.
 func (k Kind) counted() bool { return k >= KindInvocation && k <= KindCancelInvocation }
 
 // Message is one of *Invocation, *StreamItem, *Completion, *CancelInvocation, *Ping,
 // *Close, *Ack and *Sequence.
 type Message interface{ Kind() Kind }
 
-// Invocation calls a method of the other side. With Stream it is a StreamInvocation:
-// it asks for a stream of results.
+// Invocation calls a method of the other side. With Stream it is a StreamInvocation, which requests a stream of results.
 type Invocation struct {
-	ID        string // "" wants no answer
+	ID        string // "" requests no answer
 	Target    string
 	Arguments []Raw
-	StreamIDs []string // of the streams that are arguments and come as items, in their order
+	StreamIDs []string // of arguments that are streams, in order; their items follow as StreamItem
 	Stream    bool
 }
 
-// StreamItem is one item of a stream, of results or of an argument.
+// StreamItem is an item of a stream, which is a result or an argument.
 type StreamItem struct {
 	ID   string
 	Item Raw
 }
 
-// Completion ends an invocation, or a stream that is an argument.
+// Completion ends an invocation or a stream that is an argument.
 type Completion struct {
 	ID     string
-	Error  string // "" if all went well
-	Result Raw    // nil if there is none; never beside Error
+	Error  string // "" on success
+	Result Raw    // nil without a result, and always nil with an Error
 }
 
-// CancelInvocation tells that nobody waits for an invocation any more.
+// CancelInvocation cancels an invocation: its sender does not wait for the result.
 type CancelInvocation struct{ ID string }
 
 // Ping keeps a connection alive.
 type Ping struct{}
 
-// Close announces the end of a connection, and why.
+// Close announces the end of a connection and its reason.
 type Close struct {
 	Error          string
-	AllowReconnect bool // a client that connects again by itself may do so
+	AllowReconnect bool // the client may reconnect automatically
 }
 
-// Ack says up to which one the counted messages have arrived (stateful reconnect).
+// Ack acknowledges the counted messages up to SequenceID (stateful reconnect).
 type Ack struct{ SequenceID int64 }
 
-// Sequence says from which one on the counted messages are sent again.
+// Sequence tells that the sender replays its counted messages from SequenceID on (stateful reconnect).
 type Sequence struct{ SequenceID int64 }
 
 // Kind implements Message.

@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// stateful is a client that resumes.
+// stateful is a client that resumes its connection.
 type stateful struct {
 	t      *testing.T
 	h      *hub.Hub
@@ -34,7 +34,7 @@ func newStateful(t *testing.T, h *hub.Hub) (*stateful, *peer) {
 	return s, p
 }
 
-// resume connects again: no negotiation, no handshake.
+// resume connects again, without negotiation and handshake.
 func (s *stateful) resume() *peer { return dialHandler(s.t, s.h, s.target) }
 
 func (s *stateful) status() int {
@@ -65,7 +65,7 @@ var echoes = hub.Methods{
 	"Abort": func(ctx *hub.Context) { ctx.Abort() },
 }
 
-// Checklist 49, 50, 51: the recorded trace.
+// A recorded trace of a connection that is resumed several times.
 func TestResume(t *testing.T) {
 	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
@@ -75,17 +75,17 @@ func TestResume(t *testing.T) {
 		p.expect(ack(2))
 		require.LessOrEqual(t, time.Since(begin), time.Second)
 		p.send(ack(2))
-		p.send(invocation("2", "Echo", 2)) // the client's third
+		p.send(invocation("2", "Echo", 2)) // the client's third message
 		p.expect(`{"type":3,"invocationId":"2","result":2}`)
 		p.Kill()
 		synctest.Wait()
-		require.NoError(t, h.Clients().Group("g").Send("say", 1), "in between it is only kept")
+		require.NoError(t, h.Clients().Group("g").Send("say", 1), "the message is kept until the resume")
 		require.NoError(t, h.Clients().Client(s.id).Send("say", 2))
 
 		p = s.resume()
 		p.expect(sequence(3), `{"type":3,"invocationId":"2","result":2}`, say(1), say(2))
-		p.send(invocation("never", "Echo", "has no number yet"))
-		p.send(sequence(3), invocation("2", "Echo", 2), invocation("3", "Echo", 3)) // the third again, and the fourth
+		p.send(invocation("never", "Echo", "before the Sequence"))
+		p.send(sequence(3), invocation("2", "Echo", 2), invocation("3", "Echo", 3)) // the third message again, and the fourth
 		p.expect(`{"type":3,"invocationId":"3","result":3}`)
 		p.expect(ack(4))
 		p.send(ack(6))
@@ -93,13 +93,13 @@ func TestResume(t *testing.T) {
 		p.Kill()
 		synctest.Wait()
 
-		// Nothing is unsure: nothing comes twice.
+		// All messages are acknowledged, so none is replayed.
 		p = s.resume()
 		p.expect(sequence(7))
 		p.send(sequence(5), invocation("4", "Echo", 4))
 		p.expect(`{"type":3,"invocationId":"4","result":4}`)
 
-		// The old socket still looks well.
+		// The old socket is still open.
 		q := s.resume()
 		q.expect(sequence(7), `{"type":3,"invocationId":"4","result":4}`)
 		q.send(sequence(6), ack(7))
@@ -115,8 +115,8 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// Checklist 50: calls, answers of the client and its streams go on over several sockets.
-func TestResumeInTheMiddle(t *testing.T) {
+// Calls, the client's answers and its streams continue over several sockets.
+func TestResumeDuringCalls(t *testing.T) {
 	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(`{"type":1,"invocationId":"sum","target":"Sum","arguments":[],"streamIds":["u"]}`, invocation("ask", "Ask"))
@@ -125,7 +125,7 @@ func TestResumeInTheMiddle(t *testing.T) {
 		for i := range 5 {
 			p.send(fmt.Sprintf(`{"type":2,"invocationId":"u","item":%d}`, i))
 			sent++
-			p.SendText(`{"type":2,"invocationId":"u","it`) // half of a record is lost with its socket
+			p.SendText(`{"type":2,"invocationId":"u","it`) // the part of a record is lost with its socket
 			synctest.Wait()
 			p.Kill()
 			synctest.Wait()
@@ -141,16 +141,16 @@ func TestResumeInTheMiddle(t *testing.T) {
 	})
 }
 
-// Which ends can be resumed, and for how long.
-func TestWhatCanBeResumed(t *testing.T) {
+// The ends after which a connection can be resumed, and the time limit.
+func TestResumableEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
 	for name, end := range map[string]func(t *testing.T, s *stateful, p *peer){
 		"the client's close frame": func(_ *testing.T, _ *stateful, p *peer) { p.SendClose(1001, ""); p.ExpectClose(1001) },
-		"the client's Close":       func(_ *testing.T, _ *stateful, p *peer) { p.send(`{"type":7}`); p.gone(1000) },
-		"Abort":                    func(_ *testing.T, _ *stateful, p *peer) { p.send(invocation("", "Abort")); p.gone(1000) },
-		"nonsense":                 func(_ *testing.T, _ *stateful, p *peer) { p.send("nonsense"); p.gone(1000) },
-		"a drop, 15 s ago": func(t *testing.T, s *stateful, p *peer) {
+		"the client's Close":       func(_ *testing.T, _ *stateful, p *peer) { p.send(`{"type":7}`); p.readToClose(1000) },
+		"Abort":                    func(_ *testing.T, _ *stateful, p *peer) { p.send(invocation("", "Abort")); p.readToClose(1000) },
+		"malformed":                func(_ *testing.T, _ *stateful, p *peer) { p.send("malformed"); p.readToClose(1000) },
+		"a broken socket, 15 s ago": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			begin := time.Now()
 			err := await(ended)
@@ -158,21 +158,21 @@ func TestWhatCanBeResumed(t *testing.T) {
 			require.InDelta(t, 15*time.Second, time.Since(begin), float64(time.Millisecond))
 			ended <- err
 		},
-		"Disconnect, in a gap": func(t *testing.T, s *stateful, p *peer) {
+		"Disconnect between two sockets": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			synctest.Wait()
 			require.NoError(t, s.h.Clients().Client(s.id).Disconnect())
 		},
-		"a second Sequence from the future": func(t *testing.T, s *stateful, p *peer) {
+		"a Sequence above the next number": func(t *testing.T, s *stateful, p *peer) {
 			p.Kill()
 			synctest.Wait()
 			p = s.resume()
 			p.send(sequence(2))
-			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000))
+			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000))
 		},
-		"an Ack from the future": func(t *testing.T, s *stateful, p *peer) {
+		"an Ack of a message that was not sent": func(t *testing.T, s *stateful, p *peer) {
 			p.send(ack(1))
-			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.gone(1000))
+			require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,13 +180,13 @@ func TestWhatCanBeResumed(t *testing.T) {
 				s, p := newStateful(t, h)
 				synctest.Wait()
 				end(t, s, p)
-				_ = await(ended) // not every end is a failure
+				_ = await(ended) // some ends are not errors
 				require.Equal(t, http.StatusNotFound, s.status())
 				require.Zero(t, h.Len())
 			})
 		})
 	}
-	t.Run("a drop, just now", func(t *testing.T) {
+	t.Run("a broken socket, just before 15 s", func(t *testing.T) {
 		bubble(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
 			s, p := newStateful(t, h)
 			for range 3 {
@@ -198,13 +198,13 @@ func TestWhatCanBeResumed(t *testing.T) {
 			}
 			require.Empty(t, ended)
 			p.send(`{"type":7}`)
-			p.gone(1000)
+			p.readToClose(1000)
 			require.NoError(t, await(ended))
 		})
 	})
 }
 
-// A client that speaks version 1 after all is not stateful.
+// A client that requests version 1 in its handshake is not stateful.
 func TestVersion1Fallback(t *testing.T) {
 	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		k := ticketOf(t, h, "negotiateVersion=1&useStatefulReconnect=true")
@@ -213,7 +213,7 @@ func TestVersion1Fallback(t *testing.T) {
 		p.call("j", "Join", "g")
 		time.Sleep(3 * time.Second)
 		require.NoError(t, h.Clients().Group("g").Send("say", 1))
-		p.expect(say(1)) // and no Ack before
+		p.expect(say(1)) // without an Ack before
 		s := &stateful{t, h, "/hub?id=" + k.ConnectionToken, k.ConnectionID}
 		require.Equal(t, http.StatusConflict, s.status())
 		p.Kill()
@@ -222,9 +222,8 @@ func TestVersion1Fallback(t *testing.T) {
 	})
 }
 
-// Checklist 53: what can wait waits at StatefulBuffer; what can't is kept up to the
-// outbox's bytes.
-func TestUnacknowledged(t *testing.T) {
+// At StatefulBuffer results and items wait. Other messages are kept up to the size of the outbox.
+func TestStatefulBuffer(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	produced := make(chan int, 1000)
 	methods := hub.Methods{"Flood": func() iter.Seq2[string, error] {
@@ -272,8 +271,8 @@ func TestUnacknowledged(t *testing.T) {
 	})
 }
 
-// A kept connection's calls are not cancelled by a drop, but by its end.
-func TestContextOverDrops(t *testing.T) {
+// A broken socket does not cancel the calls of a stateful connection. The end of the connection does.
+func TestContextSurvivesBrokenSocket(t *testing.T) {
 	causes := make(chan error, 1)
 	methods := hub.Methods{"Wait": func(ctx *hub.Context) { <-ctx.Done(); causes <- context.Cause(ctx) }}
 	bubble(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
@@ -287,6 +286,6 @@ func TestContextOverDrops(t *testing.T) {
 		p.send(sequence(2), `{"type":5,"invocationId":"1"}`)
 		require.ErrorIs(t, await(causes), hub.ErrCanceled)
 		p.send(`{"type":7}`)
-		p.gone(1000)
+		p.readToClose(1000)
 	})
 }

@@ -18,7 +18,7 @@ func streamInvocation(id, method string, args ...any) string {
 	return strings.Replace(invocation(id, method, args...), `"type":1`, `"type":4`, 1)
 }
 
-// Checklist 28, 30.
+// Results that are streams: their items, their ends and their errors.
 func TestStreams(t *testing.T) { onEachDriver(t, testStreams) }
 
 func testStreams(t *testing.T) {
@@ -94,7 +94,7 @@ func testStreams(t *testing.T) {
 		p.send(row.call)
 		p.expect(row.want...)
 	}
-	// Items go out as they are produced, and other calls run meanwhile.
+	// Items are sent as they are produced, and other calls run meanwhile.
 	p.send(streamInvocation("s", "Steps"))
 	p.result("3", "Add", 1, 2)
 	step <- true
@@ -104,10 +104,10 @@ func testStreams(t *testing.T) {
 	p.expect(item("1"), end(""))
 }
 
-// Checklist 29.
-func TestCancelledStreams(t *testing.T) { onEachDriver(t, testCancelledStreams) }
+// A client cancels its streams.
+func TestCanceledStreams(t *testing.T) { onEachDriver(t, testCanceledStreams) }
 
-func testCancelledStreams(t *testing.T) {
+func testCanceledStreams(t *testing.T) {
 	ended, goOn := make(chan error, 2), make(chan bool)
 	_, url := serve(t, hub.Methods{
 		"Count": func(ctx *hub.Context) iter.Seq2[int, error] {
@@ -135,7 +135,7 @@ func testCancelledStreams(t *testing.T) {
 		p.expect(`{"type":2,"invocationId":"s","item":0}`)
 		p.send(`{"type":5,"invocationId":"s"}`)
 		require.ErrorIs(t, <-ended, hub.ErrCanceled, method)
-		for { // the items that were on their way, then one end, which is no failure
+		for { // items that were already on their way, then the end, which is not an error
 			r := p.record()
 			if strings.HasPrefix(r, `{"type":2,`) {
 				continue
@@ -152,14 +152,14 @@ func testCancelledStreams(t *testing.T) {
 	p.send(`{"type":5,"invocationId":"1"}`)
 	p.expect(`{"type":3,"invocationId":"1"}`)
 
-	// A client that leaves ends its streams.
+	// The end of a connection ends its streams.
 	p.send(streamInvocation("s", "Watch"))
 	p.expect(`{"type":2,"invocationId":"s","item":0}`)
 	p.SendClose(1000, "")
 	require.ErrorIs(t, <-ended, hub.ErrClosed)
 }
 
-// A client that does not read its stream holds the method up, and nobody else.
+// A client that does not read its stream blocks only the method that produces it.
 func TestSlowStream(t *testing.T) { onEachDriver(t, testSlowStream) }
 
 func testSlowStream(t *testing.T) {
@@ -184,13 +184,13 @@ func testSlowStream(t *testing.T) {
 		other.result("3", "Add", 1, 2)
 	}
 	for i := range 1000 {
-		require.LessOrEqual(t, len(produced), i+500, "what the kernel and the outbox hold, at most, and not all")
+		require.LessOrEqual(t, len(produced), i+500, "only the buffers of the kernel and the outbox are full")
 		require.Contains(t, p.record(), `"type":2`)
 	}
 	p.expect(`{"type":3,"invocationId":"s"}`)
 }
 
-// Checklist 31.
+// Streams of the client as iter.Seq2 and channel.
 func TestUploads(t *testing.T) { onEachDriver(t, testUploads) }
 
 func testUploads(t *testing.T) {
@@ -267,15 +267,15 @@ func testUploads(t *testing.T) {
 	p.send(item("b", 1), item("a", 2), item("b", 3), end("b"), end("a"))
 	p.expect(done(60))
 	p.send(upload("u", "Twice", "1"), item("1", 1), end("1"))
-	p.expect(done(1)) // there is nothing the second time
+	p.expect(done(1)) // the second loop gets no items
 
-	// Other calls run meanwhile; a call without an id gets its stream as well.
+	// Other calls run meanwhile, and a call without an id gets its stream.
 	p.send(strings.Replace(upload("", "Note", "1"), `"invocationId":"",`, "", 1), item("1", 4))
 	p.result("3", "Add", 1, 2)
 	p.send(item("1", 5), end("1"))
 	require.Equal(t, 9, <-summed)
 
-	// The client ends its stream with an error, or with an item of another type.
+	// The client ends its stream with an error, or sends an item of a wrong type.
 	p.send(upload("u", "Sum", "1"), item("1", 1), `{"type":3,"invocationId":"1","error":"upload broke"}`)
 	p.expect(failed("An unexpected error occurred invoking 'Sum' on the server."))
 	p.send(upload("u", "Chan", "1"), item("1", 1), `{"type":3,"invocationId":"1","error":"upload broke"}`)
@@ -290,7 +290,7 @@ func testUploads(t *testing.T) {
 			}
 		}
 	}
-	// What comes when nobody takes it any more is dropped.
+	// Items that the method does not take are dropped.
 	p.send(upload("u", "First", "1"), item("1", 7))
 	p.expect(done(7))
 	for range 50 {
@@ -303,7 +303,7 @@ func testUploads(t *testing.T) {
 	p.send(item("1", `"b"`), end("1"))
 	p.expect(`{"type":2,"invocationId":"u","item":"b!"}`, end("u"))
 
-	// A wrong number of streams, and one that is there already.
+	// A wrong number of streams, and an id that is in use.
 	p.send(upload("u", "Sum", "1", "2"))
 	p.expect(failed("Failed to invoke 'Sum' due to an error on the server. Invocation provides 2 stream(s) but target expects 1."))
 	p.send(invocation("u", "Sum"))
@@ -314,8 +314,8 @@ func testUploads(t *testing.T) {
 	p.expect(`{"type":3,"invocationId":"x","result":2}`)
 }
 
-// A stream that nobody takes items of holds the client up after StreamBuffer items;
-// when the method has returned all goes on.
+// The hub stops reading after StreamBuffer items that the method does not take, and continues when the method has
+// returned.
 func TestUploadBackpressure(t *testing.T) { onEachDriver(t, testUploadBackpressure) }
 
 func testUploadBackpressure(t *testing.T) {
@@ -338,14 +338,14 @@ type bomb struct{}
 
 func (*bomb) UnmarshalJSON([]byte) error { panic("secret") }
 
-// Decoding is the application's code, too.
-func TestItemsThatPanic(t *testing.T) { onEachDriver(t, testItemsThatPanic) }
+// Custom decoding of the application may panic.
+func TestPanicInItemDecoder(t *testing.T) { onEachDriver(t, testPanicInItemDecoder) }
 
-func testItemsThatPanic(t *testing.T) {
+func testPanicInItemDecoder(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Seq": func(items iter.Seq2[bomb, error]) {
 			for _, err := range items {
-				_ = err // it panics before
+				_ = err // Decode panics before
 			}
 		},
 		"Channel": func(items <-chan bomb) {

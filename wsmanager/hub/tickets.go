@@ -8,40 +8,39 @@ import (
 	"time"
 )
 
-// ticket is a negotiated connection: who has its token may make it, once.
+// ticket is a negotiated connection. A client that has the token may make the connection once.
 type ticket struct {
-	// Static.
+	// Immutable.
 	token    string // a secret
-	id       string // the connection's, which others may see
+	id       string // of the connection; other clients may know it
 	user     string
 	stateful bool
 	expires  time.Time
 
 	// Guarded by tickets.mu.
-	conn    *conn         // nil until somebody came with the token
-	waiting *list.Element // nil once the connection was made
+	conn    *conn         // nil until a handshake had the token
+	waiting *list.Element // nil when the connection was made
 }
 
-// tickets holds those that wait for their connection, and those of connections that
-// have not ended. The waiting ones are bounded in time and number.
+// tickets holds the tickets that wait for their connection and those of connections that have not ended. Waiting tickets
+// are limited in number and expire.
 type tickets struct {
 	lifetime time.Duration
 	limit    int
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards all fields below
 	byToken map[string]*ticket
 	waiting list.List // of *ticket, the oldest first
 }
 
-// secret makes 128 bits of random text that needs no escaping in a URL.
+// secret makes a text from 128 random bits that needs no escaping in a URL.
 func secret() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: see its documentation
+	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// issue makes a ticket. Clients of negotiation version 0 know one id for everything:
-// their token is the id.
+// issue makes a ticket. In negotiation version 0 the token and the id are the same.
 func (t *tickets) issue(user string, version int, stateful bool) *ticket {
 	k := &ticket{token: secret(), id: secret(), user: user, stateful: stateful, expires: time.Now().Add(t.lifetime)}
 	if version == 0 {
@@ -58,7 +57,7 @@ func (t *tickets) issue(user string, version int, stateful bool) *ticket {
 	return k
 }
 
-// expireLocked drops those whose time is over. They stand in the order of their ends.
+// expireLocked removes expired tickets. All tickets have the same lifetime, so the list is in order of expiry.
 func (t *tickets) expireLocked() {
 	now := time.Now()
 	for e := t.waiting.Front(); e != nil; e = t.waiting.Front() {
@@ -78,7 +77,7 @@ func (t *tickets) removeLocked(k *ticket) {
 	}
 }
 
-// find returns the ticket with the token, nil if there is none (any more).
+// find returns the ticket with the token, or nil.
 func (t *tickets) find(token string) *ticket {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +85,7 @@ func (t *tickets) find(token string) *ticket {
 	return t.byToken[token]
 }
 
-// claim gives the ticket's connection: the one that is there, or else a fresh one.
+// claim returns the ticket's connection, which it makes if there is none. c is nil if the ticket was removed.
 func (t *tickets) claim(k *ticket, newConn func() *conn) (c *conn, fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,8 +99,8 @@ func (t *tickets) claim(k *ticket, newConn func() *conn) (c *conn, fresh bool) {
 	return k.conn, true
 }
 
-// made notes that the ticket's connection was made: it lasts as long as that.
-func (t *tickets) made(k *ticket) {
+// used notes that the ticket's connection was made. The ticket then lasts as long as the connection.
+func (t *tickets) used(k *ticket) {
 	if k == nil {
 		return
 	}
@@ -113,7 +112,7 @@ func (t *tickets) made(k *ticket) {
 	}
 }
 
-// remove ends a ticket, whose token is unknown from then on.
+// remove makes a ticket's token invalid.
 func (t *tickets) remove(k *ticket) {
 	if k == nil {
 		return

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"runtime/debug"
 	"sync"
@@ -13,22 +12,22 @@ import (
 type upload struct {
 	call     *call
 	elements chan element
-	stopped  chan struct{} // closed when nobody takes elements any more
+	stopped  chan struct{} // closed when no more elements are taken
 	stopOnce sync.Once
 }
 
-// element is an item, or the end.
+// element is an item or the end of an upload.
 type element struct {
 	item    Raw
 	end     bool
-	failure string // of the client, with end
+	failure string // of the client; only with end
 }
 
 func (u *upload) stop() { u.stopOnce.Do(func() { close(u.stopped) }) }
 
-// uploaded hands an element to its stream, and reports whether there is one of the id.
-// It waits while the stream holds as much as it may, so that the client is held up.
-func (c *conn) uploaded(id string, e element) (found bool, err error) {
+// deliverUpload delivers an element to its stream and reports whether the stream exists. It runs on the reader's goroutine
+// and blocks it while the stream's buffer is full.
+func (c *conn) deliverUpload(id string, e element) (found bool, err error) {
 	c.mu.Lock()
 	u := c.uploads[id]
 	if u != nil && e.end {
@@ -43,9 +42,9 @@ func (c *conn) uploaded(id string, e element) (found bool, err error) {
 		return true, nil
 	default:
 	}
-	c.deaf(true)
-	defer c.deaf(false)
-	if err := c.awaitOpen(); err != nil {
+	c.session.setReadPaused(true)
+	defer c.session.setReadPaused(false)
+	if err := c.waitForConnected(); err != nil {
 		return true, err
 	}
 	select {
@@ -56,13 +55,13 @@ func (c *conn) uploaded(id string, e element) (found bool, err error) {
 	return true, nil
 }
 
-// awaitOpen waits for the end of Connected, before which no call begins. It fails if that
-// waits for the client, which is not read from.
-func (c *conn) awaitOpen() error {
+// waitForConnected waits for the end of Options.Connected, before which no call begins. It fails if Connected waits for an
+// answer of the client, which the caller, as the reader, would not receive.
+func (c *conn) waitForConnected() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.opening && !c.closing {
-		if c.hooks > 0 {
+	for c.connecting && !c.closing {
+		if c.hookWaits > 0 {
 			return ErrTooManyCalls
 		}
 		c.changed.Wait()
@@ -70,7 +69,7 @@ func (c *conn) awaitOpen() error {
 	return nil
 }
 
-// next waits for an element; its error ends the stream.
+// next waits for an element. An error ends the stream.
 func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
 	select {
 	case <-u.stopped:
@@ -84,7 +83,7 @@ func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
 		}
 		u.stop()
 		if e.failure != "" {
-			return nil, false, fmt.Errorf("hub: the client ended its stream: %w", &RemoteError{u.call.method.name, e.failure})
+			return nil, false, inContext("the client ended its stream with an error", &RemoteError{u.call.method.name, e.failure})
 		}
 		return nil, false, nil
 	case <-ctx.Done():
@@ -93,92 +92,92 @@ func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
 	}
 }
 
-// value makes the parameter that the method gets.
+// nextItem waits for an item and decodes it.
+func (u *upload) nextItem(p param, protocol Protocol) (item reflect.Value, more bool, err error) {
+	raw, more, err := u.next(u.call.ctx)
+	if err != nil || !more {
+		return reflect.Value{}, false, err
+	}
+	item, err = p.decode(protocol, raw, p.item)
+	if err != nil {
+		return reflect.Value{}, false, &bindError{"An item of a stream is of the wrong type.", err}
+	}
+	return item, true, nil
+}
+
+// value makes the method's parameter.
 func (u *upload) value(p param, protocol Protocol) reflect.Value {
 	if p.stream == channel {
 		return u.channel(p, protocol)
 	}
-	ctx := u.call.ctx
 	return reflect.MakeFunc(p.typ, func(args []reflect.Value) []reflect.Value {
-		defer u.stop() // what comes after a break is dropped
+		defer u.stop() // drops the items that come after a break
 		yield := args[0]
 		for {
-			raw, more, err := u.next(ctx)
-			if err == nil && !more {
+			item, more, err := u.nextItem(p, protocol)
+			switch {
+			case err != nil:
+				yield.Call([]reflect.Value{reflect.Zero(p.item), reflect.ValueOf(&err).Elem()})
+				return nil
+			case !more:
 				return nil
 			}
-			item := reflect.Zero(p.item)
-			if err == nil {
-				item, err = p.decode(protocol, raw, p.item)
-				err = wrongItem(err)
-			}
-			if err != nil {
-				item = reflect.Zero(p.item)
-			}
-			failure := reflect.Zero(typeError)
-			if err != nil {
-				failure = reflect.ValueOf(&err).Elem()
-			}
-			if !yield.Call([]reflect.Value{item, failure})[0].Bool() || err != nil {
+			if !yield.Call([]reflect.Value{item, reflect.Zero(typeError)})[0].Bool() {
 				return nil
 			}
 		}
 	})
 }
 
-func wrongItem(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &bindError{"An item of a stream is of the wrong type.", err}
-}
-
-// channel makes a channel that is closed when the stream ends. That it failed, the
-// method sees by its context, which has ended before.
+// channel makes a channel that is closed when the stream ends. If the stream fails, the call's context ends before the
+// channel is closed.
 func (u *upload) channel(p param, protocol Protocol) reflect.Value {
-	k := u.call
 	ch := reflect.MakeChan(reflect.ChanOf(reflect.BothDir, p.item), 0)
-	k.c.hub.running.run(func() {
+	u.call.c.hub.running.run(func() {
 		defer ch.Close()
 		defer u.stop()
-		defer func() { // of a type that decodes itself
-			if v := recover(); v != nil {
-				k.cancel(&uploadError{&panicError{v, debug.Stack()}})
-			}
-		}()
-		cases := []reflect.SelectCase{
-			{Dir: reflect.SelectSend, Chan: ch},
-			{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(k.ctx.Done())},
-		}
-		for {
-			raw, more, err := u.next(k.ctx)
-			if err == nil && more {
-				cases[0].Send, err = p.decode(protocol, raw, p.item)
-				err = wrongItem(err)
-			}
-			if err != nil {
-				k.cancel(&uploadError{err})
-			}
-			if err != nil || !more {
-				return
-			}
-			if chosen, _, _ := reflect.Select(cases); chosen == 1 {
-				return
-			}
-		}
+		u.forward(ch, p, protocol)
 	})
 	return ch.Convert(p.typ)
 }
 
-// uploadError is the cause of a call's context whose stream, a channel, has failed.
+// forward sends the decoded items to the channel.
+func (u *upload) forward(ch reflect.Value, p param, protocol Protocol) {
+	k := u.call
+	defer func() { // a type with its own decoding may panic
+		if v := recover(); v != nil {
+			k.cancel(&uploadError{&panicError{v, debug.Stack()}})
+		}
+	}()
+	cases := []reflect.SelectCase{
+		{Dir: reflect.SelectSend, Chan: ch},
+		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(k.ctx.Done())},
+	}
+	for {
+		item, more, err := u.nextItem(p, protocol)
+		if err != nil {
+			k.cancel(&uploadError{err})
+			return
+		}
+		if !more {
+			return
+		}
+		cases[0].Send = item
+		if chosen, _, _ := reflect.Select(cases); chosen == 1 {
+			return
+		}
+	}
+}
+
+// uploadError is the cause of a call's context after a stream that the method takes as a channel has failed.
 type uploadError struct{ err error }
 
 func (e *uploadError) Error() string { return e.err.Error() }
 func (e *uploadError) Unwrap() error { return e.err }
 
-// uploadFailed returns why a stream of the call that is a channel has failed, nil if
-// none has: what the method made of the rest is no result.
-func (k *call) uploadFailed() error {
+// uploadError returns the error of a stream that the method takes as a channel, or nil. If such a stream failed, the
+// method's result is not sent: the method may not have noticed.
+func (k *call) uploadError() error {
 	var e *uploadError
 	if errors.As(context.Cause(k.ctx), &e) {
 		return e.err

@@ -18,20 +18,19 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Patience is how long a Client waits for anything: far more than a healthy
-// server needs, so that a slow machine fails no test.
+// Patience is the time limit of a Client's calls. It is far longer than a healthy server
+// needs, so that a slow machine fails no test.
 const Patience = 20 * time.Second
 
-// Key is the Sec-WebSocket-Key of every handshake of this package, and Accept is
-// the answer to it.
+// Key is the Sec-WebSocket-Key of every handshake of this package, and Accept is the
+// matching Sec-WebSocket-Accept.
 const (
 	Key    = "dGhlIHNhbXBsZSBub25jZQ=="
 	Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// Client is one WebSocket connection of a test: over a socket ([Dial], [Handshake]),
-// in memory ([DialHandler], [HandshakeHandler]), or over whatever there is
-// ([HandshakeOn]).
+// Client is one WebSocket connection of a test: over a socket ([Dial], [Handshake]), in
+// memory ([DialHandler], [HandshakeHandler]), or over any net.Conn ([HandshakeOn]).
 type Client struct {
 	t        testing.TB
 	conn     net.Conn
@@ -39,14 +38,14 @@ type Client struct {
 	patience time.Duration
 
 	fragmented bool // the server is in the middle of a message
-	deflate    bool // permessage-deflate was agreed on
+	deflate    bool // permessage-deflate was negotiated
 
 	// Response is the server's answer to the handshake.
 	Response *http.Response
 }
 
-// Request returns a valid handshake for the URL (scheme http or ws; of
-// http://example.com if it is only a path), for tests to spoil.
+// Request returns a valid handshake for the URL (scheme http or ws; of http://example.com
+// if it is only a path). Tests may modify it to make it invalid.
 func Request(t testing.TB, rawURL string) *http.Request {
 	t.Helper()
 	u, err := url.Parse(rawURL)
@@ -70,13 +69,12 @@ func Request(t testing.TB, rawURL string) *http.Request {
 	return req
 }
 
-// Dial connects to the URL with the headers added to the handshake. The
-// connection is closed at the end of the test. Anything but a correct 101 fails
-// the test.
+// Dial connects to the URL with the headers added to the handshake. The connection is
+// closed at the end of the test. Any answer except a correct 101 fails the test.
 //
-// With the header "Sec-WebSocket-Extensions: permessage-deflate" the server may
-// compress: Text, Binary and their like inflate what it sends. The client itself
-// sends plain messages.
+// With the header "Sec-WebSocket-Extensions: permessage-deflate" the server may compress:
+// Text, Binary and similar methods inflate its messages. The client itself sends
+// uncompressed messages.
 func Dial(t testing.TB, rawURL string, header http.Header) *Client {
 	t.Helper()
 	req := Request(t, rawURL)
@@ -88,7 +86,7 @@ func Dial(t testing.TB, rawURL string, header http.Header) *Client {
 	return c
 }
 
-// mustUpgrade fails the test unless the handshake with target went well.
+// mustUpgrade fails the test unless the handshake with target succeeded.
 func (c *Client) mustUpgrade(target string) {
 	c.t.Helper()
 	if c.Response.StatusCode != http.StatusSwitchingProtocols {
@@ -100,8 +98,8 @@ func (c *Client) mustUpgrade(target string) {
 	}
 }
 
-// Handshake sends the request and, in the same segment, the bytes of early, and
-// reads the answer, whatever it is.
+// Handshake sends the request and, in the same segment, the bytes of early. It reads the
+// answer and accepts any status.
 func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", req.URL.Host, Patience)
@@ -111,8 +109,8 @@ func Handshake(t testing.TB, req *http.Request, early []byte) *Client {
 	return HandshakeOn(t, conn, req, early)
 }
 
-// HandshakeOn is Handshake on a connection that is there already: a TLS one, say,
-// or one through a proxy. It is closed at the end of the test.
+// HandshakeOn is Handshake on an existing connection, for example one over TLS or through a
+// proxy. The connection is closed at the end of the test.
 func HandshakeOn(t testing.TB, conn net.Conn, req *http.Request, early []byte) *Client {
 	t.Helper()
 	return handshake(t, conn, req, early, 0)
@@ -123,7 +121,7 @@ func handshake(t testing.TB, conn net.Conn, req *http.Request, early []byte, pat
 	if patience == 0 {
 		patience = Patience
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // maybe closed already
+	t.Cleanup(func() { _ = conn.Close() }) // may be closed already
 	var buf bytes.Buffer
 	if err := req.Write(&buf); err != nil {
 		t.Fatalf("wstest: %v", err)
@@ -141,21 +139,22 @@ func handshake(t testing.TB, conn net.Conn, req *http.Request, early []byte, pat
 	return c
 }
 
-// Conn is the socket below, or the client's end of a [Pipe].
+// Conn returns the underlying socket, or the client's end of a [Pipe].
 func (c *Client) Conn() net.Conn { return c.conn }
 
-func (c *Client) deadline() { _ = c.conn.SetDeadline(time.Now().Add(c.patience)) } // a closed socket says so when it is used
+func (c *Client) deadline() { _ = c.conn.SetDeadline(time.Now().Add(c.patience)) } // a closed socket reports an error when it is used
 
-// Frame makes a masked frame, as a client must send it.
+// Frame returns a masked frame, as a client must send it.
 func Frame(op ws.OpCode, fin bool, payload []byte) []byte {
 	f := ws.NewFrame(op, fin, append([]byte(nil), payload...))
 	return ws.MustCompileFrame(ws.MaskFrameInPlace(f))
 }
 
-// SendRaw writes bytes as they are, as all that sends does. The test fails if they
-// are not taken in time, or when it has closed its own end. But a server may end the connection while
-// they are on their way, and mostly no client would know: that fails nothing, and
-// the next read tells what the server said last, and how it ended.
+// SendRaw writes bytes unchanged; all other sending methods use it. The test fails if the
+// bytes are not accepted within the time limit, or if the client has closed its own end. It
+// does not fail if the server ends the connection meanwhile, because a client usually can't
+// know that: the next read returns the server's last frames and the way the connection
+// ended.
 func (c *Client) SendRaw(p []byte) {
 	c.t.Helper()
 	c.deadline()
@@ -165,7 +164,7 @@ func (c *Client) SendRaw(p []byte) {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
 		c.t.Fatalf("wstest: sending: %v", err)
 	default:
-		c.t.Logf("wstest: sending, after the server's end: %v", err)
+		c.t.Logf("wstest: sending, after the server ended the connection: %v", err)
 	}
 }
 
@@ -203,9 +202,9 @@ func (c *Client) SendClose(code int, reason string) {
 	c.SendRaw(Frame(ws.OpClose, true, body))
 }
 
-// ReadFrame reads the next frame, whatever it is. It returns an error only for
-// what the other side did: io.EOF where the connection ended between frames. The
-// payload is as it came: compressed where Header.Rsv1 says so (see [Dial]).
+// ReadFrame reads the next frame of any kind. It returns an error only for actions of the
+// other side, for example io.EOF if the connection ended between frames. The payload is
+// unchanged: it is compressed if Header.Rsv1 is set (see [Dial]).
 func (c *Client) ReadFrame() (ws.Frame, error) {
 	c.t.Helper()
 	c.deadline()
@@ -234,7 +233,7 @@ func (c *Client) ReadFrame() (ws.Frame, error) {
 	return ws.Frame{Header: h, Payload: payload}, nil
 }
 
-// next reads the next frame that is no ping, answering pings.
+// next reads the next frame that is not a ping, and answers pings.
 func (c *Client) next() (ws.Frame, error) {
 	c.t.Helper()
 	for {
@@ -249,8 +248,8 @@ func (c *Client) next() (ws.Frame, error) {
 	}
 }
 
-// inflate returns what a whole message's bytes inflate to: they lack the end of the
-// flush that made them (RFC 7692, section 7.2.2), and a final block.
+// inflate returns the decompressed payload of a whole message. The payload lacks the end of
+// the flush that made it (RFC 7692, section 7.2.2) and a final block.
 func (c *Client) inflate(p []byte) []byte {
 	c.t.Helper()
 	r := flate.NewReader(io.MultiReader(bytes.NewReader(p), strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")))
@@ -307,9 +306,8 @@ func (c *Client) ExpectBinary(want []byte) {
 	}
 }
 
-// ExpectNothing waits for d, in which the server must send nothing at all and keep
-// the connection. Outside a testing/synctest bubble that takes its time and proves
-// little.
+// ExpectNothing waits for d. The server must not send anything meanwhile, and must keep the
+// connection. Outside a testing/synctest bubble this takes real time and proves little.
 func (c *Client) ExpectNothing(d time.Duration) {
 	c.t.Helper()
 	_ = c.conn.SetReadDeadline(time.Now().Add(d)) // as in deadline
@@ -325,8 +323,8 @@ func (c *Client) ExpectNothing(d time.Duration) {
 	}
 }
 
-// ExpectPing reads the next frame, which must be a ping, and returns its payload.
-// It is not answered: see SendPong.
+// ExpectPing reads the next frame, which must be a ping, and returns its payload. It does
+// not answer the ping: see SendPong.
 func (c *Client) ExpectPing() []byte {
 	c.t.Helper()
 	f, err := c.ReadFrame()
@@ -351,10 +349,9 @@ func (c *Client) ExpectPong(want []byte) {
 	}
 }
 
-// ExpectClose reads up to the server's close frame, skipping messages, checks its
-// code (1005 stands for a close frame without one), answers it if the client has
-// not closed before, and checks that the server ends the connection. It
-// returns the reason.
+// ExpectClose reads until the server's close frame and skips messages. It checks the code
+// (1005 stands for a close frame without one), answers the frame unless the client has sent
+// one before, and checks that the server ends the connection. It returns the reason.
 func (c *Client) ExpectClose(code int) string {
 	c.t.Helper()
 	for {
@@ -372,15 +369,15 @@ func (c *Client) ExpectClose(code int) string {
 		if int(got) != code {
 			c.t.Fatalf("wstest: the server closed with %d %q, want %d", got, reason, code)
 		}
-		// The server may have cut already: then nobody reads the answer.
+		// The server may have closed the connection already; then the answer is lost.
 		_, _ = c.conn.Write(Frame(ws.OpClose, true, f.Payload))
 		c.ExpectEOF()
 		return reason
 	}
 }
 
-// ExpectEOF checks that the server has ended the connection and sends
-// nothing more, and ends the client's direction as well, as clients do then.
+// ExpectEOF checks that the server has ended the connection and sends nothing more. It then
+// ends the client's direction too, as clients do.
 func (c *Client) ExpectEOF() {
 	c.t.Helper()
 	c.deadline()
@@ -388,12 +385,12 @@ func (c *Client) ExpectEOF() {
 	if len(p) > 0 {
 		c.t.Fatalf("wstest: %d bytes after the close frame", len(p))
 	}
-	// The answer above may have crossed the end: a reset ends it as well.
+	// The answer above may have crossed the end: a reset is an end too.
 	if err != nil && !isReset(err) {
 		c.t.Fatalf("wstest: waiting for the end of the connection: %v", err)
 	}
 	if conn, ok := c.conn.(interface{ CloseWrite() error }); ok {
-		_ = conn.CloseWrite() // closed already, maybe
+		_ = conn.CloseWrite() // may be closed already
 	}
 }
 
@@ -402,12 +399,12 @@ func isReset(err error) bool {
 	return errors.As(err, &op) && strings.Contains(op.Err.Error(), "reset")
 }
 
-// Kill ends the connection without a close frame, by a reset.
+// Kill ends the connection with a reset and without a close frame.
 func (c *Client) Kill() {
 	switch conn := c.conn.(type) {
 	case *net.TCPConn:
-		_ = conn.SetLinger(0) // if it fails the close is an orderly one, which is a death as well
-	case interface{ Reset() }: // a PipeConn, or around one
+		_ = conn.SetLinger(0) // if it fails, the close is graceful, which ends the connection too
+	case interface{ Reset() }: // a PipeConn, or a wrapper around one
 		conn.Reset()
 	}
 	_ = c.conn.Close()

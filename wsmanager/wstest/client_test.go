@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// recorder is a testing.TB that notes the failure and ends the goroutine.
+// recorder is a testing.TB that records a failure and ends the goroutine.
 type recorder struct {
 	testing.TB
 	failure string
@@ -29,7 +29,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failure runs f and returns how it failed, "" if it did not.
+// failure runs f and returns its failure, or "" if it did not fail.
 func failure(t *testing.T, f func(testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}
@@ -39,9 +39,9 @@ func failure(t *testing.T, f func(testing.TB)) string {
 	return r.failure
 }
 
-// script serves a handshake and then these bytes, and reads until the client is
+// scriptServer serves a handshake and then the given frames, and reads until the client is
 // gone.
-func script(t *testing.T, status int, accept string, frames ...[]byte) string {
+func scriptServer(t *testing.T, status int, accept string, frames ...[]byte) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status != http.StatusSwitchingProtocols {
@@ -75,16 +75,16 @@ func TestClientFails(t *testing.T) {
 		expect func(*wstest.Client)
 		want   string // of the failure; "" for none
 	}{
-		{"as expected", script(t, 101, wstest.Accept, text, closing), func(c *wstest.Client) { c.ExpectText("hello"); c.ExpectClose(1000) }, ""},
-		{"refused", script(t, 403, ""), nil, "answered with 403 Forbidden: not you"},
-		{"a wrong proof", script(t, 101, "x"), nil, `Sec-WebSocket-Accept is "x"`},
-		{"another text", script(t, 101, wstest.Accept, text), func(c *wstest.Client) { c.ExpectText("bye") }, `got the text "hello", want "bye"`},
-		{"a close instead of a text", script(t, 101, wstest.Accept, closing), func(c *wstest.Client) { c.Text() }, `the server closed with 1000 "bye"`},
-		{"a binary instead of a text", script(t, 101, wstest.Accept, compile(ws.NewBinaryFrame(nil))), func(c *wstest.Client) { c.Text() }, "got opcode 0x2"},
-		{"another pong", script(t, 101, wstest.Accept, compile(ws.NewPongFrame([]byte("b")))), func(c *wstest.Client) { c.ExpectPong([]byte("a")) }, `want a pong "a"`},
-		{"another code", script(t, 101, wstest.Accept, closing), func(c *wstest.Client) { c.ExpectClose(1001) }, `closed with 1000 "bye", want 1001`},
-		{"more after the close frame", script(t, 101, wstest.Accept, closing, text), func(c *wstest.Client) { c.ExpectClose(1000) }, "7 bytes after the close frame"},
-		{"a masked frame", script(t, 101, wstest.Accept, wstest.Frame(ws.OpText, true, nil)), func(c *wstest.Client) { c.Text() }, "the server sent a bad frame"},
+		{"as expected", scriptServer(t, 101, wstest.Accept, text, closing), func(c *wstest.Client) { c.ExpectText("hello"); c.ExpectClose(1000) }, ""},
+		{"refused", scriptServer(t, 403, ""), nil, "answered with 403 Forbidden: not you"},
+		{"a wrong Sec-WebSocket-Accept", scriptServer(t, 101, "x"), nil, `Sec-WebSocket-Accept is "x"`},
+		{"another text", scriptServer(t, 101, wstest.Accept, text), func(c *wstest.Client) { c.ExpectText("bye") }, `got the text "hello", want "bye"`},
+		{"a close instead of a text", scriptServer(t, 101, wstest.Accept, closing), func(c *wstest.Client) { c.Text() }, `the server closed with 1000 "bye"`},
+		{"a binary instead of a text", scriptServer(t, 101, wstest.Accept, compile(ws.NewBinaryFrame(nil))), func(c *wstest.Client) { c.Text() }, "got opcode 0x2"},
+		{"another pong", scriptServer(t, 101, wstest.Accept, compile(ws.NewPongFrame([]byte("b")))), func(c *wstest.Client) { c.ExpectPong([]byte("a")) }, `want a pong "a"`},
+		{"another code", scriptServer(t, 101, wstest.Accept, closing), func(c *wstest.Client) { c.ExpectClose(1001) }, `closed with 1000 "bye", want 1001`},
+		{"more after the close frame", scriptServer(t, 101, wstest.Accept, closing, text), func(c *wstest.Client) { c.ExpectClose(1000) }, "7 bytes after the close frame"},
+		{"a masked frame", scriptServer(t, 101, wstest.Accept, wstest.Frame(ws.OpText, true, nil)), func(c *wstest.Client) { c.Text() }, "the server sent a bad frame"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := failure(t, func(tb testing.TB) {
@@ -92,7 +92,7 @@ func TestClientFails(t *testing.T) {
 				if tt.expect != nil {
 					tt.expect(c)
 				}
-				_, _ = c.Conn().Write(make([]byte, 6)) // lets the script end
+				_, _ = c.Conn().Write(make([]byte, 6)) // makes the script end
 			})
 			if tt.want == "" {
 				require.Empty(t, got)

@@ -1,6 +1,6 @@
-// Package wstest helps to test WebSocket endpoints from the outside: a client
-// that speaks the protocol well or, frame by frame and byte by byte, badly, and a
-// check that no goroutine is left behind.
+// Package wstest helps to test WebSocket endpoints from the outside. It has a client that
+// follows the protocol or, frame by frame and byte by byte, violates it, and a check that
+// no goroutine is left behind.
 //
 // # Usage
 //
@@ -11,22 +11,21 @@
 //	c.SendClose(1000, "")
 //	c.ExpectClose(1000)
 //
-// The same client without a socket, for tests whose time is a testing/synctest
-// bubble's, such as those of pings and time-outs:
+// The same client works without a socket, for tests in a testing/synctest bubble, such as
+// those of pings and timeouts:
 //
 //	c := wstest.DialHandler(t, handler, "/ws", nil, wstest.Memory{Patience: time.Hour})
 //
-// The connection is a [Pipe], which holds only so many bytes: a client that stops
-// to read is a slow consumer at once.
+// The connection is a [Pipe] with a small buffer: a client that stops reading is a slow
+// consumer at once.
 //
-// A [Proxy] in between is a bad network: late, slow, in pieces, cut off.
+// A [Proxy] in between simulates a bad network: late, slow, fragmented or cut.
 //
 // # Concurrency
 //
-// A Client belongs to the test's goroutine: its methods fail the test with
-// Fatal.
+// A Client belongs to the test's goroutine: its methods fail the test with Fatal.
 //
 // # Failure
 //
-// Whatever does not happen within [Patience], or Memory.Patience, fails the test.
+// Anything that does not happen within [Patience], or Memory.Patience, fails the test.
 package wstest

@@ -8,7 +8,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// The network passes five bytes on, and then the end.
+// The network passes on five bytes and then the end of the connection.
 func ExampleProxy() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -16,11 +16,11 @@ func ExampleProxy() {
 		return
 	}
 	defer ln.Close()
-	go func() { // a server that says more than arrives
+	go func() { // a server that sends more than arrives
 		conn, err := ln.Accept()
 		if err == nil {
 			_, _ = io.WriteString(conn, "hello, and more")
-			_, _ = io.Copy(io.Discard, conn) // until it is reset
+			_, _ = io.Copy(io.Discard, conn) // until the reset
 			_ = conn.Close()
 		}
 	}()

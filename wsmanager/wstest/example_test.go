@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// The test of an echo, as it stands in a _test.go file.
+// The test of an echo endpoint, as in a _test.go file.
 func ExampleDial() {
 	_ = func(t *testing.T) { // func TestEcho(t *testing.T)
 		srv := httptest.NewServer(wsmanager.MustNew(wsmanager.Callbacks{
@@ -26,7 +26,8 @@ func ExampleDial() {
 	// Output:
 }
 
-// Half an hour of pings, in no time: a bubble's clock goes on when all wait.
+// Half an hour of pings takes no time: the clock of a bubble advances when all its
+// goroutines wait.
 func ExampleDialHandler() {
 	_ = func(t *testing.T) { // func TestPings(t *testing.T)
 		synctest.Test(t, func(t *testing.T) {
@@ -35,7 +36,7 @@ func ExampleDialHandler() {
 			for start := time.Now(); time.Since(start) < 30*time.Minute; {
 				c.SendPong(c.ExpectPing())
 			}
-			// Now it stays silent.
+			// The client stops answering now.
 			c.ExpectPing()
 			c.ExpectPing()
 			c.ExpectClose(1001)

@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// Memory is how a connection without a socket is made. The zero value is good.
+// Memory configures a connection without a socket. The zero value has the defaults.
 type Memory struct {
-	// Buffer is how many bytes each direction holds that were not read; see
-	// [Pipe]. Default: DefaultBuffer.
+	// Buffer is the number of unread bytes that each direction holds; see [Pipe]. Default:
+	// DefaultBuffer.
 	Buffer int
 
-	// Patience is how long the Client waits for anything. In a testing/synctest
-	// bubble let it be longer than what is waited for: it costs no time there.
-	// Default: the constant Patience.
+	// Patience is the time limit of the Client's calls. In a testing/synctest bubble make
+	// it longer than any wait of the test: waiting takes no time in a bubble. Default: the
+	// constant Patience.
 	Patience time.Duration
 }
 
-// DialHandler is [Dial] for a handler, without a socket: net/http serves the
-// handler at the other end of a [Pipe], so that it sees what it would see behind a
-// port, upgrades included. It works inside a testing/synctest bubble, where
-// pings, time-outs and deadlines of minutes take no time; what it starts ends with
-// the test.
+// DialHandler is [Dial] for a handler, without a socket: net/http serves the handler at the
+// other end of a [Pipe], so the handler runs as behind a port, upgrades included. It works
+// inside a testing/synctest bubble, where pings, timeouts and deadlines of minutes take no
+// time. Everything that it starts ends with the test.
 //
-// target is a path, "/chat?room=1", or a URL with the host that the handler is to
-// see. Two connections are two calls with one handler. A server with settings of
-// its own: [Listen].
+// target is a path such as "/chat?room=1", or a URL with the host that the handler should
+// see. For two connections call it twice with the same handler. For a server with its own
+// settings use [Listen].
 func DialHandler(t testing.TB, h http.Handler, target string, header http.Header, opts Memory) *Client {
 	t.Helper()
 	req := Request(t, target)
@@ -52,7 +51,7 @@ func HandshakeHandler(t testing.TB, h http.Handler, req *http.Request, early []b
 		_ = srv.Serve(ln) // http.ErrServerClosed, at the end of the test
 	}()
 	t.Cleanup(func() {
-		_ = srv.Close() // a Listener closes without error
+		_ = srv.Close() // closing a Listener can't fail
 		<-served
 	})
 	conn, err := ln.Dial()
@@ -62,9 +61,8 @@ func HandshakeHandler(t testing.TB, h http.Handler, req *http.Request, early []b
 	return handshake(t, conn, req, early, opts.Patience)
 }
 
-// Listen makes a listener in memory, for a server of the test's own; each of its
-// connections is a [Pipe] with this buffer. Speak WebSocket over one with
-// [HandshakeOn]:
+// Listen returns a listener in memory, for a server that the test configures. Each
+// connection is a [Pipe] with the given buffer. Use [HandshakeOn] for a WebSocket over one:
 //
 //	ln := wstest.Listen(0)
 //	go pipeline.ServeListener(ctx, ln, srv, chat.Shutdown)
@@ -84,7 +82,7 @@ type Listener struct {
 
 var _ net.Listener = (*Listener)(nil)
 
-// Dial connects to the listener; it returns when the connection was accepted, or
+// Dial connects to the listener. It returns when the connection has been accepted, or
 // net.ErrClosed.
 func (l *Listener) Dial() (*PipeConn, error) {
 	client, server := Pipe(l.buffer)
@@ -106,7 +104,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. Connections stay.
+// Close implements net.Listener. Connections stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// scriptHandler is what script serves.
+// scriptHandler is the handler of scriptServer.
 func scriptHandler(accept string, frames ...[]byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "Upgrade")
@@ -36,10 +36,10 @@ func scriptHandler(accept string, frames ...[]byte) http.Handler {
 	})
 }
 
-// What fails over a socket fails in memory, and in the same words.
+// A failure in memory has the same text as over a socket.
 func TestMemoryClient(t *testing.T) {
 	text, closing := compile(ws.NewTextFrame([]byte("hello"))), compile(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye")))
-	end := func(c *wstest.Client) { _, _ = c.Conn().Write(make([]byte, 6)) } // lets the script end
+	end := func(c *wstest.Client) { _, _ = c.Conn().Write(make([]byte, 6)) } // makes the script end
 	for _, tt := range []struct {
 		name   string
 		frames [][]byte
@@ -59,7 +59,7 @@ func TestMemoryClient(t *testing.T) {
 		{"the end instead of nothing", nil, func(c *wstest.Client) { end(c); c.ExpectNothing(time.Hour) }, `wstest: waiting for nothing: EOF`},
 		{"patience", nil, func(c *wstest.Client) { c.Text() }, `wstest: waiting for a text: read pipe: i/o timeout`},
 		{"killed", nil, func(c *wstest.Client) { c.Kill() }, ""},
-		{"sending what nobody takes", [][]byte{make([]byte, 1<<20)}, func(c *wstest.Client) { c.SendRaw(make([]byte, 1<<20)) }, `wstest: sending: write pipe: i/o timeout`},
+		{"sending while the server does not read", [][]byte{make([]byte, 1<<20)}, func(c *wstest.Client) { c.SendRaw(make([]byte, 1<<20)) }, `wstest: sending: write pipe: i/o timeout`},
 		{"sending after Close", nil, func(c *wstest.Client) { _ = c.Conn().Close(); c.SendText("x") }, `wstest: sending: write pipe: use of closed network connection`},
 		{"sending to a server that has ended", [][]byte{text, closing}, func(c *wstest.Client) {
 			end(c)
@@ -91,7 +91,7 @@ func TestMemoryHandshakes(t *testing.T) {
 	got = failure(t, func(tb testing.TB) { wstest.DialHandler(tb, scriptHandler("x"), "/", nil, wstest.Memory{}) })
 	require.Contains(t, got, `Sec-WebSocket-Accept is "x"`)
 
-	// What came with the handshake is there.
+	// Bytes that arrive with the handshake are not lost.
 	echo := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusSwitchingProtocols)
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -107,7 +107,7 @@ func TestMemoryHandshakes(t *testing.T) {
 	c.ExpectBinary([]byte("early"))
 }
 
-// A server of the test's own, in a bubble.
+// The server is configured by the test and runs in a bubble.
 func TestListenServesHTTP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := wstest.Listen(1)

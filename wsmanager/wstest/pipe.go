@@ -10,26 +10,24 @@ import (
 	"time"
 )
 
-// DefaultBuffer is how many bytes each direction of an in-memory connection holds
-// unless it is said otherwise: little, so that a peer that does not read is felt
-// soon.
+// DefaultBuffer is the default number of bytes that each direction of an in-memory
+// connection holds. It is small, so that a peer that does not read has an effect soon.
 const DefaultBuffer = 4 << 10
 
-// Pipe returns the two ends of a connection in memory. Each direction holds up to
-// buffer bytes that have not been read (DefaultBuffer if it is 0); a write of more
-// waits for its reader, as on a socket. A buffer of 1 is next to none: a write
-// returns when all but its last byte was read.
+// Pipe returns the two ends of a connection in memory. Each direction holds up to buffer
+// unread bytes (DefaultBuffer if it is 0); a longer write waits for its reader, as on a
+// socket. With a buffer of 1 a write returns when all bytes except the last have been read.
 //
-// The ends are what sockets are: deadlines work, Close lets the other end read
-// what was written and then io.EOF, CloseWrite does so for one direction, Reset
-// loses what is on its way. But a Close with bytes unread is as orderly as any:
-// there is no reset that could overtake the close frame.
+// The ends behave like sockets: deadlines work; after Close the other end can read the
+// written bytes and then gets io.EOF; CloseWrite does that for one direction; Reset drops
+// the bytes in flight. One difference: a Close with unread bytes is graceful, so no reset
+// can overtake a close frame.
 //
-// It waits on nothing but what a testing/synctest bubble knows, so in one, time
-// goes by as soon as everybody waits.
+// Its waits are durable in the sense of testing/synctest, so the time in a bubble advances
+// while all goroutines wait.
 func Pipe(buffer int) (client, server *PipeConn) {
 	up, down := newStream(buffer), newStream(buffer)
-	clientAddr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1024 + int(ports.Add(1)%60000)} // RFC 5737: of nobody
+	clientAddr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1024 + int(ports.Add(1)%60000)} // RFC 5737: reserved for documentation
 	serverAddr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}
 	client = &PipeConn{in: down, out: up, local: clientAddr, remote: serverAddr}
 	server = &PipeConn{in: up, out: down, local: serverAddr, remote: clientAddr}
@@ -64,34 +62,34 @@ func (c *PipeConn) Read(p []byte) (int, error) {
 	return n, opError("read", err)
 }
 
-// Write implements net.Conn. Writes at the same time go one after the other.
+// Write implements net.Conn. Concurrent writes do not interleave.
 func (c *PipeConn) Write(p []byte) (int, error) {
 	n, err := c.out.write(p)
 	return n, opError("write", err)
 }
 
-// Close implements net.Conn. The other end can read what was written.
+// Close implements net.Conn. The other end can still read the written bytes.
 func (c *PipeConn) Close() error {
 	c.in.closeRead()
 	c.out.closeWrite()
 	return nil
 }
 
-// CloseWrite says to the other end that nothing more is coming.
+// CloseWrite signals the end of this direction to the other end.
 func (c *PipeConn) CloseWrite() error {
 	c.out.closeWrite()
 	return nil
 }
 
-// Reset ends the connection as a crash of the peer does: what is on its way is
-// lost, and the other end's reads and writes fail.
+// Reset ends the connection as a crash of the peer would: bytes in flight are lost, and the
+// other end's reads and writes fail.
 func (c *PipeConn) Reset() {
 	c.in.reset()
 	c.out.reset()
 }
 
-// LocalAddr implements net.Conn: a *net.TCPAddr of addresses for documentation,
-// so that what parses addresses can.
+// LocalAddr implements net.Conn. It returns a *net.TCPAddr with an address reserved for
+// documentation, so that code that parses addresses works.
 func (c *PipeConn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr implements net.Conn; see LocalAddr.
@@ -116,26 +114,26 @@ func (c *PipeConn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Unread returns how many bytes were written to this end and not read.
+// Unread returns the number of bytes that were written to this end and have not been read.
 func (c *PipeConn) Unread() int {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
 	return len(c.in.buf)
 }
 
-// stream is one direction.
+// stream is one direction of a Pipe.
 type stream struct {
 	limit int
 
-	mu      sync.Mutex // guards what follows; nobody waits while holding it
-	changed sync.Cond  // waits on which are durable, in the sense of testing/synctest
-	buf     []byte
-	writing bool // a write is under way: the next waits here, not for a mutex
-	readBy  deadline
-	writeBy deadline
-	ended   bool // nothing more will be written
-	unread  bool // nothing more will be read
-	crashed bool
+	mu          sync.Mutex // guards the fields below; not held while waiting
+	changed     sync.Cond  // its waits are durable, in the sense of testing/synctest
+	buf         []byte
+	writing     bool // a write is in progress: the next one waits for changed, not for a mutex
+	readBy      deadline
+	writeBy     deadline
+	writeClosed bool // no more will be written
+	readClosed  bool // no more will be read
+	crashed     bool
 }
 
 func newStream(limit int) *stream {
@@ -152,7 +150,7 @@ func (s *stream) read(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	for {
 		switch {
-		case s.unread:
+		case s.readClosed:
 			return 0, net.ErrClosed
 		case s.crashed:
 			return 0, errReset
@@ -165,7 +163,7 @@ func (s *stream) read(p []byte) (int, error) {
 			s.buf = append(s.buf[:0], s.buf[n:]...)
 			s.changed.Broadcast()
 			return n, nil
-		case s.ended:
+		case s.writeClosed:
 			return 0, io.EOF
 		}
 		s.changed.Wait()
@@ -184,15 +182,15 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}()
 	for {
 		switch {
-		case s.ended:
+		case s.writeClosed:
 			return n, net.ErrClosed
 		case s.crashed:
 			return n, errReset
-		case s.unread:
+		case s.readClosed:
 			return n, errBroken
 		case s.writeBy.passed:
 			return n, os.ErrDeadlineExceeded
-		case s.writing && !mine: // wait
+		case s.writing && !mine: // wait for changed
 		case n == len(p):
 			return n, nil
 		default:
@@ -212,7 +210,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 func (s *stream) closeWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended = true
+	s.writeClosed = true
 	s.writeBy.stop()
 	s.changed.Broadcast()
 }
@@ -220,7 +218,7 @@ func (s *stream) closeWrite() {
 func (s *stream) closeRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unread, s.buf = true, nil
+	s.readClosed, s.buf = true, nil
 	s.readBy.stop()
 	s.changed.Broadcast()
 }
@@ -234,15 +232,15 @@ func (s *stream) reset() {
 	s.changed.Broadcast()
 }
 
-// deadline is one of a stream's, guarded by its mutex.
+// deadline is a read or write deadline of a stream, guarded by the stream's mutex.
 type deadline struct {
-	passed bool
-	timer  *time.Timer
-	set    int // how often: a timer that comes late is not of the last
+	passed     bool
+	timer      *time.Timer
+	generation int // number of changes: a timer that fires late belongs to an earlier one
 }
 
 func (d *deadline) stop() {
-	d.set++
+	d.generation++
 	if d.timer != nil {
 		d.timer.Stop()
 	}
@@ -255,11 +253,11 @@ func (s *stream) setDeadline(d *deadline, t time.Time) {
 	d.timer = nil
 	d.passed = !t.IsZero() && !t.After(time.Now())
 	if !t.IsZero() && !d.passed {
-		nth := d.set
+		nth := d.generation
 		d.timer = time.AfterFunc(time.Until(t), func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if d.set == nth {
+			if d.generation == nth {
 				d.passed = true
 				s.changed.Broadcast()
 			}

@@ -20,22 +20,22 @@ func TestPipeCarries(t *testing.T) {
 		want := bytes.Repeat([]byte("0123456789"), 10_000)
 		go func() {
 			_, _ = client.Write(want)
-			_ = client.CloseWrite() // never an error
+			_ = client.CloseWrite() // can't fail
 		}()
 		got, err := io.ReadAll(server)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(want, got), "buffer %d", buffer)
 
-		_, err = server.Write([]byte("o")) // the other direction is open still
+		_, err = server.Write([]byte("o")) // the other direction is still open
 		require.NoError(t, err)
 		require.NoError(t, server.Close())
 		got, err = io.ReadAll(client)
 		require.NoError(t, err)
-		require.Equal(t, "o", string(got), "what was written before Close arrives")
+		require.Equal(t, "o", string(got), "bytes written before Close arrive")
 	}
 }
 
-// A write waits once the buffer is full, and goes on as it is read.
+// A write waits once the buffer is full, and continues as the buffer is read.
 func TestPipeHoldsSoManyBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := wstest.Pipe(10)
@@ -49,7 +49,7 @@ func TestPipeHoldsSoManyBytes(t *testing.T) {
 		_, err := client.Read(make([]byte, 4))
 		require.NoError(t, err)
 		synctest.Wait()
-		require.Equal(t, 10, client.Unread(), "as many more have come")
+		require.Equal(t, 10, client.Unread(), "as many bytes have followed")
 		_, err = io.ReadFull(client, make([]byte, 11))
 		require.NoError(t, err)
 		<-written
@@ -58,7 +58,7 @@ func TestPipeHoldsSoManyBytes(t *testing.T) {
 	})
 }
 
-// Writes at the same time don't mix.
+// Concurrent writes don't interleave.
 func TestPipeWritesAreWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := wstest.Pipe(3)
@@ -93,15 +93,15 @@ func TestPipeDeadlines(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Equal(t, 1, n, "what it held")
 
-		// A deadline that was moved does not come at its old time.
+		// A deadline that was moved does not fire at its old time.
 		require.NoError(t, client.SetDeadline(time.Now().Add(time.Second)))
 		require.NoError(t, client.SetDeadline(time.Time{}))
 		time.Sleep(time.Hour)
 		_, err = client.Read(make([]byte, 1))
 		require.NoError(t, err)
 
-		// One in the past ends a read under way: so http.Server hands a
-		// connection over.
+		// A deadline in the past ends a running read; http.Server hands a connection over
+		// this way.
 		go func() { time.Sleep(time.Second); _ = client.SetReadDeadline(time.Unix(1, 0)) }()
 		_, err = client.Read(make([]byte, 1))
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
@@ -112,8 +112,8 @@ func TestPipeEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		end         func(client *wstest.PipeConn)
-		read, write string // what the server's read and write say
-		own         string // what the client's do
+		read, write string // errors of the server's read and write
+		own         string // error of the client's read and write
 	}{
 		{"Close", func(c *wstest.PipeConn) { _ = c.Close() }, "EOF", "broken pipe", "use of closed network connection"},
 		{"Reset", func(c *wstest.PipeConn) { c.Reset() }, "connection reset by peer", "connection reset by peer", "connection reset by peer"},

@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy on loopback that spoils what goes through it, for tests of what
-// servers and clients make of bad networks. Each direction of its connections has its
-// own [Fault], which can be changed while they run. It knows nothing of what it passes
-// on, so TLS goes through it as well.
+// Proxy is a TCP proxy on loopback that simulates a bad network, for tests of servers and
+// clients. Each direction of its connections has a [Fault] that can be changed while they
+// run. It does not interpret the bytes, so TLS passes through it too.
 //
 //	proxy, err := wstest.ListenProxy(srv.URL)
 //	…
@@ -28,65 +27,66 @@ type Proxy struct {
 	target string
 	wg     sync.WaitGroup
 
-	up, down atomic.Pointer[setting]
+	up, down atomic.Pointer[faultSetting]
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	closed bool
 	links  map[*link]struct{}
 }
 
-// Fault is what a direction of a [Proxy]'s connections suffers. The zero value is
-// nothing: bytes are passed on as they come.
+// Fault is the disturbance of one direction of a [Proxy]'s connections. The zero value
+// passes bytes on unchanged.
 type Fault struct {
-	// Delay is how much later everything arrives, in its order.
+	// Delay is the time by which everything arrives later. The order stays.
 	Delay time.Duration
 
-	// Piece is how many bytes are passed on in one write at most: 1 for single bytes.
-	// Default: as they come.
+	// Piece is the maximum number of bytes that are passed on in one write: 1 for single
+	// bytes. Default: no limit.
 	Piece int
 
-	// Coalesce is for how long bytes are collected, to be passed on in one write.
+	// Coalesce is the time for which bytes are collected before they are passed on in one
+	// write.
 	Coalesce time.Duration
 
-	// Rate is how many bytes a second are passed on. Default: all.
+	// Rate is the maximum number of bytes per second. Default: no limit.
 	Rate int
 
-	// Cut is what happens once After bytes of a connection were passed on in this
-	// direction; at once, if they were already.
+	// Cut happens once After bytes of a connection have been passed on in this direction,
+	// at once if they already have.
 	Cut   Cut
 	After int64
 }
 
-// Cut is an end that a [Fault] makes of a direction.
+// Cut is the way in which a [Fault] ends a direction.
 type Cut uint8
 
 const (
-	// CutNone is none.
+	// CutNone does not end the direction.
 	CutNone Cut = iota
 
-	// CutStall passes nothing more on and reads nothing either, as a peer does that
-	// does not read: its sender feels it when all buffers are full. It ends when the
-	// Fault is changed.
+	// CutStall stops reading and passing on, like a peer that does not read: its sender
+	// blocks when all buffers are full. It ends when the Fault is changed.
 	CutStall
 
-	// CutBlackhole reads on and passes nothing on, for good, not even the end: as if
-	// a cable were cut, but for what the sender is told.
+	// CutBlackhole keeps reading but passes nothing on, permanently, not even the end. It
+	// is like a cut cable, except that the sender's bytes are acknowledged.
 	CutBlackhole
 
-	// CutHalfClose ends this direction in order, for good; the other goes on.
+	// CutHalfClose ends this direction gracefully and permanently; the other direction
+	// continues.
 	CutHalfClose
 
 	// CutReset resets the connection at both ends.
 	CutReset
 )
 
-// setting is a Fault that holds until it is changed.
-type setting struct {
+// faultSetting is a Fault that is valid until it is changed.
+type faultSetting struct {
 	Fault
-	changed chan struct{} // closed with the next
+	changed chan struct{} // closed when the next one is set
 }
 
-// ListenProxy starts a Proxy for the target, a URL or "host:port". It ends with Close.
+// ListenProxy starts a Proxy for the target, a URL or "host:port". Close ends it.
 func ListenProxy(target string) (*Proxy, error) {
 	if u, err := url.Parse(target); err == nil && u.Host != "" {
 		target = u.Host
@@ -96,37 +96,38 @@ func ListenProxy(target string) (*Proxy, error) {
 		return nil, fmt.Errorf("wstest: %w", err)
 	}
 	p := &Proxy{ln: ln, target: target, links: map[*link]struct{}{}}
-	p.up.Store(&setting{changed: make(chan struct{})})
-	p.down.Store(&setting{changed: make(chan struct{})})
+	p.up.Store(&faultSetting{changed: make(chan struct{})})
+	p.down.Store(&faultSetting{changed: make(chan struct{})})
 	p.wg.Go(p.accept)
 	return p, nil
 }
 
-// Addr is the address that the Proxy listens on, "127.0.0.1:port".
+// Addr returns the address that the Proxy listens on, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.ln.Addr().String() }
 
-// URL is "http://" and Addr.
+// URL returns "http://" followed by Addr.
 func (p *Proxy) URL() string { return "http://" + p.Addr() }
 
-// Up sets what goes from clients to the server suffers from now on, on the connections
-// that there are and on those that come.
+// Up sets the Fault for the direction from clients to the server, on present and future
+// connections.
 func (p *Proxy) Up(f Fault) { set(&p.up, f) }
 
-// Down sets what goes from the server to clients suffers.
+// Down sets the Fault for the direction from the server to clients, on present and future
+// connections.
 func (p *Proxy) Down(f Fault) { set(&p.down, f) }
 
-func set(to *atomic.Pointer[setting], f Fault) {
-	close(to.Swap(&setting{f, make(chan struct{})}).changed)
+func set(to *atomic.Pointer[faultSetting], f Fault) {
+	close(to.Swap(&faultSetting{f, make(chan struct{})}).changed)
 }
 
-// Len is how many connections there are.
+// Len returns the number of connections.
 func (p *Proxy) Len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// Reset resets all connections that there are, at both ends.
+// Reset resets all present connections at both ends.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,8 +136,8 @@ func (p *Proxy) Reset() {
 	}
 }
 
-// Close ends the Proxy with all its connections, and waits until nothing of it is
-// left.
+// Close ends the Proxy with all its connections, and waits until all its goroutines have
+// ended.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -156,18 +157,18 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(time.Millisecond) // no descriptor is free, say
+			time.Sleep(time.Millisecond) // for example, no descriptor is free
 			continue
 		}
 		p.wg.Go(func() { p.serve(client.(*net.TCPConn)) })
 	}
 }
 
-// serve passes one connection on until it has ended.
+// serve passes on the bytes of one connection until it has ended.
 func (p *Proxy) serve(client *net.TCPConn) {
 	conn, err := net.DialTimeout("tcp", p.target, Patience)
 	if err != nil {
-		_ = client.SetLinger(0) // if it fails the close is an orderly one
+		_ = client.SetLinger(0) // if it fails, the close is graceful
 		_ = client.Close()
 		return
 	}
@@ -194,7 +195,7 @@ type link struct {
 	client, server *net.TCPConn
 
 	once sync.Once
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the connection has ended
 }
 
 func (l *link) reset() { l.end(true) }
@@ -204,35 +205,35 @@ func (l *link) end(reset bool) {
 		close(l.done)
 		for _, c := range []*net.TCPConn{l.client, l.server} {
 			if reset {
-				_ = c.SetLinger(0) // if it fails the close is an orderly one
+				_ = c.SetLinger(0) // if it fails, the close is graceful
 			}
 			_ = c.Close()
 		}
 	})
 }
 
-// direction is one way through a link.
+// direction is one direction of a link.
 type direction struct {
 	*link
 	from, to *net.TCPConn
-	setting  *atomic.Pointer[setting]
+	setting  *atomic.Pointer[faultSetting]
 
 	queue  chan arrival // from the reader to the writer
-	bytes  []byte       // that are to be passed on
-	due    time.Time    // when they may be
-	end    *arrival     // comes behind them; nil: more bytes may
+	bytes  []byte       // to be passed on
+	due    time.Time    // time at which bytes may be passed on
+	end    *arrival     // follows bytes; nil: more bytes may follow
 	passed int64
 }
 
-// arrival is what one read has brought: bytes, or the end.
+// arrival is the result of one read: bytes, or the end.
 type arrival struct {
 	p   []byte
 	at  time.Time
 	err error
 }
 
-// run passes bytes on until the end of the direction. What it has read and not passed
-// on is bounded, so that a slow reader is felt by the sender.
+// run passes bytes on until the direction ends. The number of bytes that it holds is
+// bounded, so that a slow reader slows the sender down.
 func (d *direction) run() {
 	d.queue = make(chan arrival, 8)
 	var wg sync.WaitGroup
@@ -257,7 +258,7 @@ func (d *direction) read() {
 	}
 }
 
-// step does the next thing; false: there is none.
+// step does the next action. It returns false after the last.
 func (d *direction) step() bool {
 	s := d.setting.Load()
 	if s.Cut != CutNone && d.passed >= s.After {
@@ -269,7 +270,7 @@ func (d *direction) step() bool {
 		}
 		select {
 		case a := <-d.queue:
-			d.take(a, s)
+			d.accept(a, s)
 			return true
 		case <-s.changed:
 			return true
@@ -304,10 +305,10 @@ func (d *direction) step() bool {
 	return true
 }
 
-// take takes what has arrived.
-func (d *direction) take(a arrival, s *setting) {
+// accept adds an arrival to the bytes to be passed on.
+func (d *direction) accept(a arrival, s *faultSetting) {
 	if len(d.bytes) == 0 {
-		if due := a.at.Add(max(s.Delay, s.Coalesce)); due.After(d.due) { // Rate may want it later
+		if due := a.at.Add(max(s.Delay, s.Coalesce)); due.After(d.due) { // Rate may delay it further
 			d.due = due
 		}
 	}
@@ -317,12 +318,12 @@ func (d *direction) take(a arrival, s *setting) {
 	}
 }
 
-// collect takes what has arrived meanwhile.
-func (d *direction) collect(s *setting) {
+// collect accepts all arrivals that are queued.
+func (d *direction) collect(s *faultSetting) {
 	for d.end == nil {
 		select {
 		case a := <-d.queue:
-			d.take(a, s)
+			d.accept(a, s)
 		default:
 			return
 		}
@@ -330,20 +331,20 @@ func (d *direction) collect(s *setting) {
 }
 
 // finish passes the end on.
-func (d *direction) finish(s *setting) bool {
+func (d *direction) finish(s *faultSetting) bool {
 	if !d.sleep(time.Until(d.end.at.Add(s.Delay)), s) {
 		return d.alive()
 	}
 	if d.end.err == io.EOF {
-		_ = d.to.CloseWrite() // an error means that there is nobody to tell
+		_ = d.to.CloseWrite() // an error means that the peer is gone
 	} else {
 		d.reset()
 	}
 	return false
 }
 
-// cut ends the direction as the Fault wants it.
-func (d *direction) cut(s *setting) bool {
+// cut ends the direction as the Fault requires.
+func (d *direction) cut(s *faultSetting) bool {
 	switch s.Cut {
 	case CutStall:
 		select {
@@ -354,7 +355,7 @@ func (d *direction) cut(s *setting) bool {
 	case CutReset:
 		d.reset()
 	case CutHalfClose:
-		_ = d.to.CloseWrite() // an error means that there is nobody to tell
+		_ = d.to.CloseWrite() // an error means that the peer is gone
 		d.discard(true)
 	case CutBlackhole:
 		d.discard(false)
@@ -362,7 +363,7 @@ func (d *direction) cut(s *setting) bool {
 	return false
 }
 
-// discard throws away what comes: until its end, or until the link's.
+// discard drops arriving bytes until the end of the direction, or of the link.
 func (d *direction) discard(untilEnd bool) {
 	for {
 		select {
@@ -376,9 +377,8 @@ func (d *direction) discard(untilEnd bool) {
 	}
 }
 
-// sleep waits, and reports whether it has done so to the end: not if the Fault was
-// changed, or the link has ended.
-func (d *direction) sleep(t time.Duration, s *setting) bool {
+// sleep waits for t. It returns false if the Fault is changed or the link ends before.
+func (d *direction) sleep(t time.Duration, s *faultSetting) bool {
 	if t <= 0 {
 		return true
 	}

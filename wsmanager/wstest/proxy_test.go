@@ -16,8 +16,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// through makes a proxy and the two ends of a connection through it.
-func through(t *testing.T) (p *wstest.Proxy, client, server *net.TCPConn) {
+// throughProxy returns a proxy and the two ends of a connection through it.
+func throughProxy(t *testing.T) (p *wstest.Proxy, client, server *net.TCPConn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -48,7 +48,7 @@ func prepared(t *testing.T, conn net.Conn) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// What is no cut changes no byte, in either direction.
+// A Fault without a Cut changes no byte, in either direction.
 func TestProxyPassesOn(t *testing.T) {
 	for name, f := range map[string]wstest.Fault{
 		"as it comes":  {},
@@ -60,12 +60,12 @@ func TestProxyPassesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, client, server := through(t)
+			p, client, server := throughProxy(t)
 			p.Up(f)
 			p.Down(f)
 			require.Eventually(t, func() bool { return p.Len() == 1 }, wstest.Patience, time.Millisecond)
 			sent := make([]byte, 50_000)
-			_, _ = rand.Read(sent) // never fails: see its documentation
+			_, _ = rand.Read(sent) // never fails, by its documentation
 			for _, way := range [][2]*net.TCPConn{{client, server}, {server, client}} {
 				done := make(chan error, 1)
 				began := time.Now()
@@ -108,17 +108,17 @@ func TestProxyCuts(t *testing.T) {
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(wstest.Patience)))
 	}
 	t.Run("reset within the bytes", func(t *testing.T) {
-		p, client, server := through(t)
+		p, client, server := throughProxy(t)
 		p.Up(wstest.Fault{Cut: wstest.CutReset, After: 3})
 		send(t, client, "12345")
 		got, err := io.ReadAll(server)
 		require.ErrorIs(t, err, syscall.ECONNRESET)
-		require.LessOrEqual(t, len(got), 3, "a reset may overtake what is on its way")
+		require.LessOrEqual(t, len(got), 3, "a reset may overtake bytes in flight")
 		_, err = client.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	})
 	t.Run("reset while nothing is sent", func(t *testing.T) {
-		p, client, server := through(t)
+		p, client, server := throughProxy(t)
 		send(t, client, "x")
 		expect(t, server, "x")
 		p.Down(wstest.Fault{Cut: wstest.CutReset})
@@ -127,15 +127,15 @@ func TestProxyCuts(t *testing.T) {
 		_, err = server.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	})
-	t.Run("a reset goes on", func(t *testing.T) {
-		_, client, server := through(t)
+	t.Run("a reset is passed on", func(t *testing.T) {
+		_, client, server := throughProxy(t)
 		require.NoError(t, client.SetLinger(0))
 		require.NoError(t, client.Close())
 		_, err := server.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	})
 	t.Run("half-close", func(t *testing.T) {
-		p, client, server := through(t)
+		p, client, server := throughProxy(t)
 		p.Up(wstest.Fault{Cut: wstest.CutHalfClose, After: 2})
 		send(t, client, "12345")
 		got, err := io.ReadAll(server)
@@ -145,18 +145,18 @@ func TestProxyCuts(t *testing.T) {
 		expect(t, client, "still there")
 	})
 	t.Run("a black hole", func(t *testing.T) {
-		p, client, server := through(t)
+		p, client, server := throughProxy(t)
 		p.Up(wstest.Fault{Cut: wstest.CutBlackhole, After: 2})
 		send(t, client, "12345")
 		expect(t, server, "12")
 		for range 100 {
-			send(t, client, string(make([]byte, 50_000))) // never waits
+			send(t, client, string(make([]byte, 50_000))) // never blocks
 		}
 		require.NoError(t, client.Close())
 		nothing(t, server)
 	})
-	t.Run("stalled, and on it goes", func(t *testing.T) {
-		p, client, server := through(t)
+	t.Run("stalled, then continued", func(t *testing.T) {
+		p, client, server := throughProxy(t)
 		p.Up(wstest.Fault{Cut: wstest.CutStall, After: 2})
 		send(t, client, "12345")
 		expect(t, server, "12")
@@ -164,8 +164,8 @@ func TestProxyCuts(t *testing.T) {
 		p.Up(wstest.Fault{})
 		expect(t, server, "345")
 	})
-	t.Run("stalled, and felt", func(t *testing.T) {
-		p, client, _ := through(t)
+	t.Run("stalled, until the sender blocks", func(t *testing.T) {
+		p, client, _ := throughProxy(t)
 		p.Up(wstest.Fault{Cut: wstest.CutStall})
 		require.NoError(t, client.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
 		var err error
@@ -175,7 +175,7 @@ func TestProxyCuts(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	})
 	t.Run("all at once", func(t *testing.T) {
-		p, client, server := through(t)
+		p, client, server := throughProxy(t)
 		send(t, client, "x")
 		expect(t, server, "x")
 		p.Reset()
@@ -184,7 +184,7 @@ func TestProxyCuts(t *testing.T) {
 	})
 }
 
-// Without a server its clients are reset, and Close leaves nothing.
+// Without a server, clients are reset and Close leaves nothing behind.
 func TestProxyWithoutAServer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestProxyWithoutAServer(t *testing.T) {
 	p, err := wstest.ListenProxy("http://" + ln.Addr().String() + "/ws")
 	require.NoError(t, err)
 	client, err := net.Dial("tcp", p.Addr())
-	if err == nil { // the reset is not always that fast
+	if err == nil { // the reset may come later
 		_, err = client.Read(make([]byte, 1))
 		_ = client.Close()
 	}

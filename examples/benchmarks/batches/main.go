@@ -1,26 +1,26 @@
-// Batches measures what it costs a server to deliver broadcasts that come together, and
-// whether connections that get none of them wait.
+// Batches measures the server's cost of broadcasts that are sent in quick succession, and
+// the delay that they cause for connections that receive none of them.
 //
-// The server is a process of its own. 1,000 sockets get what one of them sends, 32
-// messages at a time; what 100 goroutines broadcast at once; what one goroutine
-// broadcasts in a row; single broadcasts with pauses; and, over a hub, what the calls of
-// 100 clients broadcast, and those of one. 3,000 others are a group, which gets 64
-// messages of a peer that come in one segment. A figure is the server's processor time
-// for each message and receiver, and all loads take turns, round after round.
+// 1,000 connections receive: the messages of one of them, 32 at a time; broadcasts of 100
+// goroutines; broadcasts of one goroutine in a row; single broadcasts with pauses; and,
+// from a hub, broadcasts by calls of 100 clients and by calls of one. Another 3,000
+// connections form a group, which receives 64 messages of a peer that arrive in one
+// segment. A cost is the server's processor time per message and receiver. All loads
+// alternate, round after round.
 //
-// Latency is that of Send, and of Join with Leave, on a connection that is not in the
-// group, while a peer sends to the group: one message after the other, which joins
-// nothing, and two in one segment again and again.
+// Latencies are those of Send, and of Join with Leave, on a connection outside the group
+// while a peer sends to the group: one message at a time, which is no batch, and two in one
+// segment.
 //
-// It fails if a bound is missed.
+// A run fails if a bound is missed.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"slices"
+	"time"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -28,110 +28,97 @@ import (
 
 func main() {
 	harness.RunChild(child)
-	harness.Main("batches", run)
+	harness.Main("batches", setup)
 }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("batches", flag.ContinueOnError)
-	flags.SetOutput(stdout)
-	cfg := config{driver: harness.Driver{Driver: wsmanager.DriverEventLoop}}
-	flags.Var(&cfg.driver, "driver", "auto, goroutine or eventloop")
-	flags.IntVar(&cfg.n, "n", 1000, "sockets that get all broadcasts, and as many of the hub")
-	flags.IntVar(&cfg.many, "many", 3000, "sockets of the group")
-	flags.IntVar(&cfg.total, "broadcasts", 2000, "of each load that has many")
-	flags.IntVar(&cfg.lone, "lone", 100, "broadcasts that come alone")
-	flags.IntVar(&cfg.probes, "probes", 3000, "of Send, and of Join and Leave, beside each kind of segment")
-	flags.IntVar(&cfg.repeats, "repeats", 8, "of loads of 64 broadcasts, in each round")
-	flags.IntVar(&cfg.rounds, "rounds", 7, "of all loads")
-	asJSON := flags.Bool("json", false, "print all figures as JSON")
-	if err := flags.Parse(args); err != nil {
-		return err
+func setup(flags *flag.FlagSet) func(context.Context) (any, []harness.Check, error) {
+	cfg := config{driver: wsmanager.DriverEventLoop}
+	harness.DriverFlag(flags, "driver", &cfg.driver)
+	flags.IntVar(&cfg.n, "n", 1000, "connections that receive all broadcasts, and connections of the hub")
+	flags.IntVar(&cfg.group, "many", 3000, "connections of the group")
+	flags.IntVar(&cfg.total, "broadcasts", 2000, "broadcasts of each long load")
+	flags.IntVar(&cfg.lone, "lone", 100, "single broadcasts")
+	flags.IntVar(&cfg.probes, "probes", 3000, "calls of Send, and of Join and Leave, beside each kind of segment")
+	flags.IntVar(&cfg.repeats, "repeats", 8, "runs of each load of 64 broadcasts in a round")
+	flags.IntVar(&cfg.rounds, "rounds", 7, "rounds of all loads")
+	return func(ctx context.Context) (any, []harness.Check, error) {
+		if cfg.total < goroutines {
+			return nil, nil, fmt.Errorf("-broadcasts must be at least %d, the number of goroutines", goroutines)
+		}
+		res, err := measure(ctx, cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		return res, res.checks(cfg), nil
 	}
-	if cfg.n < 1 || cfg.many < 1 || cfg.lone < 1 || cfg.probes < 1 || cfg.repeats < 1 || cfg.rounds < 1 {
-		return fmt.Errorf("all must be above 0")
-	}
-	if cfg.total < goroutines {
-		return fmt.Errorf("-broadcasts must be at least %d: so many goroutines broadcast", goroutines)
-	}
-	res, err := measure(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	return harness.Report(stdout, *asJSON, res, res.checks(cfg))
 }
 
 const (
-	// costBound is what a delivery of broadcasts that are made at once may cost, as a
-	// multiple of one of one peer's messages.
+	// costBound is the permitted cost of simultaneous broadcasts, as a multiple of the
+	// messages of one peer.
 	costBound = 1.5
 
-	// waitBound is what the 99th percentile may be beside pairs, as a multiple of that
+	// delayBound is the permitted 99th percentile beside pairs, as a multiple of the one
 	// beside single messages.
-	waitBound = 2.0
+	delayBound = 2
 
-	// floor is a 99th percentile that is always good enough, in microseconds. Both
-	// processors are busy with the broadcasts, and a call takes some ten microseconds:
-	// its percentile varies by a factor of three from round to round. A call that
-	// waits until one broadcast was delivered to the group takes ten milliseconds.
-	floor = 100.0
+	// delayFloor is a 99th percentile that is always permitted. Both processors are busy
+	// with broadcasts and a call takes some ten microseconds, so that its percentile varies
+	// by a factor of three between rounds. A call that waits for the delivery of one
+	// broadcast takes ten milliseconds.
+	delayFloor = 100 * time.Microsecond
 )
 
-// checks holds a result against the bounds. Figures are medians of the rounds, with the
-// smallest and the biggest.
 func (r *result) checks(cfg config) []harness.Check {
-	cost := func(what string, of func(round) float64) harness.Check {
-		return harness.Check{What: what, Got: r.spread(of, "%.2f") + " µs", OK: true}
+	cost := func(name string, figure func(round) float64) harness.Check {
+		return harness.Check{Name: name, Value: r.spread(figure, "%.2f") + " µs", OK: true}
 	}
-	beside := func(c harness.Check, of func(round) float64) harness.Check {
-		ratio := r.median(func(x round) float64 { return of(x) / x.Peer })
-		c.Got += fmt.Sprintf(": %.2fx", ratio)
+	relative := func(name string, figure func(round) float64) harness.Check {
+		c := cost(name, figure)
+		c.Value += fmt.Sprintf(": %.2fx", r.ratio(figure))
 		return c
 	}
 	atOnce := func(x round) float64 { return x.AtOnce }
-	bounded := beside(cost(fmt.Sprintf("%d by %d goroutines at once", cfg.total, goroutines), atOnce), atOnce)
-	bounded.Bound = fmt.Sprintf("<= %.1fx the peer's", costBound)
-	bounded.OK = r.median(func(x round) float64 { return x.AtOnce / x.Peer }) <= costBound
-	calls := func(x round) float64 { return x.Calls }
-	one := func(x round) float64 { return x.OneCaller }
-	long := func(x round) float64 { return x.LongRow }
-	row := func(x round) float64 { return x.Row }
+	bounded := relative(fmt.Sprintf("%d by %d goroutines at once", cfg.total, goroutines), atOnce)
+	bounded.Bound, bounded.OK = fmt.Sprintf("<= %.1fx one peer's", costBound), r.ratio(atOnce) <= costBound
 	return []harness.Check{
 		cost(fmt.Sprintf("one peer's messages, %d in flight, to %d", inFlight, cfg.n), func(x round) float64 { return x.Peer }),
 		bounded,
-		beside(cost(fmt.Sprintf("%d in a row by one goroutine", cfg.total), long), long),
-		beside(cost(fmt.Sprintf("%d in a row by one goroutine", few), row), row),
-		beside(cost(fmt.Sprintf("%d by hub calls of %d clients", cfg.total, min(goroutines, cfg.n)), calls), calls),
-		beside(cost(fmt.Sprintf("%d by hub calls of one client", cfg.total), one), one),
-		cost(fmt.Sprintf("%d messages of a peer in one segment, to %d", few, cfg.many), func(x round) float64 { return x.Segment }),
-		cost("a lone broadcast", func(x round) float64 { return x.Lone }),
-		{What: "until its last receiver has it, p50", Got: r.spread(func(x round) float64 { return x.LoneP50 }, "%.2f") + " ms", OK: true},
-		r.waits("Send", cfg, func(p probes) latency { return p.Send }),
-		r.waits("Join and Leave", cfg, func(p probes) latency { return p.Join }),
+		relative(fmt.Sprintf("%d in a row by one goroutine", cfg.total), func(x round) float64 { return x.LongRow }),
+		relative(fmt.Sprintf("%d in a row by one goroutine", few), func(x round) float64 { return x.Row }),
+		relative(fmt.Sprintf("%d by hub calls of %d clients", cfg.total, min(goroutines, cfg.n)), func(x round) float64 { return x.Calls }),
+		relative(fmt.Sprintf("%d by hub calls of one client", cfg.total), func(x round) float64 { return x.OneCaller }),
+		cost(fmt.Sprintf("%d messages of a peer in one segment, to %d", few, cfg.group), func(x round) float64 { return x.Segment }),
+		cost("a single broadcast", func(x round) float64 { return x.Lone }),
+		{Name: "a single broadcast until its last receiver has it, p50", Value: r.spread(func(x round) float64 { return x.LoneP50 }, "%.2f") + " ms", OK: true},
+		r.delays("Send", cfg, func(p probes) latency { return p.Send }),
+		r.delays("Join and Leave", cfg, func(p probes) latency { return p.Join }),
 	}
 }
 
-// waits compares the 99th percentile beside single messages with that beside pairs.
-func (r *result) waits(what string, cfg config, of func(probes) latency) harness.Check {
-	single := func(x round) float64 { return of(x.Single).P99 }
-	pairs := func(x round) float64 { return of(x.Pairs).P99 }
+// delays compares the 99th percentile beside single messages with that beside pairs.
+func (r *result) delays(name string, cfg config, call func(probes) latency) harness.Check {
+	single := func(x round) float64 { return call(x.Single).P99 }
+	pairs := func(x round) float64 { return call(x.Pairs).P99 }
+	floor := harness.Microseconds(delayFloor)
 	return harness.Check{
-		What:  fmt.Sprintf("p99 of %s beside single messages to %d / pairs", what, cfg.many),
-		Got:   fmt.Sprintf("%s / %s µs", r.spread(single, "%.0f"), r.spread(pairs, "%.0f")),
-		Bound: fmt.Sprintf("<= %.0fx or %.0f µs", waitBound, floor),
-		OK:    r.median(pairs) <= max(waitBound*r.median(single), floor),
+		Name:  fmt.Sprintf("p99 of %s beside single messages to %d / pairs", name, cfg.group),
+		Value: fmt.Sprintf("%s / %s µs", r.spread(single, "%.0f"), r.spread(pairs, "%.0f")),
+		Bound: fmt.Sprintf("<= %dx or %.0f µs", delayBound, floor),
+		OK:    harness.MedianOf(r.Rounds, pairs) <= max(delayBound*harness.MedianOf(r.Rounds, single), floor),
 	}
 }
 
-func (r *result) values(of func(round) float64) (values []float64) {
+// ratio is the median of the rounds' ratios to the messages of one peer.
+func (r *result) ratio(figure func(round) float64) float64 {
+	return harness.MedianOf(r.Rounds, func(x round) float64 { return figure(x) / x.Peer })
+}
+
+// spread formats the median of the rounds with the smallest and the largest figure.
+func (r *result) spread(figure func(round) float64, format string) string {
+	var values []float64
 	for _, x := range r.Rounds {
-		values = append(values, of(x))
+		values = append(values, figure(x))
 	}
-	return values
-}
-
-func (r *result) median(of func(round) float64) float64 { return harness.Median(r.values(of)) }
-
-func (r *result) spread(of func(round) float64, format string) string {
-	values := r.values(of)
 	return fmt.Sprintf(format+" ("+format+" to "+format+")", harness.Median(values), slices.Min(values), slices.Max(values))
 }

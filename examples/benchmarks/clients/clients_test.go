@@ -29,11 +29,9 @@ func TestMain(m *testing.M) { wstest.Main(m) }
 
 // client is a connection of another library.
 type client interface {
-	// send sends a message, read returns the next.
 	send(text bool, p []byte) error
 	read() (text bool, p []byte, err error)
-	// close closes with 1000 and waits for the end.
-	close() error
+	close() error // sends a close frame with 1000 and waits for the end
 }
 
 // counted is a socket that counts its bytes.
@@ -54,7 +52,7 @@ func (c counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// dialer makes counted sockets.
+// dialer opens counted sockets.
 type dialer struct{ in, out atomic.Int64 }
 
 func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -65,7 +63,7 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	return counted{conn, &d.in, &d.out}, nil
 }
 
-// Dial is for gws.
+// Dial implements gws.Dialer.
 func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, addr)
 }
@@ -77,7 +75,7 @@ func dialGorilla(t *testing.T, url string, d *dialer) (client, http.Header) {
 	g := gorilla.Dialer{EnableCompression: true, NetDialContext: d.DialContext}
 	c, res, err := g.DialContext(t.Context(), url, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() }) // closed already
+	t.Cleanup(func() { _ = c.Close() }) // the test has closed it
 	return gorillaClient{c}, res.Header
 }
 
@@ -102,7 +100,7 @@ func (c gorillaClient) close() error {
 	if _, _, err = c.read(); gorilla.IsCloseError(err, 1000) {
 		return nil
 	}
-	return fmt.Errorf("no orderly end: %w", err)
+	return fmt.Errorf("no close frame with 1000: %w", err)
 }
 
 type coderClient struct {
@@ -119,7 +117,7 @@ func dialCoder(mode coder.CompressionMode) func(*testing.T, string, *dialer) (cl
 			HTTPClient: &http.Client{Transport: transport}, CompressionMode: mode, CompressionThreshold: 1,
 		})
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = c.CloseNow() }) // closed already
+		t.Cleanup(func() { _ = c.CloseNow() }) // the test has closed it
 		c.SetReadLimit(1 << 20)
 		return coderClient{c, t.Context()}, res.Header
 	}
@@ -140,7 +138,7 @@ func (c coderClient) read() (bool, []byte, error) {
 
 func (c coderClient) close() error { return c.Close(coder.StatusNormalClosure, "") }
 
-// gwsClient hands messages over from gws's own goroutine.
+// gwsClient receives messages from gws's read loop.
 type gwsClient struct {
 	gws.BuiltinEventHandler
 	conn  *gws.Conn
@@ -165,7 +163,7 @@ func dialGws(pd gws.PermessageDeflate) func(*testing.T, string, *dialer) (client
 		c.conn = conn
 		loop := make(chan struct{})
 		go func() { defer close(loop); conn.ReadLoop() }()
-		t.Cleanup(func() { _ = conn.NetConn().Close(); <-loop }) // closed already
+		t.Cleanup(func() { _ = conn.NetConn().Close(); <-loop }) // the test has closed it
 		return c, res.Header
 	}
 }
@@ -192,7 +190,7 @@ func (c *gwsClient) read() (bool, []byte, error) {
 	case err := <-c.ended:
 		return false, nil, err
 	case <-time.After(wstest.Patience):
-		return false, nil, errors.New("nothing came")
+		return false, nil, errors.New("no message arrived")
 	}
 }
 
@@ -203,7 +201,7 @@ type message struct {
 	p    []byte
 }
 
-// messages compress well, but for the last.
+// messages returns messages that compress well, except for the last.
 func messages() []message {
 	rows := func(n int) []byte {
 		var all []map[string]any
@@ -224,8 +222,8 @@ func messages() []message {
 	}
 }
 
-// Each client gets back what it sends and what is broadcast, and most of it never
-// travels.
+// Each client receives its echoes and the broadcasts, with less than a quarter of the bytes on
+// the wire.
 func TestClientsWithCompression(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -1,4 +1,4 @@
-// Package clients has no code: its tests let the WebSocket clients of other libraries
-// talk to a Manager with compression on, and our client to their servers. They are here
-// because this module requires other libraries already.
+// Package clients contains only tests: clients of other WebSocket libraries connect to a
+// Manager with compression, and our client connects to their servers. They are in this
+// module because it requires these libraries.
 package clients

@@ -19,8 +19,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// The echoes of other libraries, compressing where the client has offered it. Each
-// handler returns when its connection has ended, orderly.
+// Echo servers of other libraries that compress if the client has offered it. Each handler
+// reports an error unless its connection ends with a close handshake.
 
 func gorillaEcho(t *testing.T) http.Handler {
 	up := gorilla.Upgrader{EnableCompression: true}
@@ -53,7 +53,7 @@ func coderEcho(t *testing.T, mode coder.CompressionMode) http.Handler {
 			t.Error(err)
 			return
 		}
-		defer func() { _ = c.CloseNow() }() // closed already
+		defer func() { _ = c.CloseNow() }() // the handler has returned
 		c.SetReadLimit(1 << 20)
 		for {
 			typ, p, err := c.Read(r.Context())
@@ -70,7 +70,7 @@ func coderEcho(t *testing.T, mode coder.CompressionMode) http.Handler {
 	})
 }
 
-// gwsEcho is the handler of gws's server.
+// gwsEcho handles the events of a gws server.
 type gwsEcho struct {
 	gws.BuiltinEventHandler
 	t *testing.T
@@ -95,8 +95,7 @@ func gwsHandler(t *testing.T, pd gws.PermessageDeflate) http.Handler {
 	})
 }
 
-// Our client, by itself and as a fleet, gets its echoes from each server: compressed
-// where both sides will, plain where one does not.
+// Our client receives its echoes from each server, compressed if both sides support it.
 func TestServersWithCompression(t *testing.T) {
 	gwsDeflate := gws.PermessageDeflate{Enabled: true, Threshold: 1}
 	gwsContext := gwsDeflate
@@ -147,7 +146,7 @@ func TestServersWithCompression(t *testing.T) {
 								require.Equal(t, msg.text, echo.text)
 								require.True(t, bytes.Equal(msg.p, echo.p), "%d bytes", len(msg.p))
 							case <-time.After(wstest.Patience):
-								t.Fatal("no echo came")
+								t.Fatal("no echo arrived")
 							}
 							plain += len(msg.p)
 						}
@@ -172,8 +171,8 @@ func TestServersWithCompression(t *testing.T) {
 	}
 }
 
-// With contexts gws bounds its clients' windows to 12 bits, whether they have offered
-// that or not (RFC 7692, section 7.1.2.2, forbids it). Our client can't do it, and says so.
+// With context takeover gws limits the window of its clients to 12 bits, even if they have
+// not offered that, which RFC 7692 section 7.1.2.2 forbids. Our client rejects the answer.
 func TestServerThatBoundsOurWindow(t *testing.T) {
 	srv := httptest.NewServer(gwsHandler(t, gws.PermessageDeflate{Enabled: true, ServerContextTakeover: true, ClientContextTakeover: true}))
 	defer srv.Close()

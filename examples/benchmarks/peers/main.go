@@ -1,89 +1,63 @@
 //go:build linux
 
-// Peers measures WebSocket servers with this library and with others, from outside:
-// memory for each idle connection, and the server's processor time for each connection
-// opened, message echoed and broadcast delivered. Servers take turns, round after round;
-// each measurement has a fresh process. Beside them stand two that speak no WebSocket
-// worth the name, as the limit.
+// Peers measures WebSocket servers that use this library and others, from outside: memory
+// per idle connection, and the server's processor time per opened connection, echo and
+// delivery of a broadcast. The servers alternate, round after round, and each measurement
+// starts a new process. The server named "plain TCP, epoll" is the lower limit.
 //
-// Processor time is what the kernel says that the server's process has used. It depends
-// little on what else the machine does, unlike rates and latencies; but over loopback a
-// write carries the whole delivery, down to the receiver's queue, and all servers pay
-// for that alike.
+// Processor time is read from the kernel. Unlike rates and latencies it depends little on
+// the other load of the machine. Over loopback a write includes the whole delivery, up to
+// the receiver's socket buffer, for all servers alike.
 //
 // It needs Linux and 20,000 descriptors for each of two processes.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
 )
 
-func main() { harness.Main("peers", run) }
+func main() { harness.Main("peers", setup) }
 
-func run(ctx context.Context, args []string, stdout io.Writer) error {
-	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
-	flags.SetOutput(stdout)
-	rounds := flags.Int("rounds", 5, "of all measurements; medians are printed")
-	only := flags.String("only", "", "servers whose names contain one of these texts, divided by commas")
-	small := flags.Bool("quick", false, "few connections for a short time: whether it works")
-	asJSON := flags.Bool("json", false, "print all figures as JSON")
-	if err := flags.Parse(args); err != nil {
-		return err
+func setup(flags *flag.FlagSet) func(context.Context) (any, []harness.Check, error) {
+	rounds := flags.Int("rounds", 5, "rounds of all measurements; the table has the medians")
+	only := flags.String("only", "", "comma-separated texts: servers whose names contain one of them")
+	small := flags.Bool("quick", false, "few connections for a short time, as a test of the program")
+	return func(ctx context.Context) (any, []harness.Check, error) {
+		list := chosen(strings.Split(*only, ","))
+		if len(list) == 0 {
+			return nil, nil, fmt.Errorf("-only %q names no server", *only)
+		}
+		how := full
+		if *small {
+			how = quick
+		}
+		dir, err := os.MkdirTemp("", "peers")
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }() // the system cleans up temporary files
+		tests := how.tests()
+		all, err := measure(ctx, dir, list, tests, *rounds)
+		return all, rows(tests, all), err
 	}
-	var texts []string
-	if *only != "" {
-		texts = strings.Split(*only, ",")
-	}
-	list := chosen(texts)
-	if *rounds < 1 || len(list) == 0 {
-		return fmt.Errorf("-rounds %d must be at least 1, and -only %q must name a server", *rounds, *only)
-	}
-	how := full
-	if *small {
-		how = quick
-	}
-	dir, err := os.MkdirTemp("", "peers")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // it is the system's to clean up
-	tests := how.tests()
-	all, err := measure(ctx, dir, list, tests, *rounds, func(s string) { fmt.Fprintln(os.Stderr, s) })
-	if err != nil {
-		return err
-	}
-	if *asJSON {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
-	}
-	return printTable(stdout, tests, all)
 }
 
-func printTable(w io.Writer, tests []test, all []measured) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, t := range tests {
-		for _, figure := range t.figures {
-			fmt.Fprintf(table, "%s\t", figure)
-		}
-	}
-	fmt.Fprintln(table, "  server\t")
+// rows has the medians of each server.
+func rows(tests []test, all []measured) (list []harness.Check) {
 	for _, m := range all {
+		var figures []string
 		for _, t := range tests {
 			for _, figure := range t.figures {
-				fmt.Fprintf(table, "%.4g\t", harness.Median(m.Figures[figure]))
+				figures = append(figures, fmt.Sprintf("%s %.4g", figure, harness.Median(m.Figures[figure])))
 			}
 		}
-		fmt.Fprintf(table, "  %s %s\t\n", m.Name, m.Version)
+		list = append(list, harness.Check{Name: strings.TrimSpace(m.Name + " " + m.Version), Value: strings.Join(figures, "  "), OK: true})
 	}
-	return table.Flush()
+	return list
 }

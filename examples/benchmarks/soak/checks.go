@@ -10,18 +10,17 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// The bounds of what the server may hold more than at the base line, when all clients
-// are gone. Goroutines and descriptors come in whole pieces: none. What is live on the
-// heap is exact but for what runtime and net/http keep for a while (a pool survives one
-// collection): heapSlack, and a connection that left its Conn behind, some 500 bytes,
-// would be over it within a thousand connections. Resident memory depends on how
-// the heap's pages are used, which has no exact answer: a tenth, or rssSlack.
+// Bounds of the server's use above the baseline. Goroutines and descriptors must return
+// exactly. The live heap is exact except for objects that the runtime and net/http keep for
+// a while, since a pool survives one collection: heapSlack. A Conn that stays, of some 500
+// bytes, would exceed it within a thousand connections. Resident memory depends on the
+// occupancy of the heap's pages: a tenth, or rssSlack.
 const (
 	heapSlack = 256 << 10
 	rssSlack  = 4 << 20
 )
 
-// above reports whether u is beyond what base allows.
+// above reports whether u exceeds the bounds of a baseline.
 func (u usage) above(base usage) bool {
 	return u.Goroutines > base.Goroutines || u.Descriptors > base.Descriptors ||
 		u.Heap > base.Heap+heapSlack || u.RSS > rssBound(base)
@@ -29,86 +28,99 @@ func (u usage) above(base usage) bool {
 
 func rssBound(base usage) int64 { return max(base.RSS+base.RSS/10, base.RSS+rssSlack) }
 
-// checks holds a result against the bounds.
 func (r *result) checks() []harness.Check {
-	mib := func(b int64) string { return fmt.Sprintf("%.1f", float64(b)/(1<<20)) }
-	before, after := func(u usage) [2]int { return [2]int{u.Goroutines, u.Descriptors} }, r.End
-	kib := func(b int64) string { return fmt.Sprintf("%d", b>>10) }
-	base, ours, left := before(r.Base), before(r.Ours), before(r.After)
-	f := r.Faults
-	kindsSeen := []string{}
+	f, kib := r.Faults, func(b int64) string { return fmt.Sprint(b >> 10) }
+	var faultsUsed []string
 	for _, k := range kinds {
-		kindsSeen = append(kindsSeen, fmt.Sprintf("%s %d", k.name, f.By[k.name]))
+		faultsUsed = append(faultsUsed, fmt.Sprintf("%s %d", k.name, f.By[k.name]))
 	}
-	lost, ends := r.unbalanced(), r.ends()
-	return []harness.Check{
-		{What: "connections without faults: echoes sent / back", Got: r.Echo.String(), Bound: "each once, whole, in order", OK: r.Echo.ok(r.Echo.Sent)},
-		{What: "connections without faults: broadcasts sent / received", Got: r.Broadcast.String(), Bound: "each once at each, whole, in order", OK: r.Broadcast.ok(r.Broadcast.Sent)},
-		{What: "visits through a fault", Got: strings.Join(kindsSeen, ", "), Bound: "some of each", OK: len(f.By) == len(kinds)},
-		{What: "of these connected / ended within the handshake", Got: fmt.Sprintf("%d / %d", f.Made, f.Refused), Bound: "some connected", OK: f.Made > 0},
-		{What: "their echoes sent / back; broadcasts heard", Got: fmt.Sprintf("%d / %d; %d", f.Sent, f.Received, f.Heard), Bound: "the first ones, in order, nobody else's", OK: len(f.Wrong) == 0 && f.Received > 0 && f.Heard > 0},
-		{What: "server: connections accepted / ended / there now", Got: ends, Bound: "all ended", OK: lost == ""},
-		{What: "server: handshakes refused; connections by close code", Got: r.outcomes(), Bound: "none but by faults", OK: r.refused() == 0},
-		{What: "server: errors printed", Got: fmt.Sprint(len(r.Printed)), Bound: "0", OK: len(r.Printed) == 0},
-		{What: "server: goroutines at the base line / at last", Got: fmt.Sprintf("%d / %d", base[0], after.Goroutines), Bound: "as before", OK: after.Goroutines <= base[0]},
-		{What: "server: descriptors at the base line / at last", Got: fmt.Sprintf("%d / %d", base[1], after.Descriptors), Bound: "as before", OK: after.Descriptors <= base[1]},
-		{What: fmt.Sprintf("server: live heap, after %d connections since", r.Since), Got: fmt.Sprintf("%s / %s KiB", kib(r.Base.Heap), kib(after.Heap)), Bound: "+ " + kib(heapSlack) + " KiB", OK: after.Heap <= r.Base.Heap+heapSlack},
-		{What: "server: resident memory", Got: fmt.Sprintf("%s / %s MiB", mib(r.Base.RSS), mib(after.RSS)), Bound: "+ 10 % or " + mib(rssSlack) + " MiB", OK: after.RSS <= rssBound(r.Base)},
-		{What: "clients with faults: goroutines, descriptors before / after", Got: fmt.Sprintf("%d, %d / %d, %d", ours[0], ours[1], left[0], left[1]), Bound: "as before", OK: left[0] <= ours[0] && left[1] <= ours[1]},
+	outcome := func(name, value, bound string, problems []string) harness.Check {
+		return harness.Check{Name: name, Value: strings.Join(append([]string{value}, problems[:min(len(problems), 20)]...), "; "), Bound: bound, OK: len(problems) == 0}
 	}
+	list := []harness.Check{
+		outcome("without faults: echoes sent / received", r.Echo.String(), "each once, unchanged, in order", r.Echo.problems(r.Echo.Sent)),
+		outcome("without faults: broadcasts sent / received", r.Broadcast.String(), "each once by each, unchanged, in order", r.Broadcast.problems(r.Broadcast.Sent)),
+		{Name: "connections by fault", Value: strings.Join(faultsUsed, ", "), Bound: "each fault", OK: len(f.By) == len(kinds)},
+		{Name: "with faults: connected / failed in the handshake", Value: fmt.Sprintf("%d / %d", f.Made, f.Refused), Bound: "at least one connected", OK: f.Made > 0},
+		outcome("with faults: echoes sent / received; broadcasts received", fmt.Sprintf("%d / %d; %d", f.Sent, f.Received, f.Heard), "a prefix, in order, only their own", f.problems()),
+		outcome("server: connections accepted / closed / open", r.ends(), "all closed", r.unbalanced()),
+		{Name: "server: handshakes refused; connections by close code", Value: r.outcomes(), Bound: "refused only because of faults", OK: r.refused() == 0},
+		outcome("server: errors printed", fmt.Sprint(len(r.Printed)), "0", r.Printed),
+		{Name: fmt.Sprintf("server: live heap, %d connections after the baseline", r.Since), Value: fmt.Sprintf("%s / %s KiB", kib(r.Base.Heap), kib(r.End.Heap)), Bound: "+ " + kib(heapSlack) + " KiB", OK: r.End.Heap <= r.Base.Heap+heapSlack},
+		{Name: "server: resident memory", Value: harness.MiB(r.Base.RSS) + " / " + harness.MiB(r.End.RSS), Bound: "+ 10 % or " + harness.MiB(rssSlack), OK: r.End.RSS <= rssBound(r.Base)},
+	}
+	for _, p := range []struct {
+		name          string
+		before, after usage
+	}{{"server", r.Base, r.End}, {"clients with faults", r.Ours, r.After}} {
+		list = append(list, harness.Check{
+			Name: p.name + ": goroutines, descriptors, at the baseline / at the end", Bound: "as before",
+			Value: fmt.Sprintf("%d, %d / %d, %d", p.before.Goroutines, p.before.Descriptors, p.after.Goroutines, p.after.Descriptors),
+			OK:    p.after.Goroutines <= p.before.Goroutines && p.after.Descriptors <= p.before.Descriptors,
+		})
+	}
+	return list
 }
 
 func (l *load) String() string {
 	return fmt.Sprintf("%d / %d, by %d connections", l.Sent, l.Received, l.Connections)
 }
 
-// ok: loadtest was content each time, and had something to be content with.
-func (l *load) ok(atLeast uint64) bool {
-	return len(l.Failed) == 0 && l.Runs > 0 && l.Sent > 0 && l.Received >= atLeast
+// problems returns the reports of failed runs of loadtest, and says if there was no load.
+func (l *load) problems(atLeast uint64) []string {
+	if len(l.Failed) == 0 && (l.Runs == 0 || l.Sent == 0 || l.Received < atLeast) {
+		return []string{"too little load"}
+	}
+	return l.Failed
 }
 
-// unbalanced says which counters of the server's contradict each other, or what the
-// clients counted.
-func (r *result) unbalanced() string {
-	var wrong []string
-	accepted := uint64(0)
-	for path, s := range r.Stats {
-		ended := uint64(0)
-		for _, n := range s.Closed {
-			ended += n
-		}
-		if accepted += s.Accepted; s.Connections != 0 || s.Accepted != ended {
-			wrong = append(wrong, fmt.Sprintf("%s: %d accepted, %d ended, %d there", path, s.Accepted, ended, s.Connections))
-		}
+func (f *faults) problems() []string {
+	if len(f.Wrong) == 0 && (f.Received == 0 || f.Heard == 0) {
+		return []string{"nothing was received"}
+	}
+	return f.Wrong
+}
+
+// unbalanced returns the contradictions between the counters of the server and those of
+// the clients.
+func (r *result) unbalanced() (list []string) {
+	report := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	accepted, closed, open := r.totals()
+	if open != 0 || accepted != closed {
+		report("%d accepted, %d closed, %d open", accepted, closed, open)
 	}
 	if made := r.Echo.Connections + r.Broadcast.Connections + r.Faults.Made; accepted < made {
-		wrong = append(wrong, fmt.Sprintf("%d accepted, clients had %d", accepted, made))
+		report("%d accepted, the clients had %d", accepted, made)
 	}
 	echo, broadcast := r.Stats["/echo"], r.Stats["/broadcast"]
 	if read := r.Echo.Received + r.Faults.Received; echo.MessagesOut > echo.MessagesIn || echo.MessagesOut < read {
-		wrong = append(wrong, fmt.Sprintf("/echo: %d messages in, %d out, clients read %d", echo.MessagesIn, echo.MessagesOut, read))
+		report("/echo: %d messages in, %d out, the clients have read %d", echo.MessagesIn, echo.MessagesOut, read)
 	}
 	if read := r.Broadcast.Received + r.Faults.Heard; broadcast.MessagesIn != r.Broadcast.Sent || broadcast.MessagesOut < read {
-		wrong = append(wrong, fmt.Sprintf("/broadcast: %d of %d messages in, %d out, clients read %d", broadcast.MessagesIn, r.Broadcast.Sent, broadcast.MessagesOut, read))
+		report("/broadcast: %d of %d messages in, %d out, the clients have read %d", broadcast.MessagesIn, r.Broadcast.Sent, broadcast.MessagesOut, read)
 	}
-	return strings.Join(wrong, "; ")
+	return list
 }
 
-// ends sums the endpoints up.
-func (r *result) ends() string {
-	accepted, ended, there := uint64(0), uint64(0), 0
+// totals adds up the endpoints.
+func (r *result) totals() (accepted, closed uint64, open int) {
 	for _, s := range r.Stats {
 		accepted += s.Accepted
-		there += s.Connections
+		open += s.Connections
 		for _, n := range s.Closed {
-			ended += n
+			closed += n
 		}
 	}
-	return fmt.Sprintf("%d / %d / %d", accepted, ended, there)
+	return accepted, closed, open
 }
 
-// refused counts handshakes that were refused for another reason than a fault: what
-// arrives of one that was cut is no request, and net/http drops it.
+func (r *result) ends() string {
+	accepted, closed, open := r.totals()
+	return fmt.Sprintf("%d / %d / %d", accepted, closed, open)
+}
+
+// refused counts refused handshakes. One that a fault cuts is not among them: net/http
+// drops incomplete requests.
 func (r *result) refused() (n uint64) {
 	for _, s := range r.Stats {
 		f := s.Refused
@@ -117,7 +129,6 @@ func (r *result) refused() (n uint64) {
 	return n
 }
 
-// outcomes says how connections came about and how they ended.
 func (r *result) outcomes() string {
 	brokenOff, codes := uint64(0), make(map[wsmanager.StatusCode]uint64)
 	for _, s := range r.Stats {
@@ -131,16 +142,4 @@ func (r *result) outcomes() string {
 		text += fmt.Sprintf(", %d with %d", codes[code], code)
 	}
 	return text
-}
-
-// wrong is what there is to say beyond the table.
-func (r *result) wrong() []string {
-	list := append([]string(nil), r.Faults.Wrong...)
-	list = append(list, r.Echo.Failed...)
-	list = append(list, r.Broadcast.Failed...)
-	list = append(list, r.Printed...)
-	if u := r.unbalanced(); u != "" {
-		list = append(list, u)
-	}
-	return list[:min(len(list), 50)]
 }

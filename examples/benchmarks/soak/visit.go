@@ -15,25 +15,24 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// faults is what became of the clients with faults.
+// faults adds up the clients with faults.
 type faults struct {
-	By       map[string]int `json:"by"`       // visits, by their fault
+	By       map[string]int `json:"by"`       // connections by fault
 	Made     uint64         `json:"made"`     // connections
-	Refused  uint64         `json:"refused"`  // visits that ended within the handshake
-	Sent     uint64         `json:"sent"`     // echoes
+	Refused  uint64         `json:"refused"`  // failed handshakes
+	Sent     uint64         `json:"sent"`     // messages of clients that expect echoes
 	Received uint64         `json:"received"` // echoes
 	Heard    uint64         `json:"heard"`    // broadcasts
 	Wrong    []string       `json:"wrong,omitempty"`
 }
 
-// kind is a fault by its name.
 type kind struct {
 	name string
 	make func() wstest.Fault
 }
 
-// after is where a cut comes: one in four within the handshake.
-func after() int64 {
+// cutAfter returns the offset of a cut in bytes. One in four is within the handshake.
+func cutAfter() int64 {
 	if mathrand.IntN(4) == 0 {
 		return mathrand.Int64N(300)
 	}
@@ -41,7 +40,7 @@ func after() int64 {
 }
 
 func cut(c wstest.Cut) func() wstest.Fault {
-	return func() wstest.Fault { return wstest.Fault{Cut: c, After: after()} }
+	return func() wstest.Fault { return wstest.Fault{Cut: c, After: cutAfter()} }
 }
 
 var kinds = []kind{
@@ -54,36 +53,35 @@ var kinds = []kind{
 	{"black hole", cut(wstest.CutBlackhole)},
 }
 
-// visitor is one client with faults. Its messages are its secret, a number, and some
+// visitor is one client with a fault. Its messages consist of its id, a number and some
 // more bytes.
 type visitor struct {
-	secret          [16]byte
-	echoes          bool
+	id              [16]byte // random
+	echoes          bool     // it expects echoes, not broadcasts
 	received, heard atomic.Uint64
 	wrong           atomic.Pointer[string]
 }
 
 func (v *visitor) message(n uint64) wsmanager.Message {
-	p := binary.BigEndian.AppendUint64(v.secret[:], n)
+	p := binary.BigEndian.AppendUint64(v.id[:], n)
 	return wsmanager.Binary(append(p, make([]byte, mathrand.IntN(4000))...))
 }
 
-// onMessage holds what comes against what was sent: the next one, and its own.
+// onMessage compares an echo with the next message that was sent.
 func (v *visitor) onMessage(_ *wsmanager.Conn, m wsmanager.Message) error {
 	if !v.echoes {
 		v.heard.Add(1)
 		return nil
 	}
 	n := v.received.Add(1) - 1
-	if want := binary.BigEndian.AppendUint64(v.secret[:], n); !bytes.HasPrefix(m.Payload, want) {
+	if want := binary.BigEndian.AppendUint64(v.id[:], n); !bytes.HasPrefix(m.Payload, want) {
 		wrong := fmt.Sprintf("echo %d begins with %x, want %x", n, m.Payload[:min(len(m.Payload), len(want))], want)
 		v.wrong.CompareAndSwap(nil, &wrong)
 	}
 	return nil
 }
 
-// visit is one connection with a fault, from its beginning to its end. An error is of
-// this program's own.
+// visit is one connection with a fault. Its errors are those of this program.
 func (s *soak) visit(ctx context.Context) error {
 	p, err := wstest.ListenProxy(s.server.Addr)
 	if err != nil {
@@ -100,7 +98,7 @@ func (s *soak) visit(ctx context.Context) error {
 		p.Down(k.make())
 	}
 	v := &visitor{echoes: mathrand.IntN(3) > 0}
-	_, _ = rand.Read(v.secret[:]) // never fails: see its documentation
+	_, _ = rand.Read(v.id[:]) // it never returns an error
 	path := "/broadcast"
 	if v.echoes {
 		path = "/echo"
@@ -114,18 +112,17 @@ func (s *soak) visit(ctx context.Context) error {
 	sent := uint64(0)
 	if err == nil {
 		sent = v.stay(ctx, c, p)
-		// What does not end in time is cut, and Shutdown says so.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		_ = c.Manager().Shutdown(ending)
+		_ = c.Manager().Shutdown(ending) // it cuts connections that the fault keeps open, and reports that
 		cancel()
 	}
-	s.note(k.name, err, sent, v)
+	s.record(k.name, err, sent, v)
 	return p.Close()
 }
 
-// stay sends for a while, and returns how many messages. One visit in twenty stays until
-// time-outs find its fault; of the others a third closes, and the network is lost for a
-// third.
+// stay sends for a while and returns the number of messages. One client in twenty stays
+// until time-outs detect its fault. Of the others a third closes the connection and a
+// third loses the network.
 func (v *visitor) stay(ctx context.Context, c *wsmanager.Conn, p *wstest.Proxy) (sent uint64) {
 	stays := time.Duration(mathrand.IntN(1500)) * time.Millisecond
 	if mathrand.IntN(20) == 0 {
@@ -142,7 +139,7 @@ func (v *visitor) stay(ctx context.Context, c *wsmanager.Conn, p *wstest.Proxy) 
 		case <-over:
 			switch mathrand.IntN(3) {
 			case 0:
-				_ = c.Close(wsmanager.StatusNormalClosure, "") // nil, as the arguments are good
+				_ = c.Close(wsmanager.StatusNormalClosure, "") // fails only for invalid arguments
 			case 1:
 				p.Reset()
 			}
@@ -153,8 +150,7 @@ func (v *visitor) stay(ctx context.Context, c *wsmanager.Conn, p *wstest.Proxy) 
 	}
 }
 
-// note adds a visit up.
-func (s *soak) note(fault string, refused error, sent uint64, v *visitor) {
+func (s *soak) record(fault string, refused error, sent uint64, v *visitor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := &s.res.Faults

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"io"
 	"testing"
 	"time"
 
@@ -17,71 +16,49 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// What each policy promises, with a hundred sockets; latency and memory are the
-// program's to judge, with the machine to itself.
+// The promise of each policy, with a hundred connections. Latency and memory depend on
+// the load of the machine.
 func TestPolicies(t *testing.T) {
 	for _, policy := range policies {
 		t.Run(policy.String(), func(t *testing.T) {
-			t.Parallel() // most of it is waiting
-			cfg := config{n: 100, rate: 60, duration: time.Second, warmUp: time.Second / 2, rounds: 1, flood: 4 << 20, closing: time.Second / 2}
+			t.Parallel() // mostly waiting
+			cfg := config{n: 100, rate: 60, duration: time.Second, warmUp: time.Second / 2, rounds: 1, flood: 4 << 20, closeTimeout: time.Second / 2}
 			if policy == wsmanager.SlowConsumerClose {
-				cfg.closing = 20 * time.Second // the client has to read in time, on whatever machine
+				cfg.closeTimeout = 20 * time.Second // the client must read the close frame in time
 			}
 			res, err := measure(t.Context(), cfg, policy)
 			require.NoError(t, err)
-			require.Len(t, res.A, 1)
-			require.Len(t, res.B, 1)
 			require.Positive(t, res.P50[0])
 			require.GreaterOrEqual(t, res.P99[1], res.P50[1])
-			switch policy {
-			case wsmanager.SlowConsumerClose:
-				require.Positive(t, res.Codes[1013])
-				require.Len(t, res.Codes, 1)
-				require.Zero(t, res.Dropped.Oldest)
-				require.Nil(t, res.Close)
-			case wsmanager.SlowConsumerDropNewest:
-				require.Positive(t, res.Dropped.OutboxFull)
-				require.Zero(t, res.Dropped.Oldest)
-			case wsmanager.SlowConsumerDropOldest:
-				require.Positive(t, res.Dropped.Oldest)
-				require.Zero(t, res.Dropped.OutboxFull)
+			checks := res.checks(cfg)
+			for _, c := range checks[4:min(6, len(checks))] { // codes and drops
+				if c.Bound != "< 100ms / < 1s" {
+					require.True(t, c.OK, c)
+				}
 			}
+			require.Equal(t, policy == wsmanager.SlowConsumerClose, res.Close == nil)
 			if res.Close != nil {
-				require.Less(t, res.Close.Gone, cfg.closing+10*time.Second)
-			}
-			for _, c := range res.checks(cfg) {
-				require.NotEmpty(t, c.Got, c.What)
+				require.Less(t, res.Close.Gone, cfg.closeTimeout+10*time.Second)
 			}
 		})
 	}
 }
 
 func TestFlags(t *testing.T) {
-	var out bytes.Buffer
-	require.ErrorContains(t, run(t.Context(), []string{"-n", "1"}, &out), "at least 2")
-	require.ErrorContains(t, run(t.Context(), []string{"-policy", "wait"}, &out), `no policy "wait"`)
-	require.Error(t, run(t.Context(), []string{"-no-such-flag"}, &out))
+	for args, want := range map[string]string{"-n=1": "at least 2", "-rate=-1": "above 0", "-policy=wait": `unknown policy "wait"`, "-no-such-flag": "not defined"} {
+		require.ErrorContains(t, harness.Run(t.Context(), "stalled", setup, []string{args}, io.Discard), want)
+	}
 }
 
 func TestChecks(t *testing.T) {
-	good := result{Policy: "close", P99: [2]float64{10, 14}, Ratio: 1.4, RSS: [3]int64{100 << 20, 105 << 20, 110 << 20}, Codes: map[int]int{1013: 2}, Dropped: wsmanager.Dropped{OutboxFull: 2}}
-	for _, c := range good.checks(config{}) {
-		require.True(t, c.OK, c.What)
-	}
-	bad := result{Policy: "drop newest", Ratio: 1.6, RSS: [3]int64{10 << 20, 20 << 20, 40 << 20}, Dropped: wsmanager.Dropped{Oldest: 1}, Close: &closed{Gone: time.Minute}}
-	missed := 0
-	for _, c := range bad.checks(config{}) {
-		if !c.OK {
-			missed++
+	missed := func(r result) (n int) {
+		for _, c := range r.checks(config{}) {
+			if !c.OK {
+				n++
+			}
 		}
+		return n
 	}
-	require.Equal(t, 5, missed)
-	var out bytes.Buffer
-	require.ErrorContains(t, harness.Print(&out, false, nil, bad.checks(config{})), "5 of 6 bounds missed")
-	require.Contains(t, out.String(), "MISSED")
-	out.Reset()
-	require.NoError(t, harness.Print(&out, true, good, nil))
-	var back result
-	require.NoError(t, json.Unmarshal(out.Bytes(), &back))
-	require.Equal(t, good, back)
+	require.Zero(t, missed(result{Policy: "close", P99: [2]float64{10, 14}, Ratio: 1.4, RSS: [3]int64{100 << 20, 105 << 20, 110 << 20}, Codes: map[int]int{1013: 2}, Dropped: wsmanager.Dropped{OutboxFull: 2}}))
+	require.Equal(t, 5, missed(result{Policy: "drop newest", Ratio: 1.6, RSS: [3]int64{10 << 20, 20 << 20, 40 << 20}, Dropped: wsmanager.Dropped{Oldest: 1}, Close: &closed{Gone: time.Minute}}))
 }

@@ -1,3 +1,3 @@
-// Package exampletest has what tests of example programs share: the program itself
-// running inside the test, what it prints, and the other programs that a test needs.
+// Package exampletest has helpers for the tests of example programs: it runs the program
+// inside the test, records its output, and finds other programs that a test needs.
 package exampletest

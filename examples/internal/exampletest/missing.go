@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Missing skips a test that needs what this machine does not have, or fails it where
-// nothing may be skipped.
+// Missing skips a test that needs something that this machine does not have, or fails it if
+// no test may be skipped.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {
@@ -17,12 +17,12 @@ func Missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
-// Programs says that a test runs programs that are not ours: a browser, Node.js, a proxy.
-// With -short it is skipped.
+// Programs marks a test that runs external programs: a browser, Node.js, a proxy. With
+// -short it is skipped.
 func Programs(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("-short leaves out what runs other programs")
+		t.Skip("-short skips tests that run other programs")
 	}
 }
 

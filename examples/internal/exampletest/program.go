@@ -10,16 +10,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Program is a server's program, running inside the test.
+// Program is a server program that runs inside the test.
 type Program struct {
 	URL  string
 	Out  *Output
-	Stop context.CancelFunc // as Ctrl-C
+	Stop context.CancelFunc // acts as Ctrl-C
 	done chan error         // run's result
 }
 
 // Start runs a program, which prints "serving" and its URL, until the test ends, and
-// wants that it ends well.
+// requires that it ends without an error.
 func Start(t testing.TB, run func(ctx context.Context, args []string, out io.Writer) error, args ...string) *Program {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -34,7 +34,7 @@ func Start(t testing.TB, run func(ctx context.Context, args []string, out io.Wri
 	return p
 }
 
-// End waits until the program has ended, as it should. It may be called more than once.
+// End waits until the program has ended without an error. It may be called more than once.
 func (p *Program) End(t testing.TB) {
 	t.Helper()
 	select {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Python returns the path of a Python 3 that has a module. Debian's own is asked as well,
-// since its packages are for no other.
+// Python returns the path of a Python 3 that has a module. It also tries Debian's own,
+// because only that one has Debian's packages.
 func Python(t testing.TB, module, debian string) string {
 	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
@@ -15,6 +15,6 @@ func Python(t testing.TB, module, debian string) string {
 			return python
 		}
 	}
-	Missing(t, "there is no Python 3 with the module "+module+" (Debian: apt-get install "+debian+")")
+	Missing(t, "no Python 3 found with the module"+module+" (Debian: apt-get install "+debian+")")
 	return ""
 }

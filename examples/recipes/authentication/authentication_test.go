@@ -32,7 +32,7 @@ var (
 	})
 )
 
-// service has a page that says who asks, and a socket that does, too.
+// service has a page and a socket that answer with the user.
 func service(t *testing.T, logs *rt.Logs, tickets *auth.Tickets) http.Handler {
 	chat := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: auth.Accept,
@@ -46,7 +46,7 @@ func service(t *testing.T, logs *rt.Logs, tickets *auth.Tickets) http.Handler {
 	mux.HandleFunc("GET /me/{page}", func(w http.ResponseWriter, r *http.Request) {
 		id, ok := auth.From(r)
 		if !ok {
-			panic("nobody")
+			panic("no identity")
 		}
 		_, _ = io.WriteString(w, id.Name)
 	})
@@ -60,7 +60,7 @@ func service(t *testing.T, logs *rt.Logs, tickets *auth.Tickets) http.Handler {
 		MustBuild()
 }
 
-// cookie is that of a session.
+// cookie returns the cookie of a session.
 func cookie(s *auth.Sessions, id auth.Identity) string {
 	w := httptest.NewRecorder()
 	s.Begin(w, id)
@@ -80,7 +80,7 @@ func TestSchemes(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, header, value string
-		want                string // "" = 401
+		want                string // "": 401
 	}{
 		{"nothing", "X-Nothing", "", ""},
 		{"bearer", "Authorization", "Bearer t-ann", "ann"},
@@ -189,7 +189,7 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
-// A token in the URL of anything but a handshake is none.
+// A token in the URL of a request that is not a handshake is ignored.
 func TestQueryIsForHandshakesOnly(t *testing.T) {
 	srv := rt.Serve(t, service(t, &rt.Logs{}, auth.NewTickets(time.Minute, 10)), false)
 	require.Equal(t, 401, rt.Do(t, srv, "GET", "/me/page?access_token=t-ann").StatusCode)
@@ -262,7 +262,7 @@ func TestATicketIsUsedOnce(t *testing.T) {
 	require.EqualValues(t, 1, in.Load())
 }
 
-// A manager that was put in front of Require by mistake lets nobody in.
+// A manager that was put in front of Require by mistake refuses all handshakes.
 func TestAcceptOutsideOfRequire(t *testing.T) {
 	chat := wsmanager.MustNew(wsmanager.Callbacks{OnAccept: auth.Accept}, wsmanager.Options{Logger: rt.Quiet()})
 	t.Cleanup(func() { _ = chat.Shutdown(t.Context()) })
@@ -272,7 +272,7 @@ func TestAcceptOutsideOfRequire(t *testing.T) {
 	require.Equal(t, 500, wstest.Handshake(t, req, nil).Response.StatusCode)
 }
 
-// What net/http looks for in its own request is there, though handlers got a copy.
+// The fields that net/http needs are set on its own request, although handlers got a copy.
 func TestTheRequestOutside(t *testing.T) {
 	var outside *http.Request
 	h := auth.Require(tokens.Bearer())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// Equal compares secrets without telling by the time it takes where they differ,
-// or how long they are.
+// Equal compares secrets without revealing, by its duration, where they differ or how long
+// they are.
 func Equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// Basic is user name and password (RFC 7617), over TLS only. Browsers ask for them
-// by themselves, in a window of their own, also when a script's request was
-// refused. check compares in constant time: see [Equal].
+// Basic is user name and password (RFC 7617), over TLS only. Browsers ask for them in a
+// window of their own, also if a script's request was refused. check must compare in
+// constant time: see [Equal].
 func Basic(realm string, check func(user, password string) bool) Scheme {
 	return Scheme{
 		Challenge: fmt.Sprintf(`Basic realm=%q, charset="UTF-8"`, realm),
@@ -35,7 +35,7 @@ func Basic(realm string, check func(user, password string) bool) Scheme {
 	}
 }
 
-// Tokens are secrets that stand for somebody, known beforehand.
+// Tokens are secrets that each stand for a user, known beforehand.
 type Tokens struct{ list []token }
 
 type token struct {
@@ -43,7 +43,7 @@ type token struct {
 	id  Identity
 }
 
-// NewTokens takes tokens and whom they stand for. It keeps only their hashes.
+// NewTokens takes tokens and their users. It keeps only the tokens' hashes.
 func NewTokens(tokens map[string]Identity) *Tokens {
 	t := &Tokens{}
 	for secret, id := range tokens {
@@ -52,7 +52,7 @@ func NewTokens(tokens map[string]Identity) *Tokens {
 	return t
 }
 
-// find compares with all of them, so that it takes as long for each.
+// find compares with all of them, so that the duration is the same for each.
 func (t *Tokens) find(secret string) (id Identity, ok bool) {
 	sum := sha256.Sum256([]byte(secret))
 	for _, have := range t.list {
@@ -77,9 +77,8 @@ func (t *Tokens) Bearer() Scheme {
 	}
 }
 
-// Query is a token in the query parameter access_token, of handshakes only: pages
-// and downloads are requested by links, which are kept, shared and sent on as
-// Referer.
+// Query is a token in the query parameter access_token, for handshakes only: the links of
+// pages and downloads are stored, shared and sent as Referer.
 func (t *Tokens) Query() Scheme {
 	return Scheme{Identify: func(r *http.Request) (Identity, bool) {
 		if !isHandshake(r) {
@@ -91,26 +90,26 @@ func (t *Tokens) Query() Scheme {
 
 func isHandshake(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }
 
-// Sessions are cookies that say who has logged in, and until when, under a MAC.
-// The server keeps nothing, so a single session can't be revoked: keep Lifetime
-// short, or keep a list.
+// Sessions are cookies that contain the user and an expiry time, under a MAC. The server
+// stores nothing, so a single session can't be revoked: keep Lifetime short, or keep a
+// list.
 type Sessions struct {
 	key      []byte
 	lifetime time.Duration
 }
 
-// NewSessions makes sessions under a key of 32 random bytes, which all nodes of a
-// service share and nobody else knows.
+// NewSessions makes sessions with a key of 32 random bytes, which all nodes of a service
+// share and keep secret.
 func NewSessions(key [32]byte, lifetime time.Duration) *Sessions {
 	return &Sessions{key[:], lifetime}
 }
 
-// sessionCookie is bound to this very host and to TLS by its prefix.
+// sessionCookie's prefix binds it to this host and to TLS.
 const sessionCookie = "__Host-session"
 
-// Begin sets the cookie. Its SameSite mode keeps it away from requests of foreign
-// pages, but for links; not every browser, and none within the same site, keeps it
-// away from handshakes.
+// Begin sets the cookie. With its SameSite mode browsers omit it from requests of foreign
+// pages, except for links; not every browser omits it from handshakes, and none does within
+// the same site.
 func (s *Sessions) Begin(w http.ResponseWriter, id Identity) {
 	expires := time.Now().Add(s.lifetime)
 	value := base64.RawURLEncoding.EncodeToString([]byte(id.Name)) + "." + strconv.FormatInt(expires.Unix(), 10)
@@ -137,7 +136,7 @@ func (s *Sessions) Cookie() Scheme {
 		if cut < 0 || !hmac.Equal([]byte(c.Value[cut+1:]), []byte(s.mac(c.Value[:cut]))) {
 			return Identity{}, false
 		}
-		name, expires, _ := strings.Cut(c.Value[:cut], ".") // ours, by the MAC
+		name, expires, _ := strings.Cut(c.Value[:cut], ".") // our own value, by the MAC
 		at, err := strconv.ParseInt(expires, 10, 64)
 		if err != nil || time.Now().Unix() >= at {
 			return Identity{}, false

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Tickets admit to one handshake each, within a short time. They are for browsers,
-// whose scripts can send credentials with a fetch, but none with a WebSocket:
+// Tickets are valid for one handshake each, for a short time. They are for browsers, whose
+// scripts can send credentials with a fetch, but not with a WebSocket:
 //
 //	const ticket = await (await fetch("/ticket", {method: "POST", headers: {Authorization: "Bearer " + token}})).text()
 //	new WebSocket("wss://" + location.host + "/ws?ticket=" + ticket)
 //
-// The handler of /ticket is one more endpoint behind Require. Tickets live in this
-// process: behind a balancer, fetch and handshake must reach the same one.
+// The handler of /ticket is an endpoint behind Require. Tickets are stored in this process:
+// behind a load balancer, fetch and handshake must reach the same one.
 type Tickets struct {
 	lifetime time.Duration
 	max      int
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	valid map[string]ticket
 }
 
@@ -29,11 +29,10 @@ type ticket struct {
 	expires time.Time
 }
 
-// ErrTooManyTickets is returned by Issue while there are as many unused tickets as
-// there may be.
+// ErrTooManyTickets is returned by Issue while the maximum number of tickets is unused.
 var ErrTooManyTickets = errors.New("authentication: too many unused tickets")
 
-// NewTickets makes tickets that are good for lifetime, at most limit at a time.
+// NewTickets makes tickets that are valid for lifetime, at most limit at a time.
 func NewTickets(lifetime time.Duration, limit int) *Tickets {
 	return &Tickets{lifetime: lifetime, max: limit, valid: map[string]ticket{}}
 }
@@ -58,8 +57,8 @@ func (t *Tickets) Issue(id Identity) (string, error) {
 	return key, nil
 }
 
-// ServeHTTP issues a ticket to whoever sent the request, by POST: a ticket must
-// not come out of a cache.
+// ServeHTTP issues a ticket to the request's user. It accepts POST only, because a ticket
+// must not come from a cache.
 func (t *Tickets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, ok := From(r)
 	switch {
@@ -78,12 +77,12 @@ func (t *Tickets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(key)) // a client that has left needs none
+	_, _ = w.Write([]byte(key)) // a client that has left needs no ticket
 }
 
-// Query is the scheme: a ticket in the query parameter ticket of a handshake, which
-// is used up by being looked at. To look it up by a map is no leak: what the time
-// could tell is of a value that is good once.
+// Query is the scheme: a ticket in the query parameter ticket of a handshake. Looking it up
+// uses it up. A lookup in a map is not a timing leak: it could only reveal a value that is
+// valid once.
 func (t *Tickets) Query() Scheme {
 	return Scheme{Identify: func(r *http.Request) (Identity, bool) {
 		if !isHandshake(r) {

@@ -19,7 +19,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// adapt makes a component one of negroni's, which gets next as an argument.
+// adapt turns a component into one of negroni's, which gets next as an argument.
 func adapt(mw pipeline.Middleware) negroni.Handler {
 	return negroni.HandlerFunc(func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 		mw(next).ServeHTTP(w, r)
@@ -119,7 +119,7 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// negroni's own components around and inside, its writer below ours and above.
+// negroni's own components around and inside, with its writer below ours and above.
 func TestNegroniClassic(t *testing.T) {
 	seen := make(chan rt.Seen, 1)
 	var status, size int
@@ -150,7 +150,7 @@ func TestNegroniClassic(t *testing.T) {
 	})
 }
 
-// The handler that Build makes is any handler: for a mux, a chain, another pipeline.
+// The handler from Build works anywhere: in a mux, a chain, another pipeline.
 func TestBuiltPipelinesElsewhere(t *testing.T) {
 	app := pipeline.New().Use(middleware.ResponseTime).
 		Map("/in", func(b *pipeline.Builder) {
@@ -179,8 +179,8 @@ func TestBuiltPipelinesElsewhere(t *testing.T) {
 	}
 }
 
-// What answers outside of the observer, after the handlers, is not in its record:
-// it belongs inside.
+// An answer outside of the observer, after the handlers, is not in its record: such a
+// component belongs inside.
 func TestAnsweredOutside(t *testing.T) {
 	late := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -207,7 +207,7 @@ func Example_alice() {
 	// Output: hello true
 }
 
-// negroni hands next over as an argument; an adapter is three lines.
+// negroni passes next as an argument; an adapter is three lines.
 func Example_negroni() {
 	n := negroni.New()
 	n.UseFunc(func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {

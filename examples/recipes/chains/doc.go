@@ -1,15 +1,15 @@
-// Package chains has no code: its tests put components of package middleware, one
-// at a time, into the chains of others (alice, negroni, http.ServeMux), and the
-// writers of others around and below an observer.
+// Package chains has no code: its tests put components of package middleware, one at a
+// time, into other chains (alice, negroni, http.ServeMux), and other libraries' writers
+// around and below an observer.
 //
 // # Order
 //
-// In a chain that is no pipeline nothing cleans paths: where something guards a
-// prefix, put branch.CleanPaths first.
+// A chain that is not a pipeline does not clean paths: if a component guards a prefix, put
+// branch.CleanPaths first.
 //
-// What a negroni or chi component wraps the writer with is no obstacle: a
-// component that observes sees the start of the response through all of
-// http.ResponseWriter's doors, also where a wrapper offers a door only by Unwrap.
-// The first observer on a request is the one that wraps, so what a component
-// outside of it sends after the handlers have returned is not in its record.
+// Writers of negroni or chi components need no special treatment: a component that observes
+// sees the start of the response through every write path of http.ResponseWriter, also if a
+// wrapper offers a path only through Unwrap. The first observer of a request wraps the
+// writer, so its record does not include output of a component outside of it after the
+// handlers have returned.
 package chains

@@ -19,8 +19,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// unwrapper offers the three methods of http.ResponseWriter and an Unwrap: what
-// most services write themselves.
+// unwrapper offers the three methods of http.ResponseWriter and an Unwrap, as many
+// services' own wrappers do.
 type unwrapper struct{ w http.ResponseWriter }
 
 func (u *unwrapper) Header() http.Header         { return u.w.Header() }
@@ -28,7 +28,7 @@ func (u *unwrapper) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u *unwrapper) Write(p []byte) (int, error) { return u.w.Write(p) }
 func (u *unwrapper) Unwrap() http.ResponseWriter { return u.w }
 
-// wrapping makes a component of a function that wraps the writer.
+// wrapping makes a component from a function that wraps the writer.
 func wrapping(wrap func(http.ResponseWriter, *http.Request) http.ResponseWriter) pipeline.Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(wrap(w, r), r) })
@@ -48,8 +48,8 @@ var wrappers = map[string]pipeline.Middleware{
 	}),
 }
 
-// door is a way in which a response starts.
-type door struct {
+// writePath is a way in which a response starts.
+type writePath struct {
 	name   string
 	status int
 	body   string
@@ -57,7 +57,7 @@ type door struct {
 	f      func(w http.ResponseWriter) error
 }
 
-var doors = []door{
+var writePaths = []writePath{
 	{"WriteHeader", 201, "", false, func(w http.ResponseWriter) error { w.WriteHeader(201); return nil }},
 	{"WriteHeader, Write", 404, "no", false, func(w http.ResponseWriter) error {
 		w.WriteHeader(404)
@@ -70,7 +70,7 @@ var doors = []door{
 		_, err := io.Copy(w, strings.NewReader(strings.Repeat("long ", 1000)))
 		return err
 	}},
-	{"Flush by assertion, where it is offered", 200, "", false, func(w http.ResponseWriter) error {
+	{"Flush by assertion, if available", 200, "", false, func(w http.ResponseWriter) error {
 		if f, ok := w.(http.Flusher); ok {
 			f.Flush()
 		}
@@ -96,8 +96,8 @@ var doors = []door{
 	{"Hijack alone", 101, "", true, hijack},
 }
 
-// hijack ends the connection; where nothing was sent before, it sends a 101 with
-// the headers, as wsmanager's peers do.
+// hijack ends the connection; if nothing was sent before, it sends a 101 with the headers,
+// as wsmanager does.
 func hijack(w http.ResponseWriter) error {
 	header := w.Header()
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -118,7 +118,7 @@ func answer(conn net.Conn, rw *bufio.ReadWriter, header http.Header) error {
 	return rw.Flush()
 }
 
-// permutations of the names, three of them at a time.
+// permutations of the names, three at a time.
 func permutations(names []string) (all [][]string) {
 	for _, a := range names {
 		for _, b := range names {
@@ -132,8 +132,8 @@ func permutations(names []string) (all [][]string) {
 	return all
 }
 
-// Three wrappers of others in every order, with an observer at every place among
-// them: every door starts the response once.
+// Three wrappers of other libraries in every order, with an observer at every position:
+// every write path starts the response once.
 func TestLifecycle(t *testing.T) {
 	for _, names := range permutations([]string{"chi", "negroni", "unwrap", "httpsnoop"}) {
 		for at := range 4 { // 0: the observer is outermost; 3: innermost
@@ -150,18 +150,18 @@ func TestLifecycle(t *testing.T) {
 			}
 			failed := make(chan error, 1)
 			mux := http.NewServeMux()
-			for i, d := range doors {
+			for i, d := range writePaths {
 				mux.HandleFunc(fmt.Sprintf("/%d", i), func(w http.ResponseWriter, _ *http.Request) { failed <- d.f(w) })
 			}
 			h := viaAlice(use, mux)
 			t.Run(fmt.Sprintf("%s observed at %d", strings.Join(names, " "), at), func(t *testing.T) {
 				for _, http2 := range []bool{false, true} {
 					srv := rt.Serve(t, h, http2)
-					for i, d := range doors {
+					for i, d := range writePaths {
 						if d.http1 && http2 {
 							continue
 						}
-						checkDoor(t, srv, d, fmt.Sprintf("/%d", i), failed, seen)
+						checkWritePath(t, srv, d, fmt.Sprintf("/%d", i), failed, seen)
 					}
 				}
 			})
@@ -169,7 +169,7 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-func checkDoor(t *testing.T, srv *httptest.Server, d door, target string, failed <-chan error, seen <-chan rt.Seen) {
+func checkWritePath(t *testing.T, srv *httptest.Server, d writePath, target string, failed <-chan error, seen <-chan rt.Seen) {
 	t.Helper()
 	var res rt.Answer
 	if d.status == 101 {

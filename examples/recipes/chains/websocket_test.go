@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// unwrapOnly is a writer without a method but Unwrap beyond what it must have.
+// unwrapOnly is a writer with only the required methods and Unwrap.
 type unwrapOnly struct{ w http.ResponseWriter }
 
 func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
@@ -24,16 +24,16 @@ func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
 func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 
-// wrapped is a component that hands on another writer.
+// wrapped is a component that passes another writer on.
 func wrapped(wrap func(http.ResponseWriter, *http.Request) http.ResponseWriter) pipeline.Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(wrap(w, r), r) })
 	}
 }
 
-// An upgrade below the wrappers of three libraries and one that only unwraps: it
-// succeeds with the headers that components above have set, and the access log says
-// what was; one that is refused is logged with its true status.
+// An upgrade below the wrappers of three libraries and one that only unwraps: it succeeds
+// with the headers that components above have set, and the access log has the right status,
+// also for a refused one.
 func TestUpgradeBelowWrappers(t *testing.T) {
 	wrappers := map[string]pipeline.Middleware{
 		"unwrap only": wrapped(func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return unwrapOnly{w} }),

@@ -24,7 +24,7 @@ import (
 
 var long = strings.Repeat("all work and no play ", 500)
 
-// decoded is the body as a browser shows it.
+// decoded returns the body as a browser shows it.
 func decoded(t *testing.T, res rt.Answer) string {
 	t.Helper()
 	require.NoError(t, res.Err)
@@ -51,7 +51,7 @@ func decoded(t *testing.T, res rt.Answer) string {
 	}
 }
 
-// flush is a handler's Flush, as of today.
+// flush is a handler's Flush with http.ResponseController.
 func flush(w http.ResponseWriter) {
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		panic(err)
@@ -63,7 +63,7 @@ func page(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, long)
 }
 
-// handlers by path. What they say is in the table below.
+// handlers by path. The table below has their answers.
 var handlers = map[string]http.HandlerFunc{
 	"/long":  page,
 	"/short": rt.Text("short"),
@@ -122,14 +122,14 @@ func endpoints() http.Handler {
 var arrangements = []struct {
 	name string
 	make func(chan<- rt.Seen) http.Handler
-	wire bool // BytesWritten counts what travels
+	wire bool // BytesWritten counts the bytes on the wire
 	both bool
 }{
 	{"observed outside", func(c chan<- rt.Seen) http.Handler {
 		return pipeline.New().Use(rt.Watch(c), compress).Run(endpoints()).MustBuild()
 	}, true, false},
 	{"observed inside", func(c chan<- rt.Seen) http.Handler {
-		// By gzhttp alone: Compress observes by itself.
+		// With gzhttp alone: Compress has an observer of its own.
 		bare, err := gzhttp.NewWrapper()
 		if err != nil {
 			panic(err)
@@ -143,14 +143,17 @@ var arrangements = []struct {
 
 var compress = compression.Compress(compression.Options{})
 
+// observedTest is a request and the expected answer.
+type observedTest struct {
+	name, method, target string
+	header               []string
+	status               int
+	coding, body         string
+}
+
 func TestObserved(t *testing.T) {
 	const all = "zstd, gzip"
-	tests := []struct {
-		name, method, target string
-		header               []string
-		status               int
-		coding, body         string
-	}{
+	tests := []observedTest{
 		{"zstd", "GET", "/long", []string{"Accept-Encoding", all}, 200, "zstd", long},
 		{"gzip", "GET", "/long", []string{"Accept-Encoding", "gzip"}, 200, "gzip", long},
 		{"not accepted", "GET", "/long", []string{"Accept-Encoding", "br"}, 200, "", long},
@@ -179,47 +182,52 @@ func TestObserved(t *testing.T) {
 			seen := make(chan rt.Seen, 100)
 			rt.Both(t, func() http.Handler { return a.make(seen) }, func(t *testing.T, srv *httptest.Server) {
 				for _, tt := range tests {
-					t.Run(tt.name, func(t *testing.T) {
-						for len(seen) > 0 { // of a test that failed
-							<-seen
-						}
-						res := rt.Do(t, srv, tt.method, tt.target, tt.header...)
-						require.Equal(t, tt.status, res.StatusCode)
-						require.Equal(t, tt.coding, res.Header.Get("Content-Encoding"))
-						require.Equal(t, "Accept-Encoding", res.Header.Get("Vary"))
-						require.Empty(t, res.Header.Get(gzhttp.HeaderNoCompression), "it is for gzhttp only")
-						if tt.method != http.MethodHead {
-							require.Equal(t, tt.body, decoded(t, res))
-						}
-						observers := 1
-						if a.both {
-							observers = 2
-						}
-						require.Len(t, res.Header.Values("X-Watch"), observers)
-						for range observers {
-							got := rt.Receive(t, seen)
-							require.Equal(t, []int{tt.status}, got.Starts, "once, with the right status")
-							require.Equal(t, tt.status, got.Status)
-							require.False(t, got.Upgraded)
-							switch {
-							case tt.method == http.MethodHead: // whatever the handler wrote, the client got nothing
-							case a.wire:
-								require.EqualValues(t, len(res.Text), got.Bytes)
-							case tt.target == "/encoded":
-								require.EqualValues(t, len(res.Text), got.Bytes)
-							default:
-								require.EqualValues(t, len(tt.body), got.Bytes)
-							}
-						}
-					})
+					t.Run(tt.name, func(t *testing.T) { tt.check(t, srv, seen, a.wire, a.both) })
 				}
 			})
 		})
 	}
 }
 
-// The ETag of a compressed answer is weak: it still spares the body, and never
-// joins ranges of different bytes.
+// check sends the request and compares the answer, and the results of its observers.
+func (tt observedTest) check(t *testing.T, srv *httptest.Server, seen <-chan rt.Seen, wire, both bool) {
+	for len(seen) > 0 { // of a test that failed
+		<-seen
+	}
+	res := rt.Do(t, srv, tt.method, tt.target, tt.header...)
+	require.Equal(t, tt.status, res.StatusCode)
+	require.Equal(t, tt.coding, res.Header.Get("Content-Encoding"))
+	require.Equal(t, "Accept-Encoding", res.Header.Get("Vary"))
+	require.Empty(t, res.Header.Get(gzhttp.HeaderNoCompression), "it is for gzhttp only")
+	if tt.method != http.MethodHead {
+		require.Equal(t, tt.body, decoded(t, res))
+	}
+	observers := 1
+	if both {
+		observers = 2
+	}
+	require.Len(t, res.Header.Values("X-Watch"), observers)
+	for range observers {
+		got := rt.Receive(t, seen)
+		require.Equal(t, []int{tt.status}, got.Starts, "once, with the right status")
+		require.Equal(t, tt.status, got.Status)
+		require.False(t, got.Upgraded)
+		if tt.method != http.MethodHead { // its handler writes a body that the client does not get
+			require.EqualValues(t, observedBytes(wire || tt.target == "/encoded", res, tt.body), got.Bytes)
+		}
+	}
+}
+
+// observedBytes returns the length of the body on the wire, or as the handler wrote it.
+func observedBytes(onWire bool, res rt.Answer, body string) int {
+	if onWire {
+		return len(res.Text)
+	}
+	return len(body)
+}
+
+// The ETag of a compressed answer is weak: it still saves the body, and never joins ranges
+// of different bytes.
 func TestETags(t *testing.T) {
 	rt.Both(t, func() http.Handler { return pipeline.New().Use(compress).Run(endpoints()).MustBuild() }, func(t *testing.T, srv *httptest.Server) {
 		plain := rt.Do(t, srv, "GET", "/content")
@@ -286,12 +294,12 @@ func TestStreaming(t *testing.T) {
 				require.Equal(t, want, string(got))
 			}
 			_, err = io.ReadAll(zr)
-			require.NoError(t, err, "the stream ends in order")
+			require.NoError(t, err, "the stream ends gracefully")
 		})
 	}
 }
 
-// A panic never ends in a well-formed half answer, wherever Recover stands.
+// A panic never ends in a well-formed half answer, whatever the position of Recover.
 func TestRecover(t *testing.T) {
 	recoverer := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet()})
 	write := func(s string) func(http.ResponseWriter) {
@@ -346,7 +354,7 @@ func TestRecover(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a long error page is compressed by what is outside", func(t *testing.T) {
+	t.Run("a long error page is compressed by the outer component", func(t *testing.T) {
 		long := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet(), Handler: func(w http.ResponseWriter, _ *http.Request, p *middleware.Problem, _ error) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.WriteHeader(p.Status)
@@ -367,7 +375,7 @@ func statusOf(res rt.Answer) int {
 	return res.StatusCode
 }
 
-// A handshake passes, with what the components above have set.
+// A handshake passes, with the headers that the components above have set.
 func TestWebSockets(t *testing.T) {
 	seen := make(chan rt.Seen, 2)
 	for _, use := range [][]pipeline.Middleware{
@@ -384,7 +392,7 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// An early hint is no start, and does not go lost.
+// An early hint does not start the response, and is not lost.
 func TestEarlyHints(t *testing.T) {
 	seen := make(chan rt.Seen, 1)
 	h := pipeline.New().Use(rt.Watch(seen), compress).RunFunc(func(w http.ResponseWriter, r *http.Request) {

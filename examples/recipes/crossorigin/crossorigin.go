@@ -2,27 +2,26 @@
 //
 // # Order
 //
-// Inside Recover or outside: the headers that CORS sets are on the answers that
-// Recover writes either way, and on 404s. Before authentication: a preflight
-// carries no credentials, so a guard in front of CORS refuses it. Preflights are
-// answered here and never reach what is behind.
+// It may be inside Recover or outside: in both cases the answers that Recover writes, and
+// 404s, have the CORS headers. It belongs before authentication: a preflight carries no
+// credentials, so a guard in front of CORS refuses it. CORS answers preflights and does not
+// pass them on.
 //
-// For one part of a service only, put it into that branch. It must not stand
-// behind something that answers first, such as a router that knows no OPTIONS.
+// For one part of a service, put it into that branch. It must not be behind a component
+// that answers first, such as a router without OPTIONS.
 //
 // # Traps
 //
-//   - CORS refuses no request. It tells browsers which pages may read the
-//     answers; a page that may not has still sent its request, cookies and all,
-//     and the handler has run. What keeps foreign pages from changing something is
-//     SameSite cookies and http.CrossOriginProtection.
-//   - WebSockets are not subject to CORS at all. wsmanager checks the origin by
-//     itself: same host, or Options.AllowedOrigins, which [Options] fills from the
-//     same list.
-//   - Scripts read no header but a few well-known ones: name others, such as
-//     X-Request-Id or X-Response-Time, in Config.ResponseHeaders.
-//   - A pipeline redirects paths that are not clean before its first component, so
-//     those redirects carry no CORS headers: a script that asks for //api fails.
+//   - CORS does not refuse requests. It tells browsers which pages may read the answers; a
+//     page without permission has still sent its request, including cookies, and the
+//     handler has run. SameSite cookies and http.CrossOriginProtection keep foreign pages
+//     from changing data.
+//   - WebSockets are not subject to CORS. wsmanager checks the origin itself: same host, or
+//     Options.AllowedOrigins, which [Options] fills from the same list.
+//   - Scripts can only read a few well-known headers: name others, such as X-Request-Id or
+//     X-Response-Time, in Config.ResponseHeaders.
+//   - A pipeline redirects unclean paths before its first component, so those redirects
+//     have no CORS headers: a script that requests //api fails.
 package crossorigin
 
 import (
@@ -36,8 +35,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// CORS makes the component. What is wrong with cfg is reported by the pipeline's
-// Build, with all other mistakes.
+// CORS makes the component. Problems of cfg are reported by the pipeline's Build, with all
+// other mistakes.
 //
 //go:noinline
 func CORS(cfg cors.Config) pipeline.Middleware {
@@ -50,8 +49,8 @@ func CORS(cfg cors.Config) pipeline.Middleware {
 	}
 }
 
-// Options returns opts with the origins of cfg allowed for WebSockets as well.
-// wsmanager takes no patterns: of cfg's only full origins count, such as
+// Options returns opts with the origins of cfg allowed for WebSockets as well. wsmanager
+// does not support patterns: only full origins of cfg count, such as
 // "https://app.example.com", and not "*" or "https://*.example.com".
 func Options(cfg cors.Config, opts wsmanager.Options) wsmanager.Options {
 	opts.AllowedOrigins = slices.Clone(opts.AllowedOrigins)

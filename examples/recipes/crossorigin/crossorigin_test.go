@@ -125,7 +125,7 @@ func TestPreflights(t *testing.T) {
 		}
 		require.Zero(t, calls.Load(), "no preflight reaches the handler")
 		rt.Do(t, srv, http.MethodOptions, "/data", "Origin", friend)
-		require.EqualValues(t, 1, calls.Load(), "an OPTIONS that is no preflight does")
+		require.EqualValues(t, 1, calls.Load(), "an OPTIONS that is not a preflight does")
 	})
 }
 
@@ -152,8 +152,8 @@ func TestBeforeAuthentication(t *testing.T) {
 	require.Equal(t, 401, rt.Do(t, wrong, http.MethodOptions, "/", preflight...).StatusCode)
 }
 
-// CORS says who may read; the request has been served by then. What refuses it is
-// http.CrossOriginProtection.
+// CORS only controls reading; the request has been served by then.
+// http.CrossOriginProtection refuses it.
 func TestCORSRefusesNothing(t *testing.T) {
 	var calls atomic.Int32
 	count := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) })
@@ -170,8 +170,7 @@ func TestCORSRefusesNothing(t *testing.T) {
 	require.EqualValues(t, 2, calls.Load())
 }
 
-// CORS lets every handshake through, whatever it says of the origin: the manager
-// decides.
+// CORS passes every handshake on, whatever the origin: the manager decides.
 func TestWebSockets(t *testing.T) {
 	open := rt.Echo(t, nil, crossorigin.Options(config, wsmanager.Options{AllowedOrigins: []string{"https://other.example.com"}}))
 	strict := rt.Echo(t, nil, wsmanager.Options{})
@@ -184,13 +183,13 @@ func TestWebSockets(t *testing.T) {
 	}{
 		{"/open", friend, 101},
 		{"/open", "https://other.example.com", 101},
-		{"/open", "https://a.example.org", 403}, // a pattern of CORS is none of wsmanager
+		{"/open", "https://a.example.org", 403}, // wsmanager ignores CORS's patterns
 		{"/open", stranger, 403},
-		{"/open", "", 101}, // no browser
+		{"/open", "", 101}, // not a browser
 		{"/strict", srv.URL, 101},
 		{"/strict", friend, 403}, // allowed by CORS alone
 		{"/strict", "null", 403},
-		{"/careless", stranger, 101}, // CORS has kept nobody away
+		{"/careless", stranger, 101}, // CORS refuses no request
 	} {
 		t.Run(tt.target+" "+tt.origin, func(t *testing.T) {
 			req := wstest.Request(t, srv.URL+tt.target)
@@ -206,7 +205,7 @@ func TestWebSockets(t *testing.T) {
 	}
 }
 
-// Redirects to the clean path are made before the first component, CORS included.
+// Redirects to the clean path happen before the first component, also before CORS.
 func TestUncleanPaths(t *testing.T) {
 	srv := rt.Serve(t, pipeline.New().Use(crossorigin.CORS(config)).Run(rt.Text("x")).MustBuild(), false)
 	res := rt.Raw(t, srv, "//data", "Origin", friend)
@@ -214,7 +213,7 @@ func TestUncleanPaths(t *testing.T) {
 	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 }
 
-// In a branch CORS is for the branch.
+// In a branch CORS applies to the branch.
 func TestInABranch(t *testing.T) {
 	srv := rt.Serve(t, pipeline.New().Map("/api", func(b *pipeline.Builder) {
 		b.Use(crossorigin.CORS(cors.Config{Origins: []string{"*"}})).Run(rt.Text("api"))

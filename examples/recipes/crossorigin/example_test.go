@@ -13,7 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// A page of app.example.com may ask, and open a socket.
+// A page of app.example.com may send requests, and open a socket.
 func Example() {
 	pages := cors.Config{
 		Origins:         []string{"https://app.example.com"},

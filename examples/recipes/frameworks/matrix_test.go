@@ -38,12 +38,12 @@ type server struct {
 	*httptest.Server
 	chat *wsmanager.Manager
 
-	records  buffer       // of the Manager and the hub
-	netHTTP  buffer       // what net/http says
+	records  buffer       // log of the Manager and the hub
+	netHTTP  buffer       // net/http's log
 	own      buffer       // the stack's own log
 	outside  atomic.Int64 // the status that httpsnoop saw, above the stack
-	observed atomic.Int64 // that pipeline saw there
-	inside   atomic.Int64 // that chi's writer saw, below the stack
+	observed atomic.Int64 // the status that pipeline saw above the stack
+	inside   atomic.Int64 // the status that chi's writer saw, below the stack
 	connects atomic.Int64
 }
 
@@ -90,8 +90,8 @@ func serve(t *testing.T, s stack, driver wsmanager.Driver) *server {
 	return srv
 }
 
-// matrix runs f for each stack on both drivers; where there is no event loop, Auto is
-// goroutines as well.
+// matrix runs f for each stack on both drivers; without an event loop, Auto uses goroutines
+// too.
 func matrix(t *testing.T, f func(*testing.T, stack, *server)) {
 	for _, s := range stacks {
 		t.Run(s.name, func(t *testing.T) {
@@ -102,8 +102,8 @@ func matrix(t *testing.T, f func(*testing.T, stack, *server)) {
 	}
 }
 
-// One 101 reaches the client, right to the byte; then come frames, also for what it has
-// sent with its request.
+// One 101 reaches the client, correct to the byte; frames follow, also for a message that
+// the client has sent with its request.
 func TestManager(t *testing.T) {
 	matrix(t, func(t *testing.T, s stack, srv *server) {
 		c := dial(t, srv, "/ws", "early")
@@ -142,7 +142,7 @@ func TestOrdinaryAnswers(t *testing.T) {
 	matrix(t, func(t *testing.T, _ stack, srv *server) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/events/negotiate?negotiateVersion=1", http.NoBody)
 		require.NoError(t, err)
-		res, err := srv.Client().Do(req) // asks for gzip
+		res, err := srv.Client().Do(req) // the client accepts gzip
 		require.NoError(t, err)
 		var answer struct{ ConnectionToken string }
 		require.NoError(t, json.NewDecoder(res.Body).Decode(&answer))
@@ -167,7 +167,7 @@ func TestOrdinaryAnswers(t *testing.T) {
 	})
 }
 
-// refused expects a plain answer, and one record that names the writer in the way.
+// refused expects a plain answer, and one record with the writer that prevents the upgrade.
 func refused(t *testing.T, s stack, srv *server, c *client) {
 	t.Helper()
 	res, err := http.ReadResponse(c.br, nil)
@@ -181,7 +181,7 @@ func refused(t *testing.T, s stack, srv *server, c *client) {
 	require.Zero(t, srv.chat.Len())
 }
 
-// saw101 checks what is known of the request when it is over.
+// saw101 checks the observers' results when the request has ended.
 func (srv *server) saw101(t *testing.T, s stack) {
 	t.Helper()
 	require.Eventually(t, func() bool { return srv.observed.Load() != 0 }, wstest.Patience, time.Millisecond)
@@ -204,7 +204,7 @@ func (srv *server) saw101(t *testing.T, s stack) {
 	require.Equal(t, 1, strings.Count(srv.records.String(), "\n"), srv.records.String())
 }
 
-// client is one that looks at bytes.
+// client reads and checks single bytes.
 type client struct {
 	conn net.Conn
 	br   *bufio.Reader
@@ -221,7 +221,7 @@ func dial(t *testing.T, srv *server, path, early string) *client {
 	text.Write(wstest.Frame(ws.OpText, true, []byte(early)))
 	conn, err := net.DialTimeout("tcp", req.URL.Host, wstest.Patience)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() }) // closed already, where the test has ended well
+	t.Cleanup(func() { _ = conn.Close() }) // already closed if the test has succeeded
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 	_, err = conn.Write(text.Bytes())
 	require.NoError(t, err)
@@ -274,7 +274,7 @@ func (c *client) send(t *testing.T, op ws.OpCode, p []byte) {
 	require.NoError(t, err)
 }
 
-// end closes in order.
+// end closes the connection gracefully.
 func (c *client) end(t *testing.T) {
 	t.Helper()
 	c.send(t, ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
@@ -284,7 +284,7 @@ func (c *client) end(t *testing.T) {
 		if f.Header.OpCode == ws.OpClose {
 			break
 		}
-		require.Contains(t, string(f.Payload), `"type":7`, "a hub says goodbye before the close")
+		require.Contains(t, string(f.Payload), `"type":7`, "a hub sends a Close message before the close")
 	}
 	require.NoError(t, c.conn.Close())
 }

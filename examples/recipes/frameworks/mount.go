@@ -1,12 +1,12 @@
-// Package frameworks is the recipe for sockets in other people's frameworks: how a
-// Manager (at /ws) and a hub (at /events, with its negotiation) are mounted in gin, echo
-// and chi, and below middleware of net/http's shape. Its tests show that the client gets
-// one 101 below all of them, on both drivers, and what their observers see.
+// Package frameworks is the recipe for sockets in other frameworks: how a Manager (at /ws)
+// and a hub (at /events, with its negotiation) are mounted in gin, echo and chi, and below
+// middleware for net/http. Its tests check that the client gets one 101 below all of them,
+// on both drivers, and that their observers get the right status.
 //
-// The routes take every method: over HTTP/2 a WebSocket is a CONNECT.
+// The routes accept every method: over HTTP/2 a WebSocket is a CONNECT.
 //
-// The module is one of its own, so that neither the library nor the other recipes
-// require any of this.
+// This is a module of its own, so that neither the library nor the other recipes require
+// these dependencies.
 package frameworks
 
 import (
@@ -35,8 +35,8 @@ func Echo(e *echo.Echo, chat, events http.Handler) {
 }
 
 // EchoBeside keeps echo's middleware away from sockets: below Timeout they can't be
-// taken over, and Gzip gives its status on when the handler has returned, for which
-// net/http has a line in its log.
+// hijacked, and Gzip sends its status when the handler has returned, which net/http logs as
+// an error.
 func EchoBeside(e *echo.Echo) {
 	sockets := func(c echo.Context) bool { return c.IsWebSocket() }
 	e.Use(middleware.GzipWithConfig(middleware.GzipConfig{Skipper: sockets}))
@@ -50,16 +50,15 @@ func Chi(r chi.Router, chat, events http.Handler) {
 	r.Handle("/events/negotiate", events)
 }
 
-// Mux mounts them in net/http's, for all that wraps a handler: gorilla/handlers,
-// gziphandler, gzhttp, negroni, scs, rs/cors.
+// Mux mounts them in net/http's ServeMux, for everything that wraps a handler:
+// gorilla/handlers, gziphandler, gzhttp, negroni, scs, rs/cors.
 func Mux(mux *http.ServeMux, chat, events http.Handler) {
 	mux.Handle("/ws", chat)
 	mux.Handle("/events", events)
 	mux.Handle("/events/negotiate", events)
 }
 
-// GzipBeside leaves sockets out of what gziphandler compresses, for the same reason as
-// EchoBeside.
+// GzipBeside excludes sockets from gziphandler, for the same reason as EchoBeside.
 func GzipBeside(pages, chat http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", gziphandler.GzipHandler(pages))

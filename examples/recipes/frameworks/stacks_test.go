@@ -29,11 +29,11 @@ type stack struct {
 	name string
 	make func(chat, events http.Handler, log io.Writer) http.Handler
 
-	logs    string // what its own log says of a socket, as a regular expression
+	logs    string // the stack's own log line for a socket, as a regular expression
 	header  string // a header that it sets
-	hides   bool   // keeps the status, and can't be looked behind by Unwrap
-	refuses string // the type in the record if it lets no socket pass
-	repeats bool   // gives the status on behind the hijack, of which net/http's log has a line
+	hides   bool   // keeps the status, and has no Unwrap
+	refuses string // the writer's type in the record if it prevents upgrades
+	repeats bool   // sends the status again after the hijack, which net/http logs
 }
 
 var stacks = []stack{
@@ -49,7 +49,7 @@ var stacks = []stack{
 		return echoWith(echomw.LoggerWithConfig(echomw.LoggerConfig{Output: log}), echomw.Recover())(chat, events, log)
 	}, logs: `"uri":"/ws".*"status":101`},
 	{name: "echo gzip", make: echoWith(echomw.Gzip()), repeats: true},
-	{name: "echo gzip without a least length", make: echoWith(echomw.GzipWithConfig(echomw.GzipConfig{MinLength: 0})), repeats: true},
+	{name: "echo gzip without a minimum length", make: echoWith(echomw.GzipWithConfig(echomw.GzipConfig{MinLength: 0})), repeats: true},
 	{name: "echo timeout", make: echoWith(echomw.TimeoutWithConfig(echomw.TimeoutConfig{Timeout: time.Minute})), refuses: "*http.timeoutWriter"},
 	{name: "echo timeout and gzip beside", make: func(chat, events http.Handler, _ io.Writer) http.Handler {
 		e := echo.New()
@@ -111,7 +111,7 @@ var stacks = []stack{
 	})},
 }
 
-// newSessions is scs.New without the goroutine that cleans its store up.
+// newSessions is scs.New without the goroutine that cleans its store.
 func newSessions() *scs.SessionManager {
 	return &scs.SessionManager{
 		Store:     memstore.NewWithCleanupInterval(0),
@@ -160,7 +160,7 @@ func muxWith(mw func(http.Handler) http.Handler) func(chat, events http.Handler,
 	return func(chat, events http.Handler, _ io.Writer) http.Handler { return mw(mux(chat, events)) }
 }
 
-// buffer is a log that several goroutines write.
+// buffer is a log for concurrent writers.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -10,7 +10,7 @@ import (
 )
 
 // irisWriter behaves as iris's responseWriter (context/response_writer.go of v12): the
-// status is kept until something is written, or the handler has returned.
+// status is kept until the first write, or the handler's return.
 type irisWriter struct {
 	http.ResponseWriter
 	status, written int
@@ -21,7 +21,7 @@ const (
 	irisStatusWritten = -1
 )
 
-// Naive is what iris has where others have Unwrap.
+// Naive is iris's counterpart of Unwrap.
 func (w *irisWriter) Naive() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *irisWriter) WriteHeader(status int) { w.status = status }

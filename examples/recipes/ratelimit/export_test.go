@@ -8,7 +8,7 @@ import (
 // Client is the key of a request's bucket.
 func Client(r *http.Request) netip.Prefix { return client(r) }
 
-// Buckets are the buckets behind a limit, to count them.
+// Buckets returns the buckets behind a limit, to count them.
 type Buckets struct{ b *buckets }
 
 func NewBuckets(opts Options) Buckets { return Buckets{newBuckets(opts)} }

@@ -45,7 +45,7 @@ func TestOverTheWire(t *testing.T) {
 	})
 }
 
-// request is one of a client by its address.
+// request returns a request from a client's address.
 func request(h http.Handler, addr string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = addr
@@ -69,9 +69,9 @@ func TestRefill(t *testing.T) {
 
 		time.Sleep(8500 * time.Millisecond)
 		require.Equal(t, "2", request(h, ann).Header().Get("Retry-After"), "1.5 s, rounded up")
-		time.Sleep(2 * time.Second) // what Retry-After said
+		time.Sleep(2 * time.Second) // the value of Retry-After
 		require.Equal(t, 200, request(h, ann).Code)
-		require.Equal(t, 429, request(h, ann).Code, "asking in vain cost nothing, and gave nothing")
+		require.Equal(t, 429, request(h, ann).Code, "a refused request costs no token, and gives none")
 
 		time.Sleep(time.Hour)
 		for range 3 {
@@ -81,8 +81,7 @@ func TestRefill(t *testing.T) {
 	})
 }
 
-// A client that comes again and again does not slip through where generations
-// change.
+// A client that returns again and again does not get more requests when generations change.
 func TestNobodyGainsByBeingForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const burst, minutes = 4, 60
@@ -128,7 +127,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// Behind a proxy it is the proxy that all come from, unless Forwarded says who.
+// Behind a proxy all requests come from the proxy's address, unless Forwarded restores the
+// client's.
 func TestBehindAProxy(t *testing.T) {
 	for _, forwarded := range []bool{false, true} {
 		app := pipeline.New()
@@ -155,7 +155,7 @@ func TestBehindAProxy(t *testing.T) {
 			require.Equal(t, 429, from(proxy, "198.51.100.2"), "pays for the first")
 		}
 		require.Equal(t, 200, from(stranger, "198.51.100.3"))
-		require.Equal(t, 429, from(stranger, "198.51.100.4"), "what a stranger says of himself does not count")
+		require.Equal(t, 429, from(stranger, "198.51.100.4"), "a client's own header does not count")
 	}
 }
 
@@ -174,8 +174,8 @@ func TestConcurrently(t *testing.T) {
 	require.EqualValues(t, 10, served.Load())
 }
 
-// Handshakes are limited, however they are spelled; requests are not, and a socket
-// that is open stays so.
+// Handshakes are limited, whatever the spelling; other requests are not, and an open socket
+// stays open.
 func TestHandshakesOnly(t *testing.T) {
 	srv := rt.Serve(t, pipeline.New().
 		UseWhen(branch.Header("Upgrade"), func(b *pipeline.Builder) {
@@ -198,7 +198,7 @@ func TestHandshakesOnly(t *testing.T) {
 	rt.ExpectEcho(second)
 }
 
-// The misuse: a limit by the value that browsers send is no limit.
+// The misuse: a limit by the value that browsers send has no effect.
 func TestHandshakesByValue(t *testing.T) {
 	srv := rt.Serve(t, pipeline.New().
 		UseWhen(branch.Header("Upgrade", "websocket"), func(b *pipeline.Builder) {

@@ -3,30 +3,29 @@
 //
 // # Order
 //
-// [Instrument] is outermost. AccessLog and Recover inside get a request whose
-// context has the span, so their records carry its trace id (see [LogHandler]),
-// and the answers that Recover writes are in span and metrics. With Recover
-// outside, a panic passes otelhttp by: the span has no status, and the request is
-// in no metric. The same holds for a response that is broken off inside.
+// [Instrument] is outermost. AccessLog and Recover inside get a request whose context has
+// the span, so their records carry its trace id (see [LogHandler]), and the answers that
+// Recover writes are in span and metrics. With Recover outside, a panic bypasses otelhttp:
+// the span has no status, and the request is in no metric. The same holds for a response
+// that is aborted inside.
 //
 // # Routes
 //
-// Spans are named and metrics are labelled by the pattern of the endpoint, which
-// has few values, never by the path, which has as many as clients like. otelhttp
-// reads r.Pattern when the handlers have returned. http.ServeMux sets it, and
-// package branch hands it up behind its prefix; but a component that copies the
-// request (WithContext) keeps it from those above, unless it hands it up, too.
-// Response.SetRoute has no such gap, and middleware.Endpoints sets both. Instrument
-// takes the route, or else the pattern, and puts http.route on the span as well,
-// which otelhttp does only for a pattern known beforehand. For an endpoint behind
-// no ServeMux, such as a WebSocket manager, there is [Route].
+// Spans are named and metrics are labelled by the pattern of the endpoint, which has few
+// values, never by the path, whose values clients choose. otelhttp reads r.Pattern when the
+// handlers have returned. http.ServeMux sets it, and package branch copies it to the outer
+// request behind its prefix; but a component that copies the request (WithContext) hides it
+// from those above, unless it copies the pattern back. Response.SetRoute has no such gap,
+// and middleware.Endpoints sets both. Instrument uses the route, or else the pattern, and
+// also sets http.route on the span, which otelhttp does only for a pattern known
+// beforehand. For an endpoint without a ServeMux, such as a WebSocket manager, use [Route].
 //
 // # WebSockets
 //
-// With wsmanager the handler returns as soon as the connection is handed over: the
-// span is that of the handshake, with status 101, and durations are not those of
-// sockets. For a handler that stays as long as its socket, keep upgrades out by
-// otelhttp.WithFilter. What comes over the socket is no part of the request: see
+// With wsmanager over HTTP/1.1 the handler returns as soon as the connection is handed
+// over: the span is that of the handshake, with status 101, and durations do not include
+// the socket's life. For a handler that stays as long as its socket, exclude upgrades with
+// otelhttp.WithFilter. Messages on the socket are not part of the request: see
 // [StartMessage].
 package telemetry
 
@@ -47,15 +46,16 @@ import (
 
 // Options configure [Instrument].
 type Options struct {
-	// TracerProvider and MeterProvider get spans and metrics. Default: the
-	// global ones of package otel.
+	// TracerProvider gets the spans. Default: the global one of package otel.
 	TracerProvider trace.TracerProvider
-	MeterProvider  metric.MeterProvider
 
-	// TrustTraceParent continues the trace that the request's traceparent names
-	// (W3C Trace Context). Only behind something that sets or checks it:
-	// strangers would choose trace ids and what is sampled. Default: each request
-	// begins a trace of its own, linked to the one that it names.
+	// MeterProvider gets the metrics. Default: the global one of package otel.
+	MeterProvider metric.MeterProvider
+
+	// TrustTraceParent continues the trace in the request's traceparent header (W3C Trace
+	// Context). Use it only behind a proxy that sets or checks the header: otherwise
+	// clients choose trace ids and sampling. Default: each request starts a trace of its
+	// own, linked to the one in the header.
 	TrustTraceParent bool
 }
 
@@ -77,20 +77,20 @@ func Instrument(opts Options) pipeline.Middleware {
 	return func(next http.Handler) http.Handler { return instrument(routed(next)) }
 }
 
-// routed tells otelhttp which route the request took: r is the copy that otelhttp
-// has made and looks at afterwards.
+// routed passes the request's route to otelhttp: r is the copy that otelhttp has made and
+// reads afterwards.
 var routed = pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 	next.ServeHTTP(w, r)
 	if route := res.Route(); route != "" {
 		r.Pattern = route
 	}
-	if i := strings.IndexByte(r.Pattern, '/'); i >= 0 { // behind method and host
+	if i := strings.IndexByte(r.Pattern, '/'); i >= 0 { // after method and host
 		trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("http.route", r.Pattern[i:]))
 	}
 })
 
-// Route makes a component that names the route of the requests that run through
-// it, unless a component below, such as middleware.Endpoints, names another.
+// Route makes a component that names the route of its requests, unless a component below,
+// such as middleware.Endpoints, names another.
 //
 //go:noinline
 func Route(pattern string) pipeline.Middleware {
@@ -101,15 +101,15 @@ func Route(pattern string) pipeline.Middleware {
 	return func(next http.Handler) http.Handler { return observed(next) }
 }
 
-// LogHandler adds trace_id and span_id to the records whose context has a span:
-// those of AccessLog and Recover, and of slog.InfoContext in handlers. Below a
-// Logger.WithGroup they are in the group.
+// LogHandler adds trace_id and span_id to the records whose context has a span: those of
+// AccessLog and Recover, and of slog.InfoContext in handlers. Below a Logger.WithGroup they
+// are in the group.
 type LogHandler struct{ slog.Handler }
 
 // Handle implements slog.Handler.
 func (h LogHandler) Handle(ctx context.Context, record slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-		record = record.Clone() // the caller's, which other handlers may share
+		record = record.Clone() // the caller's record may be shared with other handlers
 		record.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
 	}
 	return h.Handler.Handle(ctx, record)
@@ -123,9 +123,9 @@ func (h LogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (h LogHandler) WithGroup(name string) slog.Handler { return LogHandler{h.Handler.WithGroup(name)} }
 
-// StartMessage starts a span for one message of a socket. It begins a trace of its
-// own, linked to the handshake's: a trace as long as a socket is of no use. Keep
-// the handshake's span context in wsmanager.Accept.Value:
+// StartMessage starts a span for one message of a socket. It begins a trace of its own,
+// linked to the handshake's, because a trace that lasts as long as the socket is not
+// useful. Keep the handshake's span context in wsmanager.Accept.Value:
 //
 //	OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 //		return wsmanager.Accept{Value: trace.SpanContextFromContext(r.Context())}, nil

@@ -57,7 +57,7 @@ func (b *backend) ended(t *testing.T, n int) []sdktrace.ReadOnlySpan {
 	return spans
 }
 
-// points are those of the durations' histogram. They are there when the spans are.
+// points returns those of the durations' histogram. They are complete when the spans are.
 func (b *backend) points(t *testing.T) []metricdata.HistogramDataPoint[float64] {
 	t.Helper()
 	var rm metricdata.ResourceMetrics
@@ -82,7 +82,7 @@ func attr(attrs []attribute.KeyValue, key string) string {
 	return attrs[i].Value.String()
 }
 
-// items is an API as one writes it: a ServeMux.
+// items is a typical API: a ServeMux.
 func items() http.Handler { return itemsMux() }
 
 func itemsMux() *http.ServeMux {
@@ -173,7 +173,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// However many paths there are, there is one series.
+// There is one series, however many paths are requested.
 func TestCardinality(t *testing.T) {
 	back := newBackend()
 	srv := rt.Serve(t, pipeline.New().Use(telemetry.Instrument(back.options())).
@@ -244,7 +244,7 @@ func TestTraceParent(t *testing.T) {
 	}
 }
 
-// Recover outside: what was answered is nowhere.
+// With Recover outside the answer is in no span and no metric.
 func TestRecoverOutside(t *testing.T) {
 	back := newBackend()
 	srv := rt.Serve(t, pipeline.New().
@@ -255,7 +255,7 @@ func TestRecoverOutside(t *testing.T) {
 	require.Empty(t, back.points(t))
 }
 
-// What streams and what copies is seen as well.
+// Streams and file copies are observed too.
 func TestOtherDoors(t *testing.T) {
 	for name, f := range map[string]http.HandlerFunc{
 		"ReadFrom": func(w http.ResponseWriter, r *http.Request) {
@@ -282,8 +282,8 @@ func TestOtherDoors(t *testing.T) {
 	}
 }
 
-// The span of a handshake is a 101 and over while the socket is open, and the
-// socket's life is in no duration.
+// The span of a handshake has the status 101 and ends while the socket is open; no duration
+// includes the socket's life.
 func TestWebSockets(t *testing.T) {
 	back := newBackend()
 	tracer := back.tracers.Tracer("test")
@@ -332,7 +332,7 @@ func TestWebSockets(t *testing.T) {
 	require.NotEqual(t, handshake.SpanContext().TraceID(), message.SpanContext().TraceID())
 	require.Equal(t, handshake.SpanContext().TraceID(), message.Links()[0].SpanContext.TraceID())
 	require.Len(t, back.points(t), 1)
-	require.EqualValues(t, 1, back.points(t)[0].Count, "the end of the socket is no request")
+	require.EqualValues(t, 1, back.points(t)[0].Count, "the end of the socket is not a request")
 
 	req := wstest.Request(t, srv.URL+"/ws")
 	req.Header.Set("X-Refuse", "1")

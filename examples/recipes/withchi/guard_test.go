@@ -20,7 +20,7 @@ import (
 
 const secret = "the crown jewels"
 
-// guard lets in who knows the word.
+// guard requires the secret word.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "please" {
@@ -31,8 +31,8 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// admin is guarded content: by routes, by wildcards and by files, so that whoever
-// gets past the guard in any spelling finds it.
+// admin is guarded content: served by routes, by wildcards and by files, so that any
+// spelling that gets past the guard finds it.
 func admin(router chi.Router, prefix string) {
 	files := fstest.MapFS{
 		strings.TrimPrefix(prefix+"/s", "/"):   {Data: []byte(secret)},
@@ -54,12 +54,12 @@ func admin(router chi.Router, prefix string) {
 	router.Handle("/*", http.FileServerFS(foldedFS{files}))
 }
 
-// foldedFS ignores case, as file systems do that are not Linux's.
+// foldedFS ignores case, as many file systems do outside of Linux.
 type foldedFS struct{ fs.FS }
 
 func (f foldedFS) Open(name string) (fs.File, error) { return f.FS.Open(strings.ToLower(name)) }
 
-// spellings are ways to say /admin/s to something, if not to everything.
+// spellings are paths that at least some components read as /admin/s.
 var spellings = []string{
 	"/admin/s", "/admin/S", "/admin/a/b",
 	"/ADMIN/s", "/Admin/s", "/aDmIn/s",
@@ -96,7 +96,7 @@ func TestGuards(t *testing.T) {
 				}).
 				Run(mainLine()).MustBuild()
 		}},
-		{"UseWhen, which goes on to the router", func() http.Handler {
+		{"UseWhen, which continues with the router", func() http.Handler {
 			return pipeline.New().
 				UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(guard) }).
 				Run(mainLine()).MustBuild()
@@ -124,8 +124,8 @@ func TestGuards(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			srv := rt.Serve(t, tt.build(), false)
-			require.Equal(t, "public", rt.Raw(t, srv, "/public").Text, "what is not guarded is served")
-			require.Equal(t, secret, rt.Raw(t, srv, "/admin/s", "Authorization", "please").Text, "and so is the rest, to who may")
+			require.Equal(t, "public", rt.Raw(t, srv, "/public").Text, "unguarded content is served")
+			require.Equal(t, secret, rt.Raw(t, srv, "/admin/s", "Authorization", "please").Text, "guarded content is served with the key")
 			for _, target := range spellings {
 				for _, prefix := range []string{"", "/in"} {
 					if prefix != "" && strings.HasPrefix(target, "http:") {
@@ -144,8 +144,8 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// The table is worth something: without cleaning and without guards most of the
-// spellings serve the secret, and a guard in chi's own tree is walked around.
+// The table is meaningful: without cleaning and without guards most of the spellings serve
+// the secret, and a guard in chi's own tree is bypassed.
 func TestTheSpellingsReachSomething(t *testing.T) {
 	open := chi.NewRouter()
 	admin(open, "/admin")
@@ -168,9 +168,9 @@ func TestTheSpellingsReachSomething(t *testing.T) {
 	}
 }
 
-// The misuse: chi compares an escape in a pattern with the escaped path, and where
-// there is none with the decoded one. So such a route has a second name that is
-// below nothing.
+// The misuse: chi compares an escape in a pattern with the escaped path, if the request has
+// one, and with the decoded path otherwise. So such a route has a second name that is not
+// below the guard's prefix.
 func TestEscapesInPatterns(t *testing.T) {
 	router := chi.NewRouter()
 	router.Handle("/admin%2fs", rt.Text(secret))

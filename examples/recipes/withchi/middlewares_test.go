@@ -21,13 +21,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// theirs are chi's middlewares, in the order that chi recommends. Its logger writes
-// to out.
+// theirs are chi's middlewares, in the order that chi recommends. Its logger writes to out.
 func theirs(out io.Writer) []pipeline.Middleware {
 	logger := chimiddleware.RequestLogger(&chimiddleware.DefaultLogFormatter{Logger: log.New(out, "", 0), NoColor: true})
 	return []pipeline.Middleware{
 		chimiddleware.RequestID, logger, chimiddleware.Recoverer, chimiddleware.Timeout(time.Minute), chimiddleware.Compress(5),
-		// What its other middlewares, and many of others, put around the writer.
+		// Writer wrappers of its other middlewares, and of many other libraries.
 		func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				next.ServeHTTP(chimiddleware.NewWrapResponseWriter(w, r.ProtoMajor), r)
@@ -109,7 +108,7 @@ func TestTheirMiddlewares(t *testing.T) {
 				require.Equal(t, []int{want.status}, got.Starts, target)
 				require.Equal(t, want.status, got.Status, target)
 			}
-			srv.Client().CloseIdleConnections() // on a fresh one http.Client does not try again
+			srv.Client().CloseIdleConnections() // on a fresh connection http.Client does not retry
 			_, err := rt.Send(t, srv, "GET", "/panic")
 			require.Error(t, err, "an abort passes")
 			require.Empty(t, rt.Receive(t, seen).Starts)
@@ -118,7 +117,7 @@ func TestTheirMiddlewares(t *testing.T) {
 	})
 }
 
-// A handshake passes all of them, on both sides, and their log says 101.
+// A handshake passes all of them, on both sides, and their log has the 101.
 func TestWebSocketsUnderTheirMiddlewares(t *testing.T) {
 	bothSides(t, func(t *testing.T, _ pipeline.Middleware, seen <-chan rt.Seen, use []pipeline.Middleware, out *rt.Logs) {
 		logs := &rt.Logs{}
@@ -138,8 +137,8 @@ func TestWebSocketsUnderTheirMiddlewares(t *testing.T) {
 	})
 }
 
-// chi's Timeout answers when the handler returns and has written nothing. Observers
-// inside of it have seen the end of the response by then.
+// chi's Timeout answers when the handler returns and has written nothing. For observers
+// inside of it the response has ended by then.
 func TestTimeout(t *testing.T) {
 	seen := make(chan rt.Seen, 1)
 	late := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -152,7 +151,7 @@ func TestTimeout(t *testing.T) {
 	}{
 		{"inside", []pipeline.Middleware{watch, timeout}, 504, 504},
 		{"outside", []pipeline.Middleware{timeout, watch}, 504, 200},
-		{"outside of Recover, which sends what nobody has sent", []pipeline.Middleware{timeout, recoverer, watch}, 200, 200},
+		{"outside of Recover, which sends an unsent answer", []pipeline.Middleware{timeout, recoverer, watch}, 200, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := pipeline.New().Use(tt.use...).RunFunc(late).MustBuild()
@@ -164,14 +163,14 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// silent is a log of chi's that says nothing.
+// silent is a log of chi's that discards everything.
 type silent struct{}
 
 func (silent) NewLogEntry(*http.Request) chimiddleware.LogEntry { return silent{} }
 func (silent) Write(int, int, http.Header, time.Duration, any)  {}
 func (silent) Panic(any, []byte)                                {}
 
-// chi's Recoverer makes a well-formed 200 of half a body; ours breaks it off.
+// chi's Recoverer makes a well-formed 200 of half a body; ours aborts it.
 func TestRecoverers(t *testing.T) {
 	half := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
@@ -181,7 +180,7 @@ func TestRecoverers(t *testing.T) {
 	compress, err := gzhttp.NewWrapper()
 	require.NoError(t, err)
 	wrap := func(next http.Handler) http.Handler { return compress(next) }
-	quiet := chimiddleware.RequestLogger(silent{}) // its Recoverer prints the stack there
+	quiet := chimiddleware.RequestLogger(silent{}) // its Recoverer prints the stack to it
 	ours := middleware.Recover(middleware.RecoverOptions{Logger: rt.Quiet()})
 	for _, tt := range []struct {
 		name string

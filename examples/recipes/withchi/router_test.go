@@ -20,14 +20,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// where says what a handler sees of the path.
+// where answers with the path as a handler sees it.
 func where(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s base=%s path=%s id=%s", name, branch.PathBase(r), r.URL.Path, r.PathValue("id"))
 	}
 }
 
-// users is a router as one writes it.
+// users is a typical router.
 func users() chi.Router {
 	r := chi.NewRouter()
 	r.Use(chimiddleware.RequestID) // copies the request
@@ -80,7 +80,7 @@ func TestRouterInsideAPipeline(t *testing.T) {
 	}
 }
 
-// A bare Mux routes as well, by the path of the branch; it only keeps its pattern.
+// A bare Mux routes too, by the path of the branch; it only hides its pattern.
 func TestBareRouterInABranch(t *testing.T) {
 	logs := &rt.Logs{}
 	srv := rt.Serve(t, pipeline.New().
@@ -90,13 +90,13 @@ func TestBareRouterInABranch(t *testing.T) {
 	require.NotContains(t, logs.Wait(t, 1)[0]["request"], "route")
 }
 
-// branch.Map is a middleware of chi's, and a router may stand in the branch.
+// branch.Map can be used as a middleware in chi, and a router may be in the branch.
 func TestBranchUnderARouter(t *testing.T) {
 	outer := chi.NewRouter()
 	outer.Use(middleware.ResponseTime, branch.Map("/map", where("mapped")))
 	outer.Get("/users/{id}", where("outer"))
 	outer.Route("/sub", func(r chi.Router) {
-		// The path is still whole here, whatever chi has matched of it.
+		// The path is still complete, whatever part of it chi has matched.
 		r.Use(branch.Map("/sub/bare", users()), branch.Map("/sub/right", withchi.Handler(users())))
 		r.Get("/*", where("sub"))
 	})
@@ -107,7 +107,7 @@ func TestBranchUnderARouter(t *testing.T) {
 		"/users/7":           "outer base= path=/users/7 id=7",
 		"/sub/x":             "sub base= path=/sub/x id=",
 		"/sub/right/users/7": "user base=/sub/right path=/users/7 id=7",
-		"/sub/bare/users/7":  "404 page not found\n", // it goes on where chi was: at /bare/users/7
+		"/sub/bare/users/7":  "404 page not found\n", // it continues at chi's position: /bare/users/7
 	} {
 		res := rt.Do(t, srv, "GET", target)
 		require.Equal(t, want, res.Text, target)

@@ -32,7 +32,7 @@ func stopwatch(w http.ResponseWriter, r *http.Request, next http.Handler) {
 func noRobots(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	if strings.Contains(r.UserAgent(), "bot") {
 		http.Error(w, "people only", http.StatusForbidden)
-		return // next is not called: here the request turns round
+		return // next is not called: the request ends here
 	}
 	next.ServeHTTP(w, r)
 }

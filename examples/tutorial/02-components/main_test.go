@@ -36,6 +36,6 @@ func TestComponents(t *testing.T) {
 		require.Equal(t, tt.status, res.StatusCode)
 		require.Equal(t, tt.body, string(body))
 	}
-	srv.Close() // waits for the handlers, so that all is logged
-	require.Regexp(t, `GET /curl/8 took \d.*\n.*GET /crawlbot took \d`, logged.String(), "the stopwatch is outside of the one who refuses")
+	srv.Close() // waits for the handlers, so that all requests are logged
+	require.Regexp(t, `GET /curl/8 took \d.*\n.*GET /crawlbot took \d`, logged.String(), "the stopwatch is outside of the component that refuses")
 }

@@ -33,7 +33,7 @@ func newApp() *pipeline.Builder {
 	return app
 }
 
-// where tells what a branch does to the path.
+// where shows how a branch changes the path.
 func where(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "a chat, built step by step; below %s you asked for %s\n", branch.PathBase(r), r.URL.Path)
 }

@@ -37,11 +37,11 @@ func TestBranches(t *testing.T) {
 	}
 }
 
-// What the tutorial shows of what the program prints.
+// The tutorial shows this output of the program.
 func TestTutorial(t *testing.T) {
 	text, err := os.ReadFile("../../../docs/tutorial.md")
 	require.NoError(t, err)
-	tree := strings.ReplaceAll(newApp().String(), " 03-branches.", " main.") // what the linker calls the package outside of tests
+	tree := strings.ReplaceAll(newApp().String(), " 03-branches.", " main.") // the linker's name of the package outside of tests
 	require.True(t, strings.Contains(string(text), "```\n"+tree+"\n```"), "docs/tutorial.md should have\n%s", tree)
 
 	app := pipeline.New()

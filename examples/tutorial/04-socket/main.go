@@ -1,4 +1,4 @@
-// Step 4 of docs/tutorial.md: a WebSocket, and a page that speaks with it.
+// Step 4 of docs/tutorial.md: a WebSocket, and a page that uses it.
 package main
 
 import (
@@ -33,7 +33,7 @@ func newApp(chat *wsmanager.Manager) *pipeline.Builder {
 func newChat() *wsmanager.Manager {
 	return wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			c.Manager().Broadcast(m) // to everybody, the sender too
+			c.Manager().Broadcast(m) // to all connections, including the sender
 			return nil
 		},
 	}, wsmanager.Options{})

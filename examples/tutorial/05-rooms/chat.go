@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// member is what we know of a connection.
+// member is the application's data of a connection.
 type member struct{ name, room string }
 
 func newChat() *wsmanager.Manager {
@@ -22,7 +22,7 @@ func newChat() *wsmanager.Manager {
 	}, wsmanager.Options{})
 }
 
-// accept decides before the upgrade who gets in.
+// accept decides before the upgrade whether a client may connect.
 func accept(r *http.Request) (wsmanager.Accept, error) {
 	m := member{name: r.FormValue("name"), room: room(r)}
 	if !short(m.name) || !short(m.room) {
@@ -31,13 +31,13 @@ func accept(r *http.Request) (wsmanager.Accept, error) {
 	return wsmanager.Accept{Value: m, Groups: []string{m.room}}, nil
 }
 
-// room is the room that a request asks for.
+// room returns the room that a request names.
 func room(r *http.Request) string { return cmp.Or(r.FormValue("room"), "lobby") }
 
-// short says whether we can show s to others: strangers choose it.
+// short reports whether s can be shown to others: clients choose it.
 func short(s string) bool { return 0 < len(s) && len(s) <= 30 && utf8.ValidString(s) }
 
-// hear passes on what a member says.
+// hear passes a member's message on.
 func hear(c *wsmanager.Conn, m wsmanager.Message) error {
 	if m.Type != wsmanager.TextMessage {
 		return &wsmanager.CloseError{Code: wsmanager.StatusUnsupportedData, Reason: "text only"}
@@ -46,13 +46,13 @@ func hear(c *wsmanager.Conn, m wsmanager.Message) error {
 	return nil
 }
 
-// tell says something about a member to all in the member's room.
+// tell sends a text about a member to the member's room.
 func tell(c *wsmanager.Conn, what string) {
 	m, _ := wsmanager.Value[member](c)
 	c.Manager().Group(m.room).Broadcast(wsmanager.Text(m.name + what))
 }
 
-// who lists the names of those in a room.
+// who lists the names of the members of a room.
 func who(chat *wsmanager.Manager) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var names []string

@@ -28,8 +28,8 @@ func TestRooms(t *testing.T) {
 
 	bob.SendText("milk?")
 	ann.ExpectText("Bob: milk?")
-	eve.SendText("nobody?")
-	eve.ExpectText("Eve: nobody?") // and nothing before it
+	eve.SendText("anybody?")
+	eve.ExpectText("Eve: anybody?") // and no message before it
 
 	for query, want := range map[string]string{"room=tea": "[Ann Bob]\n", "": "[Eve]\n", "room=attic": "[]\n"} {
 		res, err := srv.Client().Get(srv.URL + "/who?" + query)

@@ -1,4 +1,4 @@
-// Step 6 of docs/tutorial.md: the components that every service wants.
+// Step 6 of docs/tutorial.md: the components that every service needs.
 package main
 
 import (
@@ -34,7 +34,7 @@ func newApp(chat *wsmanager.Manager, log *slog.Logger) *pipeline.Builder {
 	app.UseNamed("response time", middleware.ResponseTime)
 	app.UseNamed("access log", middleware.AccessLog(middleware.AccessLogOptions{
 		Logger: log,
-		Quiet:  branch.Path("/health"), // asked every few seconds, and nobody wants to read that
+		Quiet:  branch.Path("/health"), // requested every few seconds, so not worth a log line
 	}))
 	app.UseNamed("health", middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health"}))
 	app.Mount("/ws", chat)
@@ -44,7 +44,7 @@ func newApp(chat *wsmanager.Manager, log *slog.Logger) *pipeline.Builder {
 	return app
 }
 
-// oops is a handler with a mistake.
+// oops is a handler with a bug.
 func oops(_ http.ResponseWriter, r *http.Request) {
-	_ = []string{"tea"}[len(r.Method)] // there is no fourth
+	_ = []string{"tea"}[len(r.Method)] // the index is out of range
 }

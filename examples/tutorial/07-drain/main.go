@@ -25,7 +25,7 @@ var web embed.FS
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program immediately
 
 	ln, err := net.Listen("tcp", "127.0.0.1:8080")
 	if err != nil {
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and then until everybody has been told.
+// run serves until ctx ends, and then until all clients have got a close frame.
 func run(ctx context.Context, ln net.Listener, log *slog.Logger) error {
 	chat := newChat(log)
 	h, err := newApp(chat, log).Build()

@@ -35,11 +35,11 @@ func TestRooms(t *testing.T) {
 
 	bob.SendText("milk?")
 	ann.ExpectText("Bob: milk?")
-	bob.Kill() // the cable is pulled
+	bob.Kill() // like a pulled cable
 	ann.ExpectText("Bob has left")
 
-	eve.SendText("nobody?")
-	eve.ExpectText("Eve: nobody?") // and nothing from the other room before it
+	eve.SendText("anybody?")
+	eve.ExpectText("Eve: anybody?") // and no message from the other room before it
 }
 
 func TestNobodyWithoutAName(t *testing.T) {
@@ -50,14 +50,14 @@ func TestNobodyWithoutAName(t *testing.T) {
 	require.Contains(t, string(body), "?name=Ann")
 }
 
-// Who answers no ping has gone, after two minutes at most.
+// A client that does not answer pings is gone after two minutes at most.
 func TestGoneWithoutAWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newApp(newChat(quiet), quiet).MustBuild()
 		patient := wstest.Memory{Patience: time.Hour}
 		ann := wstest.DialHandler(t, app, "/ws?name=Ann", nil, patient)
 		ann.ExpectText("Ann is here")
-		wstest.DialHandler(t, app, "/ws?name=Bob", nil, patient) // and never reads or answers
+		wstest.DialHandler(t, app, "/ws?name=Bob", nil, patient) // never reads or answers
 		ann.ExpectText("Bob is here")
 		start := time.Now()
 		ann.ExpectText("Bob has left") // Ann's client answers pings while it waits

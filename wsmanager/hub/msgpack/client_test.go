@@ -26,13 +26,13 @@ func client(t *testing.T, url string, opts hub.DialOptions) *hub.Connection {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.Close()
-		over(t, c.Done())
+		awaitValue(t, c.Done())
 	})
 	return c
 }
 
-// over waits for a channel.
-func over[T any](t *testing.T, ch <-chan T) (v T) {
+// awaitValue waits for a value or the end of a channel.
+func awaitValue[T any](t *testing.T, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
@@ -49,7 +49,7 @@ type order struct {
 	At    time.Time `json:"at"`
 }
 
-// All that a client does, in both protocols: the results are the same.
+// A client gets the same results in both protocols.
 func TestClientsOfBothProtocols(t *testing.T) {
 	for _, p := range []hub.Protocol{hub.JSON(), protocol} {
 		for _, stateful := range []bool{false, true} {
@@ -109,7 +109,7 @@ func TestClientsOfBothProtocols(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, 11, n)
 				require.NoError(t, c.Send(ctx, "Tell", soup))
-				got := over(t, ordered)
+				got := awaitValue(t, ordered)
 				require.Equal(t, soup.Photo, got.Photo)
 				require.True(t, soup.At.Equal(got.At))
 			})
@@ -117,7 +117,7 @@ func TestClientsOfBothProtocols(t *testing.T) {
 	}
 }
 
-// A connection that broke goes on where it was.
+// A connection that broke is resumed without loss.
 func TestClientResumes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 	defer cancel()
@@ -133,7 +133,7 @@ func TestClientResumes(t *testing.T) {
 			line, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 			return line, err
 		}},
-		OnReconnecting: func(err error) { t.Errorf("it was not resumed: %v", err) },
+		OnReconnecting: func(err error) { t.Errorf("the connection was not resumed: %v", err) },
 	})
 	items, total := make(chan int), make(chan int, 1)
 	go func() {
@@ -146,18 +146,18 @@ func TestClientResumes(t *testing.T) {
 	for i := range 200 {
 		if i%50 == 25 {
 			mu.Lock()
-			_ = line.Close() // a socket that ends without a close frame
+			_ = line.Close() // the socket ends without a close frame
 			mu.Unlock()
 		}
 		select {
 		case items <- i:
 		case <-ctx.Done():
-			t.Fatal("the stream is stuck")
+			t.Fatal("the stream does not end")
 		}
 		n, err := hub.Invoke[int](ctx, c, "Add", i, 1)
 		require.NoError(t, err)
 		require.Equal(t, i+1, n)
 	}
 	close(items)
-	require.Equal(t, 199*200/2, over(t, total))
+	require.Equal(t, 199*200/2, awaitValue(t, total))
 }

@@ -21,11 +21,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// BenchmarkCalls is what a call of Add(40, 2) and its answer cost, beside an echo of the
-// same bytes by wsmanager alone: one at a time, and a hundred under way. cpu-µs/call is
-// what the process has used, with the client, which is as little as can be.
+// BenchmarkCalls measures a call of Add(40, 2) and its answer, and for comparison an echo of the same bytes by
+// wsmanager: one call at a time, and a hundred in flight. cpu-µs/call is the processor time of the process, including a
+// minimal client.
 func BenchmarkCalls(b *testing.B) {
-	const add = "\x0d\x95\x01\x80\xa2%02d\xa3Add\x92\x28\x02" // by an id
+	const add = "\x0d\x95\x01\x80\xa2%02d\xa3Add\x92\x28\x02" // by id
 	const addJSON = `{"target":"Add","arguments":[40,2],"invocationId":"%02d","type":1}` + "\x1e"
 	size := func(record string) int { return len(fmt.Sprintf(record, 0)) }
 	for _, way := range []struct {
@@ -56,7 +56,7 @@ func BenchmarkCalls(b *testing.B) {
 				}
 				turn()
 				for at := 0; at < len(answers); at += 2 + way.answer {
-					require.Equal(b, []byte{0x80 | byte(way.op), byte(way.answer)}, answers[at:at+2], "an answer is a frame")
+					require.Equal(b, []byte{0x80 | byte(way.op), byte(way.answer)}, answers[at:at+2], "each answer is one frame")
 				}
 				b.ReportAllocs()
 				began, cpu := time.Now(), cpuTime()
@@ -79,7 +79,7 @@ type costClient struct {
 	in   *bufio.Reader
 }
 
-// dialCost connects to a hub, or, with no protocol, to an echo.
+// dialCost connects to a hub, or without a protocol to an echo.
 func dialCost(b *testing.B, protocol string) costClient {
 	quiet := slog.New(slog.DiscardHandler)
 	var h http.Handler
@@ -100,7 +100,7 @@ func dialCost(b *testing.B, protocol string) costClient {
 		_ = conn.Close()
 		_ = h.(interface {
 			Shutdown(ctx context.Context) error
-		}).Shutdown(b.Context()) // which is over: what is left is cut
+		}).Shutdown(b.Context()) // the context has ended: Shutdown cuts the remaining connections
 		srv.Close()
 	})
 	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")

@@ -1,6 +1,5 @@
-// Package msgpack is the protocol "messagepack" for hubs: a binary encoding, smaller
-// and quicker to read than JSON, that Microsoft's clients speak with an additional
-// package (@microsoft/signalr-protocol-msgpack,
+// Package msgpack implements the protocol "messagepack" for hubs. It is a binary encoding, smaller and faster to decode than
+// JSON. Microsoft's clients need an additional package for it (@microsoft/signalr-protocol-msgpack,
 // Microsoft.AspNetCore.SignalR.Protocols.MessagePack, com.microsoft.signalr.messagepack).
 //
 // # Usage
@@ -9,45 +8,40 @@
 //		Protocols: []hub.Protocol{hub.JSON(), msgpack.New(msgpack.Options{})},
 //	})
 //
-// It is a module of its own, so that only those who speak MessagePack depend on its
-// library, github.com/vmihailenco/msgpack/v5.
+// The package is a module of its own, so that only its users depend on github.com/vmihailenco/msgpack/v5.
 //
 // # Values
 //
-// Arguments, items and results are encoded and decoded by that library: see there for
-// its struct tags and for the interfaces by which a type does it itself. What differs
-// from JSON:
+// That library encodes and decodes arguments, items and results. Its documentation describes its struct tags and the
+// interfaces for types with an encoding of their own. Differences from JSON:
 //
-//   - A struct is a map of its fields. A field is named by its tag msgpack, or else by
-//     its tag json, or else as in Go; so types that are tagged for JSON look the same in
-//     both protocols. Names match exactly, unlike JSON's. JavaScript passes names as
-//     they are. .NET expects its properties' names, which is what Go's are, or what its
-//     attributes say.
-//   - A []byte is binary data, not a text; a time.Time is a timestamp (extension -1).
-//   - Integers are written in their shortest form. Read, they are taken in any width,
-//     also for a float, as JavaScript does not tell 1.0 from 1. One that its type can't
-//     hold is an error, as in JSON.
-//   - In an any, integers are int64 (uint64 if they are too big for that), floats float64,
-//     binary data is []byte, a map is map[string]any, a timestamp time.Time.
+//   - A struct is a map of its fields. The name of a field is its msgpack tag, or else its json tag, or else its Go name, so
+//     types with json tags have the same names in both protocols. Unlike in JSON, names must match exactly. JavaScript uses
+//     the names unchanged. .NET expects the names of its properties, which usually are the Go names, or the names in its
+//     attributes.
+//   - A []byte is binary data, not text. A time.Time is a timestamp (extension -1).
+//   - Integers are encoded in their shortest form. They are decoded from all widths, also into a float, because JavaScript
+//     does not distinguish 1.0 from 1. As in JSON, an integer that overflows its Go type is an error.
+//   - In an any, integers are int64 (or uint64 above its range), floats are float64, binary data is []byte, a map is
+//     map[string]any, and a timestamp is time.Time.
 //
-// Values must not refer to themselves: the library does not notice.
+// Values must not contain themselves: the library does not detect cycles.
 //
-// # What comes from strangers
+// # Untrusted input
 //
-// Records are checked whole, lengths and nesting included, before anything is made of
-// them: a length that lies costs nothing, and more than a thousand levels are an error.
+// A record is checked completely, with lengths and nesting, before it is decoded. A false length costs no memory, and more
+// than a thousand levels of nesting are an error.
 //
 // # Concurrency
 //
-// A Protocol is safe for concurrent use, by any number of hubs and connections.
+// A Protocol is safe for concurrent use by any number of hubs and connections.
 //
 // # Failure
 //
-// A record that is malformed ends its connection, as package hub says; a value that does
-// not fit its type is an error of the call that has it. Panics of the library come back as
-// errors.
+// A malformed record ends its connection, as package hub describes. If a value does not match its Go type, only its call
+// fails. Panics of the library are returned as errors.
 //
 // # Testing
 //
-// As with package hub: hub.Dial speaks it with DialOptions.Protocol.
+// Use hub.Dial with DialOptions.Protocol.
 package msgpack

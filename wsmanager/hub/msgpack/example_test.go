@@ -32,7 +32,7 @@ func Example() {
 	// Output: ffd8 <nil>
 }
 
-// How a struct's fields are named.
+// The names of a struct's fields.
 func ExampleOptions() {
 	type dish struct {
 		Name  string `json:"name"`

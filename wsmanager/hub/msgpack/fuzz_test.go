@@ -9,7 +9,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// target has a field of each kind that an argument may be decoded into.
+// target has a field for each kind of argument.
 type target struct {
 	I8     int8
 	U64    uint64 `json:"u"`
@@ -28,8 +28,8 @@ type target struct {
 
 type target2 struct{ X, Y float64 }
 
-// FuzzMessagePack: whatever comes, cutting, parsing and decoding end, without a panic
-// and within the limit; and what was understood is understood again when it is written.
+// FuzzMessagePack: cutting, parsing and decoding of any input end without a panic and within the limit. A message that
+// was parsed can be written and parsed again.
 func FuzzMessagePack(f *testing.F) {
 	for _, seed := range []string{
 		"0c950180a137a3416464922802", "0b950180c0a3416464922802029106", "0f960180a23134a353756d9091a23133", "07940280a2313327", "07940380a2313302",
@@ -60,7 +60,7 @@ func FuzzMessagePack(f *testing.F) {
 					decodeAll(raw)
 				}
 			}
-			decodeAll(hub.Raw(record)) // which nobody has checked
+			decodeAll(hub.Raw(record)) // skip has not checked it
 			data = data[n:]
 		}
 	})
@@ -80,6 +80,6 @@ func values(m hub.Message) []hub.Raw {
 
 func decodeAll(raw hub.Raw) {
 	for _, v := range []any{new(any), new(target), new(*int), new([]string), new(map[string]any), new(map[float64][]int8), new(string), new(time.Duration)} {
-		_ = protocol.Decode(raw, v) // that it ends is all
+		_ = protocol.Decode(raw, v) // it must return
 	}
 }

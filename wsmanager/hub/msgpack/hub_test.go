@@ -33,8 +33,8 @@ func counter(ctx context.Context, n, delayMs int) iter.Seq2[int, error] {
 	}
 }
 
-// The bytes of the JavaScript client, and what it takes, over a real hub.
-func TestHubSpeaksMessagePack(t *testing.T) {
+// Bytes of the JavaScript client, and the bytes that it accepts, with a real hub.
+func TestHubWithMessagePack(t *testing.T) {
 	_, url := serve(t, hub.Methods{
 		"Add":     func(a, b int) int { return a + b },
 		"Half":    func(f float64) float64 { return f / 2 },
@@ -53,7 +53,7 @@ func TestHubSpeaksMessagePack(t *testing.T) {
 	p.send("029106")
 	p.send("0c950180a137a3416464922802")
 	p.expect("07950380a137032a")
-	p.send("0c950180a137a3616464922802") // in any case
+	p.send("0c950180a137a3616464922802") // the name in another case
 	p.expect("07950380a137032a")
 	p.send("0c950180a131a44563686f91c0")
 	p.expect("07950380a13103c0")
@@ -63,12 +63,12 @@ func TestHubSpeaksMessagePack(t *testing.T) {
 	p.expect("07940280a2313100", "07940280a2313101", "07940280a2313102", "07940380a2313102")
 	p.send("0f960180a23134a353756d9091a23133", "07940280a2313327", "07940280a2313303", "07940380a2313302")
 	p.expect("08950380a23134032a")
-	p.send("13950180a23137a941736b436c69656e74920506") // recorded, with the answer
+	p.send("13950180a23137a941736b436c69656e74920506") // recorded, as is the answer
 	p.expect("14960180a27331a9636c69656e7441646492050690")
 	p.send("08950380a27331030b")
 	p.expect("08950380a23137030b")
 
-	p.send("0c950180a131a448616c669103") // an int where a float is wanted
+	p.send("0c950180a131a448616c669103") // an integer for a float
 	p.expect("0f950380a13103cb3ff8000000000000")
 	for _, echo := range []string{"cb3fb999999999999a", "c4030102ff", "81a16101", "a2c3a9", "d7ff1d5353006553f100", "cf001fffffffffffff", "d0df", "c3"} {
 		raw := hub.Raw(unhex(t, echo))
@@ -82,7 +82,7 @@ func TestHubSpeaksMessagePack(t *testing.T) {
 	p.send("15950180a131a45768656e91d7ff1d5353006553f100")
 	p.expect("0f950380a13103cf0000018bcfe5687b")
 
-	// A bad argument is the call's failure, not the connection's.
+	// A wrong argument fails the call, not the connection.
 	refused := func(call string) {
 		t.Helper()
 		p.send(call)
@@ -100,8 +100,8 @@ func TestHubSpeaksMessagePack(t *testing.T) {
 	p.ExpectClose(1000)
 }
 
-// .NET shakes hands in a binary message, and its answer is one. What comes behind it in
-// the same message is a message already.
+// .NET sends the handshake in a binary message and needs a binary answer. Further data in the handshake's message is a
+// hub message.
 func TestBinaryHandshake(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{})
 	p := &peer{Client: wstest.Dial(t, url, nil), t: t}
@@ -109,7 +109,7 @@ func TestBinaryHandshake(t *testing.T) {
 	p.ExpectBinary([]byte("{}\x1e"))
 	p.expect("07950380a137032a")
 
-	// A record may come in pieces, and many in one.
+	// A record may be split over several messages, and one message may hold several records.
 	p.send("0c950180a1")
 	p.send("37a34164649228")
 	p.send("02" + "0c950180a138a34164649228" + "02" + "0c95")
@@ -117,14 +117,14 @@ func TestBinaryHandshake(t *testing.T) {
 	p.expect("07950380a137032a", "07950380a138032a", "07950380a139032a")
 }
 
-// What is no message ends the connection with a Close message that says so.
-func TestMalformedMessagesCloseTheConnection(t *testing.T) {
+// A malformed message ends the connection with a Close message.
+func TestMalformedMessages(t *testing.T) {
 	_, url := serve(t, hub.Methods{}, hub.Options{MaxMessageSize: 1000, MaxPendingBytes: 1000})
 	for name, row := range map[string]struct{ wire, want string }{
-		"no array":           {"0106", "The message could not be read."},
-		"a hostile length":   {"ffffffff0f", "The message could not be read."},
-		"a too big one":      {"e907", "The maximum message size of 1000B was exceeded."},
-		"a length that lies": {"0c950180a137a3416464ddffffffff", "The message could not be read."},
+		"not an array":         {"0106", "The message could not be read."},
+		"a huge length":        {"ffffffff0f", "The message could not be read."},
+		"an oversized message": {"e907", "The maximum message size of 1000B was exceeded."},
+		"a false length":       {"0c950180a137a3416464ddffffffff", "The message could not be read."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, url)
@@ -137,7 +137,7 @@ func TestMalformedMessagesCloseTheConnection(t *testing.T) {
 	}
 }
 
-// counting counts what is encoded.
+// counting is a protocol that counts encoded values.
 type counting struct {
 	hub.Protocol
 	values, messages atomic.Int32
@@ -155,8 +155,8 @@ func (c *counting) Append(dst []byte, m hub.Message) ([]byte, error) {
 	return c.Protocol.Append(dst, m)
 }
 
-// What goes to clients of both protocols is encoded once for each.
-func TestMixedAudience(t *testing.T) {
+// An event for clients of both protocols is encoded once for each.
+func TestEventForBothProtocols(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		to   func(*hub.Hub) hub.Receivers

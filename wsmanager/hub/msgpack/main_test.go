@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// serve makes a hub that speaks both protocols, unless opts say otherwise, and serves
-// it at /hub. At the end of the test it is shut down.
+// serve makes a hub with both protocols, unless opts has others, and serves it at /hub. It shuts the hub down at the
+// end of the test.
 func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, string) {
 	t.Helper()
 	opts.Logger = slog.New(slog.DiscardHandler)
@@ -30,7 +30,7 @@ func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, strin
 	mux.Handle("/hub/", h)
 	srv := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		_ = h.Shutdown(t.Context()) // which is over: what is left is cut, and that is an error
+		_ = h.Shutdown(t.Context()) // the context has ended: Shutdown cuts the remaining connections and returns an error
 		srv.Close()
 	})
 	return h, srv.URL + "/hub"
@@ -40,11 +40,10 @@ func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, strin
 type peer struct {
 	*wstest.Client
 	t    testing.TB
-	rest []byte // records that came together with one that was read
+	rest []byte // records of the last message that have not been read
 }
 
-// connect connects without a negotiation and shakes hands as the JavaScript client
-// does: in a text.
+// connect connects without a negotiation and completes the handshake like the JavaScript client: in a text message.
 func connect(t testing.TB, url string) *peer {
 	t.Helper()
 	p := &peer{Client: wstest.Dial(t, url, nil), t: t}
@@ -63,7 +62,7 @@ func (p *peer) send(records ...string) {
 	p.SendBinary(out)
 }
 
-// expect reads records, which must be these; pings are skipped.
+// expect reads records and compares them. It skips pings.
 func (p *peer) expect(records ...string) {
 	p.t.Helper()
 	for _, want := range records {
@@ -82,7 +81,7 @@ func (p *peer) record() string {
 	}
 	_, n, err := protocol.Cut(p.rest, len(p.rest))
 	require.NoError(p.t, err)
-	require.Positive(p.t, n, "a WebSocket message that does not end a record: %x", p.rest)
+	require.Positive(p.t, n, "a WebSocket message ends within a record: %x", p.rest)
 	r := p.rest[:n]
 	p.rest = p.rest[n:]
 	return hex.EncodeToString(r)

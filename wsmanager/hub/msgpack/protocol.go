@@ -12,16 +12,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// Options configure the protocol. The zero value is what most want.
+// Options configure the protocol. The zero value is right for most applications.
 type Options struct {
-	// Tag is the struct tag that names a field which has no tag msgpack. Default:
-	// "json". "-" is none: then a field is named as in Go, as .NET clients without
-	// attributes expect.
+	// Tag is the struct tag that names a field without a msgpack tag. With "-" such a field has its Go name, as .NET clients
+	// without attributes expect. Default: "json".
 	Tag string
 }
 
-// New makes the protocol. It is safe for concurrent use, and the same for hubs and for
-// clients.
+// New makes the protocol, for hubs and for clients. It is safe for concurrent use.
 func New(opts Options) hub.Protocol {
 	p := &protocol{tag: opts.Tag}
 	switch p.tag {
@@ -41,8 +39,7 @@ func (*protocol) Name() string                       { return "messagepack" }
 func (*protocol) MessageType() wsmanager.MessageType { return wsmanager.BinaryMessage }
 
 func (p *protocol) Encode(v any) (raw hub.Raw, err error) {
-	// The library panics on what it has not foreseen, as a nil pointer that encodes
-	// itself.
+	// The library panics on some values, for example on a nil pointer with a custom encoder.
 	defer func() {
 		if r := recover(); r != nil {
 			raw, err = nil, fmt.Errorf("encoding a %T: %v", v, r)
@@ -65,16 +62,16 @@ func (p *protocol) Decode(raw hub.Raw, v any) (err error) {
 	if rest, err := skip(raw); err != nil {
 		return err
 	} else if len(rest) > 0 {
-		return errors.New("there is something behind the value")
+		return errors.New("data after the value")
 	}
 	target := reflect.TypeOf(v)
 	if target == nil || target.Kind() != reflect.Pointer {
 		return fmt.Errorf("decoding into a %T: a pointer is needed", v)
 	}
-	if _, err := p.fits(raw, target.Elem()); err != nil {
+	if _, err := p.checkIntegerRange(raw, target.Elem()); err != nil {
 		return err
 	}
-	// It panics on maps whose keys, in an any, are maps or lists, for one.
+	// The library panics on some data, for example on a map in an any whose keys are maps or arrays.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decoding into a %T: %v", v, r)
@@ -87,6 +84,6 @@ func (p *protocol) Decode(raw hub.Raw, v any) (err error) {
 		return err
 	}
 	msgpack.PutDecoder(d)
-	widen(reflect.ValueOf(v))
+	normalizeNumbers(reflect.ValueOf(v))
 	return nil
 }

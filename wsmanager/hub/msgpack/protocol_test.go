@@ -26,7 +26,7 @@ func unhex(t testing.TB, s string) []byte {
 	return p
 }
 
-// parse reads the one message in a record with its prefix.
+// parse parses a record with its prefix and requires that no data follows.
 func parse(t testing.TB, wire []byte) (hub.Message, error) {
 	t.Helper()
 	record, n, err := protocol.Cut(wire, len(wire))
@@ -48,22 +48,22 @@ func TestName(t *testing.T) {
 	require.Equal(t, wsmanager.BinaryMessage, protocol.MessageType())
 }
 
-// What Microsoft's JavaScript client writes, and variations that others may.
-func TestReadsTheClientsRecords(t *testing.T) {
+// Records of Microsoft's JavaScript client, and variations of them.
+func TestParse(t *testing.T) {
 	for _, row := range []struct {
 		name, wire string
 		want       hub.Message
 	}{
 		{"a call", "0c950180a137a3416464922802", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}},
 		{"without an id", "0b950180c0a3416464922802", &hub.Invocation{Target: "Add", Arguments: raws(t, "28", "02")}},
-		{"with an empty one", "0b950180a0a3416464922802", &hub.Invocation{Target: "Add", Arguments: raws(t, "28", "02")}},
+		{"with an empty id", "0b950180a0a3416464922802", &hub.Invocation{Target: "Add", Arguments: raws(t, "28", "02")}},
 		{"a nil argument", "0c950180a131a44563686f91c0", &hub.Invocation{ID: "1", Target: "Echo", Arguments: raws(t, "c0")}},
 		{"an upload", "0f960180a23134a353756d9091a23133", &hub.Invocation{ID: "14", Target: "Sum", Arguments: raws(t), StreamIDs: []string{"13"}}},
 		{"no streams, as nil", "0d960180a137a3416464922802c0", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}},
 		{"headers", "11960181a178a179a137a341646492010290", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "01", "02")}},
 		{"nil headers", "0c9501c0a137a3416464922802", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}},
-		{"a wide type", "1495d3000000000000000180a137a3416464922802", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}},
-		{"more elements than are known", "0d980180a137a341646490c0c0c3", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t)}},
+		{"a type of 9 bytes", "1495d3000000000000000180a137a3416464922802", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}},
+		{"further elements", "0d980180a137a341646490c0c0c3", &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t)}},
 		{"an upload's item", "07940280a2313327", &hub.StreamItem{ID: "13", Item: hub.Raw{0x27}}},
 		{"its end", "07940380a2313302", &hub.Completion{ID: "13"}},
 		{"its failure", "14950380a2313301ac75706c6f61642062726f6b65", &hub.Completion{ID: "13", Error: "upload broke"}},
@@ -76,7 +76,7 @@ func TestReadsTheClientsRecords(t *testing.T) {
 		{"a close of two elements", "039207c0", &hub.Close{}},
 		{"a close", "049307c0c2", &hub.Close{}},
 		{"a close with an error", "0b9307a762616420646179c2", &hub.Close{Error: "bad day"}},
-		{"a close that allows to come back", "049307c0c3", &hub.Close{AllowReconnect: true}},
+		{"a close with allowReconnect", "049307c0c3", &hub.Close{AllowReconnect: true}},
 		{"an ack", "03920803", &hub.Ack{SequenceID: 3}},
 		{"of 200", "049208ccc8", &hub.Ack{SequenceID: 200}},
 		{"of 70000", "079208ce00011170", &hub.Ack{SequenceID: 70000}},
@@ -92,8 +92,8 @@ func TestReadsTheClientsRecords(t *testing.T) {
 	}
 }
 
-// What Microsoft's clients accept, to the byte.
-func TestWritesWhatTheClientsAccept(t *testing.T) {
+// The exact bytes that Microsoft's clients accept.
+func TestAppend(t *testing.T) {
 	for _, row := range []struct {
 		message hub.Message
 		want    string
@@ -130,8 +130,8 @@ func TestWritesWhatTheClientsAccept(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Lengths take one byte more at 128, 16384 and so on, as do headers of strings.
-func TestLengths(t *testing.T) {
+// Length prefixes grow by a byte at 128, 16384 and so on, as do headers of strings.
+func TestLengthPrefixes(t *testing.T) {
 	for _, row := range []struct {
 		x      int
 		prefix string
@@ -158,7 +158,7 @@ func TestLengths(t *testing.T) {
 		require.NoError(t, protocol.Decode(m.(*hub.Completion).Result, &got))
 		require.Equal(t, text, got)
 
-		// A method's name and the number of its arguments have headers of ours.
+		// The headers of the method's name and of the arguments' array also grow.
 		inv := &hub.Invocation{Target: text, Arguments: make([]hub.Raw, row.x)}
 		wire, err = protocol.Append(nil, inv)
 		require.NoError(t, err)
@@ -179,19 +179,19 @@ func TestCut(t *testing.T) {
 		broken     bool
 	}{
 		{name: "nothing", limit: 3},
-		{name: "no end of the length yet", data: "80", limit: 300},
-		{name: "no end yet", data: "039207", limit: 3},
+		{name: "incomplete length", data: "80", limit: 300},
+		{name: "incomplete", data: "039207", limit: 3},
 		{name: "one", data: "039207c0", limit: 3, record: "9207c0", n: 4},
-		{name: "one and more", data: "029106039207", limit: 3, record: "9106", n: 3},
+		{name: "several records", data: "029106039207", limit: 3, record: "9106", n: 3},
 		{name: "empty", data: "00", limit: 3, n: 1},
-		{name: "a length with zeros behind", data: "8280808000910600", limit: 3, record: "9106", n: 7},
-		{name: "too big, no end yet", data: "04", limit: 3, tooBig: true},
+		{name: "a length with trailing zeros", data: "8280808000910600", limit: 3, record: "9106", n: 7},
+		{name: "too big and incomplete", data: "04", limit: 3, tooBig: true},
 		{name: "too big", data: "0401020304", limit: 3, tooBig: true},
 		{name: "the biggest", data: "ffffffff07", limit: 3, tooBig: true},
 		{name: "the biggest, allowed", data: "ffffffff07", limit: math.MaxInt32},
-		{name: "beyond the biggest", data: "ffffffff08", limit: math.MaxInt32, broken: true},
+		{name: "above the maximum", data: "ffffffff08", limit: math.MaxInt32, broken: true},
 		{name: "six bytes of length", data: "808080808001", limit: 3, broken: true},
-		{name: "no end of the length", data: "8080808080", limit: 3, broken: true},
+		{name: "five bytes and more", data: "8080808080", limit: 3, broken: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			record, n, err := protocol.Cut(unhex(t, row.data), row.limit)
@@ -210,56 +210,56 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A record that is none, or lacks what its type needs.
-func TestRefusesMalformedRecords(t *testing.T) {
+// Malformed records, and records without a required element.
+func TestMalformedRecords(t *testing.T) {
 	for name, record := range map[string]string{
-		"nothing":                         "",
-		"no array":                        "06",
-		"a map":                           "810106",
-		"an empty array":                  "90",
-		"a type that is a string":         "91a136",
-		"a type that is nil":              "91c0",
-		"a type beyond all":               "91cfffffffffffffffff",
-		"something behind":                "910606",
-		"the byte that is none":           "9106c1",
-		"none inside":                     "9206c1",
-		"ends too early":                  "9506",
-		"a call without arguments":        "940180c0a141",
-		"a call without a target":         "950180c0c090",
-		"a call with an empty target":     "950180c0a090",
-		"a target that is binary":         "950180c0c4014190",
-		"arguments that are nil":          "950180c0a141c0",
-		"arguments that are a map":        "950180c0a14180",
-		"an id that is a number":          "95018007a14190",
-		"headers that are an array":       "950190c0a14190",
-		"a header that is a number":       "950181a16101c0a14190",
-		"streamIds that are numbers":      "960180c0a141909101",
-		"streamIds that are a string":     "960180c0a14190a131",
-		"a stream without an id":          "950480c0a14190",
-		"an item without an id":           "940280c001",
-		"no item":                         "930280a131",
-		"a completion without an id":      "940380c002",
-		"a completion without a kind":     "930380a131",
-		"of a kind that is none":          "940380a13104",
-		"an error that is missing":        "940380a13101",
-		"an error that is nil":            "950380a13101c0",
-		"a result that is missing":        "940380a13103",
-		"a cancel without an id":          "920580",
-		"a close without all":             "9107",
-		"allowReconnect as a number":      "9307c001",
-		"an ack without a number":         "9108",
-		"an ack with a string":            "9208a131",
-		"an ack beyond all numbers":       "9208cfffffffffffffffff",
-		"a string longer than all":        "9206dbffffffff",
-		"binary data longer than all":     "9206c6ffffffff",
-		"an extension longer than all":    "9206c9ffffffff01",
-		"an array longer than all":        "9206ddffffffff",
-		"a map longer than all":           "9206dfffffffff",
-		"a map with a key only":           "920681a161",
-		"a cut integer":                   "9206ce0001",
-		"deeper than anybody needs":       "9206" + strings.Repeat("91", 100_000) + "c0",
-		"a million arguments, they say":   "950180c0a141dd000f4240",
-		"arguments that steal what comes": "960180c0a1419201",
+		"nothing":                                 "",
+		"no array":                                "06",
+		"a map":                                   "810106",
+		"an empty array":                          "90",
+		"a type that is a string":                 "91a136",
+		"a type that is nil":                      "91c0",
+		"a type above int64":                      "91cfffffffffffffffff",
+		"something behind":                        "910606",
+		"the unused byte":                         "9106c1",
+		"none inside":                             "9206c1",
+		"too few elements":                        "9506",
+		"a call without arguments":                "940180c0a141",
+		"a call without a target":                 "950180c0c090",
+		"a call with an empty target":             "950180c0a090",
+		"a target that is binary":                 "950180c0c4014190",
+		"arguments that are nil":                  "950180c0a141c0",
+		"arguments that are a map":                "950180c0a14180",
+		"an id that is a number":                  "95018007a14190",
+		"headers that are an array":               "950190c0a14190",
+		"a header that is a number":               "950181a16101c0a14190",
+		"streamIds that are numbers":              "960180c0a141909101",
+		"streamIds that are a string":             "960180c0a14190a131",
+		"a stream without an id":                  "950480c0a14190",
+		"an item without an id":                   "940280c001",
+		"no item":                                 "930280a131",
+		"a completion without an id":              "940380c002",
+		"a completion without a kind":             "930380a131",
+		"an unknown result kind":                  "940380a13104",
+		"an error that is missing":                "940380a13101",
+		"an error that is nil":                    "950380a13101c0",
+		"a result that is missing":                "940380a13103",
+		"a cancel without an id":                  "920580",
+		"a close without elements":                "9107",
+		"allowReconnect as a number":              "9307c001",
+		"an ack without a number":                 "9108",
+		"an ack with a string":                    "9208a131",
+		"an ack above int64":                      "9208cfffffffffffffffff",
+		"a string longer than the record":         "9206dbffffffff",
+		"binary data longer than the record":      "9206c6ffffffff",
+		"an extension longer than the record":     "9206c9ffffffff01",
+		"an array longer than the record":         "9206ddffffffff",
+		"a map longer than the record":            "9206dfffffffff",
+		"a map with a key only":                   "920681a161",
+		"a truncated integer":                     "9206ce0001",
+		"100,000 levels":                          "9206" + strings.Repeat("91", 100_000) + "c0",
+		"a false number of arguments":             "950180c0a141dd000f4240",
+		"arguments that include the next element": "960180c0a1419201",
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := protocol.Parse(unhex(t, record))
@@ -269,8 +269,8 @@ func TestRefusesMalformedRecords(t *testing.T) {
 	}
 }
 
-// What was parsed does not change when the buffer that it was parsed from does.
-func TestKeepsNothingOfTheRecord(t *testing.T) {
+// A parsed message does not refer to the buffer that it was parsed from.
+func TestParseCopiesRecord(t *testing.T) {
 	record := unhex(t, "960180a137a3416464922802a0"[:24]+"90")
 	m, err := protocol.Parse(record)
 	require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestKeepsNothingOfTheRecord(t *testing.T) {
 	require.Equal(t, &hub.Invocation{ID: "7", Target: "Add", Arguments: raws(t, "28", "02")}, m)
 }
 
-// Values as the JavaScript client writes and reads them.
+// Values of the JavaScript client.
 func TestValues(t *testing.T) {
 	at := time.UnixMilli(1700000000123).UTC()
 	type point struct {
@@ -360,8 +360,8 @@ func TestValues(t *testing.T) {
 	require.Nil(t, inside.n)
 }
 
-// Types that are tagged for JSON look the same here, unless they say otherwise.
-func TestNamesOfFields(t *testing.T) {
+// Types with json tags have the same names in both protocols, unless they have msgpack tags.
+func TestFieldNames(t *testing.T) {
 	type inner struct {
 		Deep int `json:"deep"`
 	}
@@ -400,9 +400,8 @@ func TestNamesOfFields(t *testing.T) {
 
 type celsius float64
 
-// An integer that its type can't hold is an error, wherever it is: the library would
-// cut it.
-func TestIntegersMustFit(t *testing.T) {
+// An integer that overflows its type is an error in all positions: the library would truncate it.
+func TestIntegerOverflow(t *testing.T) {
 	type embedded struct{ Low int8 }
 	type numbers struct {
 		Small  int8             `json:"small"`
@@ -430,14 +429,14 @@ func TestIntegersMustFit(t *testing.T) {
 		{"an int of 33 bits", int64(1 << 32), new(int), strconv.IntSize == 64}, {"an uint of 33 bits", int64(1 << 32), new(uint), strconv.IntSize == 64},
 		{"int8", 127, new(int8), true}, {"int8 over", 128, new(int8), false}, {"int8 under", -129, new(int8), false},
 		{"uint under", -1, new(uint), false}, {"uint64", uint64(math.MaxUint64), new(uint64), true}, {"int64 over", uint64(math.MaxUint64), new(int64), false},
-		{"int64 lowest", int64(math.MinInt64), new(int64), true}, {"a named float", -3, new(celsius), true}, {"a float over", uint64(math.MaxUint64), new(float64), false},
-		{"a pointer", 300, new(*uint8), false}, {"a duration over", uint64(1 << 63), new(time.Duration), false},
-		{"a field", obj{"small": 300}, new(numbers), false}, {"a field that fits", obj{"small": 3, "when": time.Now(), "next": nil}, new(numbers), true},
-		{"a list", obj{"list": []int{1, -1}}, new(numbers), false}, {"a list that fits", obj{"list": []int{1, 65535}}, new(numbers), true},
+		{"int64 lowest", int64(math.MinInt64), new(int64), true}, {"a named float", -3, new(celsius), true}, {"a float above int64", uint64(math.MaxUint64), new(float64), false},
+		{"a pointer", 300, new(*uint8), false}, {"a duration above int64", uint64(1 << 63), new(time.Duration), false},
+		{"a field", obj{"small": 300}, new(numbers), false}, {"a field in range", obj{"small": 3, "when": time.Now(), "next": nil}, new(numbers), true},
+		{"a list", obj{"list": []int{1, -1}}, new(numbers), false}, {"a list in range", obj{"list": []int{1, 65535}}, new(numbers), true},
 		{"a map's value", obj{"byName": obj{"a": 256}}, new(numbers), false}, {"a map's key", obj{"byId": map[int]bool{200: true}}, new(numbers), false},
 		{"deeper", obj{"next": obj{"next": obj{"small": -200}}}, new(numbers), false}, {"an array", obj{"pair": []int{1, -1}}, new(numbers), false},
 		{"embedded", obj{"Low": 500}, new(numbers), false}, {"in an any", obj{"any": uint64(math.MaxUint64)}, new(numbers), true},
-		{"unknown", obj{"what": -1, "small": 1}, new(numbers), true}, {"in a slice of structs", []obj{{"small": 1}, {"small": 1000}}, new([]numbers), false},
+		{"unknown", obj{"other": -1, "small": 1}, new(numbers), true}, {"in a slice of structs", []obj{{"small": 1}, {"small": 1000}}, new([]numbers), false},
 		{"a fraction", 1.5, new(int), false}, {"a string", "1", new(int), false}, {"an int for a string", 1, new(string), false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -451,10 +450,10 @@ func TestIntegersMustFit(t *testing.T) {
 	}
 }
 
-// The library panics on some values: that is an error of theirs.
+// Panics of the library are returned as errors.
 func TestPanicsAreErrors(t *testing.T) {
 	var m map[any]any
-	require.Error(t, protocol.Decode(unhex(t, "819001"), &m)) // a list as a key
+	require.Error(t, protocol.Decode(unhex(t, "819001"), &m)) // an array as a key
 	var u uintptr
 	require.Error(t, protocol.Decode(unhex(t, "01"), &u))
 	require.Error(t, protocol.Decode(unhex(t, "01"), u))
@@ -469,8 +468,8 @@ func TestPanicsAreErrors(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Lengths that lie cost no memory.
-func TestHostileLengthsAllocateNothing(t *testing.T) {
+// False lengths cost no memory.
+func TestFalseLengthsAllocateNothing(t *testing.T) {
 	for _, first := range []byte{0xc6, 0xc9, 0xdb, 0xdd, 0xdf} {
 		value := binary.BigEndian.AppendUint32([]byte{first}, math.MaxUint32)
 		record := append(unhex(t, "950180c0a14191"), value...)

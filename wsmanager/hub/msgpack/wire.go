@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// kind is what a value is.
+// kind is the type of an encoded value.
 type kind uint8
 
 const (
@@ -22,30 +22,28 @@ const (
 	kindMap
 )
 
-// String names the kind for an error's text.
+// String returns the name of the kind for the text of an error.
 func (k kind) String() string {
 	return [...]string{"nil", "a boolean", "an integer", "a float", "a string", "binary data", "an extension", "an array", "a map"}[k]
 }
 
-// header is the beginning of a value, or all of one that has a fixed size.
+// header is the start of a value. A value of fixed size has nothing else.
 type header struct {
 	kind     kind
-	negative bool   // of kindInt: n is an int64 below 0
-	n        uint64 // bytes that follow, elements, pairs, or the value of an integer or boolean
+	negative bool   // for kindInt: n is a negative int64
+	n        uint64 // number of bytes, elements or pairs that follow; or the value of an integer or a boolean
 }
 
-// maxDepth is how many arrays and maps may be inside each other. Who decodes them
-// recurses.
+// maxDepth limits the nesting of arrays and maps, because decoding recurses.
 const maxDepth = 1000
 
 var (
-	errTruncated = errors.New("a value ends before its length says")
+	errTruncated = errors.New("a value is shorter than its length")
 	errTooDeep   = errors.New("arrays and maps are nested too deeply")
 )
 
-// read reads a header. The length that it tells may be a lie, unless skip has checked
-// the value.
-func read(p []byte) (h header, rest []byte, err error) {
+// readHeader reads a header. Its length may be false, unless skip has checked the value.
+func readHeader(p []byte) (h header, rest []byte, err error) {
 	if len(p) == 0 {
 		return h, nil, errTruncated
 	}
@@ -63,7 +61,7 @@ func read(p []byte) (h header, rest []byte, err error) {
 	case b >= 0xe0:
 		return header{kind: kindInt, negative: true, n: uint64(int64(int8(b)))}, p, nil
 	}
-	width := 0 // of what follows the first byte
+	width := 0 // bytes of the number after the first byte
 	switch b {
 	case 0xc0:
 		h.kind = kindNil
@@ -88,7 +86,7 @@ func read(p []byte) (h header, rest []byte, err error) {
 	case 0xde, 0xdf:
 		h.kind, width = kindMap, 2<<(b-0xde)
 	default: // 0xc1
-		return h, nil, fmt.Errorf("the byte %#x begins no value", b)
+		return h, nil, fmt.Errorf("a value cannot begin with the byte %#x", b)
 	}
 	if len(p) < width {
 		return h, nil, errTruncated
@@ -109,16 +107,15 @@ func read(p []byte) (h header, rest []byte, err error) {
 		h.n, h.negative = uint64(i), i < 0
 	}
 	if h.kind == kindExtension {
-		h.n++ // its type
+		h.n++ // the byte of the extension type
 	}
 	return h, p[width:], nil
 }
 
-// skip skips a value, which it has checked then: all of its lengths are true. It
-// recurses nowhere.
+// skip checks all lengths in a value and returns the data after it. It does not recurse.
 func skip(p []byte) (rest []byte, err error) {
-	var few [16]uint64
-	open := few[:0] // arrays and maps: how many values are to come after the present one
+	var buf [16]uint64 // avoids an allocation for usual values
+	open := buf[:0]    // for each enclosing array or map: the number of values after the present one
 	left := uint64(1)
 	for {
 		for left == 0 {
@@ -129,10 +126,10 @@ func skip(p []byte) (rest []byte, err error) {
 		}
 		left--
 		var h header
-		if h, p, err = read(p); err != nil {
+		if h, p, err = readHeader(p); err != nil {
 			return nil, err
 		}
-		inside := uint64(0)
+		contained := uint64(0)
 		switch h.kind {
 		case kindString, kindBinary, kindExtension:
 			if h.n > uint64(len(p)) {
@@ -140,19 +137,19 @@ func skip(p []byte) (rest []byte, err error) {
 			}
 			p = p[h.n:]
 		case kindArray:
-			inside = h.n
+			contained = h.n
 		case kindMap:
-			inside = 2 * h.n
+			contained = 2 * h.n
 		}
-		if inside > uint64(len(p)) { // each takes a byte at least
+		if contained > uint64(len(p)) { // each value has at least one byte
 			return nil, errTruncated
 		}
-		if inside > 0 {
+		if contained > 0 {
 			if len(open) == maxDepth {
 				return nil, errTooDeep
 			}
 			open = append(open, left)
-			left = inside
+			left = contained
 		}
 	}
 }
@@ -181,10 +178,10 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// appendInt writes the shortest form, as the clients do.
+// appendInt appends the shortest form of a number, as Microsoft's clients do.
 func appendInt(dst []byte, i int64) []byte {
 	switch {
-	case i < 0: // nothing in an envelope is: so the width does not matter
+	case i < 0: // does not occur in messages, so the shortest form is not needed
 		return binary.BigEndian.AppendUint64(append(dst, 0xd3), uint64(i))
 	case i <= 0x7f:
 		return append(dst, byte(i))

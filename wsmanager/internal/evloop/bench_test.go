@@ -16,9 +16,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// BenchmarkEcho is one round of 128 bytes on one of so many connections over
-// loopback TCP. The clients are goroutines of the same process on net.Conns, and
-// cost more than the loop; cpu-ns/op is the processor time of both.
+// BenchmarkEcho measures one round trip of 128 bytes on one of the given number of
+// connections over loopback TCP. The clients are goroutines of the same process on
+// net.Conns and cost more than the loop. cpu-ns/op is the processor time of both sides.
 func BenchmarkEcho(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -71,8 +71,8 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkIdle reports what an idle connection costs the loop, its handler not
-// counted.
+// BenchmarkIdle reports the memory that an idle connection costs the loop, without its
+// handler.
 func BenchmarkIdle(b *testing.B) {
 	const n = 5000
 	for b.Loop() {

@@ -24,21 +24,21 @@ import (
 
 var churnTime = flag.Duration("churn", time.Second, "how long each churn test lasts")
 
-// Clients come and go all the time, so that descriptors are reused at once, and
-// handlers do what handlers do. Each frame carries the number of its client, so
-// that a byte that reached another one would be seen.
+// Clients come and go all the time, so that descriptors are reused at once, and handlers
+// block, kick, write, shut down and give up their sockets at random. Each frame carries the
+// number of its client, so that a byte delivered to the wrong client is noticed.
 func TestChurn(t *testing.T) {
 	for name, row := range map[string]struct {
-		opts    evloop.Options
-		pair    func(testing.TB) (int, net.Conn)
-		retreat bool // go to goroutines, and back, all the time
+		opts          evloop.Options
+		pair          func(testing.TB) (int, net.Conn)
+		toggleBreaker bool // open and close the breaker all the time
 	}{
-		"unix":         {pair: pair},
-		"tcp":          {pair: tcpPair},
-		"nervous unix": {opts: evloop.Nervous(20 * time.Microsecond), pair: pair},
-		"nervous tcp":  {opts: evloop.Nervous(20 * time.Microsecond), pair: tcpPair},
-		"hasty":        {opts: evloop.Watched(200*time.Microsecond, 300*time.Microsecond), pair: pair},
-		"retreats":     {opts: evloop.Nervous(time.Millisecond), pair: pair, retreat: true},
+		"unix":                {pair: pair},
+		"tcp":                 {pair: tcpPair},
+		"always deposed unix": {opts: evloop.DeposingAlways(20 * time.Microsecond), pair: pair},
+		"always deposed tcp":  {opts: evloop.DeposingAlways(20 * time.Microsecond), pair: tcpPair},
+		"short watchdog":      {opts: evloop.WithWatchdog(200*time.Microsecond, 300*time.Microsecond), pair: pair},
+		"breaker toggles":     {opts: evloop.DeposingAlways(time.Millisecond), pair: pair, toggleBreaker: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &churn{t: t, loop: newLoop(t, row.opts), pair: row.pair}
@@ -56,12 +56,12 @@ func TestChurn(t *testing.T) {
 					}
 				})
 			}
-			all.Go(func() { w.disturb(stop, row.retreat) })
+			all.Go(func() { w.disturb(stop, row.toggleBreaker) })
 			time.Sleep(*churnTime)
 			close(stop)
 			all.Wait()
-			eventually(t, func() bool { return w.ended.Load() == w.added.Load() }, "each Add has its End")
-			eventually(t, func() bool { s := w.loop.Stats(); return s.Sockets == 0 && s.Goroutines == 1 }, "nothing is left")
+			eventually(t, func() bool { return w.ended.Load() == w.added.Load() }, "End is called once for each Add")
+			eventually(t, func() bool { s := w.loop.Stats(); return s.Sockets == 0 && s.Goroutines == 1 }, "no goroutine or socket is left")
 			t.Logf("%d connections, %d frames, %d taken, %+v", w.added.Load(), w.frames.Load(), w.taken.Load(), w.loop.Stats())
 			require.Positive(t, w.frames.Load())
 			require.Positive(t, w.taken.Load())
@@ -76,14 +76,14 @@ type churn struct {
 	added  atomic.Int64
 	ended  atomic.Int64
 	frames atomic.Int64
-	taken  atomic.Int64 // sockets, from Data calls
+	taken  atomic.Int64 // sockets taken from their Data calls
 
-	mu   sync.Mutex // that handlers wait for
-	live sync.Map   // *churner, the open ones
+	mu   sync.Mutex // contended by handlers
+	live sync.Map   // of *churner that are open
 }
 
-// churner is the server's side of one connection. Its plain fields are the
-// test: the race detector sees calls that are not ordered.
+// churner is the server's side of one connection. Its plain fields are part of the test:
+// the race detector reports calls that are not ordered.
 type churner struct {
 	evloop.Socket
 	w       *churn
@@ -94,7 +94,7 @@ type churner struct {
 	rng     *rand.Rand
 	over    bool
 	beTaken bool
-	calls   int // of Data, Kicked and End that are under way; not atomic, as that would be an order
+	calls   int // of Data, Kicked and End that are running; not atomic, because that would order them
 
 	mu  sync.Mutex // guards out
 	out []byte
@@ -120,7 +120,7 @@ func (c *churner) Data(p []byte) bool {
 	taken := make(chan bool)
 	go func() {
 		ok := false
-		for range 20 { // until the watchdog has come
+		for range 20 { // until the watchdog has deposed the leader
 			if ok = c.Take(); ok {
 				c.enter()()
 				break
@@ -136,7 +136,8 @@ func (c *churner) Data(p []byte) bool {
 		return true
 	}
 	c.w.taken.Add(1)
-	// From here on nothing of the connection is ours, nor how this call ends.
+	// The connection now belongs to the goroutine that took it. The result of this call is
+	// ignored.
 	time.Sleep(time.Duration(how) * 700 * time.Microsecond)
 	if how == 2 {
 		runtime.Goexit()
@@ -157,7 +158,7 @@ func (c *churner) handle(p []byte) bool {
 		if !ok {
 			return true
 		}
-		if !c.dawdle() {
+		if !c.delay() {
 			return false
 		}
 		size := len(c.in) - len(rest)
@@ -168,8 +169,8 @@ func (c *churner) handle(p []byte) bool {
 	}
 }
 
-// dawdle is what handlers do besides.
-func (c *churner) dawdle() bool {
+// delay blocks, computes or sleeps at random, as handlers may.
+func (c *churner) delay() bool {
 	switch n := c.rng.IntN(200); {
 	case n < 4:
 		time.Sleep(time.Duration(c.rng.IntN(3000)) * time.Microsecond)
@@ -222,7 +223,7 @@ func (c *churner) send(p []byte) {
 	defer c.mu.Unlock()
 	n := 0
 	if len(c.out) == 0 {
-		n, _ = c.Write(p) // End tells of errors
+		n, _ = c.Write(p) // End reports errors
 	}
 	if c.out = append(c.out, p[n:]...); len(c.out) > 0 {
 		_ = c.WantWritable()
@@ -240,7 +241,7 @@ func (c *churner) Writable() {
 
 var clientIDs atomic.Uint64
 
-// client is one connection's life.
+// client runs one connection from dial to close.
 func (w *churn) client(rng *rand.Rand) {
 	server, conn := w.pair(w.t)
 	defer conn.Close()
@@ -255,7 +256,7 @@ func (w *churn) client(rng *rand.Rand) {
 	frames := rng.IntN(40)
 	maxSize := 1 << (rng.IntN(14) + 1)
 	go func() {
-		// In pieces that have nothing to do with the frames.
+		// Pieces whose boundaries are unrelated to the frames.
 		var p []byte
 		for seq := range uint32(frames) {
 			p = appendFrame(p, id, seq, (int(seq)*7919)%maxSize)
@@ -269,23 +270,23 @@ func (w *churn) client(rng *rand.Rand) {
 		}
 	}()
 	if rng.IntN(4) == 0 {
-		time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond) // a backlog grows
+		time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond) // let a backlog grow
 	}
 	err := w.receive(conn, c, rng, frames)
-	if c.orderly && err != nil || err != nil && !gone(err) {
+	if c.orderly && err != nil || err != nil && !isConnectionEnd(err) {
 		w.t.Errorf("client: %v", err)
 	}
 }
 
-// gone reports whether an error is a connection's end.
-func gone(err error) bool {
+// isConnectionEnd reports whether an error is one that a closed connection causes.
+func isConnectionEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, errLeft)
 }
 
 var errLeft = errors.New("the client has left")
 
 func (w *churn) receive(conn net.Conn, c *churner, rng *rand.Rand, frames int) error {
-	_ = conn.SetReadDeadline(time.Now().Add(patience)) // the read tells
+	_ = conn.SetReadDeadline(time.Now().Add(patience)) // the read reports an error
 	var in []byte
 	p := make([]byte, 32<<10)
 	for seq := uint32(0); seq < uint32(frames); {
@@ -320,8 +321,9 @@ func (w *churn) receive(conn net.Conn, c *churner, rng *rand.Rand, frames int) e
 	return nil
 }
 
-// disturb kicks, injects stale and spurious events, and changes the mood.
-func (w *churn) disturb(stop <-chan struct{}, retreat bool) {
+// disturb kicks sockets, injects stale and spurious events, and opens and closes the
+// breaker.
+func (w *churn) disturb(stop <-chan struct{}, toggleBreaker bool) {
 	rng := rand.New(rand.NewPCG(rand.Uint64(), 2))
 	for {
 		select {
@@ -329,10 +331,10 @@ func (w *churn) disturb(stop <-chan struct{}, retreat bool) {
 			return
 		case <-time.After(300 * time.Microsecond):
 		}
-		if retreat {
-			w.loop.Tell(evloop.Retreated)
+		if toggleBreaker {
+			w.loop.SetBreaker(evloop.BreakerOpen)
 			if rng.IntN(2) == 0 {
-				w.loop.Tell(evloop.Calm)
+				w.loop.SetBreaker(evloop.BreakerClosed)
 			}
 		}
 		n := 0

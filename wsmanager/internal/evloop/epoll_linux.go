@@ -5,17 +5,17 @@ import (
 	"unsafe"
 )
 
-// The calls of the kernel that the hot paths make. They go through RawSyscall,
-// which does not tell Go's scheduler: the descriptors don't block, and telling
-// it costs more than some of these calls. The price is that a collection which
-// stops the world waits for a call under way, a few microseconds.
+// The system calls of the hot paths use RawSyscall, which does not notify Go's scheduler:
+// the descriptors don't block, and the notification costs more than some of the calls. The
+// price is that a garbage collection that stops the world waits a few microseconds for a
+// running call.
 
 func epollCtl(epfd, op, fd int, events, gen uint32) error {
 	ev := syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(gen)}
 	return syscall.EpollCtl(epfd, op, fd, &ev)
 }
 
-// epollPoll is epoll_wait with a time-out of 0.
+// epollPoll is epoll_wait with a timeout of 0.
 func epollPoll(epfd int, events []syscall.EpollEvent) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epfd),
 		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
@@ -38,13 +38,13 @@ func read(fd int32, p []byte) (int, syscall.Errno) {
 	}
 }
 
-// longWrite is from how many bytes on the scheduler is told of a write: copying
-// them takes long enough for others to want the processor.
+// longWrite is the number of bytes from which the scheduler is notified of a write: copying
+// them takes so long that other goroutines may need the processor.
 const longWrite = 64 << 10
 
-// write is write(2) and not send(2) with MSG_NOSIGNAL: the call is cheaper, is
-// the same on every architecture, and a SIGPIPE is ignored by Go's runtime for
-// all descriptors but 1 and 2. Package net relies on that too.
+// write calls write(2) and not send(2) with MSG_NOSIGNAL: the call is cheaper, is the same
+// on every architecture, and Go's runtime ignores SIGPIPE for all descriptors except 1 and
+// 2. Package net relies on that too.
 func write(fd int32, p []byte) (int, syscall.Errno) {
 	for {
 		var n uintptr
@@ -77,7 +77,7 @@ func writev(fd int32, iov []syscall.Iovec) (int, syscall.Errno) {
 	}
 }
 
-// newEventfd makes a descriptor that is readable after a write to it.
+// newEventfd returns a descriptor that becomes readable when written to.
 func newEventfd() (int, error) {
 	fd, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if errno != 0 {
@@ -86,8 +86,7 @@ func newEventfd() (int, error) {
 	return int(fd), nil
 }
 
-// signal makes an eventfd readable. Its counter can't be full: it is drained
-// before it could be.
+// signal makes an eventfd readable. Its counter can't overflow: it is drained long before.
 func signal(fd int) {
 	one := uint64(1)
 	_, _ = write(int32(fd), (*[8]byte)(unsafe.Pointer(&one))[:])

@@ -4,10 +4,10 @@ package evloop
 
 import "errors"
 
-// Loop is of no use on this system: New fails.
+// Loop can't be used on this system: New fails.
 type Loop struct{}
 
-// Socket is of no use on this system.
+// Socket can't be used on this system.
 type Socket struct{}
 
 // New returns errors.ErrUnsupported.
@@ -35,7 +35,7 @@ func (*Loop) Done() <-chan struct{} {
 	return done
 }
 
-// Stats returns nothing.
+// Stats returns the zero Stats.
 func (*Loop) Stats() Stats { return Stats{} }
 
 // Write returns ErrClosed.

@@ -7,38 +7,38 @@ import (
 	"time"
 )
 
-// Watched are options with a watchdog that looks that often.
-func Watched(tick, hold time.Duration) Options {
-	return Options{tick: tick, shortTick: tick, hold: hold}
+// WithWatchdog returns options with a watchdog that ticks at the given interval.
+func WithWatchdog(tick, maxEventTime time.Duration) Options {
+	return Options{tick: tick, shortTick: tick, maxEventTime: maxEventTime}
 }
 
-// Nervous are options with a watchdog that deposes, at one look in two, whoever
-// leads, and draws no conclusions from it.
-func Nervous(tick time.Duration) Options {
-	return Options{tick: tick, shortTick: tick, nervous: true}
+// DeposingAlways returns options with a watchdog that deposes the leader at every second
+// tick, blocked or not, and that does not record it.
+func DeposingAlways(tick time.Duration) Options {
+	return Options{tick: tick, shortTick: tick, deposeAlways: true}
 }
 
-// The modes, for Socket.Mode.
+// The modes that Socket.Mode returns.
 const (
 	Inline   = inline
 	Slow     = slow
 	Detached = detached
 )
 
-// Mode is the socket's mode.
+// Mode returns the socket's mode.
 func (s *Socket) Mode() uint32 { return s.state.Load() & modeMask }
 
 // Ending reports whether the owner has begun to end the socket.
 func (s *Socket) Ending() bool { return s.state.Load()&ending != 0 }
 
-// Descriptor is the socket's descriptor and generation, 0 before Add.
+// Descriptor returns the socket's descriptor and generation, 0 before Add.
 func (s *Socket) Descriptor() (fd int, gen uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int(s.fd), s.gen
 }
 
-// Inject has the leader serve an event that no kernel sent.
+// Inject makes the leader serve an event that the kernel did not send.
 func (l *Loop) Inject(fd int, gen, events uint32) {
 	l.posts.add(l.wakefd, syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(gen)})
 }
@@ -46,19 +46,19 @@ func (l *Loop) Inject(fd int, gen, events uint32) {
 // KickEvent is the event of Socket.Kick.
 const KickEvent = kickEvent
 
-// The moods, for Loop.Tell.
+// The states for Loop.SetBreaker.
 const (
-	Calm      = calm
-	Retreated = retreated
+	BreakerClosed = breakerClosed
+	BreakerOpen   = breakerOpen
 )
 
-// Tell sets the mood, until the watchdog looks.
-func (l *Loop) Tell(mood uint32) { l.mood.level.Store(mood) }
+// SetBreaker sets the breaker's state until the next tick of the watchdog.
+func (l *Loop) SetBreaker(state uint32) { l.breaker.state.Store(state) }
 
-// Parked reports whether the watchdog sleeps.
-func (l *Loop) Parked() bool { return l.watchdog.parked.Load() }
+// WatchdogParked reports whether the watchdog sleeps.
+func (l *Loop) WatchdogParked() bool { return l.watchdog.parked.Load() }
 
-// WithoutMetrics takes the scheduler's metrics away, as an older Go does.
+// WithoutMetrics removes the scheduler's metrics, as in a Go release before 1.26.
 func (l *Loop) WithoutMetrics() {
 	for i := range l.watchdog.samples {
 		l.watchdog.samples[i].Name = "/none:goroutines"

@@ -34,7 +34,7 @@ func TestHandlerFails(t *testing.T) {
 		for handler, set := range handlers {
 			for name, mode := range modes {
 				if handler == "Data" && mode == evloop.Detached {
-					continue // it is in Data
+					continue // the handler is in Data
 				}
 				t.Run(fmt.Sprint(failure, "/", handler, "/", name), func(t *testing.T) {
 					l := newLoop(t, evloop.Options{})
@@ -50,7 +50,7 @@ func TestHandlerFails(t *testing.T) {
 					case "Writable":
 						require.NoError(t, c.WantWritable())
 						if mode == evloop.Detached {
-							// The owner ends it, after Data.
+							// The owner ends the socket after Data.
 							eventually(t, func() bool { _, err := c.Write([]byte("x")); return err != nil }, "it is shut")
 						}
 					}
@@ -106,7 +106,7 @@ func TestEndFails(t *testing.T) {
 	})
 }
 
-// A leader that was deposed, and then fails, takes nothing with it.
+// A leader that was deposed and then fails affects nothing else.
 func TestDeposedHandlerFails(t *testing.T) {
 	for failure, fail := range map[string]func(){"panic": func() { panic(errBoom) }, "goexit": runtime.Goexit} {
 		t.Run(failure, func(t *testing.T) {
@@ -126,6 +126,6 @@ func TestDeposedHandlerFails(t *testing.T) {
 }
 
 func receiveAll(r io.Reader) string {
-	all, _ := io.ReadAll(r) // an error ends it too
+	all, _ := io.ReadAll(r) // an error ends the read too
 	return string(all)
 }

@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// A frame is its length, the client's number, its own number, and filling that
-// follows from both.
+// A frame consists of its length, the client's number, its own number, and padding that is
+// derived from both numbers.
 const frameHeader = 4 + 8 + 4
 
 func appendFrame(p []byte, id uint64, seq uint32, size int) []byte {
@@ -22,8 +22,8 @@ func appendFrame(p []byte, id uint64, seq uint32, size int) []byte {
 	return p
 }
 
-// takeFrame checks the first frame of p, and returns what follows it; false: p
-// holds less.
+// takeFrame checks the first frame of p and returns the rest. ok is false if p holds less
+// than a frame.
 func takeFrame(p []byte, id uint64, seq uint32) (rest []byte, ok bool, err error) {
 	if len(p) < frameHeader {
 		return p, false, nil

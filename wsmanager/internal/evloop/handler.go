@@ -1,32 +1,30 @@
 package evloop
 
-// Handler is the user of one socket.
+// Handler receives the events of one socket.
 //
-// Data, Kicked and End of one socket never overlap and keep their order: each
-// call sees what the one before it did. They may block; the loop then goes on
-// without them. (A call that Socket.Take has taken the socket from counts no more: it
-// may overlap others.) A call that panics, or ends its goroutine by runtime.Goexit, is
-// the end of the socket but not of the loop: End gets a [*PanicError] or
-// [ErrGoexit].
+// Data, Kicked and End of one socket never overlap, and each call sees the effects of the
+// one before. They may block; the loop then continues without them. After Socket.Take the
+// call from which the socket was taken does not count: it may overlap later calls. If a
+// call panics or ends its goroutine with runtime.Goexit, the socket ends and the loop
+// continues: End gets a [*PanicError] or [ErrGoexit].
 type Handler interface {
-	// Data gets what one read has returned, in a buffer that is lent for the call
-	// and may be changed. It may be called before Add has returned. With false
-	// nothing more is read, and End follows with ErrStopped.
+	// Data gets the bytes of one read. p is valid until Data returns and may be modified.
+	// Data may be called before Add has returned. If it returns false, no more is read and
+	// End follows with ErrStopped.
 	Data(p []byte) bool
 
 	// Kicked is called after Socket.Kick, once for all kicks before the call.
 	Kicked()
 
-	// Writable is called once after Socket.WantWritable, as soon as the kernel
-	// takes bytes again or the connection has failed, which a Write then tells.
-	// It must not block: it runs on the loop, and may run while Data or Kicked
-	// runs on another goroutine, though never beside End or another Writable.
-	// After a panic in it the socket is shut, and End gets the *PanicError.
+	// Writable is called once after Socket.WantWritable, as soon as the kernel accepts
+	// bytes again or the connection has failed (the next Write then returns the error). It
+	// must not block: it runs on the loop. It may run while Data or Kicked runs on another
+	// goroutine, but never at the same time as End or another Writable. If it panics, the
+	// socket is shut and End gets the *PanicError.
 	Writable()
 
-	// End is the last call, and there is one for each successful Add. Its err is
-	// never nil: io.EOF, the error of the read, ErrShut, ErrStopped, ErrGoexit or
-	// a *PanicError. During it the descriptor can still be written to; once it
-	// has returned the descriptor is closed.
+	// End is the last call, once for each successful Add. err is never nil: it is io.EOF,
+	// the error of the read, ErrShut, ErrStopped, ErrGoexit or a *PanicError. The
+	// descriptor can be written to until End returns, and is closed then.
 	End(err error)
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// obedient is an echo that does what it is told before: "b" blocks until the
-// gate is open, any other byte does nothing.
-func obedient(gate <-chan struct{}, entered chan<- struct{}) *conn {
+// scripted is an echo handler that the client controls: "b" blocks until the gate is open,
+// any other byte does nothing before the echo.
+func scripted(gate <-chan struct{}, entered chan<- struct{}) *conn {
 	return &conn{data: func(c *conn, p []byte) bool {
 		if strings.Contains(string(p), "b") {
 			if entered != nil {
@@ -37,14 +37,14 @@ func obedient(gate <-chan struct{}, entered chan<- struct{}) *conn {
 	}}
 }
 
-// inMode is a socket in that mode, which echoes. A detached one is in Data until
-// release is called, which is also done after the test.
+// inMode returns an echo socket in the given mode. A detached one is in Data until release
+// is called; the test's cleanup calls it too.
 func inMode(t *testing.T, l *evloop.Loop, c *conn, mode uint32) (client net.Conn, release func()) {
 	t.Helper()
 	gate, entered := make(chan struct{}), make(chan struct{}, 1)
 	release = sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(release)
-	c.data = obedient(gate, entered).data
+	c.data = scripted(gate, entered).data
 	client = add(t, l, c)
 	if mode == evloop.Inline {
 		return client, release
@@ -53,7 +53,8 @@ func inMode(t *testing.T, l *evloop.Loop, c *conn, mode uint32) (client net.Conn
 	await(t, entered)
 	eventually(t, func() bool { return c.Mode() == evloop.Detached }, "the watchdog detaches it")
 	if mode == evloop.Slow {
-		// Who was only suspected of blocking has to go on for a while to be marked.
+		// A leader that was deposed by time alone is recorded as slow only if its event
+		// goes on for a while.
 		time.Sleep(5 * time.Millisecond)
 		release()
 		require.Equal(t, "b", receive(t, client, 1))
@@ -80,18 +81,18 @@ func TestBlockedHandlerIsLeftBehind(t *testing.T) {
 	time.Sleep(5 * time.Millisecond) // see inMode
 	release()
 	require.Equal(t, "bx", receive(t, client, 2), "in order")
-	eventually(t, func() bool { return c.Mode() == evloop.Slow }, "it is remembered")
-	// Enough quick events bring it back to the leader. A busy machine may make
-	// one of them slow.
+	eventually(t, func() bool { return c.Mode() == evloop.Slow }, "the slow event is recorded")
+	// Enough fast events bring the socket back to the leader. On a busy machine one of them
+	// may be slow.
 	eventually(t, func() bool {
 		send(t, client, "y")
 		receive(t, client, 1)
 		return c.Mode() == evloop.Inline
-	}, "it is forgiven")
+	}, "it is inline again")
 	eventually(t, func() bool { return l.Stats().Goroutines == 1 }, "the leader is alone again")
 }
 
-func TestHandlersThatBlockForEver(t *testing.T) {
+func TestHandlersThatNeverReturn(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	const blockers, echoers = 50, 20
 	gate := make(chan struct{})
@@ -99,7 +100,7 @@ func TestHandlersThatBlockForEver(t *testing.T) {
 	entered := make(chan struct{}, blockers)
 	var ended []chan error
 	for range blockers {
-		c := obedient(gate, entered)
+		c := scripted(gate, entered)
 		send(t, add(t, l, c), "b")
 		ended = append(ended, c.ended)
 	}
@@ -124,9 +125,9 @@ func TestHandlersThatBlockForEver(t *testing.T) {
 	}
 }
 
-// Without a hand-over each of the sleepers would hold up everybody: the median
-// would be above 100 ms.
-func TestSleepersHoldUpNobody(t *testing.T) {
+// Without a handoff each sleeping handler would delay all other sockets: the median would
+// be above 100 ms.
+func TestSleepingHandlersDelayNoOther(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	const sleepers, echoers, rounds = 20, 100, 20
 	var clients sync.WaitGroup
@@ -195,7 +196,7 @@ func TestHandlersThatCompute(t *testing.T) {
 func TestWithoutMetricsTimeAloneDecides(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	other := add(t, l, echo()) // starts the loop
-	eventually(t, l.Parked, "the watchdog sleeps")
+	eventually(t, l.WatchdogParked, "the watchdog sleeps")
 	l.WithoutMetrics()
 	_, _ = inMode(t, l, &conn{}, evloop.Detached)
 	send(t, other, "hello")
@@ -204,15 +205,15 @@ func TestWithoutMetricsTimeAloneDecides(t *testing.T) {
 	require.NotZero(t, l.Stats().Depositions)
 }
 
-func TestSuspicion(t *testing.T) {
+func TestBreakerHalfOpens(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	gate := make(chan struct{})
 	defer close(gate)
-	// Handlers that block one after the other, each found by the watchdog, until
-	// the loop has had enough. On a busy machine it may find some by time alone.
+	// Handlers block one after the other and the watchdog deposes each leader, until the
+	// breaker reacts. On a busy machine some are deposed by time alone.
 	eventually(t, func() bool {
-		send(t, add(t, l, obedient(gate, nil)), "b")
-		return l.Stats().Suspicions > 0
+		send(t, add(t, l, scripted(gate, nil)), "b")
+		return l.Stats().HalfOpenings > 0
 	}, "suspicion")
 	other := echo()
 	client := add(t, l, other)
@@ -222,13 +223,13 @@ func TestSuspicion(t *testing.T) {
 	}
 }
 
-func TestRetreat(t *testing.T) {
+func TestBreakerOpens(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	c := &conn{}
 	client, _ := inMode(t, l, c, evloop.Inline)
-	eventually(t, l.Parked, "the watchdog sleeps")
+	eventually(t, l.WatchdogParked, "the watchdog sleeps")
 	eventually(t, func() bool {
-		l.Tell(evloop.Retreated) // the watchdog, which work wakes, calms it again
+		l.SetBreaker(evloop.BreakerOpen) // the watchdog, which work wakes, closes it again
 		send(t, client, "x")
 		require.Equal(t, "x", receive(t, client, 1))
 		return c.Mode() == evloop.Slow

@@ -22,8 +22,8 @@ func TestKick(t *testing.T) {
 			c.Kick()
 			if mode == evloop.Detached {
 				c.Kick()
-				time.Sleep(10 * time.Millisecond) // for a call that must not come yet
-				require.Empty(t, calls, "Kicked beside Data")
+				time.Sleep(10 * time.Millisecond) // a call that must not come yet would come now
+				require.Empty(t, calls, "Kicked overlaps Data")
 				release()
 			}
 			await(t, calls)

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// batchSize is how many events one poll returns at most.
+// batchSize is the maximum number of events that one poll returns.
 const batchSize = 128
 
-// batch is what one poll has returned. It is written by the leader that it
-// belongs to, only while that leads and the loop is idle; when a leader is
-// deposed its successor goes on in the same batch, and nobody writes it again.
+// batch holds the events of one poll. The leader that owns the batch writes it while it
+// leads and the loop is idle. When that leader is deposed, its successor continues in the
+// same batch, which is never written again.
 type batch struct {
 	base uint64 // seq of evs[0]
 	n    int
 	evs  [batchSize]syscall.EpollEvent
 }
 
-// at is the event that the value w of Loop.w stands for, or nil past the end.
+// at returns the event for the value w of Loop.w, or nil past the end.
 func (b *batch) at(w uint64) *syscall.EpollEvent {
 	if i := w>>1 - b.base; i < uint64(b.n) {
 		return &b.evs[i]
@@ -30,40 +30,41 @@ func (b *batch) at(w uint64) *syscall.EpollEvent {
 
 const bufferSize = 16 << 10
 
-// buffers are taken once a socket is readable.
+// A buffer is taken from buffers once a socket is readable, and returned before the leader
+// waits.
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// leader is the goroutine that polls and serves events, one at any time in a
-// loop. A deposed leader finishes its event and ends.
+// leader is the goroutine that polls and serves events. A loop has one at any time. A
+// deposed leader finishes its event and ends.
 type leader struct {
-	loop *Loop
-	me   uint64 // the value of Loop.w that it owns, or owned
-	b    *batch // being served: its own, or the rest of its predecessor's
-	own  batch
-	buf  *[bufferSize]byte // nil while it waits
+	loop  *Loop
+	w     uint64 // the value of Loop.w that it owns or owned
+	batch *batch // the batch being served: its own, or the rest of its predecessor's
+	own   batch
+	buf   *[bufferSize]byte // nil while the leader waits
 
-	s      *Socket // of the event being served
-	phase  phase
-	end    bool               // it ends as it should
-	poll   func(uintptr) bool // gather, for RawConn.Read
-	polled int                // what poll found
+	socket   *Socket // of the event being served
+	phase    phase
+	returned bool               // run has returned: no handler ended the goroutine
+	poll     func(uintptr) bool // calls gather, for RawConn.Read
+	polled   int                // result of poll
 }
 
-// phase is what runs when a handler panics or ends its goroutine.
+// phase tells exit which code was running when a handler panicked or ended its goroutine.
 type phase uint8
 
 const (
-	ours     phase = iota // our own code
-	owning                // Data or Kicked: the socket has to be ended
-	lending               // Writable
-	finished              // End
+	phaseLoop     phase = iota // code of this package
+	phaseHandler               // Data or Kicked: the socket has to be ended
+	phaseWritable              // Writable
+	phaseEnd                   // End
 )
 
-// stopped is gather's result when the leader is to end.
+// stopped is the result of gather if the leader has to end.
 const stopped = -1
 
-func newLeader(l *Loop, me uint64, b *batch) *leader {
-	ld := &leader{loop: l, me: me, b: b}
+func newLeader(l *Loop, w uint64, b *batch) *leader {
+	ld := &leader{loop: l, w: w, batch: b}
 	ld.poll = func(uintptr) bool {
 		ld.polled = ld.gather()
 		return ld.polled != 0
@@ -73,27 +74,27 @@ func newLeader(l *Loop, me uint64, b *batch) *leader {
 
 func (l *Loop) lead(ld *leader) {
 	l.goroutines.Add(1)
-	defer ld.leave()
+	defer ld.exit()
 	ld.run()
-	ld.end = true
+	ld.returned = true
 }
 
 func (ld *leader) run() {
 	l := ld.loop
 	for {
-		if ld.me&1 == 0 { // idle
+		if ld.w&1 == 0 { // idle
 			n := ld.wait()
 			if n == stopped {
 				l.tearDown()
 				return
 			}
-			ld.own.n, ld.own.base = n, ld.me>>1
-			ld.b, l.cur = &ld.own, &ld.own
-			ld.me |= 1
-			l.w.Store(ld.me) // publishes the batch and cur
-			l.watchdog.noticeWork()
+			ld.own.n, ld.own.base = n, ld.w>>1
+			ld.batch, l.batch = &ld.own, &ld.own
+			ld.w |= 1
+			l.w.Store(ld.w) // publishes the batch and cur
+			l.watchdog.wake()
 		}
-		if ev := ld.b.at(ld.me); ev != nil {
+		if ev := ld.batch.at(ld.w); ev != nil {
 			ld.serve(ev)
 		}
 		if !ld.advance() {
@@ -102,65 +103,64 @@ func (ld *leader) run() {
 	}
 }
 
-// advance goes to the next event, or to idle. false: the watchdog was faster,
-// and another goroutine leads.
+// advance moves to the next event, or to idle. It returns false if the watchdog has deposed
+// this leader.
 func (ld *leader) advance() bool {
-	next := ld.me + 1 // idle
-	if ld.b.at(ld.me+2) != nil {
-		next = ld.me + 2
+	next := ld.w + 1 // idle
+	if ld.batch.at(ld.w+2) != nil {
+		next = ld.w + 2
 	}
-	if !ld.loop.w.CompareAndSwap(ld.me, next) {
+	if !ld.loop.w.CompareAndSwap(ld.w, next) {
 		ld.afterDeposed()
 		return false
 	}
-	ld.me = next
+	ld.w = next
 	return true
 }
 
-// wait polls, and waits if there is nothing. It returns how many events are in
-// the leader's own batch, or stopped.
+// wait polls, and waits if there are no events. It returns the number of events in the
+// leader's own batch, or stopped.
 //
-// While the leader is busy, each arrival would be an edge at B that wakes
-// whichever thread sits in Go's netpoller. So A is silenced in B from the second
-// poll in a row that finds something until one finds nothing. Registering A anew
-// polls it, so nothing is lost.
+// While the leader is busy, each arrival would trigger an edge at B that wakes a thread in
+// Go's netpoller. So A is silenced in B from the second successful poll in a row until a
+// poll finds nothing. Registering A anew polls it, so no event is lost.
 func (ld *leader) wait() int {
 	l := ld.loop
-	ld.s = nil
+	ld.socket = nil
 	for {
 		if n := ld.gather(); n != 0 {
-			if l.streak++; l.streak == 2 {
+			if l.busyPolls++; l.busyPolls == 2 {
 				l.silence(true)
 			}
 			return n
 		}
-		l.streak = 0
+		l.busyPolls = 0
 		l.silence(false)
-		ld.dropBuffer()
+		ld.releaseBuffer()
 		if err := l.raw.Read(ld.poll); err != nil {
 			l.opts.Logf("evloop: waiting: %v", err)
-			time.Sleep(l.opts.shortTick) // nothing is known that leads here; polling still serves
+			time.Sleep(l.opts.shortTick) // no known error leads here; polling still serves the sockets
 			continue
 		}
-		l.streak = 1
+		l.busyPolls = 1
 		return ld.polled
 	}
 }
 
-func (ld *leader) dropBuffer() {
+func (ld *leader) releaseBuffer() {
 	if ld.buf != nil {
 		buffers.Put(ld.buf)
 		ld.buf = nil
 	}
 }
 
-// gather fills the leader's own batch with what there is, without waiting.
+// gather fills the leader's own batch with posts and events, without waiting.
 func (ld *leader) gather() int {
 	l := ld.loop
 	n := 0
-	if l.posts.attention.Load() {
+	if l.posts.pending.Load() {
 		var stop bool
-		if n, stop = l.posts.take(ld.own.evs[:maxPosts]); stop {
+		if n, stop = l.posts.moveTo(ld.own.evs[:maxPosts]); stop {
 			return stopped
 		}
 	}
@@ -171,7 +171,7 @@ func (ld *leader) gather() int {
 	return n + polled
 }
 
-// silence has B listen to A, or not.
+// silence(true) stops B from reporting A; silence(false) resumes it.
 func (l *Loop) silence(on bool) {
 	if l.silent == on {
 		return
@@ -186,35 +186,34 @@ func (l *Loop) silence(on bool) {
 	}
 }
 
-// leave is what the leader's goroutine does at its end. If a handler ended it,
-// by a panic or runtime.Goexit, another takes its place, with its leadership and
-// its socket.
-func (ld *leader) leave() {
+// exit runs when the leader's goroutine ends. If a handler ended it with a panic or
+// runtime.Goexit, a new goroutine takes over its leadership and its socket.
+func (ld *leader) exit() {
 	ld.loop.goroutines.Add(-1)
-	if ld.end {
-		ld.dropBuffer()
+	if ld.returned {
+		ld.releaseBuffer()
 		return
 	}
-	if ld.phase == ours {
-		return // a bug of this package: the panic goes on
+	if ld.phase == phaseLoop {
+		return // a bug in this package: the panic continues
 	}
-	go ld.loop.resume(ld, failure(recover()))
+	go ld.loop.resume(ld, recoveredError(recover()))
 }
 
 func (l *Loop) resume(ld *leader, err error) {
 	l.goroutines.Add(1)
-	defer ld.leave()
+	defer ld.exit()
 	switch {
-	case ld.phase == owning && !ld.s.takenFrom(ld.me):
+	case ld.phase == phaseHandler && !ld.socket.takenFrom(ld.w):
 		ld.finish(err)
-	case ld.phase == finished:
-		l.opts.Logf("%v", err) // no handler is left to be told
+	case ld.phase == phaseEnd:
+		l.opts.Logf("%v", err) // there is no handler call left for the error
 	default:
-		l.logUntold(err)
+		l.logUnhandled(err)
 	}
-	ld.phase = ours
+	ld.phase = phaseLoop
 	if ld.advance() {
 		ld.run()
 	}
-	ld.end = true
+	ld.returned = true
 }

@@ -11,32 +11,32 @@ import (
 	"time"
 )
 
-// Loop waits for many sockets at once and calls their handlers. It is safe for
-// use by any goroutines. Until the first Add it has neither a goroutine nor a
-// descriptor; from then on it has one goroutine, until Close.
+// Loop waits for many sockets at once and calls their handlers. It is safe for concurrent
+// use. It has no goroutine and no descriptor until the first Add, and one goroutine from
+// then on until Close.
 type Loop struct {
 	opts Options
 
-	// Static once started.
-	born   time.Time
-	epfd   int             // epoll set A: every socket, and wakefd
-	wakefd int             // eventfd: readable after posts to a leader that waits
-	outer  *os.File        // epoll set B, which holds only A and is in Go's netpoller
-	raw    syscall.RawConn // of outer
-	outfd  int             // of outer
+	// Read-only once the loop has started.
+	created time.Time
+	epfd    int             // epoll set A: every socket, and wakefd
+	wakefd  int             // eventfd: readable after a post, to wake a leader that waits
+	outer   *os.File        // epoll set B, which holds only A and is in Go's netpoller
+	raw     syscall.RawConn // of outer
+	outfd   int             // of outer
 
-	table table
-	gens  atomic.Uint32
+	table   table
+	lastGen atomic.Uint32
 
-	// w is who leads: seq<<1 | busy. seq grows by one with each event and never
-	// repeats. Who owns the value of w owns the fields below it.
-	w      atomic.Uint64
-	cur    *batch // that w's events are in
-	silent bool   // A is silenced in B
-	streak int    // polls in a row, without a wait, that found something
+	// w identifies the leader: seq<<1 | busy. seq increases by one with each event and
+	// never repeats. The goroutine that owns the value of w owns the fields below it.
+	w         atomic.Uint64
+	batch     *batch // the batch with w's events
+	silent    bool   // A is silenced in B
+	busyPolls int    // successful polls in a row without a wait
 
 	watchdog watchdog
-	mood     mood
+	breaker  breaker
 	posts    posts
 
 	goroutines atomic.Int64
@@ -45,64 +45,62 @@ type Loop struct {
 	started bool
 	closed  bool
 	sockets int
-	done    chan struct{} // closed when the loop has nothing left
+	done    chan struct{} // closed when the leader and the descriptors are gone
 }
 
-// New makes a Loop. It fails, with errors.ErrUnsupported, only where there is
-// no epoll.
+// New makes a Loop. It fails only where epoll does not exist, with errors.ErrUnsupported.
 func New(opts Options) (*Loop, error) {
-	l := &Loop{opts: opts.filled(), born: time.Now(), done: make(chan struct{})}
+	l := &Loop{opts: opts.withDefaults(), created: time.Now(), done: make(chan struct{})}
 	l.watchdog.loop = l
 	return l, nil
 }
 
-// now is the time since the Loop was made, in nanoseconds.
-func (l *Loop) now() int64 { return int64(time.Since(l.born)) }
+// now returns the nanoseconds since the Loop was made.
+func (l *Loop) now() int64 { return int64(time.Since(l.created)) }
 
-// Add takes over fd, a connected stream socket, and calls h for what happens to
-// it; s is its handle, a zero Socket. fd must belong to nobody else: not to a
-// net.Conn, nor to another epoll set. It is set to be non-blocking.
+// Add takes over fd, a connected stream socket, and calls h for its events. s is its handle
+// and must be a zero Socket. fd must not be used anywhere else, neither by a net.Conn nor
+// in another epoll set. Add makes it non-blocking.
 //
-// On an error the descriptor is still the caller's, and h is never called. The
-// error is ErrClosed after Close, ErrAdded for a used s, or the system's.
+// If Add fails, the caller still owns fd and h is never called. The error is ErrClosed
+// after Close, ErrAdded for a used s, or a system error.
 func (l *Loop) Add(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, inline) }
 
-// AddOwned is Add for a caller who has to do something with the socket before its
-// first Data: until Release the caller owns it, as a running handler would. It may
-// be written to, and Writable is called.
+// AddOwned is Add for a caller that needs the socket before its first Data: the caller owns
+// the socket until Release, as a running handler would. The caller may write to it, and
+// Writable is called meanwhile.
 func (l *Loop) AddOwned(fd int, h Handler, s *Socket) error { return l.add(fd, h, s, detached) }
 
-// Release ends what AddOwned or Take began, once. Bytes, kicks and ends that came
-// meanwhile are handled from now on.
-//
-// It calls no handler itself.
+// Release ends the ownership that AddOwned or Take began. It must be called once. Bytes,
+// kicks and the end of the connection that arrived meanwhile are handled from now on.
+// Release calls no handler itself.
 func (s *Socket) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mode := inline
-	if s.ok < s.need {
+	if s.fastStreak < s.requiredStreak {
 		mode = slow
 	}
 	s.setModeLocked(mode)
-	_ = s.armLocked() // logged
-	if s.state.Load()&kicked != 0 {
+	_ = s.armLocked() // the error is logged
+	if s.state.Load()&kickPending != 0 {
 		s.postKickLocked()
 	}
 }
 
 func (l *Loop) add(fd int, h Handler, s *Socket, mode uint32) error {
-	if err := l.enter(); err != nil {
+	if err := l.addSocket(); err != nil {
 		return err
 	}
 	if err := s.attach(l, fd, h, mode); err != nil {
-		l.leave()
+		l.removeSocket()
 		return err
 	}
 	return nil
 }
 
-// enter counts a socket, and starts the loop with the first.
-func (l *Loop) enter() error {
+// addSocket counts a socket, and starts the loop for the first one.
+func (l *Loop) addSocket() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -119,19 +117,17 @@ func (l *Loop) enter() error {
 	return nil
 }
 
-// leave undoes enter, and ends the loop with the last socket after Close.
-func (l *Loop) leave() {
+// removeSocket reverses addSocket, and ends the loop with the last socket after Close.
+func (l *Loop) removeSocket() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sockets--
 	l.endLocked()
 }
 
-// Close lets no more sockets in, and ends the loop as soon as the last one has
-// ended: at once if there is none. It does not end sockets (Shut does) and waits
-// for nothing, so that it may be called from a handler; Done tells when the
-// loop's leader and descriptors are gone. Calling it again does nothing. Its
-// error is always nil.
+// Close makes Add fail from now on, and ends the loop as soon as the last socket has ended,
+// at once if there is none. It does not end sockets (Shut does) and does not wait, so a
+// handler may call it; see Done. Further calls do nothing. The error is always nil.
 func (l *Loop) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,43 +138,43 @@ func (l *Loop) Close() error {
 	return nil
 }
 
-// Done is closed after Close, once every socket has ended and the loop's leader
-// and descriptors are gone. If every socket has ended it is not waited for long.
+// Done is closed after Close, once every socket has ended and the loop's leader and
+// descriptors are gone. After the last socket has ended that is a matter of milliseconds.
 func (l *Loop) Done() <-chan struct{} { return l.done }
 
 func (l *Loop) endLocked() {
 	switch {
 	case !l.closed || l.sockets > 0:
 	case l.started:
-		l.posts.stop(l.wakefd) // the leader tears down
+		l.posts.stop(l.wakefd) // the leader calls tearDown
 	default:
 		close(l.done)
 	}
 }
 
-// Stats is a snapshot.
+// Stats returns a snapshot.
 func (l *Loop) Stats() Stats {
 	l.mu.Lock()
 	sockets := l.sockets
 	l.mu.Unlock()
 	return Stats{
-		Sockets:     sockets,
-		Goroutines:  int(l.goroutines.Load()),
-		Depositions: l.watchdog.depositions.Load(),
-		Blocked:     l.watchdog.blocked.Load(),
-		Suspicions:  l.mood.suspicions.Load(),
-		Retreats:    l.mood.retreats.Load(),
+		Sockets:      sockets,
+		Goroutines:   int(l.goroutines.Load()),
+		Depositions:  l.watchdog.depositions.Load(),
+		Blocked:      l.watchdog.blocked.Load(),
+		HalfOpenings: l.breaker.halfOpenings.Load(),
+		Openings:     l.breaker.openings.Load(),
 	}
 }
 
-// openLocked makes the descriptors.
+// openLocked creates the descriptors.
 func (l *Loop) openLocked() (err error) {
 	if l.epfd, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	defer func() {
 		if err != nil {
-			_ = syscall.Close(l.epfd) // nothing is in it
+			_ = syscall.Close(l.epfd) // no socket is registered in it
 		}
 	}()
 	if l.wakefd, err = newEventfd(); err != nil {
@@ -186,7 +182,7 @@ func (l *Loop) openLocked() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = syscall.Close(l.wakefd) // nothing is in it
+			_ = syscall.Close(l.wakefd) // no bytes can be lost
 		}
 	}()
 	if err = epollCtl(l.epfd, syscall.EPOLL_CTL_ADD, l.wakefd, syscall.EPOLLIN, 0); err != nil {
@@ -199,26 +195,26 @@ func (l *Loop) openLocked() (err error) {
 		err = epollCtl(l.outfd, syscall.EPOLL_CTL_ADD, l.epfd, syscall.EPOLLIN, 0)
 	}
 	if err != nil {
-		_ = syscall.Close(l.outfd) // nothing is in it
+		_ = syscall.Close(l.outfd) // no socket is registered in it
 		return err
 	}
-	// A descriptor that does not block is put into Go's netpoller by NewFile;
-	// that deadlines are possible says that it was.
+	// NewFile adds a non-blocking descriptor to Go's netpoller. If deadlines are supported,
+	// it has done so.
 	l.outer = os.NewFile(uintptr(l.outfd), "evloop")
 	if err = l.outer.SetReadDeadline(time.Time{}); err == nil {
 		l.raw, err = l.outer.SyscallConn()
 	}
 	if err != nil {
-		_ = l.outer.Close() // nothing is in it
+		_ = l.outer.Close() // no socket is registered in it
 		return err
 	}
 	l.watchdog.init()
 	return nil
 }
 
-// tearDown is the leader's last act.
+// tearDown releases the loop's descriptors. The leader calls it before it ends.
 func (l *Loop) tearDown() {
-	l.watchdog.end()
+	l.watchdog.stop()
 	for _, err := range []error{l.outer.Close(), syscall.Close(l.epfd), syscall.Close(l.wakefd)} {
 		if err != nil {
 			l.opts.Logf("evloop: closing: %v", err)

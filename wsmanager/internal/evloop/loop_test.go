@@ -72,13 +72,13 @@ func TestAddRefuses(t *testing.T) {
 	require.NoError(t, syscall.Close(file), "it is still the caller's")
 	require.ErrorIs(t, l.Add(-1, c, &c.Socket), syscall.EBADF)
 
-	require.NoError(t, l.Add(server, c, &c.Socket), "after a failure the Socket is as new")
+	require.NoError(t, l.Add(server, c, &c.Socket), "after a failure the Socket is unused again")
 	require.ErrorIs(t, l.Add(server, c, &c.Socket), evloop.ErrAdded)
 	require.NoError(t, l.Close())
 	other := echo()
 	require.ErrorIs(t, l.Add(server, other, &other.Socket), evloop.ErrClosed)
 	send(t, client, "still")
-	require.Equal(t, "still", receive(t, client, 5), "Close ends no socket")
+	require.Equal(t, "still", receive(t, client, 5), "Close does not end sockets")
 	c.Shut()
 	require.Equal(t, evloop.ErrShut, await(t, c.ended))
 	await(t, l.Done())
@@ -100,7 +100,7 @@ func TestLoopCostsNothingBeforeTheFirstSocket(t *testing.T) {
 }
 
 func TestLoopLeavesNothing(t *testing.T) {
-	// The netpoller makes descriptors of its own with its first file.
+	// The netpoller creates descriptors of its own with the first file.
 	_, client := pair(t)
 	client.Close()
 	fd := nextFD(t)
@@ -114,7 +114,7 @@ func TestLoopLeavesNothing(t *testing.T) {
 		receive(t, clients[i], 1)
 	}
 	eventually(t, func() bool { return l.Stats().Goroutines == 1 }, "the leader")
-	eventually(t, l.Parked, "without work the timer stops")
+	eventually(t, l.WatchdogParked, "without work the timer stops")
 	for i, c := range clients {
 		c.Close()
 		require.Equal(t, io.EOF, await(t, ended[i]))
@@ -125,8 +125,8 @@ func TestLoopLeavesNothing(t *testing.T) {
 	eventually(t, func() bool { return nextFD(t) == fd }, "the descriptors are closed")
 }
 
-// A connection that has ended is garbage at once, although the loop lives on.
-func TestLoopForgets(t *testing.T) {
+// A connection that has ended can be collected at once, although the loop still runs.
+func TestEndedConnectionIsCollected(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	var left atomic.Int32
 	for range 10 {
@@ -146,7 +146,7 @@ func TestLoopForgets(t *testing.T) {
 	eventually(t, func() bool { runtime.GC(); return left.Load() == 0 }, "they are collected")
 }
 
-// nextFD is the lowest descriptor that is free.
+// nextFD returns the lowest free descriptor.
 func nextFD(t *testing.T) int {
 	t.Helper()
 	fd, err := syscall.Dup(0)

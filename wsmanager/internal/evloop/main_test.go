@@ -18,19 +18,18 @@ import (
 
 func TestMain(m *testing.M) { wstest.Main(m) }
 
-// patience is how long a test waits for what should be there at once.
+// patience is the maximum time that a test waits for an event that should come at once.
 const patience = wstest.Patience
 
-// conn is a handler made of functions, nil for nothing. What the kernel tells is
-// no order for the race detector: so a mutex is, for functions that are changed
-// after Add, by set.
+// conn is a handler made of functions; a nil function does nothing. The race detector sees
+// no order through the kernel, so set changes the functions under a mutex after Add.
 type conn struct {
 	evloop.Socket
 	ended chan error // gets End's error
 
 	mu       sync.Mutex
 	data     func(c *conn, p []byte) bool
-	reply    func(c *conn, p []byte) // how obedient answers; nil: by Write
+	reply    func(c *conn, p []byte) // answer of a scripted handler; nil: Write
 	kick     func(c *conn)
 	writable func(c *conn)
 	end      func(c *conn, err error)
@@ -77,15 +76,16 @@ func (c *conn) End(err error) {
 	c.ended <- err
 }
 
-// echo is a conn that sends back what comes, as far as the kernel takes it.
+// echo returns a conn that sends back the bytes that it gets, as far as the kernel accepts
+// them.
 func echo() *conn {
 	return &conn{data: func(c *conn, p []byte) bool {
-		_, _ = c.Write(p) // the client sees what is missing
+		_, _ = c.Write(p) // the client notices missing bytes
 		return true
 	}}
 }
 
-// newLoop makes a Loop that has to be gone after the test.
+// newLoop makes a Loop that must be gone after the test.
 func newLoop(t testing.TB, opts evloop.Options) *evloop.Loop {
 	t.Helper()
 	if opts.Logf == nil {
@@ -107,7 +107,7 @@ func closeLoop(t testing.TB, l *evloop.Loop) {
 	}
 }
 
-// add puts c into l and returns the other side. Both are closed after the test.
+// add adds c to l and returns the other side. Both are closed after the test.
 func add(t testing.TB, l *evloop.Loop, c *conn) net.Conn {
 	t.Helper()
 	server, client := pair(t)
@@ -120,7 +120,7 @@ func add(t testing.TB, l *evloop.Loop, c *conn) net.Conn {
 	return client
 }
 
-// pair is a descriptor and the net.Conn at its other side, a Unix socket.
+// pair returns a descriptor and a net.Conn for its other side, over a Unix socket.
 func pair(t testing.TB) (int, net.Conn) {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -132,7 +132,7 @@ func pair(t testing.TB) (int, net.Conn) {
 	return fds[0], client
 }
 
-// tcpPair is the same over loopback TCP.
+// tcpPair is pair over loopback TCP.
 func tcpPair(t testing.TB) (int, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -146,7 +146,7 @@ func tcpPair(t testing.TB) (int, net.Conn) {
 	return duplicate(t, server.(*net.TCPConn)), client
 }
 
-// duplicate is a descriptor of its own for a conn.
+// duplicate returns a new descriptor for the socket of c.
 func duplicate(t testing.TB, c *net.TCPConn) int {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -160,23 +160,23 @@ func duplicate(t testing.TB, c *net.TCPConn) int {
 	return int(fd)
 }
 
-// await is what ch gets, in time.
+// await returns the next value of ch, and fails the test after patience.
 func await[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
 	case <-time.After(patience):
-		t.Fatal("it does not come")
+		t.Fatal("nothing is received")
 	}
 	return v
 }
 
-// eventually waits for a state that nothing announces.
+// eventually polls for a state that has no notification.
 func eventually(t testing.TB, cond func() bool, what string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !cond(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: it does not come to that", what)
+			t.Fatalf("%s: not within the time limit", what)
 		}
 	}
 }

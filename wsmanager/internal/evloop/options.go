@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Options are what may be chosen about a Loop. The zero value is right.
+// Options configure a Loop. The zero value has the defaults.
 type Options struct {
-	// Logf is told what no Handler can be told: a panic in End, an error of epoll
+	// Logf logs errors that no Handler can get: a panic in End, or an error of epoll
 	// itself. nil: log.Printf.
 	Logf func(format string, args ...any)
 
-	// What follows is for tests.
+	// The remaining fields are for tests.
 
-	tick      time.Duration // between two looks of the watchdog; 0: 4 ms
-	shortTick time.Duration // the same while something may be stuck; 0: 1 ms
-	hold      time.Duration // how long an event may take if nothing says that it blocks; 0: 5 ms
-	nervous   bool          // depose whoever serves one event at two looks, blocked or not, and draw no conclusions
+	tick         time.Duration // interval of the watchdog; 0: 4 ms
+	shortTick    time.Duration // interval while the leader may be stuck; 0: 1 ms
+	maxEventTime time.Duration // longest event of a leader that is not known to block; 0: 5 ms
+	deposeAlways bool          // depose a leader that is in one event at two ticks, blocked or not, without recording it
 }
 
-func (o Options) filled() Options {
+func (o Options) withDefaults() Options {
 	if o.Logf == nil {
 		o.Logf = log.Printf
 	}
@@ -30,17 +30,17 @@ func (o Options) filled() Options {
 	}
 	fill(&o.tick, 4*time.Millisecond)
 	fill(&o.shortTick, time.Millisecond)
-	fill(&o.hold, 5*time.Millisecond)
+	fill(&o.maxEventTime, 5*time.Millisecond)
 	return o
 }
 
-// Stats is what a Loop has done and has.
+// Stats is a snapshot of a Loop's counters.
 type Stats struct {
-	Sockets    int // added and not yet ended
-	Goroutines int // of the loop's own: the leader, and one for each handler that runs apart from it
+	Sockets    int // added and not ended
+	Goroutines int // of the loop: the leader, and one for each handler that runs apart from it
 
-	Depositions uint64 // times that a leader was left behind with its socket
-	Blocked     uint64 // of those, the ones whose leader had given up its processor: it blocked, it did not compute
-	Suspicions  uint64 // times that the loop became suspicious of unproven sockets
-	Retreats    uint64 // times that the loop gave all sockets to goroutines
+	Depositions  uint64 // leaders that were deposed
+	Blocked      uint64 // of those, leaders that had given up their processor: they blocked and did not compute
+	HalfOpenings uint64 // times that the breaker became half-open: sockets without a streak go to goroutines
+	Openings     uint64 // times that the breaker opened: all sockets go to goroutines
 }

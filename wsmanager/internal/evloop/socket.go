@@ -9,31 +9,30 @@ import (
 	"syscall"
 )
 
-// Socket is the handle of a descriptor in a Loop. It is meant to be embedded by
-// value, so that a connection is one object; it must not be copied after Add.
-// Its zero value is ready for Add, once: it can't be used for a second socket.
-// Its methods may be called by any goroutine, also from within the Handler, and
+// Socket is the handle of a descriptor in a Loop. It is meant to be embedded by value and
+// must not be copied after Add. The zero value is ready for one Add: a Socket can't be
+// reused. Its methods may be called from any goroutine, also from within the Handler, and
 // never wait for a handler.
 type Socket struct {
-	// Static from Add on.
+	// Read-only after Add.
 	loop    *Loop
 	handler Handler
 	fd      int32
-	gen     uint32 // tells it from others with the same descriptor
+	gen     uint32 // generation: distinguishes sockets that had the same descriptor
 
-	state atomic.Uint32 // see open; written under mu
+	state atomic.Uint32 // a set of the bits in state.go; written under mu
 
 	// Owned by the owner of the socket.
-	ok   uint16 // events in a row that were served soon
-	need uint16 // how many it takes to be served by the leader
+	fastStreak     uint16 // fast events in a row
+	requiredStreak uint16 // fast events in a row that are needed to be served by the leader
 
-	// mu guards writes to the descriptor, its registration and its closing, so
-	// that none of them ever meets another socket's.
-	mu    sync.Mutex
-	marks *marks // mostly nil
+	// mu guards writes to the descriptor, its registration and its close, so that none of them
+	// affects another socket
+	mu      sync.Mutex
+	handoff *handoff // nil until first needed, and for most sockets always
 }
 
-// attach puts the socket into the loop, in a mode.
+// attach registers the socket with the loop in the given mode.
 func (s *Socket) attach(l *Loop, fd int, h Handler, mode uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,9 +42,9 @@ func (s *Socket) attach(l *Loop, fd int, h Handler, mode uint32) error {
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	gen := l.gens.Add(1)
-	if gen == 0 { // wrapped; 0 is the eventfd's
-		gen = l.gens.Add(1)
+	gen := l.lastGen.Add(1)
+	if gen == 0 { // wrapped; 0 belongs to the eventfd
+		gen = l.lastGen.Add(1)
 	}
 	s.loop, s.handler, s.fd, s.gen = l, h, int32(fd), gen
 	s.setLocked(open|mode, 0)
@@ -59,9 +58,9 @@ func (s *Socket) attach(l *Loop, fd int, h Handler, mode uint32) error {
 	return nil
 }
 
-// Write writes as much of p as the kernel takes without waiting; nothing and no
-// error is an answer. WantWritable tells when there is room again. The error is
-// ErrClosed after Shut or End, or the system's.
+// Write writes as much of p as the kernel accepts without waiting. It may return 0 and no
+// error; use WantWritable to learn when there is room again. The error is ErrClosed after
+// Shut or End, or a system error.
 func (s *Socket) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -76,11 +75,11 @@ func (s *Socket) Write(p []byte) (n int, err error) {
 	return n, writeError("write", errno)
 }
 
-// maxBuffers is how many of its buffers Writev hands to the kernel at most.
+// maxBuffers is the maximum number of buffers in one writev call.
 const maxBuffers = 64
 
-// Writev is Write for several buffers, in one call of the kernel for each 64 of
-// them. The buffers are not changed.
+// Writev is Write for several buffers, with one system call for each 64 of them. It does
+// not modify bufs.
 func (s *Socket) Writev(bufs [][]byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,9 +117,9 @@ func writeError(call string, errno syscall.Errno) error {
 	return os.NewSyscallError(call, errno)
 }
 
-// WantWritable has Handler.Writable called once, when the kernel takes bytes
-// again: at once if it does now. Calling it again before changes nothing. The
-// error is ErrClosed once End has been called.
+// WantWritable requests one call of Handler.Writable as soon as the kernel accepts bytes,
+// at once if it does so now. Until that call, further requests do nothing. The error is
+// ErrClosed once End has been called.
 func (s *Socket) WantWritable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,27 +127,27 @@ func (s *Socket) WantWritable() error {
 	if state&(open|ending) != open {
 		return ErrClosed
 	}
-	if state&want != 0 {
+	if state&wantWritable != 0 {
 		return nil
 	}
-	s.setLocked(want, 0)
-	if state&flushing != 0 {
+	s.setLocked(wantWritable, 0)
+	if state&inWritable != 0 {
 		return nil // armed when Writable has returned
 	}
 	return s.armLocked()
 }
 
-// Kick has Handler.Kicked called soon, although no byte arrives. It does nothing
-// for a socket that is at its end.
+// Kick requests a call of Handler.Kicked, although no byte has arrived. It does nothing for
+// a socket that is ending.
 func (s *Socket) Kick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := s.state.Load()
-	if state&(open|ending|kicked) != open {
+	if state&(open|ending|kickPending) != open {
 		return
 	}
-	s.setLocked(kicked, 0)
-	if state&modeMask != detached { // else its owner looks before it hands it back
+	s.setLocked(kickPending, 0)
+	if state&modeMask != detached { // else the owner checks before it hands the socket back
 		s.postKickLocked()
 	}
 }
@@ -157,9 +156,8 @@ func (s *Socket) postKickLocked() {
 	s.loop.posts.add(s.loop.wakefd, syscall.EpollEvent{Events: kickEvent, Fd: s.fd, Pad: int32(s.gen)})
 }
 
-// Shut ends the connection in both directions. No Data call begins after it,
-// and End follows with ErrShut as soon as a running handler has returned. Calling
-// it again does nothing.
+// Shut ends the connection in both directions. No Data call begins after it, and End
+// follows with ErrShut as soon as a running handler has returned. Further calls do nothing.
 func (s *Socket) Shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,13 +167,13 @@ func (s *Socket) Shut() {
 func (s *Socket) shutLocked() {
 	if s.state.Load()&(open|shut) == open {
 		s.setLocked(shut, 0)
-		// An error says that the connection has failed, which ends it as well.
+		// An error means that the connection has failed, which ends it as well.
 		_ = syscall.Shutdown(int(s.fd), syscall.SHUT_RDWR)
 	}
 }
 
-// CloseWrite tells the peer that nothing more is coming, after what was written.
-// The error is ErrClosed after Shut or End, or the system's.
+// CloseWrite ends the write side, after the bytes that were written. The error is ErrClosed
+// after Shut or End, or a system error.
 func (s *Socket) CloseWrite() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,8 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// An event that was meant for an earlier socket with the same descriptor does
-// nothing to the one that has it now.
+// An event for an earlier socket with the same descriptor does not affect the present one.
 func TestStaleGeneration(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	first := &conn{}
@@ -36,7 +35,7 @@ func TestStaleGeneration(t *testing.T) {
 	require.NoError(t, l.Add(fd, second, &second.Socket))
 	_, own := second.Descriptor()
 	require.NotEqual(t, gen, own)
-	_, err := second.Write(make([]byte, 8<<20)) // now it can't be written to
+	_, err := second.Write(make([]byte, 8<<20)) // the socket is not writable now
 	require.NoError(t, err)
 	require.NoError(t, second.WantWritable())
 
@@ -44,20 +43,20 @@ func TestStaleGeneration(t *testing.T) {
 	inject := func(gen uint32) {
 		l.Inject(fd, gen, syscall.EPOLLOUT)
 		l.Inject(fd, gen, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR|evloop.KickEvent)
-		send(t, other, "x") // served after what was injected
+		send(t, other, "x") // served after the injected event
 		receive(t, other, 1)
 	}
 	inject(gen)
 	require.Zero(t, calls.Load(), "an event of the first socket")
 	inject(own)
 	eventually(t, func() bool { return calls.Load() > 0 }, "an event of its own")
-	l.Inject(1<<30, 1, syscall.EPOLLIN) // of no socket at all
+	l.Inject(1<<30, 1, syscall.EPOLLIN) // of a descriptor without a socket
 	inject(gen)
 	second.Shut()
 	require.Equal(t, evloop.ErrShut, await(t, second.ended))
 }
 
-// Events that the kernel did not send do no harm to their own sockets.
+// Events that the kernel did not send do not harm their own sockets.
 func TestSpuriousEvents(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// table finds the Socket of a descriptor. Finding takes no lock: descriptors
-// are small numbers, so they index slices, which only ever grow.
+// table maps descriptors to Sockets. Lookups take no lock: descriptors are small numbers,
+// so they are indexes into slices that only grow.
 type table struct {
 	chunks atomic.Pointer[[]*chunk]
 
-	mu sync.Mutex // held to change chunks
+	mu sync.Mutex // guards changes of chunks
 }
 
 const chunkSize = 256
@@ -29,8 +29,8 @@ func (t *table) get(fd int32) *Socket {
 	return (*chunks)[i][fd%chunkSize].Load()
 }
 
-// of is the Socket that an event is for, or nil if it is gone. Its generation
-// tells it from an earlier one that had the same descriptor.
+// of returns the Socket for an event, or nil if it is gone. The generation distinguishes it
+// from an earlier socket with the same descriptor.
 func (t *table) of(ev *syscall.EpollEvent) *Socket {
 	s := t.get(ev.Fd)
 	if s == nil || s.gen != uint32(ev.Pad) {

@@ -9,35 +9,34 @@ import (
 	"time"
 )
 
-// watchdog deposes a leader that is stuck in an event. It is a timer's function,
-// which sets the timer again, so that it never runs twice at once; it sleeps
-// while nothing happens.
+// watchdog deposes a leader that is stuck in an event. It is a timer function that sets its
+// timer again, so it never runs twice at once. It sleeps while the loop is idle.
 type watchdog struct {
 	loop  *Loop
 	timer *time.Timer
 
-	parked atomic.Bool // the timer is not set: noticeWork sets it
-	ended  atomic.Bool
+	parked  atomic.Bool // the timer is not set: wake sets it
+	stopped atomic.Bool
 
 	depositions, blocked atomic.Uint64
 
-	// Owned by the tick.
-	last    uint64 // Loop.w at the last tick
-	since   int64  // when a tick first saw it
-	idle    int    // ticks in a row at which the loop was idle, and the same
-	closer  bool   // the last tick was followed by a short one
-	alert   int64  // short ticks until then
-	samples []metrics.Sample
+	// Owned by the timer function.
+	lastW      uint64 // Loop.w at the last tick
+	lastWAt    int64  // time of the tick that first saw lastW
+	idle       int    // ticks in a row with the loop idle and w unchanged
+	shortNext  bool   // the last tick was followed by a short one
+	alertUntil int64  // ticks are short until then
+	samples    []metrics.Sample
 }
 
 const (
-	idleTicks = 8                  // then the watchdog sleeps
-	alertness = int64(time.Second) // short ticks after a leader has blocked
+	idleTicks     = 8                  // the watchdog sleeps after so many
+	alertDuration = int64(time.Second) // duration of short ticks after a leader has blocked
 )
 
-// init prepares it, asleep.
+// init prepares the watchdog, asleep.
 func (d *watchdog) init() {
-	// New in Go 1.26. Where they are missing, time alone decides.
+	// These metrics are new in Go 1.26. Without them only the time decides.
 	d.samples = []metrics.Sample{
 		{Name: "/sched/goroutines/running:goroutines"},
 		{Name: "/sched/goroutines/runnable:goroutines"},
@@ -47,22 +46,21 @@ func (d *watchdog) init() {
 	d.timer.Stop()
 }
 
-func (d *watchdog) end() {
-	d.ended.Store(true)
-	d.timer.Stop() // a tick under way may set it once more; that one does nothing
+func (d *watchdog) stop() {
+	d.stopped.Store(true)
+	d.timer.Stop() // a running tick may set it once more; that one does nothing
 }
 
-// noticeWork wakes a watchdog that sleeps. The leader stores w and then looks at
-// parked; the watchdog stores parked and then looks at w: one of them sees what
-// the other did.
-func (d *watchdog) noticeWork() {
+// wake wakes a watchdog that sleeps. The leader stores w and then reads parked; the
+// watchdog stores parked and then reads w. So at least one of them sees the other's store.
+func (d *watchdog) wake() {
 	if d.parked.Load() && d.parked.CompareAndSwap(true, false) {
 		d.timer.Reset(d.loop.opts.tick)
 	}
 }
 
 func (d *watchdog) tick() {
-	if d.ended.Load() {
+	if d.stopped.Load() {
 		return
 	}
 	l := d.loop
@@ -70,15 +68,15 @@ func (d *watchdog) tick() {
 	v := l.w.Load()
 	next := l.opts.tick
 	switch {
-	case v != d.last:
-		// While there is work, every other look comes soon after the one before,
-		// to see whether it is still the same event.
-		d.closer = v&1 == 1 && !d.closer
-		if d.closer {
+	case v != d.lastW:
+		// While there is work, every other tick follows soon after the one before, to see
+		// whether w has changed.
+		d.shortNext = v&1 == 1 && !d.shortNext
+		if d.shortNext {
 			next = l.opts.shortTick
 		}
 		d.idle = 0
-		d.last, d.since = v, now
+		d.lastW, d.lastWAt = v, now
 	case v&1 == 0:
 		if d.idle++; d.idle >= idleTicks {
 			d.idle = 0
@@ -90,21 +88,21 @@ func (d *watchdog) tick() {
 	default:
 		next = l.opts.shortTick
 		blocked := d.leaderBlocked()
-		if (blocked || l.opts.nervous || now-d.since >= int64(l.opts.hold)) && d.depose(v, blocked, now) {
-			d.last, d.since = v+2, now
+		if (blocked || l.opts.deposeAlways || now-d.lastWAt >= int64(l.opts.maxEventTime)) && d.depose(v, blocked, now) {
+			d.lastW, d.lastWAt = v+2, now
 		}
 	}
-	l.mood.settle(now)
-	if now < d.alert {
+	l.breaker.update(now)
+	if now < d.alertUntil {
 		next = min(next, l.opts.shortTick)
 	}
 	d.timer.Reset(next)
 }
 
-// leaderBlocked reports whether the leader has given up its processor, so that
-// it can't be computing, nor have been put aside by the operating system: then
-// no goroutine runs but this one. With one processor the leader might also have
-// been put aside for this one, and be runnable.
+// leaderBlocked reports whether the leader has given up its processor: only the watchdog's
+// own goroutine runs. Then the leader neither computes nor was preempted by the operating
+// system. With one processor the leader might have been preempted for this goroutine, and
+// be runnable.
 func (d *watchdog) leaderBlocked() bool {
 	metrics.Read(d.samples)
 	running, runnable := d.samples[0].Value, d.samples[1].Value
@@ -114,15 +112,15 @@ func (d *watchdog) leaderBlocked() bool {
 	return runtime.GOMAXPROCS(0) > 1 || runnable.Kind() == metrics.KindUint64 && runnable.Uint64() == 0
 }
 
-// depose takes the loop from the leader that serves the event v, and gives it to
-// a new one, which goes on at the next event. The socket of v is detached on the
-// old leader's behalf; that is done before the new leader starts.
+// depose takes the loop from the leader that serves the event v and gives it to a new one,
+// which continues at the next event. The socket of v is detached on the old leader's behalf
+// before the new leader starts.
 func (d *watchdog) depose(v uint64, blocked bool, now int64) bool {
 	l := d.loop
 	if !l.w.CompareAndSwap(v, v+2) {
-		return false // it has just gone on
+		return false // the leader has just advanced
 	}
-	b := l.cur
+	b := l.batch
 	if ev := b.at(v); ev != nil {
 		if s := l.table.of(ev); s != nil {
 			s.detachFor(v, blocked, now)
@@ -131,25 +129,11 @@ func (d *watchdog) depose(v uint64, blocked bool, now int64) bool {
 	d.depositions.Add(1)
 	if blocked {
 		d.blocked.Add(1)
-		if !l.opts.nervous {
-			d.alert = now + alertness
-			l.mood.blocked(now)
+		if !l.opts.deposeAlways {
+			d.alertUntil = now + alertDuration
+			l.breaker.recordBlock(now)
 		}
 	}
 	go l.lead(newLeader(l, v+2, b))
 	return true
-}
-
-// detachFor detaches an inline socket for the leader that was deposed from v.
-func (s *Socket) detachFor(v uint64, blocked bool, now int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state := s.state.Load()
-	if state&open == 0 || state&modeMask != inline || s.marks != nil && s.marks.skip == v {
-		return
-	}
-	m := s.marksLocked()
-	m.by, m.last, m.sure, m.since = v, v, blocked, now
-	s.setModeLocked(detached)
-	_ = s.armLocked() // logged
 }

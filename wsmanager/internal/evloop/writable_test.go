@@ -17,8 +17,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// backlog is what a user of Write does: what the kernel did not take waits for
-// Writable.
+// backlog does as a user of Write should: it keeps the bytes that the kernel did not
+// accept, and writes them in Writable.
 type backlog struct {
 	mu   sync.Mutex
 	rest []byte
@@ -29,7 +29,7 @@ func (b *backlog) send(c *conn, p []byte) {
 	defer b.mu.Unlock()
 	n := 0
 	if len(b.rest) == 0 {
-		n, _ = c.Write(p) // End tells of errors
+		n, _ = c.Write(p) // End reports errors
 	}
 	if b.rest = append(b.rest, p[n:]...); len(b.rest) > 0 {
 		_ = c.WantWritable()
@@ -85,7 +85,7 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// Bytes come in while there is a backlog: both go on, in each mode.
+// Bytes arrive while there is a backlog: both make progress, in each mode.
 func TestBacklogAndBytes(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestBacklogAndBytes(t *testing.T) {
 			client, release := inMode(t, l, c, mode)
 			const size = 4 << 20
 			b.send(c, make([]byte, size))
-			send(t, client, "b") // which blocks, if it is not yet open
+			send(t, client, "b") // the handler blocks, if its gate is not open yet
 			if mode == evloop.Inline {
 				eventually(t, func() bool { return c.Mode() == evloop.Detached }, "the watchdog detaches it")
 			}
@@ -103,22 +103,22 @@ func TestBacklogAndBytes(t *testing.T) {
 			release()
 			want := 1
 			if mode == evloop.Detached {
-				want = 2 // inMode's as well
+				want = 2 // one more: inMode's
 			}
 			require.Len(t, receive(t, client, want), want)
 		})
 	}
 }
 
-// A slow socket with a backlog gets an event, and its handler blocks: the event
-// has used up the registration, the backlog needs one nevertheless.
+// A slow socket with a backlog gets an event, and its handler blocks: the event has used up
+// the registration, which the backlog still needs.
 func TestBacklogOfASlowSocketWhoseHandlerBlocks(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	var b backlog
 	c := &conn{writable: b.flush, reply: b.send}
 	client, _ := inMode(t, l, c, evloop.Slow)
 	gate, entered := make(chan struct{}), make(chan struct{}, 1)
-	c.set(func() { c.data = obedient(gate, entered).data })
+	c.set(func() { c.data = scripted(gate, entered).data })
 	const size = 4 << 20
 	b.send(c, make([]byte, size))
 	send(t, client, "b")
@@ -129,8 +129,8 @@ func TestBacklogOfASlowSocketWhoseHandlerBlocks(t *testing.T) {
 	require.Equal(t, "b", receive(t, client, 1))
 }
 
-// A Writable that blocks, which it must not, is left behind too; there is no
-// second one beside it.
+// A leader whose Writable blocks, which it must not, is deposed too. No second Writable
+// runs meanwhile.
 func TestWritableIsNotBesideItself(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	calls := make(chan int, 10)
@@ -176,19 +176,19 @@ func TestWantWritableAtOnce(t *testing.T) {
 			require.NoError(t, c.WantWritable())
 			await(t, called)
 			await(t, called)
-			time.Sleep(20 * time.Millisecond) // for calls that nobody wanted
+			time.Sleep(20 * time.Millisecond) // unwanted calls would come now
 			require.Empty(t, called)
 		})
 	}
 }
 
-// The peer is gone while there is a backlog and the handler runs: Writable and
-// Write tell, and the owner ends the socket when it returns.
+// The peer closes while there is a backlog and the handler runs: Writable and Write report
+// it, and the owner ends the socket when the handler returns.
 func TestFailureDuringDetachment(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	gate, entered := make(chan struct{}), make(chan struct{}, 1)
 	server, client := tcpPair(t)
-	c := obedient(gate, entered)
+	c := scripted(gate, entered)
 	c.ended = make(chan error, 1)
 	failed := make(chan error, 100)
 	var b backlog
@@ -212,7 +212,7 @@ func TestFailureDuringDetachment(t *testing.T) {
 	require.Error(t, await(t, c.ended))
 }
 
-// End waits for a Writable that runs on another goroutine, which then calls it.
+// End waits for a Writable that runs on another goroutine. That goroutine then calls End.
 func TestEndIsNotBesideWritable(t *testing.T) {
 	l := newLoop(t, evloop.Options{})
 	inWritable, gate := make(chan struct{}), make(chan struct{})
@@ -227,7 +227,7 @@ func TestEndIsNotBesideWritable(t *testing.T) {
 	await(t, inWritable)
 	other := add(t, l, echo())
 	send(t, other, "x")
-	receive(t, other, 1) // the leader in Writable has been deposed: it won't be taken for an owner
+	receive(t, other, 1) // the leader in Writable has been deposed: it is not the owner
 	c.Shut()
 	release()
 	eventually(t, c.Ending, "the owner is done with it")
@@ -264,5 +264,5 @@ func TestWritev(t *testing.T) {
 	require.Less(t, n, len(big))
 	n, err = c.Write(big)
 	require.NoError(t, err)
-	require.Zero(t, n, "nothing is an answer")
+	require.Zero(t, n, "0 without an error is a valid result")
 }

@@ -2,48 +2,121 @@ package harness
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// childEnv makes a program that is started again a child.
+// childEnv is set in the environment of a child and holds its configuration as JSON.
 const childEnv = "SPEAKINGTUBE_BENCHMARK_CHILD"
 
-// RunChild runs child and ends the process if it was started by [StartChild];
-// otherwise it returns at once. Call it first in main and in TestMain. What child
-// writes to the Encoder, its parent reads by [Child.Read].
-func RunChild(child func(args []string, out *json.Encoder) error) {
-	if os.Getenv(childEnv) == "" {
+// RunChild runs child and ends the process if [WithChild] has started it; otherwise it
+// returns at once. Call it first in main and in TestMain. SIGTERM ends ctx. The parent
+// reads the values that child writes to out with [Child.Read].
+func RunChild[C any](child func(ctx context.Context, cfg C, out *json.Encoder) error) {
+	text, ok := os.LookupEnv(childEnv)
+	if !ok {
 		return
 	}
-	if err := child(os.Args[1:], json.NewEncoder(os.Stdout)); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var cfg C
+	err := json.Unmarshal([]byte(text), &cfg)
+	if err == nil {
+		err = child(ctx, cfg, json.NewEncoder(os.Stdout))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// Child is this program, running once more as a server: clients and server have
-// memory, descriptors and CPU time of their own.
+// Serve serves h in a child, on a free port of 127.0.0.1, until ctx ends. It writes the
+// address to out first. drain is passed to [pipeline.ServeListener].
+func Serve(ctx context.Context, out *json.Encoder, h http.Handler, drain ...func(context.Context) error) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if err := out.Encode(ln.Addr().String()); err != nil {
+		return err
+	}
+	return pipeline.ServeListener(ctx, ln, &http.Server{
+		Handler:     h,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+	}, drain...)
+}
+
+type connKey struct{}
+
+// NetConn returns the socket of a request that [Serve] received.
+func NetConn(r *http.Request) *net.TCPConn { return r.Context().Value(connKey{}).(*net.TCPConn) }
+
+// Answer writes the JSON that [Child.Ask] reads, or status 400 with the error.
+func Answer(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(v) // fails only if the parent is gone
+}
+
+// Child is the server process, seen from the parent.
 type Child struct {
+	Process
+	Addr string // "127.0.0.1:port"
+
+	// Fail ends the measurement with an error. Errors after the first are ignored.
+	Fail context.CancelCauseFunc
+
+	ctx context.Context
 	cmd *exec.Cmd
 	out *bufio.Reader
 }
 
-// StartChild starts the program's child with arguments.
-func StartChild(args ...string) (*Child, error) {
+// WithChild starts this program again as a child with the configuration, runs measure and
+// terminates the child. The context of measure ends when [Child.Fail] is called, and
+// WithChild then returns that error.
+func WithChild(ctx context.Context, cfg any, measure func(ctx context.Context, c *Child) error) error {
+	c, err := startChild(cfg)
+	if err != nil {
+		return err
+	}
+	c.ctx, c.Fail = context.WithCancelCause(ctx)
+	err = c.Read(&c.Addr)
+	if err == nil {
+		err = measure(c.ctx, c)
+	}
+	if cause := context.Cause(c.ctx); cause != nil {
+		err = cause
+	}
+	c.Fail(nil) // clients report errors when the child ends: they are expected
+	return errors.Join(err, c.stop())
+}
+
+func startChild(cfg any) (*Child, error) {
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		return nil, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -52,14 +125,14 @@ func StartChild(args ...string) (*Child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &Child{cmd: cmd, out: bufio.NewReader(out)}, nil
+	return &Child{Process: Process(cmd.Process.Pid), cmd: cmd, out: bufio.NewReader(out)}, nil
 }
 
-// Read reads the next of what the child writes.
+// Read reads the next value that the child has written.
 func (c *Child) Read(v any) error {
 	line, err := c.out.ReadBytes('\n')
 	if errors.Is(err, io.EOF) {
-		return errors.New("harness: the child says nothing more")
+		return errors.New("harness: the child has ended its output")
 	}
 	if err != nil {
 		return err
@@ -67,24 +140,55 @@ func (c *Child) Read(v any) error {
 	return json.Unmarshal(line, v)
 }
 
-// Terminate asks the child to end.
-func (c *Child) Terminate() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
+// Ask sends a GET request for "/path" to the child and decodes the answer. It leaves no
+// idle connection behind, which the child would count.
+func (c *Child) Ask(path string, v any) error { return Ask(c.ctx, c.Addr+path, v) }
 
-// Wait waits until the child has ended; it returns an error if it failed. All that
-// is wanted of its output must have been read.
-func (c *Child) Wait() error { return c.cmd.Wait() }
-
-// Stop terminates the child and waits, not for ever.
-func (c *Child) Stop() error {
-	err := c.Terminate()
-	kill := time.AfterFunc(time.Minute, func() { _ = c.cmd.Process.Kill() }) // Wait tells
-	defer kill.Stop()
-	return errors.Join(err, c.Wait())
+// Ask sends a GET request to target, "host:port/path", and decodes the JSON answer. It
+// leaves no idle connection behind.
+func Ask(ctx context.Context, target string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target, nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1000)) // a partial explanation is enough
+		return fmt.Errorf("harness: %s answered %s: %s", req.URL.Path, res.Status, text)
+	}
+	return json.NewDecoder(res.Body).Decode(v)
 }
 
-// RSS returns the child's resident memory in bytes, 0 where there is no /proc.
-func (c *Child) RSS() int64 { return RSS(c.cmd.Process.Pid) }
+// Await calls done every millisecond until it returns true or an error, at most for 20 s.
+func (c *Child) Await(name string, done func() (bool, error)) error {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		ok, err := done()
+		switch {
+		case ok || err != nil:
+			return err
+		case c.ctx.Err() != nil:
+			return context.Cause(c.ctx)
+		case time.Now().After(deadline):
+			return fmt.Errorf("harness: timed out waiting for %s", name)
+		}
+	}
+}
 
-// CPU returns the processor time that the child has used, 0 where there is no
-// /proc.
-func (c *Child) CPU() time.Duration { return CPU(c.cmd.Process.Pid) }
+// Terminate sends SIGTERM to the child.
+func (c *Child) Terminate() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
+
+// stop terminates the child and waits for it, at most for a minute.
+func (c *Child) stop() error {
+	err := c.Terminate()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	kill := time.AfterFunc(time.Minute, func() { _ = c.cmd.Process.Kill() }) // Wait reports it
+	defer kill.Stop()
+	return errors.Join(err, c.cmd.Wait())
+}

@@ -4,8 +4,8 @@ package harness
 
 import "time"
 
-var began = time.Now()
+var started = time.Now()
 
-// OwnCPU is the time that has passed: on a machine with nothing else to do, next to what
-// this process has used of the processor.
-func OwnCPU() time.Duration { return time.Since(began) }
+// OwnCPU returns the time since the program started: package syscall has no processor
+// time on this system.
+func OwnCPU() time.Duration { return time.Since(started) }

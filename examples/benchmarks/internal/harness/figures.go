@@ -2,14 +2,16 @@ package harness
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
-	"text/tabwriter"
+	"strings"
+	"sync"
+	"time"
 )
 
-// Percentile is the pth percentile of the sorted values, the zero value of none.
+// Percentile returns the pth percentile of sorted values, or the zero value if there are
+// none.
 func Percentile[T cmp.Ordered](sorted []T, p float64) T {
 	if len(sorted) == 0 {
 		var zero T
@@ -18,54 +20,80 @@ func Percentile[T cmp.Ordered](sorted []T, p float64) T {
 	return sorted[min(int(float64(len(sorted))*p/100), len(sorted)-1)]
 }
 
-// Median is the middle one of the values.
+// Median returns the median of the values.
 func Median[T cmp.Ordered](values []T) T {
 	return Percentile(slices.Sorted(slices.Values(values)), 50)
 }
 
-// Check is one thing that a run had to show.
-type Check struct {
-	What  string `json:"what"`
-	Got   string `json:"got"`
-	Bound string `json:"bound"`
-	OK    bool   `json:"ok"`
+// MedianOf returns the median of one figure of the values.
+func MedianOf[V any, T cmp.Ordered](values []V, figure func(V) T) T {
+	var all []T
+	for _, v := range values {
+		all = append(all, figure(v))
+	}
+	return Median(all)
 }
 
-// Report prints what a program has measured, and how that stands to its bounds.
-func Report(w io.Writer, asJSON bool, result any, checks []Check) error {
-	return Print(w, asJSON, struct {
-		Result any     `json:"result"`
-		Checks []Check `json:"checks"`
-	}{result, checks}, checks)
+// Latency summarises durations.
+type Latency struct {
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Longest time.Duration `json:"longest_ns"`
 }
 
-// Print writes result as JSON, or the checks as a table. It returns an error if
-// any was missed.
-func Print(w io.Writer, asJSON bool, result any, checks []Check) error {
-	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(result); err != nil {
-			return err
-		}
-	} else {
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "what\tmeasured\tbound\t")
-		for _, c := range checks {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", c.What, c.Got, c.Bound, map[bool]string{false: "MISSED"}[c.OK])
-		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
+// LatencyOf sorts the durations and summarises them.
+func LatencyOf(all []time.Duration) Latency {
+	slices.Sort(all)
+	return Latency{Percentile(all, 50), Percentile(all, 99), Percentile(all, 100)}
+}
+
+// Milliseconds converts a duration.
+func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Microseconds converts a duration.
+func Microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// MiB formats a number of bytes.
+func MiB(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// Recorder collects durations while it is switched on. Its methods are safe for
+// concurrent use.
+type Recorder struct {
+	mu     sync.Mutex // guards the fields below
+	on     bool
+	values []time.Duration
+}
+
+// Start switches the recorder on.
+func (r *Recorder) Start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.on = true
+}
+
+// Add records a duration if the recorder is on.
+func (r *Recorder) Add(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.on {
+		r.values = append(r.values, d)
 	}
-	missed := 0
-	for _, c := range checks {
-		if !c.OK {
-			missed++
-		}
+}
+
+// Stop switches the recorder off and returns the durations since Start.
+func (r *Recorder) Stop() []time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	values := r.values
+	r.on, r.values = false, nil
+	return values
+}
+
+// Counts formats a map as "8000 × 1001, 2 × EOF".
+func Counts[K cmp.Ordered](m map[K]int) string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, fmt.Sprintf("%d × %v", m[k], k))
 	}
-	if missed > 0 {
-		return fmt.Errorf("%d of %d bounds missed", missed, len(checks))
-	}
-	return nil
+	return strings.Join(list, ", ")
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// serve serves a Manager at any path, and says that it has used a millisecond of
-// processor time each time it is asked.
+// serve serves h at any path. It pretends that a millisecond of processor time and 3,000
+// bytes of memory are used between two readings.
 func serve(t *testing.T, h http.Handler) load.Server {
 	t.Helper()
 	srv := httptest.NewServer(h)
@@ -37,7 +37,7 @@ func serve(t *testing.T, h http.Handler) load.Server {
 func manager(t *testing.T, onMessage func(*wsmanager.Conn, wsmanager.Message) error) *wsmanager.Manager {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: onMessage}, wsmanager.Options{PingInterval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
-	t.Cleanup(func() { _ = m.Shutdown(t.Context()) }) // the context is over: cut
+	t.Cleanup(func() { _ = m.Shutdown(t.Context()) }) // the context has ended: connections are cut
 	return m
 }
 
@@ -52,7 +52,7 @@ func TestEcho(t *testing.T) {
 	m := manager(t, func(c *wsmanager.Conn, msg wsmanager.Message) error { return c.Send(msg) })
 	for _, size := range []int{8, 125, 126, 70000} {
 		work, err := load.Echo(serve(t, m), 5, size, 0, 50*time.Millisecond)
-		if size > 65536 { // more than the Manager takes
+		if size > 65536 { // above the limit of the Manager
 			require.ErrorContains(t, err, "connection")
 			continue
 		}
@@ -73,7 +73,7 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
-// What a server does wrong fails the measurement.
+// A faulty server fails the measurement.
 func TestWrongServers(t *testing.T) {
 	twice := func(c *wsmanager.Conn, msg wsmanager.Message) error {
 		_ = c.Send(msg)
@@ -92,9 +92,9 @@ func TestWrongServers(t *testing.T) {
 		}), "a message of 127 bytes, want 128"},
 		"text":      {manager(t, func(c *wsmanager.Conn, msg wsmanager.Message) error { return c.Send(wsmanager.Text("hello")) }), "a frame with opcode 0x1"},
 		"closes":    {manager(t, func(c *wsmanager.Conn, _ wsmanager.Message) error { return c.Close(4000, "") }), "a frame with opcode 0x8"},
-		"ends":      {raw(func(net.Conn) {}), "the server has ended it"},
+		"ends":      {raw(func(net.Conn) {}), "the server has closed the connection"},
 		"masks":     {raw(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewBinaryFrame(nil)))) }), "a frame that is masked"},
-		"fragments": {raw(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.NewFrame(ws.OpBinary, false, nil))) }), "in fragments"},
+		"fragments": {raw(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.NewFrame(ws.OpBinary, false, nil))) }), "fragmented"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load.Echo(serve(t, tt.server), 1, 128, 0, time.Minute)
@@ -111,7 +111,7 @@ func TestWrongServers(t *testing.T) {
 	require.Error(t, err)
 }
 
-// raw upgrades, waits for a message, and ends the connection after f.
+// raw upgrades, reads a message, calls f and ends the connection.
 func raw(f func(net.Conn)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _, err := ws.UpgradeHTTP(r, w)
@@ -119,7 +119,7 @@ func raw(f func(net.Conn)) http.Handler {
 			return
 		}
 		defer conn.Close()
-		_, _, _ = wsutil.ReadClientData(conn) // it is about what comes back
+		_, _, _ = wsutil.ReadClientData(conn) // only the answer matters
 		f(conn)
 		_ = conn.(*net.TCPConn).CloseWrite()
 		_, _ = io.Copy(io.Discard, conn)

@@ -1,9 +1,5 @@
 //go:build linux
 
-// Package load is a WebSocket client of thousands of connections that costs much less
-// than the server which it measures: one thread, one set of epoll, frames made once. It
-// checks each byte that comes back, and knows of the server nothing but its address and
-// what the kernel says of its process.
 package load
 
 import (
@@ -19,20 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long nothing may happen.
+// patience is the longest time without an event.
 const patience = 20 * time.Second
 
-// atOnce is how many handshakes are under way at a time.
+// atOnce is the number of simultaneous handshakes.
 const atOnce = 64
 
-// upgraded is how the answer to a handshake begins, and accept its proof for the key of
-// RFC 6455's example.
 const (
-	upgraded = "HTTP/1.1 101 "
-	accept   = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+	upgraded = "HTTP/1.1 101 "                // the beginning of a successful answer
+	accept   = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // the answer to the key of RFC 6455 section 1.3
 )
 
-// loop is a client's connections. It belongs to one goroutine.
+// loop owns the connections of a client. One goroutine uses it.
 type loop struct {
 	to        unix.SockaddrInet4
 	handshake []byte
@@ -41,45 +35,45 @@ type loop struct {
 	byFD      []*connection
 	events    [1024]unix.EpollEvent
 	buf       []byte
-	batch     []byte // to be sent when what was read is handled
+	batch     []byte // answers to the messages of one read
 
-	// message is called for each message. What it appends to batch goes to the same
-	// connection.
+	// message is called for each message. Bytes that it appends to batch are sent to the
+	// same connection.
 	message func(c *connection, payload []byte) error
 
-	open    int
-	opening int
-	seen    uint64 // events so far: whether anything happens
+	open       int
+	opening    int
+	eventCount uint64
 }
 
 type connection struct {
 	fd      int
 	open    bool
-	in, out []byte // of a frame that is not whole; what the socket did not take
-	next    uint64 // number of the message that it is to get
+	in, out []byte // an incomplete frame; bytes that the socket did not accept
+	next    uint64 // number of the next message
 }
 
-// newLoop makes a client of the server at addr. Its goroutine stays on its thread until
-// close.
+// newLoop returns a client for the server at addr. It locks the goroutine to its thread
+// until close.
 func newLoop(addr, path string) (*loop, error) {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, err
 	}
 	if !ap.Addr().Is4() {
-		return nil, fmt.Errorf("load: %s is no IPv4 address", addr)
+		return nil, fmt.Errorf("load: %s is not an IPv4 address", addr)
 	}
 	l := &loop{
 		to:   unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()},
 		byFD: make([]*connection, 1<<16),
 		buf:  make([]byte, readSize),
-		// About what a browser sends: servers may keep it.
+		// Headers like those of a browser, since servers may keep them.
 		handshake: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nOrigin: http://%[2]s\r\n"+
 			"Connection: Upgrade\r\nPragma: no-cache\r\nCache-Control: no-cache\r\nUpgrade: websocket\r\n"+
 			"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n"+
 			"Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", path, addr),
-		message: func(*connection, []byte) error { return errors.New("a message that nobody has sent") },
+		message: func(*connection, []byte) error { return errors.New("an unexpected message") },
 	}
 	if l.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
@@ -114,19 +108,20 @@ func (l *loop) connect() error {
 		return err
 	}
 	c := &connection{fd: fd}
-	l.all = append(l.all, c) // for close
+	l.all = append(l.all, c) // close closes it
 	if fd >= len(l.byFD) {
 		return errors.New("too many descriptors")
 	}
 	l.byFD[fd] = c
-	// Several addresses have ports for many, and a reset at the end leaves none in use.
+	// Several source addresses, because each has some 28,000 ports. Linger 0 resets the
+	// connection at the end, so that its port is free at once.
 	from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + len(l.all)%4)}}
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1),
 		unix.Bind(fd, from),
-		unix.Connect(fd, &l.to), // over loopback it does not take long
+		unix.Connect(fd, &l.to), // blocks for a short time only over loopback
 		unix.SetNonblock(fd, true),
 		unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}),
 	)
@@ -137,10 +132,10 @@ func (l *loop) connect() error {
 	return l.send(c, l.handshake)
 }
 
-// until handles events until done; before waiting for more it calls prepare, if there
-// is one. It fails if nothing happens for a while.
+// until handles events until done returns true. It calls prepare, which may be nil, before
+// each wait.
 func (l *loop) until(done func() bool, prepare func() error) error {
-	seen, last := l.seen, time.Now()
+	count, last := l.eventCount, time.Now()
 	for !done() {
 		if prepare != nil {
 			if err := prepare(); err != nil {
@@ -150,16 +145,16 @@ func (l *loop) until(done func() bool, prepare func() error) error {
 		if err := l.poll(100 * time.Millisecond); err != nil {
 			return err
 		}
-		if l.seen != seen {
-			seen, last = l.seen, time.Now()
+		if l.eventCount != count {
+			count, last = l.eventCount, time.Now()
 		} else if time.Since(last) > patience {
-			return fmt.Errorf("load: nothing has happened for %v; %d connections are open", patience, l.open)
+			return fmt.Errorf("load: no event for %v; %d connections are open", patience, l.open)
 		}
 	}
 	return nil
 }
 
-// rest handles what comes for a time, which may be nothing.
+// rest handles events for a duration.
 func (l *loop) rest(d time.Duration) error {
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
@@ -172,14 +167,14 @@ func (l *loop) rest(d time.Duration) error {
 	}
 }
 
-// poll waits for events, at most d, and handles them.
+// poll waits at most d for events and handles them.
 func (l *loop) poll(d time.Duration) error {
 	n, err := unix.EpollWait(l.epfd, l.events[:], int((d+time.Millisecond-1)/time.Millisecond))
 	if err != nil && err != unix.EINTR {
 		return err
 	}
 	for i := range max(n, 0) {
-		l.seen++
+		l.eventCount++
 		c := l.byFD[l.events[i].Fd]
 		if err := l.handle(c, l.events[i].Events); err != nil {
 			return fmt.Errorf("load: connection %d: %w", slices.Index(l.all, c), err)
@@ -212,7 +207,7 @@ func (l *loop) handle(c *connection, events uint32) error {
 	case err != nil:
 		return err
 	case n == 0:
-		return errors.New("the server has ended it")
+		return errors.New("the server has closed the connection")
 	}
 	p := l.buf[:kept+n]
 	if !c.open {
@@ -252,7 +247,7 @@ func (l *loop) handle(c *connection, events uint32) error {
 	return nil
 }
 
-// answered looks for the end of the handshake's answer and returns what follows it.
+// answered checks the answer to the handshake and returns the bytes after it.
 func (l *loop) answered(c *connection, p []byte) ([]byte, error) {
 	head, rest, whole := bytes.Cut(p, []byte("\r\n\r\n"))
 	if !whole {
@@ -267,7 +262,7 @@ func (l *loop) answered(c *connection, p []byte) ([]byte, error) {
 	return rest, nil
 }
 
-// send writes, and keeps what the socket does not take.
+// send writes, and keeps the bytes that the socket does not accept.
 func (l *loop) send(c *connection, p []byte) error {
 	if c.out != nil {
 		c.out = append(c.out, p...)

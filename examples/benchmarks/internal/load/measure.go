@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Server is what is measured.
+// Server is the server to measure.
 type Server struct {
 	Addr string               // "127.0.0.1:port"
-	CPU  func() time.Duration // what its process has used, user and system
-	RSS  func() int64         // its resident memory in bytes
+	CPU  func() time.Duration // user and system time of its process
+	RSS  func() int64         // resident memory in bytes
 }
 
-// Work is what was done in a measured time, and what it cost the server.
+// Work is the amount of work in the measured time and its cost.
 type Work struct {
 	Messages uint64 // echoes, or deliveries of broadcasts
 	Time     time.Duration
 	CPU      time.Duration
 }
 
-// Idle opens connections and leaves them alone. It returns what one of all n takes of
-// the server's memory, in bytes, and the processor time of opening one, measured from a
-// third of them on, when the server's caches have grown.
+// Idle opens n connections that send nothing. It returns the server's memory for each of
+// them in bytes, and the processor time of opening one. The first third is not counted
+// for the time, since the server's caches grow meanwhile.
 func Idle(s Server, n int, settle time.Duration) (bytes float64, opening time.Duration, err error) {
 	l, err := newLoop(s.Addr, "/echo")
 	if err != nil {
@@ -52,8 +52,8 @@ func Idle(s Server, n int, settle time.Duration) (bytes float64, opening time.Du
 	return float64(s.RSS()-empty) / float64(n), used / time.Duration(n-n/3), nil
 }
 
-// Echo has n connections that each send a message of size bytes as soon as the one
-// before has come back, for a time that is not measured and one that is.
+// Echo opens n connections. Each sends a message of size bytes as soon as the echo of the
+// previous one has arrived. The work during warmUp is not counted.
 func Echo(s Server, n, size int, warmUp, measured time.Duration) (Work, error) {
 	if n < 1 || size < numberSize {
 		return Work{}, fmt.Errorf("load: %d connections, messages of %d bytes", n, size)
@@ -97,9 +97,9 @@ func Echo(s Server, n, size int, warmUp, measured time.Duration) (Work, error) {
 	return Work{echoes, time.Since(began), s.CPU() - used}, nil
 }
 
-// Broadcast has one of n connections send messages of size bytes, each of which all are
-// to get once and in order. At most inFlight are on their way at a time. The first ones
-// are not measured.
+// Broadcast opens n connections and lets one of them send messages of size bytes. All must
+// receive each of them once and in order. At most inFlight are sent before all have
+// received the first of them. The first warmUp messages are not counted.
 func Broadcast(s Server, n, size, inFlight int, warmUp, measured int) (Work, error) {
 	if n < 1 || size < numberSize || inFlight < 1 {
 		return Work{}, fmt.Errorf("load: %d connections, messages of %d bytes, %d in flight", n, size, inFlight)
@@ -112,12 +112,12 @@ func Broadcast(s Server, n, size, inFlight int, warmUp, measured int) (Work, err
 	if err := l.dial(n); err != nil {
 		return Work{}, err
 	}
-	// Servers may let a connection join after its handshake was answered.
+	// A server may add a connection to its group after it has answered the handshake.
 	if err := l.rest(300 * time.Millisecond); err != nil {
 		return Work{}, err
 	}
 	msg := newMessage(size)
-	lacking := make([]int, warmUp+measured) // of each message, by how many
+	pending := make([]int, warmUp+measured) // deliveries of each message
 	var deliveries uint64
 	sent, done := 0, 0
 	l.message = func(c *connection, p []byte) error {
@@ -125,9 +125,9 @@ func Broadcast(s Server, n, size, inFlight int, warmUp, measured int) (Work, err
 			return err
 		}
 		if c.next >= uint64(sent) {
-			return errors.New("a message that was not sent")
+			return errors.New("a message that was not sent yet")
 		}
-		if lacking[c.next]--; lacking[c.next] == 0 {
+		if pending[c.next]--; pending[c.next] == 0 {
 			done++
 		}
 		c.next++
@@ -137,7 +137,7 @@ func Broadcast(s Server, n, size, inFlight int, warmUp, measured int) (Work, err
 	run := func(to int) error {
 		return l.until(func() bool { return done == to }, func() error {
 			for sent < to && sent-done < inFlight {
-				lacking[sent] = n
+				pending[sent] = n
 				sent++
 				if err := l.send(l.all[0], msg.numbered(uint64(sent-1))); err != nil {
 					return err
@@ -155,5 +155,5 @@ func Broadcast(s Server, n, size, inFlight int, warmUp, measured int) (Work, err
 		return Work{}, err
 	}
 	work := Work{deliveries, time.Since(began), s.CPU() - used}
-	return work, l.rest(200 * time.Millisecond) // in which nothing may come twice
+	return work, l.rest(200 * time.Millisecond) // a duplicate would be an error
 }

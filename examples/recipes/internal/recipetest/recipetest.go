@@ -1,4 +1,4 @@
-// Package recipetest is what the recipes' tests have in common.
+// Package recipetest has helpers for the recipes' tests.
 package recipetest
 
 import (
@@ -43,14 +43,14 @@ func (l *Logs) Handler() slog.Handler { return slog.NewJSONHandler(l, nil) }
 // Logger writes into l.
 func (l *Logs) Logger() *slog.Logger { return slog.New(l.Handler()) }
 
-// String is all that was logged.
+// String returns the whole log.
 func (l *Logs) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
 
-// Records are the records so far.
+// Records returns the records so far.
 func (l *Logs) Records(t testing.TB) []map[string]any {
 	t.Helper()
 	var out []map[string]any
@@ -62,8 +62,8 @@ func (l *Logs) Records(t testing.TB) []map[string]any {
 	return out
 }
 
-// Wait returns the records when there are n of them. AccessLog writes one when
-// the response is complete: the client may have read it before.
+// Wait returns the records when there are n of them. AccessLog writes one when the response
+// is complete: the client may have read it before.
 func (l *Logs) Wait(t testing.TB, n int) []map[string]any {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(l.Records(t)) >= n }, wstest.Patience, time.Millisecond)
@@ -72,7 +72,7 @@ func (l *Logs) Wait(t testing.TB, n int) []map[string]any {
 	return records
 }
 
-// Quiet is a logger for what nobody looks at.
+// Quiet is a logger that discards everything.
 func Quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // Serve serves h over HTTP/1.1, or over HTTP/2 with TLS, until the test ends.
@@ -89,12 +89,12 @@ func Serve(t testing.TB, h http.Handler, http2 bool) *httptest.Server {
 	t.Cleanup(srv.Close)
 	srv.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if tr, ok := srv.Client().Transport.(*http.Transport); ok {
-		tr.DisableCompression = true // the tests look at what is on the wire
+		tr.DisableCompression = true // the tests check the bytes on the wire
 	}
 	return srv
 }
 
-// Both runs f over HTTP/1.1 and over HTTP/2, with a handler of its own each.
+// Both runs f over HTTP/1.1 and over HTTP/2, each with a handler of its own.
 func Both(t *testing.T, h func() http.Handler, f func(*testing.T, *httptest.Server)) {
 	t.Helper()
 	for _, http2 := range []bool{false, true} {
@@ -102,14 +102,14 @@ func Both(t *testing.T, h func() http.Handler, f func(*testing.T, *httptest.Serv
 	}
 }
 
-// Answer is a response that was read to its end.
+// Answer is a response with its whole body.
 type Answer struct {
 	*http.Response
 	Text string
 	Err  error // of reading the body
 }
 
-// Do sends a request without a body; header is names and values in turn.
+// Do sends a request without a body; header has names and values in turn.
 func Do(t testing.TB, srv *httptest.Server, method, target string, header ...string) Answer {
 	t.Helper()
 	res, err := Send(t, srv, method, target, header...)
@@ -117,7 +117,7 @@ func Do(t testing.TB, srv *httptest.Server, method, target string, header ...str
 	return res
 }
 
-// Send is Do where the server may break the response off.
+// Send is Do for a response that the server may abort.
 func Send(t testing.TB, srv *httptest.Server, method, target string, header ...string) (Answer, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+target, nil)
@@ -134,7 +134,7 @@ func Send(t testing.TB, srv *httptest.Server, method, target string, header ...s
 	return Answer{res, string(body), err}, nil
 }
 
-// Raw sends a request line as it is: what http.Client would clean or refuse.
+// Raw sends a request line unchanged, which http.Client would clean or refuse.
 func Raw(t testing.TB, srv *httptest.Server, target string, header ...string) Answer {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", srv.Listener.Addr().String(), wstest.Patience)
@@ -155,12 +155,12 @@ func Raw(t testing.TB, srv *httptest.Server, target string, header ...string) An
 	return Answer{res, string(body), err}
 }
 
-// Text is a handler that says s.
+// Text returns a handler that answers with s.
 func Text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 }
 
-// Seen is what an observer saw of one response.
+// Seen is one response as an observer saw it.
 type Seen struct {
 	Starts   []int // the status of each call of the OnStarting callback
 	Status   int
@@ -168,8 +168,8 @@ type Seen struct {
 	Upgraded bool
 }
 
-// Watch is an observer that sets X-Watch in OnStarting and sends what it saw when
-// the response is complete.
+// Watch is an observer that sets X-Watch in OnStarting and sends its result when the
+// response is complete.
 func Watch(c chan<- Seen) pipeline.Middleware {
 	return pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		var seen Seen
@@ -201,8 +201,8 @@ func Receive[T any](t testing.TB, c <-chan T) T {
 	}
 }
 
-// Echo is a WebSocket endpoint that sends back what it reads. It is shut down at
-// the end of the test.
+// Echo is a WebSocket endpoint that sends messages back. It is shut down at the end of the
+// test.
 func Echo(t testing.TB, accept func(*http.Request) (wsmanager.Accept, error), opts wsmanager.Options) *wsmanager.Manager {
 	t.Helper()
 	if opts.Logger == nil {
@@ -212,7 +212,7 @@ func Echo(t testing.TB, accept func(*http.Request) (wsmanager.Accept, error), op
 		OnAccept:  accept,
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 	}, opts)
-	t.Cleanup(func() { _ = m.Shutdown(t.Context()) }) // the context is done: it cuts at once
+	t.Cleanup(func() { _ = m.Shutdown(t.Context()) }) // the context is done: Shutdown closes immediately
 	return m
 }
 

@@ -1,9 +1,9 @@
 // Package early sets GODEBUG before net/http reads it.
 //
-// Packages are initialised as soon as all that they import is, in the order of
-// their paths (the Go specification, "Program initialization"; the order of the
-// paths is cmd/go's). This one imports only os, which net/http imports as well, and
-// its path comes before "net/http": so it is always first. It must stay so small.
+// A package is initialised as soon as its imports are, in the order of import paths (the Go
+// specification, "Program initialization"; the order of the paths is defined by cmd/go).
+// This package imports only os, which net/http imports too, and its path sorts before
+// "net/http". So it is always initialised first. It must not import anything else.
 package early
 
 import (
@@ -17,15 +17,15 @@ const (
 )
 
 var (
-	before string // the variable's value
-	was    bool   // there was one
-	added  bool   // the setting
+	before string // the value of the variable
+	was    bool   // the variable was set
+	added  bool   // the setting was added
 )
 
 func init() {
 	before, was = os.LookupEnv(variable)
 	if strings.Contains(before, setting+"=") {
-		return // whoever starts the process has decided
+		return // the environment decides
 	}
 	value := setting + "=1"
 	if before != "" {
@@ -34,13 +34,13 @@ func init() {
 	added = os.Setenv(variable, value) == nil
 }
 
-// Restore takes the setting back, so that child processes don't inherit it.
+// Restore removes the setting, so that child processes don't inherit it.
 func Restore() {
 	switch {
 	case !added:
 	case was:
-		_ = os.Setenv(variable, before) // it was there before
+		_ = os.Setenv(variable, before) // can't fail: the same value was set before
 	default:
-		_ = os.Unsetenv(variable) // has no error for a name that could be set
+		_ = os.Unsetenv(variable) // can't fail: the name is valid
 	}
 }

@@ -1,5 +1,5 @@
-// Coder is a server with github.com/coder/websocket as its chat example has it: the
-// handler of a broadcast's receiver writes, from a channel.
+// Coder is a server with github.com/coder/websocket, written like its chat example: the
+// handler of a connection writes the broadcasts that it receives from a channel.
 package main
 
 import (
@@ -8,7 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/peer"
+	"github.com/speakingtube/speakingtube/examples/benchmarks/peers/internal/peer"
 )
 
 type message struct {
@@ -29,7 +29,7 @@ func main() {
 			return
 		}
 		defer func() { _ = conn.CloseNow() }()
-		ctx := context.Background() // a request's ends with its handler, and costs a watcher for each call
+		ctx := context.Background() // the request's context would cost a watcher for each call
 		for {
 			kind, p, err := conn.Read(ctx)
 			if err != nil || conn.Write(ctx, kind, p) != nil {
@@ -72,7 +72,7 @@ func (m *member) read(group *peer.Group[*member]) {
 func (m *member) write() {
 	for msg := range m.send {
 		if m.conn.Write(context.Background(), msg.kind, msg.p) != nil {
-			_ = m.conn.CloseNow() // which ends read, which ends this
+			_ = m.conn.CloseNow() // read ends, and closes m.send
 		}
 	}
 }

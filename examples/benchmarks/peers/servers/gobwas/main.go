@@ -1,5 +1,5 @@
-// Gobwas is a server with github.com/gobwas/ws and its wsutil alone: a goroutine for each
-// connection, and a broadcast that writes one frame to each in turn.
+// Gobwas is a server with only github.com/gobwas/ws and its wsutil: a goroutine for each
+// connection, and a broadcast that writes a frame to each connection in turn.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/peer"
+	"github.com/speakingtube/speakingtube/examples/benchmarks/peers/internal/peer"
 )
 
 func main() {
@@ -49,6 +49,6 @@ func broadcast(conn net.Conn, group *peer.Group[net.Conn]) {
 			return
 		}
 		frame := ws.MustCompileFrame(ws.NewFrame(op, true, p))
-		group.Each(func(to net.Conn) { _, _ = to.Write(frame) }) // who reads from it sees its end
+		group.Each(func(to net.Conn) { _, _ = to.Write(frame) }) // its reader detects a broken connection
 	}
 }

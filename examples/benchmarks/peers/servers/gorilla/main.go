@@ -1,5 +1,5 @@
-// Gorilla is a server with github.com/gorilla/websocket as its chat example has it: a
-// goroutine that reads and one that writes for each connection, a channel between, and
+// Gorilla is a server with github.com/gorilla/websocket, written like its chat example: for
+// each connection a goroutine that reads, one that writes, and a channel between them;
 // prepared messages for broadcasts.
 package main
 
@@ -8,7 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/peer"
+	"github.com/speakingtube/speakingtube/examples/benchmarks/peers/internal/peer"
 )
 
 var upgrader = websocket.Upgrader{}
@@ -25,7 +25,7 @@ func main() {
 		if err != nil {
 			return
 		}
-		go echo(conn) // and not here: net/http's goroutine and what it holds may go
+		go echo(conn) // net/http's goroutine ends and releases its memory
 	}, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
@@ -76,7 +76,7 @@ func (m *member) read(group *peer.Group[*member]) {
 func (m *member) write() {
 	for p := range m.send {
 		if m.conn.WritePreparedMessage(p) != nil {
-			_ = m.conn.Close() // which ends read, which ends this
+			_ = m.conn.Close() // read ends, and closes m.send
 		}
 	}
 }

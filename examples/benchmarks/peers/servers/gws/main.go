@@ -6,14 +6,14 @@ import (
 
 	"github.com/lxzan/gws"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/peer"
+	"github.com/speakingtube/speakingtube/examples/benchmarks/peers/internal/peer"
 )
 
 type echo struct{ gws.BuiltinEventHandler }
 
 func (echo) OnMessage(c *gws.Conn, m *gws.Message) {
 	defer func() { _ = m.Close() }()
-	_ = c.WriteMessage(m.Opcode, m.Bytes()) // its error ends the connection
+	_ = c.WriteMessage(m.Opcode, m.Bytes()) // an error closes the connection
 }
 
 type broadcast struct {
@@ -28,7 +28,7 @@ func (b *broadcast) OnMessage(_ *gws.Conn, m *gws.Message) {
 	defer func() { _ = m.Close() }()
 	all := gws.NewBroadcaster(m.Opcode, m.Bytes())
 	defer func() { _ = all.Close() }()
-	b.group.Each(func(c *gws.Conn) { _ = all.Broadcast(c) }) // its error ends the connection
+	b.group.Each(func(c *gws.Conn) { _ = all.Broadcast(c) }) // an error closes the connection
 }
 
 func main() {
@@ -42,6 +42,6 @@ func serve(h gws.Event) http.HandlerFunc {
 		if err != nil {
 			return
 		}
-		go conn.ReadLoop() // as its README has it: what net/http holds may go
+		go conn.ReadLoop() // as in its README; net/http's goroutine ends and releases its memory
 	}
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/olahol/melody"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/peer"
+	"github.com/speakingtube/speakingtube/examples/benchmarks/peers/internal/peer"
 )
 
 func main() {
@@ -18,6 +18,6 @@ func main() {
 
 func serve(m *melody.Melody) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		_ = m.HandleRequest(w, r) // the client is told
+		_ = m.HandleRequest(w, r) // the client receives the error
 	}
 }

@@ -1,0 +1,301 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/pipeline"
+)
+
+// PanicError is the error for a panic in the calls of [RecoverOptions]' functions. Unwrap
+// returns the value if it is an error.
+//
+// If you recover a panic on another goroutine, panic again on the request's goroutine with
+// a *PanicError: its Stack is logged then.
+type PanicError struct {
+	Value any    // the value passed to panic; a *runtime.PanicNilError for nil
+	Stack []byte // of the goroutine, as debug.Stack returns it
+
+	pcs []uintptr // of the same stack, for DeveloperErrorPage
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return "panic: " + fmt.Sprint(e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// newPanicError must be called by the function that recovered.
+func newPanicError(v any) *PanicError {
+	if e, ok := v.(*PanicError); ok && e != nil {
+		return e
+	}
+	pcs := make([]uintptr, 128)
+	return &PanicError{Value: v, Stack: debug.Stack(), pcs: pcs[:runtime.Callers(2, pcs)]}
+}
+
+// failureHandler logs and answers the failures of the handlers below, from a panic or from
+// Fail.
+type failureHandler struct {
+	logger *slog.Logger                        // nil: slog.Default()
+	mapped func(*http.Request, error) *Problem // nil: none
+	write  func(http.ResponseWriter, *http.Request, *Problem, error)
+}
+
+// handle logs a failure and answers it, or aborts if a part of the response was sent.
+func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+	if isAbort(err) {
+		panic(http.ErrAbortHandler) // unwrapped, because net/http compares the value
+	}
+	if isClientGone(r, err) {
+		f.answerClientGone(w, r, started, err)
+		return
+	}
+	p, second := f.problem(r, err)
+	f.report(r, err, p.Status, started())
+	f.reportSecond(r, second, started)
+	if started() {
+		panic(http.ErrAbortHandler)
+	}
+	dropLostAnswer(w.Header())
+	w.Header().Set("Cache-Control", "no-store")
+	p.setHeader(w.Header())
+	if second := catchPanic(func() { f.write(w, r, p, err) }); second != nil {
+		f.reportSecond(r, second, started)
+		if started() {
+			panic(http.ErrAbortHandler)
+		}
+		// Callbacks run once, so the one that panicked does not run again.
+		if catchPanic(func() { WriteProblem(w, r, p) }) != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	if !started() {
+		w.WriteHeader(p.Status)
+	}
+}
+
+// answerClientGone ends a request whose client has left. Only the components around see the
+// status.
+func (f *failureHandler) answerClientGone(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+	f.log(r, slog.LevelDebug, "the client left", slog.String("err", fmt.Sprint(err)), slog.Bool("response_started", started()))
+	if started() {
+		panic(http.ErrAbortHandler)
+	}
+	dropLostAnswer(w.Header())
+	if catchPanic(func() { w.WriteHeader(statusClientGone) }) != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// problem maps err to the answer. second is a panic of one of the application's functions
+// meanwhile, as an error.
+func (f *failureHandler) problem(r *http.Request, err error) (p *Problem, second error) {
+	second = catchPanic(func() {
+		if f.mapped != nil {
+			p = f.mapped(r, err)
+		}
+	})
+	if p == nil {
+		// errors.As may panic too: it calls methods of the error.
+		if failed := catchPanic(func() { p = defaultProblem(err) }); failed != nil && second == nil {
+			second = failed
+		}
+	}
+	return p.complete(), second
+}
+
+// defaultProblem does not reveal err, except the parts meant for clients. nil gives a 500.
+func defaultProblem(err error) *Problem {
+	var p *Problem
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p) && p != nil:
+		return p
+	case errors.As(err, &tooLarge):
+		return &Problem{Status: http.StatusRequestEntityTooLarge}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Problem{Status: http.StatusGatewayTimeout}
+	}
+	return nil
+}
+
+// catchPanic returns a panic of f as an error, nil if there is none.
+func catchPanic(f func()) (second error) {
+	defer func() {
+		if v := recover(); v != nil {
+			second = newPanicError(v)
+		}
+	}()
+	f()
+	return nil
+}
+
+// isAbort reports whether err is or wraps http.ErrAbortHandler.
+func isAbort(err error) (is bool) {
+	defer func() { _ = recover() }() // a method of the error panicked; it is not an abort then
+	return errors.Is(err, http.ErrAbortHandler)
+}
+
+// isClientGone reports whether err is a consequence of the client leaving.
+func isClientGone(r *http.Request, err error) (left bool) {
+	// Code that cancels requests to end the server, for example with signal.NotifyContext,
+	// gives another cause.
+	if context.Cause(r.Context()) != context.Canceled {
+		return false
+	}
+	defer func() { _ = recover() }() // a method of the error panicked
+	for _, target := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	var stream http2StreamError
+	if errors.As(err, &stream) {
+		return true
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch err.Error() { // values that net/http does not export
+		case "client disconnected", "http2: stream closed":
+			return true
+		}
+	}
+	return false
+}
+
+// http2StreamError has the fields of net/http's error for a stream that was reset. That
+// error can be converted to any type with these fields.
+type http2StreamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (http2StreamError) Error() string { return "HTTP/2 stream error" }
+
+// report logs a failure that is answered with status.
+func (f *failureHandler) report(r *http.Request, err error, status int, started bool) {
+	level := slog.LevelInfo
+	if status >= 500 || started { // a broken response is not only the client's matter
+		level = slog.LevelError
+	}
+	message := "a handler failed"
+	p, panicked := err.(*PanicError)
+	cause := slog.Any("err", err)
+	if panicked {
+		message, cause = "a handler panicked", slog.Any("panic", p.Value)
+	}
+	if level == slog.LevelInfo {
+		message = "a request was refused"
+	}
+	attrs := []slog.Attr{cause, slog.Bool("response_started", started)}
+	if !started {
+		attrs = append(attrs, slog.Int("status", status))
+	}
+	if panicked && level == slog.LevelError {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	f.log(r, level, message, attrs...)
+}
+
+// reportSecond logs a failure of the error handling itself, unless err is nil. If err is
+// http.ErrAbortHandler, it panics with that value.
+func (f *failureHandler) reportSecond(r *http.Request, err error, started func() bool) {
+	if err == nil {
+		return
+	}
+	if isAbort(err) {
+		panic(http.ErrAbortHandler)
+	}
+	attrs := []slog.Attr{slog.Any("panic", err), slog.Bool("response_started", started())}
+	if p, ok := err.(*PanicError); ok {
+		attrs[0] = slog.Any("panic", p.Value)
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	f.log(r, slog.LevelError, "the answer to a failure panicked", attrs...)
+}
+
+func (f *failureHandler) log(r *http.Request, level slog.Level, message string, attrs ...slog.Attr) {
+	logger := f.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if !logger.Enabled(r.Context(), level) {
+		return
+	}
+	all := []slog.Attr{slog.String("method", httpx.Truncate(r.Method, maxLogged)), slog.String("path", httpx.Truncate(httpx.RequestPath(r), maxLogged))}
+	if id := RequestIDFrom(r); id != "" {
+		all = append(all, slog.String("id", id))
+	}
+	attrs = append(all, attrs...)
+	logger.LogAttrs(r.Context(), level, message, attrs...)
+}
+
+// dropLostAnswer removes the headers of the body, or the upgrade, that is not sent.
+func dropLostAnswer(h http.Header) {
+	for name, values := range h {
+		if name == "Connection" && len(values) == 1 && strings.EqualFold(values[0], "close") {
+			continue // http.MaxBytesReader requires it
+		}
+		if describesBody(name) || name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
+			h.Del(name)
+		}
+	}
+}
+
+// describesBody reports whether a header describes a body.
+func describesBody(name string) bool {
+	switch name {
+	case "Accept-Ranges", "Digest", "Etag", "Expires", "Last-Modified", "Repr-Digest", "Trailer", "Transfer-Encoding":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy")
+}
+
+// scope is the innermost failureHandler above a handler, and a function that reports
+// whether the response was written to since.
+type scope struct {
+	*failureHandler
+	started func() bool
+}
+
+type scopeKey struct{}
+
+// defaultFailureHandler answers if there is no Recover above.
+var defaultFailureHandler = &failureHandler{write: writeDefault}
+
+func writeDefault(w http.ResponseWriter, r *http.Request, p *Problem, _ error) { WriteProblem(w, r, p) }
+
+// scopeOf finds the scope of a request. A Recover that is the outermost observer is stored
+// in the Response, which saves a copy of the request; those below are in the context, and
+// therefore closer.
+func scopeOf(r *http.Request) scope {
+	if s, ok := r.Context().Value(scopeKey{}).(*scope); ok {
+		return *s
+	}
+	res, ok := pipeline.ResponseFrom(r)
+	if !ok {
+		return scope{defaultFailureHandler, func() bool { return false }}
+	}
+	if f, ok := res.Value(scopeKey{}).(*failureHandler); ok {
+		return scope{f, res.Started}
+	}
+	return scope{defaultFailureHandler, res.Started}
+}

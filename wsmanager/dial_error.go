@@ -1,0 +1,53 @@
+package wsmanager
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+)
+
+// ErrHandshake is in the chain of [Dial]'s error when the server has answered with an
+// invalid 101, or not with HTTP (RFC 6455, section 4.1).
+var ErrHandshake = errors.New("wsmanager: the server's answer is not a WebSocket handshake")
+
+// RefusedError is a handshake that the server, or a proxy on the way, has answered with
+// another status than 101.
+type RefusedError struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte // at most the first 4 KiB; incomplete if it came too slowly
+	Proxy      bool   // the proxy has answered the CONNECT; the server was not reached
+}
+
+// Error implements error. It quotes the beginning of a body that is text.
+func (e *RefusedError) Error() string { return (*handshake.RefusedError)(e).Error() }
+
+// dialError is the error of an attempt to connect. It stands for ErrHandshake if the
+// answer was invalid.
+type dialError struct {
+	server string // its URL, without secrets
+	err    error
+}
+
+// newDialError converts an error of an attempt, among them those of package handshake.
+func newDialError(target *handshake.Target, err error) error {
+	var refused *handshake.RefusedError
+	if errors.As(err, &refused) {
+		err = (*RefusedError)(refused)
+	}
+	return &dialError{target.RedactedURL(), err}
+}
+
+// Error implements error.
+func (e *dialError) Error() string {
+	return "wsmanager: dialling " + e.server + ": " + withoutPrefix(e.err)
+}
+
+// Unwrap returns the cause.
+func (e *dialError) Unwrap() error { return e.err }
+
+// Is reports whether the error stands for target.
+func (e *dialError) Is(target error) bool {
+	return target == ErrHandshake && errors.Is(e.err, handshake.ErrAnswer)
+}

@@ -1,0 +1,113 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// acceptConn answers a valid handshake. It returns the registered connection with its
+// transport, its driver, and the bytes that the client has sent after the request.
+func (m *Manager) acceptConn(w http.ResponseWriter, r *http.Request, req *handshake.Request, a Accept) (c *Conn, d driver, early []byte, err error) {
+	if err := m.checkDriver(req, r); err != nil {
+		return nil, nil, nil, handshake.Failure(err)
+	}
+	if err := req.Prepare(w, m.opts.HandshakeTimeout); err != nil {
+		return nil, nil, nil, err
+	}
+	c = m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
+	if req.Extensions != "" {
+		c.agreeDeflate()
+	}
+	answer := handshake.Answer{Subprotocol: a.Subprotocol, Header: a.Header}
+	d, err = c.establish(a, func() (t transport.Transport, d driver, err error) {
+		if req.Stream {
+			return m.openStream(w, r, req, &answer)
+		}
+		t, d, early, err = m.upgrade(c, w, req, &answer)
+		return t, d, err
+	})
+	return c, d, early, err
+}
+
+// checkDriver returns an error if Options.Driver can't serve a connection of this
+// protocol.
+func (m *Manager) checkDriver(req *handshake.Request, r *http.Request) error {
+	switch {
+	case m.opts.Driver != DriverEventLoop:
+		return nil
+	case req.Stream:
+		return errors.New("the event loop can't serve HTTP/2, because its streams have no socket of their own: use DriverAuto or DriverGoroutine")
+	case r.TLS != nil:
+		return fmt.Errorf("the event loop can't serve TLS: %w", errNotPlainTCP)
+	}
+	return nil
+}
+
+// upgrade answers a handshake over HTTP/1.1 and makes the transport of c.
+func (m *Manager) upgrade(c *Conn, w http.ResponseWriter, req *handshake.Request, answer *handshake.Answer) (t transport.Transport, d driver, early []byte, err error) {
+	conn, early, err := req.Upgrade(w, answer, m.opts.HandshakeTimeout)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if t, d, err = m.drive(c, conn); err != nil {
+		_ = conn.Close() // the error to report is err
+		return nil, nil, nil, &handshake.BrokenError{Closed: true, Err: err}
+	}
+	return t, d, early, nil
+}
+
+// openStream answers a handshake over HTTP/2. Its driver runs on the goroutine of the
+// request, which must not return before the connection has ended.
+func (m *Manager) openStream(w http.ResponseWriter, r *http.Request, req *handshake.Request, answer *handshake.Answer) (transport.Transport, driver, error) {
+	stream, err := req.OpenStream(w, answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := transport.NewStream(stream, r.Body, streamAddr(r))
+	return t, streamDriver{t}, nil
+}
+
+// streamAddr returns the peer's address, as text if the request has no IP address.
+func streamAddr(r *http.Request) net.Addr {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return textAddr(r.RemoteAddr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
+}
+
+// establish registers a new connection, gets its transport from open, and attaches it. If
+// open fails or panics, the connection is abandoned: no callback is called. After the
+// beginning of Shutdown the error is ErrShutdown.
+//
+// The connection is registered before open sends the end of the handshake, so that it gets
+// each broadcast that is made after the peer has seen the handshake succeed.
+func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, error)) (driver, error) {
+	c.register(a)
+	attached := false
+	defer func() {
+		if !attached {
+			c.abandon()
+		}
+	}()
+	if c.m.isDraining() { // Shutdown may have walked the registry before c was in it
+		return nil, ErrShutdown
+	}
+	t, d, err := open()
+	if err != nil {
+		return nil, err
+	}
+	attached = true
+	c.m.stats.accepted.Add(1)
+	if c.who.deflate {
+		c.m.stats.agreed.Add(1)
+	}
+	c.attach(t)
+	return d, nil
+}

@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// run runs a call and sends its answer.
+func (k *call) run() {
+	defer k.finish()
+	var answer *Completion
+	switch {
+	case k.problem != "":
+		answer = &Completion{Error: k.problem}
+	case context.Cause(k.ctx) == ErrCanceled && !k.inv.Stream:
+		answer = &Completion{Error: "The invocation was canceled."}
+	case context.Cause(k.ctx) != nil:
+		answer = &Completion{}
+	default:
+		answer = k.answer()
+	}
+	k.unregister()
+	if answer.ID = k.inv.ID; answer.ID != "" {
+		err := k.c.session.writeMessage(k.c.ctx, answer)
+		if errors.Is(err, wsmanager.ErrMessageTooBig) {
+			answer = k.failure(err)
+			answer.ID = k.inv.ID
+			_ = k.c.session.writeMessage(k.c.ctx, answer) // all other errors mean that the connection is ending
+		}
+	}
+}
+
+// answer calls the method and makes the answer. It recovers from panics of the method.
+func (k *call) answer() (answer *Completion) {
+	defer func() {
+		if v := recover(); v != nil {
+			answer = k.failure(&panicError{v, debug.Stack()})
+		}
+	}()
+	result, err := k.execute()
+	if err == nil {
+		err = k.uploadError()
+	}
+	if err != nil {
+		return k.failure(err)
+	}
+	switch k.method.result {
+	case streamResult:
+		if err := k.sendStream(result); err != nil {
+			return k.failure(err)
+		}
+		return &Completion{}
+	case oneResult:
+		raw, err := encodeResult(k.c.session.protocol, result)
+		if err != nil {
+			return k.failure(err)
+		}
+		return &Completion{Result: raw}
+	}
+	return &Completion{}
+}
+
+// encodeResult encodes a result. A Completion with a nil Raw would have none.
+func encodeResult(p Protocol, result any) (Raw, error) {
+	raw, err := p.Encode(result)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the result: %w", err)
+	}
+	if raw == nil {
+		raw = Raw{}
+	}
+	return raw, nil
+}
+
+// panicError is the value of a recovered panic.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// unauthorizedError is an error of Method.Authorize.
+type unauthorizedError struct{ err error }
+
+func (e *unauthorizedError) Error() string { return "not authorized: " + e.err.Error() }
+func (e *unauthorizedError) Unwrap() error { return e.err }
+
+func failedToInvoke(method string) string {
+	return "Failed to invoke '" + method + "' due to an error on the server."
+}
+
+// failure logs an error of the call and makes the answer, which has the part of the error that the client may know. The
+// texts are those of ASP.NET Core.
+func (k *call) failure(err error) *Completion {
+	h, name := k.c.hub, k.inv.Target
+	text, public := publicText(err)
+	level := slog.LevelError
+	var bad *bindError
+	var denied *unauthorizedError
+	var panicked *panicError
+	switch {
+	case public:
+		level = slog.LevelDebug // the client gets the whole text
+	case errors.As(err, &denied):
+		text, level = "Failed to invoke '"+name+"' because user is unauthorized", slog.LevelWarn
+	case errors.As(err, &bad):
+		text, level = failedToInvoke(name)+" "+bad.text, slog.LevelInfo
+	case context.Cause(k.ctx) != nil:
+		level = slog.LevelDebug // the method was told to stop
+		if k.inv.Stream && context.Cause(k.ctx) == ErrCanceled {
+			return &Completion{} // the client has asked for the end of the stream
+		}
+		fallthrough
+	default:
+		text = "An unexpected error occurred invoking '" + name + "' on the server."
+	}
+	attrs := []slog.Attr{slog.String("method", k.method.name), slog.String("id", k.c.id), slog.Any("err", err)}
+	if errors.As(err, &panicked) {
+		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
+	}
+	h.logger().LogAttrs(k.ctx, level, "hub method failed", attrs...)
+	return &Completion{Error: h.detailed(text, err, public)}
+}
+
+// detailed adds an error's text to the text for the client if Options.DangerouslyDetailedErrors is set.
+func (h *Hub) detailed(text string, err error, public bool) string {
+	if h.opts.DangerouslyDetailedErrors && !public {
+		return text + " " + err.Error()
+	}
+	return text
+}
+
+// execute decodes the arguments and calls the method through authorization and filters.
+func (k *call) execute() (any, error) {
+	m := k.method
+	args, err := m.bind(k.c.session.protocol, k.inv, k.uploads)
+	if err != nil {
+		return nil, err
+	}
+	k.inv.Arguments = nil // frees them: a stream may last long
+	c := &Call{ctx: k.ctx, method: m, args: args}
+	if m.authorize != nil {
+		if err := m.authorize(c); err != nil {
+			return nil, &unauthorizedError{err}
+		}
+	}
+	next := func() (any, error) { return m.call(k.ctx, args) }
+	for i := len(k.c.hub.opts.Filters) - 1; i >= 0; i-- {
+		filter, inner := k.c.hub.opts.Filters[i], next
+		next = func() (any, error) { return filter(c, inner) }
+	}
+	return next()
+}
+
+// call calls the Go function.
+func (m *method) call(ctx context.Context, args []reflect.Value) (any, error) {
+	in := args
+	if m.ctx != noContext {
+		in = append([]reflect.Value{reflect.ValueOf(ctx)}, args...)
+	}
+	out := m.fn.Call(in)
+	var err error
+	if m.hasError {
+		err, _ = out[len(out)-1].Interface().(error)
+	}
+	if m.result == noResult {
+		return nil, err
+	}
+	return out[0].Interface(), err
+}

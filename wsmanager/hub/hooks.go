@@ -1,0 +1,58 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
+
+// runConnected calls Options.Connected before the first call begins.
+func (c *conn) runConnected() {
+	if err := c.hub.callConnected(c); err != nil {
+		text, public := publicText(err)
+		if !public {
+			text = "The server failed to accept the connection."
+		}
+		// Closes before connecting is cleared: no queued call may begin.
+		c.close(&Close{Error: c.hub.detailed(text, err, public)}, wsmanager.StatusInternalError, err)
+	}
+	c.mu.Lock()
+	c.connecting = false
+	c.startCallsLocked()
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	close(c.connectedDone)
+}
+
+func (h *Hub) callConnected(c *conn) (err error) {
+	if h.opts.Connected == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = h.hookPanicked("Connected", c, v)
+		}
+	}()
+	return h.opts.Connected(&Context{Context: c.ctx, c: c})
+}
+
+func (h *Hub) callDisconnected(c *conn, cause error) {
+	if h.opts.Disconnected == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			_ = h.hookPanicked("Disconnected", c, v) // the log record is all that can be done
+		}
+	}()
+	h.opts.Disconnected(&Context{Context: context.WithoutCancel(c.ctx), c: c}, cause)
+}
+
+func (h *Hub) hookPanicked(hook string, c *conn, v any) error {
+	err := &panicError{v, debug.Stack()}
+	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), slog.String("id", c.id),
+		slog.Any("err", err), slog.String("stack", string(err.stack)))
+	return err
+}

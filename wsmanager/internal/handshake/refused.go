@@ -1,0 +1,65 @@
+package handshake
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// RefusedError is an answer other than a 101, from the server or from a proxy.
+type RefusedError struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte // at most the first 4 KiB; incomplete if it came too slowly
+	Proxy      bool   // the proxy's answer to CONNECT
+}
+
+// maxRefusedBody is the maximal length of RefusedError.Body.
+const maxRefusedBody = 4 << 10
+
+// Error implements error. It quotes the first line of a short text, and of the target of a
+// redirect only the parts that are not secret.
+func (e *RefusedError) Error() string {
+	by := "server"
+	if e.Proxy {
+		by = "proxy"
+	}
+	s := fmt.Sprintf("the %s refused with %d %s", by, e.StatusCode, http.StatusText(e.StatusCode))
+	if location := e.Header.Get("Location"); location != "" {
+		s += fmt.Sprintf(" (to %q, which is not followed)", redact(location))
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(string(e.Body)), "\n")
+	if text != "" && len(text) <= 200 && strings.HasPrefix(e.Header.Get("Content-Type"), "text/plain") {
+		s += fmt.Sprintf(": %q", text)
+	}
+	return s
+}
+
+// redact returns a URL reference without user, query and fragment: a server that redirects
+// often copies secrets of the request into them.
+func redact(ref string) string {
+	u, err := url.Parse(ref)
+	if err != nil {
+		return "…"
+	}
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
+	return u.String()
+}
+
+// readRefusal reads an answer that refuses. The body may be incomplete.
+func readRefusal(status int, br *bufio.Reader) *RefusedError {
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return &RefusedError{StatusCode: status, Header: http.Header{}}
+	}
+	return newRefusedError(res, false)
+}
+
+func newRefusedError(res *http.Response, proxy bool) *RefusedError {
+	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusedBody)) // an incomplete body is better than none
+	return &RefusedError{StatusCode: res.StatusCode, Header: res.Header, Body: body, Proxy: proxy}
+}

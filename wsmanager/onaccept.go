@@ -1,0 +1,61 @@
+package wsmanager
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+)
+
+// accept calls OnAccept and validates its result.
+func (m *Manager) accept(r *http.Request) (Accept, error) {
+	if m.callbacks.OnAccept == nil {
+		return Accept{}, nil
+	}
+	a, err := m.callOnAccept(r)
+	if err != nil {
+		return Accept{}, refuseAccept(err)
+	}
+	answer := handshake.Answer{Subprotocol: a.Subprotocol, Header: a.Header}
+	if err := answer.Check(r); err != nil {
+		return Accept{}, refuseAccept(err)
+	}
+	if err := m.checkAccept(a); err != nil {
+		return Accept{}, refuseAccept(err)
+	}
+	return a, nil
+}
+
+// callOnAccept counts the calls that have not returned. A call that panics counts as a
+// refusal, and the panic goes on to the caller of ServeHTTP.
+func (m *Manager) callOnAccept(r *http.Request) (Accept, error) {
+	returned := false
+	m.accepting.Add(1)
+	defer func() {
+		m.accepting.Add(-1)
+		if !returned {
+			m.stats.refused[refusedFailed].Add(1)
+		}
+	}()
+	a, err := m.callbacks.OnAccept(r)
+	returned = true
+	return a, err
+}
+
+// checkAccept validates the fields of an Accept that are not part of the answer.
+func (m *Manager) checkAccept(a Accept) error {
+	for _, name := range a.Groups {
+		if err := checkGroupName(name); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(a.Groups) > m.opts.MaxGroups:
+		return fmt.Errorf("%d groups: %w", len(a.Groups), ErrTooManyGroups)
+	case a.Variant >= MaxVariants:
+		return fmt.Errorf("the variant %d is not below %d", a.Variant, MaxVariants)
+	case a.SlowConsumer != 0 && !a.SlowConsumer.valid():
+		return fmt.Errorf("the SlowConsumer %d does not exist", a.SlowConsumer)
+	}
+	return nil
+}

@@ -1,8 +1,0 @@
-//go:build unix && !linux
-
-package wsmanager
-
-import "syscall"
-
-// writeNow writes to a descriptor that does not block.
-func writeNow(fd int, p []byte) (int, error) { return syscall.Write(fd, p) }
