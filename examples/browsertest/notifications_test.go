@@ -61,7 +61,7 @@ func TestNotifications(t *testing.T) {
 	notified(t, ann, evil)
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#list b, #list img").length`))
 
-	// An empty notification is not sent.
+	// An empty notification is refused.
 	do(t, bob, chromedp.Click(chromedp.CSS("#send")))
 	await(t, bob, answered("the parameter message is missing"))
 	notify(t, server, "a long one without a space: "+strings.Repeat("x", 300))
