@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"net/http"
 
 	"github.com/gobwas/ws"
 
@@ -56,18 +55,6 @@ func (o *Compression) withDefaults() error {
 		errs = append(errs, fmt.Errorf("wsmanager: Options.Compression.Threshold is %d: it must be positive, or 0 for the default of 512", o.Threshold))
 	}
 	return errors.Join(errs...)
-}
-
-// negotiate returns the Sec-WebSocket-Extensions to answer a handshake with, "" for none.
-func (m *Manager) negotiate(r *http.Request) (answer string, err error) {
-	lines := r.Header["Sec-Websocket-Extensions"]
-	if !m.opts.Compression.Enabled || len(lines) == 0 {
-		return "", nil
-	}
-	if answer, err = deflate.Negotiate(lines); err != nil {
-		return "", &refusal{refusedMalformed, http.StatusBadRequest, "The Sec-WebSocket-Extensions are malformed.", err}
-	}
-	return answer, nil
 }
 
 // appendCompressed appends the compressed frame of a message to dst. If that would not be
