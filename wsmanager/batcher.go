@@ -70,6 +70,8 @@ func (b *batcher) take() []*broadcastQueue {
 // deferredTooLong is called when broadcasts were deferred for maxDefer. The callbacks
 // that run now defer no more.
 func (m *Manager) deferredTooLong() {
+	m.active.add() // Shutdown waits for this goroutine of the timer, too
+	defer m.active.done()
 	b := &m.batcher
 	for {
 		v := b.running.Load()

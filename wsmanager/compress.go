@@ -2,7 +2,6 @@ package wsmanager
 
 import (
 	"math/bits"
-	"net/http"
 
 	"github.com/gobwas/ws"
 
@@ -36,18 +35,6 @@ type Compression struct {
 	// Threshold is how many bytes a payload must have to be compressed. Default:
 	// 512.
 	Threshold int
-}
-
-// negotiate returns the Sec-WebSocket-Extensions to answer a handshake with, "" for none.
-func (m *Manager) negotiate(r *http.Request) (answer string, err error) {
-	lines := r.Header["Sec-Websocket-Extensions"]
-	if !m.opts.Compression.Enabled || len(lines) == 0 {
-		return "", nil
-	}
-	if answer, err = deflate.Negotiate(lines); err != nil {
-		return "", &refusal{refusedMalformed, http.StatusBadRequest, "The Sec-WebSocket-Extensions are malformed.", err}
-	}
-	return answer, nil
 }
 
 // appendCompressed appends the compressed frame of a message to dst. If that would not be
