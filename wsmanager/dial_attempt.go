@@ -87,14 +87,14 @@ func (a *attempt) prepare(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fmt.Errorf("OnDial: %w", err)
+		return inContext("OnDial", err)
 	}
 	if change.URL == nil {
-		return errors.New("OnDial: Attempt.URL is nil")
+		return errors.New("wsmanager: OnDial: Attempt.URL is nil")
 	}
 	target, headerErrs, err := handshake.NewTarget(change.URL, change.Header)
 	if err := errors.Join(append(headerErrs, err)...); err != nil {
-		return fmt.Errorf("OnDial: %w", err)
+		return inContext("OnDial", err)
 	}
 	a.target, a.value = target, change.Value
 	return nil

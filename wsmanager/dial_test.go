@@ -272,7 +272,7 @@ func testDialRefused(t *testing.T) {
 	require.Equal(t, 401, e.StatusCode)
 	require.Equal(t, "Bearer", e.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "who are you?\n", string(e.Body))
-	require.Equal(t, `the server refused with 401 Unauthorized: "who are you?"`, e.Error())
+	require.Equal(t, `wsmanager: the server refused with 401 Unauthorized: "who are you?"`, e.Error())
 	e = refused("/redirect")
 	require.Equal(t, 302, e.StatusCode)
 	require.ErrorContains(t, e, `(to "/elsewhere", which is not followed)`)

@@ -51,7 +51,7 @@ func ExampleRefusedError() {
 		fmt.Println(refused.StatusCode, refused)
 	}
 	// Output:
-	// 401 the server refused with 401 Unauthorized: "who are you?"
+	// 401 wsmanager: the server refused with 401 Unauthorized: "who are you?"
 }
 
 // A client that says who it is on every connection, before what waits goes out.

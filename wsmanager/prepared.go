@@ -110,7 +110,7 @@ func (p *Prepared) encoded(v Variant) *encoding {
 			e.err = errEncodePanicked // stands if it does
 			m, err := p.encode(v)
 			if err != nil {
-				e.err = fmt.Errorf("wsmanager: encoding variant %d: %w", v, err)
+				e.err = inContext(fmt.Sprintf("encoding variant %d", v), err)
 				return
 			}
 			e.set(m)

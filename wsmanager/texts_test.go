@@ -1,6 +1,7 @@
 package wsmanager_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -39,5 +40,23 @@ func TestOnePrefix(t *testing.T) {
 			Attempts: 1, Err: dialErr},
 	} {
 		require.EqualError(t, err, want)
+	}
+}
+
+// The errors of the application and of the package are found in those of an attempt, whose
+// text has the prefix once.
+func TestOnDialErrors(t *testing.T) {
+	own := errors.New("no ticket")
+	for want, err := range map[string]error{
+		"wsmanager: dialling ws://example.com/: OnDial: no ticket":                                                own,
+		"wsmanager: dialling ws://example.com/: OnDial: the connection is closed":                                 wsmanager.ErrClosed,
+		`wsmanager: dialling ws://example.com/: OnDial: rejected with 403 Forbidden: not you`:                     wsmanager.Reject(403, "not you"),
+		"wsmanager: dialling ws://example.com/: OnDial: the proxy refused with 407 Proxy Authentication Required": &wsmanager.RefusedError{StatusCode: 407, Proxy: true},
+	} {
+		opts := dialling()
+		opts.Handshake.OnDial = func(context.Context, *wsmanager.Attempt) error { return err }
+		_, dialErr := wsmanager.Dial(t.Context(), "ws://me:secret@example.com/?token=secret", wsmanager.Callbacks{}, opts)
+		require.EqualError(t, dialErr, want)
+		require.ErrorIs(t, dialErr, err)
 	}
 }
