@@ -99,19 +99,19 @@ func testDialCompressionAnswers(t *testing.T) {
 			case tt.agreed:
 				require.NoError(t, err)
 				require.Equal(t, "compressed", receive(t, got))
-				require.EqualValues(t, 1, d.Stats().Compressed.Accepted)
+				require.EqualValues(t, 1, d.Manager().Stats().Compressed.Accepted)
 			case len(tt.answer) == 0 || tt.answer[0] == "":
 				require.NoError(t, err)
 				require.Equal(t, "plain", receive(t, got))
-				require.Zero(t, d.Stats().Compressed)
+				require.Zero(t, d.Manager().Stats().Compressed)
 			default:
 				require.ErrorIs(t, err, wsmanager.ErrHandshake)
 				require.ErrorContains(t, err, tt.err)
 				require.False(t, wsmanager.Retryable(err))
-				require.Zero(t, d.Stats().Accepted)
+				require.Zero(t, d.Manager().Stats().Accepted)
 				receive(t, ended)
 			}
-			_ = d.Shutdown(t.Context()) // the raw server does not answer
+			_ = d.Manager().Shutdown(t.Context()) // the raw server does not answer
 		})
 	}
 }
@@ -280,9 +280,9 @@ func testDialerCompressesABroadcastOnce(t *testing.T) {
 	}
 	require.Equal(t, wsmanager.Sent{Queued: n}, d.Manager().Broadcast(wsmanager.Text(repeat("all ", 1000))))
 	require.Eventually(t, func() bool { return got.Load() == n*4000 }, wstest.Patience, time.Millisecond)
-	require.EqualValues(t, 1, d.Stats().Compressed.Out)
+	require.EqualValues(t, 1, d.Manager().Stats().Compressed.Out)
 	require.EqualValues(t, n, server.Stats().Compressed.In)
-	require.Less(t, d.Stats().BytesOut, uint64(n*200))
+	require.Less(t, d.Manager().Stats().BytesOut, uint64(n*200))
 }
 
 // What waits in a Client goes out in the form that each connection has agreed on.

@@ -12,11 +12,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
-// Dialer makes any number of connections to one server, for example for a fleet of
-// devices or a load test. They belong to one [Manager], with the limits, pings, counters
-// and broadcasts of a server's Manager, and with its event loops where these can serve
-// them. Make a Dialer with [NewDialer], end it with [Dialer.Shutdown]. All methods are
-// safe for concurrent use.
+// Dialer makes any number of connections to one server, for example for a fleet of devices or
+// a load test. They belong to one [Manager], with the limits, pings, counters and broadcasts of
+// a server's Manager, and with its event loops if these can serve them. Make a Dialer with
+// [NewDialer], and end it with the Shutdown of its Manager: running and later calls of Dial fail
+// with ErrShutdown. All methods are safe for concurrent use.
 type Dialer struct {
 	m         *Manager
 	opts      DialOptions
@@ -24,8 +24,8 @@ type Dialer struct {
 	url       *url.URL               // the argument of NewDialer, for OnDial
 	target    *handshake.Target      // of attempts that OnDial does not change
 
-	dialing context.Context         // ends with the beginning of Shutdown
-	stop    context.CancelCauseFunc // of dialing
+	dialing context.Context // ends with the start of the Manager's Shutdown
+	stop    context.CancelCauseFunc
 }
 
 // autoDialDriver is the meaning of DriverAuto for a single connection.
@@ -91,20 +91,13 @@ func (d *Dialer) setTarget(rawURL string, opts *DialOptions, w *mistakes) {
 	}
 }
 
-// Manager returns the Manager of the Dialer's connections, for broadcasts, groups and
-// everything else except accepting connections.
+// Manager returns the Manager of the Dialer's connections. It does everything that a server's
+// Manager does except accepting connections. In its Stats, Accepted counts successful
+// handshakes. Failed attempts are not counted: Dial returns their errors.
 func (d *Dialer) Manager() *Manager { return d.m }
 
-// Stats returns the counters of the Dialer's Manager. Accepted counts the handshakes
-// that have succeeded. Failed attempts are not counted: Dial returns their errors.
-func (d *Dialer) Stats() Stats { return d.m.Stats() }
-
-// Shutdown ends the Dialer: running and later attempts fail with ErrShutdown, and its
-// connections end as described at [Manager.Shutdown].
-func (d *Dialer) Shutdown(ctx context.Context) error { return d.m.Shutdown(ctx) }
-
-// Dial makes one more connection, in the same way and with the same errors as the
-// function [Dial]. After Shutdown it fails with ErrShutdown.
+// Dial makes one more connection, in the same way and with the same errors as the function
+// [Dial]. After the start of the Manager's Shutdown it fails with ErrShutdown.
 func (d *Dialer) Dial(ctx context.Context) (*Conn, error) {
 	a := &attempt{Dialer: d, target: d.target, value: d.opts.Value}
 	c, err := a.connect(ctx)

@@ -75,12 +75,12 @@ func testDialer(t *testing.T) {
 			for range n {
 				require.Equal(t, "to all", receive(t, got))
 			}
-			s := d.Stats()
+			s := d.Manager().Stats()
 			require.EqualValues(t, n, s.Accepted)
 			require.Equal(t, n, s.Connections)
 			require.EqualValues(t, 2*n, s.MessagesIn)
-			require.NoError(t, d.Shutdown(t.Context()))
-			require.Equal(t, map[wsmanager.StatusCode]uint64{1001: n}, d.Stats().Closed)
+			require.NoError(t, d.Manager().Shutdown(t.Context()))
+			require.Equal(t, map[wsmanager.StatusCode]uint64{1001: n}, d.Manager().Stats().Closed)
 			_, err := d.Dial(t.Context())
 			require.ErrorIs(t, err, wsmanager.ErrShutdown)
 			require.NoError(t, server.Shutdown(t.Context()))
@@ -111,7 +111,7 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 		dialled <- err
 	}()
 	receive(t, reached)
-	require.NoError(t, d.Shutdown(t.Context()))
+	require.NoError(t, d.Manager().Shutdown(t.Context()))
 	require.ErrorIs(t, receive(t, dialled), wsmanager.ErrShutdown)
 }
 
@@ -144,7 +144,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 10, d.Manager().Len())
-	require.EqualValues(t, 10, d.Stats().Accepted)
+	require.EqualValues(t, 10, d.Manager().Stats().Accepted)
 }
 
 // A client's Manager accepts nothing: it would mask what it sends.

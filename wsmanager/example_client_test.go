@@ -155,9 +155,9 @@ func ExampleDialer() {
 	for range 3 {
 		fmt.Println(<-heard)
 	}
-	fmt.Println(fleet.Stats().Connections, "connections")
-	_ = fleet.Shutdown(context.Background()) // waits until all have ended
-	fmt.Println(fleet.Stats().Connections, "connections")
+	fmt.Println(fleet.Manager().Stats().Connections, "connections")
+	_ = fleet.Manager().Shutdown(context.Background()) // waits until all have ended
+	fmt.Println(fleet.Manager().Stats().Connections, "connections")
 	// Unordered output:
 	// 1 heard: number-1 said hello
 	// 2 heard: number-2 said hello

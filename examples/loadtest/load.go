@@ -270,5 +270,5 @@ func (l *load) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*l.cfg.timeout)
 	defer cancel()
-	return l.dialer.Shutdown(ctx)
+	return l.dialer.Manager().Shutdown(ctx)
 }
