@@ -30,7 +30,7 @@ func newNodeID() string { return newID()[:13] }
 // post publishes an envelope. It reports whether the queue has taken it.
 func (b *bus) post(topic string, e *envelope) bool {
 	e.node = []byte(b.node)
-	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
+	switch b.queue.push(publication{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
 	case nil:
 		return true
 	case errQueueFull:

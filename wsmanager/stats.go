@@ -134,7 +134,7 @@ func (m *Manager) Stats() Stats {
 		s.BytesOut += t.bytesOut.Load()
 	}
 	if m.bus != nil {
-		s.Backplane = m.bus.figures()
+		s.Backplane = m.bus.snapshot()
 	}
 	m.stats.mu.Lock()
 	defer m.stats.mu.Unlock()
