@@ -49,9 +49,9 @@ func FuzzMap(f *testing.F) {
 		}
 		based := basedRequest(t, r, outer, opts)
 		if inside == nil {
-			require.Same(t, r, based, "UsePathBase lets it pass")
+			require.Same(t, r, based, "UsePathBase does not change it")
 		} else {
-			require.Equal(t, *inside.URL, *based.URL, "UsePathBase takes off what Map does")
+			require.Equal(t, *inside.URL, *based.URL, "UsePathBase and Map remove the same part")
 			require.Equal(t, branch.PathBase(inside), branch.PathBase(based))
 			require.Equal(t, branch.Exact(inside), branch.Exact(based))
 		}

@@ -79,7 +79,7 @@ var mapTests = []struct {
 	{"invalid UTF-8 is another segment", nested, "/a%ff", `main base="" path="/a\xff" raw="/a%ff" exact=false`},
 	{"NUL below", nested, "/a/x%00", `outer base="/a" path="/x\x00" raw="" exact=false`},
 	{"NUL ends nothing", nested, "/a%00/x", `main base="" path="/a\x00/x" raw="" exact=false`},
-	{"a backslash is no slash", nested, "/a%5Cx", `main base="" path="/a\\x" raw="" exact=false`},
+	{"a backslash is not a slash", nested, "/a%5Cx", `main base="" path="/a\\x" raw="" exact=false`},
 	{"unicode below, in the request's escapes", nested, "/a/%c3%a4", `outer base="/a" path="/ä" raw="/%c3%a4" exact=false`},
 	{"other letters than ASCII don't fold", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%9CSSE", `main base="" path="/GRÜSSE" raw="" exact=false`},
 	{"ASCII folds beside other letters", branch.Map("/grüße", show("hi"))(show("main")), "/GR%C3%BC%C3%9FE", `hi base="/GRüßE" path="/" raw="" exact=true`},
@@ -158,7 +158,7 @@ func TestPathBaseThroughOtherContexts(t *testing.T) {
 	require.Equal(t, "kept", value)
 	h = derive(branch.Map("/a", end)(show("main")))
 	ask(h, "/a/x")
-	require.Equal(t, "kept", value, "what the outside put there shows inside")
+	require.Equal(t, "kept", value, "a value from outside is visible inside")
 }
 
 // net/http removes the files of forms only for its own request.

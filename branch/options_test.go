@@ -42,7 +42,7 @@ func TestMapWith(t *testing.T) {
 		{"literal star", with("/*", literal, show("star")), "/*/x", `star base="/*" path="/x" raw="" exact=false`},
 		{"literal star stands for nothing else", with("/*", literal, show("star")), "/y/x", `main base="" path="/y/x" raw="" exact=false`},
 		{"literal escape", with("/a%20b", literal, show("ab")), "/a%2520b", `ab base="/a%20b" path="/" raw="" exact=true`},
-		{"literal escape is no escape", with("/a%20b", literal, show("ab")), "/a%20b", `main base="" path="/a b" raw="" exact=false`},
+		{"a literal escape is not an escape", with("/a%20b", literal, show("ab")), "/a%20b", `main base="" path="/a b" raw="" exact=false`},
 		{"literal query", with("/a?b", literal, show("ab")), "/a%3Fb/c?d", `ab base="/a?b" path="/c" raw="" exact=false`},
 		{"literal fragment", with("/c#", literal, show("c")), "/c%23", `c base="/c#" path="/" raw="" exact=true`},
 	} {

@@ -50,7 +50,7 @@ func TestPatternIsHandedUp(t *testing.T) {
 		{"wrong method", branch.Map("/api", items)(end), "POST", "/api/items/7", ""},
 		{"a redirect of the mux", branch.Map("/api", items)(end), "GET", "/api/all", "/api/all/"},
 		{"no branch", branch.Map("/api", items)(mux(nothing, "/x")), "GET", "/x", "/x"},
-		{"a pattern that is no path", branch.Map("/api", setPattern("users.show"))(end), "GET", "/api", "users.show"},
+		{"a pattern without a path", branch.Map("/api", setPattern("users.show"))(end), "GET", "/api", "users.show"},
 		{"the branch was entered with a pattern, sets none", mux(branch.Map("/api", end)(end).ServeHTTP, "/api/"), "GET", "/api/x", "/api/"},
 		{"the branch was entered with a pattern, sets one", mux(branch.Map("/api", items)(end).ServeHTTP, "/api/"), "GET", "/api/items/7", "GET /api/items/{id}"},
 	} {

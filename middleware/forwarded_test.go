@@ -157,7 +157,7 @@ func TestForwardedSpoofing(t *testing.T) {
 		{"the proxy is made to drop its header (Connection: X-Forwarded-For)", x, proxy, []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example"}, untouched},
 		{"a longer list of hosts than of addresses", deep, proxy, []string{"X-Forwarded-For", client, "X-Forwarded-Host", "evil.example, site.example"}, "203.0.113.7:0 http://site.example|/x via 10.0.0.1:4711"},
 		{"a scheme in front of the real one", x, proxy, []string{"X-Forwarded-For", client, "X-Forwarded-Proto", "https, http"}, clientSeen},
-		{"a scheme that is none", x, proxy, []string{"X-Forwarded-For", client, "X-Forwarded-Proto", "javascript"}, clientSeen},
+		{"an invalid scheme", x, proxy, []string{"X-Forwarded-For", client, "X-Forwarded-Proto", "javascript"}, clientSeen},
 		{"a header that was not named", addresses, proxy, []string{"X-Forwarded-For", client, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-Prefix", "/evil", "Forwarded", "for=" + victim, "X-Real-Ip", victim}, clientSeen},
 		{"RFC 7239 where X-Forwarded-For is meant", x, proxy, []string{"Forwarded", "for=" + victim}, untouched},
 
@@ -170,7 +170,7 @@ func TestForwardedSpoofing(t *testing.T) {
 		{"RFC 7239: a parameter twice", rfc, proxy, []string{"Forwarded", "for=" + client + ";for=" + victim}, untouched},
 		{"RFC 7239: a plain address", rfc, proxy, []string{"Forwarded", victim}, untouched},
 		{"RFC 7239: a string with a tail", rfc, proxy, []string{"Forwarded", `for="` + victim + `"x`}, untouched},
-		{"RFC 7239: a name that is none", rfc, proxy, []string{"Forwarded", `f(r=1;for=` + victim}, untouched},
+		{"RFC 7239: an invalid name", rfc, proxy, []string{"Forwarded", `f(r=1;for=` + victim}, untouched},
 		{"RFC 7239: control bytes", rfc, proxy, []string{"Forwarded", "for=\"" + victim + "\x01\""}, untouched},
 		{"RFC 7239: an element that says nothing", rfc, proxy, []string{"Forwarded", "for=" + victim + ",;"}, untouched},
 

@@ -74,7 +74,7 @@ func TestHealthChecksVerdict(t *testing.T) {
 		{"an error is unhealthy", []*middleware.HealthCheck{failingCheck("a", errors.New("x"))}, 503, "Unhealthy"},
 		{"an error of a part that is optional", []*middleware.HealthCheck{softly}, 200, "Degraded"},
 		{"no error", []*middleware.HealthCheck{failingCheck("a", nil)}, 200, "Healthy"},
-		{"a status that is none", []*middleware.HealthCheck{verdict("a", 7)}, 503, "Unhealthy"},
+		{"an invalid status", []*middleware.HealthCheck{verdict("a", 7)}, 503, "Unhealthy"},
 		{"a negative status", []*middleware.HealthCheck{verdict("a", -1)}, 503, "Unhealthy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -185,7 +185,7 @@ func TestStatusPagesHEADWithoutABody(t *testing.T) {
 		res, err := srv.Client().Head(srv.URL)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
-		require.EqualValues(t, 10, res.ContentLength, "whatever it is that GET has there")
+		require.EqualValues(t, 10, res.ContentLength, "the length of GET")
 		require.Empty(t, res.Header.Get("Vary"))
 	})
 }

@@ -158,7 +158,7 @@ func TestFileServersInABranch(t *testing.T) {
 		{"StripPrefix inside", "/strip/v1/f", "200 f"},
 		{"StripPrefix inside that does not match", "/strip/f", "404 404 page not found\n"},
 		{"StripPrefix over a kept path", "/kept/f", "200 f"},
-		{"StripPrefix minds case where Map does not", "/KEPT/f", "404 404 page not found\n"},
+		{"StripPrefix matches case, Map does not", "/KEPT/f", "404 404 page not found\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, fetch(t, h, tt.target)) })
 	}

@@ -114,8 +114,8 @@ func (t *fakeWrites) setRoom(n int) {
 	t.room = n
 }
 
-// frames is what was written: messages by their payload, others by their opcode.
-// A frame that is not whole, or begins in the middle of another, fails the test.
+// frames returns the frames that were written: messages as their payload, others as their
+// opcode. A frame that is not whole, or begins in the middle of another, fails the test.
 func (t *fakeWrites) frames(tt *testing.T) (got []string) {
 	tt.Helper()
 	t.mu.Lock()

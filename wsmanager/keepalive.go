@@ -12,9 +12,10 @@ import (
 // wheelConn is a Conn in its role as an element of the Manager's timer wheel.
 type wheelConn Conn
 
+// WheelEntry implements timewheel.Element.
 func (c *wheelConn) WheelEntry() *timewheel.Entry[*wheelConn] { return &c.wheel }
 
-// Due does what is due by now, and schedules the connection again.
+// Due implements timewheel.Element.
 func (c *wheelConn) Due(now int64) { (*Conn)(c).due(now) }
 
 // scheduleLocked puts the connection into the wheel for its next due time.
@@ -44,7 +45,8 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 	return at, true
 }
 
-// due pings, or ends the connection if a time-out has passed. The wheel calls it.
+// due pings, or ends the connection if a time-out has passed, and schedules the connection
+// again. The wheel calls it.
 func (c *Conn) due(now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

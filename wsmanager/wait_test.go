@@ -107,7 +107,7 @@ func TestSendContextEnds(t *testing.T) {
 	}
 }
 
-// Who gives up holds up nobody behind.
+// A send that gives up does not hold up those behind it.
 func TestSendContextGivesUpItsPlace(t *testing.T) {
 	m, _ := fakeManager(t, Options{OutboxBytes: 1000, MaxMessageSize: 900})
 	tr := newFakeTransport(0)

@@ -40,7 +40,7 @@ func app(rooms rooms, log *slog.Logger) *pipeline.Builder {
 func (rs rooms) members(w http.ResponseWriter, r *http.Request) {
 	room, ok := rs[r.URL.Query().Get("room")]
 	if !ok {
-		http.Error(w, "there is no such room", http.StatusNotFound)
+		http.Error(w, "no such room", http.StatusNotFound)
 		return
 	}
 	ids := []string{}

@@ -387,12 +387,16 @@ var broken = []struct {
 	}},
 	{"gives each envelope to one node only, as a queue does", []string{"a broadcast reaches every connection once", "each connection gets its variant", "types and compression survive", "a stalled bus does not affect local connections"}, func(testing.TB) *brokenBus {
 		var mu sync.Mutex
-		n, taken := 0, map[string]bool{} // index of the next receiver, and the ids in use
+		links, envelopes := map[*brokenLink]int{}, map[string]int{} // numbered as they are seen first
 		return &brokenBus{receive: func(l *brokenLink, p []byte) {
 			mu.Lock()
-			n++
-			mine := !taken[string(p)] && n%2 == 0
-			taken[string(p)] = taken[string(p)] || mine
+			if _, ok := links[l]; !ok {
+				links[l] = len(links)
+			}
+			if _, ok := envelopes[string(p)]; !ok {
+				envelopes[string(p)] = len(envelopes)
+			}
+			mine := links[l] == envelopes[string(p)]%2
 			mu.Unlock()
 			if mine {
 				l.node.Receive(p)

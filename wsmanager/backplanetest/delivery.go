@@ -221,7 +221,7 @@ func testVariants(t testing.TB, bus Bus) {
 	c.ready()
 	p := wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
 		if v > 2 {
-			return wsmanager.Message{}, errors.New("there is no such variant")
+			return wsmanager.Message{}, errors.New("no such variant")
 		}
 		return wsmanager.Text(fmt.Sprint("as ", v)), nil
 	})

@@ -17,7 +17,7 @@ import (
 func failuresOf(t *testing.T, name string, bus func(testing.TB) *brokenBus) (failures []string) {
 	t.Helper()
 	at := slices.IndexFunc(guarantees, func(g guarantee) bool { return g.name == name })
-	require.GreaterOrEqual(t, at, 0, "there is no guarantee %q", name)
+	require.GreaterOrEqual(t, at, 0, "no guarantee %q", name)
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{TB: t}
 		rec.run(func() {

@@ -91,7 +91,7 @@ func TestPipeDeadlines(t *testing.T) {
 		require.NoError(t, server.SetWriteDeadline(time.Now().Add(time.Minute)))
 		n, err := server.Write([]byte("abc"))
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		require.Equal(t, 1, n, "what it held")
+		require.Equal(t, 1, n, "the bytes in its buffer")
 
 		// A deadline that was moved does not fire at its old time.
 		require.NoError(t, client.SetDeadline(time.Now().Add(time.Second)))

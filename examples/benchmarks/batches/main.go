@@ -91,15 +91,15 @@ func (r *result) checks(cfg config) []harness.Check {
 		cost(fmt.Sprintf("%d messages of a peer in one segment, to %d", few, cfg.group), func(x round) float64 { return x.Segment }),
 		cost("a single broadcast", func(x round) float64 { return x.Lone }),
 		{Name: "a single broadcast until its last receiver has it, p50", Value: r.spread(func(x round) float64 { return x.LoneP50 }, "%.2f") + " ms", OK: true},
-		r.delays("Send", cfg, func(p probes) latency { return p.Send }),
-		r.delays("Join and Leave", cfg, func(p probes) latency { return p.Join }),
+		r.delays("Send", cfg, func(p probes) harness.Latency { return p.Send }),
+		r.delays("Join and Leave", cfg, func(p probes) harness.Latency { return p.Join }),
 	}
 }
 
 // delays compares the 99th percentile beside single messages with that beside pairs.
-func (r *result) delays(name string, cfg config, call func(probes) latency) harness.Check {
-	single := func(x round) float64 { return call(x.Single).P99 }
-	pairs := func(x round) float64 { return call(x.Pairs).P99 }
+func (r *result) delays(name string, cfg config, call func(probes) harness.Latency) harness.Check {
+	single := func(x round) float64 { return harness.Microseconds(call(x.Single).P99) }
+	pairs := func(x round) float64 { return harness.Microseconds(call(x.Pairs).P99) }
 	floor := harness.Microseconds(delayFloor)
 	return harness.Check{
 		Name:  fmt.Sprintf("p99 of %s beside single messages to %d / pairs", name, cfg.group),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,7 +40,7 @@ const (
 	asBystander = "bystander" // outside the group: its calls are probed
 )
 
-func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
+func child(ctx context.Context, cfg childConfig) error {
 	s := &server{}
 	if err := s.start(cfg.Driver); err != nil {
 		return err
@@ -53,7 +52,7 @@ func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
 	mux.HandleFunc("/cpu", func(w http.ResponseWriter, _ *http.Request) { harness.Answer(w, harness.OwnCPU(), nil) })
 	mux.HandleFunc("/broadcast", s.broadcast)
 	mux.HandleFunc("/probe", s.probe)
-	return harness.Serve(ctx, out, mux) // without a drain: the parent reads no further
+	return harness.Serve(ctx, mux) // without a drain: the parent reads no further
 }
 
 // start makes the Managers and the hub. Their outboxes hold a whole load, so that no
@@ -140,20 +139,8 @@ func (s *server) broadcast(w http.ResponseWriter, r *http.Request) {
 
 // probes is the answer to /probe: latencies of calls on the bystander.
 type probes struct {
-	Send latency `json:"send"`
-	Join latency `json:"join_and_leave"`
-}
-
-// latency is in microseconds.
-type latency struct {
-	P50     float64 `json:"p50_us"`
-	P99     float64 `json:"p99_us"`
-	Longest float64 `json:"longest_us"`
-}
-
-func latencyOf(all []time.Duration) latency {
-	l := harness.LatencyOf(all)
-	return latency{harness.Microseconds(l.P50), harness.Microseconds(l.P99), harness.Microseconds(l.Longest)}
+	Send harness.Latency `json:"send"`
+	Join harness.Latency `json:"join_and_leave"`
 }
 
 const probePause = 300 * time.Microsecond
@@ -176,5 +163,5 @@ func (s *server) probe(w http.ResponseWriter, r *http.Request) {
 		c.Leave("another group")
 		sends[i], joins[i] = sent.Sub(began), time.Since(sent)
 	}
-	harness.Answer(w, probes{latencyOf(sends), latencyOf(joins)}, err)
+	harness.Answer(w, probes{harness.LatencyOf(sends), harness.LatencyOf(joins)}, err)
 }

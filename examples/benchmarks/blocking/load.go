@@ -157,15 +157,19 @@ func (p *parent) send(d time.Duration) error {
 	})
 }
 
-// status asks the server until reached returns true.
-func (p *parent) status(name string, reached func(status) bool) (st status, err error) {
-	return st, p.Await(name, func() (bool, error) {
-		err := p.Ask("/status", &st)
-		return err == nil && reached(st), err
-	})
+func (p *parent) status() (st status, err error) {
+	err = p.Ask("/status", &st)
+	return st, err
 }
 
-func anyStatus(status) bool { return true }
+// awaitStatus waits until reached returns true, and returns that status.
+func (p *parent) awaitStatus(name string, reached func(status) bool) (st status, err error) {
+	err = p.Await(name, func() (bool, error) {
+		st, err = p.status()
+		return reached(st), err
+	})
+	return st, err
+}
 
 // open connects clients whose callback sleeps or blocks, and sends the first message of
 // each.
@@ -193,7 +197,7 @@ func (p *parent) besideSleepers() (l harness.Latency, perSecond float64, err err
 	if err != nil {
 		return l, 0, err
 	}
-	before, err := p.status("a status", anyStatus)
+	before, err := p.status()
 	if err != nil {
 		return l, 0, err
 	}
@@ -202,21 +206,21 @@ func (p *parent) besideSleepers() (l harness.Latency, perSecond float64, err err
 		return l, 0, err
 	}
 	took := time.Since(began)
-	after, err := p.status("a status", anyStatus)
+	after, err := p.status()
 	if err != nil {
 		return l, 0, err
 	}
 	for _, c := range sleepers {
 		_ = c.Conn.Close() // its reader ends
 	}
-	_, err = p.status("the end of sleeping connections", func(st status) bool { return st.Connections == len(p.clients) })
+	_, err = p.awaitStatus("the end of sleeping connections", func(st status) bool { return st.Connections == len(p.clients) })
 	return l, float64(after.Slept-before.Slept) / took.Seconds(), err
 }
 
 // besideBlocked measures a run while callbacks of other connections block, and the
 // Manager's Shutdown.
 func (p *parent) besideBlocked(res *result) error {
-	st, err := p.status("a status", anyStatus)
+	st, err := p.status()
 	if err != nil {
 		return err
 	}
@@ -229,13 +233,13 @@ func (p *parent) besideBlocked(res *result) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.status("blocked callbacks", func(st status) bool { return st.Blocked == int64(p.blocked) }); err != nil {
+	if _, err := p.awaitStatus("blocked callbacks", func(st status) bool { return st.Blocked == int64(p.blocked) }); err != nil {
 		return err
 	}
 	if res.Blocked, err = p.run(); err != nil {
 		return err
 	}
-	if st, err = p.status("a status", anyStatus); err != nil {
+	if st, err = p.status(); err != nil {
 		return err
 	}
 	res.Goroutines[1] = st.Goroutines
@@ -249,7 +253,7 @@ func (p *parent) besideBlocked(res *result) error {
 		return err
 	}
 	p.reading.Wait()
-	st, err = p.status("the end of goroutines", func(st status) bool { return st.Goroutines <= res.Goroutines[0] })
+	st, err = p.awaitStatus("the end of goroutines", func(st status) bool { return st.Goroutines <= res.Goroutines[0] })
 	res.Goroutines[2] = st.Goroutines
 	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"testing"
 	"time"
 
@@ -39,12 +38,6 @@ func TestBlocking(t *testing.T) {
 			require.Empty(t, res.Released.Err)
 			require.LessOrEqual(t, res.Goroutines[2], res.Goroutines[0])
 		})
-	}
-}
-
-func TestFlags(t *testing.T) {
-	for args, want := range map[string]string{"-n=0": "above 0", "-driver=turbo": `unknown driver "turbo"`, "-no-such-flag": "not defined"} {
-		require.ErrorContains(t, harness.Run(t.Context(), "blocking", setup, []string{args}, io.Discard), want)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -28,7 +27,7 @@ type server struct {
 	blocked atomic.Int64 // callbacks
 }
 
-func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
+func child(ctx context.Context, cfg childConfig) error {
 	s := &server{sleep: cfg.Sleep, release: make(chan struct{})}
 	m, err := wsmanager.New(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
@@ -50,7 +49,7 @@ func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
 		close(s.release)
 		harness.Answer(w, true, nil)
 	})
-	return harness.Serve(ctx, out, mux) // the parent has shut the Manager down
+	return harness.Serve(ctx, mux) // the parent has shut the Manager down
 }
 
 // message echoes after it has done the task of its connection.

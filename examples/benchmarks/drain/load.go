@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +27,7 @@ type result struct {
 	Ends     map[string]int `json:"ends"` // clients by close code or error
 	Echoes   int64          `json:"echoes"`
 	Received int64          `json:"received"` // broadcasts, by all clients together
-	Exit     time.Duration  `json:"exit_ns"`  // SIGTERM until the child's report
+	Exit     time.Duration  `json:"exit_ns"`  // SIGTERM until the end of its output
 	Last     time.Duration  `json:"last_ns"`  // SIGTERM until the end of the last client
 	Server   farewell       `json:"server"`
 }
@@ -74,10 +76,11 @@ func load(ctx context.Context, cfg config, child *harness.Child) (result, error)
 	}
 	ended := make(chan time.Duration, 1)
 	go func() { l.reading.Wait(); ended <- time.Since(began) }()
-	if err := child.Read(&res.Server); err != nil {
+	output := strings.Join(child.Output(), "\n")
+	res.Exit = time.Since(began)
+	if err := json.Unmarshal([]byte(output), &res.Server); err != nil {
 		return res, err
 	}
-	res.Exit = time.Since(began)
 	select {
 	case res.Last = <-ended:
 	case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ func settle(before usage) (u usage) {
 }
 
 // child runs a Manager under pipeline.Serve and broadcasts, also during the drain.
-func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
+func child(ctx context.Context, cfg childConfig) error {
 	if err := openPoller(); err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
 	terminated := make(chan time.Time, 1)
 	context.AfterFunc(ctx, func() { terminated <- time.Now() })
 	full := make(chan usage, 1)
-	err := harness.Serve(ctx, out, m, func(ctx context.Context) error {
+	err := harness.Serve(ctx, m, func(ctx context.Context) error {
 		full <- use()
 		last.Connections = m.Len()
 		return m.Shutdown(ctx)
@@ -86,7 +87,7 @@ func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
 	close(quit)
 	broadcasting.Wait()
 	last.Full, last.Stats, last.After = <-full, m.Stats(), settle(last.Before)
-	return out.Encode(last)
+	return json.NewEncoder(os.Stdout).Encode(last)
 }
 
 // openPoller makes the runtime open the descriptors of its network poller, which it keeps.

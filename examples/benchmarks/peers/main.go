@@ -3,7 +3,7 @@
 // Peers measures WebSocket servers that use this library and others, from outside: memory
 // per idle connection, and the server's processor time per opened connection, echo and
 // delivery of a broadcast. The servers alternate, round after round, and each measurement
-// starts a new process. The server named "plain TCP, epoll" is the lower limit.
+// starts a new process.
 //
 // Processor time is read from the kernel. Unlike rates and latencies it depends little on
 // the other load of the machine. Over loopback a write includes the whole delivery, up to

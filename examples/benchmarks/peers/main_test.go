@@ -44,8 +44,8 @@ func TestFlags(t *testing.T) {
 		require.Error(t, harness.Run(t.Context(), "peers", setup, args, io.Discard), args)
 	}
 	var names []string
-	for _, s := range chosen([]string{"gws", "plain TCP"}) {
+	for _, s := range chosen([]string{"gws", "gorilla"}) {
 		names = append(names, s.name)
 	}
-	require.Equal(t, []string{"gws", "plain TCP, epoll"}, names)
+	require.Equal(t, []string{"gws", "gorilla"}, names)
 }

@@ -79,7 +79,6 @@ func perMessage(w load.Work) float64 {
 type measured struct {
 	Name    string               `json:"name"`
 	Version string               `json:"version,omitempty"`
-	Limit   bool                 `json:"limit,omitempty"`
 	Figures map[string][]float64 `json:"figures"` // of each round
 }
 
@@ -91,7 +90,7 @@ func measure(ctx context.Context, dir string, list []server, tests []test, round
 	}
 	results := make([]measured, len(list))
 	for i, s := range list {
-		results[i] = measured{Name: s.name, Version: versions[s.name], Limit: s.limit, Figures: map[string][]float64{}}
+		results[i] = measured{Name: s.name, Version: versions[s.name], Figures: map[string][]float64{}}
 	}
 	for round := range rounds {
 		for i, s := range list {

@@ -17,7 +17,6 @@ type server struct {
 	pkg     string // its folder
 	args    []string
 	library string // module path of the measured library
-	limit   bool   // it is not a WebSocket server
 }
 
 const servers = "examples/benchmarks/peers/servers/"
@@ -30,7 +29,6 @@ var all = []server{
 	{name: "coder", pkg: servers + "coder", library: "github.com/coder/websocket"},
 	{name: "melody", pkg: servers + "melody", library: "github.com/olahol/melody"},
 	{name: "gobwas/ws alone", pkg: servers + "gobwas", library: "github.com/gobwas/ws"},
-	{name: "plain TCP, epoll", pkg: servers + "epoll", limit: true},
 }
 
 // chosen returns the servers whose names contain one of the texts.

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"io"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/speakingtube/speakingtube/examples/benchmarks/internal/harness"
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
@@ -39,12 +37,6 @@ func TestSoak(t *testing.T) {
 			require.Positive(t, res.Base.Heap)
 			require.Equal(t, cfg.compress, res.Stats["/echo"].Compressed.Accepted > 0)
 		})
-	}
-}
-
-func TestFlags(t *testing.T) {
-	for args, want := range map[string]string{"-faulty=0": "above 0", "-driver=steam": `unknown driver "steam"`, "-no-such-flag": "not defined"} {
-		require.ErrorContains(t, harness.Run(t.Context(), "soak", setup, []string{args}, io.Discard), want)
 	}
 }
 

@@ -89,7 +89,7 @@ func measure(ctx context.Context, cfg config) (res *result, err error) {
 	}
 	defer func() {
 		err = errors.Join(err, s.server.Stop())
-		for _, line := range s.server.Printed() {
+		for _, line := range s.server.Output() {
 			if !strings.Contains(line, "level=WARN") { // a panic has another level
 				s.res.Printed = append(s.res.Printed, line)
 			}
@@ -145,7 +145,8 @@ func (s *soak) use(ctx context.Context) (usage, error) {
 }
 
 func (s *soak) stats(ctx context.Context) (all map[string]wsmanager.Stats, err error) {
-	return all, harness.Ask(ctx, s.server.Addr+"/stats", &all)
+	err = harness.Ask(ctx, s.server.Addr+"/stats", &all)
+	return all, err
 }
 
 // baseline waits until no connection is open and returns the smallest use during three

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -34,7 +33,7 @@ type server struct {
 	gone    chan struct{} // closed by OnClose of stalled
 }
 
-func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
+func child(ctx context.Context, cfg childConfig) error {
 	s := &server{}
 	s.m = wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept:  s.accept,
@@ -58,7 +57,7 @@ func child(ctx context.Context, cfg childConfig, out *json.Encoder) error {
 		c, _ := s.current()
 		harness.Answer(w, status{c != nil, s.m.Stats()}, nil)
 	})
-	return harness.Serve(ctx, out, mux, s.m.Shutdown)
+	return harness.Serve(ctx, mux, s.m.Shutdown)
 }
 
 // status is the answer to /stats.

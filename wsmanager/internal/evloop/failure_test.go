@@ -16,7 +16,7 @@ import (
 
 var errBoom = errors.New("boom")
 
-// A handler that panics or ends its goroutine loses its socket; the loop goes on.
+// A handler that panics or ends its goroutine loses its socket; the loop continues.
 func TestHandlerFails(t *testing.T) {
 	failures := map[string]struct {
 		fail func()

@@ -54,7 +54,7 @@ func inMode(t *testing.T, l *evloop.Loop, c *conn, mode uint32) (client net.Conn
 	eventually(t, func() bool { return c.Mode() == evloop.Detached }, "the watchdog detaches it")
 	if mode == evloop.Slow {
 		// A leader that was deposed by time alone is recorded as slow only if its event
-		// goes on for a while.
+		// lasts for a while.
 		time.Sleep(5 * time.Millisecond)
 		release()
 		require.Equal(t, "b", receive(t, client, 1))

@@ -193,7 +193,7 @@ func TestEndings(t *testing.T) {
 		_, err := client.Read(make([]byte, 1))
 		require.Equal(t, io.EOF, err)
 	})
-	t.Run("Shut while the peer goes on sending", func(t *testing.T) {
+	t.Run("Shut while the peer keeps sending", func(t *testing.T) {
 		l := newLoop(t, evloop.Options{})
 		server, client := tcpPair(t)
 		defer client.Close()

@@ -116,7 +116,7 @@ func TestTakenCallMayEndInAnyWay(t *testing.T) {
 	for name, how := range map[string]func() bool{
 		"returns":      func() bool { return true },
 		"stops":        func() bool { return false },
-		"panics":       func() bool { panic("told") },
+		"panics":       func() bool { panic("on purpose") },
 		"exits":        func() bool { runtime.Goexit(); return true },
 		"never (here)": nil,
 	} {

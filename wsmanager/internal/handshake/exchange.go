@@ -75,8 +75,8 @@ func (cfg *ClientConfig) exchange(t *Target, res *Result) error {
 	return nil
 }
 
-// checkExtensions parses the head of the answer again: gobwas has checked that the extensions were
-// offered, but it drops one of two parameters with the same name.
+// checkExtensions parses the head of the answer again: gobwas has checked that the
+// extensions were offered, but it drops one of two parameters with the same name.
 func (cfg *ClientConfig) checkExtensions(head []byte) (bool, error) {
 	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
 	if err != nil {
@@ -112,8 +112,8 @@ type headReader struct {
 	recorded []byte                // all bytes read
 }
 
-// isHTTP11 reports whether the answer begins with a version of HTTP that has upgrades. gobwas
-// accepts other characters as digits.
+// isHTTP11 reports whether the answer begins with a version of HTTP that has upgrades.
+// gobwas accepts other characters as digits.
 func (h *headReader) isHTTP11() bool {
 	major, minor, ok := http.ParseHTTPVersion(string(h.start[:h.started]))
 	return ok && major == 1 && minor >= 1

@@ -24,8 +24,8 @@ type serverWriter struct {
 // writerFields are the indexes of the fields in a type of struct.
 type writerFields struct{ wroteHeader, status, header []int }
 
-// writerTypeCache has the *writerFields of each type of struct in net/http that was looked at, nil
-// for one without the fields. net/http has few such types.
+// writerTypeCache has the *writerFields of each type of struct in net/http that was
+// inspected, nil for one without the fields. net/http has few such types.
 var writerTypeCache sync.Map
 
 // The names of the fields.

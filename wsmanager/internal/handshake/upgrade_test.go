@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// conn records what is written to it.
+// conn records the last write.
 type conn struct {
 	net.Conn
 	written []byte

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,9 +21,8 @@ import (
 const childEnv = "SPEAKINGTUBE_BENCHMARK_CHILD"
 
 // RunChild runs child and ends the process if [WithChild] has started it; otherwise it
-// returns at once. Call it first in main and in TestMain. SIGTERM ends ctx. The parent
-// reads the values that child writes to out with [Child.Read].
-func RunChild[C any](child func(ctx context.Context, cfg C, out *json.Encoder) error) {
+// returns at once. Call it first in main and in TestMain. SIGTERM ends ctx.
+func RunChild[C any](child func(ctx context.Context, cfg C) error) {
 	text, ok := os.LookupEnv(childEnv)
 	if !ok {
 		return
@@ -34,7 +32,7 @@ func RunChild[C any](child func(ctx context.Context, cfg C, out *json.Encoder) e
 	var cfg C
 	err := json.Unmarshal([]byte(text), &cfg)
 	if err == nil {
-		err = child(ctx, cfg, json.NewEncoder(os.Stdout))
+		err = child(ctx, cfg)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
@@ -43,16 +41,14 @@ func RunChild[C any](child func(ctx context.Context, cfg C, out *json.Encoder) e
 	os.Exit(0)
 }
 
-// Serve serves h in a child, on a free port of 127.0.0.1, until ctx ends. It writes the
-// address to out first. drain is passed to [pipeline.ServeListener].
-func Serve(ctx context.Context, out *json.Encoder, h http.Handler, drain ...func(context.Context) error) error {
+// Serve serves h in a child, on a free port of 127.0.0.1, until ctx ends. It prints the address
+// for the parent. drain is passed to [pipeline.ServeListener].
+func Serve(ctx context.Context, h http.Handler, drain ...func(context.Context) error) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	if err := out.Encode(ln.Addr().String()); err != nil {
-		return err
-	}
+	fmt.Printf("serving http://%s\n", ln.Addr())
 	return pipeline.ServeListener(ctx, ln, &http.Server{
 		Handler:     h,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
@@ -75,69 +71,39 @@ func Answer(w http.ResponseWriter, v any, err error) {
 
 // Child is the server process, seen from the parent.
 type Child struct {
-	Process
-	Addr string // "127.0.0.1:port"
+	*Server
 
 	// Fail ends the measurement with an error. Errors after the first are ignored.
 	Fail context.CancelCauseFunc
 
 	ctx context.Context
-	cmd *exec.Cmd
-	out *bufio.Reader
 }
 
 // WithChild starts this program again as a child with the configuration, runs measure and
 // terminates the child. The context of measure ends when [Child.Fail] is called, and
-// WithChild then returns that error.
+// WithChild then returns that error. The end of ctx kills the child.
 func WithChild(ctx context.Context, cfg any, measure func(ctx context.Context, c *Child) error) error {
-	c, err := startChild(cfg)
+	text, err := json.Marshal(cfg)
 	if err != nil {
 		return err
 	}
-	c.ctx, c.Fail = context.WithCancelCause(ctx)
-	err = c.Read(&c.Addr)
-	if err == nil {
-		err = measure(c.ctx, c)
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	c := &Child{}
+	if c.Server, err = start(cmd); err != nil {
+		return err
+	}
+	c.ctx, c.Fail = context.WithCancelCause(ctx)
+	err = measure(c.ctx, c)
 	if cause := context.Cause(c.ctx); cause != nil {
 		err = cause
 	}
 	c.Fail(nil) // clients report errors when the child ends: they are expected
-	return errors.Join(err, c.stop())
-}
-
-func startChild(cfg any) (*Child, error) {
-	text, err := json.Marshal(cfg)
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	return &Child{Process: Process(cmd.Process.Pid), cmd: cmd, out: bufio.NewReader(out)}, nil
-}
-
-// Read reads the next value that the child has written.
-func (c *Child) Read(v any) error {
-	line, err := c.out.ReadBytes('\n')
-	if errors.Is(err, io.EOF) {
-		return errors.New("harness: the child has ended its output")
-	}
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(line, v)
+	return errors.Join(err, c.Stop())
 }
 
 // Ask sends a GET request for "/path" to the child and decodes the answer. It leaves no
@@ -177,18 +143,4 @@ func (c *Child) Await(name string, done func() (bool, error)) error {
 			return fmt.Errorf("harness: timed out waiting for %s", name)
 		}
 	}
-}
-
-// Terminate sends SIGTERM to the child.
-func (c *Child) Terminate() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
-
-// stop terminates the child and waits for it, at most for a minute.
-func (c *Child) stop() error {
-	err := c.Terminate()
-	if errors.Is(err, os.ErrProcessDone) {
-		err = nil
-	}
-	kill := time.AfterFunc(time.Minute, func() { _ = c.cmd.Process.Kill() }) // Wait reports it
-	defer kill.Stop()
-	return errors.Join(err, c.cmd.Wait())
 }

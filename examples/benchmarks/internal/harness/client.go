@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -27,52 +26,24 @@ type Client struct {
 // Dial connects to target, "host:port/path". configure may change the socket before the
 // handshake; it may be nil.
 func Dial(ctx context.Context, target string, configure func(*net.TCPConn) error) (*Client, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target, nil)
+	dialer := ws.Dialer{Timeout: time.Minute, NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && configure != nil {
+			err = configure(conn.(*net.TCPConn))
+		}
+		return conn, err
+	}}
+	conn, buffered, _, err := dialer.Dial(ctx, "ws://"+target)
 	if err != nil {
 		return nil, err
 	}
-	req.Header = http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
-		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+	var stream io.Reader = conn
+	if buffered != nil { // it holds frames that arrived with the answer
+		p, _ := buffered.Peek(buffered.Buffered()) // never more than there are
+		stream = io.MultiReader(bytes.NewReader(bytes.Clone(p)), conn)
+		ws.PutReader(buffered)
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", req.URL.Host)
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{Conn: conn, Reader: bufio.NewReaderSize(conn, 512)}
-	if configure != nil {
-		err = configure(conn.(*net.TCPConn))
-	}
-	if err == nil {
-		err = c.handshake(req)
-	}
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *Client) handshake(req *http.Request) error {
-	if err := c.Conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return err
-	}
-	var buf bytes.Buffer
-	if err := req.Write(&buf); err != nil {
-		return err
-	}
-	if _, err := c.Conn.Write(buf.Bytes()); err != nil {
-		return err
-	}
-	res, err := http.ReadResponse(c.Reader, req)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("harness: the handshake was answered with %s", res.Status)
-	}
-	return c.Conn.SetDeadline(time.Time{})
+	return &Client{Conn: conn, Reader: bufio.NewReaderSize(stream, 512)}, nil
 }
 
 // Send sends a text message.

@@ -9,9 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -48,22 +46,23 @@ func Command(ctx context.Context, dir, name string, args ...string) ([]byte, err
 	return out, nil
 }
 
-// Server is a server program in a process of its own, such as examples/echo. Its first
-// line of output is "serving http://host:port".
+// Server is a server in a process of its own. It prints "serving http://host:port" when it
+// accepts connections.
 type Server struct {
 	Process
 	Addr string // "host:port"
 
-	cmd  *exec.Cmd
-	read chan struct{} // closed at the end of the output
-
-	mu      sync.Mutex // guards printed
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed at the end of the output
 	printed []string
 }
 
-// StartServer starts a program.
+// StartServer starts a server program, such as examples/echo.
 func StartServer(program string, args ...string) (*Server, error) {
-	cmd := exec.Command(program, args...)
+	return start(exec.Command(program, args...))
+}
+
+func start(cmd *exec.Cmd) (*Server, error) {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -73,38 +72,43 @@ func StartServer(program string, args ...string) (*Server, error) {
 		return nil, err
 	}
 	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if _, addr, ok := strings.Cut(lines.Text(), "serving http://"); ok {
-			s := &Server{Process: Process(cmd.Process.Pid), cmd: cmd, read: make(chan struct{})}
+			s := &Server{Process: Process(cmd.Process.Pid), cmd: cmd, ended: make(chan struct{})}
 			s.Addr, _, _ = strings.Cut(addr, " ")
-			go s.collect(lines)
+			go func() {
+				defer close(s.ended)
+				for lines.Scan() {
+					s.printed = append(s.printed, lines.Text())
+				}
+			}()
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("harness: %s has printed no address: %w", filepath.Base(program), errors.Join(lines.Err(), cmd.Wait()))
+	return nil, fmt.Errorf("harness: %s has printed no address: %w", filepath.Base(cmd.Path), errors.Join(lines.Err(), cmd.Wait()))
 }
 
-func (s *Server) collect(lines *bufio.Scanner) {
-	defer close(s.read)
-	for lines.Scan() {
-		s.mu.Lock()
-		s.printed = append(s.printed, lines.Text())
-		s.mu.Unlock()
+// Output waits for the end of the output and returns the lines after the address.
+func (s *Server) Output() []string {
+	<-s.ended
+	return s.printed
+}
+
+// Terminate sends SIGTERM.
+func (s *Server) Terminate() error {
+	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
 	}
-}
-
-// Printed returns the lines after the address.
-func (s *Server) Printed() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.printed)
+	return err
 }
 
 // Stop terminates the server and waits for it, at most for a minute.
 func (s *Server) Stop() error {
-	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	err := s.Terminate()
 	kill := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() }) // Wait reports it
 	defer kill.Stop()
-	<-s.read
+	<-s.ended
 	return errors.Join(err, s.cmd.Wait())
 }

@@ -5,7 +5,6 @@
 package peer
 
 import (
-	"flag"
 	"fmt"
 	"log"
 	"net"
@@ -16,20 +15,10 @@ import (
 	"syscall"
 )
 
-// Serve serves both endpoints until the process ends.
+// Serve serves both endpoints on a free port of 127.0.0.1 and prints the address. SIGTERM and
+// SIGINT end the process with status 0.
 func Serve(echo, broadcast http.HandlerFunc) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /echo", echo)
-	mux.HandleFunc("GET /broadcast", broadcast)
-	log.Fatal(http.Serve(Listen(), mux)) // the servers are measured with net/http's defaults
-}
-
-// Listen parses the flag -addr, listens there and prints the address. SIGTERM and SIGINT
-// end the process with status 0.
-func Listen() *net.TCPListener {
-	addr := flag.String("addr", "127.0.0.1:0", "address to listen on")
-	flag.Parse()
-	ln, err := net.Listen("tcp", *addr)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -40,7 +29,10 @@ func Listen() *net.TCPListener {
 		os.Exit(0)
 	}()
 	fmt.Printf("serving http://%s\n", ln.Addr())
-	return ln.(*net.TCPListener)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /echo", echo)
+	mux.HandleFunc("GET /broadcast", broadcast)
+	log.Fatal(http.Serve(ln, mux)) // the servers are measured with net/http's defaults
 }
 
 // Group is a set of connections that receive broadcasts.

@@ -1,0 +1,22 @@
+package wsmanager
+
+import (
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// A link-local address has a zone, for which eventLoopTransport has no room.
+func TestAddressWithAZone(t *testing.T) {
+	remote := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}
+	loop := &eventLoopTransport{}
+	c := &Conn{t: &addressedLoopTransport{loop, remote}}
+	require.Same(t, loop, (*eventHandler)(c).transport())
+	require.Same(t, remote, c.RemoteAddr())
+	require.True(t, InLoop(c))
+	require.Implements(t, (*transport.WritableNotifier)(nil), c.t)
+	require.Implements(t, (*takeable)(nil), c.t, "or a goroutine would read it after a takeover")
+}
