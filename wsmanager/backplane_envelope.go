@@ -224,7 +224,7 @@ func (m *Manager) messages(p *Prepared) []variantMessage {
 	}
 	var all []variantMessage
 	for v := range Variant(MaxVariants) {
-		msg, ok := m.message(p.encoded(v))
+		msg, ok := m.message(p.forVariant(v))
 		if !ok {
 			continue
 		}
@@ -240,7 +240,7 @@ func (m *Manager) messages(p *Prepared) []variantMessage {
 }
 
 // message returns the message that an encoding was made from, and false if it cannot be sent.
-func (m *Manager) message(e *encoding) (Message, bool) {
+func (m *Manager) message(e *preparedFrame) (Message, bool) {
 	if e.err != nil || len(e.frame) > m.maxFrame() {
 		return Message{}, false
 	}

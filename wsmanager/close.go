@@ -62,11 +62,11 @@ func (c *Conn) closeLocked(cause *CloseError, mode closeMode) {
 	if c.state != stateOpen {
 		return
 	}
-	if c.endReceptionLocked(mode != closeFail); c.state != stateOpen {
+	if c.m.broadcaster.endReceptionLocked(c, mode != closeFail); c.state != stateOpen {
 		return // a full outbox, or a failed write, has closed it
 	}
 	c.state, c.mode = stateClosing, mode
-	c.markClosing()
+	c.reception.markClosing()
 	c.takenLocked().letReadLocked()
 	e := c.rareLocked()
 	e.cause, e.due = cause, c.m.wheel.After(c.m.opts.CloseTimeout)
@@ -172,10 +172,10 @@ func (c *Conn) cutLocked(cause *CloseError) {
 	}
 	if c.state == stateOpen {
 		c.rareLocked().cause = cause
-		c.endReceptionLocked(false)
+		c.m.broadcaster.endReceptionLocked(c, false)
 	}
 	c.state = stateCut
-	c.markClosing()
+	c.reception.markClosing()
 	c.takenLocked().letReadLocked()
 	c.out.FailWaiters()
 	if o := c.out; o != nil {

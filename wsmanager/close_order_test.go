@@ -39,9 +39,9 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				}
 				tr := &halfClosing{fakeTransport: newFakeTransport(1 << 20)}
 				c := m.newConn("a", Accept{}, nil, "fake")
-				c.register(Accept{})
+				c.m.register(c, Accept{})
 				c.attach(tr)
-				defer func() { c.unregister(); c.release(); idle(t, m) }()
+				defer func() { c.m.unregister(c); c.release(); idle(t, m) }()
 				require.NoError(t, begin(c))
 				require.Zero(t, tr.ended)
 				c.peerClosed(1000, "")

@@ -26,7 +26,7 @@ type Conn struct {
 	who    *identity
 	since  time.Duration // the wheel's time
 	policy SlowConsumer
-	part   uint8 // of the Manager's counters of traffic
+	stripe uint8 // of the Manager's traffic counters
 
 	// Guarded by mu.
 	state    connState
@@ -37,7 +37,7 @@ type Conn struct {
 
 	// Atomic.
 	calling    atomic.Uint32 // whether a callback runs, and whose; see callRuns
-	reception  atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
+	reception  reception     // changes under mu
 	unanswered atomic.Int32  // pings of ours
 
 	delivered uint32       // the number of the last broadcast to all that it got; guarded by mu
@@ -47,12 +47,12 @@ type Conn struct {
 	frames  *frame.Reader // nil between messages
 	inbound *inbound      // nil until there is something to limit
 
-	mu      sync.Mutex          // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
-	t       transport.Transport // static once attached; a *handshaking before
-	places  *places             // nil until it is in a group
-	out     *outbox.Queue       // nil while nothing waits
-	rare    *rare               // nil until something ends the connection, or asks for its Context
-	pingDue int64               // ticks of the wheel
+	mu          sync.Mutex          // guards what follows; comes before the locks of registry, groups, wheel and broadcast queues
+	t           transport.Transport // static once attached; a *handshaking before
+	memberships *memberships        // nil until it is in a group
+	out         *outbox.Queue       // nil while nothing waits
+	rare        *rare               // nil until something ends the connection, or asks for its Context
+	pingDue     int64               // ticks of the wheel
 
 	wheel timewheel.Entry[*wheelConn] // guarded by the wheel's lock
 	next  *Conn                       // guarded by the registry's lock
@@ -115,7 +115,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 		since:   m.wheel.Elapsed(),
 		policy:  m.opts.SlowConsumer,
 		inbound: m.opts.newInbound(),
-		part:    uint8(m.joined.Add(1) % trafficParts),
+		stripe:  uint8(m.joined.Add(1) % counterStripes),
 		t:       &handshaking{remote: textAddr(remote)},
 	}
 	if a.SlowConsumer != 0 {
@@ -221,7 +221,7 @@ func (c *Conn) closeAfter(last []byte, cause *CloseError) {
 		return
 	}
 	if len(last) > 0 && c.state == stateOpen {
-		c.endReceptionLocked(true) // no broadcast comes between the message and the close frame
+		c.m.broadcaster.endReceptionLocked(c, true) // no broadcast comes between the message and the close frame
 		if sent, err := c.writeLocked(last, false); !sent && err == nil {
 			c.pushLocked(last, 0, false)
 		}

@@ -35,7 +35,7 @@ func (c *Conn) nextDueLocked() (int64, bool) {
 		at = c.rare.due
 	default:
 		at = min(c.pingDue, c.lastRead.Load()+w.Ticks(c.m.opts.IdleTimeout))
-		if !c.isReady() {
+		if !c.reception.isReady() {
 			at = min(at, c.readyDue())
 		}
 	}
@@ -63,7 +63,7 @@ func (c *Conn) due(now int64) {
 			c.cutLocked(nil)
 			return
 		}
-	case !c.isReady() && now >= c.readyDue():
+	case !c.reception.isReady() && now >= c.readyDue():
 		c.closeLocked(&CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case c.deafLocked():
 		c.lastRead.Store(now) // the peer may be well

@@ -42,7 +42,7 @@ func (c *Conn) abandon() {
 	c.mu.Lock()
 	c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
 	c.mu.Unlock()
-	c.unregister()
+	c.m.unregister(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.endLocked()
@@ -122,7 +122,7 @@ func (c *Conn) feed(p []byte) error {
 		frame.PutReader(c.frames)
 		c.frames = nil
 	}
-	c.m.flushBatcher()
+	c.m.broadcaster.flushDeferred()
 	c.lastRead.Store(c.m.wheel.Coarse()) // while a callback ran, nothing could be read
 	return err
 }
@@ -195,7 +195,7 @@ func (c *Conn) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, erro
 // says why the connection ends, nil if it is closing already or the message was queued.
 func (c *Conn) arrived(m received) (wanted bool, err error) {
 	c.traffic().messagesIn.Add(1)
-	if c.isClosing() {
+	if c.reception.isClosing() {
 		return false, nil
 	}
 	if err := c.checkMessageRate(); err != nil {
@@ -212,9 +212,9 @@ func (c *Conn) handle(t MessageType, payload []byte, more bool) error {
 	if c.m.callbacks.OnMessage == nil {
 		return nil
 	}
-	if more && c.m.batcher.wanted.Load() {
-		epoch := c.m.batcher.enter()
-		defer c.m.batcher.leave(epoch)
+	if more && c.m.broadcaster.batcher.wanted.Load() {
+		epoch := c.m.broadcaster.batcher.enter()
+		defer c.m.broadcaster.batcher.leave(epoch)
 	}
 	return c.endBy(c.callMessage(Message{Type: t, Payload: payload}))
 }
@@ -345,8 +345,8 @@ func (c *Conn) finish(err error) {
 	cause := c.rare.cause
 	c.mu.Unlock()
 
-	c.m.trackClosing(c, true)
-	c.unregister()
+	c.m.admission.trackClosing(c, true)
+	c.m.unregister(c)
 	c.m.stats.close(cause.Code)
 	c.mu.Lock()
 	c.endLocked()
@@ -375,8 +375,8 @@ func (c *Conn) closed(cause *CloseError) {
 // dismiss is the very end of a connection whose transport is released.
 func (c *Conn) dismiss() {
 	c.afterCallbacks(func() {
-		c.m.trackClosing(c, false)
-		c.m.dismiss()
+		c.m.admission.trackClosing(c, false)
+		c.m.admission.releaseSlot()
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.rare.over != nil { // it has ended, so rare is there
@@ -424,16 +424,4 @@ func (c *Conn) release() {
 	c.cutLocked(nil)
 	c.mu.Unlock()
 	c.m.wheel.Remove((*wheelConn)(c))
-}
-
-// trackClosing adds or removes a connection that has left the registry while its transport is
-// open, so that Shutdown finds it.
-func (m *Manager) trackClosing(c *Conn, on bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if on {
-		m.closing[c] = struct{}{}
-	} else {
-		delete(m.closing, c)
-	}
 }

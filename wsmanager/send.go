@@ -35,8 +35,8 @@ func (c *Conn) send(frame []byte, shared bool) error {
 		return c.sendMasked(frame)
 	}
 	c.mu.Lock()
-	if c.behindLocked() {
-		c.catchUpLocked()
+	if c.m.broadcaster.behindLocked(c) {
+		c.m.broadcaster.catchUpLocked(c)
 	}
 	err := c.sendLocked(frame, shared)
 	crowded := c.crowdedLocked()
@@ -59,8 +59,8 @@ func (c *Conn) sendLocked(frame []byte, shared bool) error {
 // tryLocked writes a frame straight away if nothing is in front of it. Broadcasts that
 // are pending for the connection go first.
 func (c *Conn) tryLocked(frame []byte, shared bool) (sent bool, err error) {
-	if c.behindLocked() {
-		c.catchUpLocked()
+	if c.m.broadcaster.behindLocked(c) {
+		c.m.broadcaster.catchUpLocked(c)
 	}
 	return c.writeLocked(frame, shared)
 }
