@@ -118,7 +118,7 @@ func (m *Manager) broadcastFunc(to recipients, p *Prepared, want func(*Conn) boo
 		}
 		frame, err := m.prepared(p, d)
 		if err == nil {
-			sent.count(c.send(frame, true))
+			sent.count(c.session().send(frame, true))
 			continue
 		}
 		sent.Dropped++

@@ -3,7 +3,6 @@ package wsmanager
 import (
 	"cmp"
 	"iter"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,10 +81,10 @@ func (c *Conn) deliverBatch(q *broadcastQueue, r recipient, last uint32, j *join
 			c.sendBroadcastsLocked(batch, d, false)
 		}
 	}
-	crowded := c.crowdedLocked()
+	crowded := c.out.crowded()
 	c.mu.Unlock()
 	if crowded {
-		runtime.Gosched()
+		yieldToWriter()
 	}
 }
 
@@ -234,7 +233,7 @@ func (c *Conn) sendBroadcastsLocked(list []*broadcast, d dialect, late bool) {
 	}
 	if size > maxJoined {
 		for i, b := range u.sent {
-			b.note(c, c.sendLocked(u.frames[i], true), late)
+			b.note(c, c.out.send(c.session(), u.frames[i], true), late)
 		}
 		return
 	}
@@ -255,9 +254,9 @@ func (c *Conn) sendBroadcastLocked(b *broadcast, d dialect, late bool) {
 		buf := getFrame()
 		defer putFrame(buf)
 		*buf = c.m.keys.Mask(append(*buf, b.frames[d]...), 0)
-		b.note(c, c.sendLocked(*buf, false), late)
+		b.note(c, c.out.send(c.session(), *buf, false), late)
 	default:
-		b.note(c, c.sendLocked(b.frames[d], true), late)
+		b.note(c, c.out.send(c.session(), b.frames[d], true), late)
 	}
 }
 
@@ -265,23 +264,23 @@ func (c *Conn) sendBroadcastLocked(b *broadcast, d dialect, late bool) {
 // behind the other.
 func (c *Conn) sendJoinedLocked(data []byte, frames [][]byte, list []*broadcast, late bool) {
 	i := 0
-	if c.state == stateOpen && c.mayTryLocked() {
-		n, _ := c.tryWriteLocked(data) // after an error the state says so
+	if c.life.state == stateOpen && c.out.mayWrite() {
+		n, _ := c.out.tryWrite(c.session(), data) // after an error the state says so
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
 			list[i].note(c, nil, late)
 		}
-		c.traffic().messagesOut.Add(uint64(i))
-		if n > 0 && c.state == stateOpen {
-			c.pushLocked(frames[i], n, true)
+		c.out.traffic().messagesOut.Add(uint64(i))
+		if n > 0 && c.life.state == stateOpen {
+			c.out.push(c.session(), frames[i], n, true)
 			list[i].note(c, nil, late)
 			i++
 		}
 	}
 	for ; i < len(frames); i++ {
 		err := ErrClosed
-		if c.state == stateOpen {
-			err = c.enqueueLocked(frames[i], true)
+		if c.life.state == stateOpen {
+			err = c.out.enqueue(c.session(), frames[i], true)
 		}
 		list[i].note(c, err, late)
 	}

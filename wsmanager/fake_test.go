@@ -159,10 +159,10 @@ func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Acc
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
 	c.register(a)
-	c.attach(tr)
+	c.session().attach(tr)
 	t.Cleanup(func() {
 		c.unregister()
-		c.release()
+		c.session().release()
 		idle(t, m)
 	})
 	return c

@@ -122,7 +122,7 @@ func (c *Conn) Join(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left || c.isClosing():
+	case c.life.left || c.isClosing():
 		return ErrClosed
 	case c.membership(name) >= 0:
 		return nil

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -24,15 +23,14 @@ type Manager struct {
 	loops      *loopPool              // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
 	bus        *bus                   // nil without a backplane
-	onSent     func(frame []byte)     // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
 	onShutdown func()                 // called when Shutdown begins; may be nil
-	stuckAfter time.Duration          // stuckAfter, except in tests
+	sending    sendConfig
 
 	registry registry
 	groups   groups
 	users    groups
 	stats    stats
-	wheel    timewheel.Wheel[*wheelConn]
+	wheel    timewheel.Wheel[*session]
 	active   activity
 	watch    watch
 	batcher  batcher
@@ -71,7 +69,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, closing: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts, closing: make(map[*Conn]struct{})}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
@@ -90,7 +88,11 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	m.users.init()
 	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
-	m.watch.every = watchInterval
+	m.watch.interval = watchInterval
+	m.sending = sendConfig{
+		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
+		wheel: &m.wheel, stats: &m.stats, active: &m.active,
+	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		m.startBus()

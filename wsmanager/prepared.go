@@ -141,7 +141,7 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	return c.send(frame, true)
+	return c.session().send(frame, true)
 }
 
 // prepared returns the frame for the connection's variant.
@@ -194,7 +194,7 @@ func (c *Conn) Ready(v Variant) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left:
+	case c.life.left:
 		return ErrClosed
 	case c.isReady():
 		return ErrReady

@@ -50,7 +50,7 @@ func (c *Conn) unregister() {
 	c.m.registry.remove(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left = true
+	c.life.left = true
 	for ship := range c.places.all() {
 		ship.leave()
 	}

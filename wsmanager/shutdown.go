@@ -39,7 +39,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	m.flushBatcher()
 	for c := range walk(&m.registry) {
-		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
+		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.wait(ctx) {
 		m.loops.wait(ctx)
@@ -47,9 +47,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	left := m.unended()
 	for _, c := range left {
-		c.mu.Lock()
-		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
-		c.mu.Unlock()
+		c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
 	}
 	// What is left needs no more than the processor, save the callbacks.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
@@ -61,7 +59,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	calls := m.accepting.Load()
 	for _, c := range left {
-		if c.calling.Load()&callRuns != 0 {
+		if c.in.dispatch.runs() {
 			calls++
 		}
 	}

@@ -144,7 +144,7 @@ func (m *Manager) Stats() Stats {
 
 // stats is the counters of a Manager.
 type stats struct {
-	traffic [trafficParts]traffic
+	traffic [counterStripes]traffic
 
 	accepted atomic.Uint64
 	refused  [refusedReasons]atomic.Uint64
@@ -188,17 +188,14 @@ func (s *stats) close(code StatusCode) {
 	s.closed[code]++
 }
 
-// traffic is what went over a part of the connections: one counter for all would
-// go back and forth between the caches of all processors, and one for each would
-// be a sixth of an idle connection.
+// traffic has the counters of one stripe of the connections. One counter for all connections
+// would move between the caches of all processors, and one for each connection would be a
+// sixth of the memory of an idle one.
 type traffic struct {
 	messagesIn, bytesIn, messagesOut, bytesOut atomic.Uint64
 
 	_ [32]byte // to fill a line of the cache
 }
 
-// trafficParts is how many there are.
-const trafficParts = 32
-
-// traffic returns the counters that c counts in.
-func (c *Conn) traffic() *traffic { return &c.m.stats.traffic[c.part] }
+// counterStripes is the number of stripes.
+const counterStripes = 32
