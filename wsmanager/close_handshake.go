@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // closeMode is the way of a connection from open to cut.
@@ -71,7 +73,7 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	}
 	l.scheduleNext(h)
 	if mode == closeFail && l.state != stateCut {
-		s.transport.Interrupt() // OnClose does not wait for the peer
+		l.interrupt(h)
 	}
 }
 
@@ -120,9 +122,11 @@ func (l *lifecycle) closeFrameSent(h lifecycleHost) {
 	case closeReply:
 		l.bothCloseFramesSent(h)
 	case closeFail:
-		// An error means that the connection is gone, which the reader notices, or that only
-		// the peer can end it.
-		_ = h.sender().transport.CloseWrite()
+		// Another error than a panic means that the connection is gone, which the reader
+		// notices, or that only the peer can end it.
+		if err := h.sender().transport.CloseWrite(); transport.AsPanic(err) != nil {
+			l.transportFailed(h, err)
+		}
 	}
 }
 
@@ -135,7 +139,7 @@ func (l *lifecycle) bothCloseFramesSent(h lifecycleHost) {
 		return
 	}
 	if err := h.sender().transport.CloseWrite(); err != nil {
-		l.cut(h, nil) // the transport has no other way to end our direction
+		l.transportFailed(h, err) // the transport has no other way to end our direction
 	}
 }
 
@@ -189,7 +193,7 @@ func (l *lifecycle) endTaken(h lifecycleHost, err error) {
 	wasClosing := l.state == stateClosing
 	l.fail(h, ce)
 	if wasClosing && !l.ended && l.state == stateClosing {
-		h.sender().transport.Interrupt() // OnClose does not wait for the peer
+		l.interrupt(h)
 	}
 }
 
@@ -208,5 +212,7 @@ func (l *lifecycle) cut(h lifecycleHost, cause *CloseError) {
 	l.details()
 	h.sender().cut()
 	l.cancelContext() // a callback may wait for it
-	h.sender().closeTransport()
+	if err := h.sender().closeTransport(); transport.AsPanic(err) != nil {
+		l.cold.secondaryErr = err // after another error the connection is gone as well
+	}
 }

@@ -190,8 +190,11 @@ func (t *eventLoopTransport) NotifyWritable() {
 	_ = t.WantWritable() // an error means that the loop is about to call End
 }
 
-// Interrupt implements transport.Transport.
-func (t *eventLoopTransport) Interrupt() { t.Kick() }
+// Interrupt implements transport.Transport. The loop calls Kicked.
+func (t *eventLoopTransport) Interrupt() error {
+	t.Kick()
+	return nil
+}
 
 // Close implements transport.Transport. The loop calls End afterwards.
 func (t *eventLoopTransport) Close() error { t.Shut(); return nil }

@@ -94,12 +94,11 @@ func drainUntilClosed(c *Conn) {
 		c.session().discard(p)
 		return nil
 	}
-	err := transport.ErrInterrupted
-	for err == nil || errors.Is(err, transport.ErrInterrupted) {
-		if err != nil {
-			t.Resume()
+	err := t.Resume()
+	for err == nil {
+		if err = t.Read(discard); errors.Is(err, transport.ErrInterrupted) {
+			err = t.Resume()
 		}
-		err = t.Read(discard)
 	}
 	c.session().release()
 }

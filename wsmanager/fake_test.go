@@ -101,7 +101,7 @@ func (t fakeBlocking) Write(p []byte, progress func()) (int, error) {
 	return len(p), nil
 }
 
-func (t *fakeWrites) Interrupt()           {}
+func (t *fakeWrites) Interrupt() error     { return nil }
 func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
 func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }

@@ -114,13 +114,13 @@ func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 	h.receiver().touch(now)
 	l.schedulePing(h, now)
 	if l.state == stateCut {
-		s.closeTransport() // Shutdown did not wait for the handshake
+		_ = s.closeTransport() // Shutdown did not wait for the handshake
 		return
 	}
 	l.scheduleNext(h)
 	s.flush(h)
 	if l.mode == closeFail && l.state == stateClosing {
-		t.Interrupt() // the outbox became full before the transport was set
+		l.interrupt(h) // the outbox became full before the transport was set
 	}
 }
 
@@ -137,9 +137,26 @@ func (l *lifecycle) readerStopped(h lifecycleHost, err error) *CloseError {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // in the log: the peer sent no close frame
 		}
-		l.cut(h, &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
+		l.transportFailed(h, err)
 	}
 	return l.cold.cause
+}
+
+// transportFailed cuts the connection after an error of the transport: the peer is gone, or
+// a net.Conn of the application has panicked.
+func (l *lifecycle) transportFailed(h lifecycleHost, err error) {
+	panicked := transport.AsPanic(err) != nil
+	if panicked && l.state != stateOpen {
+		l.cold.secondaryErr = err
+	}
+	l.cut(h, &CloseError{Code: StatusAbnormalClosure, Remote: !panicked, Err: err})
+}
+
+// interrupt ends the read in progress, so that OnClose does not wait for the peer.
+func (l *lifecycle) interrupt(h lifecycleHost) {
+	if err := h.sender().transport.Interrupt(); err != nil {
+		l.transportFailed(h, err)
+	}
 }
 
 // inputEnded notes, before the state changes, that the peer's direction has ended: queued
@@ -156,9 +173,18 @@ func (l *lifecycle) endForApplication() {
 	l.cancelContext()
 }
 
-// released notes that the connection has ended and its transport was released.
-func (l *lifecycle) released() {
+// takeSecondaryErr returns the secondary error for the log, once.
+func (l *lifecycle) takeSecondaryErr() error {
+	err := l.cold.secondaryErr
+	l.cold.secondaryErr = nil
+	return err
+}
+
+// released notes that the transport was released, which is the end of the connection. It
+// returns an error that occurred after the connection was logged, or nil.
+func (l *lifecycle) released() error {
 	if o := l.handover(); o != nil && o.ended != nil {
 		close(o.ended)
 	}
+	return l.takeSecondaryErr()
 }

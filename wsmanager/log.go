@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // maxLogged limits the bytes of a value that a client has chosen in a log record.
@@ -38,10 +40,15 @@ func logStart(c *Conn) {
 func logEnd(c *Conn, cause *CloseError) {
 	defer recoverLoggerPanic()
 	c.mu.Lock()
-	stack, secondary := c.life.cold.stack, c.life.cold.secondaryErr
+	stack, secondary := c.life.cold.stack, c.life.takeSecondaryErr()
 	c.mu.Unlock()
 	if errors.Is(secondary, ErrClosed) {
 		secondary = nil // a callback has returned the error of its send; the cause of that is logged
+	}
+	for _, err := range []error{cause.Err, secondary} {
+		if p := transport.AsPanic(err); p != nil && stack == nil {
+			stack = p.Stack
+		}
 	}
 	level := slog.LevelInfo
 	switch {
@@ -83,6 +90,12 @@ func logEnd(c *Conn, cause *CloseError) {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
 	logger.LogAttrs(ctx, level, "websocket closed", attrs...)
+}
+
+// logClosingPanic logs a panic in closing the transport, after the record of the connection.
+func logClosingPanic(c *Conn, err error) {
+	defer recoverLoggerPanic()
+	c.m.logger().Error("closing a websocket panicked", "id", c.id, "err", err, "stack", string(transport.AsPanic(err).Stack))
 }
 
 // logClosePanic logs a panic of OnClose, after the record of the connection.

@@ -239,8 +239,9 @@ func (s *sender) cut() {
 }
 
 // closeTransport closes the transport if there is one.
-func (s *sender) closeTransport() {
-	if s.attached {
-		_ = s.transport.Close() // after an error the connection is gone as well
+func (s *sender) closeTransport() error {
+	if !s.attached {
+		return nil
 	}
+	return s.transport.Close()
 }

@@ -71,9 +71,7 @@ func (s *session) markClosing()              { s.conn().markClosing() }
 func (s *session) writerStarted()            { s.life.scheduleNext(s) }
 func (s *session) closeFrameSent()           { s.life.closeFrameSent(s) }
 
-func (s *session) writeFailed(err error) {
-	s.life.cut(s, &CloseError{Code: StatusAbnormalClosure, Remote: true, Err: err})
-}
+func (s *session) writeFailed(err error) { s.life.transportFailed(s, err) }
 
 func (s *session) consumerTooSlow() {
 	s.life.close(s, &CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
@@ -251,8 +249,11 @@ func (s *session) released() {
 		s.m.trackClosing(s.conn(), false)
 		s.m.dismiss()
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.life.released()
+		err := s.life.released()
+		s.mu.Unlock()
+		if transport.AsPanic(err) != nil {
+			logClosingPanic(s.conn(), err)
+		}
 	})
 }
 
