@@ -31,7 +31,7 @@ func (s *sender) flush(h sendHost) {
 }
 
 // writeLoop writes until the outbox is empty. A connection has one such goroutine at most,
-// and only while there is a backlog. It takes the lock.
+// and only while there is a backlog. It takes the lock itself.
 func (s *sender) writeLoop(h sendHost) {
 	defer s.cfg.active.done()
 	switch t := s.transport.(type) {

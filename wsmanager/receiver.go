@@ -27,7 +27,7 @@ type receiveHost interface {
 	// frameConfig returns the configuration of a new frame reader.
 	frameConfig() frame.Config
 
-	// receiveFailed fails the connection because of what was received, or of a callback.
+	// receiveFailed fails the connection because of received bytes, or of a callback.
 	receiveFailed(err *CloseError)
 }
 

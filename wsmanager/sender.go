@@ -17,7 +17,7 @@ import (
 // sender is the sending half of a connection: the transport, and the outbox with the frames
 // that the transport has not taken yet. It reports failures and progress to its sendHost and
 // decides nothing about the connection. Its methods need the connection's lock, except those
-// whose comment says otherwise.
+// that are marked as safe without it.
 type sender struct {
 	cfg       *sendConfig
 	transport transport.Transport // static once attached; a *handshaking before
