@@ -94,7 +94,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
 		{"another connection begins", func(t *testing.T, from, _ *Conn) {
-			from.m.flushBatcher() // as the handshake does
+			from.m.broadcaster.flushDeferred() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
 	} {
@@ -166,7 +166,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 		close(goOn)
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
-		require.Zero(t, uint32(m.batcher.running.Load()))
+		require.Zero(t, uint32(m.broadcaster.batcher.running.Load()))
 	})
 }
 
@@ -204,16 +204,16 @@ func TestDropsOfABurst(t *testing.T) {
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
-		m.batcher.enter()
+		m.broadcaster.batcher.enter()
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		idle(t, m)
 		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 	})
 }
 
@@ -222,8 +222,8 @@ func TestDropsOfABurst(t *testing.T) {
 func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 		m, _, to, trs := batchManager(t, Options{}, nil)
-		epoch := m.batcher.enter() // a callback that has more at hand
-		t.Cleanup(func() { m.batcher.leave(epoch) })
+		epoch := m.broadcaster.batcher.enter() // a callback that has more at hand
+		t.Cleanup(func() { m.broadcaster.batcher.leave(epoch) })
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
@@ -261,7 +261,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
 	})
@@ -279,14 +279,14 @@ func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
 		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)
 		d := fakeConn(t, m, "deferred", deferred, Accept{Deferred: true})
-		defer m.batcher.leave(m.batcher.enter())
+		defer m.broadcaster.batcher.leave(m.broadcaster.batcher.enter())
 
 		m.Broadcast(Text("before Ready"))
 		require.NoError(t, d.Ready(0))
 		m.Broadcast(Text("before the handshake"))
 		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
 		m.Broadcast(Text("after"))
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
 		client.ExpectText("after")
 		require.NoError(t, client.Conn().Close())

@@ -53,7 +53,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	s := &stalled{m: m, gate: newGate(), got: newFakeTransport(1 << 20), otherGot: newFakeTransport(1 << 20), toAll: toAll}
 	a := Accept{Groups: []string{"g"}}
 	c := m.newConn("stalled", a, nil, "fake")
-	c.register(a)
+	c.m.register(c, a)
 	c.session().attach(s.gate)
 	s.receiver = fakeConn(t, m, "receiver", s.got, a)
 	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
@@ -67,15 +67,15 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	}
 	switch way {
 	case "deferred":
-		epoch := m.batcher.enter()
+		epoch := m.broadcaster.batcher.enter()
 		for _, text := range batch {
 			broadcast(Text(text))
 		}
-		m.batcher.leave(epoch)
+		m.broadcaster.batcher.leave(epoch)
 		m.active.add()
 		go func() {
 			defer m.active.done()
-			m.flushBatcher()
+			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
 		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
@@ -94,7 +94,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	<-s.gate.begun
 	t.Cleanup(func() {
 		idle(t, m)
-		c.unregister()
+		c.m.unregister(c)
 		c.session().release()
 	})
 	return s
@@ -124,12 +124,12 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"an accept", func(s *stalled) {
 			a := Accept{Groups: []string{"g"}, User: "ann"}
 			c := s.m.newConn("new", a, nil, "fake")
-			c.register(a)
+			c.m.register(c, a)
 			c.session().abandon()
 		}, nil, nil},
 		{"Ready", func(s *stalled) {
 			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
-			c.register(Accept{Deferred: true})
+			c.m.register(c, Accept{Deferred: true})
 			_ = c.Ready(0)
 			c.session().abandon()
 		}, nil, nil},
@@ -221,9 +221,9 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 			for i := range conns {
 				trs[i] = newFakeTransport(1 << 20)
 				conns[i] = m.newConn(fmt.Sprint(i), Accept{}, nil, "fake")
-				conns[i].register(Accept{})
+				conns[i].m.register(conns[i], Accept{})
 				conns[i].session().attach(&steppingTransport{trs[i], clock, tt.takes})
-				defer func() { conns[i].unregister(); conns[i].session().release() }()
+				defer func() { conns[i].m.unregister(conns[i]); conns[i].session().release() }()
 			}
 			require.Equal(t, Sent{Queued: tt.receivers}, m.Broadcast(Text("0")))
 			for _, tr := range trs {
@@ -280,9 +280,9 @@ func TestBroadcastsThatWaitAreBounded(t *testing.T) {
 			g := newGate()
 			g.setRoom(1 << 30)
 			c := m.newConn("a", Accept{}, nil, "fake")
-			c.register(Accept{})
+			c.m.register(c, Accept{})
 			c.session().attach(g)
-			defer func() { c.unregister(); c.session().release() }()
+			defer func() { c.m.unregister(c); c.session().release() }()
 			msg := Binary(make([]byte, tt.size))
 			first := make(chan struct{})
 			go func() { m.Broadcast(msg); close(first) }()

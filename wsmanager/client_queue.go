@@ -116,12 +116,12 @@ func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
 	size := frame.PayloadSize(o.frame)
 	compressed := false
 	switch {
-	case !c.who.deflate || o.plain || !c.m.compresses(size):
+	case !c.who.deflate || o.plain || !c.m.compressor.wants(size):
 	case o.prepared != nil:
-		dst = append(dst, o.prepared.encoded(0).deflated(c.m)...)
+		dst = append(dst, o.prepared.forVariant(0).deflated(&c.m.compressor)...)
 		compressed = true
 	default:
-		dst, compressed = c.m.appendCompressed(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
+		dst, compressed = c.m.compressor.append(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
 	}
 	if !compressed {
 		dst = append(dst, o.frame...)

@@ -37,9 +37,9 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				}
 				tr := &halfClosing{fakeTransport: newFakeTransport(1 << 20)}
 				c := m.newConn("a", Accept{}, nil, "fake")
-				c.register(Accept{})
+				c.m.register(c, Accept{})
 				c.session().attach(tr)
-				defer func() { c.unregister(); c.session().release(); idle(t, m) }()
+				defer func() { c.m.unregister(c); c.session().release(); idle(t, m) }()
 				require.NoError(t, begin(c))
 				require.Zero(t, tr.ended)
 				c.session().peerClosed(1000, "")

@@ -12,7 +12,7 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	m, clock := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
 	c := m.newConn("a", Accept{}, nil, "fake")
-	c.register(Accept{})
+	c.m.register(c, Accept{})
 	c.session().attach(tr)
 	require.NoError(t, c.Close(1000, ""))
 	require.Equal(t, []string{"0x8"}, tr.frames(t))
@@ -21,7 +21,7 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	clock.Step(3 * time.Second)
 	require.Equal(t, stateCut, c.life.state)
 	<-tr.closed
-	c.unregister()
+	c.m.unregister(c)
 	c.session().release()
 }
 
@@ -82,11 +82,11 @@ func TestStatsOfALateWrite(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := lateWrite{fakeBlocking{newFakeTransport(0).fakeWrites}, make(chan struct{})}
 	c := m.newConn("a", Accept{}, nil, "fake")
-	c.register(Accept{})
+	c.m.register(c, Accept{})
 	c.session().attach(tr)
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
-	c.unregister()
+	c.m.unregister(c)
 	c.session().release()
 	close(tr.through)
 	idle(t, m)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -20,16 +19,16 @@ type Conn struct {
 	who   *identity
 	since time.Duration // when it was made, since the wheel's zero
 
-	reception atomic.Uint32 // dialect + 1, 0 until it is ready; closingBit once state is not stateOpen; changes under mu
-	delivered uint32        // number of the last broadcast to all that was sent to it; guarded by mu
+	reception reception // changes under mu
+	delivered uint32    // number of the last broadcast to all that was sent to it; guarded by mu
 
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
-	mu     sync.Mutex
-	out    sender
-	in     receiver
-	life   lifecycle
-	places *places // nil until it is in a group
+	mu          sync.Mutex
+	out         sender
+	in          receiver
+	life        lifecycle
+	memberships *memberships // nil until it is in a group
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
 	next  *Conn                     // guarded by the registry's lock

@@ -158,10 +158,10 @@ func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Accept) *Conn {
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
-	c.register(a)
+	c.m.register(c, a)
 	c.session().attach(tr)
 	t.Cleanup(func() {
-		c.unregister()
+		c.m.unregister(c)
 		c.session().release()
 		idle(t, m)
 	})

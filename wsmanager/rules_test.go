@@ -31,17 +31,17 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 		writes++
 		a := Accept{Groups: []string{"g", "h"}}
 		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
-		other.register(a) // takes the write locks
+		other.m.register(other, a) // takes the write locks
 		if m.Group("g").Len() != 2 || m.Len() != 2 || len(m.Stats().Closed) != 0 {
 			t.Error("the meddler is not there")
 		}
-		other.unregister()
+		other.m.unregister(other)
 	}
 	a := Accept{User: "ann", Groups: []string{"g"}}
 	c := m.newConn("a", a, nil, "fake")
-	c.register(a)
+	c.m.register(c, a)
 	c.session().attach(tr)
-	defer func() { c.unregister(); c.session().release() }()
+	defer func() { c.m.unregister(c); c.session().release() }()
 	want := func(*Conn) bool { return true }
 	for name, send := range map[string]func(Message) Sent{
 		"Broadcast":           m.Broadcast,

@@ -47,7 +47,7 @@ func (s *session) receiver() *receiver               { return &s.in }
 func (s *session) options() *Options                 { return &s.m.opts }
 func (s *session) wheel() *timewheel.Wheel[*session] { return &s.m.wheel }
 func (s *session) isClient() bool                    { return s.m.keys != nil }
-func (s *session) isReady() bool                     { return s.conn().isReady() }
+func (s *session) isReady() bool                     { return s.reception.isReady() }
 func (s *session) createdAt() time.Duration          { return s.since }
 
 func (s *session) closeFrame(cause *CloseError) []byte {
@@ -66,8 +66,8 @@ func (s *session) frameConfig() frame.Config {
 // The methods from here to receiveFailed take the reports of the parts.
 
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
-func (s *session) leaveBroadcasts(send bool) { s.conn().endReceptionLocked(send) }
-func (s *session) markClosing()              { s.conn().markClosing() }
+func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
+func (s *session) markClosing()              { s.reception.markClosing() }
 func (s *session) writerStarted()            { s.life.scheduleNext(s) }
 func (s *session) closeFrameSent()           { s.life.closeFrameSent(s) }
 
@@ -96,7 +96,7 @@ func (s *session) attach(t transport.Transport) {
 // other goroutines may have found it in the registry.
 func (s *session) abandon() {
 	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	s.conn().unregister()
+	s.m.unregister(s.conn())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life.endForApplication()
@@ -140,7 +140,7 @@ func (s *session) feed(p []byte) error {
 	if err == frame.ErrTaken {
 		return err
 	}
-	s.m.flushBatcher()
+	s.m.broadcaster.flushDeferred()
 	s.in.touch(s.m.wheel.Coarse()) // while a callback ran, nothing could be read
 	return err
 }
@@ -177,8 +177,8 @@ func (s *session) send(plain []byte, shared bool) error {
 // catchUp sends the broadcasts that are pending for the connection, so that the next message
 // does not overtake them. The lock is held.
 func (s *session) catchUp() {
-	if c := s.conn(); c.behindLocked() {
-		c.catchUpLocked()
+	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
+		b.catchUpLocked(c)
 	}
 }
 
@@ -222,8 +222,8 @@ func (s *session) finish(err error) {
 	cause := s.life.readerStopped(s, err)
 	s.mu.Unlock()
 
-	s.m.trackClosing(s.conn(), true)
-	s.conn().unregister()
+	s.m.admission.trackClosing(s.conn(), true)
+	s.m.unregister(s.conn())
 	s.m.stats.close(cause.Code)
 	s.mu.Lock()
 	s.life.endForApplication()
@@ -246,8 +246,8 @@ func (s *session) release() {
 // released is the end of a connection whose transport has been released.
 func (s *session) released() {
 	s.in.dispatch.afterCallbacks((*callbackHost)(s), func() {
-		s.m.trackClosing(s.conn(), false)
-		s.m.dismiss()
+		s.m.admission.trackClosing(s.conn(), false)
+		s.m.admission.releaseSlot()
 		s.mu.Lock()
 		err := s.life.released()
 		s.mu.Unlock()
@@ -255,16 +255,4 @@ func (s *session) released() {
 			logClosingPanic(s.conn(), err)
 		}
 	})
-}
-
-// trackClosing adds or removes a connection that has left the registry while its transport is
-// open, so that Shutdown finds it.
-func (m *Manager) trackClosing(c *Conn, on bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if on {
-		m.closing[c] = struct{}{}
-	} else {
-		delete(m.closing, c)
-	}
 }

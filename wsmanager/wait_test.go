@@ -167,7 +167,7 @@ func TestSendPreparedContext(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
 	awaitWaiters(t, c, 1)
-	frame, err := m.prepared(p, 0)
+	frame, err := m.frame(p, 0)
 	require.NoError(t, err)
 	tr.goOn <- struct{}{} // "half" and m0 are written
 	require.NoError(t, <-result)

@@ -36,7 +36,7 @@ func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	frame, err := c.prepared(p)
+	frame, err := c.frame(p)
 	if err != nil {
 		return err
 	}
