@@ -67,7 +67,7 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	if mode != closeGraceful {
 		s.dropMessages()
 	}
-	s.sendClose(h, h.closeFrame(cause))
+	s.sendClose(h, cause.Code, cause.Reason)
 	if !s.attached {
 		return // attach continues when the handshake has been sent
 	}
@@ -135,10 +135,11 @@ func (l *lifecycle) closeFrameSent(h lifecycleHost) {
 // direction, because a reset could discard our close frame. A client waits for the server to
 // end the connection. Both wait no longer than CloseTimeout.
 func (l *lifecycle) bothCloseFramesSent(h lifecycleHost) {
-	if h.isClient() {
+	s := h.sender()
+	if s.isClient() {
 		return
 	}
-	if err := h.sender().transport.CloseWrite(); err != nil {
+	if err := s.transport.CloseWrite(); err != nil {
 		l.transportFailed(h, err) // the transport has no other way to end our direction
 	}
 }

@@ -50,8 +50,8 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 	default:
 		now := w.Coarse()
 		at = min(l.pingDue.near(now), h.receiver().heardAt(now)+w.Ticks(h.options().IdleTimeout))
-		if !h.isReady() {
-			at = min(at, readyDue(h))
+		if ready, waits := h.readyDue(); waits {
+			at = min(at, ready)
 		}
 	}
 	if since, writing := h.sender().lastProgress(); writing {
@@ -76,7 +76,7 @@ func (l *lifecycle) due(h lifecycleHost, now int64) {
 			l.cut(h, nil)
 			return
 		}
-	case !h.isReady() && now >= readyDue(h):
+	case readyLate(h, now):
 		l.close(h, &CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case in.dispatch.readPaused(l.handover().active()):
 		in.touch(now) // the silence is not the peer's fault
@@ -92,8 +92,7 @@ func (l *lifecycle) due(h lifecycleHost, now int64) {
 	l.scheduleNext(h)
 }
 
-// readyDue returns the tick at which a connection with Accept.Deferred must be ready.
-func readyDue(h lifecycleHost) int64 {
-	w := h.wheel()
-	return w.TickOf(h.createdAt()) + w.Ticks(h.options().ReadyTimeout)
+func readyLate(h lifecycleHost, now int64) bool {
+	at, waits := h.readyDue()
+	return waits && now >= at
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
@@ -55,10 +54,10 @@ type lifecycleHost interface {
 	receiver() *receiver
 	options() *Options
 	wheel() *timewheel.Wheel[*session]
-	isClient() bool
-	isReady() bool            // see Accept.Deferred
-	createdAt() time.Duration // since the wheel's zero
-	closeFrame(*CloseError) []byte
+
+	// readyDue returns the tick until which a connection with Accept.Deferred must become
+	// ready; false if it is ready.
+	readyDue() (at int64, waits bool)
 
 	// leaveBroadcasts ends the reception of broadcasts. Pending ones are sent, or dropped.
 	// The send may change the state.

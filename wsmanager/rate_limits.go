@@ -30,10 +30,10 @@ func (o *Options) newRateLimits() *rateLimits {
 	return &rateLimits{messages: rate.NewLimiter(rate.Limit(o.MessageRate), o.MessageBurst)}
 }
 
-// checkMessageRate counts a message, and returns an error if the peer sends too many. It
-// reads the clock only if there is a limit.
-func (r *receiver) checkMessageRate(clock timewheel.Clock) error {
-	if r.limits == nil || r.limits.messages == nil || r.limits.messages.AllowN(clock.Now(), 1) {
+// checkMessage counts a message, and returns an error if the peer sends too many. It reads
+// the clock only if there is a limit.
+func (l *rateLimits) checkMessage(clock timewheel.Clock) error {
+	if l.messages == nil || l.messages.AllowN(clock.Now(), 1) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyMessages}

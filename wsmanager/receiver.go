@@ -27,17 +27,20 @@ type receiveHost interface {
 	// frameConfig returns the configuration of a new frame reader.
 	frameConfig() frame.Config
 
+	// framesAfterEnd returns the frame handler for the time after the end.
+	framesAfterEnd() frame.Handler
+
 	// receiveFailed fails the connection because of received bytes, or of a callback.
 	receiveFailed(err *CloseError)
 }
 
 // feed passes received bytes to the frame reader. After an error it looks for the peer's
 // close frame in the rest of them.
-func (r *receiver) feed(h receiveHost, open, ended frame.Handler, p []byte) error {
+func (r *receiver) feed(h receiveHost, frames frame.Handler, p []byte) error {
 	if r.frames == nil {
 		r.frames = frame.GetReader(h.frameConfig())
 	}
-	read, err := r.frames.Feed(p, open)
+	read, err := r.frames.Feed(p, frames)
 	switch {
 	case err == nil || err == errEnded:
 		if r.frames.Idle() {
@@ -51,19 +54,19 @@ func (r *receiver) feed(h receiveHost, open, ended frame.Handler, p []byte) erro
 		if errors.As(err, &ce) {
 			h.receiveFailed(ce) // before the peer's close frame, which the rest may contain
 		}
-		r.discard(h, ended, p[read:])
+		r.discard(h, p[read:])
 	}
 	return err
 }
 
 // discard passes bytes to the frame reader that arrive when the connection has ended for the
 // application: they may contain the peer's close frame.
-func (r *receiver) discard(h receiveHost, ended frame.Handler, p []byte) {
+func (r *receiver) discard(h receiveHost, p []byte) {
 	if r.frames == nil {
 		r.frames = frame.GetReader(h.frameConfig())
 	}
 	if !r.frames.Failed() {
-		_, _ = r.frames.Feed(p, ended) // after an error no close frame can be found
+		_, _ = r.frames.Feed(p, h.framesAfterEnd()) // after an error no close frame can be found
 	}
 }
 
@@ -147,10 +150,12 @@ func (f *openFrames) accept(m received) (wanted bool, err error) {
 	if f.reception.isClosing() {
 		return false, nil
 	}
-	if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
-		return false, err
+	if f.in.limits != nil {
+		if err := f.in.limits.checkMessage(f.m.wheel.Clock()); err != nil {
+			return false, err
+		}
 	}
-	if f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
+	if f.in.dispatch.taken() && f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
 		return false, nil
 	}
 	return true, nil

@@ -28,7 +28,7 @@ type sender struct {
 	state    connState // copy of lifecycle.state, which sets it
 	attached bool      // the handshake has been sent, and transport is set
 	policy   SlowConsumer
-	stripe   uint8 // index in stats.traffic
+	stripe   uint8 // index in sendConfig.traffic
 }
 
 // sendConfig is the part of the senders of one Manager that they share.
@@ -43,9 +43,10 @@ type sendConfig struct {
 	keys   *frame.MaskKeys    // nil on the server's side
 	onSent func(frame []byte) // see outbox.New; may be nil
 
-	wheel  *timewheel.Wheel[*session]
-	stats  *stats
-	active *activity // counts writer goroutines
+	wheel   *timewheel.Wheel[*session]
+	stats   *stats
+	traffic *[counterStripes]traffic // of stats
+	active  *activity                // counts writer goroutines
 }
 
 // sendHost is the connection as its sender sees it. The Locker is the connection's lock. It
@@ -82,7 +83,7 @@ func (textAddr) Network() string  { return "tcp" }
 func (a textAddr) String() string { return string(a) }
 
 // traffic returns the counters of the connection's stripe. It is safe without the lock.
-func (s *sender) traffic() *traffic { return &s.cfg.stats.traffic[s.stripe] }
+func (s *sender) traffic() *traffic { return &s.cfg.traffic[s.stripe%counterStripes] }
 
 // send writes the frame of a message, or queues it. A frame that is not shared is copied if
 // it has to wait.
@@ -117,7 +118,7 @@ func (s *sender) write(h sendHost, frame []byte, shared bool) (sent bool, err er
 
 // mayWrite reports whether no frame has to be written before a new one.
 func (s *sender) mayWrite() bool {
-	return s.attached && !s.outbox.Writing() && !s.outbox.Pending()
+	return s.attached && (s.outbox == nil || !s.outbox.Writing() && !s.outbox.Pending())
 }
 
 // tryWrite writes as much of p as possible without blocking, which is nothing if the
@@ -194,9 +195,12 @@ func (s *sender) pongReceived() (answers bool) {
 	return true
 }
 
+// isClient reports whether the connection is one of a client.
+func (s *sender) isClient() bool { return s.cfg.keys != nil }
+
 // sendClose writes the close frame, or queues it behind the messages of the outbox.
-func (s *sender) sendClose(h sendHost, frame []byte) {
-	n := 0
+func (s *sender) sendClose(h sendHost, code StatusCode, reason string) {
+	n, frame := 0, maskedFrame(s.cfg.keys, frame.NewClose(ws.StatusCode(code), reason))
 	if s.mayWrite() {
 		var err error
 		switch n, err = s.tryWrite(h, frame); {

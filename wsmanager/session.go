@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -40,18 +37,16 @@ func (s *session) Due(now int64) {
 	s.life.due(s, now)
 }
 
-// The methods from here to createdAt tell the parts about the connection.
+// The methods from here to framesAfterEnd tell the parts about the connection.
 
 func (s *session) sender() *sender                   { return &s.out }
 func (s *session) receiver() *receiver               { return &s.in }
 func (s *session) options() *Options                 { return &s.m.opts }
 func (s *session) wheel() *timewheel.Wheel[*session] { return &s.m.wheel }
-func (s *session) isClient() bool                    { return s.m.keys != nil }
-func (s *session) isReady() bool                     { return s.reception.isReady() }
-func (s *session) createdAt() time.Duration          { return s.since }
 
-func (s *session) closeFrame(cause *CloseError) []byte {
-	return maskedFrame(s.m.keys, frame.NewClose(ws.StatusCode(cause.Code), cause.Reason))
+func (s *session) readyDue() (at int64, waits bool) {
+	w := &s.m.wheel
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.isReady()
 }
 
 // frameConfig implements receiveHost.
@@ -62,6 +57,9 @@ func (s *session) frameConfig() frame.Config {
 	}
 	return cfg
 }
+
+// framesAfterEnd implements receiveHost.
+func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 
 // The methods from here to receiveFailed take the reports of the parts.
 
@@ -136,7 +134,7 @@ func (s *session) consume(p []byte) error {
 
 // feed is consume for bytes that have been counted.
 func (s *session) feed(p []byte) error {
-	err := s.in.feed(s, (*openFrames)(s), (*endedFrames)(s), p)
+	err := s.in.feed(s, (*openFrames)(s), p)
 	if err == frame.ErrTaken {
 		return err
 	}
@@ -146,7 +144,7 @@ func (s *session) feed(p []byte) error {
 }
 
 // discard looks for the peer's close frame in bytes that arrive after finish.
-func (s *session) discard(p []byte) { s.in.discard(s, (*endedFrames)(s), p) }
+func (s *session) discard(p []byte) { s.in.discard(s, p) }
 
 func (s *session) peerClosed(code StatusCode, reason string) {
 	s.mu.Lock()

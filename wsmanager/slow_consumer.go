@@ -104,7 +104,9 @@ func (s *sender) stuck() bool {
 
 // crowded reports whether a backlog of a blocking transport has reached half of its limit.
 // The caller then calls yieldToWriter, without the lock.
-func (s *sender) crowded() bool {
+func (s *sender) crowded() bool { return s.outbox != nil && s.backlogCrowded() }
+
+func (s *sender) backlogCrowded() bool {
 	messages, bytes := s.outbox.Load()
 	return (messages/(queueBurstFactor/2) >= s.cfg.maxMessages || bytes > s.cfg.maxBytes/2) && s.state == stateOpen && s.writerAdvances()
 }

@@ -81,9 +81,6 @@ func (d *dispatcher) replaced(h dispatchHost, tenure uint32) bool {
 // reader's goroutine, so that the peer is slowed down. It returns false if there is no
 // takeover: the reader calls the callback itself.
 func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
-	if !d.taken() {
-		return false
-	}
 	h.Lock()
 	defer h.Unlock()
 	size := len(m.payload) + receivedSize
