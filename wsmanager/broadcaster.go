@@ -13,7 +13,7 @@ import (
 // connections write, or queue in their outbox.
 type broadcaster struct {
 	registry *registry
-	clock    *timewheel.Wheel[*wheelConn]
+	clock    *timewheel.Wheel[*session]
 	active   *activity // counts the goroutines that deliver
 	logger   func() *slog.Logger
 	frame    func(*Prepared, encoding) ([]byte, error) // Manager.frame
@@ -82,7 +82,7 @@ func (br *broadcaster) sendEach(to recipients, p *Prepared, want func(*Conn) boo
 		}
 		frame, err := br.frame(p, e)
 		if err == nil {
-			sent.count(c.send(frame, true))
+			sent.count(c.session().send(frame, true))
 			continue
 		}
 		sent.Dropped++

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
@@ -64,7 +63,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, w *mistakes, auto 
 	if d.m, err = startManager(cb, s, timewheel.SystemClock{}); err != nil {
 		return nil, err
 	}
-	d.m.keys = frame.NewMaskKeys()
+	d.m.maskFrames()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
 	return d, nil
