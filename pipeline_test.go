@@ -281,6 +281,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
 	"internal/release":                   nil,
+	"internal/wordlint":                  nil,
 
 	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
 	"wsmanager/extendedconnect/internal/early": nil,

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// given is what the pages' pieces of code take for granted: names of the reader's
-// own, with their types.
+// given declares the names that pieces of code on the pages use without declaring them,
+// with their types.
 var given = []string{
 	"ctx context.Context", "log *slog.Logger", "err error",
 	"srv *http.Server", "mux *http.ServeMux", "w http.ResponseWriter", "r *http.Request", "next http.Handler",
@@ -37,15 +37,16 @@ var given = []string{
 	"store func(ctx context.Context, user string, text []byte) error",
 }
 
-// packages are those of the standard library that pieces of code may name without
-// importing them, beside our own.
+// packages lists the packages of the standard library that pieces of code may use without
+// an import. Ours are allowed too.
 var packages = []string{
 	"context", "crypto/tls", "encoding/json", "errors", "expvar", "fmt", "io", "log/slog", "net", "net/http", "net/http/httptest",
 	"os", "os/signal", "strings", "sync", "syscall", "testing", "testing/synctest", "time",
 }
 
-// mountsSource is the file that mounts sockets in other people's frameworks. This module
-// has none of them: what a page shows of the file is compiled and tested in its own.
+// mountsSource is the file that mounts sockets in frameworks of others. This module does
+// not require them, so the functions that a page shows are compiled and tested in the
+// file's own module.
 func mountsSource(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(root, "examples", "recipes", "frameworks", "mount.go"))
@@ -53,7 +54,7 @@ func mountsSource(t *testing.T) string {
 	return string(b)
 }
 
-// The page shows each of the file's functions as it stands there.
+// The page shows each function exactly as it is in the file.
 func TestFAQShowsTheMounts(t *testing.T) {
 	source := mountsSource(t)
 	faq, err := os.ReadFile(filepath.Join(root, "docs", "faq.md"))
@@ -66,14 +67,14 @@ func TestFAQShowsTheMounts(t *testing.T) {
 }
 
 // Every Go block of a page compiles. It may be a program, declarations, statements,
-// an expression, or fields of wsmanager.Callbacks; "…" stands for what is left out.
+// an expression, or fields of wsmanager.Callbacks; "…" stands for omitted code.
 func TestCodeCompiles(t *testing.T) {
 	imp, ours := imports(t)
 	mounts := mountsSource(t)
 	compiled := 0
 	for _, p := range pages(t) {
 		if p.path == tutorial {
-			continue // is held to its programs
+			continue // TestTutorialShowsItsPrograms compares its code
 		}
 		blocks, _ := p.blocks()
 		for _, block := range blocks {
@@ -116,8 +117,8 @@ func TestCompileFindsMistakes(t *testing.T) {
 	}
 }
 
-// imports returns an importer by the go command's export data, and the paths of our
-// packages and of those of the standard library by name.
+// imports returns an importer that reads export data of the go command, and the import
+// paths of our packages and of the standard library by package name.
 func imports(t *testing.T) (types.Importer, map[string]string) {
 	t.Helper()
 	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Name}} {{.Export}}", "./branch/...", "./middleware/...", "./pipeline/...", "./wsmanager/...", "./wsmanager/hub/msgpack"}, packages...)
@@ -147,7 +148,7 @@ func imports(t *testing.T) (types.Importer, map[string]string) {
 
 const module = "github.com/speakingtube/speakingtube"
 
-// compile returns what is wrong with a piece of Go.
+// compile returns the errors in a piece of Go.
 func compile(imp types.Importer, ours map[string]string, code string) (errs []error) {
 	code = strings.ReplaceAll(code, "…", leftOut)
 	fset := token.NewFileSet()
@@ -176,7 +177,7 @@ func compile(imp types.Importer, ours map[string]string, code string) (errs []er
 		return errs
 	}
 	errs = nil
-	if !strings.HasPrefix(code, "package ") { // a program has all it needs
+	if !strings.HasPrefix(code, "package ") { // a program declares all names itself
 		addImports(file, ours)
 	}
 	conf := types.Config{
@@ -188,18 +189,17 @@ func compile(imp types.Importer, ours map[string]string, code string) (errs []er
 			}
 		},
 	}
-	_, _ = conf.Check("p", fset, []*ast.File{file}, nil) // the errors are told above
+	_, _ = conf.Check("p", fset, []*ast.File{file}, nil) // conf.Error collects the errors
 	return errs
 }
 
-// leftOut stands where the page has an ellipsis.
+// leftOut replaces an ellipsis of the page.
 const leftOut = "leftOut"
 
-// harmless matches what the compiler says of ellipses, and of expressions that stand
-// alone.
+// harmless matches the compiler's errors about ellipses and about unused expressions.
 var harmless = regexp.MustCompile(`^undefined: ` + leftOut + `$|is not used$`)
 
-// addImports imports what a piece of code names without importing it.
+// addImports adds imports for the packages that a piece of code uses without them.
 func addImports(file *ast.File, ours map[string]string) {
 	imported := map[string]bool{}
 	for _, spec := range file.Imports {

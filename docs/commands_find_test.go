@@ -13,13 +13,13 @@ import (
 type command struct {
 	page    string
 	heading string   // of its section
-	line    string   // as it stands there, without prompt, comment and blanks to align it
+	line    string   // as on the page, without prompt, comment and alignment
 	env     []string // variables before it
 	args    []string
-	want    []string // lines that the page shows behind it
+	want    []string // lines of output that the page shows after it
 }
 
-// known are the programs that begin a command. Behind a prompt all do.
+// known lists the programs that begin a command. After a prompt any program does.
 var known = []string{".ci/run", "cat", "curl", "docker", "dotnet", "git", "go", "loadtest", "npm", "npx", "sudo", "sysctl", "ulimit"}
 
 var (
@@ -28,8 +28,8 @@ var (
 	verb       = regexp.MustCompile(`^[a-z]+$`)
 )
 
-// commands are those of a page, in its blocks without a language, one a line, and in
-// its text, between backquotes.
+// commands returns the commands of a page: each line of a block without a language, and
+// code spans of the text.
 func (p page) commands() (list []command) {
 	add := func(heading, line string, prompt bool) bool {
 		c := command{page: p.path, heading: heading, line: strings.Join(strings.Fields(comment.ReplaceAllString(line, "")), " ")}
@@ -41,7 +41,7 @@ func (p page) commands() (list []command) {
 			return false
 		}
 		if c.args[0] != ".ci/run" && len(c.args) == 1 || c.args[0] == "go" && !verb.MatchString(c.args[1]) {
-			return false // is the name of a program
+			return false // the name of a program, not a command
 		}
 		list = append(list, c)
 		return true
@@ -51,7 +51,7 @@ func (p page) commands() (list []command) {
 		if b.language != "" {
 			continue
 		}
-		var last *command // whose output follows
+		var last *command // the next lines are its output
 		for line := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", " ")) {
 			text, prompt := strings.CutPrefix(line, "$ ")
 			if add(b.heading, text, prompt) {

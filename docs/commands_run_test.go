@@ -20,19 +20,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// plan is what is done with the commands of all pages, each once.
+// plan says how the commands of all pages are run, each once.
 type plan struct {
-	sessions map[string][]command // what clients run, by the server's command, its folder, or first
-	apart    []command            // those that need no server
-	bin      string               // the folder of the programs, built
+	sessions map[string][]command // commands of clients, by the server's command, its directory, or first
+	apart    []command            // commands that need no server
+	bin      string               // directory of the built programs
 }
 
-// All commands of all pages run: servers until they are interrupted, with their clients;
-// programs that measure, for a moment; tests as they stand, benchmarks once. A command
-// that can't be run stands in notRun, with the reason.
+// All commands of all pages run: servers with their clients until they are interrupted,
+// measurement programs with short settings, tests unchanged, benchmarks once. notRun lists
+// the commands that can't be run, with the reason.
 //
-// On Linux alone: interrupts are Unix's, and what measures reads /proc. Not with -short:
-// they take minutes, and most run what has tests of its own.
+// It runs on Linux only, because it uses Unix interrupts and the measurement programs read
+// /proc. -short skips it: it takes minutes, and most of the programs have tests of their
+// own.
 func TestCommandsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short leaves out the commands of the pages")
@@ -44,7 +45,7 @@ func TestCommandsRun(t *testing.T) {
 	p.build(t)
 	for _, c := range p.apart {
 		t.Run(c.line, func(t *testing.T) {
-			t.Parallel() // much of it is waiting
+			t.Parallel() // mostly waiting
 			p.run(t, c)
 		})
 	}
@@ -57,7 +58,7 @@ func TestCommandsRun(t *testing.T) {
 }
 
 func TestPlanFindsMistakes(t *testing.T) {
-	_, others := newPlan(pages(t)) // are TestCommandsRun's to tell
+	_, others := newPlan(pages(t)) // TestCommandsRun reports them
 	_, problems := newPlan(append(pages(t), page{"x.md", "`go run ./examples/nowhere`, `curl http://127.0.0.1:8080/`, `npm install y`"}))
 	problems = slices.DeleteFunc(problems, func(p string) bool { return slices.Contains(others, p) })
 	require.Equal(t, []string{
@@ -71,11 +72,11 @@ func TestPlanFindsMistakes(t *testing.T) {
 	require.Contains(t, problems, "no page has .ci/run any more")
 }
 
-// newPlan returns the plan, and what is wrong with it: commands that nothing is known of,
-// and lines of our tables that no page needs.
+// newPlan returns the plan and its problems: commands that are in none of the tables, and
+// lines of the tables that no page needs.
 func newPlan(list []page) (p *plan, problems []string) {
 	p = &plan{sessions: map[string][]command{}}
-	found := map[string]bool{} // of what the tables are about
+	found := map[string]bool{} // keys of the tables that occur on a page
 	seen := map[string]bool{}
 	for _, page := range list {
 		dirs := map[string]string{}
@@ -121,12 +122,13 @@ func newPlan(list []page) (p *plan, problems []string) {
 	return p, problems
 }
 
-// session sees that a server runs, be it without clients.
+// session makes sure that a server is started, even without clients.
 func (p *plan) session(server string) {
 	p.sessions[server] = append(p.sessions[server], []command(nil)...)
 }
 
-// program is what a command runs: the folder of a program of ours, or "go" with its verb.
+// program returns the program that a command runs, with its arguments: the directory of one
+// of our programs, or "go" with its verb.
 func (c command) program() (string, []string) {
 	switch {
 	case c.args[0] == "loadtest":
@@ -139,8 +141,8 @@ func (c command) program() (string, []string) {
 	return "go " + c.args[1], c.args[2:]
 }
 
-// build builds all programs at once, without what debuggers want, which takes half of the
-// linking. The tutorial's listen where a variable says.
+// build builds all programs at once, without debug information, which halves the linking
+// time. The tutorial's programs listen at the address in an environment variable.
 func (p *plan) build(t *testing.T) {
 	p.bin = t.TempDir()
 	dirs := map[string]bool{}
@@ -164,7 +166,7 @@ func (p *plan) build(t *testing.T) {
 	p.succeed(t, p.command(t, "go", args...))
 }
 
-// file is a program that was built.
+// file returns the name of a built program.
 func (p *plan) file(program string) string { return filepath.Join(p.bin, path.Base(program)) }
 
 // run runs a command that needs no server.
@@ -198,14 +200,14 @@ func (p *plan) run(t *testing.T, c command) {
 	require.True(t, out != "" || program == "go install" || slices.Contains(short[program], "-check"), "nothing was printed")
 }
 
-// missed is what programs that measure end with if a bound was missed: what is measured
-// for a moment, on a machine that has other things to do, says nothing.
+// missed matches the last line of a measurement program that missed a bound. That is no
+// failure here: a short measurement on a busy machine is not significant.
 var missed = regexp.MustCompile(`: \d+ of \d+ bounds missed\n$`)
 
-// patience is how long a command may take: it may have to compile.
+// patience is the time limit of a command, which may have to compile.
 const patience = 5 * time.Minute
 
-// command makes a command that runs in the repository's folder, with go.work in effect.
+// command returns a command that runs in the root directory with go.work in effect.
 func (p *plan) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -216,7 +218,7 @@ func (p *plan) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// output runs a command and returns all that it prints.
+// output runs a command and returns its standard output and standard error.
 func (p *plan) output(cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -224,7 +226,7 @@ func (p *plan) output(cmd *exec.Cmd) (string, error) {
 	return out.String(), err
 }
 
-// succeed runs a command, which should end with status 0, and returns what it prints.
+// succeed runs a command that must exit with status 0, and returns its output.
 func (p *plan) succeed(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	out, err := p.output(cmd)
@@ -232,8 +234,8 @@ func (p *plan) succeed(t *testing.T, cmd *exec.Cmd) string {
 	return out
 }
 
-// missing skips what needs something that this machine does not have, or fails it where
-// nothing may be skipped.
+// missing skips a test for a program that this machine lacks, or fails it if
+// SPEAKINGTUBE_REQUIRE_ALL is set.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("SPEAKINGTUBE_REQUIRE_ALL") == "1" {

@@ -21,22 +21,22 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// address is where a command finds its server.
+// address matches the address of a server in a command.
 var address = regexp.MustCompile(`\b(http|ws)s?://[^/' ]+`)
 
-// fixed is the address of programs without a flag for it. In what is built here, a
-// variable stands in its place, which listenGo sets.
+// fixed is the address of programs without a flag for it. The programs built here use a
+// variable instead, which listenGo sets.
 const (
 	fixed    = `"127.0.0.1:8080"`
 	listen   = "listenHere"
 	listenGo = "package main\n\nimport \"os\"\n\nvar " + listen + " = os.Getenv(\"SPEAKINGTUBE_LISTEN\")\n"
 )
 
-// overlay is a file for go build -overlay: the tutorial's programs, without their fixed
-// address.
+// overlay returns a file for go build -overlay that replaces the fixed address in the
+// tutorial's programs.
 func overlay(t *testing.T) string {
 	dir := t.TempDir()
-	files := map[string]string{} // in place of which
+	files := map[string]string{} // replacement by file
 	put := func(file, text string) {
 		file, err := filepath.Abs(file)
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func unfix(t *testing.T, source string) string {
 	return strings.Replace(source, fixed, listen, 1)
 }
 
-// ownModule makes a module as README says, with its first program, and builds it.
+// ownModule creates a module as README describes, with its first program, and builds it.
 func (p *plan) ownModule(t *testing.T) string {
 	dir, program := t.TempDir(), filepath.Join(p.bin, "first")
 	clone, err := filepath.Abs(root)
@@ -81,7 +81,7 @@ func (p *plan) ownModule(t *testing.T) string {
 		}
 		cmd := p.command(t, args[0], args[1:]...)
 		cmd.Dir = dir
-		cmd.Env = append(cmd.Env, "GOPROXY=off", "GOSUMDB=off") // what our modules require is here, and was checked
+		cmd.Env = append(cmd.Env, "GOPROXY=off", "GOSUMDB=off") // the requirements of our modules are in the module cache and verified
 		out, err := p.output(cmd)
 		if strings.Contains(out, "GOPROXY=off") {
 			missing(t, "not all modules are in the module cache: go mod download -x fetches them: "+out)
@@ -91,7 +91,7 @@ func (p *plan) ownModule(t *testing.T) string {
 	return program
 }
 
-// serve starts a server, asks for its page, runs its clients, and ends it.
+// serve starts a server, requests its page, runs its clients, and stops it.
 func (p *plan) serve(t *testing.T, server string, clients []command) {
 	var s *running
 	status := http.StatusOK
@@ -120,7 +120,7 @@ func (p *plan) serve(t *testing.T, server string, clients []command) {
 	s.stop(t, strings.HasPrefix(server, "./examples/tutorial/"))
 }
 
-// before are what has to be there when a command runs.
+// before lists the preparations that a command needs.
 var before = map[string]func(t *testing.T, addr string){
 	"curl 'http://127.0.0.1:8080/who?room=tea'": func(t *testing.T, addr string) {
 		wstest.Dial(t, "http://"+addr+"/ws?room=tea&name=Ann", nil).ExpectText("Ann is here")
@@ -128,7 +128,7 @@ var before = map[string]func(t *testing.T, addr string){
 	},
 }
 
-// ask runs a client, which should print what the page says.
+// ask runs a client. Its output must be the one on the page.
 func (p *plan) ask(t *testing.T, c command, addr string) {
 	t.Helper()
 	program, args := c.program()
@@ -158,22 +158,22 @@ func (p *plan) ask(t *testing.T, c command, addr string) {
 	}
 }
 
-// varying is what is different each time: ids and times.
+// varying matches ids and times, which differ in each run.
 var varying = regexp.MustCompile(`\b[0-9a-f]{32}\b|\b[0-9.]+(ns|µs|ms|s)\b`)
 
 func alike(s string) string {
 	return varying.ReplaceAllString(strings.ReplaceAll(s, "\r\n", "\n"), "*")
 }
 
-// running is a server that runs.
+// running is a started server.
 type running struct {
 	addr string
 	cmd  *exec.Cmd
-	out  string     // the file that it prints to
+	out  string     // file with its output
 	end  chan error // one value
 }
 
-// printed is all that it has printed so far.
+// printed returns the server's output so far.
 func (s *running) printed() string {
 	b, err := os.ReadFile(s.out)
 	if err != nil {
@@ -182,8 +182,8 @@ func (s *running) printed() string {
 	return string(b)
 }
 
-// launch starts a program, and waits until ready returns its address or the program
-// has ended.
+// launch starts a program and waits until ready returns its address or the program has
+// exited.
 func (p *plan) launch(t *testing.T, file string, args, env []string, ready func(out string) string) *running {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -209,7 +209,7 @@ func (p *plan) launch(t *testing.T, file string, args, env []string, ready func(
 	return nil
 }
 
-// start starts a program that prints where it serves.
+// start starts a program that prints its address.
 func (p *plan) start(t *testing.T, file string, args ...string) *running {
 	t.Helper()
 	serving := regexp.MustCompile(`serving http://(\S+)\s`)
@@ -223,7 +223,7 @@ func (p *plan) start(t *testing.T, file string, args ...string) *running {
 	return s
 }
 
-// startAt starts a program that was built to serve where a variable says.
+// startAt starts a program that was built to serve at the address in a variable.
 func (p *plan) startAt(t *testing.T, file string) *running {
 	t.Helper()
 	for {
@@ -242,13 +242,13 @@ func (p *plan) startAt(t *testing.T, file string) *running {
 		if s.addr != "" {
 			return s
 		}
-		// Somebody else may have taken the port.
+		// Another process may have taken the port.
 		require.Contains(t, s.printed(), "address already in use", "%s has ended", s.cmd)
 	}
 }
 
-// stop interrupts the server, as Ctrl-C does. It should end with status 0, or by the
-// interrupt where it does nothing about that.
+// stop interrupts the server, as Ctrl-C does. The server must exit with status 0, or by
+// the signal if it does not handle interrupts.
 func (s *running) stop(t *testing.T, byInterrupt bool) {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Signal(os.Interrupt))

@@ -4,7 +4,7 @@ package docs_test
 
 import "net/http"
 
-// notRun are the commands of pages that TestCommandsRun does not run, and why.
+// notRun lists the commands of pages that TestCommandsRun does not run, with the reason.
 var notRun = map[string]string{
 	"go test work":                   "contains this test",
 	".ci/run":                        "contains this test",
@@ -21,10 +21,12 @@ var notRun = map[string]string{
 	"go run ./internal/release api -renew":                                        "writes the baseline; the package's tests run it on a repository of theirs",
 	"go run ./internal/release tags":                                              "the package's tests run it on a repository of theirs",
 	"go run ./internal/release version v0.3.0":                                    "writes go.mod files; the package's tests run it on a repository of theirs",
-	"npm install @microsoft/signalr":                                              "gets the newest from a registry; the tests of examples/hub run one that is pinned",
-	"dotnet new web":                                                              "is ASP.NET Core's",
-	"dotnet run":                                                                  "is ASP.NET Core's",
-	"dotnet add package Microsoft.AspNetCore.SignalR.Client":                      "is ASP.NET Core's",
+	"go get": "is followed by the reader's module; .ci/run does it for each library module of this repository",
+	"go get github.com/speakingtube/speakingtube/wsmanager/hub/msgpack": "gets what is published, not what is here",
+	"npm install @microsoft/signalr":                                    "gets the newest from a registry; the tests of examples/hub run one that is pinned",
+	"dotnet new web":                                                    "is ASP.NET Core's",
+	"dotnet run":                                                        "is ASP.NET Core's",
+	"dotnet add package Microsoft.AspNetCore.SignalR.Client":            "is ASP.NET Core's",
 	"ulimit -n":                               "shows or sets a limit of the reader's shell",
 	"cat /proc/PID/limits":                    "PID is the reader's",
 	"sysctl net.ipv4.ip_local_port_range":     "shows a setting of the machine",
@@ -32,8 +34,8 @@ var notRun = map[string]string{
 	"docker stop -t 35":                       "is about a container of the reader's",
 }
 
-// short are the flags that make a program short. They are put behind those of the page,
-// as the last of a flag counts.
+// short lists flags that shorten the run of a program. They follow the flags of the page,
+// because the last occurrence of a flag counts.
 var short = map[string][]string{
 	"./examples/loadtest":            {"-connections", "10", "-duration", "300ms"},
 	"./examples/benchmarks":          {"-check"},
@@ -45,16 +47,16 @@ var short = map[string][]string{
 	"./examples/benchmarks/stalled":  {"-n", "20", "-warm-up", "100ms", "-duration", "200ms", "-rounds", "1", "-policy", "drop oldest", "-flood", "65536", "-close-timeout", "200ms"},
 }
 
-// servers are the programs that print where they serve, and have -addr, with the status
-// of their page. The tutorial's do neither.
+// servers lists the programs that print their address and have a flag -addr, with the HTTP
+// status of their page. The tutorial's programs do neither.
 var servers = map[string]int{
 	"./examples/chat": http.StatusOK,
-	"./examples/echo": http.StatusNotFound, // has none
+	"./examples/echo": http.StatusNotFound, // it has no page
 	"./examples/hub":  http.StatusOK,
 }
 
-// first is README's first program, in a module of the reader's own, for which these
-// commands are.
+// first is README's first program, in a module of the reader's own. inOwnModule lists the
+// commands for it.
 const first = "the first program"
 
 var inOwnModule = []string{
@@ -64,8 +66,9 @@ var inOwnModule = []string{
 	"go run .",
 }
 
-// behind are commands for servers of the reader's, and what serves them here. All others
-// follow their server on the page, or are in the section of the tutorial's program.
+// behind lists commands for servers of the reader's, and the server that they get here. All
+// other clients follow their server on the page, or are in the section of the tutorial's
+// program.
 var behind = map[string]string{
 	"curl 'http://127.0.0.1:8080/?count'":                                    first,
 	"go run ./examples/console -url ws://127.0.0.1:8080/ws":                  first,

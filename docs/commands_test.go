@@ -14,17 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ours are the flags of go test, and of go before a package, that pages may use: those
-// with a value, and those without.
+// Flags of go test, and of other go commands before a package, that pages may use, with
+// and without a value.
 var (
 	withValue = map[string]bool{"run": true, "bench": true, "count": true, "shuffle": true, "fuzz": true, "fuzztime": true, "timeout": true, "tags": true, "benchtime": true, "o": true}
 	alone     = map[string]bool{"v": true, "race": true, "short": true, "benchmem": true, "cover": true}
 )
 
-// checked are the commands that name packages of ours.
+// checked lists the commands that name packages of ours.
 var checked = map[string]bool{"loadtest": true, "go": true, "go run": true, "go test": true, "go install": true, "go build": true, "go vet": true}
 
-// Every command of a page names packages, flags and tests that there are.
+// Every command of a page names packages, flags and tests that exist.
 func TestCommandsExist(t *testing.T) {
 	found := 0
 	for _, p := range pages(t) {
@@ -64,7 +64,7 @@ func TestCheckCommandFindsMistakes(t *testing.T) {
 	}
 }
 
-// words splits a command line as a shell does, but for variables and backslashes.
+// words splits a command line as a shell does, without variables and backslashes.
 func words(line string) []string {
 	var list []string
 	for _, m := range regexp.MustCompile(`'([^']*)'|"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
@@ -73,7 +73,7 @@ func words(line string) []string {
 	return list
 }
 
-// checkCommand says what is wrong with a command, or "".
+// checkCommand returns the mistake in a command, or "".
 func checkCommand(t *testing.T, args []string) string {
 	t.Helper()
 	if args[0] == "loadtest" {
@@ -97,7 +97,7 @@ func checkCommand(t *testing.T, args []string) string {
 	}
 	switch verb {
 	case "run", "install", "build":
-		if args[0] == "." || strings.Contains(args[0], "@") || // the reader's own, somebody else's
+		if args[0] == "." || strings.Contains(args[0], "@") || // the reader's program, or one of another module
 			verb == "build" && args[0] == "./..." {
 			return ""
 		}
@@ -108,7 +108,8 @@ func checkCommand(t *testing.T, args []string) string {
 	return checkTests(t, args, patterns)
 }
 
-// checkProgram says whether a folder has a program with these flags.
+// checkProgram returns "" if a directory has a program with these flags, and the mistake
+// otherwise.
 func checkProgram(t *testing.T, dir string, args []string) string {
 	t.Helper()
 	flags, isProgram := map[string]bool{"h": true, "help": true}, false
@@ -142,7 +143,8 @@ func checkProgram(t *testing.T, dir string, args []string) string {
 	return ""
 }
 
-// checkTests says whether packages have tests, among them such as the patterns match.
+// checkTests returns "" if packages have tests, and functions for each pattern, and the
+// mistake otherwise.
 func checkTests(t *testing.T, dirs []string, patterns map[string]string) string {
 	t.Helper()
 	names := []string{}
@@ -180,7 +182,7 @@ func checkTests(t *testing.T, dirs []string, patterns map[string]string) string 
 	return ""
 }
 
-// parse parses the Go files of a folder, tests or others.
+// parse parses the Go files of a directory: its tests, or all others.
 func parse(t *testing.T, dir string, tests bool) []*ast.File {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), "*.go"))

@@ -12,9 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every package that is imported from outside says how it is used, by how many
-// goroutines, how it fails, and how what is built with it is tested. The kits for tests
-// are what they say last.
+// The documentation of every public package has sections about usage, concurrency, errors,
+// and testing. Packages for tests need no section about testing.
 func TestPackageDocs(t *testing.T) {
 	for name, headings := range map[string][]string{
 		"branch": {"Usage", "Concurrency", "Failure", "Testing"}, "middleware": {"Usage", "Concurrency", "Failure", "Testing"},
@@ -32,7 +31,7 @@ func TestPackageDocs(t *testing.T) {
 	}
 }
 
-// packageDoc is the comment of the package in a folder.
+// packageDoc returns the package comment of a directory.
 func packageDoc(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -50,7 +49,7 @@ func packageDoc(t *testing.T, dir string) string {
 	return text
 }
 
-// A file is one concept, which takes fewer than 500 lines.
+// A file is one concept, with at most 500 lines.
 func TestFilesAreShort(t *testing.T) {
 	require.NoError(t, filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -1,5 +1,4 @@
-// Package docs_test holds the pages to what they say: links lead somewhere, code
-// compiles, commands run.
+// Package docs_test tests the Markdown pages: links resolve, code compiles, commands run.
 package docs_test
 
 import (
@@ -14,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// root is the repository's folder.
+// root is the directory of the repository.
 const root = ".."
 
 // page is a Markdown file.
@@ -30,7 +29,7 @@ type block struct {
 	heading        string
 }
 
-// pages are all Markdown files of the repository.
+// pages returns all Markdown files of the repository.
 func pages(t *testing.T) []page {
 	t.Helper()
 	var list []page
@@ -54,7 +53,7 @@ func pages(t *testing.T) []page {
 	return list
 }
 
-// No page has what a merge has left.
+// No page has conflict markers of a merge.
 func TestNoConflicts(t *testing.T) {
 	conflict := regexp.MustCompile(`(?m)^(<{7} |={7}$|>{7} )`)
 	for _, p := range pages(t) {
@@ -62,8 +61,8 @@ func TestNoConflicts(t *testing.T) {
 	}
 }
 
-// blocks splits a page into its fenced blocks and the prose around them, whose lines
-// keep their numbers.
+// blocks splits a page into its fenced blocks and the prose around them. The lines of the
+// prose keep their numbers.
 func (p page) blocks() (blocks []block, prose []string) {
 	var open *block
 	heading := ""
@@ -95,7 +94,7 @@ var (
 	heading = regexp.MustCompile(`^#+ +(.*?) *$`)
 )
 
-// anchors are the names that a page's headings get on GitHub.
+// anchors returns the anchors that GitHub gives to the headings of a page.
 func (p page) anchors() map[string]bool {
 	names := map[string]bool{}
 	_, prose := p.blocks()
@@ -143,7 +142,7 @@ func TestLinksResolve(t *testing.T) {
 	require.Greater(t, links, 100)
 }
 
-// Whoever reads the README finds every page.
+// The README links to every page.
 func TestREADMELinksToEveryPage(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tutorial is the page whose code is the text of programs.
+// tutorial is the page whose code is copied from programs.
 const tutorial = "docs/tutorial.md"
 
-// What the tutorial shows is what its programs, and their tests, consist of.
+// The code of the tutorial is the code of its programs and their tests.
 func TestTutorialShowsItsPrograms(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, tutorial))
 	require.NoError(t, err)
@@ -24,7 +24,7 @@ func TestTutorialShowsItsPrograms(t *testing.T) {
 	blocks, _ := p.blocks()
 	for _, block := range blocks {
 		if block.language == "" {
-			continue // what programs print
+			continue // output of programs
 		}
 		dir := dirs[block.heading]
 		require.NotEmpty(t, dir, "line %d: its section names no program", block.line)
@@ -43,7 +43,7 @@ func TestTutorialShowsItsPrograms(t *testing.T) {
 	require.Len(t, shown, len(all), "each program is shown")
 }
 
-// The mistake that step 3 invites to is reported with the lines that the page names.
+// The mistake described in step 3 is reported with the line numbers on the page.
 func TestTutorialNamesTheLinesOfTheMistake(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, tutorial))
 	require.NoError(t, err)
@@ -54,13 +54,14 @@ func TestTutorialNamesTheLinesOfTheMistake(t *testing.T) {
 		require.True(t, found, what)
 		return 1 + strings.Count(before, "\n")
 	}
-	nested := 3 // lines, which the reader takes out above it
+	nested := 3 // lines that the reader removes above it
 	require.Contains(t, strings.ReplaceAll(string(text), "\n", " "), fmt.Sprintf(
 		"main.go:%d: Map(/about/version): never reached: Map(/about) at main.go:%d takes",
 		line(`app.MapWhen(`)-nested, line(`app.Map("/about"`)))
 }
 
-// steps are the folders of the tutorial's programs, by the heading of their section.
+// steps returns the directories of the tutorial's programs, by the heading of their
+// section.
 func steps(p page) map[string]string {
 	step := regexp.MustCompile(`\(\.\./(examples/tutorial/\d\d-\w+)/`)
 	_, prose := p.blocks()
@@ -76,7 +77,7 @@ func steps(p page) map[string]string {
 	return dirs
 }
 
-// sources is the text of all files of a program.
+// sources returns the text of all files of a program.
 func sources(t *testing.T, dir string) string {
 	t.Helper()
 	var text strings.Builder

@@ -112,6 +112,8 @@ func (br *broadcaster) flushDeferred() {
 // flushExpired delivers the deferred broadcasts after maxDefer. Broadcasts of the callbacks
 // that run now are not deferred.
 func (br *broadcaster) flushExpired() {
+	br.active.add() // Shutdown waits for this goroutine of the timer
+	defer br.active.done()
 	br.batcher.nextEpoch()
 	br.flushDeferred()
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 )
 
-// patience is how long a page may take for anything.
+// patience is the time limit for each action of a page.
 const patience = 30 * time.Second
 
 // browser starts a headless Chromium for the test.
@@ -41,7 +41,7 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	return ctx
 }
 
-// chromium finds the browser.
+// chromium returns the path of the browser.
 func chromium(t *testing.T) string {
 	t.Helper()
 	exampletest.Programs(t)
@@ -107,8 +107,8 @@ func await(t *testing.T, tab context.Context, js string) {
 	do(t, tab, chromedp.Poll[chromedp.Void](js, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 }
 
-// screenshot saves what the tab shows: in the folder that the environment names,
-// or among the test's artifacts.
+// screenshot saves a picture of the tab in the directory that the environment names, or
+// among the test's artifacts.
 func screenshot(t *testing.T, tab context.Context, name string) {
 	t.Helper()
 	png := run(t, tab, chromedp.CaptureScreenshot())

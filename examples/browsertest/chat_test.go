@@ -37,7 +37,7 @@ func build(t *testing.T, example string) string {
 	return bin
 }
 
-// start runs the program until stop, or the end of the test.
+// start runs the program until stop or the end of the test.
 func start(t *testing.T, bin, addr string, args ...string) *program {
 	t.Helper()
 	cmd := exec.Command(bin, append(args, "-addr", addr)...)
@@ -55,7 +55,7 @@ func start(t *testing.T, bin, addr string, args ...string) *program {
 			fmt.Fprintln(p.logs, sc.Text())
 		}
 	}()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.done }) // ended already, or must now
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.done }) // it has exited, or must exit now
 	select {
 	case p.url = <-serving:
 	case <-time.After(patience):
@@ -64,7 +64,7 @@ func start(t *testing.T, bin, addr string, args ...string) *program {
 	return p
 }
 
-// stop interrupts the program, as Ctrl-C does, and wants status 0.
+// stop interrupts the program, as Ctrl-C does, and requires status 0.
 func (p *program) stop(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
@@ -83,7 +83,7 @@ func says(t *testing.T, tab context.Context, text string) {
 	do(t, tab, chromedp.SendKeys(chromedp.CSS("#text"), text+"\n"))
 }
 
-// hears waits until a message of somebody is on the page.
+// hears waits until a message of the connection id is on the page.
 func hears(t *testing.T, tab context.Context, id, text string) {
 	t.Helper()
 	await(t, tab, fmt.Sprintf(`[...document.querySelectorAll("#messages li")].some(li => li.dataset.id === %q && li.querySelector(".body")?.textContent === %q)`, id, text))
@@ -93,8 +93,8 @@ func members(n int) string {
 	return fmt.Sprintf(`document.querySelectorAll("#members li").length === %d && document.querySelector("#count").textContent === "%d"`, n, n)
 }
 
-// Two people talk, in a real browser, and nobody else hears it; when the server
-// is restarted, their pages come back by themselves.
+// Two people talk in a real browser, and the other room does not receive it. After a
+// restart of the server their pages reconnect.
 func TestChat(t *testing.T) {
 	b := browser(t)
 	bin := build(t, "chat")
@@ -119,19 +119,19 @@ func TestChat(t *testing.T) {
 	says(t, bob, "and hello from the second")
 	hears(t, ann, bobID, "and hello from the second")
 
-	// Text is text.
+	// Messages are shown as text, not as HTML.
 	says(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
 	hears(t, ann, bobID, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #messages img").length`))
 
-	// The other room is another world.
+	// The other room receives none of it.
 	says(t, eve, "anybody here?")
 	await(t, eve, `document.querySelector("#messages .body")?.textContent === "anybody here?"`)
 	require.NotContains(t, eval[string](t, eve, `document.body.textContent`), "hello from")
 	require.NotContains(t, eval[string](t, ann, `document.body.textContent`), "anybody")
 	screenshot(t, ann, "chat.png")
 
-	// Switching rooms leaves the one and enters the other.
+	// Switching rooms leaves one and enters the other.
 	do(t, bob, chromedp.Click(chromedp.CSS(`nav a[data-room="test"]`)))
 	await(t, bob, connected+" && "+members(2))
 	await(t, eve, members(2))
@@ -143,7 +143,7 @@ func TestChat(t *testing.T) {
 	require.True(t, eval[bool](t, eve, `document.documentElement.scrollWidth <= innerWidth`), "nothing sticks out sideways")
 	screenshot(t, eve, "chat-phone.png")
 
-	// The server goes and comes back.
+	// The server restarts.
 	server.stop(t)
 	await(t, ann, `document.querySelector("#state").dataset.state === "waiting"`)
 	require.True(t, eval[bool](t, ann, `document.querySelector("#send").disabled`))
@@ -156,7 +156,7 @@ func TestChat(t *testing.T) {
 	hears(t, ann, eval[string](t, ann, myID), "back again")
 	require.Equal(t, 2, eval[int](t, ann, `document.querySelectorAll("#messages li.mine").length`), "what it said before is still its own")
 
-	// A tab that is closed leaves the room, once.
+	// A closed tab leaves the room once.
 	extra := tab(t, b, server.url)
 	await(t, ann, members(2))
 	require.NoError(t, chromedp.Cancel(extra))
@@ -166,7 +166,7 @@ func TestChat(t *testing.T) {
 	require.NotContains(t, server.logs.String(), "level=WARN")
 }
 
-// A page of another origin can't use the visitor's place to get in.
+// A page of another origin can't connect from the visitor's browser.
 func TestForeignPageIsRefused(t *testing.T) {
 	b := browser(t)
 	chat := start(t, build(t, "chat"), "127.0.0.1:0")

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// relay passes connections on to an address, and counts the bytes in both directions.
+// relay forwards connections to an address and counts the bytes in both directions.
 type relay struct {
 	url      string
 	up, down atomic.Int64
@@ -44,18 +44,18 @@ func newRelay(t *testing.T, to string) *relay {
 	return r
 }
 
-// pass copies until either end is gone.
+// pass copies until either end closes.
 func pass(dst, src net.Conn, count *atomic.Int64) {
 	defer dst.Close()
-	_, _ = io.Copy(io.MultiWriter(dst, counter{count}), src) // it ends with an error of some kind, or none
+	_, _ = io.Copy(io.MultiWriter(dst, counter{count}), src) // the kind of end does not matter
 }
 
 type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
-// The browser offers compression by itself, and a server that has it on uses it, in
-// both directions.
+// The browser offers compression, and a server with compression enabled uses it in both
+// directions.
 func TestCompressionInTheBrowser(t *testing.T) {
 	browser, bin := browser(t), build(t, "echo")
 	for _, compress := range []bool{true, false} {

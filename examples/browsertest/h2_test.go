@@ -16,12 +16,12 @@ import (
 	_ "github.com/speakingtube/speakingtube/wsmanager/extendedconnect"
 )
 
-// Over TLS the browser opens its WebSockets as streams of the HTTP/2 connection that
-// the page came by.
+// Over TLS the browser opens its WebSockets as streams of the HTTP/2 connection that loaded
+// the page.
 func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 	browser := browser(t, chromedp.Flag("ignore-certificate-errors", true)) // the certificate is the test's own
 	var mu sync.Mutex
-	var seen []string // of every request: what came by which connection
+	var seen []string // each request with its connection
 	closed := make(chan error, 16)
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -51,7 +51,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	t.Cleanup(func() {
-		_ = m.Shutdown(context.WithoutCancel(t.Context())) // the second time, unless the test has failed
+		_ = m.Shutdown(context.WithoutCancel(t.Context())) // has run before, unless the test has failed
 		srv.Close()
 	})
 	page := tab(t, browser, srv.URL+"/")
@@ -73,7 +73,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 			sockets++
 		}
 	}
-	t.Logf("what came: %q", seen)
+	t.Logf("requests: %q", seen)
 	mu.Unlock()
 	require.Equal(t, 5, sockets, "all over the page's own connection: %q", seen)
 
@@ -92,7 +92,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 		return right;
 	})()`))
 
-	// Closes of both sides are clean, and quick.
+	// Closes of both sides are clean and quick.
 	const end = `(i, how) => new Promise(resolve => { sockets[i].onclose = e => resolve(e.wasClean + " " + e.code + " " + e.reason); how(sockets[i]); })`
 	require.Equal(t, "true 1000 done", eval[string](t, page, `(`+end+`)(0, ws => ws.close(1000, "done"))`))
 	require.NoError(t, <-closed)
@@ -101,7 +101,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 	require.Equal(t, "true 1009 ", eval[string](t, page, `(`+end+`)(2, ws => ws.send("x".repeat(70000)))`))
 	require.ErrorContains(t, <-closed, "closed here with 1009")
 
-	// So is the end of the server.
+	// The shutdown of the server is clean too.
 	eval[any](t, page, `(window.ends = [3, 4].map(i => (`+end+`)(i, () => {})), null)`)
 	require.NoError(t, m.Shutdown(context.WithoutCancel(t.Context())))
 	require.Equal(t, "true 1001 ,true 1001 ", eval[string](t, page, `Promise.all(ends).then(String)`))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// enters gives a name at the board's door.
+// enters types a name and enters the board.
 func enters(t *testing.T, tab context.Context, name string) {
 	t.Helper()
 	await(t, tab, `document.querySelector("#door").open`)
@@ -20,7 +20,7 @@ func enters(t *testing.T, tab context.Context, name string) {
 	await(t, tab, connected)
 }
 
-// draws moves the mouse, pressed, along a curve: x and y go from 0 to 1.
+// draws moves the pressed mouse along a curve. x and y are between 0 and 1.
 func draws(t *testing.T, tab context.Context, colour, width, steps int, curve func(at float64) (x, y float64)) {
 	t.Helper()
 	do(t, tab, chromedp.Click(chromedp.CSS(fmt.Sprintf("#colours button:nth-child(%d)", colour))))
@@ -39,11 +39,11 @@ func draws(t *testing.T, tab context.Context, colour, width, steps int, curve fu
 	do(t, tab, chromedp.MouseEvent(chromedp.MouseReleased, x, y, chromedp.ButtonLeft))
 }
 
-// inked counts the pixels of the canvas that somebody has drawn on, per thousand.
+// inked counts the pixels of the canvas that are drawn on, per thousand.
 const inked = `(() => { const c = document.querySelector("#canvas"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return Math.round(1000 * n / (d.length / 4)) })()`
 
-// sameInk waits until two canvases of one size show as much. What was drawn last may be
-// on its way.
+// sameInk waits until two canvases of the same size have as many drawn pixels. The last
+// strokes may be in transit.
 func sameInk(t *testing.T, a, b context.Context) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -52,7 +52,7 @@ func sameInk(t *testing.T, a, b context.Context) {
 	}, patience, 20*time.Millisecond)
 }
 
-// said is a message on the page, of this tab or not.
+// said is an expression for a message on the page, sent by this tab or by another one.
 func said(text string, mine bool) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("#messages li")].some(li => li.classList.contains("mine") === %t && li.querySelector(".body")?.textContent === %q)`, mine, text)
 }
@@ -65,8 +65,8 @@ func present(names ...string) string {
 	return fmt.Sprintf(`document.querySelector("#count").textContent === "%d" && [...document.querySelectorAll("#people .name")].map(e => e.textContent).join() === %q`, len(names), strings.Join(names, ","))
 }
 
-// Two people at one board, by the official client, one in each protocol: presence,
-// talk, who types, lines while they are drawn, the replay, and a restart of the server.
+// Two people use one board with the official client, one in each protocol: presence, chat,
+// typing notices, lines while they are drawn, the replay, and a restart of the server.
 func TestBoard(t *testing.T) {
 	b := browser(t)
 	bin := build(t, "hub")
@@ -82,7 +82,7 @@ func TestBoard(t *testing.T) {
 	await(t, ann, notice("Bob has come"))
 	require.Equal(t, "MessagePack", eval[string](t, bob, `document.querySelector("nav [aria-current]").textContent`))
 
-	// Who types is seen to, until it is said.
+	// The typing notice is shown until the message arrives.
 	do(t, bob, chromedp.SendKeys(chromedp.CSS("#text"), "Hello! A boat would"))
 	await(t, ann, `document.querySelector("#typing").textContent === "Bob is typing…"`)
 	do(t, bob, chromedp.SendKeys(chromedp.CSS("#text"), " be nice.\n"))
@@ -129,7 +129,7 @@ func TestBoard(t *testing.T) {
 	do(t, bob, chromedp.SendKeys(chromedp.CSS("#text"), "and a"))
 	await(t, ann, `document.querySelector("#typing").textContent !== ""`)
 
-	// The replay is this tab's alone, and can be stopped.
+	// The replay runs in this tab only, and can be stopped.
 	eval[bool](t, ann, `window.steps = [], new MutationObserver(() => steps.push(document.querySelector("#played").textContent)).observe(document.querySelector("#played"), { childList: true }), true`)
 	do(t, ann, chromedp.Click(chromedp.CSS("#replay")))
 	await(t, ann, `document.querySelector("#progress").value >= 0.7`)
@@ -148,7 +148,7 @@ func TestBoard(t *testing.T) {
 		}).observe(document.querySelector("#played"), { childList: true });
 	})`))
 
-	// Text is text.
+	// Messages are shown as text, not as HTML.
 	empty := `document.querySelector("#text").value = ""`
 	eval[string](t, bob, empty)
 	says(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
@@ -156,7 +156,7 @@ func TestBoard(t *testing.T) {
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #messages img, #people b").length`))
 	require.Equal(t, "Speaking Tube board", eval[string](t, ann, `document.title`))
 
-	// Who comes later finds what is there.
+	// A person who enters later sees the board and its people.
 	eve := tab(t, b, server.url)
 	enters(t, eve, "<b>Eve</b>")
 	await(t, ann, notice("<b>Eve</b> has come"))
@@ -175,7 +175,7 @@ func TestBoard(t *testing.T) {
 	await(t, ann, inked+` === 0`)
 	await(t, ann, notice("Bob has wiped the board"))
 
-	// The server goes and comes back: so do they, by their names.
+	// The server restarts, and both people return with their names.
 	server.stop(t)
 	await(t, ann, `document.querySelector("#state").dataset.state === "waiting" && document.querySelector("#send").disabled`)
 	server = start(t, bin, strings.TrimPrefix(server.url, "http://"))

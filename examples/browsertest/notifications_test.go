@@ -31,8 +31,8 @@ func answered(text string) string {
 	return fmt.Sprintf(`document.querySelector("#answer").textContent === %q`, text)
 }
 
-// What is sent over HTTP, by whomever, is on every page, as text; and the pages
-// come back by themselves when the server does.
+// A notification sent over HTTP is shown on every page as text. The pages reconnect after a
+// restart of the server.
 func TestNotifications(t *testing.T) {
 	b := browser(t)
 	bin := build(t, "notifications")
@@ -55,13 +55,13 @@ func TestNotifications(t *testing.T) {
 	await(t, ann, answered("sent to 2 pages"))
 	require.Empty(t, eval[string](t, ann, `document.querySelector("#message").value`))
 
-	// Text is text.
+	// Notifications are shown as text, not as HTML.
 	const evil = `<img src=x onerror="document.title='hacked'"> <b>bold</b>`
 	notify(t, server, evil)
 	notified(t, ann, evil)
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#list b, #list img").length`))
 
-	// Nothing to send.
+	// An empty notification is refused.
 	do(t, bob, chromedp.Click(chromedp.CSS("#send")))
 	await(t, bob, answered("the parameter message is missing"))
 	notify(t, server, "a long one without a space: "+strings.Repeat("x", 300))
@@ -74,7 +74,7 @@ func TestNotifications(t *testing.T) {
 	require.True(t, eval[bool](t, bob, `document.querySelector("#send").getBoundingClientRect().right <= innerWidth`))
 	screenshot(t, bob, "notifications-phone.png")
 
-	// The server goes and comes back.
+	// The server restarts.
 	server.stop(t)
 	await(t, ann, `document.querySelector("#state").dataset.state === "waiting"`)
 	do(t, ann, chromedp.SendKeys(chromedp.CSS("#message"), "lost?\n"))

@@ -14,8 +14,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// A page of a foreign site, in a real browser with the visitor's cookie for ours: it
-// can't open a WebSocket to us, whatever it tries. Our own page can.
+// A page of another site, in a real browser with the visitor's cookie for our site, can't
+// open a WebSocket to our server. Our own page can.
 func TestForeignPageWithTheVisitorsCookie(t *testing.T) {
 	accepted := make(chan string, 10) // cookies
 	m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -33,7 +33,7 @@ func TestForeignPageWithTheVisitorsCookie(t *testing.T) {
 	})
 	ours := httptest.NewServer(mux)
 	defer ours.Close()
-	defer func() { _ = m.Shutdown(t.Context()) }() // the tab's end cuts what is left
+	defer func() { _ = m.Shutdown(t.Context()) }() // the end of the tab closes the remaining connections
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<title>foreign</title>")
@@ -55,7 +55,7 @@ func TestForeignPageWithTheVisitorsCookie(t *testing.T) {
 	require.Equal(t, "open", eval[string](t, own, connect("connect()")))
 	require.Equal(t, "session=secret", <-accepted)
 
-	// Cookies know no ports: the foreign page's attempt carries ours along.
+	// Cookies ignore ports, so the request of the other page has our cookie.
 	other := tab(t, b, foreign.URL+"/")
 	require.Equal(t, "refused", eval[string](t, other, connect("connect()")))
 	require.EqualValues(t, 1, m.Stats().Refused.Origin)

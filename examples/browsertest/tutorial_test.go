@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tutorial's last program, as it is but for its address: two people talk, and read
-// 1001 when it ends.
+// The tutorial's last program, unchanged except for its address: two people talk, and their
+// connections close with 1001 at its shutdown.
 func TestTutorial(t *testing.T) {
 	b := browser(t)
 	addr, stop := startTutorial(t, "07-drain")
@@ -37,8 +37,8 @@ func TestTutorial(t *testing.T) {
 	await(t, bob, heard("Bob is here|Bob: <b>milk?</b>|closed: 1001 "))
 }
 
-// startTutorial builds and runs a step, on a free address in place of the one in its
-// text. stop interrupts it and wants status 0.
+// startTutorial builds and runs a step at a free address instead of the fixed one. stop
+// interrupts it and requires status 0.
 func startTutorial(t *testing.T, step string) (addr string, stop func()) {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "tutorial", step))
@@ -66,7 +66,7 @@ func startTutorial(t *testing.T, step string) (addr string, stop func()) {
 
 	cmd := exec.Command(bin)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill() }) // ended already, or must now
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it has exited, or must exit now
 	require.Eventually(t, func() bool {
 		res, err := http.Get("http://" + addr + "/health")
 		if err == nil {

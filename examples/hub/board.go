@@ -8,11 +8,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// What is kept and taken of the board; the page knows maxPoints too.
+// Limits of the board and of the input of its clients. The page also uses maxPoints.
 const (
-	maxPoints  = 64     // in a stroke; the page sends a longer line as several
+	maxPoints  = 64     // in a stroke; the page splits a longer line
 	maxInk     = 30_000 // points on the board; the oldest strokes go first
-	maxSaid    = 50     // messages that who comes later can read
+	maxSaid    = 50     // messages kept for people who enter later
 	maxName    = 24     // runes
 	maxText    = 1000   // runes
 	maxPeople  = 200
@@ -21,27 +21,27 @@ const (
 	widths     = 3
 )
 
-// person is somebody at the board.
+// person is a person at the board.
 type person struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 }
 
-// stroke is a piece of a line: x and y of its points, one after the other.
+// stroke is a piece of a line. Points has x and y of each point in turn.
 type stroke struct {
 	Colour int   `json:"colour"`
 	Width  int   `json:"width"`
 	Points []int `json:"points"`
 }
 
-// remark is what somebody has said.
+// remark is a chat message.
 type remark struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	Text string `json:"text"`
 }
 
-// scene is what who enters finds.
+// scene is the state of the board for a person who enters.
 type scene struct {
 	You     person   `json:"you"`
 	People  []person `json:"people"`
@@ -49,12 +49,12 @@ type scene struct {
 	Said    []remark `json:"said"`
 }
 
-// board is the whiteboard and who is at it. What changes it is sent under mu, so
-// that everybody hears of the changes in one order, and those who enter miss
-// nothing and get nothing twice. Sends wait for nobody.
+// board is the whiteboard and the people at it. Changes are sent under mu, so all people
+// get them in the same order, and a person who enters misses none and gets none twice.
+// Sends do not wait for clients.
 type board struct {
 	mu      sync.Mutex
-	people  []person // in the order in which they came
+	people  []person // in the order of their arrival
 	strokes []stroke
 	ink     int // points of strokes
 	said    []remark
@@ -62,7 +62,7 @@ type board struct {
 
 func newBoard() *board { return &board{} }
 
-// find returns a person's place in people, or -1.
+// find returns a person's index in people, or -1.
 func (b *board) find(id string) int {
 	for i, p := range b.people {
 		if p.ID == id {
@@ -72,7 +72,7 @@ func (b *board) find(id string) int {
 	return -1
 }
 
-// add keeps a stroke, and forgets old ones.
+// add appends a stroke and drops the oldest ones.
 func (b *board) add(s stroke) {
 	b.strokes = append(b.strokes, s)
 	b.ink += len(s.Points) / 2
@@ -82,7 +82,7 @@ func (b *board) add(s stroke) {
 	}
 }
 
-// check says what is wrong with a stroke.
+// check returns the mistake in a stroke, or nil.
 func (s stroke) check() error {
 	switch {
 	case s.Colour < 0 || s.Colour >= colours:
@@ -100,8 +100,8 @@ func (s stroke) check() error {
 	return nil
 }
 
-// clean makes a line of what was typed: without control characters and outer
-// spaces, of limit runes at most.
+// clean makes one line of typed text: without control characters and outer spaces, at most
+// limit runes.
 func clean(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {

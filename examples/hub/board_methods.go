@@ -8,7 +8,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// group is who is at the board. Other clients of the hub are not.
+// group has the people at the board. Other clients of the hub are not in it.
 const group = "board"
 
 var errNotHere = hub.Error("Enter first.")
@@ -24,8 +24,8 @@ func (b *board) methods() hub.Methods {
 	}
 }
 
-// enter brings the caller to the board, by a name, and returns what is there.
-// Whatever happens after that comes as an event, perhaps before this result.
+// enter adds the caller to the board with a name and returns the state of the board. Later
+// changes arrive as events, possibly before this result.
 func (b *board) enter(ctx *hub.Context, name string) (scene, error) {
 	you := person{ctx.ConnectionID(), clean(name, maxName)}
 	if you.Name == "" {
@@ -42,16 +42,16 @@ func (b *board) enter(ctx *hub.Context, name string) (scene, error) {
 	if err := ctx.Join(group); err != nil {
 		return scene{}, err
 	}
-	// If the connection has ended, disconnected may have run and will not come again.
+	// If the connection has ended, disconnected may have run already and does not run again.
 	if err := context.Cause(ctx); err != nil {
 		return scene{}, err
 	}
 	b.people = append(b.people, you)
-	found := scene{you, slices.Clone(b.people), append([]stroke{}, b.strokes...), append([]remark{}, b.said...)} // no null for none
+	found := scene{you, slices.Clone(b.people), append([]stroke{}, b.strokes...), append([]remark{}, b.said...)} // never null in JSON
 	return found, ctx.Clients().OthersInGroup(group).Send("entered", you)
 }
 
-// disconnected is the hub's hook. A connection that may be resumed is still here.
+// disconnected is the hub's hook. It does not run for a connection that may be resumed.
 func (b *board) disconnected(ctx *hub.Context, _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,8 +123,8 @@ type frame struct {
 	Stroke stroke `json:"stroke"`
 }
 
-// replay streams what is on the board, stroke by stroke, with a pause of delay
-// milliseconds, at most a second, after each.
+// replay streams the strokes on the board, with a pause of delay milliseconds, at most a
+// second, after each.
 func (b *board) replay(ctx context.Context, delay int) iter.Seq2[frame, error] {
 	b.mu.Lock()
 	strokes := slices.Clone(b.strokes)

@@ -98,6 +98,6 @@ func TestBoardRules(t *testing.T) {
 	case got := <-left:
 		require.Equal(t, id, got)
 	case <-ctx.Done():
-		t.Fatal("nobody has left")
+		t.Fatal("no event about a person who left")
 	}
 }

@@ -50,6 +50,8 @@ func newRepository(t *testing.T, changes files) string {
 	git(t, root, "init", "-q")
 	git(t, root, "config", "user.name", "test")
 	git(t, root, "config", "user.email", "test@example.com")
+	git(t, root, "config", "commit.gpgsign", "false")
+	git(t, root, "config", "tag.gpgsign", "false")
 	return root
 }
 

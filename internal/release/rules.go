@@ -10,8 +10,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// unversioned is the version at which examples and tests may require our modules. Their
-// replace directives decide what is used.
+// unversioned is the version at which examples and tests may require our modules: their
+// replace directives select the code.
 const unversioned = "v0.0.0"
 
 // problems returns everything in the repository's files that would break a release.

@@ -160,13 +160,43 @@ func testConnectionClosesBetweenAttempts(t *testing.T) {
 	require.NoError(t, c.Err())
 }
 
+// Close ends a client during a resume, without OnReconnecting.
+func TestConnectionClosesDuringResume(t *testing.T) {
+	onEachDriver(t, testConnectionClosesDuringResume)
+}
+
+func testConnectionClosesDuringResume(t *testing.T) {
+	_, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: true})
+	var line cable
+	var broken atomic.Bool
+	resuming := make(chan struct{})
+	c := client(t, url, hub.DialOptions{
+		StatefulReconnect: true,
+		WebSocket: wsmanager.DialOptions{NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if broken.Load() {
+				close(resuming)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return line.dial(ctx, network, addr)
+		}},
+		OnReconnecting: func(error) { t.Error("unexpected reconnect") },
+	})
+	require.NoError(t, c.Call(testContext(t), "Void"), "then the hub knows the connection")
+	broken.Store(true)
+	line.cut()
+	awaitValue(t, resuming)
+	end(t, c)
+	require.NoError(t, c.Err())
+}
+
 // The server's Close message decides whether the client reconnects.
 func TestConnectionClosedByServer(t *testing.T) {
 	onEachDriver(t, testConnectionClosedByServer)
 }
 
 func testConnectionClosedByServer(t *testing.T) {
-	t.Run("for good", func(t *testing.T) {
+	t.Run("final", func(t *testing.T) {
 		_, url := serve(t, testMethods(nil), hub.Options{})
 		c := client(t, url, hub.DialOptions{OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
 		require.ErrorIs(t, c.Call(testContext(t), "Abort"), hub.ErrDisconnected)

@@ -178,11 +178,11 @@ func testConnectionCancelsCalls(t *testing.T) {
 	}, hub.Options{})
 	c := client(t, url, hub.DialOptions{})
 	ctx, cancel := context.WithCancelCause(testContext(t))
-	why := errors.New("canceled by the test")
-	go func() { <-began; cancel(why) }()
-	require.ErrorIs(t, c.Call(ctx, "Wait"), why)
+	reason := errors.New("canceled by the test")
+	go func() { <-began; cancel(reason) }()
+	require.ErrorIs(t, c.Call(ctx, "Wait"), reason)
 	require.ErrorIs(t, awaitValue(t, canceled), hub.ErrCanceled)
-	require.ErrorIs(t, c.Call(ctx, "Void"), why, "the call is not sent")
+	require.ErrorIs(t, c.Call(ctx, "Void"), reason, "the call is not sent")
 	require.NoError(t, c.Call(testContext(t), "Void"))
 }
 

@@ -41,15 +41,15 @@ func testDialFails(t *testing.T) {
 	var remote *hub.RemoteError
 	require.ErrorAs(t, err, &remote)
 	require.Equal(t, "The protocol 'other' is not supported.", remote.Text)
-	why := errors.New("no token")
-	_, err = hub.Dial(ctx, url, hub.DialOptions{Logger: log, AccessToken: func(context.Context) (string, error) { return "", why }})
-	require.ErrorIs(t, err, why)
+	reason := errors.New("no token")
+	_, err = hub.Dial(ctx, url, hub.DialOptions{Logger: log, AccessToken: func(context.Context) (string, error) { return "", reason }})
+	require.ErrorIs(t, err, reason)
 	over, cancel := context.WithCancelCause(ctx)
-	cancel(why)
+	cancel(reason)
 	_, err = hub.Dial(over, url, hub.DialOptions{Logger: log, AccessToken: good})
-	require.ErrorIs(t, err, why)
-	_, err = hub.Dial(ctx, url+"?token=secret", hub.DialOptions{Logger: log, WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, why }}})
-	require.ErrorIs(t, err, why)
+	require.ErrorIs(t, err, reason)
+	_, err = hub.Dial(ctx, url+"?token=secret", hub.DialOptions{Logger: log, WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, reason }}})
+	require.ErrorIs(t, err, reason)
 	require.NotContains(t, err.Error(), "secret")
 
 	_, err = hub.Dial(ctx, "ftp://x", hub.DialOptions{
