@@ -1,11 +1,6 @@
 package wsmanager
 
-import (
-	"time"
-
-	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
-)
+import "github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 
 // startWriter starts a writer for the outbox unless one is at work.
 func (s *sender) startWriter(h sendHost) {
@@ -129,13 +124,9 @@ func (s *sender) writerEnds() {
 	}
 }
 
-// progressed notes that the writer has made progress. It is safe without the lock.
-func (s *sender) progressed(q *outbox.Queue) { q.Progressed(s.cfg.wheel.Elapsed()) }
-
-// lastProgress returns when the writer last made progress; false if there is no writer.
-func (s *sender) lastProgress() (at time.Duration, writing bool) {
-	if !s.outbox.Writing() {
-		return 0, false
+// admitWaiters moves sends that wait into the outbox while it is at most half full.
+func (s *sender) admitWaiters(h sendHost) {
+	if s.state == stateOpen && s.outbox.Admit(s.cfg.maxMessages/2, s.cfg.maxBytes/2) {
+		s.startWriter(h)
 	}
-	return s.outbox.LastProgress(), true
 }

@@ -2,52 +2,9 @@ package wsmanager
 
 import (
 	"errors"
-	"fmt"
-	"unicode/utf8"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
-
-// closeMode is the way of a connection from open to cut.
-type closeMode uint8
-
-const (
-	// closeGraceful: the messages of the outbox are sent, then the close frame. The peer
-	// answers with its own. Then the transport is closed.
-	closeGraceful closeMode = iota
-
-	// closeFail: the messages of the outbox are dropped, the close frame is sent at once and
-	// our direction is closed (RFC 6455, section 7.1.7). OnClose does not wait for the peer.
-	// The bytes that it still sends are read and discarded until it has seen our end,
-	// because a socket that is closed with unread bytes is reset, and the peer could lose
-	// the close frame.
-	closeFail
-
-	// closeReply: the peer's close frame has arrived. Ours is sent as soon as possible. Then
-	// the transport is closed: see bothCloseFramesSent.
-	closeReply
-)
-
-func checkClose(code StatusCode, reason string) error {
-	if !code.valid() {
-		return fmt.Errorf("wsmanager: a close frame can't carry the code %d", code)
-	}
-	if len(reason) > maxCloseReason {
-		return fmt.Errorf("wsmanager: the reason has %d bytes, a close frame takes %d", len(reason), maxCloseReason)
-	}
-	if !utf8.ValidString(reason) {
-		return errors.New("wsmanager: the reason is not valid UTF-8")
-	}
-	return nil
-}
-
-// callbackError returns the error for OnClose.
-func (e *CloseError) callbackError() error {
-	if e == nil || e.orderly() {
-		return nil
-	}
-	return e
-}
 
 // close begins to close the connection, unless it is closing.
 func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
@@ -61,7 +18,7 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	h.markClosing()
 	l.handover().active().releaseReader()
 	d := l.details()
-	d.cause, d.due = cause, h.wheel().After(h.options().CloseTimeout)
+	d.cause, d.due = cause, h.ticker().After(h.options().CloseTimeout)
 	s := h.sender()
 	s.closing()
 	if mode != closeGraceful {

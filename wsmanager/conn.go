@@ -61,7 +61,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 			policy:    m.opts.SlowConsumer,
 			stripe:    uint8(m.joined.Add(1) % counterStripes),
 		},
-		in: receiver{limits: m.opts.newRateLimits()},
+		in: receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
 	}
 	if a.SlowConsumer != 0 {
 		c.out.policy = a.SlowConsumer

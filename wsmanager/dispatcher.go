@@ -59,6 +59,15 @@ func (d *dispatcher) runs() bool { return d.calling.Load()&callRuns != 0 }
 // taken reports whether another goroutine than the reader's calls the callbacks.
 func (d *dispatcher) taken() bool { return d.calling.Load()&callTaken != 0 }
 
+// readPaused reports whether the connection is not read at the moment because of a callback.
+func (d *dispatcher) readPaused(k *takeover) bool {
+	v := d.calling.Load()
+	if v&callTaken == 0 {
+		return v&callRuns != 0
+	}
+	return k != nil && k.room != nil
+}
+
 // begin notes that the reader calls a callback.
 func (d *dispatcher) begin(h dispatchHost) {
 	if d.calling.Add(callCount|callRuns)&callWatched == 0 {

@@ -5,25 +5,19 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
-// tick32 has the low 32 bits of a tick of the wheel. The tick must be less than 1<<31 ticks
-// away from the one with which it is compared, which is four months with the shortest tick
-// of 5 ms, and 68 years with the usual one of a second.
-type tick32 uint32
-
-// near returns the tick whose low bits t has.
-func (t tick32) near(now int64) int64 { return now + int64(int32(uint32(t)-uint32(now))) }
-
-// maxTicks is the longest time for which a tick32 is set ahead.
+// maxTicks is the longest time for which a timewheel.Tick32 is set ahead.
 const maxTicks = 1 << 30
 
 // schedulePing sets the time of the next ping: the ping interval with up to 10 % more or
 // less, so that connections that were made together are not pinged together.
 func (l *lifecycle) schedulePing(h lifecycleHost, now int64) {
 	d := min(h.options().PingInterval, 1<<62) // room for the 10 %
-	interval := h.wheel().Ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
-	l.pingDue = tick32(now + min(interval, maxTicks))
+	interval := h.ticker().Ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
+	l.pingDue = timewheel.Tick32(now + min(interval, maxTicks))
 }
 
 // ping sends a ping and schedules the next one.
@@ -40,7 +34,7 @@ func (l *lifecycle) scheduleNext(h lifecycleHost) {
 }
 
 func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
-	w := h.wheel()
+	w := h.ticker()
 	var at int64
 	switch l.state {
 	case stateCut:
@@ -49,7 +43,7 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 		at = l.cold.due
 	default:
 		now := w.Coarse()
-		at = min(l.pingDue.near(now), h.receiver().heardAt(now)+w.Ticks(h.options().IdleTimeout))
+		at = min(l.pingDue.Near(now), h.receiver().heardAt(now)+w.Ticks(h.options().IdleTimeout))
 		if ready, waits := h.readyDue(); waits {
 			at = min(at, ready)
 		}
@@ -62,7 +56,7 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 
 // due sends a ping, or ends the connection if a time-out has passed.
 func (l *lifecycle) due(h lifecycleHost, now int64) {
-	w := h.wheel()
+	w := h.ticker()
 	in := h.receiver()
 	since, writing := h.sender().lastProgress()
 	switch {
@@ -80,13 +74,13 @@ func (l *lifecycle) due(h lifecycleHost, now int64) {
 		l.close(h, &CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case in.dispatch.readPaused(l.handover().active()):
 		in.touch(now) // the silence is not the peer's fault
-		if now >= l.pingDue.near(now) {
+		if now >= l.pingDue.Near(now) {
 			l.ping(h, now)
 		}
 	case now-in.heardAt(now) >= w.Ticks(h.options().IdleTimeout):
 		l.inputEnded()
 		l.close(h, &CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
-	case now >= l.pingDue.near(now):
+	case now >= l.pingDue.Near(now):
 		l.ping(h, now)
 	}
 	l.scheduleNext(h)

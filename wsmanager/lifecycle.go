@@ -14,22 +14,13 @@ import (
 // close_handshake.go has the way from open to cut, keepalive.go the timers.
 type lifecycle struct {
 	cold    *coldState // nil until the connection closes, or its Context is requested
-	pingDue tick32
+	pingDue timewheel.Tick32
 
 	state connState
 	mode  closeMode
 	ended bool // for the application: OnClose is due, or was called
 	left  bool // the connection has left the registry and all groups
 }
-
-// connState only increases.
-type connState uint8
-
-const (
-	stateOpen    connState = iota
-	stateClosing           // the close frame is queued or sent; no other frame is sent after it
-	stateCut               // the transport is closed
-)
 
 // coldState is the state that most connections do not need before their end.
 type coldState struct {
@@ -53,7 +44,7 @@ type lifecycleHost interface {
 	sender() *sender
 	receiver() *receiver
 	options() *settings
-	wheel() *timewheel.Wheel[*session]
+	ticker() *timewheel.Ticker
 
 	// readyDue returns the tick until which a connection with Accept.Deferred must become
 	// ready; false if it is ready.
@@ -104,12 +95,20 @@ func (l *lifecycle) cancelContext() {
 	}
 }
 
+// callbackError returns the error for OnClose.
+func (e *CloseError) callbackError() error {
+	if e == nil || e.orderly() {
+		return nil
+	}
+	return e
+}
+
 // attach sets the transport when the handshake has been sent. Frames that were queued until
 // now are sent.
 func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 	s := h.sender()
 	s.transport, s.attached = t, true
-	now := h.wheel().Now()
+	now := h.ticker().Now()
 	h.receiver().touch(now)
 	l.schedulePing(h, now)
 	if l.state == stateCut {

@@ -92,7 +92,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.watch.interval = watchInterval
 	m.sending = sendConfig{
 		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		wheel: &m.wheel, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
+		ticker: &m.wheel.Ticker, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
 	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {

@@ -1,6 +1,9 @@
 package wsmanager
 
 import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/gobwas/ws"
@@ -87,4 +90,18 @@ const maxCloseReason = ws.MaxControlFramePayloadSize - 2
 // valid reports whether a close frame may carry the code.
 func (c StatusCode) valid() bool {
 	return frame.ValidCloseCode(ws.StatusCode(c))
+}
+
+// checkClose returns an error if a close frame cannot carry the code and the reason.
+func checkClose(code StatusCode, reason string) error {
+	if !code.valid() {
+		return fmt.Errorf("wsmanager: a close frame can't carry the code %d", code)
+	}
+	if len(reason) > maxCloseReason {
+		return fmt.Errorf("wsmanager: the reason has %d bytes, a close frame takes %d", len(reason), maxCloseReason)
+	}
+	if !utf8.ValidString(reason) {
+		return errors.New("wsmanager: the reason is not valid UTF-8")
+	}
+	return nil
 }

@@ -22,12 +22,13 @@ type rateLimits struct {
 	controls bucket
 }
 
-// newRateLimits returns nil if there is nothing to limit before the peer's first ping.
-func (o *settings) newRateLimits() *rateLimits {
-	if o.MessageRate <= 0 {
+// newRateLimits returns nil if there is nothing to limit before the peer's first ping. The
+// arguments are Limits.MessageRate and MessageBurst.
+func newRateLimits(perSecond float64, burst int) *rateLimits {
+	if perSecond <= 0 {
 		return nil
 	}
-	return &rateLimits{messages: rate.NewLimiter(rate.Limit(o.MessageRate), o.MessageBurst)}
+	return &rateLimits{messages: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
 // checkMessage counts a message, and returns an error if the peer sends too many. It reads
@@ -39,13 +40,10 @@ func (l *rateLimits) checkMessage(clock timewheel.Clock) error {
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyMessages}
 }
 
-// checkControlRate counts a ping or pong, and returns an error if the peer sends more than
+// checkControl counts a ping or pong, and returns an error if the peer sends more than
 // perSecond of them. now is the time since the wheel's zero.
-func (r *receiver) checkControlRate(now time.Duration, perSecond int) error {
-	if r.limits == nil {
-		r.limits = &rateLimits{}
-	}
-	if r.limits.controls.allow(now, perSecond) {
+func (l *rateLimits) checkControl(now time.Duration, perSecond int) error {
+	if l.controls.allow(now, perSecond) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyControls}

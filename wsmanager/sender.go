@@ -43,7 +43,7 @@ type sendConfig struct {
 	keys   *frame.MaskKeys    // nil on the server's side
 	onSent func(frame []byte) // see outbox.New; may be nil
 
-	wheel   *timewheel.Wheel[*session]
+	ticker  *timewheel.Ticker
 	stats   *stats
 	traffic *[counterStripes]traffic // of stats
 	active  *activity                // counts writer goroutines
@@ -248,4 +248,15 @@ func (s *sender) closeTransport() error {
 		return nil
 	}
 	return s.transport.Close()
+}
+
+// progressed notes that the writer has made progress. It is safe without the lock.
+func (s *sender) progressed(q *outbox.Queue) { q.Progressed(s.cfg.ticker.Elapsed()) }
+
+// lastProgress returns when the writer last made progress; false if there is no writer.
+func (s *sender) lastProgress() (at time.Duration, writing bool) {
+	if !s.outbox.Writing() {
+		return 0, false
+	}
+	return s.outbox.LastProgress(), true
 }

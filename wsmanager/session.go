@@ -39,10 +39,10 @@ func (s *session) Due(now int64) {
 
 // The methods from here to framesAfterEnd tell the parts about the connection.
 
-func (s *session) sender() *sender                   { return &s.out }
-func (s *session) receiver() *receiver               { return &s.in }
-func (s *session) options() *settings                { return &s.m.opts }
-func (s *session) wheel() *timewheel.Wheel[*session] { return &s.m.wheel }
+func (s *session) sender() *sender           { return &s.out }
+func (s *session) receiver() *receiver       { return &s.in }
+func (s *session) options() *settings        { return &s.m.opts }
+func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel

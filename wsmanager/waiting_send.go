@@ -101,10 +101,3 @@ func (s *sender) withdraw(h sendHost, w *outbox.Waiter) bool {
 	s.admitWaiters(h) // the next one may be smaller, and have room
 	return true
 }
-
-// admitWaiters moves sends that wait into the outbox while it is at most half full.
-func (s *sender) admitWaiters(h sendHost) {
-	if s.state == stateOpen && s.outbox.Admit(s.cfg.maxMessages/2, s.cfg.maxBytes/2) {
-		s.startWriter(h)
-	}
-}
