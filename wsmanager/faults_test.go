@@ -225,7 +225,7 @@ func testFaultsOfAServersConnection(t *testing.T) {
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
-			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut by CloseTimeout")
+			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut after Timeouts.Close")
 			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
 			total := uint64(0)
 			for _, n := range m.Stats().Closed {

@@ -196,7 +196,7 @@ func TestConnectingAndVanishing(t *testing.T) {
 		for range n {
 			require.ErrorIs(t, <-closed, wsmanager.ErrIdleTimeout)
 		}
-		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Options.IdleTimeout and the wheel's tick")
+		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Timeouts.Idle and the wheel's tick")
 		require.Zero(t, m.Len())
 		time.Sleep(10 * time.Second) // Options.Timeouts.Close
 		require.EqualValues(t, n, m.Stats().Closed[1001])

@@ -8,7 +8,11 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
 // DialOptions configure [Dial] and a [Dialer]. The zero value is safe for production: a field
@@ -107,34 +111,18 @@ type Attempt struct {
 	Value  any         // the Value of the options
 }
 
-// Dial connects to a WebSocket server as a client. The connection is a Conn like
-// those that a Manager accepts, with the same contract: OnConnect, OnMessage and
-// OnClose, outbox, policies, pings, time-outs and close handshake. OnConnect is
-// called on a goroutine of the connection's own, and may still run when Dial has
-// returned. OnAccept has no meaning and must be nil.
-//
-// The scheme of the URL is ws or wss; http and https mean the same. A user and password
-// in it are sent as Basic authentication, unless Header has an Authorization. Its host
-// must be ASCII, and it must not have a fragment.
-//
-// ctx applies only until Dial returns. Later [Conn.Close], or Shutdown of the Manager,
-// ends the connection. The connection has a Manager of its own, which ends with it. For
-// many connections use a [Dialer], for one that reconnects a [Client].
-//
-// If the server or a proxy answers with another status than 101, the error is a
-// [RefusedError]; redirects are not followed. Other errors are those of the network, of
-// TLS, of the handshake (ErrHandshake), the cause of ctx, and mistakes in the arguments,
-// all at once. The text of an error does not contain the user or the query of the URL,
-// unless the text of a refusing server contains them.
-func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
-	return dialWith(ctx, autoDialDriver, rawURL, cb, opts)
-}
-
-// dialWith is Dial with another meaning of DriverAuto.
-func dialWith(ctx context.Context, auto Driver, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
-	d, err := newDialer(rawURL, cb, opts, &mistakes{options: "DialOptions"}, auto)
-	if err != nil {
-		return nil, err
+// clientConfig is the part of the options that package handshake uses.
+func (o *DialOptions) clientConfig() handshake.ClientConfig {
+	cfg := handshake.ClientConfig{
+		Subprotocols: o.Handshake.Subprotocols,
+		TLS:          o.Network.TLS,
+		Proxy:        o.Network.Proxy,
+		NetDial:      o.Network.Dial,
+		OnResponse:   o.Handshake.OnResponse,
 	}
-	return d.Dial(ctx)
+	if o.Compression.Enabled {
+		cfg.Offer = func(d *ws.Dialer) { d.Extensions = append(d.Extensions, deflate.Offer) }
+		cfg.CheckExtensions = deflate.CheckAnswer
+	}
+	return cfg
 }
