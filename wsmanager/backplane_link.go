@@ -15,14 +15,14 @@ import (
 // publishes, so that the bus knows of a group's first member before it gets what that
 // member has caused. Nothing else ever waits for the bus.
 type bus struct {
-	m       *Manager
-	node    string
-	topic   string // the node's own
-	queue   *busQueue
-	senders senders
-	distant distant
-	stats   busStats
-	unsent  atomic.Int64 // were queued when Shutdown gave up
+	m            *Manager
+	node         string
+	topic        string // the node's own
+	queue        *busQueue
+	senders      deduplicator
+	pendingJoins pendingRemoteJoins
+	stats        busStats
+	unsent       atomic.Int64 // were queued when Shutdown gave up
 
 	ctx      context.Context // ends what waits for the bus
 	cancel   context.CancelFunc
@@ -57,7 +57,8 @@ const (
 	maxTopics = 256
 )
 
-func (m *Manager) startBus() {
+// startBus connects m to its backplane.
+func startBus(m *Manager) {
 	b := &bus{
 		m: m, node: newNodeID(),
 		queue:    newBusQueue(m.opts.BackplaneMessages, m.opts.BackplaneBytes),

@@ -51,7 +51,7 @@ type Callbacks struct {
 // Accept is OnAccept's answer to a request that may become a connection.
 type Accept struct {
 	// User is whom the connection belongs to, as the application knows them:
-	// [Manager.SendUser] reaches all connections of one. "" is nobody.
+	// [Manager.Users] reaches all connections of a user. "" means no user.
 	User string
 
 	// Groups are joined before OnConnect. One name that is none (see [Conn.Join]),

@@ -21,10 +21,10 @@
 //
 // # Sending
 //
-// [Conn.Send] and [Manager.Send] reach one connection, [Manager.Broadcast] all,
-// [Group.Broadcast] those that have joined a name, [Manager.SendUser] those of one
-// user; each kind of broadcast can leave connections out or choose them. What many
-// get is encoded once: see [Prepared], and [Compression], which is off. None of these waits for the network: what a
+// [Conn.Send] and [Manager.Send] reach one connection. [Audience.Send] reaches a set of
+// them: [Manager.All], those that have joined a group ([Manager.Group], [Manager.Groups]),
+// those of users ([Manager.Users]), or a list of ids ([Manager.Conns]). A message to a set is
+// encoded once: see [Prepared], and [Compression], which is off. None of these waits for the network: what a
 // peer does not read fast enough waits in its bounded outbox, and when that is
 // full its [SlowConsumer] policy says what happens. [Conn.SendContext] waits for
 // room instead.
@@ -36,7 +36,7 @@
 //
 // # Concurrency
 //
-// All methods of [Manager], [Conn], [Group] and [Prepared] are safe for concurrent
+// All methods of [Manager], [Conn], [Audience] and [Prepared] are safe for concurrent
 // use and may be called from inside any callback; none of them blocks but Shutdown,
 // SendContext and FlushBackplane. (A goroutine that broadcasts faster than broadcasts can be
 // delivered waits for a batch of them, which is short and waits for no network.) The callbacks of one connection never overlap;

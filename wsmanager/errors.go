@@ -13,9 +13,8 @@ var (
 	// will not arrive.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
-	// ErrNoConn is returned by [Manager.Send], [Manager.CloseConn] and
-	// [Manager.JoinGroup] for an id that is not (or no longer) registered, and not of
-	// another node.
+	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
+	// [Manager.Conns], for an id that is not registered and not of another node.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
 	// ErrOutboxFull is returned by sends that found the outbox full. The message
@@ -26,6 +25,10 @@ var (
 	// ErrMessageTooBig is returned by sends of a message that could never fit
 	// the outbox (Options.OutboxBytes).
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
+
+	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] for
+	// a text that is not valid UTF-8: each receiver would close its connection.
+	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
 	// ErrMessageType is returned by sends of a message that is neither text nor
 	// binary: use [Text] or [Binary].
