@@ -235,7 +235,7 @@ func (s *Sent) sendTo(c *Conn, p *Prepared) {
 	}
 	frame, err := c.m.frame(p, e)
 	if err == nil {
-		s.count(c.send(frame, true))
+		s.count(c.session().send(frame, true))
 		return
 	}
 	s.Dropped++

@@ -99,7 +99,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 			return buf, nil
 		}
 	}
-	*buf = c.m.appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 

@@ -68,7 +68,7 @@ func (m *Manager) unregister(c *Conn) {
 	m.registry.remove(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left = true
+	c.life.left = true
 	for member := range c.memberships.all() {
 		member.leave()
 	}
@@ -108,7 +108,7 @@ func (c *Conn) Join(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left || c.reception.isClosing():
+	case c.life.left || c.reception.isClosing():
 		return ErrClosed
 	case c.memberships.find(name) >= 0:
 		return nil
@@ -132,7 +132,7 @@ func (c *Conn) Leave(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.left || c.reception.isClosing() {
+	if c.life.left || c.reception.isClosing() {
 		return ErrClosed
 	}
 	if i := c.memberships.find(name); i >= 0 {

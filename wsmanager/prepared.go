@@ -172,7 +172,7 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	return c.send(frame, true)
+	return c.session().send(frame, true)
 }
 
 // frame returns the unmasked frame of p in the connection's encoding.
@@ -201,7 +201,7 @@ func (c *Conn) Ready(v Variant) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left:
+	case c.life.left:
 		return ErrClosed
 	case c.reception.isReady():
 		return ErrReady

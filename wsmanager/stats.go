@@ -203,6 +203,3 @@ type traffic struct {
 
 // counterStripes is the number of stripes.
 const counterStripes = 32
-
-// traffic returns the stripe of c.
-func (c *Conn) traffic() *traffic { return &c.m.stats.traffic[c.stripe] }
