@@ -64,7 +64,7 @@ func withMemoryServer(t *testing.T, f func(t *testing.T, b *memoryServer)) {
 		f(t, b)
 		cancel()
 		require.NoError(t, <-done)
-		require.Zero(t, b.m.Len())
+		require.Zero(t, b.m.All().Len())
 	})
 }
 
@@ -236,7 +236,7 @@ func TestClientsThatVanish(t *testing.T) {
 					vanish(b.dial(t))
 				}
 				synctest.Wait()
-				require.Zero(t, b.m.Len())
+				require.Zero(t, b.m.All().Len())
 				stats := b.m.Stats()
 				closed := uint64(0)
 				for _, n := range stats.Closed {

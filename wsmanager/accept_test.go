@@ -74,7 +74,7 @@ func testHandshakeRefusals(t *testing.T) {
 			body, err := io.ReadAll(c.Response.Body)
 			require.NoError(t, err)
 			require.Contains(t, string(body), tt.body)
-			require.Zero(t, m.Len())
+			require.Zero(t, m.All().Len())
 			rec := log.record(t, 0)
 			require.Equal(t, "no-store", c.Response.Header.Get("Cache-Control"))
 			require.Equal(t, "websocket refused", rec["msg"])
@@ -239,7 +239,7 @@ func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 		c.ExpectText("news")
 		c.SendClose(1000, "")
 		c.ExpectClose(1000)
-		for m.Len() > 0 { // OnClose is due
+		for m.All().Len() > 0 { // OnClose is due
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -278,7 +278,7 @@ func testHandshakeOverHTTP10(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, "^HTTP/1.[01] 400 ", string(answer))
 	require.Contains(t, string(answer), "needs HTTP/1.1")
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // unwrapOnly hides every optional interface but for its Unwrap.
@@ -321,7 +321,7 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 	rec := log.record(t, 0)
 	require.Equal(t, "ERROR", rec["level"])
 	require.Contains(t, rec["err"], "*http.timeoutWriter")
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // A component above that panics when the 101 goes out leaves nothing behind.
@@ -335,7 +335,7 @@ func testPanicInWriteHeader(t *testing.T) {
 		})
 	})
 	require.Equal(t, 500, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
 }
 
@@ -439,7 +439,7 @@ func testShutdownDuringAHandshake(t *testing.T) {
 	require.Empty(t, c.Response.Header.Get("Set-Cookie"))
 	require.Empty(t, c.Response.Header.Get("Sec-WebSocket-Accept"))
 	require.ErrorContains(t, <-ended, "1 callbacks have not returned")
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 

@@ -122,7 +122,7 @@ func testBroadcastAllocationsWithABackplane(t *testing.T) {
 			require.NoError(t, m.FlushBackplane(t.Context()))
 		}
 		return leastAllocs(10, func() {
-			if sent := nodes[0].Group("g").Broadcast(msg); sent.Queued != receivers {
+			if sent := nodes[0].Group("g").Send(msg); sent.Queued != receivers {
 				panic(sent)
 			}
 			if nodes[0].FlushBackplane(t.Context()) != nil {
@@ -149,10 +149,10 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 		send func(*wsmanager.Manager) wsmanager.Sent
 	}{
 		{"to all", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Broadcast(msg) }},
-		{"to all but those who are not there", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.BroadcastExcept(msg, "nobody") }},
-		{"to a group", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Group("g").Broadcast(msg) }},
+		{"to all but those who are not there", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.All().Except("nobody").Send(msg) }},
+		{"to a group", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Group("g").Send(msg) }},
 		{"to a choice", 4, func(m *wsmanager.Manager) wsmanager.Sent {
-			return m.BroadcastFunc(msg, func(*wsmanager.Conn) bool { return true })
+			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(msg)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,5 +176,30 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 			require.LessOrEqual(t, few, tt.most)
 			require.LessOrEqual(t, many, few+2)
 		})
+	}
+}
+
+func TestAudiencesDoNotAllocate(t *testing.T) {
+	m, _ := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	p := wsmanager.Prepare(wsmanager.Text("x"))
+	id := repeat("x", 26)
+	for name, f := range map[string]func() int{
+		"all":                   func() int { return m.All().SendPrepared(p).Queued },
+		"all except one":        func() int { return m.All().Except(id).SendPrepared(p).Queued },
+		"a group":               func() int { return m.Group("g").SendPrepared(p).Queued + m.Group("g").Len() },
+		"one of several groups": func() int { return m.Groups("g").Except(id).SendPrepared(p).Queued },
+		"a user":                func() int { return m.Users("ann").SendPrepared(p).Queued + m.Users("ann").Len() },
+		"a connection":          func() int { return m.Conns(id).SendPrepared(p).Queued },
+		"the length of all":     func() int { return m.All().Len() },
+		"a choice from a group": func() int {
+			return m.Group("g").WhereLocal(func(*wsmanager.Conn) bool { return true }).SendPrepared(p).Queued
+		},
+		"the empty audience": func() int { return wsmanager.Audience{}.SendPrepared(p).Queued },
+	} {
+		require.Zero(t, leastAllocs(100, func() {
+			if f() != 0 {
+				panic("there are no connections")
+			}
+		}), name)
 	}
 }

@@ -1,17 +1,108 @@
 package wsmanager
 
-import "iter"
+import (
+	"cmp"
+	"errors"
+	"iter"
+)
 
-// Sent says what became of a broadcast. Connections that are closing are in
-// neither number; neither are those on other nodes, behind a backplane.
+// Audience is a set of connections of a Manager: all of them, those of groups or users, or
+// those with given ids. See [Manager.All], [Manager.Group], [Manager.Groups],
+// [Manager.Users] and [Manager.Conns]. It is a value: it costs nothing to make, can be kept,
+// and is resolved at each call. A connection that is in several of the groups is in the
+// audience once. The zero value has no connections.
+//
+// With a backplane (Options.Backplane) the audience has the connections of all nodes, except
+// after WhereLocal. [Audience.Local], [Audience.Len] and [Sent] tell of this node's
+// connections only. The other nodes get a send in the order of this node's sends. Sends that
+// two nodes make at the same time may arrive in a different order on each node.
+//
+// All methods are safe for concurrent use.
+type Audience struct {
+	m      *Manager
+	kind   audienceKind
+	names  names // of groups, users or connections
+	except names // ids
+	keep   func(*Conn) bool
+}
+
+type audienceKind uint8
+
+const (
+	audienceNone audienceKind = iota
+	audienceAll
+	audienceGroups
+	audienceUsers
+	audienceConns
+)
+
+// Group is the audience of one group.
+type Group struct{ Audience }
+
+// Name returns the name of the group.
+func (g Group) Name() string { return g.names.one }
+
+// All returns the audience of all registered connections.
+func (m *Manager) All() Audience { return Audience{m: m, kind: audienceAll} }
+
+// Group returns the audience of the connections that have joined the name. A group exists
+// as long as it has members; an empty group costs nothing.
+func (m *Manager) Group(name string) Group {
+	return Group{Audience{m: m, kind: audienceGroups, names: names{one: name}}}
+}
+
+// Groups returns the audience of the connections that have joined at least one of the names.
+func (m *Manager) Groups(list ...string) Audience {
+	return Audience{m: m, kind: audienceGroups, names: namesOf(list)}
+}
+
+// Users returns the audience of the connections that were accepted with one of these names
+// in Accept.User. A user may have several connections.
+func (m *Manager) Users(list ...string) Audience {
+	return Audience{m: m, kind: audienceUsers, names: namesOf(list)}
+}
+
+// Conns returns the audience of the connections with these ids.
+func (m *Manager) Conns(ids ...string) Audience {
+	return Audience{m: m, kind: audienceConns, names: namesOf(ids)}
+}
+
+// Except returns the audience without the connections with these ids.
+func (a Audience) Except(ids ...string) Audience {
+	a.except = a.except.with(ids)
+	return a
+}
+
+// WhereLocal returns the connections of the audience on this node for which keep returns
+// true. It never reaches other nodes, because a function can't be sent to them. keep is
+// called by the methods of the audience, on their goroutine and under no lock, for each
+// connection just before the method applies to it. A group is a faster way to reach a few of
+// many connections.
+func (a Audience) WhereLocal(keep func(*Conn) bool) Audience {
+	if before := a.keep; before != nil {
+		a.keep = func(c *Conn) bool { return before(c) && keep(c) }
+	} else {
+		a.keep = keep
+	}
+	return a
+}
+
+// Sent is the result of a send to an audience. Queued and Dropped count connections of this
+// node that are ready and not closing.
 type Sent struct {
-	// Queued is how many connections it was written to or queued for. If it joined a
-	// batch that another goroutine delivers, or that leaves when the callbacks of
-	// messages that arrived together have returned, that is all connections that it is
-	// for; an outbox that turns out to be full then is in [Stats] only.
+	// Queued is the number of connections that the message was written to or queued for.
+	// If the message was added to a batch that is delivered later, or by another
+	// goroutine, that is all connections of the audience; if an outbox then turns out to
+	// be full, only [Stats] has counted it.
 	Queued int
 
-	Dropped int // connections it could not be queued for
+	// Dropped is the number of connections that the message could not be queued for.
+	Dropped int
+
+	// Err is nil, or the reason why connections will not get the message: ErrMessageTooBig,
+	// ErrInvalidUTF8, ErrMessageType, an error of encoding it, or ErrBackplane if only
+	// other nodes do not get it. A full outbox is not an error of the send: see Dropped.
+	Err error
 }
 
 // count counts the result of one send.
@@ -24,6 +115,12 @@ func (s *Sent) count(err error) {
 	}
 }
 
+func (s *Sent) setErr(err error) {
+	if s.Err == nil {
+		s.Err = err
+	}
+}
+
 func (s *Sent) add(sendable bool, n int) {
 	if sendable {
 		s.Queued += n
@@ -32,159 +129,271 @@ func (s *Sent) add(sendable bool, n int) {
 	}
 }
 
-// Broadcast sends a message to all connections that are registered when it begins
-// and not closing. Once the first of them has got it, nobody who connects later does.
-// It waits for no network: a connection that reads too slowly meets its
-// [SlowConsumer] policy, without any effect on the others. The frame is made once.
+// Send sends a message to the connections that are in the audience when it begins. It does
+// not wait for the network: a connection that reads too slowly meets its [SlowConsumer]
+// policy, without any effect on the others. The frame is made once. Send does not keep the
+// payload.
 //
-// Broadcasts to one set that follow each other faster than they can be delivered one by
-// one are joined: each receiver gets them in one write. A lone broadcast has been written
-// or queued for each receiver when Broadcast returns. Otherwise it may return while
-// another goroutine delivers; if 64 broadcasts or 128 KiB wait already, it waits for those
-// under way. Broadcasts of callbacks whose messages have arrived together leave when the
-// last of these was handled, after a millisecond at most. Sends, joins and closes don't
-// wait for any of this. All receivers see broadcasts to the same set in the same order;
-// what one goroutine sends arrives in the order of its calls, broadcasts and direct sends
-// alike.
-//
-// A message that can't be sent (neither text nor binary, or bigger than
-// Options.Outbox.Bytes) is dropped for all, and logged.
-//
-// With a backplane (Options.Backplane) it goes to the connections on all nodes. On the
-// others it arrives in the order in which this node sent it; what two nodes send at the
-// same time has no order that holds everywhere.
-func (m *Manager) Broadcast(msg Message) Sent { return m.BroadcastPrepared(Prepare(msg)) }
+// Sends to one set (all connections, one group or one user) that follow each other faster
+// than they can be delivered one by one are batched: each receiver gets several in one
+// write. A single send has been written or queued for each receiver when Send returns.
+// Otherwise Send may return while another goroutine delivers; if 64 sends or 128 KiB wait
+// already, it waits until these are being delivered. Sends of callbacks, for messages that
+// arrived together, are delivered after the last of these messages, at most a millisecond
+// later. Sends to single connections, joins and closes do not wait for any of this. All
+// receivers get the sends to one set in the same order. Messages of one goroutine arrive in
+// the order of its calls, also when it sends to several sets and to single connections.
+func (a Audience) Send(msg Message) Sent { return a.SendPrepared(Prepare(msg)) }
 
-// BroadcastExcept is Broadcast to all but the connections with these ids. Ids
-// that are not registered are ignored.
-func (m *Manager) BroadcastExcept(msg Message, ids ...string) Sent {
-	return m.BroadcastPreparedExcept(Prepare(msg), ids...)
-}
-
-// BroadcastFunc is Broadcast to those connections for which want returns true. It
-// is called on this goroutine and under no lock, for each connection just before
-// the message is sent to it. Groups are the quicker way to reach a few of many.
-//
-// A function can't travel: the message goes to connections on this node only, backplane
-// or not.
-func (m *Manager) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
-	return m.BroadcastPreparedFunc(Prepare(msg), want)
-}
-
-// BroadcastPrepared is Broadcast of a message that is ready.
-func (m *Manager) BroadcastPrepared(p *Prepared) Sent {
-	return m.BroadcastPreparedExcept(p)
-}
-
-// BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
-func (m *Manager) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
-	if m.bus != nil {
-		m.bus.broadcast(envelopeAll, "", p, ids)
+// SendJSON sends v as a text message in JSON. Sent.Err may be an error of json.Marshal.
+func (a Audience) SendJSON(v any) Sent {
+	p, err := PrepareJSON(v)
+	if err != nil {
+		return Sent{Err: err}
 	}
-	return m.broadcaster.send(&m.registry.queue, p, namesOf(ids))
+	return a.SendPrepared(p)
 }
 
-// BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
-func (m *Manager) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
-	return m.broadcaster.sendEach(&m.registry, p, want)
-}
-
-// Group is the connections of a Manager that have joined one name, or those of
-// one user: see [Manager.Group] and [Manager.User]. It is a value and holds no
-// connection: each call looks the members up. A group exists as long as it has
-// members; an empty one costs nothing.
-//
-// With a backplane the members may live on any node. What is sent to the group reaches
-// them all; Len, Members and [Sent] know those on this node.
-type Group struct {
-	m    *Manager
-	set  *groups
-	name string
-}
-
-// Group returns the group with the name, whether or not it has members.
-func (m *Manager) Group(name string) Group { return Group{m, &m.groups, name} }
-
-// User returns the connections that were accepted with the name in Accept.User,
-// as a group: a user may have several.
-func (m *Manager) User(name string) Group { return Group{m, &m.users, name} }
-
-// SendUser sends a message to all connections of a user; Sent is zero if there
-// are none on this node.
-func (m *Manager) SendUser(name string, msg Message) Sent { return m.User(name).Broadcast(msg) }
-
-// SendUserPrepared is SendUser of a message that is ready.
-func (m *Manager) SendUserPrepared(name string, p *Prepared) Sent {
-	return m.User(name).BroadcastPrepared(p)
-}
-
-// Name returns the group's or user's name.
-func (g Group) Name() string { return g.name }
-
-// Len returns how many connections are in the group, without those on other nodes.
-func (g Group) Len() int {
-	if set := g.set.get(g.name); set != nil {
-		return set.len()
+// SendPrepared is Send for a prepared message.
+func (a Audience) SendPrepared(p *Prepared) Sent {
+	if a.kind == audienceNone {
+		return Sent{}
 	}
-	return 0
+	sent := a.send(p)
+	if sent.Queued == 0 { // otherwise p can be sent
+		sent.setErr(a.m.checkPrepared(p))
+	}
+	return sent
 }
 
-// Members walks the connections that are in the group when the walk begins, in no
-// particular order, without those on other nodes. Those that leave meanwhile may still be seen. No lock is held
-// while the loop's body runs.
-func (g Group) Members() iter.Seq[*Conn] {
+// send sends p to the other nodes and to this node's connections, in this order, so that
+// other nodes get it before its answers.
+func (a *Audience) send(p *Prepared) (sent Sent) {
+	switch {
+	case a.keep != nil:
+		return a.sendLocal(p)
+	case a.kind == audienceConns:
+		return a.sendConns(p)
+	}
+	err := a.m.bus.broadcast(a, p)
+	sent = a.sendLocal(p)
+	sent.setErr(err)
+	return sent
+}
+
+// sendConns sends p to connections by id, which may be on other nodes.
+func (a *Audience) sendConns(p *Prepared) (sent Sent) {
+	for id := range a.names.all() {
+		if a.except.has(id) {
+			continue
+		}
+		if c := a.m.registry.get(id); c != nil {
+			sent.sendTo(c, p)
+		} else if err := a.m.bus.sendPrepared(id, p); err != ErrNoConn {
+			sent.setErr(err)
+		}
+	}
+	return sent
+}
+
+// sendLocal sends p to this node's connections: through the broadcast queue of a set, or to
+// one connection after the other.
+func (a *Audience) sendLocal(p *Prepared) Sent {
+	if a.keep == nil && !a.names.several() {
+		switch a.kind {
+		case audienceAll:
+			return a.m.broadcaster.send(&a.m.registry.queue, p, a.except)
+		case audienceGroups, audienceUsers:
+			set := a.sets().get(a.names.one)
+			if set == nil {
+				return Sent{}
+			}
+			return a.m.broadcaster.send(&set.queue, p, a.except)
+		}
+	}
+	return a.sendEach(p)
+}
+
+// sendEach sends p to one connection after the other.
+func (a *Audience) sendEach(p *Prepared) (sent Sent) {
+	buf := a.snapshot()
+	defer putSnapshot(buf)
+	for _, r := range *buf {
+		if r.c.reception.isReady() && a.has(r.c) {
+			sent.sendTo(r.c, p)
+		}
+	}
+	return sent
+}
+
+// sendTo sends p to one connection of an audience, if the connection is ready, and counts
+// the result. It logs the first error of encoding p.
+func (s *Sent) sendTo(c *Conn, p *Prepared) {
+	e, ok := c.reception.encoding()
+	if !ok {
+		return
+	}
+	frame, err := c.m.frame(p, e)
+	if err == nil {
+		s.count(c.session().send(frame, true))
+		return
+	}
+	s.Dropped++
+	c.m.stats.drop(dropUnsendable, 1)
+	if s.Err == nil {
+		c.m.broadcaster.logUnsendable(err, e)
+		s.Err = err
+	}
+}
+
+// Close begins to close the connections; see [Conn.Close]. It returns an error, and does
+// nothing, if a close frame can't carry the code or the reason. It returns ErrNoConn if an id
+// of [Manager.Conns] is unknown, and ErrBackplane if other nodes are not told. All other
+// connections are closed nevertheless. With a backplane, nil does not mean that the
+// connections of other nodes are closed, only that the nodes are told.
+func (a Audience) Close(code StatusCode, reason string) error {
+	if err := checkClose(code, reason); err != nil {
+		return err
+	}
+	return a.apply(&envelope{kind: envelopeClose, code: code, text: []byte(reason)})
+}
+
+// Join makes the connections members of a group; see [Conn.Join]. It returns an error, and
+// does nothing, for an invalid name. It returns the first of the other errors and goes on:
+// ErrTooManyGroups, ErrBackplane as at Close, and for [Manager.Conns] also ErrNoConn for an
+// unknown id and ErrClosed for a connection that is closing.
+//
+// With a backplane, the connections of other nodes join when their node is told. Sends of
+// this node to the group after Join reach them, if the bus loses nothing. Sends of other
+// nodes reach them soon afterwards. Errors of single connections stay on their node.
+func (a Audience) Join(group string) error { return a.changeGroup(envelopeJoin, group) }
+
+// Leave ends the membership of the connections in a group; see [Conn.Leave]. Its errors are
+// those of Join.
+func (a Audience) Leave(group string) error { return a.changeGroup(envelopeLeave, group) }
+
+func (a *Audience) changeGroup(kind envelopeKind, group string) error {
+	if err := checkGroupName(group); err != nil {
+		return err
+	}
+	return a.apply(&envelope{kind: kind, text: []byte(group)})
+}
+
+// apply does what e says with the connections of all nodes.
+func (a *Audience) apply(e *envelope) (err error) {
+	switch {
+	case a.kind == audienceNone:
+		return nil
+	case a.kind == audienceConns && a.keep == nil:
+		return a.applyConns(e)
+	case a.keep == nil:
+		err = a.m.bus.apply(a, e)
+	}
+	return cmp.Or(err, a.applyLocal(e))
+}
+
+// applyConns does what e says with connections by id, which may be on other nodes.
+func (a *Audience) applyConns(e *envelope) (first error) {
+	for id := range a.names.all() {
+		if a.except.has(id) {
+			continue
+		}
+		var err error
+		if c := a.m.registry.get(id); c != nil {
+			err = c.apply(e)
+		} else {
+			err = a.m.bus.applyTo(id, e)
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
+}
+
+// applyLocal does what e says with this node's connections.
+func (a *Audience) applyLocal(e *envelope) (first error) {
+	buf := a.snapshot()
+	defer putSnapshot(buf)
+	for _, r := range *buf {
+		if !a.has(r.c) {
+			continue
+		}
+		if err := r.c.apply(e); !errors.Is(err, ErrClosed) { // a closing connection is leaving the set
+			first = cmp.Or(first, err)
+		}
+	}
+	return first
+}
+
+// Local walks the connections of the audience on this node that are registered when the
+// walk begins, in no particular order. Connections that leave meanwhile may be in the walk.
+// No lock is held while the loop's body runs.
+func (a Audience) Local() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
-		if set := g.set.get(g.name); set != nil {
-			walk(set)(yield)
+		if a.kind == audienceNone {
+			return
+		}
+		buf := a.snapshot()
+		defer putSnapshot(buf)
+		for _, r := range *buf {
+			if a.has(r.c) && !yield(r.c) {
+				return
+			}
 		}
 	}
 }
 
-// Broadcast sends a message to the members; see [Manager.Broadcast], which it is
-// like in all but who gets it.
-func (g Group) Broadcast(msg Message) Sent { return g.BroadcastPrepared(Prepare(msg)) }
-
-// BroadcastExcept is Broadcast to all members but the connections with these ids.
-func (g Group) BroadcastExcept(msg Message, ids ...string) Sent {
-	return g.BroadcastPreparedExcept(Prepare(msg), ids...)
+// Len returns the number of connections of the audience on this node.
+func (a Audience) Len() (n int) {
+	if a.keep == nil && a.except.empty() && !a.names.several() {
+		switch a.kind {
+		case audienceAll:
+			return a.m.registry.len()
+		case audienceGroups, audienceUsers:
+			if set := a.sets().get(a.names.one); set != nil {
+				return set.len()
+			}
+			return 0
+		}
+	}
+	for range a.Local() {
+		n++
+	}
+	return n
 }
 
-// BroadcastFunc is Broadcast to those members for which want returns true; see
-// [Manager.BroadcastFunc], also for why it knows no other nodes.
-func (g Group) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
-	return g.BroadcastPreparedFunc(Prepare(msg), want)
+// sets returns the groups or the users of the Manager.
+func (a *Audience) sets() *groups {
+	if a.kind == audienceUsers {
+		return &a.m.users
+	}
+	return &a.m.groups
 }
 
-// BroadcastPrepared is Broadcast of a message that is ready.
-func (g Group) BroadcastPrepared(p *Prepared) Sent { return g.BroadcastPreparedExcept(p) }
-
-// BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
-func (g Group) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
-	if g.m.bus != nil {
-		g.publish(p, ids)
-	}
-	set := g.set.get(g.name)
-	if set == nil {
-		return Sent{}
-	}
-	return g.m.broadcaster.send(&set.queue, p, namesOf(ids))
+// has reports whether a connection of the named sets is in the audience.
+func (a *Audience) has(c *Conn) bool {
+	return !a.except.has(c.id) && (a.keep == nil || a.keep(c))
 }
 
-// publish tells the other nodes of a broadcast, if there can be members.
-func (g Group) publish(p *Prepared, exceptIDs []string) {
-	switch {
-	case g.set == &g.m.users && g.name != "":
-		g.m.bus.broadcast(envelopeUser, g.name, p, exceptIDs)
-	case g.set == &g.m.groups && checkGroupName(g.name) == nil:
-		g.m.bus.broadcast(envelopeGroup, g.name, p, exceptIDs)
+// snapshot returns this node's connections of the named sets, each once. putSnapshot takes
+// the slice back.
+func (a *Audience) snapshot() *[]recipient {
+	if a.kind == audienceAll {
+		return snapshot(&a.m.registry)
 	}
-}
-
-// BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
-func (g Group) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
-	set := g.set.get(g.name)
-	if set == nil {
-		return Sent{}
+	buf := snapshots.Get().(*[]recipient)
+	list := (*buf)[:0]
+	for name := range a.names.all() {
+		if a.kind == audienceConns {
+			if c := a.m.registry.get(name); c != nil {
+				list = append(list, recipient{c: c})
+			}
+		} else if set := a.sets().get(name); set != nil {
+			list = set.appendTo(list)
+		}
 	}
-	return g.m.broadcaster.sendEach(set, p, want)
+	if a.kind == audienceGroups && a.names.several() {
+		list = uniqueConns(list)
+	}
+	*buf = list
+	return buf
 }

@@ -16,14 +16,14 @@ import (
 // that the group's first member has caused. Only that goroutine, Shutdown and FlushBackplane
 // wait for the Backplane.
 type bus struct {
-	m       *Manager
-	node    string // id of the node
-	topic   string // topic of the node
-	queue   *busQueue
-	senders senders
-	distant distant
-	stats   busStats
-	unsent  atomic.Int64 // publications that were dropped at the end
+	m            *Manager
+	node         string // id of the node
+	topic        string // topic of the node
+	queue        *busQueue
+	senders      deduplicator
+	pendingJoins pendingRemoteJoins
+	stats        busStats
+	unsent       atomic.Int64 // publications that were dropped at the end
 
 	ctx      context.Context // ends all calls of the Backplane
 	cancel   context.CancelFunc
@@ -61,7 +61,7 @@ const (
 )
 
 // startBus starts the bus of a Manager with a Backplane.
-func (m *Manager) startBus() {
+func startBus(m *Manager) {
 	b := &bus{
 		m: m, node: newNodeID(),
 		queue:    newBusQueue(m.opts.BackplaneMessages, m.opts.BackplaneBytes),

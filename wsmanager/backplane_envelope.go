@@ -19,6 +19,11 @@ import (
 //	messages          a count, and for each: variants (a byte, a bit for each), type (a byte), text
 //	code              only of envelopeClose
 //	text              only of envelopeClose, Join and Leave: the reason or the group
+//	scope, names      only of version 2: a byte; a count, and as many texts
+//
+// Version 2 is for the connections of an audience that version 1 cannot name: the union of
+// groups or users, and any audience that is closed, or joins or leaves a group. Its kind is
+// envelopeConn or a later one, and its target is empty.
 //
 // Counts, codes and the lengths of texts are varints. There are no further bytes. A receiver
 // drops an envelope of an unknown version. Each change of the format is a new version.
@@ -31,6 +36,8 @@ type envelope struct {
 	messages []variantMessage
 	code     StatusCode
 	text     []byte
+	scope    audienceKind // of version 2; audienceNone in version 1
+	names    []string     // of groups or users; none if scope is audienceAll
 }
 
 // variantMessage is a message for the connections of some variants.
@@ -40,7 +47,9 @@ type variantMessage struct {
 }
 
 const (
-	envelopeVersion  = 1
+	envelopeVersion       = 1
+	envelopeVersionScoped = 2
+
 	envelopeSequence = 2 // offset of the sequence
 )
 
@@ -70,9 +79,47 @@ var (
 // hasMessages reports whether the kind has messages.
 func (e *envelope) hasMessages() bool { return e.kind <= envelopeConn }
 
+// setAudience makes the envelope one for the connections of groups, of users, or for all.
+func (e *envelope) setAudience(kind audienceKind, list []string) {
+	if e.kind == envelopeConn && len(list) <= 1 {
+		switch kind {
+		case audienceAll:
+			e.kind = envelopeAll
+		case audienceGroups:
+			e.kind, e.target = envelopeGroup, []byte(list[0])
+		case audienceUsers:
+			e.kind, e.target = envelopeUser, []byte(list[0])
+		}
+		return
+	}
+	e.scope, e.names = kind, list
+}
+
+// audience returns the audience that the envelope is for; false if it is for one connection.
+func (e *envelope) audience(m *Manager) (Audience, bool) {
+	a := Audience{m: m, kind: e.scope, names: namesOf(e.names), except: namesOf(e.except)}
+	switch e.kind {
+	case envelopeAll:
+		a.kind = audienceAll
+	case envelopeGroup:
+		a.kind, a.names = audienceGroups, names{one: string(e.target)}
+	case envelopeUser:
+		a.kind, a.names = audienceUsers, names{one: string(e.target)}
+	}
+	return a, a.kind != audienceNone
+}
+
+// version returns the lowest version that has the parts of the envelope.
+func (e *envelope) version() byte {
+	if e.scope != audienceNone {
+		return envelopeVersionScoped
+	}
+	return envelopeVersion
+}
+
 // append appends the envelope in its format to dst.
 func (e *envelope) append(dst []byte) []byte {
-	dst = append(dst, envelopeVersion, byte(e.kind))
+	dst = append(dst, e.version(), byte(e.kind))
 	dst = binary.BigEndian.AppendUint64(dst, e.sequence)
 	dst = appendText(dst, e.node)
 	dst = appendText(dst, e.target)
@@ -94,6 +141,12 @@ func (e *envelope) append(dst []byte) []byte {
 	if !e.hasMessages() {
 		dst = appendText(dst, e.text)
 	}
+	if e.scope != audienceNone {
+		dst = binary.AppendUvarint(append(dst, byte(e.scope)), uint64(len(e.names)))
+		for _, name := range e.names {
+			dst = appendText(dst, name)
+		}
+	}
 	return dst
 }
 
@@ -104,9 +157,12 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 // size returns at least the number of bytes that append appends.
 func (e *envelope) size() int {
 	const length = binary.MaxVarintLen32
-	n := 2 + 8 + 6*length + len(e.node) + len(e.target) + len(e.text)
+	n := 2 + 8 + 1 + 7*length + len(e.node) + len(e.target) + len(e.text)
 	for _, id := range e.except {
 		n += length + len(id)
+	}
+	for _, name := range e.names {
+		n += length + len(name)
 	}
 	for _, m := range e.messages {
 		n += 2 + length + len(m.Payload)
@@ -120,7 +176,8 @@ func readEnvelope(p []byte) (e envelope, err error) {
 	if len(p) == 0 {
 		return e, errEnvelope
 	}
-	if p[0] != envelopeVersion {
+	scoped := p[0] == envelopeVersionScoped
+	if p[0] != envelopeVersion && !scoped {
 		return e, errEnvelopeVersion
 	}
 	r := envelopeReader{rest: p[1:]}
@@ -153,15 +210,33 @@ func readEnvelope(p []byte) (e envelope, err error) {
 	if !e.hasMessages() {
 		e.text = r.text()
 	}
+	if scoped {
+		e.scope = audienceKind(r.byte())
+		for range r.count() {
+			e.names = append(e.names, string(r.text()))
+		}
+	}
 	switch {
 	case r.bad, len(r.rest) > 0,
 		e.kind < envelopeAll, e.kind > envelopeLeave,
 		len(e.node) == 0, len(e.node) > maxNodeID,
-		(len(e.target) == 0) != (e.kind == envelopeAll),
+		(len(e.target) == 0) != (e.kind == envelopeAll || scoped),
+		scoped && !e.validScope(),
 		(len(e.messages) > 0) != e.hasMessages():
 		return envelope{}, errEnvelope
 	}
 	return e, nil
+}
+
+// validScope reports whether an envelope of version 2 has a scope and the names that it requires.
+func (e *envelope) validScope() bool {
+	switch e.scope {
+	case audienceAll:
+		return e.kind >= envelopeConn && len(e.names) == 0
+	case audienceGroups, audienceUsers:
+		return e.kind >= envelopeConn && len(e.names) > 0
+	}
+	return false
 }
 
 // envelopeReader reads the parts of an envelope. After a malformed part all parts are empty.
@@ -215,16 +290,16 @@ const allVariants = 1<<MaxVariants - 1
 
 // messages returns the messages of p for an envelope: all variants that can be sent, because the
 // variants of the connections on other nodes are not known. Equal messages are joined.
-func (m *Manager) messages(p *Prepared) []variantMessage {
+func (b *bus) messages(p *Prepared) []variantMessage {
 	if p.encode == nil {
-		if msg, ok := m.message(&p.one); ok {
+		if msg, ok := b.message(&p.one); ok {
 			return []variantMessage{{allVariants, msg}}
 		}
 		return nil
 	}
 	var all []variantMessage
 	for v := range Variant(MaxVariants) {
-		msg, ok := m.message(p.forVariant(v))
+		msg, ok := b.message(p.forVariant(v))
 		if !ok {
 			continue
 		}
@@ -240,8 +315,8 @@ func (m *Manager) messages(p *Prepared) []variantMessage {
 }
 
 // message returns the message that an encoding was made from, and false if it cannot be sent.
-func (m *Manager) message(e *preparedFrame) (Message, bool) {
-	if e.err != nil || len(e.frame) > m.maxFrame() {
+func (b *bus) message(e *preparedFrame) (Message, bool) {
+	if e.err != nil || len(e.frame) > b.m.maxFrame() {
 		return Message{}, false
 	}
 	return Message{Type: MessageType(e.frame[0] & 0x0f), Payload: e.frame[len(e.frame)-e.size:], NoCompression: e.plain}, true

@@ -154,7 +154,7 @@ func TestReceivedEnvelopes(t *testing.T) {
 		send(func(e *envelope) { e.node = []byte(m.bus.node) })
 		m.bus.receive(nil)
 		m.bus.receive([]byte("\x01garbage"))
-		m.bus.receive([]byte("\x02what comes in some years"))
+		m.bus.receive([]byte("\x03what comes in some years"))
 		require.Equal(t, []string{"hello"}, tr.frames(t))
 		send(func(e *envelope) { e.sequence = 2; e.messages[0].variants = 2 })
 		send(func(e *envelope) { e.sequence = 3; e.except = []string{"a-" + m.bus.node} })
@@ -193,7 +193,7 @@ func TestWhatTheChecksAreFor(t *testing.T) {
 		a.bus.node = "SOMEBODY ELSE" // no check of the node: what was sent under the old name comes back
 		e := envelope{kind: envelopeAll, sequence: 100, node: []byte(node), messages: []variantMessage{{allVariants, Text("back")}}}
 		a.bus.receive(e.append(nil))
-		a.bus.senders = senders{} // no memory
+		a.bus.senders = deduplicator{} // no memory
 		a.bus.receive(e.append(nil))
 		a.bus.node = node
 		require.Len(t, tr.frames(t), 4)
@@ -294,7 +294,7 @@ func TestShortOutage(t *testing.T) {
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		require.Equal(t, 2, bus.links)
 		require.Equal(t, map[string]bool{"all": true, "node-" + m.bus.node: true, "user-ann": true, "group-g": true, "group-h": true}, bus.topics)
-		c.Leave("g")
+		_ = c.Leave("g")
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		require.NotContains(t, bus.topics, "group-g")
 	})
@@ -312,7 +312,7 @@ func TestTopicsInAnOutage(t *testing.T) {
 			c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
 			for i := range 1000 {
 				require.NoError(t, c.Join(fmt.Sprint(i)))
-				c.Leave(fmt.Sprint(i))
+				_ = c.Leave(fmt.Sprint(i))
 			}
 			time.Sleep(10 * time.Second)
 			m.bus.queue.mu.Lock()
@@ -362,7 +362,7 @@ func TestQueueBounds(t *testing.T) {
 		}
 		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.QueueFull) // too many messages
 		require.ErrorIs(t, m.Send("id-OTHER", Text("x")), ErrBackplane)
-		require.ErrorIs(t, m.JoinGroup("id-OTHER", "g"), ErrBackplane)
+		require.ErrorIs(t, m.Conns("id-OTHER").Join("g"), ErrBackplane)
 		require.NoError(t, m.PingBackplane(t.Context()))
 		time.Sleep(time.Second)
 		require.ErrorIs(t, m.PingBackplane(t.Context()), errStalled)
@@ -423,20 +423,21 @@ func TestIDsWithABus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := busManager(t, &manual{}, Options{})
 		require.Regexp(t, `^[A-Z2-7]{13}$`, m.bus.node)
-		require.Equal(t, m.bus.node, nodeOf(m.newConnID()))
-		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.newConnID())
+		require.Equal(t, m.bus.node, nodeOf(m.bus.newConnID()))
+		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.bus.newConnID())
 		plain := MustNew(Callbacks{}, Options{})
-		require.Regexp(t, `^[A-Z2-7]{26}$`, plain.newConnID())
+		require.Regexp(t, `^[A-Z2-7]{26}$`, plain.bus.newConnID())
 		require.NoError(t, plain.PingBackplane(t.Context()))
 		require.NoError(t, plain.FlushBackplane(t.Context()))
 		require.ErrorIs(t, plain.Send("a-B", Text("x")), ErrNoConn)
 		require.ErrorIs(t, plain.Send("a-B", Message{}), ErrNoConn)
-		require.ErrorIs(t, plain.SendPrepared("a-B", Prepare(Message{})), ErrNoConn)
-		require.ErrorIs(t, plain.CloseConn("a-B", 1, ""), ErrNoConn)
-		require.ErrorIs(t, plain.JoinGroup("a-B", "g"), ErrNoConn)
-		require.ErrorIs(t, plain.LeaveGroup("a-B", "g"), ErrNoConn)
+		require.Equal(t, Sent{}, plain.Conns("a-B").SendPrepared(Prepare(Text("x"))))
+		require.ErrorIs(t, plain.Conns("a-B").SendPrepared(Prepare(Message{})).Err, ErrMessageType)
+		require.ErrorIs(t, plain.Conns("a-B").Close(1000, ""), ErrNoConn)
+		require.ErrorIs(t, plain.Conns("a-B").Join("g"), ErrNoConn)
+		require.ErrorIs(t, plain.Conns("a-B").Leave("g"), ErrNoConn)
 		require.ErrorIs(t, m.Send("a-B", Message{}), ErrMessageType)
 		require.ErrorIs(t, m.Send("a-B", Binary(make([]byte, 2<<20))), ErrMessageTooBig)
-		require.ErrorIs(t, m.SendPrepared("a-B", Prepare(Message{})), ErrMessageType)
+		require.ErrorIs(t, m.Conns("a-B").SendPrepared(Prepare(Message{})).Err, ErrMessageType)
 	})
 }

@@ -4,10 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 )
 
-// receive takes an envelope from the bus.
+// receive handles an envelope of the bus.
 func (b *bus) receive(p []byte) {
 	e, err := readEnvelope(p)
 	switch {
@@ -24,39 +23,44 @@ func (b *bus) receive(p []byte) {
 		return
 	}
 	b.stats.received.Add(1)
-	b.m.act(&e, &b.stats.missed)
+	b.act(&e)
 }
 
-// act does here what an envelope of another node says.
-func (m *Manager) act(e *envelope, missed *atomic.Uint64) {
-	switch e.kind {
-	case envelopeAll:
-		m.broadcaster.send(&m.registry.queue, e.prepared(), namesOf(e.except))
-	case envelopeGroup, envelopeUser:
-		sets := &m.groups
-		if e.kind == envelopeUser {
-			sets = &m.users
+// act does what an envelope of another node says.
+func (b *bus) act(e *envelope) {
+	if a, ok := e.audience(b.m); ok {
+		if e.hasMessages() {
+			a.sendLocal(e.prepared())
+		} else {
+			b.logRefused("", a.applyLocal(e))
 		}
-		if set := sets.get(string(e.target)); set != nil {
-			m.broadcaster.send(&set.queue, e.prepared(), namesOf(e.except))
-		}
-	default:
-		c := m.registry.get(string(e.target))
-		if c == nil {
-			missed.Add(1)
-			return
-		}
-		if err := c.act(e); errors.Is(err, ErrClosed) {
-			missed.Add(1)
-		} else if err != nil && !errors.Is(err, ErrOutboxFull) { // which is counted where it happens
-			m.logger().LogAttrs(m.opts.BaseContext, slog.LevelWarn, "what another node asked for can't be done",
-				slog.String("id", c.id), slog.Any("err", err))
-		}
+		return
+	}
+	c := b.m.registry.get(string(e.target))
+	if c == nil {
+		b.stats.missed.Add(1)
+		return
+	}
+	err := c.apply(e)
+	switch {
+	case errors.Is(err, ErrClosed):
+		b.stats.missed.Add(1)
+	case !errors.Is(err, ErrOutboxFull): // a full outbox is counted where it happens
+		b.logRefused(c.id, err)
 	}
 }
 
-// act does to a connection what an envelope of another node says.
-func (c *Conn) act(e *envelope) error {
+// logRefused logs that a connection, or one of several if id is "", can't do what another
+// node has asked for.
+func (b *bus) logRefused(id string, err error) {
+	if err != nil {
+		b.m.logger().LogAttrs(b.m.opts.BaseContext, slog.LevelWarn, "a request of another node failed",
+			slog.String("id", id), slog.Any("err", err))
+	}
+}
+
+// apply does what an envelope says with the connection.
+func (c *Conn) apply(e *envelope) error {
 	switch e.kind {
 	case envelopeConn:
 		if e.messages[0].variants == allVariants {
@@ -68,25 +72,25 @@ func (c *Conn) act(e *envelope) error {
 	case envelopeJoin:
 		return c.Join(string(e.text))
 	case envelopeLeave:
-		c.Leave(string(e.text))
+		return c.Leave(string(e.text))
 	}
 	return nil
 }
 
-// senders knows which envelopes of which nodes have come, so that a bus may deliver
+// deduplicator knows which envelopes of which nodes have arrived, because a bus may deliver
 // them more than once.
-type senders struct {
-	mu    sync.Mutex // guards what follows
+type deduplicator struct {
+	mu    sync.Mutex // guards the fields below
 	nodes map[string]*window
-	clock uint64
+	clock uint64 // counts envelopes
 }
 
-// maxSenders bounds what is kept of nodes, most of which are gone: a restart makes a
-// new one. The one that was silent longest makes room.
+// maxSenders is the number of nodes that a deduplicator remembers. A restart makes a new
+// node. A new node replaces the one that was silent longest.
 const maxSenders = 1024
 
-// isNew reports whether an envelope has not come before.
-func (s *senders) isNew(node []byte, sequence uint64) bool {
+// isNew reports whether an envelope has not arrived before.
+func (s *deduplicator) isNew(node []byte, sequence uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.nodes[string(node)]
@@ -101,28 +105,28 @@ func (s *senders) isNew(node []byte, sequence uint64) bool {
 		s.nodes[string(node)] = w
 	}
 	s.clock++
-	w.heard = s.clock
+	w.lastSeen = s.clock
 	return w.add(sequence)
 }
 
-func (s *senders) forgetLocked() {
+func (s *deduplicator) forgetLocked() {
 	var silent string
 	oldest := s.clock + 1
 	for node, w := range s.nodes {
-		if w.heard < oldest {
-			silent, oldest = node, w.heard
+		if w.lastSeen < oldest {
+			silent, oldest = node, w.lastSeen
 		}
 	}
 	delete(s.nodes, silent)
 }
 
-// window is which of a node's latest envelopes have come: the last windowSize. What is
-// older counts as known, so that a bus that repeats an hour of history does no harm.
-// (RFC 6479 keeps IPsec's packets apart in this way.)
+// window says which of a node's last windowSize envelopes have arrived. Older envelopes count
+// as arrived, so that a bus may repeat an hour of history. (RFC 6479 finds repeated packets of
+// IPsec in this way.)
 type window struct {
-	heard uint64 // of senders.clock
-	last  uint64 // the highest sequence
-	seen  [windowSize / 64]uint64
+	lastSeen uint64 // deduplicator.clock at the last envelope
+	last     uint64 // the highest sequence
+	seen     [windowSize / 64]uint64
 }
 
 const windowSize = 4096
@@ -132,7 +136,7 @@ func (w *window) add(sequence uint64) bool {
 		return false
 	}
 	if sequence > w.last {
-		// What lies between has not come.
+		// The envelopes in between have not arrived.
 		if sequence-w.last >= windowSize {
 			clear(w.seen[:])
 		} else {

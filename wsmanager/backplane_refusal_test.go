@@ -104,7 +104,7 @@ func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	c := dialOver(t, url+"?group=g", nil)
 	require.Eventually(t, func() bool { return bus.subscribed() == 3 }, wstest.Patience, time.Millisecond, "to all, to the node's own, to the group's")
 	require.NoError(t, m.FlushBackplane(t.Context()))
-	from.Group("g").Broadcast(wsmanager.Text("from the other node"))
+	from.Group("g").Send(wsmanager.Text("from the other node"))
 	c.ExpectText("from the other node")
 
 	c.SendClose(1000, "")
@@ -115,20 +115,20 @@ func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	require.EqualValues(t, 6, m.Stats().Backplane.Errors)
 }
 
-// JoinGroup and LeaveGroup by id: here, without the bus; elsewhere, as far as it takes them.
-func TestLeaveGroupByID(t *testing.T) { onEachDriver(t, testLeaveGroupByID) }
+// Join and Leave by id use the bus only for connections of other nodes.
+func TestLeaveByID(t *testing.T) { onEachDriver(t, testLeaveByID) }
 
-func testLeaveGroupByID(t *testing.T) {
+func testLeaveByID(t *testing.T) {
 	opts := quiet()
 	opts.Backplane = &wsmanager.LocalBus{}
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 	c := dialOver(t, url+"?group=g", nil)
 	conn := only(t, m)
-	require.NoError(t, m.LeaveGroup(conn.ID(), "g"))
+	require.NoError(t, m.Conns(conn.ID()).Leave("g"))
 	require.Empty(t, conn.Groups())
-	require.NoError(t, m.JoinGroup(conn.ID(), "h"))
+	require.NoError(t, m.Conns(conn.ID()).Join("h"))
 	require.Equal(t, []string{"h"}, conn.Groups())
-	require.Error(t, m.LeaveGroup("nobody here", ""), "no group has such a name")
+	require.Error(t, m.Conns("nobody here").Leave(""), "no group has such a name")
 	c.SendClose(1000, "")
 	c.ExpectClose(1000)
 }

@@ -9,66 +9,122 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// A connection's id ends in that of its node where there is a backplane, so that what is
-// for one connection goes to one node.
+// nodeMark separates a connection's id from the id of its node. With a backplane, each
+// connection's id ends in that of its node, so that messages to one connection go to one
+// node.
 const nodeMark = '-'
 
-// nodeOf returns the node that a connection's id names, "" if it names none.
+// nodeOf returns the id of the node of a connection.
 func nodeOf(id string) string { return id[strings.LastIndexByte(id, nodeMark)+1:] }
 
-// newConnID makes the id of a connection that m accepts.
-func (m *Manager) newConnID() string {
-	if m.bus == nil {
+// newConnID makes the id of a connection that the Manager accepts. b may be nil.
+func (b *bus) newConnID() string {
+	if b == nil {
 		return newID()
 	}
-	return newID() + string(nodeMark) + m.bus.node
+	return newID() + string(nodeMark) + b.node
 }
 
 // newNodeID makes the id of a node: 65 of newID's 128 bits are enough for it.
 func newNodeID() string { return newID()[:13] }
 
-// post publishes an envelope. It reports whether the queue has taken it.
-func (b *bus) post(topic string, e *envelope) bool {
+// post publishes an envelope. It returns ErrBackplane if the queue does not take it.
+func (b *bus) post(topic string, e *envelope) error {
 	e.node = []byte(b.node)
 	switch b.queue.push(publication{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
 	case nil:
-		return true
+		return nil
 	case errQueueFull:
 		b.stats.queueFull.Add(1)
 	default:
 		b.stats.shutDown.Add(1)
 	}
-	return false
+	return ErrBackplane
 }
 
-// broadcast tells the other nodes of a broadcast: before it is delivered here, so that
-// they hear of it before they do of the answers.
-func (b *bus) broadcast(kind envelopeKind, name string, p *Prepared, except []string) {
-	e := envelope{kind: kind, messages: b.m.messages(p)}
-	if len(e.messages) == 0 {
-		return // it can't be sent, which is said here
+// broadcast sends p to the connections of an audience on the other nodes. b may be nil.
+func (b *bus) broadcast(a *Audience, p *Prepared) error {
+	if b == nil {
+		return nil
 	}
-	for _, id := range except {
+	messages := b.messages(p)
+	if len(messages) == 0 {
+		return b.unsendable(p)
+	}
+	return b.postTo(a, &envelope{kind: envelopeConn, messages: messages})
+}
+
+// apply tells the other nodes to do what e says with the connections of an audience. b may
+// be nil.
+func (b *bus) apply(a *Audience, e *envelope) error {
+	if b == nil {
+		return nil
+	}
+	err := b.postTo(a, e)
+	b.noteRemoteJoin(e, err)
+	return err
+}
+
+// postTo publishes an envelope for the connections of an audience. A single group or user
+// has its own topic. A union is one envelope to all nodes, because an envelope for each name
+// would reach a connection several times.
+func (b *bus) postTo(a *Audience, e *envelope) error {
+	for id := range a.except.all() {
 		if nodeOf(id) != b.node {
 			e.except = append(e.except, id)
 		}
 	}
 	topic := topicAll
-	switch kind {
-	case envelopeGroup:
-		e.target = []byte(name)
-		if !b.distant.has(name, b.m.wheel.Elapsed()) {
-			topic = topicOf("group", name)
+	if a.kind != audienceAll {
+		list := a.publishable()
+		if len(list) == 0 {
+			return nil // a group or user of this name can't exist
 		}
-	case envelopeUser:
-		topic, e.target = topicOf("user", name), []byte(name)
+		if len(list) == 1 {
+			topic = b.topicFor(a.kind, list[0])
+		}
+		e.setAudience(a.kind, list)
+		return b.post(topic, e)
 	}
-	b.post(topic, &e)
+	e.setAudience(a.kind, nil)
+	return b.post(topic, e)
 }
 
-// toConn sends an envelope to the node of a connection that is not here.
-func (m *Manager) toConn(id string, e *envelope) error {
-	b := m.bus
+// publishable returns the names that other nodes may know.
+func (a *Audience) publishable() (list []string) {
+	for name := range a.names.all() {
+		if a.kind == audienceUsers || checkGroupName(name) == nil {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+func (b *bus) topicFor(kind audienceKind, name string) string {
+	switch {
+	case kind == audienceUsers:
+		return topicOf("user", name)
+	case b.pendingJoins.has(name, b.m.wheel.Elapsed()):
+		return topicAll
+	}
+	return topicOf("group", name)
+}
+
+// noteRemoteJoin notes that connections of other nodes were told to join a group.
+func (b *bus) noteRemoteJoin(e *envelope, err error) {
+	if e.kind == envelopeJoin && err == nil {
+		b.pendingJoins.add(string(e.text), b.m.wheel.Elapsed(), 2*b.m.opts.BackplaneTimeout)
+	}
+}
+
+// unsendable returns the error of a message that has no variant that can be sent.
+func (b *bus) unsendable(p *Prepared) error {
+	_, err := b.m.frame(p, encodingOf(0, false))
+	return err
+}
+
+// postToConn sends an envelope to the node of a connection that is not here. b may be nil.
+func (b *bus) postToConn(id string, e *envelope) error {
 	if b == nil || !strings.ContainsRune(id, nodeMark) || len(id) > maxConnID {
 		return ErrNoConn
 	}
@@ -77,107 +133,65 @@ func (m *Manager) toConn(id string, e *envelope) error {
 		return ErrNoConn
 	}
 	e.target = []byte(id)
-	if !b.post(topicOfNode(node), e) {
-		return ErrBackplane
-	}
-	return nil
+	return b.post(topicOfNode(node), e)
 }
 
-// maxConnID is more than an id of ours has.
+// maxConnID is an upper bound of the length of our ids.
 const maxConnID = 128
 
-// sendAway is Send to a connection that is not here.
-func (m *Manager) sendAway(id string, msg Message) error {
-	if m.bus == nil {
+// applyTo tells another node to do what e says with one of its connections. b may be nil.
+func (b *bus) applyTo(id string, e *envelope) error {
+	err := b.postToConn(id, e)
+	if b != nil {
+		b.noteRemoteJoin(e, err)
+	}
+	return err
+}
+
+// send sends a message to a connection that is not here. b may be nil.
+func (b *bus) send(id string, msg Message) error {
+	if b == nil {
 		return ErrNoConn
 	}
 	if err := checkType(msg); err != nil {
 		return err
 	}
-	if frame.Size(len(msg.Payload)) > m.maxFrame() {
+	if frame.Size(len(msg.Payload)) > b.m.maxFrame() {
 		return ErrMessageTooBig
 	}
-	return m.toConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
+	return b.postToConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
 }
 
-// sendPreparedAway is SendPrepared to a connection that is not here.
-func (m *Manager) sendPreparedAway(id string, p *Prepared) error {
-	if m.bus == nil {
+// sendPrepared sends a prepared message to a connection that is not here. b may be nil.
+func (b *bus) sendPrepared(id string, p *Prepared) error {
+	if b == nil {
 		return ErrNoConn
 	}
-	messages := m.messages(p)
+	messages := b.messages(p)
 	if len(messages) == 0 {
-		_, err := m.frame(p, encodingOf(0, false))
-		return err
+		return b.unsendable(p)
 	}
-	return m.toConn(id, &envelope{kind: envelopeConn, messages: messages})
+	return b.postToConn(id, &envelope{kind: envelopeConn, messages: messages})
 }
 
-// closeAway is CloseConn of a connection that is not here.
-func (m *Manager) closeAway(id string, code StatusCode, reason string) error {
-	if m.bus == nil {
-		return ErrNoConn
-	}
-	if err := checkClose(code, reason); err != nil {
-		return err
-	}
-	return m.toConn(id, &envelope{kind: envelopeClose, code: code, text: []byte(reason)})
+// pendingRemoteJoins has the groups that connections of other nodes were told to join
+// recently. Their nodes may not have subscribed to the groups yet. Until then, messages to
+// these groups are published to all nodes.
+type pendingRemoteJoins struct {
+	some atomic.Bool // groups may not be empty
+
+	mu     sync.Mutex               // guards the fields below
+	groups map[string]time.Duration // when the entry ends, in the wheel's elapsed time
+	sweep  int                      // the number of groups at which ended entries are removed
 }
 
-// JoinGroup makes the connection with the id a member of a group; see [Conn.Join],
-// whose errors it returns. It returns ErrNoConn if there is no connection with the id.
-//
-// With a backplane the connection may live on another node. Then nil says only that the
-// node is told: whether the connection is still there, and in how many groups it is
-// already, is seen there. What this node sends to the group afterwards reaches the
-// connection if nothing on the way is lost, since it arrives there after this; what
-// other nodes send does shortly after.
-func (m *Manager) JoinGroup(id, name string) error {
-	if c := m.registry.get(id); c != nil {
-		return c.Join(name)
-	}
-	if err := checkGroupName(name); err != nil {
-		return err
-	}
-	err := m.toConn(id, &envelope{kind: envelopeJoin, text: []byte(name)})
-	if err == nil {
-		b := m.bus
-		b.distant.add(name, b.m.wheel.Elapsed(), 2*b.m.opts.BackplaneTimeout)
-	}
-	return err
-}
-
-// LeaveGroup ends the membership of the connection with the id in a group, if there is
-// one; see [Conn.Leave], and JoinGroup for connections on other nodes and for errors.
-func (m *Manager) LeaveGroup(id, name string) error {
-	if c := m.registry.get(id); c != nil {
-		c.Leave(name)
-		return nil
-	}
-	if err := checkGroupName(name); err != nil {
-		return err
-	}
-	return m.toConn(id, &envelope{kind: envelopeLeave, text: []byte(name)})
-}
-
-// distant is the groups that connections of other nodes were lately told to join. Their
-// nodes may not have subscribed to them yet: until then they get what is sent to the
-// group as all nodes do.
-type distant struct {
-	some atomic.Bool // groups may have something
-
-	mu     sync.Mutex               // guards what follows
-	groups map[string]time.Duration // until when, as the wheel has it
-	sweep  int                      // how many there may be until the old ones are looked for
-}
-
-func (d *distant) add(name string, now, lasts time.Duration) {
+func (d *pendingRemoteJoins) add(name string, now, ttl time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.groups == nil {
 		d.groups, d.sweep = make(map[string]time.Duration), 64
 	}
-	d.groups[name] = now + lasts
+	d.groups[name] = now + ttl
 	d.some.Store(true)
 	if len(d.groups) < d.sweep {
 		return
@@ -190,7 +204,7 @@ func (d *distant) add(name string, now, lasts time.Duration) {
 	d.sweep = max(64, 2*len(d.groups))
 }
 
-func (d *distant) has(name string, now time.Duration) bool {
+func (d *pendingRemoteJoins) has(name string, now time.Duration) bool {
 	if !d.some.Load() {
 		return false
 	}

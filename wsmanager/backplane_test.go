@@ -37,7 +37,7 @@ func testBackplaneOverSockets(t *testing.T) {
 	cb := wsmanager.Callbacks{
 		OnAccept: byQuery,
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			c.Manager().Group("g").BroadcastExcept(m, c.ID())
+			c.Manager().Group("g").Except(c.ID()).Send(m)
 			return nil
 		},
 	}
@@ -109,10 +109,10 @@ func testBackplaneChurn(t *testing.T) {
 			for r := range rounds {
 				name := fmt.Sprint("g", r%7)
 				_ = conns[i].Join(name) // the connection stays
-				m.Group("stays").Broadcast(wsmanager.Text("x"))
-				_ = m.JoinGroup(conns[(i+1)%3].ID(), name) // dropped at worst
+				m.Group("stays").Send(wsmanager.Text("x"))
+				_ = m.Conns(conns[(i+1)%3].ID()).Join(name) // dropped at worst
 				conns[i].Leave(name)
-				_ = m.LeaveGroup(conns[(i+1)%3].ID(), name)
+				_ = m.Conns(conns[(i+1)%3].ID()).Leave(name)
 			}
 		})
 	}

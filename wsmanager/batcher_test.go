@@ -52,7 +52,7 @@ func segment(texts ...string) []byte {
 func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 	for name, broadcast := range map[string]func(*Manager, Message) Sent{
 		"to all":     (*Manager).Broadcast,
-		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Broadcast(msg) },
+		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Send(msg) },
 	} {
 		bubble(t, name, func(t *testing.T) {
 			m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
@@ -86,10 +86,10 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 			[]string{"first", "direct", "last"}, nil},
 		{"a send that may wait", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendContext(t.Context(), Text("direct"))) },
 			[]string{"first", "direct", "last"}, nil},
-		{"a broadcast to others", func(_ *testing.T, from, _ *Conn) { from.m.Group("both").Broadcast(Text("group")) },
+		{"a broadcast to others", func(_ *testing.T, from, _ *Conn) { from.m.Group("both").Send(Text("group")) },
 			[]string{"first", "group", "last"}, nil},
 		{"a broadcast to some", func(_ *testing.T, from, _ *Conn) {
-			from.m.BroadcastFunc(Text("some"), func(*Conn) bool { return true })
+			from.m.All().WhereLocal(func(*Conn) bool { return true }).Send(Text("some"))
 		}, []string{"first", "some", "last"}, nil},
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
@@ -123,13 +123,13 @@ func TestGroupsOfABurst(t *testing.T) {
 			g := c.m.Group("g")
 			switch string(msg.Payload) {
 			case "join":
-				g.Broadcast(Text("before"))
+				g.Send(Text("before"))
 				require.NoError(t, other.Join("g"))
-				g.Broadcast(Text("inside"))
+				g.Send(Text("inside"))
 			case "leave":
-				g.Broadcast(Text("still inside"))
-				other.Leave("g")
-				g.Broadcast(Text("after"))
+				g.Send(Text("still inside"))
+				_ = other.Leave("g")
+				g.Send(Text("after"))
 			}
 			return nil
 		})

@@ -181,7 +181,7 @@ func BenchmarkCompressedSend(b *testing.B) {
 				defer c.Close() // or Shutdown would wait for its close frame
 				go func() { _, _ = io.Copy(io.Discard, c) }()
 				var conn *wsmanager.Conn
-				for conn = range m.All() {
+				for conn = range m.All().Local() {
 				}
 				msg := wsmanager.Message{Type: wsmanager.TextMessage, Payload: jsonText(size)}
 				b.ReportAllocs()

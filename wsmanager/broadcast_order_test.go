@@ -58,21 +58,21 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 						case 0, 1:
 							sent = m.Broadcast(text("all"))
 						case 2:
-							sent = m.Group(g).Broadcast(text(g))
+							sent = m.Group(g).Send(text(g))
 						case 3:
-							sent = m.Group(g).BroadcastExcept(text(g), c.id, c.id, "nobody")
+							sent = m.Group(g).Except(c.id, c.id, "nobody").Send(text(g))
 						case 4:
-							sent = m.BroadcastExcept(text("all"), c.id)
+							sent = m.All().Except(c.id).Send(text("all"))
 						case 5:
 							u := fmt.Sprint("u", rand.IntN(4))
-							sent = m.SendUser(u, text(u))
+							sent = m.Users(u).Send(text(u))
 						case 6:
 							if c.Send(text("direct")) == nil {
 								sent.Queued = 1
 							}
 						case 7:
 							_ = c.Join(g)
-							c.Leave(fmt.Sprint("g", rand.IntN(groups)))
+							_ = c.Leave(fmt.Sprint("g", rand.IntN(groups)))
 						case 8:
 							epoch := m.broadcaster.batcher.enter()
 							sent = m.Broadcast(text("all"))

@@ -57,7 +57,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	c.session().attach(s.gate)
 	s.receiver = fakeConn(t, m, "receiver", s.got, a)
 	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
-	broadcast := m.Group("g").Broadcast
+	broadcast := m.Group("g").Send
 	if toAll {
 		broadcast = m.Broadcast
 	}
@@ -133,12 +133,12 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 			_ = c.Ready(0)
 			c.session().abandon()
 		}, nil, nil},
-		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Broadcast(Text("x")) }, nil, []string{"x"}},
+		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Send(Text("x")) }, nil, []string{"x"}},
 		{"a broadcast to some", func(s *stalled) {
-			s.m.BroadcastFunc(Text("x"), func(c *Conn) bool { return c == s.receiver })
+			s.m.All().WhereLocal(func(c *Conn) bool { return c == s.receiver }).Send(Text("x"))
 		}, []string{"x"}, nil},
 		{"a walk and figures", func(s *stalled) {
-			for range s.m.All() {
+			for range s.m.All().Local() {
 				s.m.Stats()
 			}
 			_ = s.m.Group("g").Len()

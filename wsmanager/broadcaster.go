@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -35,13 +36,15 @@ func (br *broadcaster) init(m *Manager) {
 func (br *broadcaster) send(q *broadcastQueue, p *Prepared, except names) Sent {
 	br.batcher.activate()
 	b := broadcasts.Get().(*broadcast)
-	br.encode(b, p, br.encodings(q))
+	err := br.encode(b, p, br.encodings(q))
 	for id := range except.all() {
 		if c := br.registry.get(id); c != nil && !slices.Contains(b.except, c) {
 			b.except = append(b.except, c)
 		}
 	}
-	return br.publish(q, b)
+	sent := br.publish(q, b)
+	sent.Err = err
+	return sent
 }
 
 // encodings returns the encodings that a broadcast to the set is needed in. If no
@@ -54,9 +57,9 @@ func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
 	return s
 }
 
-// encode encodes p for a broadcast. It logs an error once for each variant; the frame
-// is nil then.
-func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) {
+// encode encodes p for a broadcast. An encoding that fails has a nil frame; the error is
+// logged once for each variant, and the first one is returned.
+func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) (first error) {
 	b.encoded = needed
 	var failed encodingSet
 	for e := range needed.all {
@@ -66,33 +69,12 @@ func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) {
 				failed |= 1 << plain
 				br.logUnsendable(err, e)
 			}
+			first = cmp.Or(first, err)
 			frame = nil
 		}
 		b.frames[e] = frame
 	}
-}
-
-// sendEach sends p to the connections of a set for which want returns true, one by one.
-func (br *broadcaster) sendEach(to recipients, p *Prepared, want func(*Conn) bool) (sent Sent) {
-	logged := false
-	for c := range walk(to) {
-		e, ok := c.reception.encoding()
-		if !ok || !want(c) {
-			continue
-		}
-		frame, err := br.frame(p, e)
-		if err == nil {
-			sent.count(c.session().send(frame, true))
-			continue
-		}
-		sent.Dropped++
-		c.m.stats.drop(dropUnsendable, 1)
-		if !logged {
-			logged = true
-			br.logUnsendable(err, e)
-		}
-	}
-	return sent
+	return first
 }
 
 func (br *broadcaster) logUnsendable(err error, e encoding) {

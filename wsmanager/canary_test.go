@@ -81,7 +81,7 @@ func testCanaries(t *testing.T) {
 	require.Positive(t, run.received.Load(), "and the server theirs")
 	require.EqualValues(t, run.dials.Load(), run.connects.Load())
 	require.Equal(t, run.connects.Load(), run.closes.Load())
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	t.Logf("%d connections; clients read %d messages of their own and %d to all, the server %d; closed %v",
 		run.dials.Load(), run.mine.Load(), run.all.Load(), run.received.Load(), m.Stats().Closed)
 }
@@ -160,7 +160,7 @@ func (run *canaries) message(c *wsmanager.Conn, m wsmanager.Message) error {
 		defer cancel()
 		_ = c.SendContext(ctx, payload(secret)) // there may be no room
 	case 10:
-		c.Manager().BroadcastExcept(wsmanager.Text(everybody), c.ID())
+		c.Manager().All().Except(c.ID()).Send(wsmanager.Text(everybody))
 	}
 	if !madeOf(m.Payload, secret) {
 		run.t.Errorf("what %s sent is %.50q after a while", secret, m.Payload)
@@ -186,13 +186,13 @@ func (run *canaries) close(c *wsmanager.Conn, _ error) {
 func (run *canaries) broadcast(m *wsmanager.Manager) { m.Broadcast(payload(everybody)) }
 
 func (run *canaries) sendToEach(m *wsmanager.Manager) {
-	for c := range m.All() {
+	for c := range m.All().Local() {
 		_ = c.Send(payload(secretOf(c))) // those that have ended meanwhile are the point
 	}
 }
 
 func (run *canaries) closeSome(m *wsmanager.Manager) {
-	for c := range m.All() {
+	for c := range m.All().Local() {
 		if rand.IntN(60) == 0 {
 			_ = c.Close(1000, "") // nil, as the arguments are good
 		}

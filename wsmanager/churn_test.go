@@ -149,15 +149,15 @@ func (run *churn) test(t *testing.T) {
 			case 1:
 				panic("oops")
 			case 2:
-				book.sent(c.Manager().BroadcastExcept(msg, c.ID()))
+				book.sent(c.Manager().All().Except(c.ID()).Send(msg))
 			case 3, 4, 5:
 				if err := c.Join(group); err != nil && !errors.Is(err, wsmanager.ErrClosed) {
 					t.Error(err)
 				}
 			case 6, 7, 8:
-				c.Leave(group)
+				_ = c.Leave(group)
 			case 9, 10:
-				book.sent(c.Manager().Group(group).Broadcast(msg))
+				book.sent(c.Manager().Group(group).Send(msg))
 			case 11:
 				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 				defer cancel()
@@ -194,7 +194,7 @@ func (run *churn) test(t *testing.T) {
 				default:
 				}
 				book.sent(noisy(m, id, seq, &toAll))
-				for c := range m.All() {
+				for c := range m.All().Local() {
 					if rand.IntN(200) == 0 {
 						_ = c.Close(1000, "") // nil, as the arguments are good
 					}
@@ -220,7 +220,7 @@ func (run *churn) test(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 	require.Equal(t, run.dials.Load(), connects.Load())
 	require.Equal(t, connects.Load(), closes.Load())
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	require.Positive(t, messages.Load())
 
 	s := m.Stats()
@@ -254,20 +254,20 @@ func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	choice := func(c *wsmanager.Conn) bool { return c.ID() < "M" }
 	switch rand.IntN(8) {
 	case 0:
-		return g.Broadcast(msg)
+		return g.Send(msg)
 	case 1:
-		return g.BroadcastFunc(msg, choice)
+		return g.WhereLocal(choice).Send(msg)
 	case 2:
-		for c := range g.Members() {
-			return g.BroadcastExcept(msg, c.ID())
+		for c := range g.Local() {
+			return g.Except(c.ID()).Send(msg)
 		}
 		return wsmanager.Sent{}
 	case 3:
-		return m.SendUser(fmt.Sprint("u", rand.IntN(3)), msg)
+		return m.Users(fmt.Sprint("u", rand.IntN(3))).Send(msg)
 	case 4:
-		return m.BroadcastFunc(msg, choice)
+		return m.All().WhereLocal(choice).Send(msg)
 	case 5:
-		return m.BroadcastPrepared(wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
+		return m.All().SendPrepared(wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
 			return wsmanager.Message{Type: wsmanager.TextMessage + wsmanager.MessageType(v)%2, Payload: msg.Payload}, nil
 		}))
 	default:

@@ -32,7 +32,7 @@ func testCloseWith(t *testing.T) {
 					return
 				default:
 				}
-				for c := range m.All() {
+				for c := range m.All().Local() {
 					_ = c.Send(wsmanager.Text("noise")) // it may be closing, or slow
 				}
 				m.Broadcast(wsmanager.Text("noise to all"))
@@ -65,7 +65,7 @@ func TestCloseWithWhatCantBeSent(t *testing.T) { onEachDriver(t, testCloseWithWh
 func testCloseWithWhatCantBeSent(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	client := dialOver(t, url, nil)
-	settles(t, func() bool { return m.Len() == 1 })
+	settles(t, func() bool { return m.All().Len() == 1 })
 	c := only(t, m)
 	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1005, ""), "can't carry the code 1005")
 	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1000, repeat("x", 124)), "124 bytes")

@@ -18,7 +18,7 @@ import (
 func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, clients []*wstest.Client) {
 	t.Helper()
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery, OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
-		c.Manager().Group("g").Broadcast(msg)
+		c.Manager().Group("g").Send(msg)
 		return nil
 	}}, opts, nil)
 	for i := range 2 * n {
@@ -45,11 +45,11 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 		cost uint64
 	}{
 		"to all":     {func() wsmanager.Sent { return m.Broadcast(wsmanager.Text(text)) }, 1},
-		"to a group": {func() wsmanager.Sent { return m.Group("g").Broadcast(wsmanager.Text(text)) }, 1},
+		"to a group": {func() wsmanager.Sent { return m.Group("g").Send(wsmanager.Text(text)) }, 1},
 		"to a choice": {func() wsmanager.Sent {
-			return m.BroadcastFunc(wsmanager.Text(text), func(*wsmanager.Conn) bool { return true })
+			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(wsmanager.Text(text))
 		}, 1},
-		"prepared, twice":    {func() wsmanager.Sent { m.BroadcastPrepared(p); return m.Group("g").BroadcastPrepared(p) }, 1},
+		"prepared, twice":    {func() wsmanager.Sent { m.All().SendPrepared(p); return m.Group("g").SendPrepared(p) }, 1},
 		"what can't be less": {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
 	} {
 		require.Equal(t, wsmanager.Sent{Queued: 20}, tt.send(), name)
@@ -79,7 +79,7 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 			c.Kill()
 		}
 	}
-	settles(t, func() bool { return m.Len() == 10 })
+	settles(t, func() bool { return m.All().Len() == 10 })
 	require.Equal(t, wsmanager.Sent{Queued: 10}, m.Broadcast(wsmanager.Text(text)))
 	require.Equal(t, compressed, m.Stats().Compressed.Out, "all who have agreed are gone")
 }
@@ -104,8 +104,8 @@ func testVariantsOfAMixedAudience(t *testing.T) {
 		return wsmanager.Text(repeat(fmt.Sprintf("as %d ", v), 100)), nil
 	})
 	for range 2 {
-		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.BroadcastPrepared(p))
-		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.Group("g").BroadcastPrepared(p))
+		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.All().SendPrepared(p))
+		require.Equal(t, wsmanager.Sent{Queued: len(clients)}, m.Group("g").SendPrepared(p))
 	}
 	for i, c := range clients {
 		for range 4 {
@@ -138,7 +138,7 @@ func testOrderInAMixedAudience(t *testing.T) {
 				if i%2 == 0 {
 					m.Broadcast(msg)
 				} else {
-					m.Group("g").Broadcast(msg)
+					m.Group("g").Send(msg)
 				}
 			}
 		})

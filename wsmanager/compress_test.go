@@ -269,14 +269,14 @@ func testNoCompressionOfAMessage(t *testing.T) {
 	plain := msg
 	plain.NoCompression = true
 	for name, send := range map[string]func(wsmanager.Message){
-		"Send":              func(m wsmanager.Message) { _ = conn.Send(m) },
-		"SendContext":       func(m wsmanager.Message) { _ = conn.SendContext(t.Context(), m) },
-		"SendPrepared":      func(m wsmanager.Message) { _ = conn.SendPrepared(wsmanager.Prepare(m)) },
-		"Broadcast":         func(m wsmanager.Message) { mgr.Broadcast(m) },
-		"BroadcastFunc":     func(m wsmanager.Message) { mgr.BroadcastFunc(m, func(*wsmanager.Conn) bool { return true }) },
-		"BroadcastPrepared": func(m wsmanager.Message) { mgr.BroadcastPrepared(wsmanager.Prepare(m)) },
+		"Send":             func(m wsmanager.Message) { _ = conn.Send(m) },
+		"SendContext":      func(m wsmanager.Message) { _ = conn.SendContext(t.Context(), m) },
+		"SendPrepared":     func(m wsmanager.Message) { _ = conn.SendPrepared(wsmanager.Prepare(m)) },
+		"Broadcast":        func(m wsmanager.Message) { mgr.Broadcast(m) },
+		"WhereLocal":       func(m wsmanager.Message) { mgr.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(m) },
+		"All.SendPrepared": func(m wsmanager.Message) { mgr.All().SendPrepared(wsmanager.Prepare(m)) },
 		"PrepareFunc": func(m wsmanager.Message) {
-			mgr.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return m, nil }))
+			mgr.All().SendPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return m, nil }))
 		},
 	} {
 		for _, m := range []wsmanager.Message{msg, plain} {

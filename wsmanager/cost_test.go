@@ -48,7 +48,7 @@ func testShutdownLeavesNothing(t *testing.T) {
 	opts.Timeouts.Close = 50 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	dialOver(t, url, nil).Kill() // whatever is made once, is made
-	settles(t, func() bool { return m.Len() == 0 && m.Stats().Closed[1006] == 1 })
+	settles(t, func() bool { return m.All().Len() == 0 && m.Stats().Closed[1006] == 1 })
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	const n = 50
 	for i := range n {

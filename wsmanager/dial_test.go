@@ -90,7 +90,7 @@ func testDial(t *testing.T) {
 	<-c.Context().Done()
 	require.ErrorIs(t, c.Send(wsmanager.Text("late")), wsmanager.ErrClosed)
 	require.NoError(t, c.Manager().Shutdown(t.Context()))
-	require.Zero(t, c.Manager().Len())
+	require.Zero(t, c.Manager().All().Len())
 }
 
 // Messages of all lengths of frame headers, each way, in order and whole.

@@ -143,7 +143,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 		_, err = d.Dial(t.Context())
 		require.NoError(t, err)
 	}
-	require.Equal(t, 10, d.Manager().Len())
+	require.Equal(t, 10, d.Manager().All().Len())
 	require.EqualValues(t, 10, d.Manager().Stats().Accepted)
 }
 

@@ -21,12 +21,13 @@
 //
 // # Sending
 //
-// [Conn.Send] and [Manager.Send] reach one connection. An [Audience] is a set of connections:
-// all of them, or those of groups, users or ids, with exceptions; [Manager.Broadcast] sends to
-// all. A message to an audience is encoded once: see [Prepared], and [Compression], which is off
-// by default. Sends do not wait for the network. Messages that a peer does not read fast enough
-// wait in its bounded outbox; when that is full, the connection's [SlowConsumer] policy applies.
-// [Conn.SendContext] waits for room instead.
+// [Conn.Send] and [Manager.Send] reach one connection. [Audience.Send] reaches a set of
+// connections: all of them ([Manager.All]), those of groups ([Manager.Group], [Manager.Groups]),
+// of users ([Manager.Users]) or of a list of ids ([Manager.Conns]). A message to an audience is
+// encoded once: see [Prepared], and [Compression], which is off by default. Sends do not wait for
+// the network. Messages that a peer does not read fast enough wait in its bounded outbox; when
+// that is full, the connection's [SlowConsumer] policy applies. [Conn.SendContext] waits for room
+// instead.
 //
 // # More than one process
 //
@@ -35,12 +36,12 @@
 //
 // # Concurrency
 //
-// All methods of [Manager], [Conn], [Audience], [Group] and [Prepared] are safe for concurrent
-// use and may be called inside callbacks. Only Shutdown, SendContext and FlushBackplane wait. (A
-// goroutine that broadcasts faster than broadcasts can be delivered also waits for the batch in
-// progress, which is short and does not wait for the network.) The callbacks of one connection
-// never overlap; those of different connections run in parallel. ServeHTTP returns after the
-// handshake, except with Options.Block; of the request only the result of OnAccept is kept.
+// All methods of [Manager], [Conn], [Audience] and [Prepared] are safe for concurrent use and may
+// be called inside callbacks. Only Shutdown, SendContext and FlushBackplane wait. (A goroutine
+// that broadcasts faster than broadcasts can be delivered also waits for the batch in progress,
+// which is short and does not wait for the network.) The callbacks of one connection never
+// overlap; those of different connections run in parallel. ServeHTTP returns after the handshake,
+// except with Options.Block; of the request only the result of OnAccept is kept.
 //
 // # HTTP/2
 //

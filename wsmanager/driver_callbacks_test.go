@@ -88,7 +88,7 @@ func (b *misbehaviour) test(t *testing.T) {
 		}
 		time.Sleep(b.after) // until the loop has gone on without it
 		return b.do(c, func() (others []*wsmanager.Conn) {
-			for other := range c.Manager().All() {
+			for other := range c.Manager().All().Local() {
 				if other.User() == "victim" {
 					others = append(others, other)
 				}
@@ -153,7 +153,7 @@ func (b *misbehaviour) test(t *testing.T) {
 	require.NoError(t, <-done)
 	require.EqualValues(t, 3, b.connects.Load())
 	require.EqualValues(t, 3, b.closes.Load())
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // A connection that both its OnConnect and its OnClose end in the worst way ends
@@ -283,7 +283,7 @@ func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(during101{w, func() {
-				for c := range m.All() { // nothing can be written yet: the policy closes
+				for c := range m.All().Local() { // nothing can be written yet: the policy closes
 					_ = c.Send(wsmanager.Text("1"))
 					_ = c.Send(wsmanager.Text("2"))
 				}

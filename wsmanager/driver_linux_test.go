@@ -145,7 +145,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 		c.SendText("x")
 		c.ExpectText("x")
 	}
-	require.Equal(t, n, m.Len())
+	require.Equal(t, n, m.All().Len())
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() < before+20 }, wstest.Patience, time.Millisecond)
 }
 
@@ -218,7 +218,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	}
 	c.SendText("hello")
 	c.ExpectText("hello")
-	for conn := range m.All() {
+	for conn := range m.All().Local() {
 		if conn.RemoteAddr().String() == c.Conn().LocalAddr().String() {
 			require.False(t, wsmanager.InLoop(conn))
 		}
@@ -233,7 +233,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	defer other.Kill()
 	other.SendText("x")
 	other.ExpectText("x")
-	for conn := range m.All() {
+	for conn := range m.All().Local() {
 		if conn.RemoteAddr().String() == other.Conn().LocalAddr().String() {
 			require.Equal(t, auto, wsmanager.InLoop(conn))
 		}

@@ -110,7 +110,7 @@ func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	require.Equal(t, "The server failed to accept the connection.\n", string(body), "the client need not know why")
 	require.Equal(t, wsmanager.Refused{Failed: 1}, m.Stats().Refused)
 	require.Zero(t, m.Stats().Accepted)
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	rec := log.record(t, 0)
 	require.Equal(t, "websocket refused", rec["msg"])
 	require.Equal(t, "ERROR", rec["level"])
@@ -194,7 +194,7 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 				require.Equal(t, "WARN", rec["level"])
 				require.EqualValues(t, 101, rec["status"])
 				require.Contains(t, rec["err"], "the event loop can't serve a *wsmanager_test.")
-				require.Eventually(t, func() bool { return m.Stats().Refused.BrokenOff == uint64(i+1) && m.Len() == 0 }, wstest.Patience, time.Millisecond)
+				require.Eventually(t, func() bool { return m.Stats().Refused.BrokenOff == uint64(i+1) && m.All().Len() == 0 }, wstest.Patience, time.Millisecond)
 			}
 			require.Equal(t, wsmanager.Refused{BrokenOff: 2}, m.Stats().Refused)
 			require.Zero(t, m.Stats().Accepted)
@@ -269,7 +269,7 @@ func testAutoServesTLSBesidePlainTCP(t *testing.T) {
 	a := dialOver(t, plain.URL, nil)
 	b := dialTLS(t, secure)
 	require.Equal(t, http.StatusSwitchingProtocols, b.Response.StatusCode)
-	for c := range m.All() {
+	for c := range m.All().Local() {
 		if c.TLS() != nil {
 			require.False(t, wsmanager.InLoop(c))
 		}

@@ -24,6 +24,9 @@ func envelopes() map[string]envelope {
 		"close":          {kind: envelopeClose, sequence: 7, node: []byte("NODE"), target: []byte("id"), code: 4999, text: []byte("bye")},
 		"close, nothing": {kind: envelopeClose, sequence: 7, node: []byte("NODE"), target: []byte("id")},
 		"join":           {kind: envelopeJoin, sequence: 7, node: []byte("NODE"), target: []byte("id"), text: []byte("g")},
+		"to groups":      {kind: envelopeConn, sequence: 7, node: []byte("NODE"), messages: text, except: []string{"a"}, scope: audienceGroups, names: []string{"g", "h"}},
+		"close all":      {kind: envelopeClose, sequence: 7, node: []byte("NODE"), code: 1000, text: []byte("bye"), scope: audienceAll},
+		"users join":     {kind: envelopeJoin, sequence: 7, node: []byte("NODE"), text: []byte("g"), scope: audienceUsers, names: []string{strings.Repeat("u", 300)}},
 		"leave":          {kind: envelopeLeave, sequence: 7, node: []byte("NODE"), target: []byte("id"), text: []byte("g")},
 	}
 }
@@ -68,28 +71,39 @@ func TestEnvelopesThatAreNone(t *testing.T) {
 		spoil(&e)
 		return e.append(nil)
 	}
+	scoped := func(spoil func(e *envelope)) []byte {
+		e := envelopes()["to groups"]
+		spoil(&e)
+		return e.append(nil)
+	}
 	huge := append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f) // the node's length
 	for name, tt := range map[string]struct {
 		p    []byte
 		want error
 	}{
-		"nothing":            {nil, errEnvelope},
-		"another version":    {append([]byte{2}, good[1:]...), errEnvelopeVersion},
-		"JSON":               {[]byte(`{"a":1}`), errEnvelopeVersion},
-		"kind 0":             {spoiled(func(e *envelope) { e.kind = 0 }), errEnvelope},
-		"a kind too many":    {spoiled(func(e *envelope) { e.kind = envelopeLeave + 1 }), errEnvelope},
-		"no node":            {spoiled(func(e *envelope) { e.node = nil }), errEnvelope},
-		"a long node":        {spoiled(func(e *envelope) { e.node = make([]byte, maxNodeID+1) }), errEnvelope},
-		"a group of no name": {spoiled(func(e *envelope) { e.target = nil }), errEnvelope},
-		"all of a name":      {spoiled(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
-		"no message":         {spoiled(func(e *envelope) { e.messages = nil }), errEnvelope},
-		"no variant":         {spoiled(func(e *envelope) { e.messages[0].variants = 0 }), errEnvelope},
-		"a variant twice":    {spoiled(func(e *envelope) { e.messages[1].variants = 0b100 }), errEnvelope},
-		"a ping":             {spoiled(func(e *envelope) { e.messages[0].Type = 9 }), errEnvelope},
-		"a huge length":      {huge, errEnvelope},
-		"a huge count":       {append(bytes.Clone(good[:10+1+4+1+1]), 0xff, 0xff, 0xff, 0xff, 0x0f, 0), errEnvelope},
-		"a close's code":     {append((&envelope{kind: envelopeClose, node: []byte("N"), target: []byte("id")}).append(nil)[:16], 0xff, 0xff, 0x7f, 0), errEnvelope},
-		"a join's message":   {spoiled(func(e *envelope) { e.kind = envelopeJoin }), errEnvelope},
+		"nothing":             {nil, errEnvelope},
+		"another version":     {append([]byte{3}, good[1:]...), errEnvelopeVersion},
+		"no scope":            {append([]byte{2}, good[1:]...), errEnvelope},
+		"JSON":                {[]byte(`{"a":1}`), errEnvelopeVersion},
+		"kind 0":              {spoiled(func(e *envelope) { e.kind = 0 }), errEnvelope},
+		"a kind too many":     {spoiled(func(e *envelope) { e.kind = envelopeLeave + 1 }), errEnvelope},
+		"no node":             {spoiled(func(e *envelope) { e.node = nil }), errEnvelope},
+		"a long node":         {spoiled(func(e *envelope) { e.node = make([]byte, maxNodeID+1) }), errEnvelope},
+		"a group of no name":  {spoiled(func(e *envelope) { e.target = nil }), errEnvelope},
+		"all of a name":       {spoiled(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
+		"no message":          {spoiled(func(e *envelope) { e.messages = nil }), errEnvelope},
+		"no variant":          {spoiled(func(e *envelope) { e.messages[0].variants = 0 }), errEnvelope},
+		"a variant twice":     {spoiled(func(e *envelope) { e.messages[1].variants = 0b100 }), errEnvelope},
+		"a ping":              {spoiled(func(e *envelope) { e.messages[0].Type = 9 }), errEnvelope},
+		"a huge length":       {huge, errEnvelope},
+		"a huge count":        {append(bytes.Clone(good[:10+1+4+1+1]), 0xff, 0xff, 0xff, 0xff, 0x0f, 0), errEnvelope},
+		"a close's code":      {append((&envelope{kind: envelopeClose, node: []byte("N"), target: []byte("id")}).append(nil)[:16], 0xff, 0xff, 0x7f, 0), errEnvelope},
+		"all with names":      {scoped(func(e *envelope) { e.scope = audienceAll }), errEnvelope},
+		"users of no name":    {scoped(func(e *envelope) { e.scope, e.names = audienceUsers, nil }), errEnvelope},
+		"a scope of ids":      {scoped(func(e *envelope) { e.scope = audienceConns }), errEnvelope},
+		"a target and names":  {scoped(func(e *envelope) { e.target = []byte("id") }), errEnvelope},
+		"a kind of version 1": {scoped(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
+		"a join's message":    {spoiled(func(e *envelope) { e.kind = envelopeJoin }), errEnvelope},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := readEnvelope(tt.p)
@@ -153,7 +167,7 @@ func TestWindow(t *testing.T) {
 
 // Nodes that nobody has heard of for long make room for others.
 func TestSendersAreBounded(t *testing.T) {
-	var s senders
+	var s deduplicator
 	name := func(i int) []byte { return []byte{byte(i >> 8), byte(i)} }
 	for i := range maxSenders {
 		require.True(t, s.isNew(name(i), 1))
@@ -183,7 +197,7 @@ func TestTopics(t *testing.T) {
 }
 
 func TestDistantGroupsAreForgotten(t *testing.T) {
-	var d distant
+	var d pendingRemoteJoins
 	require.False(t, d.has("g", 0))
 	d.add("g", 0, 10)
 	require.True(t, d.has("g", 9))

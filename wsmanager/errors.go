@@ -12,8 +12,8 @@ var (
 	// ErrClosed is returned after a connection began to close. The message is not sent.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
-	// ErrNoConn is returned by calls with the id of a connection if no connection of this node
-	// has the id and no other node can have it.
+	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
+	// [Manager.Conns], for an id that is not registered on this node and not of another node.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
 	// ErrOutboxFull is returned by sends if the outbox is full. The message is dropped. The
@@ -23,6 +23,10 @@ var (
 	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
 	// Outbox.Bytes.
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
+
+	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] if a text
+	// is not valid UTF-8: each receiver would close its connection.
+	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
 	// ErrMessageType is returned by sends if the message is neither text nor binary: use [Text]
 	// or [Binary].

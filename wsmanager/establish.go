@@ -20,7 +20,7 @@ func (m *Manager) acceptConn(w http.ResponseWriter, r *http.Request, req *handsh
 	if err := req.Prepare(w, m.opts.HandshakeTimeout); err != nil {
 		return nil, nil, nil, err
 	}
-	c = m.newConn(m.newConnID(), a, r.TLS, r.RemoteAddr)
+	c = m.newConn(m.bus.newConnID(), a, r.TLS, r.RemoteAddr)
 	if req.Extensions != "" {
 		c.agreeDeflate()
 	}

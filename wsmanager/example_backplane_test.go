@@ -27,14 +27,14 @@ func ExampleBackplane() {
 	// The bus knows of the connection shortly after; an example can't wait for "shortly".
 	_ = there.FlushBackplane(context.Background())
 
-	fmt.Println(here.Broadcast(wsmanager.Text("to all"))) // what Sent counts is here
-	here.Group("lobby").Broadcast(wsmanager.Text("to the lobby"))
-	here.SendUser("ann", wsmanager.Text("to ann"))
-	for c := range there.All() { // an id names the node: keep it where all nodes find it
-		_ = here.JoinGroup(c.ID(), "quiz")
+	fmt.Println(here.Broadcast(wsmanager.Text("to all")).Queued) // Sent counts connections of this node
+	here.Group("lobby").Send(wsmanager.Text("to the lobby"))
+	here.Users("ann").Send(wsmanager.Text("to ann"))
+	for c := range there.All().Local() { // an id names the node: keep it where all nodes find it
+		_ = here.Conns(c.ID()).Join("quiz")
 		_ = here.Send(c.ID(), wsmanager.Text("to one"))
 	}
-	here.Group("quiz").Broadcast(wsmanager.Text("to those who were asked in"))
+	here.Group("quiz").Send(wsmanager.Text("to those who were asked in"))
 	for range 5 {
 		fmt.Println(read())
 	}
@@ -46,7 +46,7 @@ func ExampleBackplane() {
 		_ = m.Shutdown(context.Background())
 	}
 	// Output:
-	// {0 0}
+	// 0
 	// to all
 	// to the lobby
 	// to ann

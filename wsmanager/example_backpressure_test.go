@@ -43,8 +43,8 @@ func ExampleSlowConsumer() {
 		SlowConsumer: wsmanager.SlowConsumerDropOldest,
 		Outbox:       wsmanager.Outbox{Messages: 1},
 	})
-	fmt.Println(positions.Broadcast(wsmanager.Text("52.52 13.40")), positions.Stats().Dropped.Oldest)
-	// Output: {0 0} 0
+	fmt.Println(positions.Broadcast(wsmanager.Text("52.52 13.40")).Dropped, positions.Stats().Dropped.Oldest)
+	// Output: 0 0
 }
 
 // With the other two policies a send that finds the outbox full says so. The

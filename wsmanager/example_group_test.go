@@ -37,8 +37,8 @@ func dial(srv *httptest.Server, path string) (read func() string, end func()) {
 	return read, func() { client.Close() }
 }
 
-// Clients subscribe to topics, and what happens there reaches those who did. A
-// topic exists as long as somebody is subscribed.
+// Clients subscribe to topics. A message to a topic reaches its subscribers. A topic exists
+// as long as it has subscribers.
 func ExampleConn_Join() {
 	news := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
@@ -57,22 +57,22 @@ func ExampleConn_Join() {
 	defer end()
 	fmt.Println(read())
 
-	fmt.Println(news.Group("weather").Broadcast(wsmanager.Text("rain")))
-	fmt.Println(news.Group("sports").Broadcast(wsmanager.Text("1:0")))
+	fmt.Println(news.Group("weather").Send(wsmanager.Text("rain")).Queued)
+	fmt.Println(news.Group("sports").Send(wsmanager.Text("1:0")).Queued)
 	fmt.Println(read())
-	for c := range news.Group("headlines").Members() {
+	for c := range news.Group("headlines").Local() {
 		fmt.Println(c.Groups())
 	}
 	// Output:
 	// subscribed
-	// {1 0}
-	// {0 0}
+	// 1
+	// 0
 	// rain
 	// [headlines weather]
 }
 
 // A user may have several connections: a phone, and two tabs.
-func ExampleManager_SendUser() {
+func ExampleManager_Users() {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil // from a session, in earnest
@@ -84,18 +84,18 @@ func ExampleManager_SendUser() {
 		_, end := dial(srv, "/?user=ann")
 		defer end()
 	}
-	fmt.Println(m.SendUser("ann", wsmanager.Text("you have mail")))
-	fmt.Println(m.User("ann").Len(), m.User("bob").Len())
+	fmt.Println(m.Users("ann").Send(wsmanager.Text("you have mail")).Queued)
+	fmt.Println(m.Users("ann").Len(), m.Users("bob").Len())
 	// Output:
-	// {2 0}
+	// 2
 	// 2 0
 }
 
 // The sender's own message need not come back to it.
-func ExampleManager_BroadcastExcept() {
+func ExampleAudience_Except() {
 	room := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			c.Manager().BroadcastExcept(m, c.ID())
+			c.Manager().All().Except(c.ID()).Send(m)
 			return nil
 		},
 	}, wsmanager.Options{Logger: quiet().Logger})

@@ -51,7 +51,7 @@ func ExamplePrepareFunc() {
 	defer end2()
 
 	price := 12.5
-	m.BroadcastPrepared(wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
+	m.All().SendPrepared(wsmanager.PrepareFunc(func(v wsmanager.Variant) (wsmanager.Message, error) {
 		if v == asText {
 			return wsmanager.Text(fmt.Sprint("price ", price)), nil
 		}
@@ -84,11 +84,11 @@ func ExampleConn_Ready() {
 	defer srv.Close()
 	read, end := dial(srv, "/")
 	defer end()
-	fmt.Println("before:", <-sent)
-	fmt.Println("after:", <-sent)
+	fmt.Println("before:", (<-sent).Queued)
+	fmt.Println("after:", (<-sent).Queued)
 	fmt.Println(read())
 	// Output:
-	// before: {0 0}
-	// after: {1 0}
+	// before: 0
+	// after: 1
 	// news
 }

@@ -38,7 +38,7 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	_ = room.Shutdown(ctx) // this client does not answer, so it is cut
-	fmt.Println("left:", room.Len())
+	fmt.Println("left:", room.All().Len())
 	// Output:
 	// somebody said hello <nil>
 	// left: 0

@@ -158,7 +158,7 @@ func testCompressionBesideAccept(t *testing.T) {
 			if v, _ := wsmanager.Value[int](c); v != 7 {
 				return errors.New("the value is another")
 			}
-			c.Manager().SendUser(c.User(), m)
+			c.Manager().Users(c.User()).Send(m)
 			return nil
 		},
 	}, compressing(), nil)

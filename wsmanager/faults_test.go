@@ -308,7 +308,7 @@ func testFaultsInAHandshake(t *testing.T) {
 						require.ErrorContains(t, err, "Timeouts.Handshake")
 					}
 					p.Reset()
-					require.Eventually(t, func() bool { return m.Len() == 0 && connects.Load() == closes.Load() }, wstest.Patience, time.Millisecond)
+					require.Eventually(t, func() bool { return m.All().Len() == 0 && connects.Load() == closes.Load() }, wstest.Patience, time.Millisecond)
 					require.EqualValues(t, m.Stats().Accepted, connects.Load())
 				})
 			}
@@ -342,7 +342,7 @@ func testShutdownAmongFaults(t *testing.T) {
 	defer cancel()
 	require.NoError(t, m.Shutdown(ctx))
 	require.EqualValues(t, 2*len(stuck), closes.Load())
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // A Client behind a network that fails again and again: what it has sent arrives at

@@ -191,13 +191,13 @@ func TestConnectingAndVanishing(t *testing.T) {
 		for range n {
 			inMemory(t, m) // nobody ever reads from it
 		}
-		require.Equal(t, n, m.Len())
+		require.Equal(t, n, m.All().Len())
 		began := time.Now()
 		for range n {
 			require.ErrorIs(t, <-closed, wsmanager.ErrIdleTimeout)
 		}
 		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Timeouts.Idle and the wheel's tick")
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 		time.Sleep(10 * time.Second) // Options.Timeouts.Close
 		require.EqualValues(t, n, m.Stats().Closed[1001])
 		require.NoError(t, m.Shutdown(t.Context()), "nothing waits")
@@ -268,10 +268,10 @@ func TestMessageThatNeverEnds(t *testing.T) {
 			c.SendRaw([]byte{b})
 			time.Sleep(100 * time.Second)
 		}
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		require.Zero(t, m.Stats().MessagesIn)
 		c.Kill()
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 	})
 }

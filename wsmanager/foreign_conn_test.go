@@ -120,7 +120,7 @@ func TestPanicsOfForeignConns(t *testing.T) {
 				other.Binary()
 			}
 			<-slow.Context().Done()
-			require.Eventually(t, func() bool { return m.Len() == 1 }, wstest.Patience, time.Millisecond)
+			require.Eventually(t, func() bool { return m.All().Len() == 1 }, wstest.Patience, time.Millisecond)
 			require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("to the others")))
 			other.ExpectText("to the others")
 			faults := func() (n int) {

@@ -46,7 +46,7 @@ func testCostOfIdleStreams(t *testing.T) {
 		c.text(id, "x")
 		c.expectText(id, "x")
 	}
-	settles(t, func() bool { return m.Len() == connections })
+	settles(t, func() bool { return m.All().Len() == connections })
 	goroutines, memory := runtime.NumGoroutine(), used()
 	for _, c := range clients {
 		for range each - 1 {
@@ -57,7 +57,7 @@ func testCostOfIdleStreams(t *testing.T) {
 	}
 	const n = connections * (each - 1)
 	settles(t, func() bool { return runtime.NumGoroutine() <= goroutines+n })
-	require.Equal(t, connections*each, m.Len())
+	require.Equal(t, connections*each, m.All().Len())
 	per := (int64(used()) - int64(memory)) / n
 	t.Logf("%d bytes each", per)
 	require.Less(t, per, int64(24<<10))

@@ -123,7 +123,7 @@ func testStreamReset(t *testing.T) {
 	require.True(t, strings.HasPrefix(j.await(t, 3)[2], gone), j.all()[2])
 	c.text(bystander, "still here")
 	c.expectText(bystander, "still here")
-	require.Equal(t, 1, m.Len())
+	require.Equal(t, 1, m.All().Len())
 	require.NoError(t, c.conn.Close())
 	require.True(t, strings.HasPrefix(j.await(t, 5)[4], gone), j.all()[4])
 	require.NoError(t, m.Shutdown(t.Context()))

@@ -134,7 +134,7 @@ func testManyStreams(t *testing.T) {
 	for range 100 {
 		ids = append(ids, c.open())
 	}
-	require.Equal(t, 100, m.Len())
+	require.Equal(t, 100, m.All().Len())
 	for i, id := range ids {
 		c.text(id, fmt.Sprint(i))
 	}
@@ -196,7 +196,7 @@ func testStalledConnection(t *testing.T) {
 				require.ErrorIs(t, err, wsmanager.ErrClosed)
 				synctest.Wait()
 				require.Equal(t, []string{"wsmanager: closed here with 1006: a write made no progress in time"}, j.all())
-				require.Zero(t, m.Len())
+				require.Zero(t, m.All().Len())
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				require.ErrorContains(t, m.Shutdown(ctx), "not all have ended")

@@ -57,7 +57,7 @@ func testStreamHandshake(t *testing.T) {
 	conn := only(t, m)
 	require.Equal(t, "v2", conn.Subprotocol())
 	require.Equal(t, c.conn.LocalAddr().String(), conn.RemoteAddr().String())
-	require.Equal(t, wsmanager.Sent{Queued: 1}, m.SendUser("ann", wsmanager.Text("for ann")))
+	require.Equal(t, wsmanager.Sent{Queued: 1}, m.Users("ann").Send(wsmanager.Text("for ann")))
 	c.expectText(id, "for ann")
 	c.text(id, "hello")
 	c.expectText(id, "hello")

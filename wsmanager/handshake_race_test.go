@@ -43,10 +43,10 @@ func TestSentAndClosedDuringTheHandshake(t *testing.T) {
 func testSentAndClosedDuringTheHandshake(t *testing.T) {
 	j := newJournal()
 	_, url := duringTheHandshake(t, j, func(m *wsmanager.Manager) {
-		for c := range m.All() {
+		for c := range m.All().Local() {
 			_ = c.Send(wsmanager.Text("one"))
 			m.Broadcast(wsmanager.Text("two"))
-			_ = m.CloseConn(c.ID(), 4000, "enough")
+			_ = m.Conns(c.ID()).Close(4000, "enough")
 		}
 	})
 	c := dialOver(t, url, nil)

@@ -39,10 +39,10 @@ func testKeepAlive(t *testing.T) {
 		c.SendText("pong is read")
 		c.ExpectText("pong is read")
 	}
-	require.Equal(t, 1, m.Len(), "300 s, of which no 110 in silence")
+	require.Equal(t, 1, m.All().Len(), "300 s, of which no 110 in silence")
 	step(60 * time.Second)
 	c.ExpectPing()
-	require.Equal(t, 1, m.Len(), "not yet")
+	require.Equal(t, 1, m.All().Len(), "not yet")
 	step(60 * time.Second)
 	for {
 		f, err := c.ReadFrame()
@@ -53,7 +53,7 @@ func testKeepAlive(t *testing.T) {
 		}
 	}
 	require.ErrorIs(t, receive(t, ended), wsmanager.ErrIdleTimeout)
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // A peer that does not answer a close frame is cut after Timeouts.Close, and not before.
@@ -64,7 +64,7 @@ func testCloseTimeoutOnEachDriver(t *testing.T) {
 	ended := make(chan error, 1)
 	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, quiet())
 	c := dialOver(t, url, nil)
-	settles(t, func() bool { return m.Len() == 1 })
+	settles(t, func() bool { return m.All().Len() == 1 })
 	require.NoError(t, only(t, m).Close(4000, "bye"))
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func testWriteTimeoutOnEachDriver(t *testing.T) {
 	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
 	c := dialOver(t, url, nil)
 	defer c.Kill()
-	settles(t, func() bool { return m.Len() == 1 })
+	settles(t, func() bool { return m.All().Len() == 1 })
 	conn := only(t, m)
 	for range 64 { // more than sockets and windows take
 		require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 512<<10))))

@@ -103,10 +103,10 @@ func TestDataKeepsAlive(t *testing.T) {
 			time.Sleep(100 * time.Second)
 			c.SendText("x")
 		}
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		c.Kill()
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 	})
 }
 
@@ -129,10 +129,10 @@ func TestALongOnConnectIsNobodysSilence(t *testing.T) {
 			c.ExpectPing()
 			c.SendPong(nil)
 		}
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		require.NoError(t, c.Conn().Close())
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 		require.Greater(t, (<-ended).Sub(start), 12*time.Minute)
 	})
 }
@@ -258,7 +258,7 @@ func TestSlowProgressIsProgress(t *testing.T) {
 			_, err := io.ReadFull(c.Conn(), buf)
 			require.NoError(t, err)
 		}
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		c.Kill()
 		synctest.Wait()
 	})
@@ -298,13 +298,13 @@ func TestHandshakeTimeout(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, wstest.Request(t, "/").Write(conn))
 		synctest.Wait()
-		require.Equal(t, 1, m.Len(), "registered before the answer is out")
+		require.Equal(t, 1, m.All().Len(), "registered before the answer is out")
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 		require.Empty(t, j.all(), "no callback has heard of it")
 		require.Contains(t, log.record(t, 0)["err"], "i/o timeout")
 		require.EqualValues(t, 1, m.Stats().Refused.BrokenOff)
@@ -344,7 +344,7 @@ func TestLingerReadsOn(t *testing.T) {
 		c := inMemory(t, m)
 		c.SendRaw([]byte{0xff, 0xff})
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 		for range 10 {
 			c.SendRaw(make([]byte, 60))
 			synctest.Wait()
@@ -391,7 +391,7 @@ func TestShutdownIsBounded(t *testing.T) {
 				start := time.Now()
 				require.NoError(t, m.Shutdown(t.Context()))
 				require.InDelta(t, 5, time.Since(start).Seconds(), 2)
-				require.Zero(t, m.Len())
+				require.Zero(t, m.All().Len())
 			})
 		})
 	}

@@ -131,7 +131,7 @@ func testEnds(t *testing.T) {
 			require.Len(t, rec["id"], 26)
 
 			// Nobody else has noticed.
-			require.Equal(t, 1, m.Len())
+			require.Equal(t, 1, m.All().Len())
 			m.Broadcast(wsmanager.Text("still here"))
 			bystander.ExpectText("still here")
 			require.Len(t, j.all(), 3, "OnClose came once")
@@ -174,7 +174,7 @@ func testOnClosePanics(t *testing.T) {
 	require.Equal(t, "OnClose panicked", rec["msg"])
 	require.NotEmpty(t, rec["id"])
 	require.Contains(t, rec["stack"], "testOnClosePanics")
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // The callbacks of one connection come in order and never overlap, however the

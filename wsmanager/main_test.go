@@ -146,7 +146,7 @@ func shutdown(t *testing.T, m *wsmanager.Manager) {
 // ids are the ids of the registered connections.
 func ids(m *wsmanager.Manager) []string {
 	var out []string
-	for c := range m.All() {
+	for c := range m.All().Local() {
 		out = append(out, c.ID())
 	}
 	return out
@@ -155,8 +155,8 @@ func ids(m *wsmanager.Manager) []string {
 // only is the one registered connection.
 func only(t *testing.T, m *wsmanager.Manager) *wsmanager.Conn {
 	t.Helper()
-	require.Equal(t, 1, m.Len())
-	for c := range m.All() {
+	require.Equal(t, 1, m.All().Len())
+	for c := range m.All().Local() {
 		return c
 	}
 	t.Fatal("Len says 1, All has none")

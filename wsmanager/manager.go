@@ -2,7 +2,6 @@ package wsmanager
 
 import (
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -96,7 +95,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
-		m.startBus()
+		startBus(m)
 	}
 	return m, nil
 }
@@ -107,46 +106,23 @@ func (m *Manager) Conn(id string) (*Conn, bool) {
 	return c, c != nil
 }
 
-// All walks the connections that are registered when the walk begins, in no
-// particular order. Those that end meanwhile may still be seen. No lock is held
-// while the loop's body runs.
-func (m *Manager) All() iter.Seq[*Conn] { return walk(&m.registry) }
+// Broadcast sends a message to all connections. It is short for All().Send: see
+// [Audience.Send].
+func (m *Manager) Broadcast(msg Message) Sent { return m.All().Send(msg) }
 
-// Len returns how many connections are registered.
-func (m *Manager) Len() int { return m.registry.len() }
-
-// Send sends a message to one connection; see [Conn.Send]. It returns ErrNoConn
-// if there is none with the id.
+// Send sends a message to one connection; see [Conn.Send]. It returns ErrNoConn for an
+// unknown id.
 //
-// With a backplane the connection may live on another node, which its id names. Then
-// nil says only that the message is on its way there: if the connection has gone, or
-// its outbox is full, that is counted on its node. ErrBackplane says that the queue of
-// the backplane is full; ErrNoConn that no node can have such a connection.
+// With a backplane the connection may be on another node, which its id names. Then nil means
+// that the message is queued for that node; if the connection has ended, or its outbox is
+// full, that node counts it. Send returns ErrBackplane if the queue of the backplane is full,
+// and ErrNoConn if no node can have the connection.
 func (m *Manager) Send(id string, msg Message) error {
 	c := m.registry.get(id)
 	if c == nil {
-		return m.sendAway(id, msg)
+		return m.bus.send(id, msg)
 	}
 	return c.Send(msg)
-}
-
-// SendPrepared is Send for a message that is ready; see [Conn.SendPrepared].
-func (m *Manager) SendPrepared(id string, p *Prepared) error {
-	c := m.registry.get(id)
-	if c == nil {
-		return m.sendPreparedAway(id, p)
-	}
-	return c.SendPrepared(p)
-}
-
-// CloseConn begins to close one connection; see [Conn.Close]. It returns
-// ErrNoConn if there is none with the id. As for one on another node, see Send.
-func (m *Manager) CloseConn(id string, code StatusCode, reason string) error {
-	c := m.registry.get(id)
-	if c == nil {
-		return m.closeAway(id, code, reason)
-	}
-	return c.Close(code, reason)
 }
 
 func (m *Manager) logger() *slog.Logger {

@@ -123,15 +123,24 @@ func (c *Conn) Join(name string) error {
 	return nil
 }
 
-// Leave ends the membership in the group with the name, if the connection is a member.
-func (c *Conn) Leave(name string) {
+// Leave ends the membership in the group with the name. It does nothing if the connection is
+// not a member. Its errors are those of Join: ErrClosed once the connection is closing, which
+// ends all its memberships, and another error for an invalid name.
+func (c *Conn) Leave(name string) error {
+	if err := checkGroupName(name); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.life.left || c.reception.isClosing() {
+		return ErrClosed
+	}
 	if i := c.memberships.find(name); i >= 0 {
 		c.m.broadcaster.leaveLocked(c, c.memberships.groups[i])
 		c.memberships.groups[i].leave()
 		c.memberships.groups = slices.Delete(c.memberships.groups, i, i+1)
 	}
+	return nil
 }
 
 // Groups returns the names of the connection's groups, in the order in which it joined

@@ -31,7 +31,7 @@ func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 	defer cancel()
 	require.NoError(t, m.Shutdown(ctx))
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // An OnAccept that does not return is the request's misfortune: its place is given
@@ -88,8 +88,8 @@ func testShutdownWithACallbackThatBlocks(t *testing.T) {
 				OnConnect: func(*wsmanager.Conn) error { block("OnConnect"); return nil },
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 					block("OnMessage")
-					c.Manager().BroadcastFunc(wsmanager.Text("x"), func(*wsmanager.Conn) bool { block("a filter"); return true })
-					c.Manager().BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
+					c.Manager().All().WhereLocal(func(*wsmanager.Conn) bool { block("a filter"); return true }).Send(wsmanager.Text("x"))
+					c.Manager().All().SendPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
 						block("an encoder")
 						return wsmanager.Text("y"), nil
 					}))
@@ -136,13 +136,13 @@ func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 	for name, do := range worst {
 		for what, broadcast := range map[string]func(m *wsmanager.Manager){
 			"a filter": func(m *wsmanager.Manager) {
-				m.BroadcastFunc(wsmanager.Text("never"), func(*wsmanager.Conn) bool { do(); return true })
+				m.All().WhereLocal(func(*wsmanager.Conn) bool { do(); return true }).Send(wsmanager.Text("never"))
 			},
 			"a group's filter": func(m *wsmanager.Manager) {
-				m.Group("all").BroadcastFunc(wsmanager.Text("never"), func(*wsmanager.Conn) bool { do(); return true })
+				m.Group("all").WhereLocal(func(*wsmanager.Conn) bool { do(); return true }).Send(wsmanager.Text("never"))
 			},
 			"an encoder": func(m *wsmanager.Manager) {
-				m.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { do(); return wsmanager.Message{}, nil }))
+				m.All().SendPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { do(); return wsmanager.Message{}, nil }))
 			},
 		} {
 			for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
@@ -176,10 +176,10 @@ func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 					}
 					bad.ExpectClose(code)
 					_ = bad.Conn().Close()
-					require.Eventually(t, func() bool { return m.Len() == 1 }, wstest.Patience, time.Millisecond)
+					require.Eventually(t, func() bool { return m.All().Len() == 1 }, wstest.Patience, time.Millisecond)
 					for i := range 3 {
 						require.Equal(t, 1, m.Broadcast(wsmanager.Text(fmt.Sprint(i))).Queued)
-						require.Equal(t, 1, m.Group("all").Broadcast(wsmanager.Text("all")).Queued)
+						require.Equal(t, 1, m.Group("all").Send(wsmanager.Text("all")).Queued)
 						other.ExpectText(fmt.Sprint(i))
 						other.ExpectText("all")
 					}
@@ -202,25 +202,29 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 		msg, p := wsmanager.Text("x"), wsmanager.Prepare(wsmanager.Text("x"))
 		wrong := map[string]error{}
 		for name, got := range map[string]struct{ err, want error }{
-			"Send":                 {c.Send(msg), wsmanager.ErrClosed},
-			"SendContext":          {c.SendContext(context.Background(), msg), wsmanager.ErrClosed},
-			"SendPrepared":         {c.SendPrepared(p), wsmanager.ErrClosed},
-			"SendPreparedContext":  {c.SendPreparedContext(context.Background(), p), wsmanager.ErrClosed},
-			"Join":                 {c.Join("g"), wsmanager.ErrClosed},
-			"Close":                {c.Close(4001, "again"), nil},
-			"Manager.Send":         {m.Send(c.ID(), msg), byID},
-			"Manager.SendPrepared": {m.SendPrepared(c.ID(), p), byID},
+			"Send":                {c.Send(msg), wsmanager.ErrClosed},
+			"SendContext":         {c.SendContext(context.Background(), msg), wsmanager.ErrClosed},
+			"SendPrepared":        {c.SendPrepared(p), wsmanager.ErrClosed},
+			"SendPreparedContext": {c.SendPreparedContext(context.Background(), p), wsmanager.ErrClosed},
+			"Join":                {c.Join("g"), wsmanager.ErrClosed},
+			"Close":               {c.Close(4001, "again"), nil},
+			"Manager.Send":        {m.Send(c.ID(), msg), byID},
+			"Leave":               {c.Leave("g"), wsmanager.ErrClosed},
+			"Conns.Join":          {m.Conns(c.ID()).Join("g"), byID},
+			"Conns.Leave":         {m.Conns(c.ID()).Leave("g"), byID},
+			"Group.Join":          {m.Group("g").Join("h"), nil},
 		} {
 			if !errors.Is(got.err, got.want) || got.want == nil && got.err != nil {
 				wrong[name] = got.err
 			}
 		}
-		c.Leave("g")
 		for name, sent := range map[string]wsmanager.Sent{
-			"Broadcast":     m.Broadcast(msg),
-			"BroadcastFunc": m.BroadcastFunc(msg, func(*wsmanager.Conn) bool { return true }),
-			"SendUser":      m.SendUser("ann", msg),
-			"Group":         m.Group("g").Broadcast(msg),
+			"Broadcast":  m.Broadcast(msg),
+			"WhereLocal": m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(msg),
+			"Users":      m.Users("ann").Send(msg),
+			"Group":      m.Group("g").Send(msg),
+			"Groups":     m.Groups("g", "h").Send(msg),
+			"Conns":      m.Conns(c.ID()).SendPrepared(p),
 		} {
 			if sent != (wsmanager.Sent{}) {
 				wrong[name] = fmt.Errorf("%+v", sent)
@@ -255,7 +259,7 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after OnClose")
 	nothingLeft(t, m)
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after Shutdown")
-	require.ErrorIs(t, m.CloseConn(conn.ID(), 1000, ""), wsmanager.ErrNoConn)
+	require.ErrorIs(t, m.Conns(conn.ID()).Close(1000, ""), wsmanager.ErrNoConn)
 }
 
 // Shutdowns at the same time, each with its own patience: the impatient one cuts, and

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// names is a list of names or ids. An empty string names nothing: no connection, group or
-// user has an empty name. A list of one name needs no allocation.
+// names is a set of names or ids. An empty string names nothing: no connection, group or
+// user has an empty name. A set with at most one name needs no allocation.
 type names struct {
 	one  string
-	more []string // nil for at most one name
+	more []string // sorted, without duplicates; nil for at most one name
 }
 
-// namesOf returns a list that shares no memory with list.
+// namesOf returns a set that shares no memory with list.
 func namesOf(list []string) names {
 	switch len(list) {
 	case 0:
@@ -20,17 +20,46 @@ func namesOf(list []string) names {
 	case 1:
 		return names{one: list[0]}
 	}
-	return names{more: slices.Clone(list)}
+	return names{more: sortUnique(slices.Clone(list))}
 }
 
-// all walks the names, including empty ones.
+// with returns the set with more names.
+func (n names) with(list []string) names {
+	switch {
+	case n.empty():
+		return namesOf(list)
+	case len(list) == 0:
+		return n
+	}
+	return names{more: sortUnique(slices.Concat(n.more, []string{n.one}, list))}
+}
+
+func sortUnique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func (n names) empty() bool { return n.one == "" && n.more == nil }
+
+// several reports whether the set may have more than one name.
+func (n names) several() bool { return n.more != nil }
+
+func (n names) has(name string) bool {
+	if n.more == nil {
+		return name == n.one && name != ""
+	}
+	_, ok := slices.BinarySearch(n.more, name)
+	return ok
+}
+
+// all walks the names.
 func (n names) all() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if n.one != "" && !yield(n.one) {
 			return
 		}
 		for _, name := range n.more {
-			if !yield(name) {
+			if name != "" && !yield(name) {
 				return
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -43,7 +44,8 @@ type preparedFrame struct {
 }
 
 // Prepare prepares a message that is the same in all variants. It copies the payload. If
-// the message can't be sent, each send returns the error.
+// the message can't be sent, each send returns the error: ErrMessageType, or ErrInvalidUTF8
+// for a text that is not valid UTF-8.
 func Prepare(m Message) *Prepared {
 	p := &Prepared{}
 	p.one.set(m)
@@ -52,11 +54,19 @@ func Prepare(m Message) *Prepared {
 
 // PrepareJSON prepares a text message with v in JSON. It returns the error of json.Marshal.
 func PrepareJSON(v any) (*Prepared, error) {
-	text, err := json.Marshal(v)
+	text, err := marshalJSON(v)
 	if err != nil {
 		return nil, err
 	}
 	return Prepare(Message{Type: TextMessage, Payload: text}), nil
+}
+
+func marshalJSON(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("wsmanager: encoding JSON: %w", err)
+	}
+	return text, nil
 }
 
 // PrepareFunc prepares a message with a format for each variant. encode is called at most
@@ -75,7 +85,11 @@ func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
 }
 
 func (f *preparedFrame) set(m Message) {
-	if f.err = checkType(m); f.err == nil {
+	f.err = checkType(m)
+	if f.err == nil && m.Type == TextMessage && !utf8.Valid(m.Payload) {
+		f.err = ErrInvalidUTF8
+	}
+	if f.err == nil {
 		f.frame = frame.Append(make([]byte, 0, frame.Size(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
 		f.size, f.plain = len(m.Payload), m.NoCompression
 	}
@@ -129,6 +143,25 @@ func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
 		return f.deflated(&m.compressor), nil
 	}
 	return f.frame, nil
+}
+
+// checkPrepared returns the error of p if it is the same in all encodings.
+func (m *Manager) checkPrepared(p *Prepared) error {
+	if p.encode != nil {
+		return nil
+	}
+	_, err := m.frame(p, encodingOf(0, false))
+	return err
+}
+
+// SendJSON sends v as a text message in JSON. Besides the errors of Send it returns those of
+// json.Marshal.
+func (c *Conn) SendJSON(v any) error {
+	text, err := marshalJSON(v)
+	if err != nil {
+		return err
+	}
+	return c.Send(Message{Type: TextMessage, Payload: text})
 }
 
 // SendPrepared is Send for a prepared message. Besides the errors of Send it returns those

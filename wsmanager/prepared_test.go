@@ -22,7 +22,7 @@ func testPreparedIsImmutable(t *testing.T) {
 	for range 3 {
 		require.NoError(t, r.conns["ann"].SendPrepared(p))
 	}
-	require.Equal(t, wsmanager.Sent{Queued: 2}, r.m.BroadcastPrepared(p))
+	require.Equal(t, wsmanager.Sent{Queued: 2}, r.m.All().SendPrepared(p))
 	require.Equal(t, map[string][]string{"ann": {"before", "before", "before", "before"}, "bob": {"before"}}, r.heard())
 }
 
@@ -50,6 +50,7 @@ func testPreparedThatCannotBeSent(t *testing.T) {
 		want error
 	}{
 		"type":    {wsmanager.Prepare(wsmanager.Message{}), wsmanager.ErrMessageType},
+		"text":    {wsmanager.Prepare(wsmanager.Text("a\xff")), wsmanager.ErrInvalidUTF8},
 		"size":    {wsmanager.Prepare(wsmanager.Binary(make([]byte, 2000))), wsmanager.ErrMessageTooBig},
 		"encoder": {wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return wsmanager.Message{}, fails }), fails},
 		"encoded": {wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { return wsmanager.Message{}, nil }), wsmanager.ErrMessageType},
@@ -57,8 +58,14 @@ func testPreparedThatCannotBeSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before, logged := r.m.Stats().Dropped.Unsendable, len(log.all())
 			require.ErrorIs(t, r.conns["ann"].SendPrepared(tt.p), tt.want)
-			require.Equal(t, wsmanager.Sent{Dropped: 1}, r.m.BroadcastPrepared(tt.p))
-			require.Equal(t, wsmanager.Sent{Dropped: 1}, r.m.BroadcastPreparedFunc(tt.p, func(*wsmanager.Conn) bool { return true }))
+			for _, sent := range []wsmanager.Sent{
+				r.m.All().SendPrepared(tt.p),
+				r.m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).SendPrepared(tt.p),
+			} {
+				require.ErrorIs(t, sent.Err, tt.want)
+				sent.Err = nil
+				require.Equal(t, wsmanager.Sent{Dropped: 1}, sent)
+			}
 			require.Equal(t, before+2, r.m.Stats().Dropped.Unsendable)
 			require.Len(t, log.all(), logged+2)
 			require.Contains(t, log.record(t, logged)["err"], tt.want.Error())
@@ -83,16 +90,16 @@ func testVariants(t *testing.T) {
 		return wsmanager.Text(fmt.Sprintf("as %d", v)), nil
 	})
 	for _, send := range []func() wsmanager.Sent{
-		func() wsmanager.Sent { return r.m.BroadcastPrepared(p) },
-		func() wsmanager.Sent { return r.m.Group("g").BroadcastPrepared(p) },
+		func() wsmanager.Sent { return r.m.All().SendPrepared(p) },
+		func() wsmanager.Sent { return r.m.Group("g").SendPrepared(p) },
 		func() wsmanager.Sent {
-			return r.m.BroadcastPreparedFunc(p, func(*wsmanager.Conn) bool { return true })
+			return r.m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).SendPrepared(p)
 		},
 	} {
 		require.Equal(t, wsmanager.Sent{Queued: 3}, send())
 		require.Equal(t, map[string][]string{"json": {"as 0"}, "json2": {"as 0"}, "packed": {"as 5"}}, r.heard())
 	}
-	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.SendUserPrepared("ann", p))
+	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Users("ann").SendPrepared(p))
 	require.NoError(t, r.conns["packed"].SendPrepared(p))
 	require.Equal(t, map[string][]string{"packed": {"as 5", "as 5"}}, r.heard())
 	for v := range calls {
@@ -111,14 +118,14 @@ func TestDeferred(t *testing.T) { onEachDriver(t, testDeferred) }
 func testDeferred(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"late": "defer&group=g&user=ann"})
 	late, x := r.conns["late"], wsmanager.Text("too early")
-	require.Equal(t, 1, r.m.Len())
+	require.Equal(t, 1, r.m.All().Len())
 	require.Equal(t, 1, r.m.Group("g").Len())
 	_, ready := late.Variant()
 	require.False(t, ready)
 	require.NoError(t, late.Join("h"))
 	for _, sent := range []wsmanager.Sent{
-		r.m.Broadcast(x), r.m.Group("g").Broadcast(x), r.m.Group("h").Broadcast(x), r.m.SendUser("ann", x),
-		r.m.BroadcastFunc(x, func(*wsmanager.Conn) bool { return true }),
+		r.m.Broadcast(x), r.m.Group("g").Send(x), r.m.Group("h").Send(x), r.m.Users("ann").Send(x),
+		r.m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(x),
 	} {
 		require.Zero(t, sent)
 	}
@@ -132,9 +139,10 @@ func testDeferred(t *testing.T) {
 	v, ready := late.Variant()
 	require.True(t, ready)
 	require.EqualValues(t, 7, v)
-	for _, g := range []wsmanager.Group{r.m.Group("g"), r.m.Group("h"), r.m.User("ann")} {
-		require.Equal(t, wsmanager.Sent{Queued: 1}, g.Broadcast(wsmanager.Text("to "+g.Name())))
+	for _, g := range []wsmanager.Group{r.m.Group("g"), r.m.Group("h")} {
+		require.Equal(t, wsmanager.Sent{Queued: 1}, g.Send(wsmanager.Text("to "+g.Name())))
 	}
+	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Users("ann").Send(wsmanager.Text("to ann")))
 	require.Equal(t, map[string][]string{"late": {"to g", "to h", "to ann"}}, r.heard())
 }
 
@@ -180,7 +188,7 @@ func testReadyByTheFirstMessage(t *testing.T) {
 		return wsmanager.Text("{}"), nil
 	})
 	for sent := (wsmanager.Sent{}); sent.Queued < 2; { // welcome may be here before Ready
-		sent = m.BroadcastPrepared(p)
+		sent = m.All().SendPrepared(p)
 	}
 	text.ExpectText("{}")
 	f, err := binary.ReadFrame()
@@ -195,10 +203,10 @@ func TestEncoderThatPanics(t *testing.T) { onEachDriver(t, testEncoderThatPanics
 func testEncoderThatPanics(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": ""})
 	p := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { panic("oops") })
-	require.PanicsWithValue(t, "oops", func() { r.m.BroadcastPrepared(p) })
+	require.PanicsWithValue(t, "oops", func() { r.m.All().SendPrepared(p) })
 	require.ErrorContains(t, r.conns["ann"].SendPrepared(p), "panicked")
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Broadcast(wsmanager.Text("on it goes")))
-	require.Panics(t, func() { r.m.BroadcastFunc(wsmanager.Text("x"), func(*wsmanager.Conn) bool { panic("oops") }) })
+	require.Panics(t, func() { r.m.All().WhereLocal(func(*wsmanager.Conn) bool { panic("oops") }).Send(wsmanager.Text("x")) })
 	require.Equal(t, map[string][]string{"ann": {"on it goes"}}, r.heard())
 }
 
@@ -208,13 +216,13 @@ func TestBroadcastsWithinBroadcasts(t *testing.T) { onEachDriver(t, testBroadcas
 func testBroadcastsWithinBroadcasts(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{"ann": ""})
 	inner := wsmanager.Text("inner")
-	r.m.BroadcastPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
+	r.m.All().SendPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
 		r.m.Broadcast(inner)
 		return wsmanager.Text("outer"), nil
 	}))
-	r.m.BroadcastFunc(wsmanager.Text("outer"), func(*wsmanager.Conn) bool {
+	r.m.All().WhereLocal(func(*wsmanager.Conn) bool {
 		r.m.Broadcast(inner)
 		return true
-	})
+	}).Send(wsmanager.Text("outer"))
 	require.Equal(t, []string{"inner", "outer", "inner", "outer"}, r.heard()["ann"])
 }

@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"iter"
+	"slices"
 	"sync"
 )
 
@@ -72,4 +73,14 @@ func walk(of recipients) iter.Seq[*Conn] {
 			}
 		}
 	}
+}
+
+// uniqueConns removes the recipients whose connection is in the list before them.
+func uniqueConns(list []recipient) []recipient {
+	seen := make(map[*Conn]struct{}, len(list))
+	return slices.DeleteFunc(list, func(r recipient) bool {
+		_, ok := seen[r.c]
+		seen[r.c] = struct{}{}
+		return ok
+	})
 }

@@ -22,28 +22,28 @@ func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	prepared := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { inner(); return msg, nil })
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, g := range []wsmanager.Group{m.Group("g"), m.User("ann")} {
-		g.Broadcast(msg)
-		g.BroadcastExcept(msg, "nobody")
-		g.BroadcastFunc(msg, want)
-		g.BroadcastPrepared(prepared)
-		g.BroadcastPreparedFunc(prepared, want)
-		for member := range g.Members() {
+	for _, g := range []wsmanager.Audience{m.Group("g").Audience, m.Users("ann"), m.Groups("g", "h"), m.Conns("nobody")} {
+		g.Send(msg)
+		g.Except("nobody").Send(msg)
+		g.WhereLocal(want).Send(msg)
+		g.SendPrepared(prepared)
+		g.WhereLocal(want).SendPrepared(prepared)
+		for member := range g.Local() {
 			_ = member.Send(msg)
 		}
 		_ = g.Len()
 	}
 	m.Broadcast(msg)
-	m.BroadcastExcept(msg, "nobody")
-	m.BroadcastFunc(msg, want)
-	m.BroadcastPrepared(prepared)
-	m.BroadcastPreparedFunc(prepared, want)
-	m.SendUser("ann", msg)
-	m.SendUserPrepared("ann", prepared)
+	m.All().Except("nobody").Send(msg)
+	m.All().WhereLocal(want).Send(msg)
+	m.All().SendPrepared(prepared)
+	m.All().WhereLocal(want).SendPrepared(prepared)
+	m.Users("ann").Send(msg)
+	m.Users("ann").SendPrepared(prepared)
 	_ = m.Send("nobody", msg)
-	_ = m.CloseConn("nobody", 1000, "")
+	_ = m.Conns("nobody").Close(1000, "")
 	_ = m.Stats()
-	for other := range m.All() {
+	for other := range m.All().Local() {
 		_, _ = m.Conn(other.ID())
 		_ = other.SendPrepared(prepared)
 	}
@@ -52,7 +52,7 @@ func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	}
 	_ = c.Join("h")
 	_ = c.Groups()
-	c.Leave("h")
+	_ = c.Leave("h")
 	_ = c.Ready(0)
 	_ = c.Context().Err()
 	_ = c.RemoteAddr()
@@ -74,7 +74,7 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 	closed := make(chan struct{}, 100)
 	inner := func() {
 		m.Broadcast(wsmanager.Text("inner"))
-		_ = m.Len()
+		_ = m.All().Len()
 	}
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
@@ -85,7 +85,7 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
 			everything(c.Manager(), c, inner)
 			if string(msg.Payload) == "last" {
-				return c.Manager().CloseConn(c.ID(), 1000, "")
+				return c.Manager().Conns(c.ID()).Close(1000, "")
 			}
 			return nil
 		},

@@ -15,7 +15,7 @@ func TestRegistryIsAMap(t *testing.T) {
 	want := make(map[string]*Conn)
 	check := func() {
 		t.Helper()
-		require.Equal(t, len(want), m.Len())
+		require.Equal(t, len(want), m.All().Len())
 		seen := r.appendTo(nil)
 		require.Len(t, seen, len(want))
 		for _, r := range seen {

@@ -91,7 +91,7 @@ func testHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 400, res.StatusCode)
 			require.True(t, res.Close)
-			require.Zero(t, m.Len())
+			require.Zero(t, m.All().Len())
 		})
 	}
 }
@@ -136,7 +136,7 @@ func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		c := inMemory(t, m)
 		c.ExpectNothing(24 * time.Hour)
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		c.Kill()
 		synctest.Wait()
 	})
@@ -188,7 +188,7 @@ func testFailedHijackLeftALiveConnection(t *testing.T) {
 	}
 	require.Equal(t, 0, len(answer), "%s", answer)
 	require.Contains(t, log.record(t, 0)["err"], "it was only a wrapper")
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // watching calls a function when the status is written.
@@ -213,7 +213,7 @@ func testBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
 	}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(watching{w, func() {
-				for c := range m.All() {
+				for c := range m.All().Local() {
 					require.NotEmpty(t, c.RemoteAddr().String())
 					require.NoError(t, c.Send(wsmanager.Text("not yet")))
 					found <- c
@@ -347,7 +347,7 @@ func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 		c.ExpectText(first) // the other's own, not its own again
 		c.Kill()
 		other.Kill()
-		require.Eventually(t, func() bool { return m.Len() == 0 }, wstest.Patience, 100*time.Microsecond)
+		require.Eventually(t, func() bool { return m.All().Len() == 0 }, wstest.Patience, 100*time.Microsecond)
 	}
 }
 
@@ -412,8 +412,8 @@ func TestContextEndsWhileACallbackRuns(t *testing.T) {
 
 func testContextEndsWhileACallbackRuns(t *testing.T) {
 	for name, end := range map[string]func(m *wsmanager.Manager, c *wsmanager.Conn){
-		"CloseConn": func(m *wsmanager.Manager, c *wsmanager.Conn) { _ = m.CloseConn(c.ID(), 4000, "") },
-		"Shutdown":  func(m *wsmanager.Manager, _ *wsmanager.Conn) { go func() { _ = m.Shutdown(t.Context()) }() },
+		"Conns.Close": func(m *wsmanager.Manager, c *wsmanager.Conn) { _ = m.Conns(c.ID()).Close(4000, "") },
+		"Shutdown":    func(m *wsmanager.Manager, _ *wsmanager.Conn) { go func() { _ = m.Shutdown(t.Context()) }() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, out := make(chan *wsmanager.Conn), make(chan struct{})

@@ -32,7 +32,7 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 		a := Accept{Groups: []string{"g", "h"}}
 		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
 		other.m.register(other, a) // takes the write locks
-		if m.Group("g").Len() != 2 || m.Len() != 2 || len(m.Stats().Closed) != 0 {
+		if m.Group("g").Len() != 2 || m.All().Len() != 2 || len(m.Stats().Closed) != 0 {
 			t.Error("the meddler is not there")
 		}
 		other.m.unregister(other)
@@ -44,12 +44,14 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	defer func() { c.m.unregister(c); c.session().release() }()
 	want := func(*Conn) bool { return true }
 	for name, send := range map[string]func(Message) Sent{
-		"Broadcast":           m.Broadcast,
-		"BroadcastExcept":     func(msg Message) Sent { return m.BroadcastExcept(msg, "b") },
-		"BroadcastFunc":       func(msg Message) Sent { return m.BroadcastFunc(msg, want) },
-		"Group.Broadcast":     m.Group("g").Broadcast,
-		"Group.BroadcastFunc": func(msg Message) Sent { return m.Group("g").BroadcastFunc(msg, want) },
-		"SendUser":            func(msg Message) Sent { return m.SendUser("ann", msg) },
+		"Broadcast":             m.Broadcast,
+		"All.Except.Send":       func(msg Message) Sent { return m.All().Except("b").Send(msg) },
+		"All.WhereLocal.Send":   func(msg Message) Sent { return m.All().WhereLocal(want).Send(msg) },
+		"Group.Send":            m.Group("g").Send,
+		"Group.WhereLocal.Send": func(msg Message) Sent { return m.Group("g").WhereLocal(want).Send(msg) },
+		"Groups.Send":           func(msg Message) Sent { return m.Groups("g", "h").Send(msg) },
+		"Conns.Send":            func(msg Message) Sent { return m.Conns("a", "b").Send(msg) },
+		"Users.Send":            func(msg Message) Sent { return m.Users("ann").Send(msg) },
 	} {
 		writes = 0
 		require.Equal(t, Sent{Queued: 1}, send(Text(name)), name)
@@ -64,24 +66,24 @@ func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
 	meddle := func() {
 		asked++
 		require.NoError(t, c.Join(fmt.Sprint(asked)))
-		c.Leave("g")
+		require.NoError(t, c.Leave("g"))
 		require.NoError(t, c.Join("g"))
 		require.NoError(t, c.Send(Text("x")))
-		require.Equal(t, Sent{Queued: 1}, m.Group("g").Broadcast(Text("x")))
+		require.Equal(t, Sent{Queued: 1}, m.Group("g").Send(Text("x")))
 	}
 	want := func(*Conn) bool { meddle(); return true }
 	encoding := func() *Prepared {
 		return PrepareFunc(func(Variant) (Message, error) { meddle(); return Text("x"), nil })
 	}
-	m.BroadcastFunc(Text("x"), want)
-	m.Group("g").BroadcastFunc(Text("x"), want)
-	m.BroadcastPrepared(encoding())
-	m.Group("g").BroadcastPrepared(encoding())
+	m.All().WhereLocal(want).Send(Text("x"))
+	m.Group("g").WhereLocal(want).Send(Text("x"))
+	m.All().SendPrepared(encoding())
+	m.Group("g").SendPrepared(encoding())
 	require.NoError(t, c.SendPrepared(encoding()))
-	for range m.All() {
+	for range m.All().Local() {
 		meddle()
 	}
-	for range m.Group("g").Members() {
+	for range m.Group("g").Local() {
 		meddle()
 	}
 	require.Equal(t, 7, asked)

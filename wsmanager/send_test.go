@@ -31,14 +31,14 @@ func testSendByID(t *testing.T) {
 	bob.ExpectText("for all") // and nothing before
 	ann.ExpectText("for all")
 	require.ErrorIs(t, m.Send("nobody", wsmanager.Text("x")), wsmanager.ErrNoConn)
-	require.ErrorIs(t, m.CloseConn("nobody", 1000, ""), wsmanager.ErrNoConn)
+	require.ErrorIs(t, m.Conns("nobody").Close(1000, ""), wsmanager.ErrNoConn)
 	conn, ok := m.Conn(annID)
 	require.True(t, ok)
 	require.Same(t, m, conn.Manager())
 	require.Equal(t, ann.Conn().LocalAddr().String(), conn.RemoteAddr().String())
 	require.Nil(t, conn.TLS())
 
-	require.NoError(t, m.CloseConn(annID, 4000, "kicked"))
+	require.NoError(t, m.Conns(annID).Close(4000, "kicked"))
 	require.Equal(t, "kicked", ann.ExpectClose(4000))
 	m.Broadcast(wsmanager.Text("still here"))
 	bob.ExpectText("still here")
@@ -68,7 +68,7 @@ func testMessagesThatCannotBeSent(t *testing.T) {
 	require.ErrorIs(t, conn.Send(wsmanager.Message{}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{Type: 9}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Binary(make([]byte, 64<<10))), wsmanager.ErrMessageTooBig)
-	require.Equal(t, wsmanager.Sent{Dropped: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 64<<10))))
+	require.Equal(t, wsmanager.Sent{Dropped: 1, Err: wsmanager.ErrMessageTooBig}, m.Broadcast(wsmanager.Binary(make([]byte, 64<<10))))
 	require.NoError(t, conn.Send(wsmanager.Text("still open")))
 	c.ExpectText("still open")
 }
@@ -282,8 +282,8 @@ func testAllHoldsNoLock(t *testing.T) {
 		dialOver(t, url, nil)
 	}
 	n := 0
-	for c := range m.All() {
-		require.NoError(t, m.CloseConn(c.ID(), 1000, ""))
+	for c := range m.All().Local() {
+		require.NoError(t, m.Conns(c.ID()).Close(1000, ""))
 		require.Equal(t, 1, len(firstOf(m)))
 		if n++; n == 5 {
 			break
@@ -293,7 +293,7 @@ func testAllHoldsNoLock(t *testing.T) {
 }
 
 func firstOf(m *wsmanager.Manager) []string {
-	for c := range m.All() {
+	for c := range m.All().Local() {
 		return []string{c.ID()}
 	}
 	return nil

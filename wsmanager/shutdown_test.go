@@ -35,7 +35,7 @@ func testShutdown(t *testing.T) {
 	}
 	require.NoError(t, <-done)
 	require.NoError(t, <-done)
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	require.Len(t, j.all(), 20)
 	for _, entry := range j.all() {
 		require.Equal(t, "true wsmanager: closed here with 1001: the manager is shutting down", entry)
@@ -68,7 +68,7 @@ func testShutdownCuts(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotContains(t, err.Error(), "callbacks")
 	c.ExpectEOF()
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 }
 
 // What Shutdown does not find in the registry any more, because OnClose was called
@@ -87,7 +87,7 @@ func testShutdownCutsWhatLingers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
 	j.await(t, 1)
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	err = m.Shutdown(ctx)

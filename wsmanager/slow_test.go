@@ -90,7 +90,7 @@ func TestSlowClientThatNeverReads(t *testing.T) {
 		j := newJournal()
 		m, c, _ := slow(t, wsmanager.SlowConsumerClose, j)
 		began := time.Now()
-		for m.Len() > 0 {
+		for m.All().Len() > 0 {
 			m.Broadcast(wsmanager.Text("x"))
 			synctest.Wait()
 		}
@@ -107,7 +107,7 @@ func TestSlowClientThatNeverReads(t *testing.T) {
 // it, and it is gone, with its descriptor. One that may only be slow is given until
 // the close time-out: if it begins to read in time it finds what was sent before,
 // and the code.
-func TestCloseConnOfAStuckConnection(t *testing.T) {
+func TestCloseByIDOfAStuckConnection(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		lives bool // it has taken something within a second
@@ -131,7 +131,7 @@ func TestCloseConnOfAStuckConnection(t *testing.T) {
 					m.Broadcast(wsmanager.Text("x"))
 				}
 				began := time.Now()
-				require.NoError(t, m.CloseConn(conn.ID(), 4001, "too slow"))
+				require.NoError(t, m.Conns(conn.ID()).Close(4001, "too slow"))
 				require.ErrorIs(t, conn.Send(wsmanager.Text("y")), wsmanager.ErrClosed)
 				require.Equal(t, wsmanager.Sent{}, m.Broadcast(wsmanager.Text("y")))
 				require.Zero(t, time.Since(began), "none of this waits")
@@ -145,7 +145,7 @@ func TestCloseConnOfAStuckConnection(t *testing.T) {
 					_, err := c.ReadFrame()
 					require.Error(t, err, "in the middle of a frame")
 				}
-				require.Zero(t, m.Len())
+				require.Zero(t, m.All().Len())
 				require.NoError(t, m.Shutdown(t.Context()))
 			})
 		})
@@ -165,7 +165,7 @@ func TestWriteTimeoutOfASlowClient(t *testing.T) {
 			require.NoError(t, err)
 			c.SendPong(nil) // the pings are far behind
 		}
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		require.Len(t, j.all(), 1)
@@ -186,7 +186,7 @@ func TestOutboxOfTwoGigabytes(t *testing.T) {
 		p := wsmanager.Prepare(wsmanager.Binary(make([]byte, size)))
 		queued := 0
 		for range 200 {
-			queued += m.BroadcastPrepared(p).Queued
+			queued += m.All().SendPrepared(p).Queued
 		}
 		require.Equal(t, math.MaxInt32/size, queued)
 	})

@@ -145,7 +145,7 @@ var takeoverCases = []struct {
 		h.closes(1000)
 		require.ErrorIs(t, h.conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
-		settles(t, func() bool { return h.m.Len() == 0 })
+		settles(t, func() bool { return h.m.All().Len() == 0 })
 		h.letGo()
 		require.Equal(t, []string{"connect", "hold", "before", "closed: <nil>"}, h.j.await(t, 4))
 	}},
@@ -164,7 +164,7 @@ var takeoverCases = []struct {
 		h.c.SendText("last words")
 		require.NoError(t, h.c.Conn().Close())
 		require.Error(t, h.contextEnds())
-		settles(t, func() bool { return h.m.Len() == 0 })
+		settles(t, func() bool { return h.m.All().Len() == 0 })
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
 		h.letGo()
 		require.Equal(t, "last words", h.j.await(t, 4)[2])

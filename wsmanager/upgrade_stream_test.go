@@ -68,7 +68,7 @@ func testStreamBelowAnyWriter(t *testing.T) {
 			}
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
-			require.Eventually(t, func() bool { return m.Len() == 0 }, wstest.Patience, wstest.Patience/1e4)
+			require.Eventually(t, func() bool { return m.All().Len() == 0 }, wstest.Patience, wstest.Patience/1e4)
 		})
 	}
 }

@@ -254,7 +254,7 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 			}
 			require.Len(t, records.all(), 1)
 			require.Empty(t, j.all())
-			require.Zero(t, m.Len())
+			require.Zero(t, m.All().Len())
 			require.NoError(t, m.Shutdown(t.Context()))
 		})
 	}
@@ -278,7 +278,7 @@ func testPanicInHijack(t *testing.T) {
 	require.Equal(t, 500, res.StatusCode)
 	require.Empty(t, res.Header.Get("Set-Cookie"))
 	require.Empty(t, res.Header.Get("Sec-WebSocket-Accept"))
-	require.Zero(t, m.Len())
+	require.Zero(t, m.All().Len())
 	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
 }
 
@@ -301,13 +301,13 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, wstest.Request(t, "/").Write(conn))
 		synctest.Wait()
-		require.Equal(t, 1, m.Len(), "registered before the answer is out")
+		require.Equal(t, 1, m.All().Len(), "registered before the answer is out")
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, m.Len())
+		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		require.Zero(t, m.Len())
+		require.Zero(t, m.All().Len())
 		require.Empty(t, j.all(), "no callback has heard of it")
 		require.Contains(t, records.record(t, 0)["err"], "i/o timeout")
 		require.Contains(t, records.record(t, 0)["err"], "*wsmanager_test.stores")

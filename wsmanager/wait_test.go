@@ -182,8 +182,8 @@ func TestSendPreparedContext(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, c.SendPreparedContext(ctx, p), context.Canceled)
 	require.ErrorIs(t, c.SendPreparedContext(t.Context(), Prepare(Message{})), ErrMessageType)
-	require.ErrorIs(t, m.SendPrepared("nobody", p), ErrNoConn)
+	require.Equal(t, Sent{}, m.Conns("nobody").SendPrepared(p))
 	tr.setRoom(1000)
-	require.NoError(t, m.SendPrepared("a", p))
+	require.Equal(t, Sent{Queued: 1}, m.Conns("a").SendPrepared(p))
 	require.Equal(t, "prepared", tr.frames(t)[3])
 }

@@ -63,7 +63,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 		})));
 		return null;
 	})()`)
-	require.Equal(t, 5, m.Len())
+	require.Equal(t, 5, m.All().Len())
 	mu.Lock()
 	require.Regexp(t, `^HTTP/2.0 GET / from 127`, seen[0])
 	from := seen[0][len("HTTP/2.0 GET / from "):]

@@ -45,7 +45,7 @@ func (rs rooms) members(w http.ResponseWriter, r *http.Request) {
 	}
 	ids := []string{}
 	tag := r.URL.Query().Get("tag")
-	for c := range room.All() {
+	for c := range room.All().Local() {
 		ids = append(ids, c.ID())
 		if t, _ := wsmanager.Value[string](c); tag != "" && t == tag {
 			w.Header().Set("X-Member-Id", c.ID())

@@ -244,7 +244,7 @@ func TestConsoleServerCloses(t *testing.T) {
 	s := newServer(t)
 	p := start(t, "-url", s.url(), "-reconnect")
 	p.prints(t, "Connected!\n")
-	for c := range s.m.All() {
+	for c := range s.m.All().Local() {
 		require.NoError(t, c.Close(wsmanager.StatusNormalClosure, ""))
 	}
 	require.Equal(t, 0, p.status())

@@ -121,7 +121,7 @@ func (e *endpoints) mem(w http.ResponseWriter, _ *http.Request) {
 	runtime.ReadMemStats(&ms)
 	connections := 0
 	for _, m := range e.sockets {
-		connections += m.Len()
+		connections += m.All().Len()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -222,7 +222,7 @@ func TestMisdeliveringServer(t *testing.T) {
 	var f faulty
 	s := serve(t, serverOptions{onMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 		if f.next(c) {
-			for other := range c.Manager().All() {
+			for other := range c.Manager().All().Local() {
 				if other != c {
 					return other.SendContext(context.Background(), m)
 				}
@@ -244,7 +244,7 @@ func TestClosingServer(t *testing.T) {
 			var n atomic.Int64
 			s := serve(t, serverOptions{onMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 				if n.Add(1) == 100 {
-					for other := range c.Manager().All() {
+					for other := range c.Manager().All().Local() {
 						_ = other.Close(wsmanager.StatusTryAgainLater, "too much")
 					}
 					return nil

@@ -126,7 +126,7 @@ func (l *load) leave(m *member, err error) {
 func (l *load) now() time.Duration { return time.Since(l.began) }
 
 // alive returns the number of open connections.
-func (l *load) alive() int { return l.dialer.Manager().Len() }
+func (l *load) alive() int { return l.dialer.Manager().All().Len() }
 
 // begin starts the clock. The first open connections become the senders; in echo mode
 // with the default flags all do.
@@ -265,7 +265,7 @@ func (l *load) unsent(m *member) uint64 {
 // close closes the connections. No callback runs after it has returned.
 func (l *load) close() error {
 	l.closing.Store(true)
-	for c := range l.dialer.Manager().All() {
+	for c := range l.dialer.Manager().All().Local() {
 		_ = c.Close(wsmanager.StatusNormalClosure, "") // fails only for invalid arguments
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*l.cfg.timeout)

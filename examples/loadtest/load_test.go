@@ -219,7 +219,7 @@ func TestInterruptedRamp(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	go func() {
-		for s.m.Len() == 0 && ctx.Err() == nil {
+		for s.m.All().Len() == 0 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		interrupt()

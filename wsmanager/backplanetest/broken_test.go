@@ -377,7 +377,7 @@ var broken = []struct {
 			return errors.New("the end")
 		}}
 	}},
-	{"knows no topics of nodes", []string{"a connection is reached by its id", "a connection is closed by its id", "a connection joins and leaves by its id"}, func(testing.TB) *brokenBus {
+	{"knows no topics of nodes", []string{"a connection is reached by its id", "a connection is closed by its id", "a connection joins and leaves by its id", "a union reaches each connection once"}, func(testing.TB) *brokenBus {
 		return &brokenBus{publish: func(l *brokenLink, ctx context.Context, topic string, p []byte) error {
 			if strings.HasPrefix(topic, "node") {
 				return nil
@@ -417,7 +417,7 @@ var broken = []struct {
 			return l.BackplaneLink.Publish(ctx, topic, p)
 		}}
 	}},
-	{"never connects", []string{"a broadcast reaches every connection once", "an envelope arrives as it was"}, func(testing.TB) *brokenBus {
+	{"never connects", []string{"a broadcast reaches every connection once", "a set joins, leaves and closes on every node", "an envelope arrives as it was"}, func(testing.TB) *brokenBus {
 		return &brokenBus{connect: func() error { return errors.New("no such host") }}
 	}},
 }

@@ -91,7 +91,7 @@ func (n *node) dial(query url.Values, header ...http.Header) *client {
 		h = header[0]
 	}
 	cl := &client{Client: wstest.DialHandler(n.of.t, n.Manager, "/?"+query.Encode(), h, wstest.Memory{Buffer: 64 << 20, Patience: n.of.bus.Patience}), name: name}
-	for conn := range n.All() {
+	for conn := range n.All().Local() {
 		if v, _ := wsmanager.Value[string](conn); v == name {
 			cl.conn = conn
 		}

@@ -23,6 +23,8 @@ var deliveryGuarantees = []guarantee{
 	{"a connection is reached by its id", testConn},
 	{"a connection is closed by its id", testClose},
 	{"a connection joins and leaves by its id", testMembership},
+	{"a union reaches each connection once", testUnion},
+	{"a set joins, leaves and closes on every node", testSets},
 	{"each connection gets its variant", testVariants},
 	{"types and compression survive", testTypes},
 	{"messages of every size arrive", testSizes},
@@ -60,8 +62,8 @@ func testGroups(t testing.TB, bus Bus) {
 	c.ready()
 	for i, name := range names {
 		from := c.nodes[0]
-		from.Group(name).Broadcast(wsmanager.Text("to " + fmt.Sprint(i)))
-		from.Group("an empty group").Broadcast(wsmanager.Text("to an empty group"))
+		from.Group(name).Send(wsmanager.Text("to " + fmt.Sprint(i)))
+		from.Group("an empty group").Send(wsmanager.Text("to an empty group"))
 		c.expect(fmt.Sprintf("the group %q", name), from, []string{fmt.Sprint("to ", i)}, members[i]...)
 	}
 }
@@ -79,23 +81,23 @@ func testTopics(t testing.TB, bus Bus) {
 				t.Fatalf("backplanetest: Join: %v", err)
 			}
 			if i%3 == round {
-				many.conn.Leave(name(i))
+				c.requireNoError("Leave", many.conn.Leave(name(i)))
 			} else {
 				want = append(want, name(i))
 			}
 		}
 		c.ready()
 		for i := range count {
-			from.Group(name(i)).Broadcast(wsmanager.Text(name(i)))
+			from.Group(name(i)).Send(wsmanager.Text(name(i)))
 		}
 		c.expect("many groups", from, want, many)
 	}
 	if err := other.conn.Join(name(0)); err != nil {
 		t.Fatalf("backplanetest: Join: %v", err)
 	}
-	many.conn.Leave(name(0))
+	c.requireNoError("Leave", many.conn.Leave(name(0)))
 	c.ready()
-	from.Group(name(0)).Broadcast(wsmanager.Text("who is left?"))
+	from.Group(name(0)).Send(wsmanager.Text("who is left?"))
 	c.expect("a group that one of two has left", from, []string{"who is left?"}, other)
 }
 
@@ -107,12 +109,12 @@ func testUsers(t testing.TB, bus Bus) {
 	user(c.nodes[2], "annabel")
 	c.ready()
 	from := c.nodes[0]
-	if sent := from.SendUser("ann", wsmanager.Text("mail")); sent.Queued != 1 {
-		t.Fatalf("backplanetest: SendUser was sent to %d local connections, want 1", sent.Queued)
+	if sent := from.Users("ann").Send(wsmanager.Text("mail")); sent.Queued != 1 {
+		t.Fatalf("backplanetest: a send to a user was sent to %d local connections, want 1", sent.Queued)
 	}
 	c.expect("a user on two nodes", from, []string{"mail"}, ann...)
-	from.SendUserPrepared("bob@example.org *", wsmanager.Prepare(wsmanager.Text("for bob")))
-	from.SendUser("bob", wsmanager.Text("for a group of this name"))
+	from.Users("bob@example.org *").SendPrepared(wsmanager.Prepare(wsmanager.Text("for bob")))
+	from.Users("bob").Send(wsmanager.Text("for a group of this name"))
 	c.expect("a user on another node", from, []string{"for bob"}, bob)
 }
 
@@ -128,14 +130,14 @@ func testExcept(t testing.TB, bus Bus) {
 	ids = append(ids, "unknown", "")
 	c.ready()
 	from := c.nodes[0]
-	from.BroadcastExcept(wsmanager.Text("all but some"), ids...)
-	c.expect("BroadcastExcept", from, []string{"all but some"}, in...)
-	from.Group("g").BroadcastExcept(wsmanager.Text("a group but some"), ids...)
-	c.expect("a group's BroadcastExcept", from, []string{"a group but some"}, in...)
-	from.BroadcastExcept(wsmanager.Text("all but one"), out[1].conn.ID())
-	c.expect("BroadcastExcept of one elsewhere", from, []string{"all but one"}, append(in, out[0], out[2])...)
-	from.BroadcastFunc(wsmanager.Text("here"), func(*wsmanager.Conn) bool { return true })
-	c.expect("BroadcastFunc, which stays on its node", from, []string{"here"}, in[0], out[0])
+	from.All().Except(ids...).Send(wsmanager.Text("all but some"))
+	c.expect("Except", from, []string{"all but some"}, in...)
+	from.Group("g").Except(ids...).Send(wsmanager.Text("a group but some"))
+	c.expect("Except of a group", from, []string{"a group but some"}, in...)
+	from.All().Except(out[1].conn.ID()).Send(wsmanager.Text("all but one"))
+	c.expect("Except of a connection elsewhere", from, []string{"all but one"}, append(in, out[0], out[2])...)
+	from.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(wsmanager.Text("here"))
+	c.expect("WhereLocal, which stays on its node", from, []string{"here"}, in[0], out[0])
 }
 
 func testConn(t testing.TB, bus Bus) {
@@ -147,7 +149,7 @@ func testConn(t testing.TB, bus Bus) {
 	from := c.nodes[0]
 	for _, to := range c.clients() {
 		c.requireNoError("Send", from.Send(to.conn.ID(), wsmanager.Text("for one")))
-		c.requireNoError("SendPrepared", from.SendPrepared(to.conn.ID(), wsmanager.Prepare(wsmanager.Text("for one, prepared"))))
+		c.requireNoError("SendPrepared", from.Conns(to.conn.ID()).SendPrepared(wsmanager.Prepare(wsmanager.Text("for one, prepared"))).Err)
 		c.expect("Send by id", from, []string{"for one", "for one, prepared"}, to)
 	}
 	for _, id := range []string{"", "unknown", "-", "unknown-" + from.Stats().Backplane.Node} {
@@ -160,7 +162,7 @@ func testConn(t testing.TB, bus Bus) {
 	gone.ExpectClose(1000)
 	c.nodes[1].clients = c.nodes[1].clients[1:]
 	missed := func() uint64 { return c.nodes[1].Stats().Backplane.Missed }
-	bus.eventually(t, "the end of a connection", func() bool { return c.nodes[1].Len() == 1 })
+	bus.eventually(t, "the end of a connection", func() bool { return c.nodes[1].All().Len() == 1 })
 	before := missed()
 	c.requireNoError("Send to a connection that has ended", from.Send(gone.conn.ID(), wsmanager.Text("too late")))
 	bus.eventually(t, "Stats.Backplane.Missed", func() bool { return missed() == before+1 })
@@ -171,17 +173,17 @@ func testClose(t testing.TB, bus Bus) {
 	gone, stays := c.nodes[1].dial(nil), c.nodes[1].dial(nil)
 	from := c.nodes[0]
 	c.requireNoError("Send", from.Send(gone.conn.ID(), wsmanager.Text("farewell")))
-	c.requireNoError("CloseConn", from.CloseConn(gone.conn.ID(), 4321, "because"))
+	c.requireNoError("Conns.Close", from.Conns(gone.conn.ID()).Close(4321, "because"))
 	gone.ExpectText("farewell")
 	if reason := gone.ExpectClose(4321); reason != "because" {
 		t.Fatalf("backplanetest: closed with the reason %q", reason)
 	}
 	c.nodes[1].clients = c.nodes[1].clients[1:]
-	if err := from.CloseConn(stays.conn.ID(), 1005, ""); err == nil || errors.Is(err, wsmanager.ErrNoConn) {
-		t.Fatalf("backplanetest: CloseConn with a code that does not exist: %v", err)
+	if err := from.Conns(stays.conn.ID()).Close(1005, ""); err == nil || errors.Is(err, wsmanager.ErrNoConn) {
+		t.Fatalf("backplanetest: Conns.Close with a code that does not exist: %v", err)
 	}
 	from.Broadcast(wsmanager.Text("who is there?"))
-	c.expect("after CloseConn", from, []string{"who is there?"}, stays)
+	c.expect("after Conns.Close", from, []string{"who is there?"}, stays)
 }
 
 func testMembership(t testing.TB, bus Bus) {
@@ -194,19 +196,77 @@ func testMembership(t testing.TB, bus Bus) {
 	group := from.Group("by invitation")
 	to := []*client{from.clients[0], c.nodes[1].clients[0], c.nodes[2].clients[1]}
 	for _, cl := range to {
-		c.requireNoError("JoinGroup", from.JoinGroup(cl.conn.ID(), group.Name()))
+		c.requireNoError("Conns.Join", from.Conns(cl.conn.ID()).Join(group.Name()))
 	}
-	group.Broadcast(wsmanager.Text("welcome")) // at once, without waiting for the subscription
+	group.Send(wsmanager.Text("welcome")) // at once, without waiting for the subscription
 	c.expect("a group that connections elsewhere have joined", from, []string{"welcome"}, to...)
 	c.ready()
-	c.nodes[1].Group(group.Name()).Broadcast(wsmanager.Text("welcome from another"))
+	c.nodes[1].Group(group.Name()).Send(wsmanager.Text("welcome from another"))
 	c.expect("the group, from another node", c.nodes[1], []string{"welcome from another"}, to...)
-	c.requireNoError("LeaveGroup", from.LeaveGroup(to[1].conn.ID(), group.Name()))
-	group.Broadcast(wsmanager.Text("one less"))
+	c.requireNoError("Conns.Leave", from.Conns(to[1].conn.ID()).Leave(group.Name()))
+	group.Send(wsmanager.Text("one less"))
 	c.expect("a group that a connection elsewhere has left", from, []string{"one less"}, to[0], to[2])
-	if err := from.JoinGroup(to[1].conn.ID(), ""); err == nil || errors.Is(err, wsmanager.ErrNoConn) {
-		t.Fatalf("backplanetest: JoinGroup of a group without a name: %v", err)
+	if err := from.Conns(to[1].conn.ID()).Join(""); err == nil || errors.Is(err, wsmanager.ErrNoConn) {
+		t.Fatalf("backplanetest: Conns.Join of a group without a name: %v", err)
 	}
+}
+
+func testUnion(t testing.TB, bus Bus) {
+	c := newCluster(t, bus, 3)
+	var both, one []*client
+	for _, n := range c.nodes {
+		both = append(both, n.dial(url.Values{"group": {"g", "h"}, "user": {"ann"}}))
+		one = append(one, n.dial(url.Values{"group": {"h"}, "user": {"bob"}}))
+		n.dial(groups("other"))
+	}
+	c.ready()
+	from := c.nodes[0]
+	if sent := from.Groups("g", "h", "none").Send(wsmanager.Text("to groups")); sent != (wsmanager.Sent{Queued: 2}) {
+		t.Fatalf("backplanetest: a send to two groups returned %+v", sent)
+	}
+	c.expect("the union of groups", from, []string{"to groups"}, append(both, one...)...)
+	from.Groups("g", "h").Except(both[0].conn.ID(), both[1].conn.ID()).Send(wsmanager.Text("except some"))
+	c.expect("the union of groups, except some", from, []string{"except some"}, append(one, both[2])...)
+	from.Users("ann", "joe").Send(wsmanager.Text("to users"))
+	c.expect("the union of users", from, []string{"to users"}, both...)
+	ids := []string{both[0].conn.ID(), both[1].conn.ID(), one[2].conn.ID(), both[1].conn.ID(), "unknown"}
+	if sent := from.Conns(ids...).Send(wsmanager.Text("by id")); sent != (wsmanager.Sent{Queued: 1}) {
+		t.Fatalf("backplanetest: a send to four ids returned %+v", sent)
+	}
+	c.expect("ids", from, []string{"by id"}, both[0], both[1], one[2])
+}
+
+func testSets(t testing.TB, bus Bus) {
+	c := newCluster(t, bus, 3)
+	var members, others []*client
+	for _, n := range c.nodes {
+		members = append(members, n.dial(url.Values{"group": {"g"}, "user": {"ann"}}))
+		others = append(others, n.dial(nil))
+	}
+	c.ready()
+	from := c.nodes[0]
+	c.requireNoError("Group.Join", from.Group("g").Join("new"))
+	from.Group("new").Send(wsmanager.Text("welcome")) // at once, without waiting for the subscription
+	c.expect("a group that the members of another have joined", from, []string{"welcome"}, members...)
+	c.requireNoError("Users.Leave", from.Users("ann", "bob").Except(members[1].conn.ID()).Leave("new"))
+	from.Group("new").Send(wsmanager.Text("alone"))
+	c.expect("a group that users have left", from, []string{"alone"}, members[1])
+	c.requireNoError("All.Join", from.All().Except(members[2].conn.ID()).Join("all"))
+	from.Group("all").Send(wsmanager.Text("to most"))
+	c.expect("a group that most have joined", from, []string{"to most"}, append(others, members[0], members[1])...)
+	c.requireNoError("WhereLocal.Join", from.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Join("local"))
+	from.Group("local").Send(wsmanager.Text("here"))
+	c.expect("a group that local connections have joined", from, []string{"here"}, members[0], others[0])
+
+	c.requireNoError("Group.Close", from.Group("g").Close(4321, "because"))
+	for i, n := range c.nodes {
+		if reason := members[i].ExpectClose(4321); reason != "because" {
+			t.Fatalf("backplanetest: closed with the reason %q", reason)
+		}
+		n.clients = n.clients[1:]
+	}
+	from.Broadcast(wsmanager.Text("who is there?"))
+	c.expect("after Group.Close", from, []string{"who is there?"}, others...)
 }
 
 func testVariants(t testing.TB, bus Bus) {
@@ -226,11 +286,11 @@ func testVariants(t testing.TB, bus Bus) {
 		return wsmanager.Text(fmt.Sprint("as ", v)), nil
 	})
 	from := c.nodes[0]
-	from.BroadcastPrepared(p)
-	from.Group("g").BroadcastPrepared(p)
-	from.SendUserPrepared("ann", p)
+	from.All().SendPrepared(p)
+	from.Group("g").SendPrepared(p)
+	from.Users("ann").SendPrepared(p)
 	for _, cl := range there {
-		c.requireNoError("SendPrepared", from.SendPrepared(cl.conn.ID(), p))
+		c.requireNoError("SendPrepared", from.Conns(cl.conn.ID()).SendPrepared(p).Err)
 	}
 	// A connection that is not ready gets the messages for it alone first, and then the
 	// broadcasts.
@@ -292,7 +352,7 @@ func testSizes(t testing.TB, bus Bus) {
 			continue
 		}
 		text := strings.Repeat("0123456789abcdef", size/16+1)[:size]
-		from.Group("g").Broadcast(wsmanager.Text(text))
+		from.Group("g").Send(wsmanager.Text(text))
 		if got := to.Text(); got != text {
 			t.Fatalf("backplanetest: a message of %d bytes arrived with %d bytes, or with others", size, len(got))
 		}

@@ -44,14 +44,14 @@ func (c *cluster) survives(cut func() (restore func())) {
 	c.ready()
 	for round := range 2 {
 		from := c.nodes[round%len(c.nodes)]
-		from.Group("g").Broadcast(wsmanager.Text("before"))
+		from.Group("g").Send(wsmanager.Text("before"))
 		c.expect("before the cut", from, []string{"before"}, c.clients()...)
 		restore := cut()
 		bus.eventually(c.t, "a Health error while the bus is cut", c.up(false))
 		for _, n := range c.nodes {
 			text := fmt.Sprint("alone ", round)
-			n.BroadcastFunc(wsmanager.Text(text), func(*wsmanager.Conn) bool { return true })
-			if sent := n.Group("g").Broadcast(wsmanager.Text(text)); sent.Queued != 1 {
+			n.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(wsmanager.Text(text))
+			if sent := n.Group("g").Send(wsmanager.Text(text)); sent.Queued != 1 {
 				c.t.Fatalf("backplanetest: a broadcast while the bus is cut went to %d local connections, want 1", sent.Queued)
 			}
 			n.clients[0].ExpectText(text)
@@ -69,14 +69,14 @@ func (c *cluster) survives(cut func() (restore func())) {
 				}
 			}
 		}
-		from.Group("g").Broadcast(wsmanager.Text("after"))
-		from.SendUser("ann", wsmanager.Text("after, to a user"))
+		from.Group("g").Send(wsmanager.Text("after"))
+		from.Users("ann").Send(wsmanager.Text("after, to a user"))
 		var first []*client
 		for _, n := range c.nodes {
 			first = append(first, n.clients[0])
 		}
 		c.expect("after the cut", from, []string{"after", "after, to a user"}, first...)
-		c.nodes[0].Group("late").Broadcast(wsmanager.Text("to connections made during the cut"))
+		c.nodes[0].Group("late").Send(wsmanager.Text("to connections made during the cut"))
 		c.expect("after the cut", c.nodes[0], []string{"to connections made during the cut"}, late)
 		late.SendClose(1000, "")
 		late.ExpectClose(1000)

@@ -29,9 +29,9 @@ func testOrder(t testing.TB, bus Bus) {
 				case 0:
 					from.Broadcast(msg)
 				case 1:
-					from.Group("g").Broadcast(msg)
+					from.Group("g").Send(msg)
 				case 2:
-					from.SendUser("ann", msg)
+					from.Users("ann").Send(msg)
 				case 3:
 					for _, to := range c.clients() {
 						_ = from.Send(to.conn.ID(), msg) // an error appears as a gap
@@ -72,9 +72,9 @@ func testCausality(t testing.TB, bus Bus) {
 	for i := range 50 {
 		group := fmt.Sprint("group ", i)
 		c.requireNoError("Join", b.conn.Join(group))
-		c.nodes[1].BroadcastExcept(wsmanager.Text("I am in "+group), b.conn.ID())
+		c.nodes[1].All().Except(b.conn.ID()).Send(wsmanager.Text("I am in " + group))
 		a.ExpectText("I am in " + group)
-		c.nodes[0].Group(group).Broadcast(wsmanager.Text("welcome to " + group))
+		c.nodes[0].Group(group).Send(wsmanager.Text("welcome to " + group))
 		b.ExpectText("welcome to " + group)
 	}
 }

@@ -132,9 +132,7 @@ func (r Receivers) Send(method string, args ...any) error {
 			}
 		}
 	case byUser:
-		for _, name := range r.names {
-			r.hub.stateless.User(name).BroadcastPrepared(e.prepared())
-		}
+		r.hub.stateless.Users(r.names...).SendPrepared(e.prepared())
 	case byGroup:
 		e.toGroups(r.names, r.except)
 	}
@@ -181,22 +179,11 @@ func (e *event) post(c *conn) {
 }
 
 func (e *event) broadcast(except []string) {
-	e.hub.stateless.BroadcastPreparedExcept(e.prepared(), e.hub.socketIDs(except)...)
+	e.hub.stateless.All().Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
 }
 
 func (e *event) toGroups(names, except []string) {
-	if len(names) == 1 {
-		e.hub.stateless.Group(names[0]).BroadcastPreparedExcept(e.prepared(), e.hub.socketIDs(except)...)
-		return
-	}
-	seen := make(map[*wsmanager.Conn]bool)
-	for _, name := range names {
-		e.hub.stateless.Group(name).BroadcastPreparedFunc(e.prepared(), func(ws *wsmanager.Conn) bool {
-			first := !seen[ws]
-			seen[ws] = true
-			return first
-		})
-	}
+	e.hub.stateless.Groups(names...).Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
 }
 
 // socketIDs returns the ids that the Managers use for the sockets of these connections.

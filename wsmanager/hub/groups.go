@@ -30,5 +30,5 @@ func (c *conn) leave(group string) {
 		c.hub.stateful.leave(c, group)
 		return
 	}
-	c.session.socket.Load().Leave(group)
+	_ = c.session.socket.Load().Leave(group) // the name is empty or too long for any group, or the memberships end with the socket
 }

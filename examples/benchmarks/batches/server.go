@@ -79,7 +79,7 @@ func (s *server) start(driver wsmanager.Driver) (err error) {
 		},
 		OnConnect: s.connect,
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
-			c.Manager().Group(groupName).Broadcast(msg)
+			c.Manager().Group(groupName).Send(msg)
 			return nil
 		},
 	}, opts)
@@ -161,7 +161,7 @@ func (s *server) probe(w http.ResponseWriter, r *http.Request) {
 		err = errors.Join(err, c.Send(msg))
 		sent := time.Now()
 		err = errors.Join(err, c.Join("another group"))
-		c.Leave("another group")
+		_ = c.Leave("another group")
 		sends[i], joins[i] = sent.Sub(began), time.Since(sent)
 	}
 	harness.Answer(w, probes{harness.LatencyOf(sends), harness.LatencyOf(joins)}, err)

@@ -42,7 +42,7 @@ func child(ctx context.Context, cfg childConfig) error {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", m)
 	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
-		harness.Answer(w, status{m.Len(), runtime.NumGoroutine(), s.blocked.Load(), s.slept.Load()}, nil)
+		harness.Answer(w, status{m.All().Len(), runtime.NumGoroutine(), s.blocked.Load(), s.slept.Load()}, nil)
 	})
 	mux.HandleFunc("/shutdown", s.shutdown)
 	mux.HandleFunc("/release", func(w http.ResponseWriter, _ *http.Request) {

@@ -77,7 +77,7 @@ func child(ctx context.Context, cfg childConfig) error {
 	full := make(chan usage, 1)
 	err := harness.Serve(ctx, m, func(ctx context.Context) error {
 		full <- use()
-		last.Connections = m.Len()
+		last.Connections = m.All().Len()
 		return m.Shutdown(ctx)
 	})
 	if err != nil {

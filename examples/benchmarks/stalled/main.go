@@ -9,7 +9,7 @@
 // -flood bytes.
 //
 // A run fails unless the 99th percentile with a stalled client is at most 1.5 times that
-// without, memory stays flat, the policy's promise holds, and CloseConn ends the stalled
+// without, memory stays flat, the policy's promise holds, and Conns(id).Close ends the stalled
 // connection.
 package main
 
@@ -85,7 +85,7 @@ func (r *result) checks(cfg config) []harness.Check {
 	}
 	list = append(list, dropped)
 	if c := r.Close; c != nil {
-		list = append(list, harness.Check{Name: "CloseConn of the stalled one: until it returned / until OnClose", Value: fmt.Sprintf("%v / %v", c.Call.Round(time.Microsecond), c.Gone.Round(time.Millisecond)),
+		list = append(list, harness.Check{Name: "Conns.Close of the stalled one: until it returned / until OnClose", Value: fmt.Sprintf("%v / %v", c.Call.Round(time.Microsecond), c.Gone.Round(time.Millisecond)),
 			Bound: "< 100ms / < 1s", OK: c.Call < 100*time.Millisecond && c.Gone < time.Second})
 	}
 	for i := range list {

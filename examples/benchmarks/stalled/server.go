@@ -158,7 +158,7 @@ var errNoneStalled = errors.New("no connection is stalled")
 
 // closed is the answer to /close.
 type closed struct {
-	Call time.Duration // duration of CloseConn
+	Call time.Duration // duration of Conns(id).Close
 	Gone time.Duration // until OnClose
 }
 
@@ -169,7 +169,7 @@ func (s *server) closeStalled(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	began := time.Now()
-	err := s.m.CloseConn(c.ID(), 4001, "too slow")
+	err := s.m.Conns(c.ID()).Close(4001, "too slow")
 	took := closed{Call: time.Since(began)}
 	if err == nil {
 		<-gone

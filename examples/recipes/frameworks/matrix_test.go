@@ -115,7 +115,7 @@ func TestManager(t *testing.T) {
 		require.Equal(t, "hello", c.text(t))
 		require.Equal(t, "early", c.text(t))
 		require.EqualValues(t, 1, srv.connects.Load())
-		require.Equal(t, 1, srv.chat.Len())
+		require.Equal(t, 1, srv.chat.All().Len())
 		c.end(t)
 		srv.saw101(t, s)
 	})
@@ -178,7 +178,7 @@ func refused(t *testing.T, s stack, srv *server, c *client) {
 	require.Equal(t, 1, strings.Count(srv.records.String(), "\n"))
 	require.Contains(t, srv.records.String(), s.refuses)
 	require.Zero(t, srv.connects.Load())
-	require.Zero(t, srv.chat.Len())
+	require.Zero(t, srv.chat.All().Len())
 }
 
 // saw101 checks the observers' results when the request has ended.

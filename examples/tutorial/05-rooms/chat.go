@@ -49,14 +49,14 @@ func hear(c *wsmanager.Conn, m wsmanager.Message) error {
 // tell sends a text about a member to the member's room.
 func tell(c *wsmanager.Conn, what string) {
 	m, _ := wsmanager.Value[member](c)
-	c.Manager().Group(m.room).Broadcast(wsmanager.Text(m.name + what))
+	c.Manager().Group(m.room).Send(wsmanager.Text(m.name + what))
 }
 
 // who lists the names of the members of a room.
 func who(chat *wsmanager.Manager) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var names []string
-		for c := range chat.Group(room(r)).Members() {
+		for c := range chat.Group(room(r)).Local() {
 			m, _ := wsmanager.Value[member](c)
 			names = append(names, m.name)
 		}
