@@ -3,6 +3,8 @@ package wsmanager
 // callbackHost is a Conn as its dispatcher sees it: the implementation of dispatchHost.
 type callbackHost Conn
 
+var _ dispatchHost = (*callbackHost)(nil)
+
 func (h *callbackHost) session() *session { return (*session)(h) }
 
 func (h *callbackHost) Lock()   { h.mu.Lock() }

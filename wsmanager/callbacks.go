@@ -49,8 +49,8 @@ type Callbacks struct {
 
 // Accept is the answer of OnAccept to a request that becomes a connection.
 type Accept struct {
-	// User is the application's name of the user to whom the connection belongs:
-	// [Manager.Users] reaches all connections of a user. "" means no user.
+	// User is the application's name of the connection's user: [Manager.Users] reaches all
+	// connections of a user. "" means no user.
 	User string
 
 	// Groups are joined before OnConnect. An invalid name (see [Conn.Join]) or too many

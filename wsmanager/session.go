@@ -13,8 +13,13 @@ import (
 
 // session is a Conn as its driver, its Manager and its parts see it. It takes the lock and
 // passes the events of the driver to the parts, and is the host through which they know the
-// rest of the connection: a sendHost, lifecycleHost and receiveHost. It decides nothing.
+// rest of the connection. It decides nothing.
 type session Conn
+
+var (
+	_ lifecycleHost = (*session)(nil)
+	_ receiveHost   = (*session)(nil)
+)
 
 // session returns the connection's internal side.
 func (c *Conn) session() *session { return (*session)(c) }
