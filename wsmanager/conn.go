@@ -133,6 +133,9 @@ type textAddr string
 func (textAddr) Network() string  { return "tcp" }
 func (a textAddr) String() string { return string(a) }
 
+// traffic returns the stripe of c.
+func (c *Conn) traffic() *traffic { return &c.m.stats.traffic[c.stripe] }
+
 // ID returns the connection's id: 128 bits of random text, unique for good; with a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a
 // secret: it authorises nothing.
