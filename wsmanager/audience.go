@@ -101,7 +101,7 @@ func (a Audience) WhereLocal(keep func(*Conn) bool) Audience {
 // later. Sends to single connections, joins and closes do not wait for any of this. All
 // receivers get the sends to one set in the same order. Messages of one goroutine arrive in
 // the order of its calls, also when it sends to several sets and to single connections.
-func (a Audience) Send(msg Message) Sent { return a.SendPrepared(Prepare(msg)) }
+func (a Audience) Send(msg Message) Sent { return a.sendPrepared(Prepare(msg)) }
 
 // SendJSON sends v as a text message in JSON. Sent.Err may be an error of json.Marshal.
 func (a Audience) SendJSON(v any) Sent {
@@ -109,11 +109,13 @@ func (a Audience) SendJSON(v any) Sent {
 	if err != nil {
 		return Sent{Err: err}
 	}
-	return a.SendPrepared(p)
+	return a.sendPrepared(p)
 }
 
 // SendPrepared is Send for a prepared message.
-func (a Audience) SendPrepared(p *Prepared) Sent {
+func (a Audience) SendPrepared(p *Prepared) Sent { return a.sendPrepared(p) }
+
+func (a *Audience) sendPrepared(p *Prepared) Sent {
 	if a.kind == audienceNone {
 		return Sent{}
 	}
