@@ -195,7 +195,7 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 	}
 	frame, err := a.m.frame(p, e)
 	if err == nil {
-		sent.count(c.send(frame, true))
+		sent.count(c.session().send(frame, true))
 		return
 	}
 	sent.Dropped++

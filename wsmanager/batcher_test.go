@@ -59,13 +59,13 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
 				return nil
 			})
-			require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+			require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 			for _, tr := range trs {
 				require.Equal(t, []string{"a", "b", "c", "d"}, tr.frames(t))
 				require.Equal(t, 1, tr.count())
 			}
 			require.EqualValues(t, 8, m.Stats().MessagesOut)
-			require.NoError(t, from.consume(segment("alone")))
+			require.NoError(t, from.session().consume(segment("alone")))
 			require.Equal(t, 2, trs[1].count())
 		})
 	}
@@ -108,7 +108,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 				}
 				return nil
 			})
-			require.NoError(t, from.consume(segment("first", "last")))
+			require.NoError(t, from.session().consume(segment("first", "last")))
 			require.Equal(t, tt.want, trs[1].frames(t))
 			require.Equal(t, tt.late, late.frames(t))
 		})
@@ -135,7 +135,7 @@ func TestGroupsOfABurst(t *testing.T) {
 		})
 		other = to
 		require.NoError(t, from.Join("g"))
-		require.NoError(t, from.consume(segment("join", "leave", "nothing")))
+		require.NoError(t, from.session().consume(segment("join", "leave", "nothing")))
 		require.Equal(t, []string{"inside", "still inside"}, trs[1].frames(t))
 		require.Equal(t, []string{"before", "inside", "still inside", "after"}, trs[0].frames(t))
 		require.Equal(t, 1, m.Group("g").Len())
@@ -155,7 +155,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 			return nil
 		})
 		done := make(chan error)
-		go func() { done <- from.consume(segment("slow", "next")) }()
+		go func() { done <- from.session().consume(segment("slow", "next")) }()
 		synctest.Wait()
 		require.Empty(t, trs[1].frames(t))
 		time.Sleep(maxDefer)
@@ -181,7 +181,7 @@ func TestLongBurst(t *testing.T) {
 			c.m.Broadcast(msg)
 			return nil
 		})
-		require.NoError(t, from.consume(segment(texts...)))
+		require.NoError(t, from.session().consume(segment(texts...)))
 		require.Equal(t, texts, trs[1].frames(t))
 		require.Equal(t, 4, trs[1].count())
 	})
@@ -200,14 +200,14 @@ func TestDropsOfABurst(t *testing.T) {
 			return nil
 		})
 		stuck(t, to, trs[1], "half")
-		require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+		require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
 		m.broadcaster.batcher.enter()
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
 		to.mu.Lock()
-		to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
+		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
 		m.broadcaster.flushDeferred()
 		idle(t, m)
@@ -240,18 +240,18 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.ErrorIs(t, (*connFrames)(to).OnClose(1000, ""), errEnded)
+		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
-		require.NoError(t, (*connFrames)(to).OnData(ws.OpText, nil, false))
+		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
-		to.finish(io.EOF)
+		to.session().finish(io.EOF)
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
 	})
@@ -259,7 +259,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		m, to, tr := hold(t)
 		m.Broadcast(Text("held with it"))
 		to.mu.Lock()
-		to.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
 		m.broadcaster.flushDeferred()
 		require.Empty(t, tr.frames(t))
@@ -267,7 +267,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the end of what came together", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.NoError(t, to.consume(segment("x")))
+		require.NoError(t, to.session().consume(segment("x")))
 		require.Equal(t, []string{"held"}, tr.frames(t), "and not by the timer")
 	})
 }

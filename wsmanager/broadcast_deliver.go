@@ -3,7 +3,6 @@ package wsmanager
 import (
 	"cmp"
 	"iter"
-	"runtime"
 	"slices"
 	"sync"
 )
@@ -45,10 +44,10 @@ func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, j 
 			sendBroadcastsLocked(c, batch, e, false)
 		}
 	}
-	crowded := c.crowdedLocked()
+	crowded := c.out.crowded()
 	c.mu.Unlock()
 	if crowded {
-		runtime.Gosched()
+		yieldToWriter()
 	}
 }
 
@@ -212,7 +211,7 @@ func sendBroadcastsLocked(c *Conn, list []*broadcast, e encoding, late bool) {
 	}
 	if size > maxJoined {
 		for i, b := range u.sent {
-			b.note(c, c.sendLocked(u.frames[i], true), late)
+			b.note(c, c.out.send(c.session(), u.frames[i], true), late)
 		}
 		return
 	}
@@ -233,32 +232,32 @@ func sendBroadcastLocked(c *Conn, b *broadcast, e encoding, late bool) {
 		buf := getFrame()
 		defer putFrame(buf)
 		*buf = c.m.keys.Mask(append(*buf, b.frames[e]...), 0)
-		b.note(c, c.sendLocked(*buf, false), late)
+		b.note(c, c.out.send(c.session(), *buf, false), late)
 	default:
-		b.note(c, c.sendLocked(b.frames[e], true), late)
+		b.note(c, c.out.send(c.session(), b.frames[e], true), late)
 	}
 }
 
 // sendJoinedLocked sends the frames of several broadcasts. data is their concatenation.
 func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, late bool) {
 	i := 0
-	if c.state == stateOpen && c.mayTryLocked() {
-		n, _ := c.tryWriteLocked(data) // an error changes the state
+	if c.life.state == stateOpen && c.out.mayWrite() {
+		n, _ := c.out.tryWrite(c.session(), data) // an error changes the state
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
 			list[i].note(c, nil, late)
 		}
-		c.traffic().messagesOut.Add(uint64(i))
-		if n > 0 && c.state == stateOpen {
-			c.pushLocked(frames[i], n, true)
+		c.out.traffic().messagesOut.Add(uint64(i))
+		if n > 0 && c.life.state == stateOpen {
+			c.out.push(c.session(), frames[i], n, true)
 			list[i].note(c, nil, late)
 			i++
 		}
 	}
 	for ; i < len(frames); i++ {
 		err := ErrClosed
-		if c.state == stateOpen {
-			err = c.enqueueLocked(frames[i], true)
+		if c.life.state == stateOpen {
+			err = c.out.enqueue(c.session(), frames[i], true)
 		}
 		list[i].note(c, err, late)
 	}

@@ -116,8 +116,8 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			begun, open := make(chan struct{}), make(chan struct{})
 			last := m.newConn("last", in, nil, "fake")
 			last.m.register(last, in)
-			last.attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
-			defer func() { last.m.unregister(last); last.release() }()
+			last.session().attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
+			defer func() { last.m.unregister(last); last.session().release() }()
 
 			g, q := m.Group("g"), &m.groups.get("g").queue
 			first := make(chan struct{})

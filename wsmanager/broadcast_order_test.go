@@ -39,8 +39,8 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				a := Accept{User: fmt.Sprint("u", i%4), Groups: []string{fmt.Sprint("g", i%groups)}}
 				all[i] = m.newConn(fmt.Sprint("c", i), a, nil, "fake")
 				all[i].m.register(all[i], a)
-				all[i].attach(&yielding{trs[i]})
-				defer func() { all[i].m.unregister(all[i]); all[i].release() }()
+				all[i].session().attach(&yielding{trs[i]})
+				defer func() { all[i].m.unregister(all[i]); all[i].session().release() }()
 			}
 			var queued atomic.Int64
 			var wg sync.WaitGroup

@@ -54,7 +54,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	a := Accept{Groups: []string{"g"}}
 	c := m.newConn("stalled", a, nil, "fake")
 	c.m.register(c, a)
-	c.attach(s.gate)
+	c.session().attach(s.gate)
 	s.receiver = fakeConn(t, m, "receiver", s.got, a)
 	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
 	broadcast := m.Group("g").Send
@@ -95,7 +95,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	t.Cleanup(func() {
 		idle(t, m)
 		c.m.unregister(c)
-		c.release()
+		c.session().release()
 	})
 	return s
 }
@@ -116,8 +116,8 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"Close of a receiver", func(s *stalled) { _ = s.receiver.Close(1000, "") }, []string{"0x8"}, nil},
 		{"Close of another", func(s *stalled) { _ = s.other.Close(1000, "") }, nil, []string{"0x8"}},
 		{"CloseWith", func(s *stalled) { _ = s.receiver.CloseWith(Text("x"), 1000, "") }, []string{"x", "0x8"}, nil},
-		{"a close frame of a receiver", func(s *stalled) { _ = (*connFrames)(s.receiver).OnClose(1000, "") }, []string{"0x8"}, nil},
-		{"a ping of a receiver", func(s *stalled) { _ = (*connFrames)(s.other).OnPing(nil) }, nil, []string{"0xa"}},
+		{"a close frame of a receiver", func(s *stalled) { _ = (*openFrames)(s.receiver).OnClose(1000, "") }, []string{"0x8"}, nil},
+		{"a ping of a receiver", func(s *stalled) { _ = (*openFrames)(s.other).OnPing(nil) }, nil, []string{"0xa"}},
 		{"Join", func(s *stalled) { _ = s.other.Join("g") }, nil, nil},
 		{"Join of a receiver", func(s *stalled) { _ = s.receiver.Join("new") }, nil, nil},
 		{"Leave of a receiver", func(s *stalled) { _ = s.receiver.Leave("g") }, nil, nil},
@@ -125,13 +125,13 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 			a := Accept{Groups: []string{"g"}, User: "ann"}
 			c := s.m.newConn("new", a, nil, "fake")
 			c.m.register(c, a)
-			c.abandon()
+			c.session().abandon()
 		}, nil, nil},
 		{"Ready", func(s *stalled) {
 			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
 			c.m.register(c, Accept{Deferred: true})
 			_ = c.Ready(0)
-			c.abandon()
+			c.session().abandon()
 		}, nil, nil},
 		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Send(Text("x")) }, nil, []string{"x"}},
 		{"a broadcast to some", func(s *stalled) {
@@ -222,8 +222,8 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 				trs[i] = newFakeTransport(1 << 20)
 				conns[i] = m.newConn(fmt.Sprint(i), Accept{}, nil, "fake")
 				conns[i].m.register(conns[i], Accept{})
-				conns[i].attach(&steppingTransport{trs[i], clock, tt.takes})
-				defer func() { conns[i].m.unregister(conns[i]); conns[i].release() }()
+				conns[i].session().attach(&steppingTransport{trs[i], clock, tt.takes})
+				defer func() { conns[i].m.unregister(conns[i]); conns[i].session().release() }()
 			}
 			require.Equal(t, Sent{Queued: tt.receivers}, m.Broadcast(Text("0")))
 			for _, tr := range trs {
@@ -281,8 +281,8 @@ func TestBroadcastsThatWaitAreBounded(t *testing.T) {
 			g.setRoom(1 << 30)
 			c := m.newConn("a", Accept{}, nil, "fake")
 			c.m.register(c, Accept{})
-			c.attach(g)
-			defer func() { c.m.unregister(c); c.release() }()
+			c.session().attach(g)
+			defer func() { c.m.unregister(c); c.session().release() }()
 			msg := Binary(make([]byte, tt.size))
 			first := make(chan struct{})
 			go func() { m.Broadcast(msg); close(first) }()

@@ -13,7 +13,7 @@ import (
 // connections write, or queue in their outbox.
 type broadcaster struct {
 	registry *registry
-	clock    *timewheel.Wheel[*wheelConn]
+	clock    *timewheel.Ticker
 	active   *activity // counts the goroutines that deliver
 	logger   func() *slog.Logger
 	frame    func(*Prepared, encoding) ([]byte, error) // Manager.frame
@@ -25,7 +25,7 @@ type broadcaster struct {
 }
 
 func (br *broadcaster) init(m *Manager) {
-	br.registry, br.clock, br.active, br.logger, br.frame = &m.registry, &m.wheel, &m.active, m.logger, m.frame
+	br.registry, br.clock, br.active, br.logger, br.frame = &m.registry, &m.wheel.Ticker, &m.active, m.logger, m.frame
 	br.batcher.expired = br.flushExpired
 }
 

@@ -194,7 +194,7 @@ func (cl *Client) connected(c *Conn) {
 // disconnected notes how it ended.
 func (cl *Client) disconnected(c *Conn) {
 	c.mu.Lock()
-	cause := c.rare.cause
+	cause := c.life.cold.cause
 	c.mu.Unlock()
 	cl.queue.detach()
 	cl.mu.Lock()

@@ -24,7 +24,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 			return buf, nil
 		}
 	}
-	*buf = c.m.appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 
@@ -69,7 +69,7 @@ func (c *Conn) SendPrepared(p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	return c.send(frame, true)
+	return c.session().send(frame, true)
 }
 
 // agreeDeflate notes that the handshake has agreed on compression.

@@ -93,7 +93,7 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	attached := false
 	defer func() {
 		if !attached {
-			c.abandon()
+			c.session().abandon()
 		}
 	}()
 	if c.m.admission.isDraining() { // Shutdown may have walked the registry before c was in it
@@ -108,6 +108,6 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	if c.who.deflate {
 		c.m.stats.agreed.Add(1)
 	}
-	c.attach(t)
+	c.session().attach(t)
 	return d, nil
 }

@@ -101,7 +101,7 @@ func (t fakeBlocking) Write(p []byte, progress func()) (int, error) {
 	return len(p), nil
 }
 
-func (t *fakeWrites) Interrupt()           {}
+func (t *fakeWrites) Interrupt() error     { return nil }
 func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
 func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
@@ -159,10 +159,10 @@ func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Acc
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
 	c.m.register(c, a)
-	c.attach(tr)
+	c.session().attach(tr)
 	t.Cleanup(func() {
 		c.m.unregister(c)
-		c.release()
+		c.session().release()
 		idle(t, m)
 	})
 	return c

@@ -14,14 +14,14 @@ func TestEndedConnectionsLeaveTheWheel(t *testing.T) {
 	for i := range 10 {
 		c := m.newConn(string(rune('a'+i)), Accept{}, nil, "fake")
 		c.m.register(c, Accept{})
-		c.attach(newFakeTransport(1 << 20))
+		c.session().attach(newFakeTransport(1 << 20))
 		conns = append(conns, c)
 	}
 	require.Equal(t, 10, m.wheel.Len())
 	require.True(t, clock.Armed())
 	for _, c := range conns {
 		c.m.unregister(c)
-		c.release()
+		c.session().release()
 	}
 	require.Zero(t, m.wheel.Len())
 	require.False(t, clock.Armed())
@@ -42,7 +42,7 @@ func TestEveryByteIsProgress(t *testing.T) {
 	tr := trickle{newFakeTransport(3)}
 	c := m.newConn("a", Accept{}, nil, "fake")
 	c.m.register(c, Accept{})
-	c.attach(tr)
+	c.session().attach(tr)
 	require.NoError(t, c.Send(Binary(make([]byte, 100))))
 	for range 15 {
 		<-tr.entered
@@ -53,8 +53,8 @@ func TestEveryByteIsProgress(t *testing.T) {
 	<-tr.entered
 	clock.Step(12 * time.Second)
 	require.True(t, c.reception.isClosing(), "12 s are not")
-	require.ErrorIs(t, c.rare.cause, ErrWriteTimeout)
+	require.ErrorIs(t, c.life.cold.cause, ErrWriteTimeout)
 	c.m.unregister(c)
-	c.release()
+	c.session().release()
 	idle(t, m)
 }

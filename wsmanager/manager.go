@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -23,9 +22,7 @@ type Manager struct {
 	loops      *loopPool              // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
 	bus        *bus                   // nil without a backplane
-	onSent     func(frame []byte)     // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
 	onShutdown func()                 // called when Shutdown begins; may be nil
-	stuckAfter time.Duration          // stuckAfter, except in tests
 
 	registry    registry
 	groups      groups
@@ -33,8 +30,9 @@ type Manager struct {
 	broadcaster broadcaster
 	compressor  compressor
 	admission   admission
+	sending     sendConfig
 	stats       stats
-	wheel       timewheel.Wheel[*wheelConn]
+	wheel       timewheel.Wheel[*session]
 	active      activity
 	watch       watch
 
@@ -62,7 +60,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter}
+	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
@@ -84,7 +82,11 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	m.admission.init(opts.MaxConnections, &m.active)
 	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
-	m.watch.every = watchInterval
+	m.watch.interval = watchInterval
+	m.sending = sendConfig{
+		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
+		ticker: &m.wheel.Ticker, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
+	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		startBus(m)

@@ -38,7 +38,7 @@ func (m *Manager) unregister(c *Conn) {
 	m.registry.remove(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.left = true
+	c.life.left = true
 	for member := range c.memberships.all() {
 		member.leave()
 	}
@@ -78,7 +78,7 @@ func (c *Conn) Join(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left || c.reception.isClosing():
+	case c.life.left || c.reception.isClosing():
 		return ErrClosed
 	case c.memberships.find(name) >= 0:
 		return nil
@@ -102,7 +102,7 @@ func (c *Conn) Leave(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.left || c.reception.isClosing() {
+	if c.life.left || c.reception.isClosing() {
 		return ErrClosed
 	}
 	if i := c.memberships.find(name); i >= 0 {

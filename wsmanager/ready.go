@@ -19,7 +19,7 @@ func (c *Conn) Ready(v Variant) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.left:
+	case c.life.left:
 		return ErrClosed
 	case c.reception.isReady():
 		return ErrReady

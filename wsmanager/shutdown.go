@@ -35,7 +35,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	m.broadcaster.flushDeferred()
 	for c := range walk(&m.registry) {
-		c.close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
+		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.wait(ctx) {
 		m.loops.wait(ctx)
@@ -43,9 +43,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	open := m.admission.open(&m.registry)
 	for _, c := range open {
-		c.mu.Lock()
-		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
-		c.mu.Unlock()
+		c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
 	}
 	// The ends of these connections need only the processor, except for callbacks.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
@@ -57,7 +55,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	}
 	calls := m.accepting.Load()
 	for _, c := range open {
-		if c.calling.Load()&callRuns != 0 {
+		if c.in.dispatch.runs() {
 			calls++
 		}
 	}

@@ -31,7 +31,7 @@ const slots = 128
 // Wheel calls elements at their time. It must be set up with Init. All other methods are
 // safe for concurrent use.
 type Wheel[T Element[T]] struct {
-	ticker
+	Ticker
 
 	mu    sync.Mutex // guards the fields below, and the entries
 	slots [slots]T

@@ -1,0 +1,121 @@
+package wsmanager
+
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+)
+
+// openFrames is the frame.Handler of an open connection.
+type openFrames Conn
+
+// OnData implements frame.Handler.
+func (f *openFrames) OnData(op ws.OpCode, payload []byte, more bool) error {
+	t := MessageType(op)
+	if wanted, err := f.accept(received{t, false, payload}); !wanted {
+		return err
+	}
+	return f.handle(t, payload, more)
+}
+
+// OnCompressed implements frame.Handler. It inflates a message once it has arrived
+// completely, so that a slow peer holds no inflater and no more memory than its bytes.
+// Messages that will be dropped are not inflated.
+func (f *openFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error {
+	t := MessageType(op)
+	if wanted, err := f.accept(received{t, true, payload}); !wanted {
+		return err
+	}
+	buf := getFrame()
+	defer putFrame(buf)
+	plain, err := f.m.inflate(buf, t, payload)
+	if err != nil {
+		return err
+	}
+	return f.handle(t, plain, more)
+}
+
+// inflate inflates a message into the buffer. Its error is a *CloseError.
+func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, error) {
+	plain, err := deflate.Inflate(*buf, payload, t == TextMessage, m.opts.MaxMessageSize)
+	*buf = plain
+	if err != nil {
+		return nil, closeErrorOf(err)
+	}
+	m.stats.inflated.Add(1)
+	return plain[:len(plain):len(plain)], nil
+}
+
+// accept counts a message and reports whether to handle it now. If not, the error is the
+// reason for which the connection ends, or nil if it is closing or the message was queued.
+func (f *openFrames) accept(m received) (wanted bool, err error) {
+	f.out.traffic().messagesIn.Add(1)
+	if f.reception.isClosing() {
+		return false, nil
+	}
+	if f.in.limits != nil {
+		if err := f.in.limits.checkMessage(f.m.wheel.Clock()); err != nil {
+			return false, err
+		}
+	}
+	if f.in.dispatch.taken() && f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
+		return false, nil
+	}
+	return true, nil
+}
+
+// handle passes a message to OnMessage.
+func (f *openFrames) handle(t MessageType, payload []byte, more bool) error {
+	if f.m.callbacks.OnMessage == nil {
+		return nil
+	}
+	if more && f.m.broadcaster.batcher.wanted.Load() {
+		epoch := f.m.broadcaster.batcher.enter()
+		defer f.m.broadcaster.batcher.leave(epoch)
+	}
+	err := f.in.dispatch.callMessage((*callbackHost)(f), Message{Type: t, Payload: payload})
+	if err == nil {
+		return nil
+	}
+	return (*callbackHost)(f).endAsAsked(err)
+}
+
+// OnPing implements frame.Handler. It answers with a pong.
+func (f *openFrames) OnPing(payload []byte) error {
+	if err := f.in.checkControlRate(f.m.wheel.Elapsed(), f.m.opts.ControlRate); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.out.sendControl((*session)(f), ws.OpPong, payload)
+	return nil
+}
+
+// OnPong implements frame.Handler. Pongs that answer our pings do not count against
+// Options.ControlRate.
+func (f *openFrames) OnPong([]byte) error {
+	if f.out.pongReceived() {
+		return nil
+	}
+	return f.in.checkControlRate(f.m.wheel.Elapsed(), f.m.opts.ControlRate)
+}
+
+// OnClose implements frame.Handler.
+func (f *openFrames) OnClose(code ws.StatusCode, reason string) error {
+	(*session)(f).peerClosed(StatusCode(code), reason)
+	return errEnded
+}
+
+// endedFrames is the frame.Handler of a connection that has ended for the application. It
+// drops all frames except close frames.
+type endedFrames Conn
+
+func (f *endedFrames) OnData(ws.OpCode, []byte, bool) error       { return nil }
+func (f *endedFrames) OnCompressed(ws.OpCode, []byte, bool) error { return nil }
+func (f *endedFrames) OnPing([]byte) error                        { return nil }
+func (f *endedFrames) OnPong([]byte) error                        { return nil }
+
+func (f *endedFrames) OnClose(code ws.StatusCode, reason string) error {
+	(*session)(f).peerClosed(StatusCode(code), reason)
+	return nil
+}
