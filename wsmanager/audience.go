@@ -87,48 +87,6 @@ func (a Audience) WhereLocal(keep func(*Conn) bool) Audience {
 	return a
 }
 
-// Sent is the result of a send to an audience. Queued and Dropped count connections of this
-// node that are ready and not closing.
-type Sent struct {
-	// Queued is the number of connections that the message was written to or queued for.
-	// If the message was added to a batch that is delivered later, or by another
-	// goroutine, that is all connections of the audience; if an outbox then turns out to
-	// be full, only [Stats] has counted it.
-	Queued int
-
-	// Dropped is the number of connections that the message could not be queued for.
-	Dropped int
-
-	// Err is nil, or the reason why connections will not get the message: ErrMessageTooBig,
-	// ErrInvalidUTF8, ErrMessageType, an error of encoding it, or ErrBackplane if only
-	// other nodes do not get it. A full outbox is not an error of the send: see Dropped.
-	Err error
-}
-
-// count counts the result of one send.
-func (s *Sent) count(err error) {
-	switch err {
-	case nil:
-		s.Queued++
-	case ErrOutboxFull:
-		s.Dropped++
-	}
-}
-
-func (s *Sent) setErr(err error) {
-	if s.Err == nil {
-		s.Err = err
-	}
-}
-
-func (s *Sent) add(sendable bool, n int) {
-	if sendable {
-		s.Queued += n
-	} else {
-		s.Dropped += n
-	}
-}
-
 // Send sends a message to the connections that are in the audience when it begins. It does
 // not wait for the network: a connection that reads too slowly meets its [SlowConsumer]
 // policy, without any effect on the others. The frame is made once. Send does not keep the
@@ -143,7 +101,7 @@ func (s *Sent) add(sendable bool, n int) {
 // later. Sends to single connections, joins and closes do not wait for any of this. All
 // receivers get the sends to one set in the same order. Messages of one goroutine arrive in
 // the order of its calls, also when it sends to several sets and to single connections.
-func (a Audience) Send(msg Message) Sent { return a.SendPrepared(Prepare(msg)) }
+func (a Audience) Send(msg Message) Sent { return a.sendPrepared(Prepare(msg)) }
 
 // SendJSON sends v as a text message in JSON. Sent.Err may be an error of json.Marshal.
 func (a Audience) SendJSON(v any) Sent {
@@ -151,11 +109,13 @@ func (a Audience) SendJSON(v any) Sent {
 	if err != nil {
 		return Sent{Err: err}
 	}
-	return a.SendPrepared(p)
+	return a.sendPrepared(p)
 }
 
 // SendPrepared is Send for a prepared message.
-func (a Audience) SendPrepared(p *Prepared) Sent {
+func (a Audience) SendPrepared(p *Prepared) Sent { return a.sendPrepared(p) }
+
+func (a *Audience) sendPrepared(p *Prepared) Sent {
 	if a.kind == audienceNone {
 		return Sent{}
 	}
@@ -188,7 +148,7 @@ func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 			continue
 		}
 		if c := a.m.registry.get(id); c != nil {
-			sent.sendTo(c, p)
+			a.sendTo(c, p, &sent)
 		} else if err := a.m.bus.sendPrepared(id, p); err != ErrNoConn {
 			sent.setErr(err)
 		}
@@ -220,7 +180,7 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 	defer putSnapshot(buf)
 	for _, r := range *buf {
 		if r.c.reception.isReady() && a.has(r.c) {
-			sent.sendTo(r.c, p)
+			a.sendTo(r.c, p, &sent)
 		}
 	}
 	return sent
@@ -228,21 +188,21 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 
 // sendTo sends p to one connection of an audience, if the connection is ready, and counts
 // the result. It logs the first error of encoding p.
-func (s *Sent) sendTo(c *Conn, p *Prepared) {
+func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 	e, ok := c.reception.encoding()
 	if !ok {
 		return
 	}
-	frame, err := c.m.frame(p, e)
+	frame, err := a.m.frame(p, e)
 	if err == nil {
-		s.count(c.session().send(frame, true))
+		sent.count(c.session().send(frame, true))
 		return
 	}
-	s.Dropped++
-	c.m.stats.drop(dropUnsendable, 1)
-	if s.Err == nil {
-		c.m.broadcaster.logUnsendable(err, e)
-		s.Err = err
+	sent.Dropped++
+	a.m.stats.drop(dropUnsendable, 1)
+	if sent.Err == nil {
+		a.m.broadcaster.logUnsendable(err, e)
+		sent.Err = err
 	}
 }
 

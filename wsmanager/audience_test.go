@@ -1,7 +1,6 @@
 package wsmanager_test
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -169,7 +168,7 @@ func testSentErr(t *testing.T) {
 			"a choice": m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }),
 		} {
 			sent := a.Send(tt.msg)
-			require.True(t, errors.Is(sent.Err, tt.want), name)
+			require.ErrorIs(t, sent.Err, tt.want, name)
 			require.Equal(t, 1, sent.Dropped, name)
 			require.Zero(t, sent.Queued, name)
 		}

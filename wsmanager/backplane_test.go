@@ -111,7 +111,7 @@ func testBackplaneChurn(t *testing.T) {
 				_ = conns[i].Join(name) // the connection stays
 				m.Group("stays").Send(wsmanager.Text("x"))
 				_ = m.Conns(conns[(i+1)%3].ID()).Join(name) // dropped at worst
-				conns[i].Leave(name)
+				_ = conns[i].Leave(name)
 				_ = m.Conns(conns[(i+1)%3].ID()).Leave(name)
 			}
 		})

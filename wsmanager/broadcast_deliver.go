@@ -53,7 +53,7 @@ func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, j 
 
 // behindLocked reports whether broadcasts may be pending for the connection.
 func (br *broadcaster) behindLocked(c *Conn) bool {
-	return c.delivered != br.registry.queue.published.Load() ||
+	return c.delivered != c.m.registry.queue.published.Load() ||
 		c.memberships != nil && br.pending.inAny(c.memberships.bits)
 }
 
@@ -63,7 +63,7 @@ func (br *broadcaster) behindElsewhereLocked(c *Conn, q *broadcastQueue) bool {
 	if q.bit == 0 {
 		return c.memberships != nil && br.pending.inAny(c.memberships.bits)
 	}
-	return c.delivered != br.registry.queue.published.Load() ||
+	return c.delivered != c.m.registry.queue.published.Load() ||
 		c.memberships != nil && br.pending.inOthers(c.memberships.bits, q.bit)
 }
 

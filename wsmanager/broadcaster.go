@@ -3,7 +3,6 @@ package wsmanager
 import (
 	"cmp"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -37,9 +36,11 @@ func (br *broadcaster) send(q *broadcastQueue, p *Prepared, except names) Sent {
 	br.batcher.activate()
 	b := broadcasts.Get().(*broadcast)
 	err := br.encode(b, p, br.encodings(q))
-	for id := range except.all() {
-		if c := br.registry.get(id); c != nil && !slices.Contains(b.except, c) {
-			b.except = append(b.except, c)
+	if !except.empty() {
+		for id := range except.all() {
+			if c := br.registry.get(id); c != nil {
+				b.except = append(b.except, c)
+			}
 		}
 	}
 	sent := br.publish(q, b)

@@ -59,34 +59,3 @@ func (cp *compressor) append(dst []byte, t MessageType, payload []byte) (_ []byt
 // wants reports whether a message with a payload of this size is compressed for connections
 // that have agreed.
 func (cp *compressor) wants(size int) bool { return cp.Enabled && size >= cp.Threshold }
-
-// encode makes the frame of a message for this connection. putFrame takes the buffer back.
-func (c *Conn) encode(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
-		return nil, err
-	}
-	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
-		return nil, ErrMessageTooBig
-	}
-	buf := getFrame()
-	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
-		var ok bool
-		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
-			if c.m.keys != nil {
-				*buf = c.m.keys.Mask(*buf, 0)
-			}
-			return buf, nil
-		}
-	}
-	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
-	return buf, nil
-}
-
-// agreeDeflate notes that the handshake has agreed on compression.
-func (c *Conn) agreeDeflate() {
-	if c.who == &anonymous {
-		c.who = &anonymousDeflate
-		return
-	}
-	c.who.deflate = true
-}

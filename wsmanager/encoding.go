@@ -5,6 +5,15 @@ import (
 	"sync/atomic"
 )
 
+// Variant is one of several formats of the messages to the connections of a Manager, for
+// example JSON and MessagePack in a hub. The application gives each number its meaning.
+// Without variants all connections have 0. A connection's variant is set once, by
+// Accept.Variant or [Conn.Ready], before the first broadcast reaches it.
+type Variant uint8
+
+// MaxVariants is the number of variants: 0 to MaxVariants-1.
+const MaxVariants = 8
+
 // encoding is the form in which a connection gets messages that are sent to many: its
 // variant, and whether it has agreed on compression.
 type encoding uint8

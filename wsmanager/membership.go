@@ -2,38 +2,8 @@ package wsmanager
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 )
-
-// memberships are the groups and the user of a connection. A nil pointer means none.
-type memberships struct {
-	groups []*membership
-	user   *membership // nil without a user
-	bits   uint64      // in pendingSets, of these sets and maybe of groups that the connection has left
-}
-
-// all walks the memberships.
-func (ms *memberships) all() iter.Seq[*membership] {
-	return func(yield func(*membership) bool) {
-		if ms == nil || ms.user != nil && !yield(ms.user) {
-			return
-		}
-		for _, m := range ms.groups {
-			if !yield(m) {
-				return
-			}
-		}
-	}
-}
-
-// find returns the index of the membership in the group with the name, or -1.
-func (ms *memberships) find(name string) int {
-	if ms == nil {
-		return -1
-	}
-	return slices.IndexFunc(ms.groups, func(m *membership) bool { return m.of.name == name })
-}
 
 // register adds a connection to the registry, to its groups and to the connections of its
 // user.

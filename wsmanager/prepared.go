@@ -13,15 +13,6 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// Variant is one of several formats of the messages to the connections of a Manager, for
-// example JSON and MessagePack in a hub. The application gives each number its meaning.
-// Without variants all connections have 0. A connection's variant is set once, by
-// Accept.Variant or [Conn.Ready], before the first broadcast reaches it.
-type Variant uint8
-
-// MaxVariants is the number of variants: 0 to MaxVariants-1.
-const MaxVariants = 8
-
 // Prepared is a message that can be sent any number of times, to any number of connections
 // of any Manager. It is immutable. Its frame is made once for each [Variant] that is needed.
 // Make one with [Prepare], [PrepareJSON] or [PrepareFunc].
@@ -131,81 +122,17 @@ func (p *Prepared) forVariant(v Variant) *preparedFrame {
 	return f
 }
 
-// frame returns the unmasked frame of p in an encoding, if this Manager can send it.
-func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
+// frame returns the unmasked frame in an encoding. It returns ErrMessageTooBig if the plain
+// frame is longer than limit.
+func (p *Prepared) frame(e encoding, cp *compressor, limit int) ([]byte, error) {
 	f := p.forVariant(e.variant())
 	switch {
 	case f.err != nil:
 		return nil, f.err
-	case len(f.frame) > m.maxFrame():
+	case len(f.frame) > limit:
 		return nil, ErrMessageTooBig
-	case e.deflate() && !f.plain && m.compressor.wants(f.size):
-		return f.deflated(&m.compressor), nil
+	case e.deflate() && !f.plain && cp.wants(f.size):
+		return f.deflated(cp), nil
 	}
 	return f.frame, nil
-}
-
-// checkPrepared returns the error of p if it is the same in all encodings.
-func (m *Manager) checkPrepared(p *Prepared) error {
-	if p.encode != nil {
-		return nil
-	}
-	_, err := m.frame(p, encodingOf(0, false))
-	return err
-}
-
-// SendJSON sends v as a text message in JSON. Besides the errors of Send it returns those of
-// json.Marshal.
-func (c *Conn) SendJSON(v any) error {
-	text, err := marshalJSON(v)
-	if err != nil {
-		return err
-	}
-	return c.Send(Message{Type: TextMessage, Payload: text})
-}
-
-// SendPrepared is Send for a prepared message. Besides the errors of Send it returns those
-// of PrepareFunc, and ErrNotReady before [Conn.Ready] of a connection that was accepted with
-// Accept.Deferred.
-func (c *Conn) SendPrepared(p *Prepared) error {
-	frame, err := c.frame(p)
-	if err != nil {
-		return err
-	}
-	return c.session().send(frame, true)
-}
-
-// frame returns the unmasked frame of p in the connection's encoding.
-func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
-	if !ok {
-		return nil, ErrNotReady
-	}
-	return c.m.frame(p, e)
-}
-
-// Variant returns the connection's variant. The result is false before [Conn.Ready] of a
-// connection that was accepted with Accept.Deferred.
-func (c *Conn) Variant() (Variant, bool) {
-	e, ok := c.reception.encoding()
-	return e.variant(), ok
-}
-
-// Ready ends the state that Accept.Deferred has begun: from now on broadcasts, also those to
-// its groups and user, reach the connection, in the format of the variant. It returns
-// ErrReady if the connection is ready already, and ErrClosed if it has ended.
-func (c *Conn) Ready(v Variant) error {
-	if v >= MaxVariants {
-		return fmt.Errorf("wsmanager: variant %d is not below %d", v, MaxVariants)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.life.left:
-		return ErrClosed
-	case c.reception.isReady():
-		return ErrReady
-	}
-	c.m.broadcaster.becomeReadyLocked(c, encodingOf(v, c.who.deflate))
-	return nil
 }

@@ -1,10 +1,6 @@
 package wsmanager
 
-import (
-	"maps"
-	"sync"
-	"sync/atomic"
-)
+import "maps"
 
 // Stats has the counters of a Manager; see [Manager.Stats]. All except Connections, Groups,
 // Users, Backplane.Connected and Backplane.Queued only grow.
@@ -145,61 +141,3 @@ func (m *Manager) Stats() Stats {
 	s.Closed = maps.Clone(m.stats.closed)
 	return s
 }
-
-// stats has the counters of a Manager.
-type stats struct {
-	traffic [counterStripes]traffic
-
-	accepted atomic.Uint64
-	refused  [refusedReasons]atomic.Uint64
-	dropped  [dropReasons]atomic.Uint64
-
-	agreed, inflated, deflated, saved atomic.Uint64 // see Compressed
-
-	mu     sync.Mutex // guards closed
-	closed map[StatusCode]uint64
-}
-
-type refusedReason uint8
-
-const (
-	refusedNotWebSocket refusedReason = iota
-	refusedMalformed
-	refusedOrigin
-	refusedLimit
-	refusedShuttingDown
-	refusedRejected
-	refusedFailed
-	refusedBrokenOff
-	refusedReasons
-)
-
-type dropReason uint8
-
-const (
-	dropOutboxFull dropReason = iota
-	dropOldest
-	dropClosed
-	dropUnsendable
-	dropReasons
-)
-
-func (s *stats) drop(why dropReason, messages int) { s.dropped[why].Add(uint64(messages)) }
-
-func (s *stats) close(code StatusCode) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed[code]++
-}
-
-// traffic is one stripe of the traffic counters, for a part of the connections. With one
-// stripe for all connections, all processors would write to one cache line; with one for
-// each, an idle connection would be a sixth bigger.
-type traffic struct {
-	messagesIn, bytesIn, messagesOut, bytesOut atomic.Uint64
-
-	_ [32]byte // fills the cache line
-}
-
-// counterStripes is the number of stripes.
-const counterStripes = 32

@@ -1,0 +1,140 @@
+package wsmanager
+
+import "time"
+
+// publish adds b, which it then owns, to the queue and delivers it, unless another
+// goroutine or a later call delivers it: see [Sent].
+func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
+	sent := br.lockForRoom(q, b)
+	start := br.clock.Elapsed()
+	switch l := q.backlog; {
+	case q.receiversLocked() == 0:
+		q.mu.Unlock() // no delivery needs it
+		b.release()
+		return sent
+	case q.flushing:
+		br.appendAndUnlock(q, b)
+		return sent
+	case br.batcher.defers():
+		add := !q.deferred
+		q.deferred = true
+		br.appendAndUnlock(q, b)
+		if add {
+			br.batcher.add(q)
+		}
+		return sent
+	case q.receiversLocked() >= minHandover && start-l.lastEnd < l.lastTook:
+		// Broadcasts follow each other faster than they can be delivered one by
+		// one. The caller goes on, so that its next broadcasts join the same batch.
+		q.flushing = true
+		br.appendAndUnlock(q, b)
+		br.flushAside(q)
+		return sent
+	}
+	q.flushing = true
+	b.awaited = true
+	br.appendAndUnlock(q, b)
+	if more := br.deliverBatch(q, start); more {
+		br.flushAside(q) // the caller has delivered its own
+	}
+	sent = b.result()
+	b.release()
+	return sent
+}
+
+// lockForRoom locks q when it has room for b. It returns how many connections b is for at
+// that moment.
+func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
+	excepted := q.membersExcepted(b)
+	q.mu.Lock()
+	if q.backlog == nil {
+		q.backlog = &backlog{flush: func() {
+			defer br.active.done()
+			br.flush(q)
+		}}
+	}
+	for q.fullLocked() {
+		br.makeRoomLocked(q)
+	}
+	return q.countLocked(b, excepted)
+}
+
+// makeRoomLocked delivers the pending broadcasts as one batch, or waits until another
+// goroutine begins to deliver them.
+func (br *broadcaster) makeRoomLocked(q *broadcastQueue) {
+	if !q.flushing {
+		q.flushing = true
+		q.mu.Unlock()
+		if more := br.deliverBatch(q, br.clock.Elapsed()); more {
+			br.flushAside(q) // otherwise the caller would deliver for as long as others broadcast
+		}
+		q.mu.Lock()
+		return
+	}
+	l := q.backlog
+	if l.room == nil {
+		l.room = make(chan struct{})
+	}
+	room := l.room
+	q.mu.Unlock()
+	<-room
+	q.mu.Lock()
+}
+
+// appendAndUnlock appends b to the pending broadcasts. Another goroutine may then deliver
+// and release it. If none delivers, the caller has to start the delivery.
+func (br *broadcaster) appendAndUnlock(q *broadcastQueue, b *broadcast) {
+	l := q.backlog
+	if len(l.log) == 0 {
+		br.pending.add(q.bit)
+	}
+	b.order = br.order.Add(1)
+	l.log = append(l.log, b)
+	l.bytes += b.size()
+	q.published.Add(1)
+	q.mu.Unlock()
+}
+
+// flushAside starts a goroutine that delivers until nothing is pending. The caller has set
+// flushing.
+func (br *broadcaster) flushAside(q *broadcastQueue) {
+	br.active.add()
+	go q.backlog.flush()
+}
+
+// flush delivers until nothing is pending. The caller has set flushing.
+func (br *broadcaster) flush(q *broadcastQueue) {
+	for more := true; more; {
+		more = br.deliverBatch(q, br.clock.Elapsed())
+	}
+}
+
+// flushQueue delivers the deferred broadcasts of q, unless another goroutine delivers
+// them.
+func (br *broadcaster) flushQueue(q *broadcastQueue) {
+	q.mu.Lock()
+	q.deferred = false
+	mine := len(q.backlog.log) > 0 && !q.flushing
+	if mine {
+		q.flushing = true
+	}
+	q.mu.Unlock()
+	if mine && br.deliverBatch(q, br.clock.Elapsed()) {
+		br.flushAside(q)
+	}
+}
+
+// deliverBatch delivers the pending broadcasts as one batch that began at start. It reports
+// whether more are pending afterwards. If not, flushing has ended.
+func (br *broadcaster) deliverBatch(q *broadcastQueue, start time.Duration) (more bool) {
+	br.deliver(q, q.beginBatch())
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.endBatchLocked(start, br.clock.Elapsed()) > 0 {
+		return true
+	}
+	br.pending.remove(q.bit)
+	q.flushing = false
+	return false
+}
