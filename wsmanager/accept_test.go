@@ -94,9 +94,9 @@ func TestOrigins(t *testing.T) { onEachDriver(t, testOrigins) }
 
 func testOrigins(t *testing.T) {
 	allowed := quiet()
-	allowed.AllowedOrigins = []string{"https://app.example.com", "http://dev.example.com:3000"}
+	allowed.Origins.Allowed = []string{"https://app.example.com", "http://dev.example.com:3000"}
 	anyone := quiet()
-	anyone.DangerouslyAllowAnyOrigin = true
+	anyone.Origins.DangerouslyAllowAny = true
 	for _, tt := range []struct {
 		name    string
 		opts    wsmanager.Options
@@ -150,10 +150,10 @@ func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOrig
 
 func testAllowedOriginsAreCopied(t *testing.T) {
 	opts := quiet()
-	opts.AllowedOrigins = []string{"https://app.example.com"}
+	opts.Origins.Allowed = []string{"https://app.example.com"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	require.Equal(t, []string{"https://app.example.com"}, opts.AllowedOrigins)
-	opts.AllowedOrigins[0] = "https://evil.example"
+	require.Equal(t, []string{"https://app.example.com"}, opts.Origins.Allowed)
+	opts.Origins.Allowed[0] = "https://evil.example"
 	for origin, want := range map[string]int{"https://app.example.com": 101, "https://evil.example": 403} {
 		req := wstest.Request(t, url)
 		req.Header.Set("Origin", origin)
@@ -444,9 +444,9 @@ func testShutdownDuringAHandshake(t *testing.T) {
 }
 
 func TestOriginsThatWouldNeverMatch(t *testing.T) {
-	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{"https://*.example.com", "*"}})
+	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{"https://*.example.com", "*"}}})
 	require.ErrorContains(t, err, "has a wildcard: list each origin")
-	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAnyOrigin")
+	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAny")
 }
 
 // What Reject has made can be read again, also out of a chain.

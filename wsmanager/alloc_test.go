@@ -29,7 +29,7 @@ func TestEchoDoesNotAllocate(t *testing.T) { onEachDriver(t, testEchoDoesNotAllo
 func testEchoDoesNotAllocate(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	limited := quiet()
-	limited.MessageRate = 1e9
+	limited.Limits.MessageRate = 1e9
 	for name, tt := range map[string]struct {
 		opts wsmanager.Options
 		send func(*wsmanager.Conn, wsmanager.Message) error

@@ -79,7 +79,7 @@ func TestAudiencesJoinAndLeave(t *testing.T) { onEachDriver(t, testAudiencesJoin
 
 func testAudiencesJoinAndLeave(t *testing.T) {
 	opts := quiet()
-	opts.MaxGroups = 3
+	opts.Limits.MaxGroups = 3
 	r := newRoom(t, opts, map[string]string{"ann": "user=ann&group=a", "bob": "user=bob&group=a&group=b", "eve": ""})
 	m := r.m
 	require.NoError(t, m.Groups("a", "b").Join("c"))
@@ -151,7 +151,7 @@ func TestSentErr(t *testing.T) { onEachDriver(t, testSentErr) }
 
 func testSentErr(t *testing.T) {
 	opts := quiet()
-	opts.OutboxBytes, opts.MaxMessageSize = 1000, 100
+	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 1000, 100
 	r := newRoom(t, opts, map[string]string{"ann": "group=a"})
 	m, id := r.m, r.id("ann")
 	before := m.Stats().Dropped.Unsendable

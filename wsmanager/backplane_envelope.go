@@ -8,25 +8,25 @@ import (
 	"slices"
 )
 
-// envelope is what goes over a backplane: a message and whom it is for, or something
-// to be done to a connection. On the wire it is
+// envelope is the unit of a backplane: a message and its recipients, or an operation on a
+// connection. Its format is
 //
 //	version, kind     a byte each
 //	sequence          8 bytes, big endian
-//	node              text: who has sent it
-//	target            text: the name of a group or user, or a connection's id
-//	except            a count, and so many texts: ids
-//	messages          a count, and for each: variants (a byte, by bit), type (a byte), text
-//	code              of envelopeClose only
-//	text              of envelopeClose, Join and Leave only: the reason, the group
-//	scope, names      of version 2 only: a byte; a count, and so many texts
+//	node              text: id of the sender
+//	target            text: name of a group or user, or id of a connection
+//	except            a count, and as many texts: ids
+//	messages          a count, and for each: variants (a byte, a bit for each), type (a byte), text
+//	code              only of envelopeClose
+//	text              only of envelopeClose, Join and Leave: the reason or the group
+//	scope, names      only of version 2: a byte; a count, and as many texts
 //
-// Version 2 is for the connections of an audience that version 1 can't name: the union of
+// Version 2 is for the connections of an audience that version 1 cannot name: the union of
 // groups or users, and any audience that is closed, or joins or leaves a group. Its kind is
-// envelopeConn or above, and its target is empty.
+// envelopeConn or a later one, and its target is empty.
 //
-// where counts, codes and the lengths of texts are varints. Nothing follows. A reader
-// that does not know the version drops it; whatever else changes is a new version.
+// Counts, codes and the lengths of texts are varints. There are no further bytes. A receiver
+// drops an envelope of an unknown version. Each change of the format is a new version.
 type envelope struct {
 	kind     envelopeKind
 	sequence uint64
@@ -40,9 +40,9 @@ type envelope struct {
 	names    []string     // of groups or users; none if scope is audienceAll
 }
 
-// variantMessage is a message for those who speak one of the variants, by bit.
+// variantMessage is a message for the connections of some variants.
 type variantMessage struct {
-	variants uint8
+	variants uint8 // a bit for each
 	Message
 }
 
@@ -50,35 +50,36 @@ const (
 	envelopeVersion       = 1
 	envelopeVersionScoped = 2
 
-	envelopeSequence = 2 // where it stands
+	envelopeSequence = 2 // offset of the sequence
 )
 
 type envelopeKind byte
 
 const (
 	envelopeAll   envelopeKind = iota + 1
-	envelopeGroup              // target: its name
-	envelopeUser               // target: the name
-	envelopeConn               // target: the id, as of all that follow
+	envelopeGroup              // target: name of the group
+	envelopeUser               // target: name of the user
+	envelopeConn               // target: id of the connection, as for the following kinds
 	envelopeClose
 	envelopeJoin
 	envelopeLeave
 )
 
-// What a message's type byte has beside the type.
-const plainFlag = 0x80 // Message.NoCompression
+// plainFlag is Message.NoCompression, in the type byte of a message.
+const plainFlag = 0x80
 
-// maxNodeID bounds what is kept of nodes that nobody knows.
+// maxNodeID bounds the memory for the id of an unknown node.
 const maxNodeID = 64
 
 var (
-	errEnvelopeVersion = errors.New("wsmanager: an envelope of another version")
+	errEnvelopeVersion = errors.New("wsmanager: unknown version of an envelope")
 	errEnvelope        = errors.New("wsmanager: malformed envelope")
 )
 
+// hasMessages reports whether the kind has messages.
 func (e *envelope) hasMessages() bool { return e.kind <= envelopeConn }
 
-// setAudience makes e an envelope for the connections of groups, of users, or for all.
+// setAudience makes the envelope one for the connections of groups, of users, or for all.
 func (e *envelope) setAudience(kind audienceKind, list []string) {
 	if e.kind == envelopeConn && len(list) <= 1 {
 		switch kind {
@@ -108,6 +109,7 @@ func (e *envelope) audience(m *Manager) (Audience, bool) {
 	return a, a.kind != audienceNone
 }
 
+// version returns the lowest version that has the parts of the envelope.
 func (e *envelope) version() byte {
 	if e.scope != audienceNone {
 		return envelopeVersionScoped
@@ -115,6 +117,7 @@ func (e *envelope) version() byte {
 	return envelopeVersion
 }
 
+// append appends the envelope in its format to dst.
 func (e *envelope) append(dst []byte) []byte {
 	dst = append(dst, e.version(), byte(e.kind))
 	dst = binary.BigEndian.AppendUint64(dst, e.sequence)
@@ -151,7 +154,7 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// size is at least as much as append appends.
+// size returns at least the number of bytes that append appends.
 func (e *envelope) size() int {
 	const length = binary.MaxVarintLen32
 	n := 2 + 8 + 1 + 7*length + len(e.node) + len(e.target) + len(e.text)
@@ -167,8 +170,8 @@ func (e *envelope) size() int {
 	return n
 }
 
-// readEnvelope reads an envelope, whose parts are those of p. What it allocates is
-// bounded by what p has.
+// readEnvelope reads an envelope. Its node, target, payloads and text are parts of p. The size
+// of its allocations is bounded by the size of p.
 func readEnvelope(p []byte) (e envelope, err error) {
 	if len(p) == 0 {
 		return e, errEnvelope
@@ -225,8 +228,7 @@ func readEnvelope(p []byte) (e envelope, err error) {
 	return e, nil
 }
 
-// validScope reports whether an envelope of version 2 has a scope, and names as the scope
-// needs them.
+// validScope reports whether an envelope of version 2 has a scope and the names that it requires.
 func (e *envelope) validScope() bool {
 	switch e.scope {
 	case audienceAll:
@@ -237,13 +239,13 @@ func (e *envelope) validScope() bool {
 	return false
 }
 
-// envelopeReader reads the parts of an envelope. What is read after something was bad
-// is empty.
+// envelopeReader reads the parts of an envelope. After a malformed part all parts are empty.
 type envelopeReader struct {
 	rest []byte
 	bad  bool
 }
 
+// take reads n bytes.
 func (r *envelopeReader) take(n uint64) []byte {
 	if r.bad || n > uint64(len(r.rest)) {
 		r.bad, r.rest = true, nil
@@ -271,7 +273,7 @@ func (r *envelopeReader) varint() uint64 {
 	return v
 }
 
-// count reads how many parts follow, of at least a byte each.
+// count reads the number of the following parts, each of which has at least one byte.
 func (r *envelopeReader) count() uint64 {
 	n := r.varint()
 	if n > uint64(len(r.rest)) {
@@ -283,11 +285,11 @@ func (r *envelopeReader) count() uint64 {
 
 func (r *envelopeReader) text() []byte { return r.take(r.varint()) }
 
-// allVariants is a message's variants where it is the same in all.
+// allVariants are the variants of a message that is the same in all variants.
 const allVariants = 1<<MaxVariants - 1
 
-// messages is what of p has to travel: each encoding that can be sent. Which variants
-// other nodes speak is not known, so it is all.
+// messages returns the messages of p for an envelope: all variants that can be sent, because the
+// variants of the connections on other nodes are not known. Equal messages are joined.
 func (b *bus) messages(p *Prepared) []variantMessage {
 	if p.encode == nil {
 		if msg, ok := b.message(&p.one); ok {
@@ -312,7 +314,7 @@ func (b *bus) messages(p *Prepared) []variantMessage {
 	return all
 }
 
-// message is what an encoding was made of, if it can be sent.
+// message returns the message that an encoding was made from, and false if it cannot be sent.
 func (b *bus) message(e *preparedFrame) (Message, bool) {
 	if e.err != nil || len(e.frame) > b.m.maxFrame() {
 		return Message{}, false
@@ -320,10 +322,10 @@ func (b *bus) message(e *preparedFrame) (Message, bool) {
 	return Message{Type: MessageType(e.frame[0] & 0x0f), Payload: e.frame[len(e.frame)-e.size:], NoCompression: e.plain}, true
 }
 
-var errNoVariant = errors.New("wsmanager: the node that sent the message has not encoded it for this variant")
+var errNoVariant = errors.New("wsmanager: the sending node has not encoded the message for this variant")
 
-// prepared is the message of an envelope, to be sent before the envelope's bytes are
-// given back.
+// prepared returns the message of an envelope. It must be sent before the bytes of the envelope
+// are reused.
 func (e *envelope) prepared() *Prepared {
 	if e.messages[0].variants == allVariants {
 		return Prepare(e.messages[0].Message)

@@ -224,7 +224,7 @@ func TestBusThatIsDownAtFirst(t *testing.T) {
 		var log bytes.Buffer
 		m := busManager(t, bus, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		synctest.Wait()
-		require.EqualError(t, m.CheckBackplane(t.Context()), "no broker")
+		require.EqualError(t, m.PingBackplane(t.Context()), "wsmanager: backplane: no broker")
 		for i := range 10 {
 			m.Broadcast(Text(fmt.Sprint(i)))
 		}
@@ -246,7 +246,7 @@ func TestBusThatIsDownAtFirst(t *testing.T) {
 		down = false
 		bus.mu.Unlock()
 		require.NoError(t, m.FlushBackplane(t.Context()))
-		require.NoError(t, m.CheckBackplane(t.Context()))
+		require.NoError(t, m.PingBackplane(t.Context()))
 		require.Equal(t, 1, bus.published())
 		require.True(t, m.Stats().Backplane.Connected)
 		require.NoError(t, m.Shutdown(t.Context()))
@@ -272,7 +272,7 @@ func TestShortOutage(t *testing.T) {
 			m.Broadcast(Text(fmt.Sprint(i + 1)))
 		}
 		time.Sleep(9 * time.Second)
-		require.EqualError(t, m.CheckBackplane(t.Context()), "reconnecting")
+		require.EqualError(t, m.PingBackplane(t.Context()), "wsmanager: backplane: reconnecting")
 		require.Equal(t, 1, bus.published())
 		set(nil)
 		require.NoError(t, m.FlushBackplane(t.Context()))
@@ -317,7 +317,7 @@ func TestTopicsInAnOutage(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			m.bus.queue.mu.Lock()
 			defer m.bus.queue.mu.Unlock()
-			require.Less(t, len(m.bus.queue.dirty), 10)
+			require.Less(t, len(m.bus.queue.changed), 10)
 		}))
 	}
 }
@@ -352,7 +352,7 @@ func TestQueueBounds(t *testing.T) {
 				return ctx.Err()
 			}
 		}}
-		m := busManager(t, bus, Options{BackplaneMessages: 3, BackplaneBytes: 10_000, OutboxBytes: 9000, MaxMessageSize: 8000})
+		m := busManager(t, bus, Options{BackplaneQueue: BackplaneQueue{Messages: 3, Bytes: 10_000}, Outbox: Outbox{Bytes: 9000}, Limits: Limits{MaxMessageSize: 8000}})
 		m.Broadcast(Binary(make([]byte, 8000)))
 		synctest.Wait()
 		m.Broadcast(Binary(make([]byte, 8000))) // too many bytes
@@ -363,13 +363,13 @@ func TestQueueBounds(t *testing.T) {
 		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.QueueFull) // too many messages
 		require.ErrorIs(t, m.Send("id-OTHER", Text("x")), ErrBackplane)
 		require.ErrorIs(t, m.Conns("id-OTHER").Join("g"), ErrBackplane)
-		require.NoError(t, m.CheckBackplane(t.Context()))
+		require.NoError(t, m.PingBackplane(t.Context()))
 		time.Sleep(time.Second)
-		require.ErrorIs(t, m.CheckBackplane(t.Context()), errStalled)
+		require.ErrorIs(t, m.PingBackplane(t.Context()), errStalled)
 		close(held)
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		require.Equal(t, 3, bus.published())
-		require.NoError(t, m.CheckBackplane(t.Context()))
+		require.NoError(t, m.PingBackplane(t.Context()))
 	})
 }
 
@@ -385,7 +385,7 @@ func TestShutdownWithABus(t *testing.T) {
 		m.Broadcast(Text("too late"))
 		require.EqualValues(t, 1, m.Stats().Backplane.Dropped.Shutdown)
 		require.ErrorIs(t, m.FlushBackplane(t.Context()), ErrBackplane)
-		require.ErrorIs(t, m.CheckBackplane(t.Context()), errNoLink)
+		require.ErrorIs(t, m.PingBackplane(t.Context()), errNoLink)
 	}))
 	t.Run("before the bus was there", inBubble(func(t *testing.T) {
 		bus := &manual{connect: func(context.Context) error { return errors.New("no broker") }}
@@ -427,7 +427,7 @@ func TestIDsWithABus(t *testing.T) {
 		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.bus.newConnID())
 		plain := MustNew(Callbacks{}, Options{})
 		require.Regexp(t, `^[A-Z2-7]{26}$`, plain.bus.newConnID())
-		require.NoError(t, plain.CheckBackplane(t.Context()))
+		require.NoError(t, plain.PingBackplane(t.Context()))
 		require.NoError(t, plain.FlushBackplane(t.Context()))
 		require.ErrorIs(t, plain.Send("a-B", Text("x")), ErrNoConn)
 		require.ErrorIs(t, plain.Send("a-B", Message{}), ErrNoConn)

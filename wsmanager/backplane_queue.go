@@ -8,33 +8,35 @@ import (
 	"time"
 )
 
-// busQueue is what a node has to tell its bus: envelopes in order, and which topics it
-// wants. It never waits.
+// busQueue has the envelopes that a node still has to publish, in order, and the topics that
+// it has to subscribe to. Its methods do not wait, except flush.
 type busQueue struct {
 	maxMessages, maxBytes int
-	wake                  chan struct{} // has an element if there may be something new
-	done                  chan struct{} // closed when nobody takes anything out any more
+	wake                  chan struct{} // has an element if there may be work
+	done                  chan struct{} // closed when the bus has ended
 
-	mu      sync.Mutex // guards what follows; the last of all locks to be taken
-	closed  bool       // takes nothing more
-	parcels []parcel
-	first   int // index of the oldest
-	bytes   int
+	mu           sync.Mutex // guards the following; no lock is taken while it is held
+	closed       bool       // push fails
+	publications []publication
+	first        int // index of the oldest publication
+	bytes        int // of all envelopes
 
-	queued, left uint64 // sequences of the last that came in, and of the last that went
+	lastPushed uint64 // sequence of the newest publication
+	lastPopped uint64 // sequence of the publication that was popped last
 
-	wanted           map[string]struct{} // topics
-	dirty            map[string]struct{} // topics whose place in wanted has changed
-	changes, applied uint64              // of wanted; as the bus knows it
+	wanted  map[string]struct{} // topics that the node must be subscribed to
+	changed map[string]struct{} // topics that were added to or removed from wanted
+	changes uint64              // number of changes of wanted
+	applied uint64              // number of these changes that the bus has applied
 
 	flushers []flusher
 }
 
-// parcel is an envelope on its way to the bus.
-type parcel struct {
+// publication is an envelope that waits to be published.
+type publication struct {
 	topic    string
 	envelope []byte
-	since    time.Duration // as the wheel has it
+	queuedAt time.Duration // time of the Manager's wheel
 }
 
 var (
@@ -42,130 +44,135 @@ var (
 	errQueueFull   = errors.New("wsmanager: the backplane's queue is full")
 )
 
-// flusher waits for the bus to know what it was to be told so far.
+// flusher is a call of flush that waits.
 type flusher struct {
-	sequence, change uint64
-	known            chan struct{}
+	sequence uint64        // until this publication has been popped
+	change   uint64        // and this change has been applied
+	reached  chan struct{} // closed then
 }
 
+// newBusQueue makes an empty queue with limits.
 func newBusQueue(maxMessages, maxBytes int) *busQueue {
 	return &busQueue{
 		maxMessages: maxMessages, maxBytes: maxBytes,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		wanted: make(map[string]struct{}), dirty: make(map[string]struct{}),
+		wanted: make(map[string]struct{}), changed: make(map[string]struct{}),
 	}
 }
 
-func (q *busQueue) nudge() {
+// signal wakes the bus.
+func (q *busQueue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// push queues an envelope and gives it its sequence, if there is room.
-func (q *busQueue) push(p parcel) error {
+// push queues a publication and writes its sequence into the envelope. It returns
+// errQueueClosed or errQueueFull.
+func (q *busQueue) push(p publication) error {
 	q.mu.Lock()
 	switch {
 	case q.closed:
 		q.mu.Unlock()
 		return errQueueClosed
-	case len(q.parcels)-q.first >= q.maxMessages, len(p.envelope) > q.maxBytes-q.bytes:
+	case len(q.publications)-q.first >= q.maxMessages, len(p.envelope) > q.maxBytes-q.bytes:
 		q.mu.Unlock()
 		return errQueueFull
 	}
-	q.queued++
-	binary.BigEndian.PutUint64(p.envelope[envelopeSequence:], q.queued)
-	q.parcels = append(q.parcels, p)
+	q.lastPushed++
+	binary.BigEndian.PutUint64(p.envelope[envelopeSequence:], q.lastPushed)
+	q.publications = append(q.publications, p)
 	q.bytes += len(p.envelope)
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 	return nil
 }
 
-// front returns the oldest parcel, which stays where it is.
-func (q *busQueue) front() (parcel, bool) {
+// peek returns the oldest publication and does not remove it.
+func (q *busQueue) peek() (publication, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.first == len(q.parcels) {
-		return parcel{}, false
+	if q.first == len(q.publications) {
+		return publication{}, false
 	}
-	return q.parcels[q.first], true
+	return q.publications[q.first], true
 }
 
-// pop takes the oldest parcel out.
+// pop removes the oldest publication.
 func (q *busQueue) pop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	p := &q.parcels[q.first]
+	p := &q.publications[q.first]
 	q.bytes -= len(p.envelope)
-	q.left = binary.BigEndian.Uint64(p.envelope[envelopeSequence:])
-	*p = parcel{}
+	q.lastPopped = binary.BigEndian.Uint64(p.envelope[envelopeSequence:])
+	*p = publication{}
 	q.first++
 	switch {
-	case q.first == len(q.parcels):
-		q.parcels, q.first = q.parcels[:0], 0
-		if cap(q.parcels) > 1024 {
-			q.parcels = nil // grown in an outage
+	case q.first == len(q.publications):
+		q.publications, q.first = q.publications[:0], 0
+		if cap(q.publications) > 1024 {
+			q.publications = nil // it has grown in an outage
 		}
-	case q.first > 64 && q.first > len(q.parcels)/2:
-		n := copy(q.parcels, q.parcels[q.first:])
-		clear(q.parcels[n:])
-		q.parcels, q.first = q.parcels[:n], 0
+	case q.first > 64 && q.first > len(q.publications)/2:
+		n := copy(q.publications, q.publications[q.first:])
+		clear(q.publications[n:])
+		q.publications, q.first = q.publications[:n], 0
 	}
-	q.tellLocked()
+	q.notifyFlushersLocked()
 }
 
+// len returns the number of publications.
 func (q *busQueue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.parcels) - q.first
+	return len(q.publications) - q.first
 }
 
-// want says whether the node wants a topic.
-func (q *busQueue) want(topic string, on bool) {
+// setSubscribed requests that the node is subscribed to a topic, or is not.
+func (q *busQueue) setSubscribed(topic string, on bool) {
 	q.mu.Lock()
 	if on {
 		q.wanted[topic] = struct{}{}
 	} else {
 		delete(q.wanted, topic)
 	}
-	q.dirty[topic] = struct{}{}
+	q.changed[topic] = struct{}{}
 	q.changes++
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 }
 
-// allDirty is for a link that knows of no topic.
-func (q *busQueue) allDirty() {
+// resubscribe requests all subscriptions again, for a new link.
+func (q *busQueue) resubscribe() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	clear(q.dirty)
+	clear(q.changed)
 	for topic := range q.wanted {
-		q.dirty[topic] = struct{}{}
+		q.changed[topic] = struct{}{}
 	}
 	q.applied = 0
 }
 
-// tidy forgets the topics whose place has changed back, of which the bus need not be
-// told: for an outage, in which nothing takes them out.
-func (q *busQueue) tidy(subscribed map[string]struct{}) {
+// compact drops changes that were reverted, given the topics that are subscribed to. During an
+// outage the changes are not applied and would accumulate.
+func (q *busQueue) compact(subscribed map[string]struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for topic := range q.dirty {
+	for topic := range q.changed {
 		_, is := subscribed[topic]
 		if _, should := q.wanted[topic]; should == is {
-			delete(q.dirty, topic)
+			delete(q.changed, topic)
 		}
 	}
 }
 
-// changed takes out the topics to be subscribed to and to be left, given those that are
-// subscribed to, and says up to which change that is.
-func (q *busQueue) changed(subscribed map[string]struct{}) (add, remove []string, change uint64) {
+// takeChanges removes the changes from the queue. It returns the topics to subscribe to and to
+// unsubscribe from, given those that are subscribed to, and the number of the last change.
+func (q *busQueue) takeChanges(subscribed map[string]struct{}) (add, remove []string, change uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for topic := range q.dirty {
+	for topic := range q.changed {
 		_, is := subscribed[topic]
 		switch _, should := q.wanted[topic]; {
 		case should && !is:
@@ -174,69 +181,71 @@ func (q *busQueue) changed(subscribed map[string]struct{}) (add, remove []string
 			remove = append(remove, topic)
 		}
 	}
-	clear(q.dirty)
+	clear(q.changed)
 	return add, remove, q.changes
 }
 
-// again puts topics back that the bus could not be told of.
-func (q *busQueue) again(topics []string) {
+// requeue puts changes back that the bus has failed to apply.
+func (q *busQueue) requeue(topics []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, topic := range topics {
-		q.dirty[topic] = struct{}{}
+		q.changed[topic] = struct{}{}
 	}
 }
 
-// apply notes that the bus knows the topics as they were at a change.
+// apply notes that the bus has applied all changes up to one.
 func (q *busQueue) apply(change uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.applied = change
-	q.tellLocked()
+	q.notifyFlushersLocked()
 }
 
-// tellLocked tells those who wait for what has happened.
-func (q *busQueue) tellLocked() {
-	left := q.flushers[:0]
+// notifyFlushersLocked ends the calls of flush that have reached their state.
+func (q *busQueue) notifyFlushersLocked() {
+	waiting := q.flushers[:0]
 	for _, f := range q.flushers {
-		if f.sequence <= q.left && f.change <= q.applied {
-			close(f.known)
+		if f.sequence <= q.lastPopped && f.change <= q.applied {
+			close(f.reached)
 		} else {
-			left = append(left, f)
+			waiting = append(waiting, f)
 		}
 	}
-	clear(q.flushers[len(left):])
-	q.flushers = left
+	clear(q.flushers[len(waiting):])
+	q.flushers = waiting
 }
 
-// flush waits until the bus knows what it is to know now.
+// flush waits until the present publications have been popped and the present changes have
+// been applied.
 func (q *busQueue) flush(ctx context.Context) error {
-	f := flusher{known: make(chan struct{})}
+	f := flusher{reached: make(chan struct{})}
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return ErrBackplane
 	}
-	f.sequence, f.change = q.queued, q.changes
+	f.sequence, f.change = q.lastPushed, q.changes
 	q.flushers = append(q.flushers, f)
-	q.tellLocked()
+	q.notifyFlushersLocked()
 	q.mu.Unlock()
 	select {
-	case <-f.known:
+	case <-f.reached:
 		return nil
 	case <-ctx.Done():
-		q.forget(f.known)
+		q.removeFlusher(f.reached)
 		return context.Cause(ctx)
 	case <-q.done:
 		return ErrBackplane
 	}
 }
 
-func (q *busQueue) forget(known chan struct{}) {
+// removeFlusher removes a call of flush that was given up.
+func (q *busQueue) removeFlusher(reached chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, f := range q.flushers {
-		if f.known == known {
+		if f.reached == reached {
 			q.flushers[i] = q.flushers[len(q.flushers)-1]
 			q.flushers = q.flushers[:len(q.flushers)-1]
 			return
@@ -244,10 +253,10 @@ func (q *busQueue) forget(known chan struct{}) {
 	}
 }
 
-// close makes the queue take nothing more.
+// close makes push fail.
 func (q *busQueue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 }

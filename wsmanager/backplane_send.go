@@ -31,7 +31,7 @@ func newNodeID() string { return newID()[:13] }
 // post publishes an envelope. It returns ErrBackplane if the queue does not take it.
 func (b *bus) post(topic string, e *envelope) error {
 	e.node = []byte(b.node)
-	switch b.queue.push(parcel{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
+	switch b.queue.push(publication{topic, e.append(make([]byte, 0, e.size())), b.m.wheel.Elapsed()}) {
 	case nil:
 		return nil
 	case errQueueFull:

@@ -13,18 +13,16 @@ import (
 
 func TestBackplaneOptions(t *testing.T) {
 	opts := quiet()
-	opts.BackplaneMessages = 1
+	opts.BackplaneQueue.Messages = 1
 	_, err := wsmanager.New(wsmanager.Callbacks{}, opts)
-	require.ErrorContains(t, err, "mean nothing without Backplane")
+	require.ErrorContains(t, err, "Options.BackplaneQueue: it has no effect without Options.Backplane")
 	opts = quiet()
 	opts.Backplane = &wsmanager.LocalBus{}
-	opts.BackplaneMessages, opts.BackplaneBytes, opts.BackplaneTimeout = -1, 1000, -1
+	opts.BackplaneQueue.Messages, opts.BackplaneQueue.Bytes, opts.BackplaneQueue.Timeout = -1, 1000, -1
 	_, err = wsmanager.New(wsmanager.Callbacks{}, opts)
-	for _, name := range []string{"Options.BackplaneMessages", "Options.BackplaneBytes (1000) is below OutboxBytes", "Options.BackplaneTimeout"} {
+	for _, name := range []string{"Options.BackplaneQueue.Messages: -1", "Options.BackplaneQueue.Bytes: 1000 is below Outbox.Bytes", "Options.BackplaneQueue.Timeout: -1ns"} {
 		require.ErrorContains(t, err, name)
 	}
-	_, err = wsmanager.Dial(t.Context(), "ws://127.0.0.1:1", wsmanager.Callbacks{}, wsmanager.DialOptions{Options: wsmanager.Options{Backplane: &wsmanager.LocalBus{}}})
-	require.ErrorContains(t, err, "Options.Backplane is set: it has no meaning for a client")
 }
 
 // Two nodes over real sockets, as they are used: everybody broadcasts from callbacks,
@@ -35,7 +33,7 @@ func testBackplaneOverSockets(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
 	opts := quiet()
 	opts.Backplane = bus
-	opts.OutboxMessages = 10_000
+	opts.Outbox.Messages = 10_000
 	cb := wsmanager.Callbacks{
 		OnAccept: byQuery,
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -91,7 +89,7 @@ func testBackplaneChurn(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
 	opts := quiet()
 	opts.Backplane = bus
-	opts.OutboxMessages = 100_000
+	opts.Outbox.Messages = 100_000
 	var nodes []*wsmanager.Manager
 	var conns []*wsmanager.Conn
 	var clients []*wstest.Client

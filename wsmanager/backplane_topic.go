@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// A topic is what nodes subscribe to: one of all, one for each node, group and user.
-// Names come from clients and from databases, and brokers give meaning to dots, stars
-// and spaces; so a name is part of a topic only where that is harmless, and otherwise
-// stands there as a hash.
+// topicAll is the topic of all nodes. Each node, group and user has a topic too.
 const topicAll = "all"
 
-// maxTopicName is how long a name may be that stands in a topic as it is.
+// maxTopicName is the longest name that is part of a topic without a hash.
 const maxTopicName = 100
 
+// topicOf returns the topic of a node, group or user. Names come from clients and databases, and
+// brokers have special meanings for dots, stars and spaces: a name with other characters than
+// letters, digits, '-' and '_' is replaced with its hash.
 func topicOf(kind, name string) string {
 	if len(name) <= maxTopicName && !strings.ContainsFunc(name, unsafeInTopic) {
 		return kind + "-" + name

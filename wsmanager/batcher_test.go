@@ -191,7 +191,7 @@ func TestLongBurst(t *testing.T) {
 // counted as dropped.
 func TestDropsOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
-		m, from, to, trs := batchManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
+		m, from, to, trs := batchManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
 			want := Sent{Queued: 2}
 			if string(msg.Payload) == "d" { // the last is not held back
 				want = Sent{Queued: 1, Dropped: 1}

@@ -31,7 +31,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 	const conns, groups, senders, each = 12, 3, 6, 300
 	for _, quick := range []bool{false, true} {
 		t.Run(fmt.Sprintf("handedOver=%v", quick), func(t *testing.T) {
-			m, clock := fakeManager(t, Options{OutboxMessages: 1 << 20, OutboxBytes: 1 << 30})
+			m, clock := fakeManager(t, Options{Outbox: Outbox{Messages: 1 << 20, Bytes: 1 << 30}})
 			trs := make([]*fakeTransport, conns)
 			all := make([]*Conn, conns)
 			for i := range all {

@@ -107,7 +107,7 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 func TestJoinedBroadcastsTakenInPart(t *testing.T) {
 	for room := range 30 { // t0 alone is 4 bytes, the five joined are 20
 		t.Run(fmt.Sprint(room), func(t *testing.T) {
-			m, _ := fakeManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest})
+			m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(room)
 			fakeConn(t, m, "a", tr, Accept{})
 			for _, sent := range pile(t, m, texts(m, 6)...) {

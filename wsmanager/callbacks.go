@@ -31,9 +31,9 @@ type Callbacks struct {
 	//
 	// OnMessage may take as long as necessary, for example to stream an answer. After half a
 	// second at most another goroutine continues to read: it answers pings, and a close
-	// frame, the peer's end or a silence of Options.IdleTimeout ends the connection's
+	// frame, the peer's end or a silence of Options.Timeouts.Idle ends the connection's
 	// Context. Messages are queued until OnMessage has returned: one of any size, or several
-	// of Options.MaxMessageSize bytes in total, where each message counts 64 bytes more than
+	// of Options.Limits.MaxMessageSize bytes in total, where each message counts 64 bytes more than
 	// its payload. Then reading stops, and TCP slows the peer down. Messages that arrived
 	// before the peer's end are handled after it too.
 	OnMessage func(c *Conn, m Message) error

@@ -37,8 +37,8 @@ func TestCanaries(t *testing.T) { onSocketDrivers(t, testCanaries) }
 func testCanaries(t *testing.T) {
 	run := &canaries{t: t}
 	opts := quiet()
-	opts.OutboxMessages = 20
-	opts.CloseTimeout = 200 * time.Millisecond
+	opts.Outbox.Messages = 20
+	opts.Timeouts.Close = 200 * time.Millisecond
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: run.accept, OnConnect: run.connect, OnMessage: run.message, OnClose: run.close,
 	}, on(t, opts))

@@ -110,10 +110,10 @@ func (run *churn) test(t *testing.T) {
 	var connects, closes, messages atomic.Int64
 	book := &run.book
 	opts := quiet()
-	opts.OutboxMessages = run.outbox
-	opts.CloseTimeout = 200 * time.Millisecond
+	opts.Outbox.Messages = run.outbox
+	opts.Timeouts.Close = 200 * time.Millisecond
 	if run.calm {
-		opts.CloseTimeout = wstest.Patience
+		opts.Timeouts.Close = wstest.Patience
 	}
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {

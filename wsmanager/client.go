@@ -3,156 +3,58 @@ package wsmanager
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// ClientOptions configure a [Client]. The zero value is safe for production.
+// Client is a client that reconnects when its connection breaks. It has one connection after
+// the other and calls the callbacks for each. Callbacks never overlap, also not those of
+// different connections. Make a Client with [NewClient] and run it with [Client.Run]. All
+// methods are safe for concurrent use and may be called inside callbacks; a callback must not
+// wait for Run or Flush.
 //
-// Of the Options in it, OutboxMessages and OutboxBytes bound what waits in the
-// Client as well. SlowConsumer must be zero or SlowConsumerDropNewest, which is the
-// default here: what was accepted is not dropped.
-type ClientOptions struct {
-	DialOptions
-
-	// MinDelay, MaxDelay and Factor say how long to wait before the next attempt: a
-	// random time between 0 and a limit (so that the clients of a server that went
-	// down don't come back together), which is MinDelay first, Factor times as long
-	// each further time, and MaxDelay at most. A server's Retry-After in seconds is
-	// heeded, up to MaxDelay. Default: 500 ms, 30 s, 2.
-	MinDelay time.Duration
-	MaxDelay time.Duration
-	Factor   float64
-
-	// StableAfter is how long a connection has to last for the delays, and what
-	// MaxAttempts and MaxDowntime count, to begin anew after it. Default: 10 s.
-	StableAfter time.Duration
-
-	// MaxAttempts is how many attempts in a row may fail, and MaxDowntime for how
-	// long they may, before Run gives up. A connection that did not last for
-	// StableAfter counts as failed. Default: 0, no limit.
-	MaxAttempts int
-	MaxDowntime time.Duration
-
-	// Retry says whether a new attempt makes sense after err: what [Dial] has
-	// returned, or how a connection ended, as a *CloseError in every case. It is
-	// called on Run's goroutine. Default: [Retryable].
-	Retry func(err error) bool
-
-	// OnRetry is told of each wait before it begins, on Run's goroutine.
-	OnRetry func(Retrying)
-}
-
-// Retrying is an attempt that is to come.
-type Retrying struct {
-	Attempt int           // in a row, from 1
-	Delay   time.Duration // until then
-	Err     error         // why: see ClientOptions.Retry
-}
-
-// Client is a client that connects again when its connection breaks. It has one
-// connection after the other, with the callbacks of each; they never overlap, not
-// even those of different connections. Make one with [NewClient] and let it run
-// with [Client.Run]. All methods are safe for concurrent use and may be called from
-// inside any callback, save waiting for Run or Flush.
+// Messages that are sent with the Client are kept in order until the operating system has
+// taken their last byte, so they survive the end of a connection. A message that was written
+// partly or not at all is sent again from its beginning on the next connection. A message that
+// was written completely is not sent again: it arrives at most once and may be lost, and only an
+// answer of the server confirms it. Messages that are sent with a [Conn] belong to that
+// connection and are lost with it.
 //
-// What is sent with the Client is kept, in order, until its last byte was handed to
-// the system, so it survives the end of a connection: a message that has not left,
-// or only in part, is sent again from its beginning on the next one. A message that
-// was handed over whole is not sent again, so it arrives at most once, and may be
-// lost on its way: only an answer of the server tells that it has arrived. What is
-// sent with a [Conn] belongs to that connection and ends with it.
-//
-// OnConnect is the place to restore what the server has to know: what it sends with
-// its Conn goes out before all that waits in the Client. If it fails, its
-// connection ends, as any does, and the next is tried.
+// Use OnConnect to restore the state of the server: messages that it sends with its Conn are
+// sent before the messages that wait in the Client. If it returns an error, the connection ends
+// and the Client reconnects.
 type Client struct {
-	dialer *Dialer
-	opts   ClientOptions
-	queue  queue
+	dialer    *Dialer
+	reconnect Reconnect // with defaults
+	queue     clientQueue
 
-	mu       sync.Mutex // guards what follows
-	running  bool
-	connects int
-	current  *Conn       // from its OnConnect to its OnClose
-	began    time.Time   // the last connection
-	ending   *CloseError // how it ended
-	farewell *CloseError // what to close with; nil until the Client is closed
-	result   error       // what Run returns then
+	mu           sync.Mutex // guards the following
+	running      bool
+	connectCount int
+	current      *Conn       // from its OnConnect to its OnClose
+	began        time.Time   // start of the last connection
+	ended        *CloseError // how the last connection ended
+	closeWith    *CloseError // code and reason of Close; nil until the Client is closed
+	result       error       // the result of Run after that
 
-	dialing context.Context    // ends when the Client is closed
-	stop    context.CancelFunc // ends it
+	dialing context.Context // ends when the Client is closed
+	stop    context.CancelFunc
 }
 
 // ErrRunning is returned by [Client.Run] if it was called before.
-var ErrRunning = errors.New("wsmanager: the client runs, or has run, already")
+var ErrRunning = errors.New("wsmanager: Run was called before")
 
-// GaveUpError is how [Client.Run] ends when no further attempt is made.
-type GaveUpError struct {
-	Attempts int           // that failed in a row
-	Downtime time.Duration // since the last connection, or the beginning
-	Unsent   int           // messages that were accepted and have not left
-	Err      error         // the last failure
-}
-
-// Error implements error.
-func (e *GaveUpError) Error() string {
-	s := fmt.Sprintf("wsmanager: gave up after %d attempts in %v", e.Attempts, e.Downtime.Round(time.Millisecond))
-	if e.Attempts == 1 {
-		s = "wsmanager: gave up after the first attempt"
-	} else if e.Attempts == 0 {
-		s = "wsmanager: gave up"
-	}
-	if e.Unsent > 0 {
-		s += fmt.Sprintf(", with %d messages unsent", e.Unsent)
-	}
-	return s + ": " + withoutPrefix(e.Err)
-}
-
-// Unwrap returns the last failure.
-func (e *GaveUpError) Unwrap() error { return e.Err }
-
-// NewClient makes a Client, and reports every mistake in its arguments at once. For
-// the URL and the callbacks see [Dial]. Nothing is connected to before Run.
+// NewClient makes a Client. Its error reports all mistakes in the arguments. For the URL and
+// the callbacks see [Dial]. The Client connects only in Run.
 func NewClient(rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
 	return newClient(autoDialDriver, rawURL, cb, opts)
 }
 
-// newClient has auto stand for DriverAuto.
+// newClient is NewClient with another meaning of DriverAuto.
 func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*Client, error) {
-	var errs []error
-	duration := func(name string, v *time.Duration, def time.Duration) {
-		if *v < 0 {
-			errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.%s is %v: it must be positive, or 0 for the default", name, *v))
-		} else if *v == 0 {
-			*v = def
-		}
-	}
-	duration("MinDelay", &opts.MinDelay, 500*time.Millisecond)
-	duration("MaxDelay", &opts.MaxDelay, max(30*time.Second, opts.MinDelay))
-	duration("StableAfter", &opts.StableAfter, 10*time.Second)
-	duration("MaxDowntime", &opts.MaxDowntime, 0)
-	if opts.MaxDelay < opts.MinDelay {
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.MaxDelay (%v) is below MinDelay (%v)", opts.MaxDelay, opts.MinDelay))
-	}
-	if opts.Factor == 0 {
-		opts.Factor = 2
-	} else if !(opts.Factor >= 1) { // or NaN
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.Factor is %v: it must be at least 1, or 0 for the default of 2", opts.Factor))
-	}
-	if opts.MaxAttempts < 0 {
-		errs = append(errs, fmt.Errorf("wsmanager: ClientOptions.MaxAttempts is %d: it must be positive, or 0 for no limit", opts.MaxAttempts))
-	}
-	if opts.SlowConsumer != 0 && opts.SlowConsumer != SlowConsumerDropNewest {
-		errs = append(errs, fmt.Errorf("wsmanager: Options.SlowConsumer is %v: a Client drops nothing that it has accepted, so it must be SlowConsumerDropNewest, or 0 for that", opts.SlowConsumer))
-	}
-	opts.SlowConsumer = SlowConsumerDropNewest
-	if opts.Retry == nil {
-		opts.Retry = Retryable
-	}
-	cl := &Client{opts: opts}
+	w := &mistakes{options: "ClientOptions"}
+	opts.Reconnect.complete(w)
+	cl := &Client{reconnect: opts.Reconnect}
 	cl.dialing, cl.stop = context.WithCancel(context.Background())
 	inner := cb
 	inner.OnConnect = func(c *Conn) error {
@@ -171,8 +73,8 @@ func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*C
 			cb.OnClose(c, err)
 		}
 	}
-	d, err := newDialer(rawURL, inner, opts.DialOptions, auto)
-	if err := errors.Join(append(errs, err)...); err != nil {
+	d, err := newDialer(rawURL, inner, opts.dialOptions(), w, auto)
+	if err != nil {
 		return nil, err
 	}
 	cl.dialer = d
@@ -180,74 +82,77 @@ func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*C
 	return cl, nil
 }
 
-// connected notes the connection that has begun.
+// connected notes the start of a connection.
 func (cl *Client) connected(c *Conn) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	cl.connects++
+	cl.connectCount++
 	cl.current, cl.began = c, time.Now()
-	if cl.farewell != nil { // it was closed meanwhile
-		_ = c.Close(cl.farewell.Code, cl.farewell.Reason) // both are checked
+	if cl.closeWith != nil { // the Client was closed in the meantime
+		_ = c.Close(cl.closeWith.Code, cl.closeWith.Reason) // valid arguments cannot fail
 	}
 }
 
-// disconnected notes how it ended.
+// disconnected notes the end of a connection.
 func (cl *Client) disconnected(c *Conn) {
-	c.mu.Lock()
-	cause := c.life.cold.cause
-	c.mu.Unlock()
+	cause := c.session().endCause()
 	cl.queue.detach()
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	cl.current, cl.ending = nil, cause
+	cl.current, cl.ended = nil, cause
 }
 
-// Run connects, and connects again, until the Client is closed (nil), the server has
-// ended the connection with 1000 (nil), no further attempt makes sense or is allowed
-// (a *GaveUpError), or ctx has ended (its cause; a connection is closed with 1001
-// then). When it returns, nothing of the Client is left. It is called once.
+// Run connects and reconnects until one of the following happens:
+//
+//   - The Client is closed, or the server has closed the connection with 1000: Run returns nil.
+//   - Reconnect does not allow another attempt: Run returns a *RetriesExhaustedError.
+//   - ctx ends: Run closes the connection with 1001 and returns the cause of ctx.
+//
+// When it returns, the Client has no connection and no goroutine. A second call returns
+// ErrRunning.
 func (cl *Client) Run(ctx context.Context) error {
 	cl.mu.Lock()
-	again := cl.running
+	before := cl.running
 	cl.running = true
 	cl.mu.Unlock()
-	if again {
+	if before {
 		return ErrRunning
 	}
 	defer context.AfterFunc(ctx, func() {
 		cl.close(&CloseError{Code: StatusGoingAway}, context.Cause(ctx))
 	})()
-	// Sends fail from now on, also if a function of the application panics.
+	// After Run sends fail, also after a panic of a function of the application.
 	defer cl.close(&CloseError{Code: StatusNormalClosure}, nil)
 	defer cl.dialer.m.loops.wait(context.Background())
-	return cl.run()
+	return cl.reconnectLoop()
 }
 
-func (cl *Client) run() error {
-	failures, down := 0, time.Now()
+// reconnectLoop is Run without the end.
+func (cl *Client) reconnectLoop() error {
+	failures, downSince := 0, time.Now()
 	for {
 		if cl.dialing.Err() != nil {
-			return cl.closedWith()
+			return cl.closeResult()
 		}
-		lasted, err := cl.once()
+		lasted, err := cl.connectOnce()
 		switch {
 		case cl.dialing.Err() != nil:
-			return cl.closedWith()
+			return cl.closeResult()
 		case err == nil:
 			return nil
 		}
-		if lasted >= cl.opts.StableAfter {
-			failures, down = 0, time.Now()
+		if lasted >= cl.reconnect.StableAfter {
+			failures, downSince = 0, time.Now()
 		}
 		failures++
-		delay := cl.opts.delay(failures, err)
-		if over := cl.opts.MaxAttempts > 0 && failures >= cl.opts.MaxAttempts ||
-			cl.opts.MaxDowntime > 0 && time.Since(down)+delay > cl.opts.MaxDowntime ||
-			!cl.opts.Retry(err); over {
-			return &GaveUpError{Attempts: failures, Downtime: time.Since(down), Unsent: cl.Unsent(), Err: err}
+		delay := cl.reconnect.delay(failures, err)
+		if exhausted := cl.reconnect.MaxAttempts > 0 && failures >= cl.reconnect.MaxAttempts ||
+			cl.reconnect.MaxDowntime > 0 && time.Since(downSince)+delay > cl.reconnect.MaxDowntime ||
+			!cl.reconnect.Retry(err); exhausted {
+			return &RetriesExhaustedError{Attempts: failures, Downtime: time.Since(downSince), Unsent: cl.Unsent(), Err: err}
 		}
-		if cl.opts.OnRetry != nil {
-			cl.opts.OnRetry(Retrying{Attempt: failures, Delay: delay, Err: err})
+		if cl.reconnect.OnRetry != nil {
+			cl.reconnect.OnRetry(RetryEvent{Attempt: failures, Delay: delay, Err: err})
 		}
 		timer := time.NewTimer(delay)
 		select {
@@ -258,67 +163,53 @@ func (cl *Client) run() error {
 	}
 }
 
-// once makes one connection and waits until nothing of it is left. It returns how long
-// the connection lasted, 0 if there was none, and how it ended: nil if the server has
-// ended it for good.
-func (cl *Client) once() (lasted time.Duration, err error) {
+// connectOnce makes one connection and waits for its end. It returns the duration of the
+// connection, 0 if there was none, and its end: nil if the server has closed it with 1000.
+func (cl *Client) connectOnce() (lasted time.Duration, err error) {
 	cl.mu.Lock()
-	cl.ending = nil
+	cl.ended = nil
 	cl.mu.Unlock()
 	if _, err := cl.dialer.Dial(cl.dialing); err != nil {
 		return 0, err
 	}
-	// Until its writer has ended as well, nobody knows what it has written.
+	// The next connection sends the messages that this one has not written, so its writer has to
+	// end first.
 	cl.dialer.m.active.wait(context.Background())
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	if cl.ending.Remote && cl.ending.Code == StatusNormalClosure {
+	if cl.ended.Remote && cl.ended.Code == StatusNormalClosure {
 		return 0, nil
 	}
-	return time.Since(cl.began), cl.ending
+	return time.Since(cl.began), cl.ended
 }
 
-// delay is how long to wait after so many failures, of which err is the last.
-func (o *ClientOptions) delay(failures int, err error) time.Duration {
-	limit := float64(o.MinDelay)
-	for i := 1; i < failures && limit < float64(o.MaxDelay); i++ {
-		limit *= o.Factor
-	}
-	delay := time.Duration(rand.Float64() * min(limit, float64(o.MaxDelay)))
-	var refused *RefusedError
-	if errors.As(err, &refused) {
-		delay = max(delay, min(refused.retryAfter(), o.MaxDelay))
-	}
-	return delay
-}
-
-// closedWith is what Run returns when the Client was closed.
-func (cl *Client) closedWith() error {
+// closeResult returns the result of Run after Close.
+func (cl *Client) closeResult() error {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	return cl.result
 }
 
-// Conn returns the present connection, from its OnConnect to its end; false if there
-// is none.
+// Conn returns the present connection, from the start of its OnConnect to the start of its
+// OnClose, and false if there is none.
 func (cl *Client) Conn() (*Conn, bool) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	return cl.current, cl.current != nil
 }
 
-// Connects returns how many connections there were, the present one included: 1 in
-// the first OnConnect.
-func (cl *Client) Connects() int {
+// ConnectCount returns how many connections have been made, including the present one. It is 1
+// in the first OnConnect.
+func (cl *Client) ConnectCount() int {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	return cl.connects
+	return cl.connectCount
 }
 
-// Close ends the Client for good: Run returns. A connection is closed as
-// [Conn.Close] says, after what was sent to it; what waits for the next connection
-// is lost, so [Client.Flush] first where that counts. Only the first call does
-// anything. Its errors are those of Conn.Close.
+// Close ends the Client: Run returns. The connection is closed as described at [Conn.Close],
+// after the messages in its outbox. Messages that wait for the next connection are lost: call
+// [Client.Flush] before if that matters. The errors are those of Conn.Close. Further calls do
+// nothing.
 func (cl *Client) Close(code StatusCode, reason string) error {
 	if err := checkClose(code, reason); err != nil {
 		return err
@@ -327,69 +218,70 @@ func (cl *Client) Close(code StatusCode, reason string) error {
 	return nil
 }
 
-func (cl *Client) close(farewell *CloseError, result error) {
+// close ends the Client with a result of Run.
+func (cl *Client) close(with *CloseError, result error) {
 	cl.mu.Lock()
-	if cl.farewell != nil {
+	if cl.closeWith != nil {
 		cl.mu.Unlock()
 		return
 	}
-	cl.farewell, cl.result = farewell, result
+	cl.closeWith, cl.result = with, result
 	c := cl.current
-	cl.stop() // before the connection ends, which would be a failure
+	cl.stop() // first: otherwise the end of the connection counts as a failure
 	cl.mu.Unlock()
 	cl.queue.close()
 	if c != nil {
-		_ = c.Close(farewell.Code, farewell.Reason) // both are checked
+		_ = c.Close(with.Code, with.Reason) // valid arguments cannot fail
 	}
 }
 
-// Send sends a message on the present connection, or keeps it for the next. It never
-// blocks, and has taken the bytes of the payload when it returns. nil means that the
-// message is kept until it was written, see [Client].
+// Send sends a message on the present connection, or keeps it for the next. It never blocks.
+// The payload may be reused when it returns. nil means that the message is kept until it has
+// been written: see [Client].
 //
-// It returns ErrClosed when the Client is closed or Run has ended, ErrOutboxFull if
-// as many messages wait as Options.OutboxMessages and OutboxBytes allow (the message
-// is dropped, and the connection stays), ErrMessageTooBig and ErrMessageType for
-// messages that can't be sent.
+// It returns ErrClosed if the Client is closed or Run has returned, ErrOutboxFull if the
+// messages that wait have reached a limit of Outbox (the message is dropped, and the connection
+// stays open), and ErrMessageTooBig or ErrMessageType if the message cannot be sent.
 func (cl *Client) Send(m Message) error {
 	buf, err := cl.queue.encode(m)
 	if err != nil {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.send(outgoing{frame: *buf, plain: m.NoCompression})
+	return cl.queue.send(trackedMessage{frame: *buf, plain: m.NoCompression})
 }
 
-// SendContext is Send, but waits for room, until what waits is at most half of what
-// may. It returns the cause of ctx when that ends first; the message is not sent then.
-// In a callback it waits for a writer that needs no callback, but while there is no
-// connection it would wait for one that can't begin before the callback has returned.
+// SendContext is Send for producers that may be faster than the server reads. It waits until the
+// messages that wait have at most half of a limit of Outbox. It returns the cause of ctx if that
+// ends first; the message is not sent then. A callback should pass the Context of its Conn:
+// after the end of the connection SendContext waits for the next one, which begins only after
+// the callback has returned.
 func (cl *Client) SendContext(ctx context.Context, m Message) error {
 	buf, err := cl.queue.encode(m)
 	if err != nil {
 		return err
 	}
 	defer putFrame(buf)
-	return cl.queue.sendContext(ctx, outgoing{frame: *buf, plain: m.NoCompression})
+	return cl.queue.sendContext(ctx, trackedMessage{frame: *buf, plain: m.NoCompression})
 }
 
-// SendPrepared is Send for a message that is ready. Besides Send's errors it returns
-// PrepareFunc's.
+// SendPrepared is Send for a prepared message. Besides the errors of Send it returns those of
+// PrepareFunc.
 func (cl *Client) SendPrepared(p *Prepared) error {
 	frame, err := cl.dialer.m.frame(p, 0)
 	if err != nil {
 		return err
 	}
-	return cl.queue.send(outgoing{frame: frame, prepared: p, plain: p.forVariant(0).plain})
+	return cl.queue.send(trackedMessage{frame: frame, prepared: p, plain: p.forVariant(0).plain})
 }
 
-// Unsent returns how many messages were accepted by the Client and have not left.
+// Unsent returns how many messages were accepted and have not been written.
 func (cl *Client) Unsent() int {
-	cl.queue.mu.Lock()
-	defer cl.queue.mu.Unlock()
-	return len(cl.queue.items)
+	messages, _, _ := cl.queue.load()
+	return messages
 }
 
-// Flush waits until all that was sent with the Client before the call has left. It
-// returns ErrClosed if the Client ends before, and the cause of ctx when that ends first.
+// Flush waits until all messages that were sent with the Client before the call have been
+// written. It returns ErrClosed if the Client ends before that, and the cause of ctx if ctx ends
+// first.
 func (cl *Client) Flush(ctx context.Context) error { return cl.queue.flush(ctx) }

@@ -25,7 +25,7 @@ func testClientEchoDoesNotAllocate(t *testing.T) {
 			cl, err := newClientAs(t, url, wsmanager.Callbacks{
 				OnConnect: func(c *wsmanager.Conn) error { ready <- c; return nil },
 				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { echoed <- struct{}{}; return nil },
-			}, wsmanager.ClientOptions{DialOptions: wsmanager.DialOptions{Options: opts}})
+			}, clientOptions(dialOptions(opts), wsmanager.Reconnect{}))
 			require.NoError(t, err)
 			done := make(chan error)
 			go func() { done <- cl.Run(context.Background()) }()

@@ -26,9 +26,9 @@ func TestClientCloseIsNoFailure(t *testing.T) {
 	for range 300 {
 		net := newMemory()
 		opts := net.options()
-		opts.MaxAttempts = 1
-		opts.CloseTimeout = 10 * time.Millisecond
-		opts.Retry = func(err error) bool { t.Errorf("asked about %v", err); return false }
+		opts.Reconnect.MaxAttempts = 1
+		opts.Timeouts.Close = 10 * time.Millisecond
+		opts.Reconnect.Retry = func(err error) bool { t.Errorf("asked about %v", err); return false }
 		cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		done := make(chan error, 1)
@@ -50,8 +50,8 @@ func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
 		opts := network.options()
-		opts.HandshakeTimeout = time.Hour
-		opts.MaxAttempts = 3
+		opts.Timeouts.Handshake = time.Hour
+		opts.Reconnect.MaxAttempts = 3
 		cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		done := make(chan error, 1)
@@ -65,7 +65,7 @@ func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 			synctest.Wait()
 			conn.Reset()
 		}
-		var gaveUp *wsmanager.GaveUpError
+		var gaveUp *wsmanager.RetriesExhaustedError
 		require.ErrorAs(t, <-done, &gaveUp)
 		require.Equal(t, 3, gaveUp.Attempts)
 		require.Less(t, time.Since(began), 10*time.Minute)
@@ -75,9 +75,9 @@ func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 // A function of the application that panics takes Run with it, and leaves no Client that
 // takes messages for nobody.
 func TestClientPanicInOnRetry(t *testing.T) {
-	opts := wsmanager.ClientOptions{DialOptions: dialling()}
-	opts.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
-	opts.OnRetry = func(wsmanager.Retrying) { panic("oh no") }
+	opts := clientOptions(dialling(), wsmanager.Reconnect{})
+	opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
+	opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { panic("oh no") }
 	cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)
 	require.PanicsWithValue(t, "oh no", func() { _ = cl.Run(t.Context()) })
@@ -96,13 +96,13 @@ func TestClientEndsInOnRetry(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				attempts := 0
-				opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Hour}
-				opts.NetDial = func(context.Context, string, string) (net.Conn, error) {
+				opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Hour})
+				opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 					attempts++
 					return nil, errors.New("down")
 				}
 				var cl *wsmanager.Client
-				opts.OnRetry = func(wsmanager.Retrying) { how(cl, cancel) }
+				opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { how(cl, cancel) }
 				cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 				require.NoError(t, err)
 				began := time.Now()
@@ -125,7 +125,7 @@ func TestClientHotLoop(t *testing.T) {
 		network := newMemory()
 		opts := network.options()
 		var retries atomic.Int64
-		opts.OnRetry = func(wsmanager.Retrying) { retries.Add(1) }
+		opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { retries.Add(1) }
 		cl, _ := running(t, wsmanager.Callbacks{}, opts)
 		go func() {
 			for conn := range network.conns {
@@ -179,7 +179,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 
 // The event loop serves no TLS, which is known before anything is connected to.
 func TestDialEventLoopOverTLS(t *testing.T) {
-	opts := wsmanager.DialOptions{Options: eventLoopOptions(t)}
+	opts := dialOptions(eventLoopOptions(t))
 	_, err := wsmanager.NewDialer("wss://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "the event loop can't serve TLS")
 	_, err = wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, opts)

@@ -10,45 +10,40 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// queue is what was sent with a Client and has not left, in order. What is on the
-// present connection is in that connection's outbox as well.
-type queue struct {
-	m    *Manager
-	turn chan struct{} // holds one: the send that waits for room
+// clientQueue has the messages that were sent with a Client and are not written, in order.
+// Messages that were sent on the present connection are in its outbox too.
+type clientQueue struct {
+	m          *Manager
+	contextual chan struct{} // semaphore: one SendContext waits for room, the others for it
 
-	order sync.Mutex // held while a message is put in line; comes before Conn.mu; guards conn
-	conn  *Conn      // nil while there is none to send on
+	// order is held while a message is queued and sent. It is taken before the lock of a
+	// connection, and guards session.
+	order   sync.Mutex
+	session *session // of the present connection; nil if there is none
 
-	mu      sync.Mutex // guards what follows; comes after Conn.mu
-	items   []*queued
-	last    uint64 // number of the newest that there was
-	bytes   int    // of their frames
-	closed  bool
-	changed chan struct{} // closed with the next change; nil if nobody waits
+	mu         sync.Mutex // guards the following; taken after the lock of a connection
+	messages   []*queuedMessage
+	lastNumber uint64 // of the newest message that was queued
+	bytes      int    // of the frames
+	closed     bool
+	changed    chan struct{} // closed with the next change; nil if no goroutine waits for it
 }
 
-// outgoing is a message as the application has sent it. It is masked, and compressed
-// where that was agreed on, for each connection anew.
-type outgoing struct {
-	frame    []byte    // plain and without a mask
-	prepared *Prepared // whose frame it is; nil: it is lent, and copied if it has to wait
-	plain    bool      // Message.NoCompression
+// queuedMessage is a message that has not been written.
+type queuedMessage struct {
+	trackedMessage
+	number uint64        // from 1
+	token  trackingToken // nil if the message is in no outbox
 }
 
-// queued is a message that waits.
-type queued struct {
-	outgoing
-	number uint64 // from 1
-	wire   []byte // as it is in the connection's outbox, nil if it is in none
-}
-
-func (q *queue) init(m *Manager) {
-	q.m, q.turn = m, make(chan struct{}, 1)
-	m.sending.onSent = q.left
+// init sets the Manager of the connections.
+func (q *clientQueue) init(m *Manager) {
+	q.m, q.contextual = m, make(chan struct{}, 1)
+	m.trackMessages(q.written)
 }
 
 // encode makes the frame of a message, without a mask.
-func (q *queue) encode(msg Message) (*[]byte, error) {
+func (q *clientQueue) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
 	}
@@ -60,202 +55,152 @@ func (q *queue) encode(msg Message) (*[]byte, error) {
 	return buf, nil
 }
 
-// send puts a message in line, if there is room.
-func (q *queue) send(o outgoing) error {
+// send queues a message if there is room.
+func (q *clientQueue) send(m trackedMessage) error {
 	q.order.Lock()
 	defer q.order.Unlock()
 	messages, bytes, closed := q.load()
+	limit := q.m.opts.OutboxMessages
 	switch {
 	case closed:
 		return ErrClosed
-	case len(o.frame) > q.m.opts.OutboxBytes-bytes,
-		messages >= q.m.opts.OutboxMessages && !(messages < queueBurstFactor*q.m.opts.OutboxMessages && q.onlyBurst()):
+	case len(m.frame) > q.m.opts.OutboxBytes-bytes,
+		messages >= limit && !(messages < queueBurstFactor*limit && q.session != nil && q.session.writerAdvances()):
 		q.m.stats.drop(dropOutboxFull, 1)
 		return ErrOutboxFull
 	}
-	q.put(o)
+	q.push(m)
 	return nil
 }
 
-// onlyBurst reports whether what waits may be a mere burst, see sender.writerAdvances.
-func (q *queue) onlyBurst() bool {
-	if q.conn == nil {
-		return false
-	}
-	q.conn.mu.Lock()
-	defer q.conn.mu.Unlock()
-	return q.conn.life.state == stateOpen && q.conn.out.writerAdvances()
-}
-
-func (q *queue) load() (messages, bytes int, closed bool) {
+// load returns the number and the bytes of the messages.
+func (q *clientQueue) load() (messages, bytes int, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.items), q.bytes, q.closed
+	return len(q.messages), q.bytes, q.closed
 }
 
-// put puts a message in line, under order.
-func (q *queue) put(o outgoing) {
-	add := func(wire []byte) {
-		if o.prepared == nil {
-			o.frame = slices.Clone(o.frame)
+// push sends a message on the present connection, and queues it if it has not been written
+// completely. The caller holds order.
+func (q *clientQueue) push(m trackedMessage) {
+	add := func(token trackingToken) {
+		if m.prepared == nil {
+			m.frame = slices.Clone(m.frame) // it is the buffer of the send
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.last++
-		q.items = append(q.items, &queued{o, q.last, wire})
-		q.bytes += len(o.frame)
+		q.lastNumber++
+		q.messages = append(q.messages, &queuedMessage{m, q.lastNumber, token})
+		q.bytes += len(m.frame)
 	}
-	if q.conn == nil || q.conn.sendKept(o, add) != nil {
+	if q.session == nil || q.session.sendTracked(m, add) != nil {
 		add(nil)
 	}
 }
 
-// appendWire appends a message's frame as this connection sends it to dst, which is
-// empty.
-func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
-	size := frame.PayloadSize(o.frame)
-	compressed := false
-	switch {
-	case !c.who.deflate || o.plain || !c.m.compressor.wants(size):
-	case o.prepared != nil:
-		dst = append(dst, o.prepared.forVariant(0).deflated(&c.m.compressor)...)
-		compressed = true
-	default:
-		dst, compressed = c.m.compressor.append(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
-	}
-	if !compressed {
-		dst = append(dst, o.frame...)
-	}
-	return c.m.keys.Mask(dst, 0)
-}
-
-// sendKept writes a message's frame, or queues it, whatever the outbox's limits. It
-// calls kept, under the lock, with the frame in the outbox if that has not left whole. An
-// error says that the connection has ended: nothing was sent, or a part of it.
-func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
-	buf := getFrame()
-	defer putFrame(buf)
-	*buf = c.appendWire(*buf, o)
-	c.mu.Lock()
-	s := c.session()
-	s.catchUp()
-	sent, err := c.out.write(s, *buf, false)
-	if err == nil && !sent {
-		c.out.push(s, *buf, 0, false)
-	}
-	if frame := c.out.outbox.Last(); err == nil && frame != nil {
-		kept(frame)
-	}
-	crowded := c.out.crowded()
-	c.mu.Unlock()
-	if crowded {
-		yieldToWriter()
-	}
-	return err
-}
-
-// attach lets what waits go out on a connection, and what is sent from now on.
-func (q *queue) attach(c *Conn) {
+// attach sends the queued messages on a new connection. Later messages are sent on it too.
+func (q *clientQueue) attach(c *Conn) {
 	q.order.Lock()
 	defer q.order.Unlock()
-	q.conn = c
+	q.session = c.session()
 	q.mu.Lock()
-	items := slices.Clone(q.items)
+	messages := slices.Clone(q.messages)
 	q.mu.Unlock()
-	for _, it := range items {
-		kept := false
-		err := c.sendKept(it.outgoing, func(wire []byte) {
-			kept = true
+	for _, m := range messages {
+		written := true
+		err := q.session.sendTracked(m.trackedMessage, func(token trackingToken) {
+			written = false
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			it.wire = wire
+			m.token = token
 		})
 		switch {
 		case err != nil:
-			return // the rest is for the next
-		case !kept:
+			return // the other messages are for the next connection
+		case written:
 			q.mu.Lock()
-			q.removeLocked(it)
+			q.removeLocked(m)
 			q.mu.Unlock()
 		}
 	}
 }
 
-// detach keeps what is sent from now on for the next connection.
-func (q *queue) detach() {
+// detach makes later messages wait for the next connection.
+func (q *clientQueue) detach() {
 	q.order.Lock()
 	defer q.order.Unlock()
-	q.conn = nil
+	q.session = nil
 }
 
-// left is told that the last byte of a frame was written; the connection's lock is
-// held.
-func (q *queue) left(wire []byte) {
+// written is called with the token of each queued message that was written, with the
+// connection's lock held. Messages of a Conn have tokens that are not in the queue.
+func (q *clientQueue) written(token trackingToken) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, it := range q.items { // the first, unless a Conn's own message is meant
-		if it.wire == nil {
+	for _, m := range q.messages { // it is the first one, if it is in the queue
+		if m.token == nil {
 			return
 		}
-		if &it.wire[0] == &wire[0] {
-			q.removeLocked(it)
+		if m.token == token {
+			q.removeLocked(m)
 			return
 		}
 	}
 }
 
-func (q *queue) removeLocked(it *queued) {
-	i := slices.Index(q.items, it)
+func (q *clientQueue) removeLocked(m *queuedMessage) {
+	i := slices.Index(q.messages, m)
 	if i < 0 {
 		return
 	}
-	if i == 0 { // cheap, as the head is what goes
-		q.items[0] = nil
-		q.items = q.items[1:]
+	if i == 0 { // the usual case, without moving the others
+		q.messages[0] = nil
+		q.messages = q.messages[1:]
 	} else {
-		q.items = slices.Delete(q.items, i, i+1)
+		q.messages = slices.Delete(q.messages, i, i+1)
 	}
-	q.bytes -= len(it.frame)
-	q.changeLocked()
+	q.bytes -= len(m.frame)
+	q.notifyLocked()
 }
 
-func (q *queue) changeLocked() {
+// notifyLocked wakes the goroutines that wait for a change.
+func (q *clientQueue) notifyLocked() {
 	if q.changed != nil {
 		close(q.changed)
 		q.changed = nil
 	}
 }
 
-// close makes sends fail. What is on a connection already may still leave.
-func (q *queue) close() {
+// close makes sends fail. Messages in the outbox of the connection can still be written.
+func (q *clientQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.changeLocked()
+	q.notifyLocked()
 }
 
-// awaitLocked returns what is closed with the next change.
-func (q *queue) awaitLocked() <-chan struct{} {
+// nextChangeLocked returns a channel that is closed with the next change.
+func (q *clientQueue) nextChangeLocked() <-chan struct{} {
 	if q.changed == nil {
 		q.changed = make(chan struct{})
 	}
 	return q.changed
 }
 
-// sendContext puts a message in line when there is room for it in half of what may
-// wait. Sends that wait go in order.
-func (q *queue) sendContext(ctx context.Context, o outgoing) error {
+// sendContext queues a message when the queue is at most half full with it. Sends that wait are
+// served in order.
+func (q *clientQueue) sendContext(ctx context.Context, m trackedMessage) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	select {
-	case q.turn <- struct{}{}:
+	case q.contextual <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-q.turn }()
+	defer func() { <-q.contextual }()
 	for {
-		changed, err := q.tryContext(o)
+		changed, err := q.tryContext(m)
 		if changed == nil {
 			return err
 		}
@@ -267,36 +212,36 @@ func (q *queue) sendContext(ctx context.Context, o outgoing) error {
 	}
 }
 
-// tryContext puts a message in line, or returns what to wait for.
-func (q *queue) tryContext(o outgoing) (changed <-chan struct{}, err error) {
+// tryContext queues a message, or returns the channel of the next change.
+func (q *clientQueue) tryContext(m trackedMessage) (changed <-chan struct{}, err error) {
 	q.order.Lock()
 	defer q.order.Unlock()
 	q.mu.Lock()
-	switch n := len(q.items); {
+	switch n := len(q.messages); {
 	case q.closed:
 		err = ErrClosed
-	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || len(o.frame) > q.m.opts.OutboxBytes/2-q.bytes):
-		changed = q.awaitLocked()
+	case n > 0 && (n >= q.m.opts.OutboxMessages/2 || len(m.frame) > q.m.opts.OutboxBytes/2-q.bytes):
+		changed = q.nextChangeLocked()
 	}
 	q.mu.Unlock()
 	if changed == nil && err == nil {
-		q.put(o)
+		q.push(m)
 	}
 	return changed, err
 }
 
-// flush waits until nothing is left of what there is now.
-func (q *queue) flush(ctx context.Context) error {
+// flush waits until the present messages have been written.
+func (q *clientQueue) flush(ctx context.Context) error {
 	q.mu.Lock()
-	last := q.last
+	last := q.lastNumber
 	q.mu.Unlock()
 	for {
 		q.mu.Lock()
-		gone := len(q.items) == 0 || q.items[0].number > last
-		closed, changed := q.closed, q.awaitLocked()
+		written := len(q.messages) == 0 || q.messages[0].number > last
+		closed, changed := q.closed, q.nextChangeLocked()
 		q.mu.Unlock()
 		switch {
-		case gone:
+		case written:
 			return nil
 		case closed:
 			return ErrClosed

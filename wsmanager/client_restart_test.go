@@ -56,12 +56,12 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 	var m atomic.Pointer[wsmanager.Manager]
 	m.Store(newServer())
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Load().ServeHTTP(w, r) }))
-	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
+	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Driver = driver
-	opts.OutboxMessages, opts.OutboxBytes = 5000, 16<<20 // SendContext must not wait for a server that is away
+	opts.Outbox.Messages, opts.Outbox.Bytes = 5000, 16<<20 // SendContext must not wait for a server that is away
 	if scheme == "wss" {
 		srv.StartTLS()
-		opts.TLSConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+		opts.Network.TLS = srv.Client().Transport.(*http.Transport).TLSClientConfig
 	} else {
 		srv.Start()
 	}

@@ -29,7 +29,7 @@ func TestClientFollowsCloseCodes(t *testing.T) {
 				net := newMemory()
 				opts := net.options()
 				retries := 0
-				opts.OnRetry = func(wsmanager.Retrying) { retries++ }
+				opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { retries++ }
 				_, done := running(t, wsmanager.Callbacks{}, opts)
 				hangUp(t, net.accept(t), code)
 				synctest.Wait()
@@ -80,7 +80,7 @@ func TestClientRetryAfter(t *testing.T) {
 			net := newMemory()
 			opts := net.options()
 			delays := make(chan time.Duration, 1)
-			opts.OnRetry = func(r wsmanager.Retrying) { delays <- r.Delay }
+			opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) { delays <- r.Delay }
 			_, _ = running(t, wsmanager.Callbacks{}, opts)
 			conn := receive(t, net.conns)
 			_, err := http.ReadRequest(bufio.NewReader(conn))

@@ -28,8 +28,12 @@ func newMemory() *memory { return &memory{conns: make(chan *wstest.PipeConn, 100
 
 // options dial into m.
 func (m *memory) options() wsmanager.ClientOptions {
-	opts := wsmanager.ClientOptions{DialOptions: dialling()}
-	opts.NetDial = func(context.Context, string, string) (net.Conn, error) {
+	return clientOptions(m.dialOptions(), wsmanager.Reconnect{})
+}
+
+func (m *memory) dialOptions() wsmanager.DialOptions {
+	opts := dialling()
+	opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 		client, server := wstest.Pipe(0)
 		m.conns <- server
 		return client, nil
@@ -92,12 +96,12 @@ func TestClientKeepsWhatWaits(t *testing.T) {
 		net := newMemory()
 		j := newJournal()
 		opts := net.options()
-		opts.OnRetry = func(r wsmanager.Retrying) { j.note("retry %d", r.Attempt) }
+		opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) { j.note("retry %d", r.Attempt) }
 		var cl *wsmanager.Client
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{
 			OnConnect: func(c *wsmanager.Conn) error {
-				j.note("connect %d", cl.Connects())
-				return c.Send(wsmanager.Text(fmt.Sprintf("restore %d", cl.Connects())))
+				j.note("connect %d", cl.ConnectCount())
+				return c.Send(wsmanager.Text(fmt.Sprintf("restore %d", cl.ConnectCount())))
 			},
 			OnClose: func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
 		}, opts)
@@ -148,8 +152,8 @@ func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					net := newMemory()
 					opts := net.options()
-					opts.MaxMessageSize = 100_000
-					opts.OutboxBytes = 10 << 20
+					opts.Limits.MaxMessageSize = 100_000
+					opts.Outbox.Bytes = 10 << 20
 					cl, _ := running(t, wsmanager.Callbacks{}, opts)
 					first := net.accept(t)
 					synctest.Wait()
@@ -187,7 +191,7 @@ func TestClientFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
 		opts := net.options()
-		opts.MaxMessageSize = 100_000
+		opts.Limits.MaxMessageSize = 100_000
 		cl, _ := running(t, wsmanager.Callbacks{}, opts)
 		first := net.accept(t)
 		synctest.Wait()
@@ -221,9 +225,9 @@ func TestClientBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
 		opts := net.options()
-		opts.OutboxMessages = 10
-		opts.MaxMessageSize = 100
-		opts.OutboxBytes = 1000
+		opts.Outbox.Messages = 10
+		opts.Limits.MaxMessageSize = 100
+		opts.Outbox.Bytes = 1000
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		for range 10 {
@@ -267,18 +271,18 @@ func TestClientDelays(t *testing.T) {
 		network := newMemory()
 		opts := network.options()
 		down := errors.New("the network is down")
-		connect := opts.NetDial
+		connect := opts.Network.Dial
 		attempts := 0
-		opts.NetDial = func(ctx context.Context, n, addr string) (net.Conn, error) {
+		opts.Network.Dial = func(ctx context.Context, n, addr string) (net.Conn, error) {
 			if attempts++; attempts%10 != 0 {
 				return nil, down
 			}
 			return connect(ctx, n, addr)
 		}
-		opts.MinDelay, opts.MaxDelay, opts.Factor = 10*time.Millisecond, 500*time.Millisecond, 3
+		opts.Reconnect.MinDelay, opts.Reconnect.MaxDelay, opts.Reconnect.Factor = 10*time.Millisecond, 500*time.Millisecond, 3
 		var delays []time.Duration
 		expected := time.Now()
-		opts.OnRetry = func(r wsmanager.Retrying) {
+		opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) {
 			require.GreaterOrEqual(t, time.Now(), expected)
 			delays = append(delays, r.Delay)
 			expected = time.Now().Add(r.Delay)
@@ -313,16 +317,16 @@ func TestClientDelays(t *testing.T) {
 
 func TestClientGivesUp(t *testing.T) {
 	down := errors.New("the network is down")
-	client := func(t *testing.T, change func(*wsmanager.ClientOptions)) *wsmanager.GaveUpError {
+	client := func(t *testing.T, change func(*wsmanager.ClientOptions)) *wsmanager.RetriesExhaustedError {
 		t.Helper()
-		opts := wsmanager.ClientOptions{DialOptions: dialling()}
-		opts.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, down }
+		opts := clientOptions(dialling(), wsmanager.Reconnect{})
+		opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, down }
 		change(&opts)
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		require.NoError(t, cl.Send(wsmanager.Text("never sent")))
 		err = cl.Run(t.Context())
-		var gaveUp *wsmanager.GaveUpError
+		var gaveUp *wsmanager.RetriesExhaustedError
 		require.ErrorAs(t, err, &gaveUp)
 		require.ErrorIs(t, err, down)
 		require.Equal(t, 1, gaveUp.Unsent)
@@ -332,21 +336,23 @@ func TestClientGivesUp(t *testing.T) {
 	}
 	t.Run("attempts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			e := client(t, func(o *wsmanager.ClientOptions) { o.MaxAttempts = 4 })
+			e := client(t, func(o *wsmanager.ClientOptions) { o.Reconnect.MaxAttempts = 4 })
 			require.Equal(t, 4, e.Attempts)
 			require.Regexp(t, `^wsmanager: gave up after 4 attempts in .*s, with 1 messages unsent: dialling ws://example.com: the network is down$`, e.Error())
 		})
 	})
 	t.Run("time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			e := client(t, func(o *wsmanager.ClientOptions) { o.MaxDowntime = time.Hour })
+			e := client(t, func(o *wsmanager.ClientOptions) { o.Reconnect.MaxDowntime = time.Hour })
 			require.LessOrEqual(t, e.Downtime, time.Hour)
 			require.Greater(t, e.Downtime, time.Hour-30*time.Second)
 			require.Greater(t, e.Attempts, 120)
 		})
 	})
 	t.Run("retry says no", func(t *testing.T) {
-		e := client(t, func(o *wsmanager.ClientOptions) { o.Retry = func(err error) bool { return !errors.Is(err, down) } })
+		e := client(t, func(o *wsmanager.ClientOptions) {
+			o.Reconnect.Retry = func(err error) bool { return !errors.Is(err, down) }
+		})
 		require.Equal(t, 1, e.Attempts)
 	})
 }
@@ -382,9 +388,9 @@ func TestClientEnds(t *testing.T) {
 					})
 				})
 			}
-			waiting := wsmanager.ClientOptions{DialOptions: dialling()}
-			waiting.NetDial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
-			waiting.MinDelay = math.MaxInt64
+			waiting := clientOptions(dialling(), wsmanager.Reconnect{})
+			waiting.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
+			waiting.Reconnect.MinDelay = math.MaxInt64
 			run("while it waits", waiting, func(*testing.T, *wsmanager.Client) {}, func(*testing.T) {})
 
 			silent := newMemory()
@@ -423,7 +429,7 @@ func TestClientCallbacks(t *testing.T) {
 		net := newMemory()
 		j := newJournal()
 		opts := net.options()
-		opts.MinDelay = 1
+		opts.Reconnect.MinDelay = 1
 		n := 0
 		_, _ = running(t, wsmanager.Callbacks{
 			OnConnect: func(*wsmanager.Conn) error {
@@ -456,11 +462,13 @@ func TestClientCallbacks(t *testing.T) {
 }
 
 func TestClientMistakes(t *testing.T) {
-	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Minute, MaxDelay: time.Second, Factor: 0.5, MaxAttempts: -1, MaxDowntime: -1, StableAfter: -1}
-	opts.SlowConsumer = wsmanager.SlowConsumerDropOldest
-	opts.Block = true
+	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Minute, MaxDelay: time.Second, Factor: 0.5, MaxAttempts: -1, MaxDowntime: -1, StableAfter: -1})
+	opts.Limits.MaxMessageSize = -1
 	_, err := wsmanager.NewClient("nonsense", wsmanager.Callbacks{}, opts)
-	for _, want := range []string{"MaxDelay (1s) is below", "Factor is 0.5", "MaxAttempts is -1", "MaxDowntime is -1", "StableAfter is -1", "SlowConsumer is", "Options.Block", "the URL"} {
+	for _, want := range []string{
+		"wsmanager: ClientOptions.Reconnect.MaxDelay: 1s is below Reconnect.MinDelay (1m0s)", "Reconnect.Factor: 0.5 is below 1", "Reconnect.MaxAttempts: -1 is negative",
+		"Reconnect.MaxDowntime: -1ns is negative", "Reconnect.StableAfter: -1ns is negative", "ClientOptions.Limits.MaxMessageSize: -1", "the URL",
+	} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -90,7 +90,7 @@ func (l *lifecycle) closeFrameSent(h lifecycleHost) {
 // bothCloseFramesSent ends our direction (RFC 6455, section 7.1.1). A server does so first.
 // It reads and discards the bytes that the peer still sends until the peer has ended its
 // direction, because a reset could discard our close frame. A client waits for the server to
-// end the connection. Both wait no longer than CloseTimeout.
+// end the connection. Both wait no longer than Timeouts.Close.
 func (l *lifecycle) bothCloseFramesSent(h lifecycleHost) {
 	s := h.sender()
 	if s.isClient() {

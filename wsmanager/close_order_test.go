@@ -17,7 +17,7 @@ func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
 // When both close frames are through, the server ends its direction, and the client
 // waits for the server to do so; neither cuts before the peer has ended its own, but
-// at CloseTimeout (RFC 6455, section 7.1.1). Bytes of the peer that were not read yet
+// at Timeouts.Close (RFC 6455, section 7.1.1). Bytes of the peer that were not read yet
 // made a reset of it, which may take the close frame with it, and the client was the
 // first to close.
 func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {

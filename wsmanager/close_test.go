@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A connection without any backlog is cut after CloseTimeout as well.
+// A connection without any backlog is cut after Timeouts.Close as well.
 func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	m, clock := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
@@ -52,7 +52,7 @@ func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
 
 // The last message goes out behind what waits, even if nothing else would fit.
 func TestCloseWithAFullOutbox(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxMessages: 3})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 3}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
@@ -96,9 +96,9 @@ func TestStatsOfALateWrite(t *testing.T) {
 	require.Zero(t, s.Dropped)
 }
 
-// A peer that takes nothing is cut after WriteTimeout also while it is closing.
+// A peer that takes nothing is cut after Timeouts.Write also while it is closing.
 func TestWriteTimeoutWhileClosing(t *testing.T) {
-	m, clock := fakeManager(t, Options{CloseTimeout: time.Hour})
+	m, clock := fakeManager(t, Options{Timeouts: Timeouts{Close: time.Hour}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")

@@ -1,10 +1,6 @@
 package wsmanager
 
 import (
-	"compress/flate"
-	"errors"
-	"fmt"
-
 	"github.com/gobwas/ws"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
@@ -24,7 +20,7 @@ import (
 // BREACH do with TLS). Send such messages with Message.NoCompression.
 type Compression struct {
 	// Enabled makes a server accept the offers of clients, and a client offer it.
-	// Options.MaxMessageSize limits the inflated size of a received message.
+	// Limits.MaxMessageSize limits the inflated size of a received message.
 	Enabled bool
 
 	// Level is the level of compress/flate: 1 is fast, 9 compresses most, and -2 is the
@@ -35,23 +31,6 @@ type Compression struct {
 	// Threshold is the smallest size of a payload that is compressed, in bytes.
 	// Default: 512.
 	Threshold int
-}
-
-func (o *Compression) withDefaults() error {
-	var errs []error
-	switch {
-	case o.Level == 0:
-		o.Level = flate.BestSpeed
-	case o.Level == flate.DefaultCompression || o.Level < flate.HuffmanOnly || o.Level > flate.BestCompression:
-		errs = append(errs, fmt.Errorf("wsmanager: Options.Compression.Level is %d: it must be 1 to 9, -2, or 0 for the default of 1", o.Level))
-	}
-	switch {
-	case o.Threshold == 0:
-		o.Threshold = 512
-	case o.Threshold < 0:
-		errs = append(errs, fmt.Errorf("wsmanager: Options.Compression.Threshold is %d: it must be positive, or 0 for the default of 512", o.Threshold))
-	}
-	return errors.Join(errs...)
 }
 
 // compressor compresses messages as the options of a Manager say.

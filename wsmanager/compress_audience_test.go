@@ -125,7 +125,7 @@ func TestOrderInAMixedAudience(t *testing.T) { onEachDriver(t, testOrderInAMixed
 func testOrderInAMixedAudience(t *testing.T) {
 	const senders, messages = 4, 200
 	opts := compressing()
-	opts.OutboxMessages = (senders + 1) * messages // nobody reads until all is sent
+	opts.Outbox.Messages = (senders + 1) * messages // nobody reads until all is sent
 	m, clients := mixed(t, opts, 5)
 	pad := repeat("padding ", 40)
 	var wg sync.WaitGroup

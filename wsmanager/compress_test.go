@@ -179,7 +179,7 @@ func echoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
 
 func bigCompressing() wsmanager.Options {
 	opts := compressing()
-	opts.MaxMessageSize, opts.OutboxBytes = 128<<10, 8<<20
+	opts.Limits.MaxMessageSize, opts.Outbox.Bytes = 128<<10, 8<<20
 	return opts
 }
 
@@ -310,7 +310,7 @@ func TestCompressedWithoutALimit(t *testing.T) { onEachDriver(t, testCompressedW
 func testCompressedWithoutALimit(t *testing.T) {
 	for _, limit := range []int{math.MaxInt - 14, math.MaxInt / 8 * 7, 64 << 10} {
 		opts := compressing()
-		opts.MaxMessageSize, opts.OutboxBytes = limit, math.MaxInt
+		opts.Limits.MaxMessageSize, opts.Outbox.Bytes = limit, math.MaxInt
 		_, url := serve(t, echoing, opts, nil)
 		c := dialOver(t, url, offering)
 		want := repeat("compressed ", 1000)

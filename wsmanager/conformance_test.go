@@ -192,10 +192,10 @@ var conformanceGroups = []conformanceGroup{
 	{name: "fragments", cases: fragmentCases},
 	{name: "UTF-8", cases: utf8Cases},
 	{name: "close", cases: closeCases},
-	{name: "limits", cases: limitCases, opts: func(o *wsmanager.Options) { o.MaxMessageSize = conformanceLimit }},
+	{name: "limits", cases: limitCases, opts: func(o *wsmanager.Options) { o.Limits.MaxMessageSize = conformanceLimit }},
 	{name: "sizes", cases: sizeCases},
 	{name: "compression", cases: deflateCases, opts: func(o *wsmanager.Options) {
-		o.MaxMessageSize = conformanceLimit
+		o.Limits.MaxMessageSize = conformanceLimit
 		o.Compression = wsmanager.Compression{Enabled: true, Threshold: 1 << 20}
 	}, offer: offering, serverOnly: true},
 }
@@ -237,8 +237,8 @@ func (s *subject) callbacks() wsmanager.Callbacks {
 
 func (g conformanceGroup) options() wsmanager.Options {
 	opts := quiet()
-	opts.ControlRate, opts.MaxMessageSize = 1<<20, 16<<20
-	opts.OutboxMessages, opts.OutboxBytes = 10_000, 128<<20 // an echo is never too much, however late it is read
+	opts.Limits.ControlRate, opts.Limits.MaxMessageSize = 1<<20, 16<<20
+	opts.Outbox.Messages, opts.Outbox.Bytes = 10_000, 128<<20 // an echo is never too much, however late it is read
 	if g.opts != nil {
 		g.opts(&opts)
 	}
@@ -278,7 +278,7 @@ func testConformanceOfTheClient(t *testing.T) {
 				<-done
 			})
 			t.Cleanup(func() { close(done) }) // before rawServer's own, which waits
-			connect(t, url, s.callbacks(), wsmanager.DialOptions{Options: g.options()})
+			connect(t, url, s.callbacks(), dialOptions(g.options()))
 			return (<-conns).(*net.TCPConn)
 		}
 		runConformance(t, g, s)

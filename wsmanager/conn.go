@@ -126,7 +126,7 @@ func (c *Conn) Send(m Message) error {
 
 // Close begins to close the connection: messages that were sent before are written first,
 // then a close frame with the code and reason, and the peer answers with its own. After
-// Options.CloseTimeout the connection is cut; if the peer has not taken any queued byte for a
+// Options.Timeouts.Close the connection is cut; if the peer has not taken any queued byte for a
 // second, it is cut at once. Close does not wait; OnClose is called at the end. On a
 // connection that is closing it does nothing.
 //

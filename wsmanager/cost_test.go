@@ -45,7 +45,7 @@ func testShutdownLeavesNothing(t *testing.T) {
 		return len(entries)
 	}
 	opts := quiet()
-	opts.CloseTimeout = 50 * time.Millisecond
+	opts.Timeouts.Close = 50 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	dialOver(t, url, nil).Kill() // whatever is made once, is made
 	settles(t, func() bool { return m.All().Len() == 0 && m.Stats().Closed[1006] == 1 })

@@ -88,8 +88,8 @@ func testDialCompressionAnswers(t *testing.T) {
 				_, _ = io.Copy(io.Discard, conn)
 				close(ended)
 			})
-			opts := wsmanager.DialOptions{Options: compressing()}
-			opts.CloseTimeout = time.Millisecond // it does not answer
+			opts := dialOptions(compressing())
+			opts.Timeouts.Close = time.Millisecond // it does not answer
 			got := make(chan string, 1)
 			d := newDialer(t, url, wsmanager.Callbacks{
 				OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
@@ -99,19 +99,19 @@ func testDialCompressionAnswers(t *testing.T) {
 			case tt.agreed:
 				require.NoError(t, err)
 				require.Equal(t, "compressed", receive(t, got))
-				require.EqualValues(t, 1, d.Stats().Compressed.Accepted)
+				require.EqualValues(t, 1, d.Manager().Stats().Compressed.Accepted)
 			case len(tt.answer) == 0 || tt.answer[0] == "":
 				require.NoError(t, err)
 				require.Equal(t, "plain", receive(t, got))
-				require.Zero(t, d.Stats().Compressed)
+				require.Zero(t, d.Manager().Stats().Compressed)
 			default:
 				require.ErrorIs(t, err, wsmanager.ErrHandshake)
 				require.ErrorContains(t, err, tt.err)
 				require.False(t, wsmanager.Retryable(err))
-				require.Zero(t, d.Stats().Accepted)
+				require.Zero(t, d.Manager().Stats().Accepted)
 				receive(t, ended)
 			}
-			_ = d.Shutdown(t.Context()) // the raw server does not answer
+			_ = d.Manager().Shutdown(t.Context()) // the raw server does not answer
 		})
 	}
 }
@@ -130,7 +130,7 @@ func testDialCompressionOffer(t *testing.T) {
 	defer shutdown(t, m)
 	connect(t, srv.URL, wsmanager.Callbacks{}, dialling())
 	require.Empty(t, receive(t, offers))
-	connect(t, srv.URL, wsmanager.Callbacks{}, wsmanager.DialOptions{Options: compressing()})
+	connect(t, srv.URL, wsmanager.Callbacks{}, dialOptions(compressing()))
 	offer := receive(t, offers)
 	require.Len(t, offer, 1)
 	params := strings.Split(offer[0], ";")
@@ -156,14 +156,14 @@ func testDialCompressedEchoes(t *testing.T) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{
 					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(c.Context(), m) },
 				}, on(t, sides.server))
-				opts := wsmanager.DialOptions{Options: sides.client}
+				opts := dialOptions(sides.client)
 				srv := start(t, m, func(srv *httptest.Server) {
 					if scheme == "wss" {
 						srv.StartTLS()
 					}
 				})
 				if scheme == "wss" {
-					opts.TLSConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+					opts.Network.TLS = srv.Client().Transport.(*http.Transport).TLSClientConfig
 				}
 				got := make(chan []byte, 10)
 				c := connect(t, srv.URL, wsmanager.Callbacks{
@@ -222,9 +222,9 @@ func testDialCompressionOnTheWire(t *testing.T) {
 			frames <- f
 		}
 	})
-	opts := wsmanager.DialOptions{Options: quiet()}
+	opts := dialOptions(quiet())
 	opts.Compression.Enabled = true
-	opts.CloseTimeout = time.Millisecond // the server does not answer
+	opts.Timeouts.Close = time.Millisecond // the server does not answer
 	c := connect(t, url, wsmanager.Callbacks{}, opts)
 	plain := wsmanager.Text(long)
 	plain.NoCompression = true
@@ -273,16 +273,16 @@ func testDialerCompressesABroadcastOnce(t *testing.T) {
 	server, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got.Add(int64(len(m.Payload))); return nil },
 	}, compressing(), nil)
-	d := newDialer(t, url, wsmanager.Callbacks{}, wsmanager.DialOptions{Options: compressing()})
+	d := newDialer(t, url, wsmanager.Callbacks{}, dialOptions(compressing()))
 	for range n {
 		_, err := d.Dial(t.Context())
 		require.NoError(t, err)
 	}
 	require.Equal(t, wsmanager.Sent{Queued: n}, d.Manager().Broadcast(wsmanager.Text(repeat("all ", 1000))))
 	require.Eventually(t, func() bool { return got.Load() == n*4000 }, wstest.Patience, time.Millisecond)
-	require.EqualValues(t, 1, d.Stats().Compressed.Out)
+	require.EqualValues(t, 1, d.Manager().Stats().Compressed.Out)
 	require.EqualValues(t, n, server.Stats().Compressed.In)
-	require.Less(t, d.Stats().BytesOut, uint64(n*200))
+	require.Less(t, d.Manager().Stats().BytesOut, uint64(n*200))
 }
 
 // What waits in a Client goes out in the form that each connection has agreed on.
@@ -380,7 +380,7 @@ func testDialBadCompressedMessages(t *testing.T) {
 				}
 				close(code)
 			})
-			opts := wsmanager.DialOptions{Options: compressing()}
+			opts := dialOptions(compressing())
 			connect(t, url, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 				require.Equal(t, "fine", string(m.Payload))
 				return c.Close(wsmanager.StatusNormalClosure, "")

@@ -21,14 +21,11 @@ type RefusedError struct {
 }
 
 // Error implements error. It quotes the beginning of a body that is text.
-func (e *RefusedError) Error() string { return (*handshake.RefusedError)(e).Error() }
+func (e *RefusedError) Error() string { return prefix + (*handshake.RefusedError)(e).Error() }
 
 // dialError is the error of an attempt to connect. It stands for ErrHandshake if the
 // answer was invalid.
-type dialError struct {
-	server string // its URL, without secrets
-	err    error
-}
+type dialError struct{ contextError }
 
 // newDialError converts an error of an attempt, among them those of package handshake.
 func newDialError(target *handshake.Target, err error) error {
@@ -36,16 +33,8 @@ func newDialError(target *handshake.Target, err error) error {
 	if errors.As(err, &refused) {
 		err = (*RefusedError)(refused)
 	}
-	return &dialError{target.RedactedURL(), err}
+	return &dialError{contextError{"dialling " + target.RedactedURL(), err}}
 }
-
-// Error implements error.
-func (e *dialError) Error() string {
-	return "wsmanager: dialling " + e.server + ": " + withoutPrefix(e.err)
-}
-
-// Unwrap returns the cause.
-func (e *dialError) Unwrap() error { return e.err }
 
 // Is reports whether the error stands for target.
 func (e *dialError) Is(target error) bool {

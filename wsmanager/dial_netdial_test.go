@@ -28,22 +28,22 @@ func (channel) SetReadDeadline(time.Time) error  { return errNoDeadlines }
 func (channel) SetWriteDeadline(time.Time) error { return errNoDeadlines }
 func (channel) RemoteAddr() net.Addr             { return nil }
 
-// Whatever NetDial has connected, a server that is silent is waited for no longer than
-// HandshakeTimeout, and than the context lasts.
+// Whatever Network.Dial has connected, a server that is silent is waited for no longer than
+// Timeouts.Handshake, and than the context lasts.
 func TestDialTimeoutWithoutDeadlines(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for _, through := range []string{"", "http", "https"} {
 			t.Run(fmt.Sprintf("%s through %q", scheme, through), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					network := newMemory()
-					opts := network.options().DialOptions
-					dial := opts.NetDial
-					opts.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					opts := network.dialOptions()
+					dial := opts.Network.Dial
+					opts.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 						c, err := dial(ctx, network, addr)
 						return channel{c}, err
 					}
 					if through != "" {
-						opts.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(through + "://proxy.example") }
+						opts.Network.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(through + "://proxy.example") }
 					}
 					begin := time.Now()
 					_, err := wsmanager.Dial(t.Context(), scheme+"://example.com", wsmanager.Callbacks{}, opts)
@@ -68,7 +68,7 @@ func testDialWithoutAnAddress(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, quiet(), nil)
 	got := make(chan string, 1)
 	opts := dialling()
-	opts.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	opts.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return channel{c}, err
 	}

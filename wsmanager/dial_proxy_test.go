@@ -101,8 +101,8 @@ func testDialThroughProxy(t *testing.T) {
 				require.NoError(t, err)
 				via.User = url.UserPassword("me", "secret")
 				opts := dialling()
-				opts.TLSConfig = cfg
-				opts.Proxy = func(r *http.Request) (*url.URL, error) {
+				opts.Network.TLS = cfg
+				opts.Network.Proxy = func(r *http.Request) (*url.URL, error) {
 					require.Equal(t, map[string]string{"ws": "http", "wss": "https"}[server], r.URL.Scheme)
 					return via, nil
 				}
@@ -129,7 +129,7 @@ func testDialThroughProxy(t *testing.T) {
 		}
 	}
 	opts := dialling()
-	opts.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
+	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
 	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `"socks5" is not supported`)
 }
@@ -155,14 +155,14 @@ func testDialProxyFailures(t *testing.T) {
 			via, err := url.Parse(tt.proxy)
 			require.NoError(t, err)
 			opts := dialling()
-			opts.Proxy = http.ProxyURL(via)
+			opts.Network.Proxy = http.ProxyURL(via)
 			_, err = dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
 	opts := dialling()
 	lost := errors.New("lost the list")
-	opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
+	opts.Network.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
 	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorIs(t, err, lost)
 }

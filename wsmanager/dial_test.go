@@ -17,7 +17,23 @@ import (
 )
 
 // dialling is options of a client without a log.
-func dialling() wsmanager.DialOptions { return wsmanager.DialOptions{Options: quiet()} }
+func dialling() wsmanager.DialOptions { return dialOptions(quiet()) }
+
+// dialOptions is the options of a client with the common fields of o.
+func dialOptions(o wsmanager.Options) wsmanager.DialOptions {
+	return wsmanager.DialOptions{
+		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, SlowConsumer: o.SlowConsumer,
+		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression,
+	}
+}
+
+// clientOptions is the options of a Client with the common fields of o.
+func clientOptions(o wsmanager.DialOptions, r wsmanager.Reconnect) wsmanager.ClientOptions {
+	return wsmanager.ClientOptions{
+		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, Handshake: o.Handshake, Network: o.Network, Value: o.Value, Reconnect: r,
+		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression,
+	}
+}
 
 // connect dials a client; its connection has ended when the test does.
 func connect(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Conn {
@@ -40,10 +56,10 @@ func testDial(t *testing.T) {
 	}
 	_, url := serve(t, cb, quiet(), nil)
 	opts := dialling()
-	opts.Header = http.Header{"x-extra": {"yes"}, "Host": {"example.com"}}
-	opts.Subprotocols = []string{"a", "b"}
+	opts.Handshake.Header = http.Header{"x-extra": {"yes"}, "Host": {"example.com"}}
+	opts.Handshake.Subprotocols = []string{"a", "b"}
 	opts.Value = 7
-	opts.OnResponse = func(h http.Header) error {
+	opts.Handshake.OnResponse = func(h http.Header) error {
 		client.note("response %s", h.Get("X-Answer"))
 		return nil
 	}
@@ -86,7 +102,7 @@ func testDialSizes(t *testing.T) {
 			url, cfg := echoServer(t, scheme == "wss")
 			got := make(chan string, 10)
 			opts := dialling()
-			opts.TLSConfig = cfg
+			opts.Network.TLS = cfg
 			c := connect(t, url, wsmanager.Callbacks{
 				OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
 			}, opts)
@@ -168,23 +184,18 @@ func testDialSharesPrepared(t *testing.T) {
 // Mistakes are found before anything is connected to, all at once.
 func TestDialMistakes(t *testing.T) {
 	opts := dialling()
-	opts.Block = true
-	opts.MaxConnections = 1
-	opts.AllowedOrigins = []string{"https://example.com"}
-	opts.DangerouslyAllowAnyOrigin = true
-	opts.ReadyTimeout = time.Second
-	opts.WriteTimeout = -1
-	opts.Header = http.Header{
+	opts.Timeouts.Write = -1
+	opts.Handshake.Header = http.Header{
 		"Connection": {"close"}, "sec-websocket-key": {"x"}, "Bad Name": {"x"}, "X-Split": {"a\r\nb"}, "Content-Length": {"1"},
 	}
-	opts.Subprotocols = []string{"a", "a", "with space", ""}
+	opts.Handshake.Subprotocols = []string{"a", "a", "with space", ""}
 	cb := wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{}, nil }}
 	_, err := wsmanager.Dial(t.Context(), "ftp://user:secret@example.com", cb, opts)
 	for _, want := range []string{
-		`scheme "ftp"`, "Callbacks.OnAccept", "Options.Block", "Options.MaxConnections", "Options.AllowedOrigins",
-		"Options.DangerouslyAllowAnyOrigin", "Options.ReadyTimeout", "Options.WriteTimeout", `"Connection" belongs`,
+		`scheme "ftp"`, "Callbacks.OnAccept", "wsmanager: DialOptions.Timeouts.Write: -1ns is negative",
+		`wsmanager: DialOptions.Handshake.Header: the header "Connection" belongs`,
 		`"sec-websocket-key" belongs`, `"Bad Name" has an invalid name`, `"X-Split" has a control`, `"Content-Length" describes a body`,
-		`"a" is offered twice`, `"with space" is not a token`, `"" is not a token`,
+		`DialOptions.Handshake.Subprotocols: the sub-protocol "a" is offered twice`, `"with space" is not a token`, `"" is not a token`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -206,10 +217,10 @@ func TestDialMistakes(t *testing.T) {
 	}
 
 	opts = dialling()
-	opts.OutboxBytes = opts.MaxMessageSize + 70_000
-	opts.MaxMessageSize = 70_000 - 10
+	opts.Outbox.Bytes = opts.Limits.MaxMessageSize + 70_000
+	opts.Limits.MaxMessageSize = 70_000 - 10
 	_, err = wsmanager.Dial(t.Context(), "ws://example.com", wsmanager.Callbacks{}, opts)
-	require.ErrorContains(t, err, "masked")
+	require.ErrorContains(t, err, "DialOptions.Outbox.Bytes: 70000 is too small for a message of Limits.MaxMessageSize (69990)")
 }
 
 // A message of the limit fits the outbox with its mask, one above never would.
@@ -218,8 +229,8 @@ func TestDialBiggestMessage(t *testing.T) { onSocketDrivers(t, testDialBiggestMe
 func testDialBiggestMessage(t *testing.T) {
 	url, _ := echoServer(t, false)
 	opts := dialling()
-	opts.MaxMessageSize = 1000
-	opts.OutboxBytes = 1008
+	opts.Limits.MaxMessageSize = 1000
+	opts.Outbox.Bytes = 1008
 	c := connect(t, url, wsmanager.Callbacks{}, opts)
 	require.NoError(t, c.Send(wsmanager.Binary(make([]byte, 1000))))
 	require.ErrorIs(t, c.Send(wsmanager.Binary(make([]byte, 1001))), wsmanager.ErrMessageTooBig)
@@ -261,7 +272,7 @@ func testDialRefused(t *testing.T) {
 	require.Equal(t, 401, e.StatusCode)
 	require.Equal(t, "Bearer", e.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "who are you?\n", string(e.Body))
-	require.Equal(t, `the server refused with 401 Unauthorized: "who are you?"`, e.Error())
+	require.Equal(t, `wsmanager: the server refused with 401 Unauthorized: "who are you?"`, e.Error())
 	e = refused("/redirect")
 	require.Equal(t, 302, e.StatusCode)
 	require.ErrorContains(t, e, `(to "/elsewhere", which is not followed)`)

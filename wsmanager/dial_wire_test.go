@@ -86,14 +86,14 @@ func testDialBadAnswers(t *testing.T) {
 			})
 			opts := dialling()
 			veto := errors.New("vetoed")
-			opts.OnResponse = func(h http.Header) error {
+			opts.Handshake.OnResponse = func(h http.Header) error {
 				if h.Get("X-Veto") != "" {
 					return veto
 				}
 				return nil
 			}
 			if name == "endless refused head" {
-				opts.HandshakeTimeout = 2 * time.Second // enough for the beginning to come
+				opts.Timeouts.Handshake = 2 * time.Second // enough for the beginning to come
 			}
 			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
 				t.Error("OnConnect was called")
@@ -122,7 +122,7 @@ func testDialBadAnswers(t *testing.T) {
 	}
 }
 
-// A server that is silent, or slow, is waited for no longer than HandshakeTimeout,
+// A server that is silent, or slow, is waited for no longer than Timeouts.Handshake,
 // and than the context lasts.
 func TestDialTimeout(t *testing.T) { onSocketDrivers(t, atOnce(testDialTimeout)) }
 
@@ -145,11 +145,11 @@ func testDialTimeout(t *testing.T) {
 					_, _ = io.Copy(io.Discard, conn)
 				})
 				opts := dialling()
-				opts.HandshakeTimeout = 50 * time.Millisecond
+				opts.Timeouts.Handshake = 50 * time.Millisecond
 				_, err := dialAs(t.Context(), t, strings.Replace(url, "ws:", scheme+":", 1), wsmanager.Callbacks{}, opts)
 				require.Error(t, err)
 				if name == "silent" && scheme == "ws" {
-					require.ErrorContains(t, err, "HandshakeTimeout")
+					require.ErrorContains(t, err, "Timeouts.Handshake")
 				}
 			}
 		})
@@ -256,7 +256,7 @@ func testDialProtocolErrors(t *testing.T) {
 func TestDialKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
-		opts := network.options().DialOptions
+		opts := network.dialOptions()
 		ended := make(chan error, 1)
 		dialled := make(chan error, 1)
 		go func() {

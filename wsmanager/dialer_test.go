@@ -22,7 +22,7 @@ import (
 // newDialer makes a Dialer that has ended when the test does.
 func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Dialer {
 	t.Helper()
-	opts.Options = on(t, opts.Options)
+	opts.Driver = on(t, wsmanager.Options{Driver: opts.Driver}).Driver
 	d, err := wsmanager.NewDialer(url, cb, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, d.Manager()) })
@@ -40,9 +40,9 @@ func testDialer(t *testing.T) {
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 			}, quiet(), nil)
 			opts := dialling()
-			opts.HandshakeTimeout = 10 * wstest.Patience // a busy machine takes its time for so many
+			opts.Timeouts.Handshake = 10 * wstest.Patience // a busy machine takes its time for so many
 			if scheme == "wss" {
-				url, opts.TLSConfig = echoServer(t, true)
+				url, opts.Network.TLS = echoServer(t, true)
 			}
 			got := make(chan string, 2*n)
 			d := newDialer(t, url, wsmanager.Callbacks{
@@ -75,12 +75,12 @@ func testDialer(t *testing.T) {
 			for range n {
 				require.Equal(t, "to all", receive(t, got))
 			}
-			s := d.Stats()
+			s := d.Manager().Stats()
 			require.EqualValues(t, n, s.Accepted)
 			require.Equal(t, n, s.Connections)
 			require.EqualValues(t, 2*n, s.MessagesIn)
-			require.NoError(t, d.Shutdown(t.Context()))
-			require.Equal(t, map[wsmanager.StatusCode]uint64{1001: n}, d.Stats().Closed)
+			require.NoError(t, d.Manager().Shutdown(t.Context()))
+			require.Equal(t, map[wsmanager.StatusCode]uint64{1001: n}, d.Manager().Stats().Closed)
 			_, err := d.Dial(t.Context())
 			require.ErrorIs(t, err, wsmanager.ErrShutdown)
 			require.NoError(t, server.Shutdown(t.Context()))
@@ -98,9 +98,9 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 	require.NoError(t, err)
 	defer ln.Close()
 	opts := dialling()
-	opts.HandshakeTimeout = time.Hour
+	opts.Timeouts.Handshake = time.Hour
 	reached := make(chan struct{})
-	opts.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	opts.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		defer close(reached)
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
@@ -111,7 +111,7 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 		dialled <- err
 	}()
 	receive(t, reached)
-	require.NoError(t, d.Shutdown(t.Context()))
+	require.NoError(t, d.Manager().Shutdown(t.Context()))
 	require.ErrorIs(t, receive(t, dialled), wsmanager.ErrShutdown)
 }
 
@@ -144,7 +144,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 10, d.Manager().All().Len())
-	require.EqualValues(t, 10, d.Stats().Accepted)
+	require.EqualValues(t, 10, d.Manager().Stats().Accepted)
 }
 
 // A client's Manager accepts nothing: it would mask what it sends.
@@ -159,10 +159,10 @@ func TestDialerManagerAcceptsNothing(t *testing.T) {
 
 func TestNewDialerMistakes(t *testing.T) {
 	opts := dialling()
-	opts.MaxConnections = 3
+	opts.Outbox.Messages = -3
 	_, err := wsmanager.NewDialer("ftp://example.com", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `the scheme "ftp"`)
-	require.ErrorContains(t, err, "MaxConnections is set")
+	require.ErrorContains(t, err, "wsmanager: DialOptions.Outbox.Messages: -3 is negative")
 }
 
 // Attempts differ by what OnDial makes of them, each with a copy of its own.
@@ -176,10 +176,10 @@ func testOnDial(t *testing.T) {
 		return wsmanager.Accept{}, nil
 	}}, quiet(), nil)
 	opts := dialling()
-	opts.Header = http.Header{"X-Token": {"all"}, "Host": {"example.com"}}
+	opts.Handshake.Header = http.Header{"X-Token": {"all"}, "Host": {"example.com"}}
 	opts.Value = 0
 	n := 0
-	opts.OnDial = func(ctx context.Context, a *wsmanager.Attempt) error {
+	opts.Handshake.OnDial = func(ctx context.Context, a *wsmanager.Attempt) error {
 		n++
 		_, limited := ctx.Deadline()
 		require.True(t, limited)
@@ -194,9 +194,9 @@ func testOnDial(t *testing.T) {
 		}
 		return nil
 	}
-	opts.Header.Set("Later", "is not seen")
+	opts.Handshake.Header.Set("Later", "is not seen")
 	d := newDialer(t, strings.Replace(url, "://", "://me:secret@", 1)+"/ws", wsmanager.Callbacks{}, opts)
-	opts.Header.Set("X-Token", "changed")
+	opts.Handshake.Header.Set("X-Token", "changed")
 	for i, want := range []string{
 		"example.com /ws?ticket=1 [all 1] me secret", "example.com /ws?ticket=2 [all 2]", "example.com /ws?ticket=3 [all 3] me secret",
 	} {
@@ -207,7 +207,7 @@ func testOnDial(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, i+1, v)
 	}
-	require.Equal(t, map[string][]string{"X-Token": {"changed"}, "Host": {"example.com"}, "Later": {"is not seen"}}, map[string][]string(opts.Header))
+	require.Equal(t, map[string][]string{"X-Token": {"changed"}, "Host": {"example.com"}, "Later": {"is not seen"}}, map[string][]string(opts.Handshake.Header))
 }
 
 // What OnDial makes is checked, and its error is the attempt's.
@@ -230,11 +230,11 @@ func TestOnDialMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := dialling()
-			opts.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 				t.Error("it was dialled")
 				return nil, noToken
 			}
-			opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error { return tt.f(a) }
+			opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error { return tt.f(a) }
 			_, err := wsmanager.Dial(t.Context(), "ws://user:secret@example.com/ws?secret", wsmanager.Callbacks{}, opts)
 			require.ErrorContains(t, err, tt.want)
 			require.Equal(t, name == "an error", errors.Is(err, noToken))
@@ -248,15 +248,15 @@ func TestClientOnDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
 		opts := network.options()
-		pipe := opts.NetDial
+		pipe := opts.Network.Dial
 		var dialled []string
-		opts.NetDial = func(ctx context.Context, n, addr string) (net.Conn, error) {
+		opts.Network.Dial = func(ctx context.Context, n, addr string) (net.Conn, error) {
 			dialled = append(dialled, addr)
 			return pipe(ctx, n, addr)
 		}
 		servers := []string{"a.example", "b.example:8080", "c.example"}
 		attempts := 0
-		opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+		opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 			if attempts++; attempts == 2 {
 				return errors.New("no token now") // which is tried again, too
 			}

@@ -276,7 +276,7 @@ func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	needH1(t, "the handler has to stay")
 	release, closed := make(chan struct{}), make(chan struct{})
 	opts := quiet()
-	opts.OutboxMessages = 1
+	opts.Outbox.Messages = 1
 	returned := make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(*wsmanager.Conn, error) { close(closed); <-release },
@@ -323,7 +323,7 @@ func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	in, release := make(chan struct{}), make(chan struct{})
 	j := newJournal()
 	opts := quiet()
-	opts.OutboxMessages, opts.OutboxBytes = messages, 2*messages*size
+	opts.Outbox.Messages, opts.Outbox.Bytes = messages, 2*messages*size
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { close(in); <-release; j.note("connected"); return nil },
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%s", m.Payload); return nil },
@@ -353,7 +353,7 @@ func TestSendContextInsideACallbackWaits(t *testing.T) {
 func testSendContextInsideACallbackWaits(t *testing.T) {
 	const messages, size = 300, 20_000
 	opts := quiet()
-	opts.OutboxMessages = 2
+	opts.Outbox.Messages = 2
 	waiting := make(chan struct{})
 	sent := make(chan error, 1)
 	m := wsmanager.MustNew(wsmanager.Callbacks{

@@ -87,7 +87,7 @@ func endConn(c *Conn, err error) {
 }
 
 // drainUntilClosed reads and discards the bytes that the peer still sends, until it has
-// answered our close frame or closed its direction, or CloseTimeout has passed.
+// answered our close frame or closed its direction, or Timeouts.Close has passed.
 func drainUntilClosed(c *Conn) {
 	t := c.out.transport.(transport.Reader)
 	discard := func(p []byte) error {

@@ -50,10 +50,10 @@ func eventLoopOptions(t *testing.T) wsmanager.Options {
 
 func TestDriverOptions(t *testing.T) {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: 3})
-	require.EqualError(t, err, "wsmanager: Options.Driver is 3: there is no such driver")
-	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: 255, OutboxMessages: -1})
-	require.ErrorContains(t, err, "Driver is 255")
-	require.ErrorContains(t, err, "OutboxMessages is -1")
+	require.EqualError(t, err, "wsmanager: Options.Driver: 3 is not a driver; use one of the constants, or 0 for DriverAuto")
+	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Driver: 255, Outbox: wsmanager.Outbox{Messages: -1}})
+	require.ErrorContains(t, err, "Driver: 255")
+	require.ErrorContains(t, err, "Outbox.Messages: -1")
 	for d, name := range map[wsmanager.Driver]string{
 		wsmanager.DriverAuto: "auto", wsmanager.DriverGoroutine: "goroutine", wsmanager.DriverEventLoop: "eventloop", 3: "Driver(3)",
 	} {

@@ -41,7 +41,7 @@ func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, 
 	t.Helper()
 	messages, ended := make(chan string, 10), make(chan error, 1)
 	opts := compressing()
-	opts.MaxMessageSize = 1000
+	opts.Limits.MaxMessageSize = 1000
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 			messages <- string(m.Payload)

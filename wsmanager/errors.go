@@ -7,81 +7,100 @@ import (
 	"strings"
 )
 
-// What sends and other calls on a connection return.
+// Errors of sends and of other calls on a connection. They may be wrapped: use [errors.Is].
 var (
-	// ErrClosed is returned once a connection is closing or gone. The message
-	// will not arrive.
+	// ErrClosed is returned after a connection began to close. The message is not sent.
 	ErrClosed = errors.New("wsmanager: the connection is closed")
 
 	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
-	// [Manager.Conns], for an id that is not registered and not of another node.
+	// [Manager.Conns], for an id that is not registered on this node and not of another node.
 	ErrNoConn = errors.New("wsmanager: no connection with this id")
 
-	// ErrOutboxFull is returned by sends that found the outbox full. The message
-	// is dropped, and the connection is being closed with 1013 unless its
-	// [SlowConsumer] policy is another.
+	// ErrOutboxFull is returned by sends if the outbox is full. The message is dropped. The
+	// connection is closed with 1013, unless its [SlowConsumer] policy is another.
 	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
 
-	// ErrMessageTooBig is returned by sends of a message that could never fit
-	// the outbox (Options.OutboxBytes).
+	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
+	// Outbox.Bytes.
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
 
-	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] for
-	// a text that is not valid UTF-8: each receiver would close its connection.
+	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] if a text
+	// is not valid UTF-8: each receiver would close its connection.
 	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
-	// ErrMessageType is returned by sends of a message that is neither text nor
-	// binary: use [Text] or [Binary].
+	// ErrMessageType is returned by sends if the message is neither text nor binary: use [Text]
+	// or [Binary].
 	ErrMessageType = errors.New("wsmanager: the message is neither text nor binary")
 
-	// ErrTooManyGroups is returned by [Conn.Join] beyond Options.MaxGroups.
+	// ErrTooManyGroups is returned if a connection would be in more groups than
+	// Limits.MaxGroups.
 	ErrTooManyGroups = errors.New("wsmanager: the connection is in too many groups")
 
-	// ErrNotReady is returned by [Conn.SendPrepared] on a connection that was
-	// accepted with Accept.Deferred and is not ready, and is why one ends that is not
-	// within Options.ReadyTimeout; ErrReady is returned by [Conn.Ready] on one that
-	// is.
+	// ErrNotReady is returned by [Conn.SendPrepared] on a connection that was accepted with
+	// Accept.Deferred and is not ready. It is also the cause of the end of a connection that
+	// was not ready within Options.ReadyTimeout, which was closed with 1008.
 	ErrNotReady = errors.New("wsmanager: the connection is not ready")
-	ErrReady    = errors.New("wsmanager: the connection is ready already")
+
+	// ErrReady is returned by [Conn.Ready] if the connection is ready already.
+	ErrReady = errors.New("wsmanager: the connection is ready already")
 )
 
-// Why a connection ended; found in OnClose's error with [errors.Is].
+// Causes of the end of a connection, for [errors.Is] with the error of OnClose.
 var (
-	// ErrSlowConsumer: the peer read too slowly and its outbox ran over. It was
-	// closed with 1013.
+	// ErrSlowConsumer is the cause if the outbox was full, because the peer reads too slowly.
+	// The connection was closed with 1013.
 	ErrSlowConsumer = errors.New("wsmanager: the peer reads too slowly")
 
-	// ErrIdleTimeout: nothing was received for Options.IdleTimeout, not even the
-	// answer to a ping. The peer was closed with 1001, should it still be there.
+	// ErrIdleTimeout is the cause if nothing was received for Timeouts.Idle, not even a pong.
+	// The connection was closed with 1001.
 	ErrIdleTimeout = errors.New("wsmanager: nothing was received in time")
 
-	// ErrWriteTimeout: a write made no progress for Options.WriteTimeout. The
+	// ErrWriteTimeout is the cause if a write made no progress for Timeouts.Write. The
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
 
-	// ErrRateLimit: the peer sent more than Options.MessageRate or ControlRate
-	// allows. It was closed with 1008.
+	// ErrRateLimit is the cause if the peer sent more than Limits.MessageRate or
+	// Limits.ControlRate. The connection was closed with 1008.
 	ErrRateLimit = errors.New("wsmanager: the peer sends too much")
 
-	// ErrShutdown: [Manager.Shutdown] closed it with 1001.
+	// ErrShutdown is the cause if [Manager.Shutdown] closed the connection with 1001. It is
+	// also returned by [Dialer.Dial] after the start of Shutdown.
 	ErrShutdown = errors.New("wsmanager: the manager is shutting down")
 
-	// ErrPanic: a callback panicked. It was closed with 1011.
+	// ErrPanic is the cause if a callback panicked. The connection was closed with 1011.
 	ErrPanic = errors.New("wsmanager: a callback panicked")
 )
 
-// withoutPrefix returns the text of err without the prefix of this package, for an error
-// that wraps err and begins with the prefix itself.
-func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), "wsmanager: ") }
+// prefix begins the text of each error of this package.
+const prefix = "wsmanager: "
 
-// CloseError says how a connection ended. OnClose gets one for every end that
-// was not orderly; OnConnect and OnMessage may return one to choose the code and
-// reason that the peer reads.
+// withoutPrefix returns the text of err without the prefix, for an error that wraps err and
+// begins with the prefix itself.
+func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), prefix) }
+
+// contextError is an error and the step that it occurred in.
+type contextError struct {
+	step string
+	err  error
+}
+
+// inContext wraps err with the step that it occurred in. The prefix is not repeated.
+func inContext(step string, err error) error { return &contextError{step, err} }
+
+// Error implements error.
+func (e *contextError) Error() string { return prefix + e.step + ": " + withoutPrefix(e.err) }
+
+// Unwrap returns the cause.
+func (e *contextError) Unwrap() error { return e.err }
+
+// CloseError describes how a connection ended. OnClose gets one for each end that was not
+// orderly. OnConnect and OnMessage may return one to choose the code and the reason that the
+// peer reads.
 type CloseError struct {
-	Code   StatusCode // as sent or received; 1006 where no close frame was
+	Code   StatusCode // as sent or received; 1006 if there was no close frame
 	Reason string     // as sent or received
-	Remote bool       // the peer ended it
-	Err    error      // the cause, where there is one beyond the code
+	Remote bool       // the peer ended the connection
+	Err    error      // the cause, nil if the code says it all
 }
 
 // Error implements error.
@@ -90,7 +109,7 @@ func (e *CloseError) Error() string {
 	if e.Remote {
 		by = "by the peer"
 	}
-	s := fmt.Sprintf("wsmanager: closed %s with %d", by, e.Code)
+	s := fmt.Sprintf(prefix+"closed %s with %d", by, e.Code)
 	if e.Reason != "" {
 		s += fmt.Sprintf(" (%q)", e.Reason)
 	}
@@ -108,19 +127,20 @@ func (e *CloseError) orderly() bool {
 	return e.Err == nil && (e.Code == StatusNormalClosure || e.Code == StatusGoingAway || e.Code == StatusNoStatusReceived)
 }
 
-// rejection is what [Reject] makes.
+// rejection is an error of [Reject].
 type rejection struct {
 	status int
 	text   string
 }
 
+// Error implements error.
 func (e *rejection) Error() string {
-	return fmt.Sprintf("rejected with %d %s: %s", e.status, http.StatusText(e.status), e.text)
+	return fmt.Sprintf(prefix+"rejected with %d %s: %s", e.status, http.StatusText(e.status), e.text)
 }
 
-// Reject makes an error for OnAccept to return: the request is answered with
-// the HTTP status (400 to 599) and publicText, which the client reads. Any other
-// error is answered with a 500 that says nothing; its text goes to the log only.
+// Reject makes an error for OnAccept to return: the request is answered with the HTTP status
+// (400 to 599) and publicText, which the client reads. After any other error the request is
+// answered with a 500 and a general text; the text of the error goes to the log only.
 //
 // It panics if status is not between 400 and 599.
 func Reject(status int, publicText string) error {
@@ -130,9 +150,9 @@ func Reject(status int, publicText string) error {
 	return &rejection{status, publicText}
 }
 
-// Rejection returns what [Reject] has put into err, or into an error of its chain:
-// for handlers beside a Manager that answer a refused request in the same way. ok is
-// false if there is nothing of it.
+// Rejection returns the arguments of the [Reject] that made err or an error that err wraps. It
+// is for other handlers that answer a refused request in the same way. ok is false if err is
+// not from Reject.
 func Rejection(err error) (status int, publicText string, ok bool) {
 	var rej *rejection
 	if !errors.As(err, &rej) {

@@ -40,8 +40,8 @@ func ExampleConn_SendContext() {
 // Of positions only the newest counts: a client that reads too slowly skips some.
 func ExampleSlowConsumer() {
 	positions := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{
-		SlowConsumer:   wsmanager.SlowConsumerDropOldest,
-		OutboxMessages: 1,
+		SlowConsumer: wsmanager.SlowConsumerDropOldest,
+		Outbox:       wsmanager.Outbox{Messages: 1},
 	})
 	fmt.Println(positions.Broadcast(wsmanager.Text("52.52 13.40")).Dropped, positions.Stats().Dropped.Oldest)
 	// Output: 0 0

@@ -28,7 +28,7 @@ func ExampleDial() {
 			return c.Close(wsmanager.StatusNormalClosure, "")
 		},
 		OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
-	}, wsmanager.DialOptions{Options: wsmanager.Options{Logger: slog.New(slog.DiscardHandler)}})
+	}, wsmanager.DialOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -51,7 +51,7 @@ func ExampleRefusedError() {
 		fmt.Println(refused.StatusCode, refused)
 	}
 	// Output:
-	// 401 the server refused with 401 Unauthorized: "who are you?"
+	// 401 wsmanager: the server refused with 401 Unauthorized: "who are you?"
 }
 
 // A client that says who it is on every connection, before what waits goes out.
@@ -73,7 +73,7 @@ func ExampleClient() {
 	var opts wsmanager.ClientOptions
 	opts.Logger = slog.New(slog.DiscardHandler)
 	again := make(chan struct{}, 1)
-	opts.OnRetry = func(r wsmanager.Retrying) {
+	opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) {
 		fmt.Println("attempt", r.Attempt, "because:", r.Err)
 		again <- struct{}{}
 	}
@@ -126,7 +126,7 @@ func ExampleDialer() {
 	var opts wsmanager.DialOptions
 	opts.Logger = slog.New(slog.DiscardHandler)
 	next := 0
-	opts.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+	opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 		next++
 		a.URL.RawQuery = fmt.Sprint("device=number-", next)
 		a.Header.Set("Authorization", fmt.Sprint("Bearer token-", next))
@@ -155,9 +155,9 @@ func ExampleDialer() {
 	for range 3 {
 		fmt.Println(<-heard)
 	}
-	fmt.Println(fleet.Stats().Connections, "connections")
-	_ = fleet.Shutdown(context.Background()) // waits until all have ended
-	fmt.Println(fleet.Stats().Connections, "connections")
+	fmt.Println(fleet.Manager().Stats().Connections, "connections")
+	_ = fleet.Manager().Shutdown(context.Background()) // waits until all have ended
+	fmt.Println(fleet.Manager().Stats().Connections, "connections")
 	// Unordered output:
 	// 1 heard: number-1 said hello
 	// 2 heard: number-2 said hello

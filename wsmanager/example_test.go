@@ -76,11 +76,11 @@ func ExampleCallbacks_onAccept() {
 // New finds every mistake in the options at once.
 func ExampleNew() {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{
-		IdleTimeout:    10 * time.Second,
-		AllowedOrigins: []string{"app.example.com"},
+		Timeouts: wsmanager.Timeouts{Idle: 10 * time.Second},
+		Origins:  wsmanager.Origins{Allowed: []string{"app.example.com"}},
 	})
 	fmt.Println(err)
 	// Output:
-	// wsmanager: Options.IdleTimeout (10s) must be above PingInterval (50s) and the 10 % that it varies by: a peer that only answers pings would be cut
-	// wsmanager: Options.AllowedOrigins: "app.example.com" must begin with "http://" or "https://"
+	// wsmanager: Options.Timeouts.Idle: 10s is not above Timeouts.PingInterval (50s) and the 10 % by which it varies, so a peer that only answers pings would be closed; set a longer Idle or a shorter PingInterval
+	// wsmanager: Options.Origins.Allowed: "app.example.com" must begin with "http://" or "https://"
 }

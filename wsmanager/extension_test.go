@@ -180,14 +180,14 @@ func TestBadCompressionOptions(t *testing.T) {
 		opts wsmanager.Compression
 		want string
 	}{
-		{wsmanager.Compression{Level: 10}, "Compression.Level is 10"},
-		{wsmanager.Compression{Level: -1}, "Compression.Level is -1"},
-		{wsmanager.Compression{Level: -3}, "Compression.Level is -3"},
-		{wsmanager.Compression{Enabled: true, Threshold: -1}, "Compression.Threshold is -1"},
+		{wsmanager.Compression{Level: 10}, "Options.Compression.Level: 10 is not a level"},
+		{wsmanager.Compression{Level: -1}, "Options.Compression.Level: -1 is not a level"},
+		{wsmanager.Compression{Level: -3}, "Options.Compression.Level: -3 is not a level"},
+		{wsmanager.Compression{Enabled: true, Threshold: -1}, "Options.Compression.Threshold: -1 is negative"},
 	} {
-		_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Compression: tt.opts, OutboxMessages: -1})
+		_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Compression: tt.opts, Outbox: wsmanager.Outbox{Messages: -1}})
 		require.ErrorContains(t, err, tt.want)
-		require.ErrorContains(t, err, "OutboxMessages", "all mistakes at once")
+		require.ErrorContains(t, err, "Outbox.Messages", "all mistakes at once")
 	}
 	for level := -2; level <= 9; level++ {
 		if level != -1 {

@@ -32,12 +32,11 @@ func testFaultStorm(t *testing.T) {
 		require.NoError(t, err, "SPEAKINGTUBE_FAULTS")
 	}
 	opts := quiet()
-	opts.OutboxMessages, opts.PingInterval, opts.IdleTimeout = 32, 100*time.Millisecond, 300*time.Millisecond
-	opts.WriteTimeout, opts.CloseTimeout, opts.HandshakeTimeout = 200*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond
+	opts.Outbox.Messages, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 32, 100*time.Millisecond, 300*time.Millisecond
+	opts.Timeouts.Write, opts.Timeouts.Close, opts.Timeouts.Handshake = 200*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond
 	var server, client counts
 	m, url := serve(t, server.callbacks(), opts, nil)
-	dialled := dialling()
-	dialled.Options = opts
+	dialled := dialOptions(opts)
 	sockets := func() int { // descriptors, where the system tells
 		n := 0
 		entries, _ := os.ReadDir("/proc/self/fd")

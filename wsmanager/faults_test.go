@@ -141,9 +141,9 @@ func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
 // another limit finds has the usual ones.
 func (f *fault) impatient() wsmanager.Options {
 	opts := quiet()
-	opts.OutboxMessages, opts.CloseTimeout = 32, 150*time.Millisecond
+	opts.Outbox.Messages, opts.Timeouts.Close = 32, 150*time.Millisecond
 	if f.is == wsmanager.ErrIdleTimeout {
-		opts.PingInterval, opts.IdleTimeout = 100*time.Millisecond, 300*time.Millisecond
+		opts.Timeouts.PingInterval, opts.Timeouts.Idle = 100*time.Millisecond, 300*time.Millisecond
 	}
 	return opts
 }
@@ -225,7 +225,7 @@ func testFaultsOfAServersConnection(t *testing.T) {
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
-			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut by CloseTimeout")
+			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut after Timeouts.Close")
 			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
 			total := uint64(0)
 			for _, n := range m.Stats().Closed {
@@ -246,12 +246,11 @@ func testFaultsOfADialledConnection(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			sopts := quiet()
-			sopts.CloseTimeout = 100 * time.Millisecond
+			sopts.Timeouts.Close = 100 * time.Millisecond
 			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
 			p := proxied(t, url)
 			e := newEnds()
-			opts := dialling()
-			opts.Options = f.impatient()
+			opts := dialOptions(f.impatient())
 			c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 			require.NoError(t, err)
 			f.do(p)
@@ -283,7 +282,7 @@ func testFaultsInAHandshake(t *testing.T) {
 					t.Parallel() // most of it is waiting
 					var connects, closes atomic.Int32
 					sopts := quiet()
-					sopts.CloseTimeout = 100 * time.Millisecond
+					sopts.Timeouts.Close = 100 * time.Millisecond
 					m, url := serve(t, wsmanager.Callbacks{
 						OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
 						OnClose:   func(*wsmanager.Conn, error) { closes.Add(1) },
@@ -297,7 +296,7 @@ func testFaultsInAHandshake(t *testing.T) {
 					e := newEnds()
 					opts := dialling()
 					if cut == wstest.CutBlackhole {
-						opts.HandshakeTimeout, opts.PingInterval, opts.IdleTimeout = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+						opts.Timeouts.Handshake, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 					}
 					c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 					if err == nil { // the handshake was through
@@ -306,7 +305,7 @@ func testFaultsInAHandshake(t *testing.T) {
 						require.ErrorAs(t, receive(t, e.closed), &ce)
 						require.NoError(t, c.Manager().Shutdown(t.Context()))
 					} else if cut == wstest.CutBlackhole {
-						require.ErrorContains(t, err, "HandshakeTimeout")
+						require.ErrorContains(t, err, "Timeouts.Handshake")
 					}
 					p.Reset()
 					require.Eventually(t, func() bool { return m.All().Len() == 0 && connects.Load() == closes.Load() }, wstest.Patience, time.Millisecond)
@@ -327,7 +326,7 @@ func testShutdownAmongFaults(t *testing.T) {
 	}
 	var closes atomic.Int32
 	opts := quiet()
-	opts.CloseTimeout = 200 * time.Millisecond
+	opts.Timeouts.Close = 200 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, opts, nil)
 	for _, f := range stuck {
 		for _, way := range []func(*wstest.Proxy, wstest.Fault){(*wstest.Proxy).Up, (*wstest.Proxy).Down} {
@@ -355,7 +354,7 @@ func testClientThroughFaults(t *testing.T) {
 	var got []int
 	last := make(chan struct{})
 	sopts := quiet()
-	sopts.CloseTimeout = 100 * time.Millisecond
+	sopts.Timeouts.Close = 100 * time.Millisecond
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
 			var n int
@@ -371,14 +370,14 @@ func testClientThroughFaults(t *testing.T) {
 		},
 	}, sopts, nil)
 	p := proxied(t, url)
-	opts := wsmanager.ClientOptions{DialOptions: dialling(), MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond}
-	opts.PingInterval, opts.IdleTimeout, opts.HandshakeTimeout, opts.CloseTimeout = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
+	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
 	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- cl.Run(t.Context()) }()
 	again := func(n int) { // it has connected more often than that
-		require.Eventually(t, func() bool { return cl.Connects() > n }, wstest.Patience, time.Millisecond)
+		require.Eventually(t, func() bool { return cl.ConnectCount() > n }, wstest.Patience, time.Millisecond)
 	}
 	sent := 0
 	for _, f := range []wstest.Fault{
@@ -386,14 +385,14 @@ func testClientThroughFaults(t *testing.T) {
 		{Delay: time.Millisecond, Cut: wstest.CutReset, After: 7000}, {Cut: wstest.CutBlackhole, After: 4000},
 	} {
 		again(0)
-		n := cl.Connects()
+		n := cl.ConnectCount()
 		p.Up(f)
 		for range 200 {
 			sent++
 			require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text(fmt.Sprint(sent, repeat(" x", 50)))))
 		}
 		again(n) // it has failed
-		n = cl.Connects()
+		n = cl.ConnectCount()
 		p.Up(wstest.Fault{})
 		p.Reset()
 		again(n)

@@ -72,7 +72,7 @@ func (tt *flood) test(t *testing.T) {
 	j := newJournal()
 	opts := quiet()
 	opts.Compression.Enabled = true
-	opts.MessageRate, opts.MessageBurst = 0.001, 1000
+	opts.Limits.MessageRate, opts.Limits.MessageBurst = 0.001, 1000
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil
@@ -150,7 +150,7 @@ func testMessageInPiecesOfOneByte(t *testing.T) {
 }
 
 // Fragments without content let a message go on for ever: at a peer's full speed, and
-// past Options.MessageRate. A sender that flushes nothing a few times is no enemy.
+// past Options.Limits.MessageRate. A sender that flushes nothing a few times is no enemy.
 func TestEmptyFragmentsHadNoLimit(t *testing.T) { onEachDriver(t, testEmptyFragmentsHadNoLimit) }
 
 func testEmptyFragmentsHadNoLimit(t *testing.T) {
@@ -196,9 +196,9 @@ func TestConnectingAndVanishing(t *testing.T) {
 		for range n {
 			require.ErrorIs(t, <-closed, wsmanager.ErrIdleTimeout)
 		}
-		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Options.IdleTimeout and the wheel's tick")
+		require.InDelta(t, 110, time.Since(began).Seconds(), 5, "Timeouts.Idle and the wheel's tick")
 		require.Zero(t, m.All().Len())
-		time.Sleep(10 * time.Second) // Options.CloseTimeout
+		time.Sleep(10 * time.Second) // Options.Timeouts.Close
 		require.EqualValues(t, n, m.Stats().Closed[1001])
 		require.NoError(t, m.Shutdown(t.Context()), "nothing waits")
 	})
@@ -223,7 +223,7 @@ func TestReadingOneByteASecond(t *testing.T) {
 
 func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 	opts := quiet()
-	opts.OutboxMessages = 16
+	opts.Outbox.Messages = 16
 	closed := make(chan error, 2)
 	m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
 	slow := inMemory(t, m)
@@ -249,7 +249,7 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 	require.LessOrEqual(t, stats.Dropped.Closed, uint64(16*16), "what waited was bounded")
 	fast.Kill()
 	require.Error(t, <-closed)
-	time.Sleep(10 * time.Second) // Options.CloseTimeout
+	time.Sleep(10 * time.Second) // Options.Timeouts.Close
 	began := time.Now()
 	require.NoError(t, m.Shutdown(t.Context()))
 	require.Zero(t, time.Since(began), "nothing was left")

@@ -96,9 +96,9 @@ func TestPanicsOfForeignConns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			opts, log := logged()
-			opts.MaxMessageSize = 16 << 10
-			opts.OutboxBytes = 64 << 10
-			opts.CloseTimeout = 50 * time.Millisecond
+			opts.Limits.MaxMessageSize = 16 << 10
+			opts.Outbox.Bytes = 64 << 10
+			opts.Timeouts.Close = 50 * time.Millisecond
 			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 			faulty := &faultyConn{panics: tt.panics, ended: make(chan struct{})}
 			srv := start(t, m, func(srv *httptest.Server) {

@@ -92,7 +92,7 @@ func (f *openFrames) OnPing(payload []byte) error {
 }
 
 // OnPong implements frame.Handler. Pongs that answer our pings do not count against
-// Options.ControlRate.
+// Options.Limits.ControlRate.
 func (f *openFrames) OnPong([]byte) error {
 	if f.out.pongReceived() {
 		return nil

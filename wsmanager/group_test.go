@@ -118,7 +118,7 @@ func TestJoinAndLeave(t *testing.T) { onEachDriver(t, testJoinAndLeave) }
 
 func testJoinAndLeave(t *testing.T) {
 	opts := quiet()
-	opts.MaxGroups = 3
+	opts.Limits.MaxGroups = 3
 	r := newRoom(t, opts, map[string]string{"ann": "group=first&group=first", "bob": ""})
 	ann, bob := r.conns["ann"], r.conns["bob"]
 	g := r.m.Group("g")

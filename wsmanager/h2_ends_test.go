@@ -194,7 +194,7 @@ func TestShutdownCutsStreams(t *testing.T) { onStreams(t, testShutdownCutsStream
 
 func testShutdownCutsStreams(t *testing.T) {
 	opts := quiet()
-	opts.CloseTimeout = time.Hour
+	opts.Timeouts.Close = time.Hour
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialRaw(t, url)
 	require.NoError(t, c.fr.WriteWindowUpdate(0, 1<<20)) // the connection's

@@ -78,7 +78,7 @@ func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 func testNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 	var late atomic.Int64
 	opts := quiet()
-	opts.CloseTimeout, opts.WriteTimeout = 20*time.Millisecond, 20*time.Millisecond
+	opts.Timeouts.Close, opts.Timeouts.Write = 20*time.Millisecond, 20*time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 		OnClose:   func(c *wsmanager.Conn, _ error) { _ = c.Send(wsmanager.Text("too late")) },

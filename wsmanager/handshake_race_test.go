@@ -24,7 +24,7 @@ func (w meanwhile) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code
 // duringTheHandshake serves a Manager that never cuts by itself what is closing.
 func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager)) (*wsmanager.Manager, string) {
 	opts := quiet()
-	opts.OutboxMessages, opts.CloseTimeout = 2, time.Hour
+	opts.Outbox.Messages, opts.Timeouts.Close = 2, time.Hour
 	return serve(t, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },
 		OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },

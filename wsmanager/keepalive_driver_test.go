@@ -27,7 +27,7 @@ func testKeepAlive(t *testing.T) {
 	ended := make(chan error, 1)
 	cb.OnClose = func(_ *wsmanager.Conn, err error) { ended <- err }
 	opts := quiet()
-	opts.WriteTimeout, opts.CloseTimeout = time.Hour, time.Hour // a step is longer than a frame is on its way
+	opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour // a step is longer than a frame is on its way
 	m, url, step := stepped(t, cb, opts)
 	c := dialOver(t, url, nil)
 	c.SendText("here")
@@ -56,7 +56,7 @@ func testKeepAlive(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A peer that does not answer a close frame is cut after CloseTimeout, and not before.
+// A peer that does not answer a close frame is cut after Timeouts.Close, and not before.
 func TestCloseTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testCloseTimeoutOnEachDriver) }
 
 func testCloseTimeoutOnEachDriver(t *testing.T) {
@@ -81,13 +81,13 @@ func testCloseTimeoutOnEachDriver(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A write that makes no progress is cut after WriteTimeout.
+// A write that makes no progress is cut after Timeouts.Write.
 func TestWriteTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testWriteTimeoutOnEachDriver) }
 
 func testWriteTimeoutOnEachDriver(t *testing.T) {
 	ended := make(chan error, 1)
 	opts := quiet()
-	opts.OutboxBytes = 64 << 20
+	opts.Outbox.Bytes = 64 << 20
 	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
 	c := dialOver(t, url, nil)
 	defer c.Kill()

@@ -38,7 +38,7 @@ func (t trickle) AwaitWritable() error {
 
 // Every byte that a plain socket takes is progress.
 func TestEveryByteIsProgress(t *testing.T) {
-	m, clock := fakeManager(t, Options{PingInterval: time.Hour, IdleTimeout: 2 * time.Hour})
+	m, clock := fakeManager(t, Options{Timeouts: Timeouts{PingInterval: time.Hour, Idle: 2 * time.Hour}})
 	tr := trickle{newFakeTransport(3)}
 	c := m.newConn("a", Accept{}, nil, "fake")
 	c.m.register(c, Accept{})

@@ -63,7 +63,7 @@ func TestPingsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, rounds = 40, 25
 		opts := quiet()
-		opts.PingInterval, opts.IdleTimeout = 100*time.Second, time.Hour
+		opts.Timeouts.PingInterval, opts.Timeouts.Idle = 100*time.Second, time.Hour
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		gaps := make(chan time.Duration, clients*rounds)
 		for range clients {
@@ -184,7 +184,7 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 		var after time.Duration
 		start := time.Now()
 		opts := quiet()
-		opts.MaxMessageSize = 1000
+		opts.Limits.MaxMessageSize = 1000
 		m := wsmanager.MustNew(wsmanager.Callbacks{
 			OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 				if calls = append(calls, time.Since(start)); len(calls) == 1 {
@@ -285,7 +285,7 @@ func TestCloseTimeout(t *testing.T) {
 }
 
 // A client that does not read even the answer to its handshake ends with
-// Options.HandshakeTimeout, before anybody knew of it.
+// Options.Timeouts.Handshake, before anybody knew of it.
 func TestHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, log := logged()
@@ -339,7 +339,7 @@ func TestLingerEnds(t *testing.T) {
 func TestLingerReadsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.CloseTimeout = time.Hour
+		opts.Timeouts.Close = time.Hour
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		c := inMemory(t, m)
 		c.SendRaw([]byte{0xff, 0xff})
@@ -359,7 +359,7 @@ func TestLingerReadsOn(t *testing.T) {
 func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.WriteTimeout, opts.CloseTimeout = time.Hour, time.Hour
+		opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour
 		start := time.Now()
 		j := newJournal()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%.0f", time.Since(start).Minutes()) }}, opts)

@@ -43,7 +43,7 @@ type lifecycleHost interface {
 
 	sender() *sender
 	receiver() *receiver
-	options() *Options
+	options() *settings
 	ticker() *timewheel.Ticker
 
 	// readyDue returns the tick until which a connection with Accept.Deferred must become

@@ -338,7 +338,7 @@ func testEndsNeedNoTimeout(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts := quiet()
-			opts.CloseTimeout = time.Hour
+			opts.Timeouts.Close = time.Hour
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
 			c := dialOver(t, url, nil)

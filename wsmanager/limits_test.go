@@ -70,7 +70,7 @@ func testMaxConnectionsCountsNoRefusals(t *testing.T) {
 func TestMessageRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.MessageRate, opts.MessageBurst = 10, 3
+		opts.Limits.MessageRate, opts.Limits.MessageBurst = 10, 3
 		n := 0
 		var got error
 		m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -151,7 +151,7 @@ func TestControlRate(t *testing.T) {
 func TestAnsweredPingsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.PingInterval, opts.ControlRate = 20*time.Millisecond, 1
+		opts.Timeouts.PingInterval, opts.Limits.ControlRate = 20*time.Millisecond, 1
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		c := inMemory(t, m)
 		for range 200 {

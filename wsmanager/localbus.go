@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// LocalBus is a [Backplane] inside one process: the Managers that have it are one, as far
-// as sends are concerned, though each has its own path, options and callbacks. It is
-// also what a service of many nodes is tested over. The zero value is ready; it must
+// LocalBus is a [Backplane] inside one process. A send of one of its Managers reaches the
+// connections of all of them, while each Manager has its own path, options and callbacks. It is
+// also for tests of a service of several nodes. The zero value is ready for use. A LocalBus must
 // not be copied.
 //
-// What is published has been delivered when Publish returns. Nothing is lost, nothing is
-// queued beyond the Managers' own queues, and there is no goroutine.
+// An envelope has been delivered when Publish returns. None is lost, and there is no queue and
+// no goroutine beside those of the Managers.
 type LocalBus struct {
-	mu     sync.RWMutex // held for reading while envelopes are delivered
+	mu     sync.RWMutex // read-locked during deliveries
 	topics map[string]map[*localLink]struct{}
 }
 
@@ -33,8 +33,8 @@ type localLink struct {
 func (l *localLink) Publish(_ context.Context, topic string, envelope []byte) error {
 	l.bus.mu.RLock()
 	defer l.bus.mu.RUnlock()
-	for to := range l.bus.topics[topic] {
-		to.receive(envelope)
+	for peer := range l.bus.topics[topic] {
+		peer.receive(envelope)
 	}
 	return nil
 }
@@ -65,12 +65,13 @@ func (l *localLink) Unsubscribe(_ context.Context, topics []string) error {
 	l.bus.mu.Lock()
 	defer l.bus.mu.Unlock()
 	for _, topic := range topics {
-		l.leaveLocked(topic)
+		l.unsubscribeLocked(topic)
 	}
 	return nil
 }
 
-func (l *localLink) leaveLocked(topic string) {
+// unsubscribeLocked ends one subscription.
+func (l *localLink) unsubscribeLocked(topic string) {
 	links := l.bus.topics[topic]
 	delete(links, l)
 	if len(links) == 0 {
@@ -86,7 +87,7 @@ func (l *localLink) Close(context.Context) error {
 	l.bus.mu.Lock()
 	defer l.bus.mu.Unlock()
 	for topic := range l.topics {
-		l.leaveLocked(topic)
+		l.unsubscribeLocked(topic)
 	}
 	return nil
 }

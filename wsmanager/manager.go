@@ -17,7 +17,7 @@ import (
 // are safe for concurrent use.
 type Manager struct {
 	callbacks  Callbacks
-	opts       Options
+	opts       settings
 	handshake  handshake.ServerConfig // made from opts
 	loops      *loopPool              // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
@@ -56,10 +56,15 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 }
 
 func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
-	opts, err := opts.withDefaults()
+	s, err := opts.settings()
 	if err != nil {
 		return nil, err
 	}
+	return startManager(cb, s, c)
+}
+
+// startManager makes the Manager of a server or a client.
+func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, error) {
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
@@ -70,8 +75,9 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
+		var err error
 		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
-			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)
+			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}
 	m.registry.init()

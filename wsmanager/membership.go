@@ -70,7 +70,7 @@ func checkGroupName(name string) error {
 // bytes, until it leaves or ends. It does nothing if the connection is a member.
 //
 // It returns ErrClosed once the connection is closing, ErrTooManyGroups above
-// Options.MaxGroups, and another error for an invalid name.
+// Options.Limits.MaxGroups, and another error for an invalid name.
 func (c *Conn) Join(name string) error {
 	if err := checkGroupName(name); err != nil {
 		return err

@@ -82,7 +82,7 @@ func testShutdownWithACallbackThatBlocks(t *testing.T) {
 			}
 			j := newJournal()
 			opts := quiet()
-			opts.CloseTimeout = 50 * time.Millisecond
+			opts.Timeouts.Close = 50 * time.Millisecond
 			m, url := serve(t, wsmanager.Callbacks{
 				OnAccept:  func(*http.Request) (wsmanager.Accept, error) { block("OnAccept"); return wsmanager.Accept{}, nil },
 				OnConnect: func(*wsmanager.Conn) error { block("OnConnect"); return nil },

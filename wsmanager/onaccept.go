@@ -51,7 +51,7 @@ func (m *Manager) checkAccept(a Accept) error {
 	}
 	switch {
 	case len(a.Groups) > m.opts.MaxGroups:
-		return fmt.Errorf("%d groups: %w", len(a.Groups), ErrTooManyGroups)
+		return inContext(fmt.Sprintf("%d groups", len(a.Groups)), ErrTooManyGroups)
 	case a.Variant >= MaxVariants:
 		return fmt.Errorf("the variant %d is not below %d", a.Variant, MaxVariants)
 	case a.SlowConsumer != 0 && !a.SlowConsumer.valid():

@@ -48,7 +48,7 @@ func TestSlowConsumerPolicies(t *testing.T) {
 			},
 		} {
 			t.Run(tt.policy.String()+"/"+name, func(t *testing.T) {
-				m, _ := fakeManager(t, Options{OutboxMessages: 3, SlowConsumer: tt.policy})
+				m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 3}, SlowConsumer: tt.policy})
 				tr := newFakeTransport(0)
 				c := fakeConn(t, m, "a", tr, Accept{})
 				stuck(t, c, tr, "half")
@@ -80,7 +80,7 @@ func countByte(p []byte, b byte) (n int) {
 
 // OnAccept may choose another policy for one connection.
 func TestPolicyOfOneConnection(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxMessages: 1})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 1}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{SlowConsumer: SlowConsumerDropOldest})
 	stuck(t, c, tr, "half")
@@ -94,7 +94,7 @@ func TestPolicyOfOneConnection(t *testing.T) {
 
 // By bytes: as many of the oldest go as the new one needs.
 func TestDropOldestByBytes(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxBytes: 100, MaxMessageSize: 50, SlowConsumer: SlowConsumerDropOldest})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 100}, Limits: Limits{MaxMessageSize: 50}, SlowConsumer: SlowConsumerDropOldest})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
@@ -116,7 +116,7 @@ func TestDropOldestByBytes(t *testing.T) {
 // Pongs and the close frame find a place in a full outbox, and a pong passes the
 // data that waits; it does not split a message.
 func TestControlFramesAreExempt(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxMessages: 2, SlowConsumer: SlowConsumerDropNewest})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
@@ -204,7 +204,7 @@ func TestBurstRule(t *testing.T) {
 		{"a stuck write", true, true, 10, 9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m, clock := fakeManager(t, Options{OutboxMessages: 10, OutboxBytes: 12_000, MaxMessageSize: 1000, SlowConsumer: SlowConsumerDropNewest})
+			m, clock := fakeManager(t, Options{Outbox: Outbox{Messages: 10, Bytes: 12_000}, Limits: Limits{MaxMessageSize: 1000}, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(0)
 			c := fakeConn(t, m, "a", tr.as(tt.blocking), Accept{})
 			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
@@ -223,7 +223,7 @@ func TestBurstRule(t *testing.T) {
 
 // Who wants no limit of messages is never crowded by them.
 func TestBurstWithoutALimit(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxMessages: math.MaxInt})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: math.MaxInt}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr.as(true), Accept{})
 	require.NoError(t, c.Send(Text("x")))

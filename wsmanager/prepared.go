@@ -113,7 +113,7 @@ func (p *Prepared) forVariant(v Variant) *preparedFrame {
 			f.err = errEncodePanicked // remains if encode panics
 			m, err := p.encode(v)
 			if err != nil {
-				f.err = fmt.Errorf("wsmanager: encoding variant %d: %w", v, err)
+				f.err = inContext(fmt.Sprintf("encoding variant %d", v), err)
 				return
 			}
 			f.set(m)

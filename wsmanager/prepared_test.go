@@ -42,7 +42,7 @@ func TestPreparedThatCannotBeSent(t *testing.T) { onEachDriver(t, testPreparedTh
 
 func testPreparedThatCannotBeSent(t *testing.T) {
 	opts, log := logged()
-	opts.OutboxBytes, opts.MaxMessageSize = 2000, 1000
+	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 2000, 1000
 	r := newRoom(t, opts, map[string]string{"ann": ""})
 	fails := errors.New("no such encoding")
 	for name, tt := range map[string]struct {

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	errTooManyMessages = fmt.Errorf("%w: more messages than Options.MessageRate", ErrRateLimit)
-	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Options.ControlRate", ErrRateLimit)
+	errTooManyMessages = fmt.Errorf("%w: more messages than Limits.MessageRate", ErrRateLimit)
+	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Limits.ControlRate", ErrRateLimit)
 )
 
 // rateLimits limits what a peer may send in a time. A peer that sends more is closed with
@@ -23,7 +23,7 @@ type rateLimits struct {
 }
 
 // newRateLimits returns nil if there is nothing to limit before the peer's first ping. The
-// arguments are Options.MessageRate and MessageBurst.
+// arguments are Limits.MessageRate and MessageBurst.
 func newRateLimits(perSecond float64, burst int) *rateLimits {
 	if perSecond <= 0 {
 		return nil

@@ -51,7 +51,7 @@ func refuseAccept(err error) error {
 	if errors.As(err, &rej) {
 		return &refusal{refusedRejected, rej.status, rej.text, err}
 	}
-	return handshake.Failure(fmt.Errorf("OnAccept: %w", err))
+	return handshake.Failure(inContext("OnAccept", err))
 }
 
 // refuseLimit is the refusal above Options.MaxConnections.

@@ -132,7 +132,7 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.PingInterval, opts.IdleTimeout = math.MaxInt64/10*9, math.MaxInt64
+		opts.Timeouts.PingInterval, opts.Timeouts.Idle = math.MaxInt64/10*9, math.MaxInt64
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		c := inMemory(t, m)
 		c.ExpectNothing(24 * time.Hour)
@@ -376,7 +376,7 @@ func testCloseFrameBehindAFailureHidIt(t *testing.T) {
 }
 
 // Over a connection that can't be shut in one direction, the peer's answer to
-// the close frame of a failed connection ends it, not CloseTimeout: a client
+// the close frame of a failed connection ends it, not Timeouts.Close: a client
 // waits for the server to close first (RFC 6455, section 7.1.1).
 func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	onEachDriver(t, testAnsweredFailureIsClosedAtOnce)
@@ -384,7 +384,7 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 
 func testAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	opts := quiet()
-	opts.CloseTimeout = time.Minute
+	opts.Timeouts.Close = time.Minute
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oh") },
 	}, on(t, opts))
@@ -420,7 +420,7 @@ func testContextEndsWhileACallbackRuns(t *testing.T) {
 			ended := make(chan error, 1)
 			giveUp := make(chan struct{})
 			opts := quiet()
-			opts.CloseTimeout = 100 * time.Millisecond
+			opts.Timeouts.Close = 100 * time.Millisecond
 			m, url := serve(t, wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 					defer close(out)

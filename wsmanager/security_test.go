@@ -87,7 +87,7 @@ func TestPlainPageReachedATLSServer(t *testing.T) { onSocketDrivers(t, testPlain
 
 func testPlainPageReachedATLSServer(t *testing.T) {
 	allowed := quiet()
-	allowed.AllowedOrigins = []string{"http://example.com"}
+	allowed.Origins.Allowed = []string{"http://example.com"}
 	for _, tt := range []struct {
 		name, origin string
 		opts         wsmanager.Options
@@ -126,8 +126,8 @@ func TestSecureOriginsOnly(t *testing.T) { onEachDriver(t, testSecureOriginsOnly
 
 func testSecureOriginsOnly(t *testing.T) {
 	opts := quiet()
-	opts.SecureOriginsOnly = true
-	opts.AllowedOrigins = []string{"http://dev.example.com:3000"}
+	opts.Origins.SecureOnly = true
+	opts.Origins.Allowed = []string{"http://dev.example.com:3000"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	for origin, want := range map[string]int{
 		"https://example.com":         101,
@@ -143,9 +143,9 @@ func testSecureOriginsOnly(t *testing.T) {
 
 // What would never match is found by New.
 func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
-	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{
+	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{
 		"https://b\u00fccher.example", "https://[fe80::1%25eth0]", "https://example.com:0443", "https://example.com:70000", "https://example.com/",
-	}})
+	}}})
 	for _, want := range []string{
 		`"https://b` + "\u00fc" + `cher.example" has a host that no browser sends: write it in its ASCII form (xn--…)`,
 		`"https://[fe80::1%25eth0]" has a host that no browser sends`,
@@ -155,7 +155,7 @@ func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
-	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{AllowedOrigins: []string{"https://[2001:DB8:0:0::1]"}})
+	_, err = wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{"https://[2001:DB8:0:0::1]"}}})
 	require.NoError(t, err, "a browser sends https://[2001:db8::1]")
 }
 
@@ -347,7 +347,7 @@ func testNothingIsRevealed(t *testing.T) {
 		},
 	}
 	opts := quiet()
-	opts.MessageRate, opts.MessageBurst = 0.001, 3
+	opts.Limits.MessageRate, opts.Limits.MessageBurst = 0.001, 3
 	_, url := serve(t, cb, opts, nil)
 	for _, tt := range []struct {
 		do     func(*wstest.Client)

@@ -61,7 +61,7 @@ func TestMessagesThatCannotBeSent(t *testing.T) { onEachDriver(t, testMessagesTh
 
 func testMessagesThatCannotBeSent(t *testing.T) {
 	opts := quiet()
-	opts.OutboxBytes, opts.MaxMessageSize = 64<<10, 1000
+	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
 	conn := only(t, m)
@@ -101,8 +101,8 @@ func TestConcurrentSends(t *testing.T) { onEachDriver(t, testConcurrentSends) }
 
 func testConcurrentSends(t *testing.T) {
 	opts := quiet()
-	opts.OutboxMessages = 1 << 20
-	opts.OutboxBytes = 1 << 30
+	opts.Outbox.Messages = 1 << 20
+	opts.Outbox.Bytes = 1 << 30
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
 	conn := only(t, m)
@@ -145,8 +145,8 @@ func testSlowConsumer(t *testing.T) {
 	}{{"by messages", 10, 8 << 20}, {"by bytes", 1 << 20, 100 << 10}} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, log := logged()
-			opts.OutboxMessages, opts.OutboxBytes = tt.messages, tt.bytes
-			opts.CloseTimeout = wstest.Patience // it reads at last
+			opts.Outbox.Messages, opts.Outbox.Bytes = tt.messages, tt.bytes
+			opts.Timeouts.Close = wstest.Patience // it reads at last
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{
 				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },
@@ -195,7 +195,7 @@ func TestOutboxFull(t *testing.T) { onEachDriver(t, testOutboxFull) }
 
 func testOutboxFull(t *testing.T) {
 	opts := quiet()
-	opts.OutboxMessages = 1
+	opts.Outbox.Messages = 1
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
 	conn := only(t, m)
@@ -215,25 +215,28 @@ func TestOptions(t *testing.T) {
 		want []string
 	}{
 		{"zero", wsmanager.Options{}, nil},
-		{"message above outbox", wsmanager.Options{MaxMessageSize: 2 << 20}, []string{"MaxMessageSize (2097152) and its frame header don't fit OutboxBytes (1048576)"}},
-		{"message that just fits", wsmanager.Options{MaxMessageSize: 1<<20 - 10}, nil},
-		{"message that fits but for its header", wsmanager.Options{MaxMessageSize: 1 << 20}, []string{"don't fit OutboxBytes"}},
-		{"idle below ping", wsmanager.Options{IdleTimeout: 1}, []string{"IdleTimeout (1ns) must be above PingInterval (50s)"}},
-		{"idle within the jitter of pings", wsmanager.Options{PingInterval: 50 * time.Second, IdleTimeout: 55 * time.Second}, []string{"and the 10 % that it varies by"}},
-		{"idle above the jitter of pings", wsmanager.Options{PingInterval: 50 * time.Second, IdleTimeout: 55*time.Second + 1}, nil},
-		{"message size that overflows with its header", wsmanager.Options{MaxMessageSize: math.MaxInt}, []string{"don't fit OutboxBytes"}},
-		{"rate that is no number", wsmanager.Options{MessageRate: math.NaN()}, []string{"MessageRate is NaN"}},
-		{"rate without an end", wsmanager.Options{MessageRate: math.Inf(1)}, []string{"MessageRate is +Inf"}},
+		{"message above outbox", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 2 << 20}}, []string{"Options.Outbox.Bytes: 1048576 is too small for a message of Limits.MaxMessageSize (2097152) and its frame header"}},
+		{"message that just fits", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 1<<20 - 10}}, nil},
+		{"message that fits but for its header", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 1 << 20}}, []string{"Outbox.Bytes: 1048576 is too small"}},
+		{"idle below ping", wsmanager.Options{Timeouts: wsmanager.Timeouts{Idle: 1}}, []string{"Timeouts.Idle: 1ns is not above Timeouts.PingInterval (50s)"}},
+		{"idle within the jitter of pings", wsmanager.Options{Timeouts: wsmanager.Timeouts{PingInterval: 50 * time.Second, Idle: 55 * time.Second}}, []string{"and the 10 % by which it varies"}},
+		{"idle above the jitter of pings", wsmanager.Options{Timeouts: wsmanager.Timeouts{PingInterval: 50 * time.Second, Idle: 55*time.Second + 1}}, nil},
+		{"message size that overflows with its header", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: math.MaxInt}}, []string{"Outbox.Bytes: 1048576 is too small"}},
+		{"rate that is no number", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.NaN()}}, []string{"Limits.MessageRate: NaN is not a rate"}},
+		{"rate without an end", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.Inf(1)}}, []string{"Limits.MessageRate: +Inf is not a rate"}},
 		{"everything at once", wsmanager.Options{
-			MaxConnections: -1, MessageRate: -1, MessageBurst: -1, ControlRate: -1, MaxGroups: -1, SlowConsumer: 9,
-			MaxMessageSize: -1, OutboxMessages: -1, OutboxBytes: -1, PingInterval: -1, IdleTimeout: -1, WriteTimeout: -1, HandshakeTimeout: -1, CloseTimeout: -1,
-			AllowedOrigins: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"},
+			MaxConnections: -1,
+			Limits:         wsmanager.Limits{MessageRate: -1, MessageBurst: -1, ControlRate: -1, MaxGroups: -1, MaxMessageSize: -1},
+			SlowConsumer:   9,
+			Outbox:         wsmanager.Outbox{Messages: -1, Bytes: -1},
+			Timeouts:       wsmanager.Timeouts{PingInterval: -1, Idle: -1, Write: -1, Handshake: -1, Close: -1},
+			Origins:        wsmanager.Origins{Allowed: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"}},
 		}, []string{
-			"Options.MaxMessageSize is -1: it must be positive, or 0 for the default of 65536", "OutboxMessages is -1", "OutboxBytes is -1",
-			"MaxConnections is -1: it must be positive, or 0 for no limit", "MessageRate is -1: it must be positive, or 0 for no limit", "MessageBurst is -1",
-			"ControlRate is -1: it must be positive, or 0 for the default of 20", "MaxGroups is -1", "SlowConsumer is 9: there is no such policy",
-			"PingInterval is -1ns: it must be positive, or 0 for the default of 50s", "IdleTimeout is -1ns", "WriteTimeout is -1ns", "HandshakeTimeout is -1ns", "CloseTimeout is -1ns",
-			`AllowedOrigins: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is not a URL`,
+			"wsmanager: Options.Limits.MaxMessageSize: -1 is negative; set a positive number, or 0 for the default of 65536", "Outbox.Messages: -1 is", "Outbox.Bytes: -1 is",
+			"MaxConnections: -1 is negative; set a positive number, or 0 for no limit", "MessageRate: -1 is not a rate; set a positive number of messages per second, or 0 for no limit", "MessageBurst: -1 is",
+			"ControlRate: -1 is negative; set a positive number, or 0 for the default of 20", "MaxGroups: -1 is", "SlowConsumer: 9 is not a policy",
+			"PingInterval: -1ns is negative; set a positive duration, or 0 for the default of 50s", "Idle: -1ns is", "Write: -1ns is", "Handshake: -1ns is", "Close: -1ns is",
+			`Origins.Allowed: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is not a URL`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

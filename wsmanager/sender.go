@@ -33,8 +33,8 @@ type sender struct {
 
 // sendConfig is the part of the senders of one Manager that they share.
 type sendConfig struct {
-	maxMessages int // Options.OutboxMessages
-	maxBytes    int // Options.OutboxBytes
+	maxMessages int // Options.Outbox.Messages
+	maxBytes    int // Options.Outbox.Bytes
 
 	// stuckAfter is the time without progress after which a write counts as stuck. It is
 	// stuckAfter except in tests.

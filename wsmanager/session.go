@@ -46,7 +46,7 @@ func (s *session) Due(now int64) {
 
 func (s *session) sender() *sender           { return &s.out }
 func (s *session) receiver() *receiver       { return &s.in }
-func (s *session) options() *Options         { return &s.m.opts }
+func (s *session) options() *settings        { return &s.m.opts }
 func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {

@@ -12,7 +12,7 @@ import (
 // ErrShutdown. Shutdown waits until all connections have ended and all callbacks have
 // returned, at most until ctx ends. Then it cuts the remaining connections and returns an
 // error that says how many callbacks have not returned. A connection that does not answer
-// is cut after Options.CloseTimeout in any case.
+// is cut after Options.Timeouts.Close in any case.
 //
 // With a backplane, Shutdown then publishes the queued messages and leaves the bus, within
 // the same deadline. Its error says how many messages were not published.

@@ -78,7 +78,7 @@ func TestShutdownCutsWhatLingers(t *testing.T) { onEachDriver(t, testShutdownCut
 func testShutdownCutsWhatLingers(t *testing.T) {
 	needH1(t, "nothing lingers: the stream ends behind the close frame")
 	opts := quiet()
-	opts.CloseTimeout = time.Hour
+	opts.Timeouts.Close = time.Hour
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
 	c := dialOver(t, url, nil)

@@ -1,7 +1,7 @@
 package wsmanager
 
 // SlowConsumer selects what happens to a connection whose peer reads too slowly, when its
-// outbox is full (Options.OutboxMessages, OutboxBytes). Pings, pongs and the close frame are
+// outbox is full (Options.Outbox.Messages, Outbox.Bytes). Pings, pongs and the close frame are
 // exempt. A message of which a part has been written is always sent completely. SendContext
 // waits instead of applying the policy.
 type SlowConsumer uint8
@@ -19,7 +19,7 @@ const (
 
 	// SlowConsumerDropOldest drops the oldest messages until there is room. It suits
 	// messages of which only the newest matters, such as positions and prices. Messages
-	// that are being written do not count against the limits, so with OutboxMessages of 1
+	// that are being written do not count against the limits, so with Outbox.Messages of 1
 	// the newest message is always queued.
 	SlowConsumerDropOldest
 )

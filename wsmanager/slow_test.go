@@ -20,7 +20,7 @@ import (
 func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
 	t.Helper()
 	opts := quiet()
-	opts.OutboxMessages, opts.SlowConsumer, opts.WriteTimeout = 4, policy, time.Minute
+	opts.Outbox.Messages, opts.SlowConsumer, opts.Timeouts.Write = 4, policy, time.Minute
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
 	}, opts)
@@ -178,8 +178,8 @@ func TestWriteTimeoutOfASlowClient(t *testing.T) {
 func TestOutboxOfTwoGigabytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
-		opts.OutboxMessages, opts.OutboxBytes = 1000, math.MaxInt32
-		opts.SlowConsumer, opts.WriteTimeout = wsmanager.SlowConsumerDropNewest, time.Minute
+		opts.Outbox.Messages, opts.Outbox.Bytes = 1000, math.MaxInt32
+		opts.SlowConsumer, opts.Timeouts.Write = wsmanager.SlowConsumerDropNewest, time.Minute
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		inMemory(t, m)
 		const size = 16 << 20

@@ -69,7 +69,7 @@ type Compressed struct {
 // envelope, for any number of receivers.
 type BackplaneStats struct {
 	Node      string // the id of this node, which each New makes; "" without a backplane
-	Connected bool   // now: see Manager.CheckBackplane
+	Connected bool   // now: see Manager.PingBackplane
 	Queued    int    // not published yet
 
 	Published uint64 // accepted by the bus
@@ -86,8 +86,8 @@ type BackplaneStats struct {
 
 // BackplaneDropped counts envelopes that other nodes will not get, by reason.
 type BackplaneDropped struct {
-	QueueFull uint64 // Options.BackplaneMessages or BackplaneBytes was exhausted
-	Expired   uint64 // not published within Options.BackplaneTimeout
+	QueueFull uint64 // Options.BackplaneQueue.Messages or BackplaneQueue.Bytes was exhausted
+	Expired   uint64 // not published within Options.BackplaneQueue.Timeout
 	Refused   uint64 // a healthy bus returned an error, for example because the envelope is too big for it
 	Shutdown  uint64 // not published when Shutdown ended, or sent after it
 }
@@ -134,7 +134,7 @@ func (m *Manager) Stats() Stats {
 		s.BytesOut += t.bytesOut.Load()
 	}
 	if m.bus != nil {
-		s.Backplane = m.bus.figures()
+		s.Backplane = m.bus.snapshot()
 	}
 	m.stats.mu.Lock()
 	defer m.stats.mu.Unlock()

@@ -54,7 +54,7 @@ var takeoverCases = []struct {
 		require.Equal(t, []string{"connect", "hold", repeat("n", 300)}, h.j.await(t, 3))
 	}},
 	{"data up to MaxMessageSize, then reading stops", func(h *heldConn) {
-		h.at.opts = func(o *wsmanager.Options) { o.MaxMessageSize = 1000 }
+		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 1000 }
 	}, func(t *testing.T, h *heldConn) {
 		const n = 200
 		want := []string{"connect", "hold"}
@@ -78,7 +78,7 @@ var takeoverCases = []struct {
 		h.ping("after")
 	}},
 	{"empty messages don't pile up", func(h *heldConn) {
-		h.at.opts = func(o *wsmanager.Options) { o.MaxMessageSize = 1000 }
+		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 1000 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
@@ -309,7 +309,7 @@ var takeoverCases = []struct {
 		require.NoError(t, h.m.Shutdown(t.Context()))
 		require.Len(t, h.j.all(), 3)
 	}},
-	{"too many pings", func(h *heldConn) { h.at.opts = func(o *wsmanager.Options) { o.ControlRate = 3 } }, func(t *testing.T, h *heldConn) {
+	{"too many pings", func(h *heldConn) { h.at.opts = func(o *wsmanager.Options) { o.Limits.ControlRate = 3 } }, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
 		for range 20 {
@@ -327,7 +327,7 @@ var takeoverCases = []struct {
 		require.Contains(t, h.j.await(t, 3)[2], "1008")
 	}},
 	{"too many messages", func(h *heldConn) {
-		h.at.opts = func(o *wsmanager.Options) { o.MessageRate, o.MessageBurst = 0.001, 3 }
+		h.at.opts = func(o *wsmanager.Options) { o.Limits.MessageRate, o.Limits.MessageBurst = 0.001, 3 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
@@ -349,7 +349,7 @@ var takeoverCases = []struct {
 		require.Equal(t, "good", h.j.await(t, 4)[2])
 	}},
 	{"the reader waits for room when the connection is closed", func(h *heldConn) {
-		h.at.opts = func(o *wsmanager.Options) { o.MaxMessageSize = 100 }
+		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 100 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()

@@ -119,7 +119,7 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 				}()
 			})
 			closed := make(chan error, 1)
-			opts := wsmanager.DialOptions{Options: quiet()}
+			opts := dialOptions(quiet())
 			opts.Driver = driver
 			c, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
@@ -159,8 +159,8 @@ func testTakeoversUnderStress(t *testing.T) {
 	}
 	var takes, ended atomic.Int64
 	opts := quiet()
-	opts.MaxMessageSize = 2000 // so that readers wait for room
-	opts.ControlRate = 1 << 20
+	opts.Limits.MaxMessageSize = 2000 // so that readers wait for room
+	opts.Limits.ControlRate = 1 << 20
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Value: &state{}}, nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {

@@ -76,7 +76,7 @@ func TestSlowConsumerOverTLS(t *testing.T) { onSocketDrivers(t, testSlowConsumer
 func testSlowConsumerOverTLS(t *testing.T) {
 	j := newJournal()
 	opts := quiet()
-	opts.OutboxMessages = 4
+	opts.Outbox.Messages = 4
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
 	}, on(t, opts))

@@ -282,7 +282,7 @@ func testPanicInHijack(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
 }
 
-// The answer that net/http does not send is held to HandshakeTimeout as well.
+// The answer that net/http does not send is held to Timeouts.Handshake as well.
 func TestHandshakeTimeoutBelowAWriter(t *testing.T) {
 	onSocketDrivers(t, testHandshakeTimeoutBelowAWriter)
 }

@@ -27,7 +27,7 @@ func awaitWaiters(t *testing.T, c *Conn, n int) {
 // on its way and m0 waits, of four that fit.
 func fullToHalf(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 	t.Helper()
-	m, _ := fakeManager(t, Options{OutboxMessages: 4})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 4}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
@@ -109,7 +109,7 @@ func TestSendContextEnds(t *testing.T) {
 
 // A send that gives up does not hold up those behind it.
 func TestSendContextGivesUpItsPlace(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxBytes: 1000, MaxMessageSize: 900})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
@@ -149,7 +149,7 @@ func TestSendContextWithRoom(t *testing.T) {
 
 // A message that is more than half of the outbox goes when it is alone.
 func TestSendContextOfAMessageAboveHalf(t *testing.T) {
-	m, _ := fakeManager(t, Options{OutboxBytes: 1000, MaxMessageSize: 900})
+	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	tr.letGo()

@@ -13,7 +13,7 @@ import (
 // It returns ErrClosed if the connection closes while it waits, for example by Shutdown, and
 // the cause of ctx if ctx ends first; the message is not sent then. While a callback waits,
 // its connection is not read, so the peer cannot send either; if the peer does not read, it
-// is cut after Options.WriteTimeout.
+// is cut after Options.Timeouts.Write.
 func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -163,7 +163,7 @@ func TestForeignOriginIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, c.Response.StatusCode)
 	ann.SendText("hello again")
 	ann.ExpectText(annID + " said: hello again")
-	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in AllowedOrigins"`)
+	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in Origins.Allowed"`)
 	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
 

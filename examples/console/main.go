@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		_ = client.Close(wsmanager.StatusNormalClosure, "") // the arguments are valid, so it can't fail
 	}()
 	err = client.Run(ctx)
-	var gaveUp *wsmanager.GaveUpError
+	var gaveUp *wsmanager.RetriesExhaustedError
 	if errors.As(err, &gaveUp) && !*reconnect {
 		err = gaveUp.Err // with a single attempt its error is sufficient
 	}
@@ -95,15 +95,15 @@ func orderly(ended bool, input error, unsent int, stderr io.Writer) error {
 func newClient(url string, reconnect bool, giveUp time.Duration, stdout, stderr io.Writer) (*wsmanager.Client, error) {
 	var opts wsmanager.ClientOptions
 	opts.Logger = slog.New(slog.DiscardHandler) // Run's error has all the information
-	opts.MaxMessageSize, opts.OutboxBytes = maxLine, 4*maxLine
+	opts.Limits.MaxMessageSize, opts.Outbox.Bytes = maxLine, 4*maxLine
 	if reconnect {
-		opts.MaxDowntime = giveUp
-		opts.MaxDelay = 5 * time.Second // a person waits for it
-		opts.OnRetry = func(r wsmanager.Retrying) {
+		opts.Reconnect.MaxDowntime = giveUp
+		opts.Reconnect.MaxDelay = 5 * time.Second // a person waits for it
+		opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) {
 			fmt.Fprintf(stderr, "Next attempt in %v: %v\n", r.Delay.Round(time.Millisecond), r.Err)
 		}
 	} else {
-		opts.Retry = func(error) bool { return false }
+		opts.Reconnect.Retry = func(error) bool { return false }
 	}
 	return wsmanager.NewClient(url, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error {

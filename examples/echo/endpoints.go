@@ -34,12 +34,11 @@ func newEndpoints(log *slog.Logger, cfg config, done <-chan struct{}) (e *endpoi
 	e = &endpoints{sockets: make(map[string]*wsmanager.Manager), debug: cfg.debug}
 	add := func(path string, cb wsmanager.Callbacks) *wsmanager.Manager {
 		m, failed := wsmanager.New(cb, wsmanager.Options{
-			Driver:         cfg.driver,
-			Compression:    cfg.compress,
-			Logger:         log.With("path", path),
-			MaxMessageSize: 16 << 20, // conformance suites send such messages
-			OutboxBytes:    64 << 20,
-			OutboxMessages: 1 << 16,
+			Driver:      cfg.driver,
+			Compression: cfg.compress,
+			Logger:      log.With("path", path),
+			Limits:      wsmanager.Limits{MaxMessageSize: 16 << 20}, // conformance suites send such messages
+			Outbox:      wsmanager.Outbox{Bytes: 64 << 20, Messages: 1 << 16},
 		})
 		e.sockets[path], err = m, errors.Join(err, failed)
 		return m

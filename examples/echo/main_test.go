@@ -167,6 +167,6 @@ func get(t *testing.T, url string) (int, string) {
 func TestBadFlags(t *testing.T) {
 	require.Error(t, run(t.Context(), []string{"-port", "1"}, io.Discard))
 	require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:99999"}, io.Discard))
-	require.ErrorContains(t, run(t.Context(), []string{"-compress", "-level", "10"}, io.Discard), "Level is 10")
+	require.ErrorContains(t, run(t.Context(), []string{"-compress", "-level", "10"}, io.Discard), "Compression.Level: 10")
 	require.ErrorContains(t, run(t.Context(), []string{"-driver", "steam"}, io.Discard), `-driver is "steam"`)
 }

@@ -66,17 +66,17 @@ func newLoad(cfg *config) (*load, error) {
 		ended: make(chan struct{}, 1),
 	}
 	l.buffers.New = func() any { return new([]byte) }
-	opts := wsmanager.DialOptions{Header: http.Header(cfg.header)}
+	opts := wsmanager.DialOptions{Handshake: wsmanager.Handshake{Header: http.Header(cfg.header)}}
 	opts.Logger = slog.New(slog.DiscardHandler) // the report counts errors instead
 	opts.Driver = cfg.driver
-	opts.MaxMessageSize = max(64<<10, cfg.size+4<<10) // a message that is too long is a violation, not a closed connection
-	opts.OutboxMessages = cfg.inFlight + 16
-	opts.OutboxBytes = max(1<<20, cfg.inFlight*(cfg.size+16), opts.MaxMessageSize+16)
+	opts.Limits.MaxMessageSize = max(64<<10, cfg.size+4<<10) // a message that is too long is a violation, not a closed connection
+	opts.Outbox.Messages = cfg.inFlight + 16
+	opts.Outbox.Bytes = max(1<<20, cfg.inFlight*(cfg.size+16), opts.Limits.MaxMessageSize+16)
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // pump tries again
-	opts.HandshakeTimeout = cfg.timeout
-	opts.CloseTimeout = min(cfg.timeout, 5*time.Second)
+	opts.Timeouts.Handshake = cfg.timeout
+	opts.Timeouts.Close = min(cfg.timeout, 5*time.Second)
 	if cfg.insecure {
-		opts.TLSConfig = &tls.Config{InsecureSkipVerify: true} // requested with -insecure
+		opts.Network.TLS = &tls.Config{InsecureSkipVerify: true} // requested with -insecure
 	}
 	opts.Compression.Enabled = cfg.compress
 	var err error
@@ -270,5 +270,5 @@ func (l *load) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*l.cfg.timeout)
 	defer cancel()
-	return l.dialer.Shutdown(ctx)
+	return l.dialer.Manager().Shutdown(ctx)
 }

@@ -54,8 +54,11 @@ func serve(t *testing.T, o serverOptions) *testServer {
 		return wsmanager.Accept{}, nil
 	}
 	s.m = wsmanager.MustNew(cb, wsmanager.Options{
-		Logger: slog.New(slog.DiscardHandler), Driver: o.driver, MaxConnections: o.limit, OutboxMessages: 1 << 16, OutboxBytes: 64 << 20,
-		Compression: wsmanager.Compression{Enabled: o.compress, Threshold: 1},
+		Logger:         slog.New(slog.DiscardHandler),
+		Driver:         o.driver,
+		MaxConnections: o.limit,
+		Outbox:         wsmanager.Outbox{Messages: 1 << 16, Bytes: 64 << 20},
+		Compression:    wsmanager.Compression{Enabled: o.compress, Threshold: 1},
 	})
 	srv := httptest.NewUnstartedServer(s.m)
 	if o.tls {

@@ -110,7 +110,7 @@ func TestProgramFails(t *testing.T) {
 		status int
 	}{
 		"no server":  {[]string{"-url", unused}, "loadtest: the first connection to " + unused + " failed: connection refused (is the server running there?)\n", statusError},
-		"refused":    {[]string{"-url", refusing.URL}, `failed: the server refused with 401 Unauthorized: "who are you?"`, statusError},
+		"refused":    {[]string{"-url", refusing.URL}, `failed: wsmanager: the server refused with 401 Unauthorized: "who are you?"`, statusError},
 		"no URL":     {nil, "loadtest: -url is missing", statusUsage},
 		"a bad URL":  {[]string{"-url", "example.com"}, "must be ws or wss", statusUsage},
 		"a bad flag": {[]string{"-mode", "ping"}, "it must be echo or broadcast", statusUsage},

@@ -117,7 +117,7 @@ type meter struct {
 }
 
 func (l *load) readMeter() meter {
-	return meter{l.dialer.Stats(), processorTime(), time.Now()}
+	return meter{l.dialer.Manager().Stats(), processorTime(), time.Now()}
 }
 
 // report summarises the run after the connections are closed.

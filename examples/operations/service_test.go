@@ -44,8 +44,8 @@ func serve(t *testing.T) *service {
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 		OnClose:   func(_ *wsmanager.Conn, err error) { s.closed <- err },
 	}
-	pinging := wsmanager.MustNew(callbacks, wsmanager.Options{Logger: quiet, PingInterval: pings})
-	silent := wsmanager.MustNew(callbacks, wsmanager.Options{Logger: quiet, PingInterval: time.Hour, IdleTimeout: 2 * time.Hour})
+	pinging := wsmanager.MustNew(callbacks, wsmanager.Options{Logger: quiet, Timeouts: wsmanager.Timeouts{PingInterval: pings}})
+	silent := wsmanager.MustNew(callbacks, wsmanager.Options{Logger: quiet, Timeouts: wsmanager.Timeouts{PingInterval: time.Hour, Idle: 2 * time.Hour}})
 
 	app := pipeline.New()
 	app.Use(middleware.Forwarded(middleware.ForwardedOptions{

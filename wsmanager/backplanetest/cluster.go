@@ -53,7 +53,7 @@ func (c *cluster) add(change ...func(*wsmanager.Options)) *node {
 	c.t.Helper()
 	faults := NewFaults(c.bus.Node())
 	opts := wsmanager.Options{Logger: slog.New(slog.DiscardHandler), Backplane: faults, Compression: wsmanager.Compression{Enabled: true}}
-	opts.OutboxMessages = 10_000
+	opts.Outbox.Messages = 10_000
 	for _, f := range change {
 		f(&opts)
 	}
@@ -111,7 +111,7 @@ func (c *cluster) ready() {
 		err := n.FlushBackplane(ctx)
 		cancel()
 		if err != nil {
-			c.t.Fatalf("backplanetest: node %d: FlushBackplane: %v (%v)", i, err, n.CheckBackplane(context.Background()))
+			c.t.Fatalf("backplanetest: node %d: FlushBackplane: %v (%v)", i, err, n.PingBackplane(context.Background()))
 		}
 	}
 }

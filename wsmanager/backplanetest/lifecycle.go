@@ -25,7 +25,7 @@ var lifecycleGuarantees = []guarantee{
 func (c *cluster) up(want bool) func() bool {
 	return func() bool {
 		for _, n := range c.nodes {
-			if (n.CheckBackplane(context.Background()) == nil) != want || n.Stats().Backplane.Connected != want {
+			if (n.PingBackplane(context.Background()) == nil) != want || n.Stats().Backplane.Connected != want {
 				return false
 			}
 		}
@@ -109,8 +109,8 @@ func testCut(t testing.TB, bus Bus) {
 
 func testStall(t testing.TB, bus Bus) {
 	c := newCluster(t, bus, 2, func(o *wsmanager.Options) {
-		o.BackplaneMessages = 100
-		o.BackplaneTimeout = 3 * time.Second
+		o.BackplaneQueue.Messages = 100
+		o.BackplaneQueue.Timeout = 3 * time.Second
 	})
 	a, b := c.nodes[0].dial(nil), c.nodes[1].dial(nil)
 	resume := c.faults[0].Stall()
@@ -132,7 +132,7 @@ func testStall(t testing.TB, bus Bus) {
 	if err := from.Send(b.conn.ID(), wsmanager.Text("no room")); err != wsmanager.ErrBackplane {
 		t.Fatalf("backplanetest: Send to another node with a full queue: %v", err)
 	}
-	bus.eventually(t, "a Health error while the bus is stalled", func() bool { return from.CheckBackplane(context.Background()) != nil })
+	bus.eventually(t, "a Health error while the bus is stalled", func() bool { return from.PingBackplane(context.Background()) != nil })
 	c.nodes[1].Broadcast(wsmanager.Text("from the other")) // this direction works
 	a.ExpectText("from the other")
 	b.ExpectText("from the other")

@@ -22,7 +22,7 @@ type Bus struct {
 	Cut func() (restore func())
 
 	// MaxMessage is the size of the biggest message to try, in bytes. Default: 500,000,
-	// which makes an envelope of half the default of Options.OutboxBytes.
+	// which makes an envelope of half the default of Options.Outbox.Bytes.
 	MaxMessage int
 
 	// Patience is the time limit of each wait. Default: wstest.Patience.

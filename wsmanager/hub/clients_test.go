@@ -226,7 +226,7 @@ func TestSlowConsumer(t *testing.T) { onEachDriver(t, testSlowConsumer) }
 func testSlowConsumer(t *testing.T) {
 	gone := make(chan error, 1)
 	h, url := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{
-		WebSocket:    wsmanager.Options{OutboxBytes: 256 << 10, MaxMessageSize: 64 << 10},
+		WebSocket:    wsmanager.Options{Outbox: wsmanager.Outbox{Bytes: 256 << 10}, Limits: wsmanager.Limits{MaxMessageSize: 64 << 10}},
 		Disconnected: func(_ *hub.Context, err error) { gone <- err },
 	})
 	slow, fast := connect(t, url), connect(t, url)

@@ -75,7 +75,7 @@ func testConnectionReconnects(t *testing.T) {
 			events := make(chan string, 10)
 			c := client(t, url, hub.DialOptions{
 				SkipNegotiation: skip,
-				WebSocket:       wsmanager.DialOptions{NetDial: line.dial},
+				WebSocket:       wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}},
 				OnReconnecting:  func(err error) { events <- fmt.Sprint("reconnecting ", err != nil) },
 				OnReconnected:   func(id string) { events <- "reconnected " + id },
 				OnClosed:        func(err error) { events <- fmt.Sprint("closed ", err) },
@@ -112,7 +112,7 @@ func testConnectionGivesUp(t *testing.T) {
 	var retries []hub.Retry
 	closed := make(chan error, 1)
 	c := client(t, url, hub.DialOptions{
-		WebSocket: wsmanager.DialOptions{NetDial: line.dial},
+		WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}},
 		RetryDelay: func(r hub.Retry) (time.Duration, bool) {
 			retries = append(retries, r)
 			return time.Millisecond, len(retries) < 4
@@ -131,7 +131,7 @@ func testConnectionGivesUp(t *testing.T) {
 	}
 	require.ErrorIs(t, c.Call(testContext(t), "Void"), hub.ErrClosed)
 
-	c = client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{NetDial: (&cable{}).dial}, ReconnectDelays: []time.Duration{},
+	c = client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: (&cable{}).dial}}, ReconnectDelays: []time.Duration{},
 		OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
 	require.NoError(t, c.Call(testContext(t), "Void"))
 	require.NoError(t, c.Send(testContext(t), "Abort"))
@@ -149,7 +149,7 @@ func testConnectionClosesBetweenAttempts(t *testing.T) {
 	var line cable
 	reconnecting := make(chan struct{})
 	c := client(t, url, hub.DialOptions{
-		WebSocket: wsmanager.DialOptions{NetDial: line.dial}, ReconnectDelays: []time.Duration{time.Hour},
+		WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}}, ReconnectDelays: []time.Duration{time.Hour},
 		OnReconnecting: func(error) { close(reconnecting) },
 	})
 	line.cut()
@@ -172,14 +172,14 @@ func testConnectionClosesDuringResume(t *testing.T) {
 	resuming := make(chan struct{})
 	c := client(t, url, hub.DialOptions{
 		StatefulReconnect: true,
-		WebSocket: wsmanager.DialOptions{NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if broken.Load() {
 				close(resuming)
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 			return line.dial(ctx, network, addr)
-		}},
+		}}},
 		OnReconnecting: func(error) { t.Error("unexpected reconnect") },
 	})
 	require.NoError(t, c.Call(testContext(t), "Void"), "then the hub knows the connection")
@@ -242,7 +242,7 @@ func testConnectionResumes(t *testing.T) {
 	var line cable
 	said := make(chan int, 10_000)
 	c := client(t, url, hub.DialOptions{
-		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial},
+		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}},
 		Handlers:       hub.Methods{"message": func(n int) { said <- n }},
 		OnReconnecting: func(err error) { t.Errorf("the connection was not resumed: %v", err) },
 	})
@@ -293,7 +293,7 @@ func testConnectionReconnectsIfNotResumed(t *testing.T) {
 	var line cable
 	again := make(chan string, 1)
 	c := client(t, url, hub.DialOptions{
-		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{NetDial: line.dial}, OnReconnected: func(id string) { again <- id },
+		StatefulReconnect: true, WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}}, OnReconnected: func(id string) { again <- id },
 		RetryDelay: func(hub.Retry) (time.Duration, bool) { return time.Millisecond, true },
 	})
 	id := c.ID()
@@ -321,7 +321,7 @@ func testConnectionDropsAnswersOfOldSession(t *testing.T) {
 	var line cable
 	again := make(chan string, 1)
 	c := client(t, url, hub.DialOptions{
-		WebSocket:     wsmanager.DialOptions{NetDial: line.dial},
+		WebSocket:     wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}},
 		OnReconnected: func(id string) { again <- id },
 		Handlers: hub.Methods{"slow": func(a, b int) int {
 			asked <- a
@@ -359,7 +359,7 @@ func TestConnectionEndsWithBaseContext(t *testing.T) {
 func testConnectionEndsWithBaseContext(t *testing.T) {
 	_, url := serve(t, testMethods(nil), hub.Options{})
 	base, cancel := context.WithCancel(context.Background())
-	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{BaseContext: base}}})
+	c := client(t, url, hub.DialOptions{WebSocket: wsmanager.DialOptions{BaseContext: base}})
 	cancel()
 	awaitValue(t, c.Done())
 	require.NoError(t, c.Err())

@@ -133,7 +133,7 @@ func addQuery(u *url.URL, more string) {
 }
 
 func (n *negotiator) header(token string) http.Header {
-	h := n.opts.WebSocket.Header.Clone()
+	h := n.opts.WebSocket.Handshake.Header.Clone()
 	if h == nil {
 		h = make(http.Header)
 	}

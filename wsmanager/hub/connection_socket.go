@@ -47,11 +47,11 @@ func (c *Connection) dial(ctx context.Context, s *clientSocket) (*clientSocket, 
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.HandshakeTimeout, ErrHandshakeTimeout)
 	defer cancel()
 	opts := c.opts.WebSocket
-	opts.Header = s.endpoint.header
+	opts.Handshake.Header = s.endpoint.header
 	if s.endpoint.stateful {
 		opts.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
-		opts.OutboxMessages = max(opts.OutboxMessages, opts.OutboxBytes/16, 1)
-		opts.OutboxBytes = doubled(opts.OutboxBytes) // for replayed messages and new ones
+		opts.Outbox.Messages = max(opts.Outbox.Messages, opts.Outbox.Bytes/16, 1)
+		opts.Outbox.Bytes = doubled(opts.Outbox.Bytes) // for replayed messages and new ones
 	}
 	ws, err := wsmanager.Dial(ctx, s.endpoint.url, wsmanager.Callbacks{
 		OnConnect: s.connected,

@@ -128,13 +128,13 @@ func inMemory(t *testing.T, h http.Handler, test func(t *testing.T, opts hub.Dia
 		test(t, hub.DialOptions{
 			Logger:          optionsWithoutLog().Logger,
 			SkipNegotiation: true,
-			WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) {
+			WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: func(context.Context, string, string) (net.Conn, error) {
 				c, err := ln.Dial()
 				if err != nil {
 					return nil, err
 				}
 				return c, nil
-			}},
+			}}},
 		})
 		require.NoError(t, srv.Close())
 		<-served
@@ -207,9 +207,9 @@ func TestConnectionDelays(t *testing.T) {
 		h = hub.MustNew(testMethods(nil), o)
 		var attempts []time.Duration
 		var begin time.Time
-		dial := opts.WebSocket.NetDial
+		dial := opts.WebSocket.Network.Dial
 		var line net.Conn
-		opts.WebSocket.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		opts.WebSocket.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if dead {
 				attempts = append(attempts, time.Since(begin))
 				return nil, errors.New("dead")

@@ -84,11 +84,11 @@ type DialOptions struct {
 	// [ErrSlowConsumer]; if a call exceeds it, the connection ends with ErrSlowConsumer. Default: 16 MiB.
 	ReceiveBuffer int
 
-	// HTTPClient sends negotiations. Default: a client with Proxy, TLSConfig and NetDial of WebSocket.
+	// HTTPClient sends negotiations. Default: a client with the Network of WebSocket.
 	HTTPClient *http.Client
 
 	// WebSocket configures the WebSocket: headers (which are also sent with the negotiation), TLS, proxy, compression and
-	// outbox. The default of its MaxMessageSize is twice DialOptions.MaxMessageSize, and Logger is DialOptions.Logger.
+	// outbox. The default of its Limits.MaxMessageSize is twice DialOptions.MaxMessageSize, and Logger is DialOptions.Logger.
 	WebSocket wsmanager.DialOptions
 }
 
@@ -183,36 +183,36 @@ func (o *DialOptions) completeWebSocket(d *defaults) {
 	if ws.Logger == nil {
 		ws.Logger = o.Logger
 	}
-	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = min(doubled(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
-	} else if ws.MaxMessageSize <= o.MaxMessageSize {
-		d.add("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
+	if ws.Limits.MaxMessageSize == 0 {
+		ws.Limits.MaxMessageSize = min(doubled(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
+	} else if ws.Limits.MaxMessageSize <= o.MaxMessageSize {
+		d.add("WebSocket.Limits.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.Limits.MaxMessageSize, o.MaxMessageSize)
 	}
-	if ws.OutboxBytes == 0 {
-		ws.OutboxBytes = max(defaultOutbox, min(ws.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
+	if ws.Outbox.Bytes == 0 {
+		ws.Outbox.Bytes = max(defaultOutbox, min(ws.Limits.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
 	}
-	if o.StatefulBuffer >= ws.OutboxBytes {
-		d.add("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
+	if o.StatefulBuffer >= ws.Outbox.Bytes {
+		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d)", o.StatefulBuffer, ws.Outbox.Bytes)
 	}
 	if ws.SlowConsumer != 0 {
 		d.add("WebSocket.SlowConsumer is set: it has no effect, because sends wait")
 	}
 	ws.SlowConsumer = wsmanager.SlowConsumerDropNewest // for pings: behind a full outbox they are not needed
-	ws.HandshakeTimeout = o.HandshakeTimeout
-	ws.Header = ws.Header.Clone()
+	ws.Timeouts.Handshake = o.HandshakeTimeout
+	ws.Handshake.Header = ws.Handshake.Header.Clone()
 }
 
 func (o *DialOptions) defaultHTTPClient() *http.Client {
 	ws := &o.WebSocket
 	t := &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
-		DialContext:       ws.NetDial,
-		TLSClientConfig:   ws.TLSConfig.Clone(),
+		DialContext:       ws.Network.Dial,
+		TLSClientConfig:   ws.Network.TLS.Clone(),
 		ForceAttemptHTTP2: true,
 		DisableKeepAlives: true, // negotiations are rare
 	}
-	if ws.Proxy != nil {
-		t.Proxy = ws.Proxy
+	if ws.Network.Proxy != nil {
+		t.Proxy = ws.Network.Proxy
 	}
 	return &http.Client{Transport: t}
 }
@@ -224,7 +224,7 @@ func (o *DialOptions) sessionConfig() sessionConfig {
 		keepAliveInterval: o.KeepAliveInterval,
 		timeout:           o.ServerTimeout,
 		maxMessageSize:    o.MaxMessageSize,
-		replayLimit:       o.WebSocket.OutboxBytes,
+		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
 		reportWaits:       true,
 	}

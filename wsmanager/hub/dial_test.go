@@ -48,7 +48,7 @@ func testDialFails(t *testing.T) {
 	cancel(reason)
 	_, err = hub.Dial(over, url, hub.DialOptions{Logger: log, AccessToken: good})
 	require.ErrorIs(t, err, reason)
-	_, err = hub.Dial(ctx, url+"?token=secret", hub.DialOptions{Logger: log, WebSocket: wsmanager.DialOptions{NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, reason }}})
+	_, err = hub.Dial(ctx, url+"?token=secret", hub.DialOptions{Logger: log, WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, reason }}}})
 	require.ErrorIs(t, err, reason)
 	require.NotContains(t, err.Error(), "secret")
 
@@ -56,7 +56,7 @@ func testDialFails(t *testing.T) {
 		Handlers:        hub.Methods{"a": 1, "b": func(*hub.Context) {}},
 		ReconnectDelays: []time.Duration{-1}, SkipNegotiation: true, StatefulReconnect: true,
 		KeepAliveInterval: -1, MaxMessageSize: -1, StatefulBuffer: 1 << 30,
-		WebSocket: wsmanager.DialOptions{Options: wsmanager.Options{SlowConsumer: wsmanager.SlowConsumerClose, MaxMessageSize: 1}},
+		WebSocket: wsmanager.DialOptions{SlowConsumer: wsmanager.SlowConsumerClose, Limits: wsmanager.Limits{MaxMessageSize: 1}},
 	})
 	for _, want := range []string{`"ftp"`, `Methods["a"]`, `Methods["b"]`, "ReconnectDelays", "SkipNegotiation", "KeepAliveInterval", "MaxMessageSize", "StatefulBuffer", "SlowConsumer"} {
 		require.ErrorContains(t, err, want)

@@ -52,7 +52,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	t.Run("the network fails", func(t *testing.T) {
 		reason := errors.New("unreachable")
 		_, err := hub.Dial(testContext(t), url, hub.DialOptions{Logger: optionsWithoutLog().Logger, SkipNegotiation: true, WebSocket: wsmanager.DialOptions{
-			NetDial: func(context.Context, string, string) (net.Conn, error) { return nil, reason },
+			Network: wsmanager.Network{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, reason }},
 		}})
 		requireOnePrefix(t, err)
 		require.ErrorIs(t, err, reason)
@@ -92,7 +92,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 		began := make(chan bool)
 		_, broken := serve(t, hub.Methods{"Wait": func(ctx *hub.Context) { began <- true; <-ctx.Done() }}, hub.Options{})
 		var line cable
-		c := client(t, broken, hub.DialOptions{ReconnectDelays: []time.Duration{}, WebSocket: wsmanager.DialOptions{NetDial: line.dial}})
+		c := client(t, broken, hub.DialOptions{ReconnectDelays: []time.Duration{}, WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}}})
 		failed := make(chan error, 1)
 		go func() { failed <- c.Call(context.Background(), "Wait") }()
 		go func() { failed <- c.Call(context.Background(), "Wait") }()

@@ -44,7 +44,7 @@ func New(methods Methods, opts Options) (*Hub, error) {
 	h := &Hub{opts: opts, methods: table}
 	h.sessions = opts.sessionConfig()
 	h.tickets = tickets{lifetime: opts.NegotiationTimeout, limit: opts.MaxNegotiations, byToken: make(map[string]*ticket)}
-	h.stateful.init(opts.WebSocket.MaxGroups)
+	h.stateful.init(opts.WebSocket.Limits.MaxGroups)
 	var managersErr error
 	if optsErr == nil { // wrong options would be reported twice
 		managersErr = h.newManagers()
@@ -80,8 +80,8 @@ func (h *Hub) newManagers() (err error) {
 		return err
 	}
 	ws.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
-	ws.OutboxMessages = max(ws.OutboxMessages, ws.OutboxBytes/16, 1)
-	ws.OutboxBytes = doubled(ws.OutboxBytes) // for replayed messages and new ones
+	ws.Outbox.Messages = max(ws.Outbox.Messages, ws.Outbox.Bytes/16, 1)
+	ws.Outbox.Bytes = doubled(ws.Outbox.Bytes) // for replayed messages and new ones
 	h.resumable, err = wsmanager.New(callbacks, ws)
 	return err
 }
@@ -160,7 +160,7 @@ func (o *Options) sessionConfig() sessionConfig {
 		keepAliveInterval: o.KeepAliveInterval,
 		timeout:           o.ClientTimeout,
 		maxMessageSize:    o.MaxMessageSize,
-		replayLimit:       o.WebSocket.OutboxBytes,
+		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
 	}
 }

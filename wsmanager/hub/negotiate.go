@@ -15,7 +15,7 @@ import (
 // the token of a negotiation.
 //
 // Pages of other origins need a CORS component in front of the hub for the negotiation (with credentials), and
-// Options.WebSocket.AllowedOrigins for the WebSocket.
+// Options.WebSocket.Origins for the WebSocket.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/negotiate") {
 		h.negotiate(w, r)

@@ -90,7 +90,7 @@ type Options struct {
 	StatefulReconnect bool
 
 	// StatefulBuffer is how many bytes may be unacknowledged before results and items of streams wait. Messages that cannot
-	// wait (Send, and all messages while the client is not read from) may exceed it up to WebSocket.OutboxBytes; at that
+	// wait (Send, and all messages while the client is not read from) may exceed it up to WebSocket.Outbox.Bytes; at that
 	// limit Send ends the connection. Default: 100 000.
 	StatefulBuffer int
 
@@ -109,7 +109,7 @@ type Options struct {
 	DangerouslyDetailedErrors bool
 
 	// WebSocket configures the connections below the hub: origins, compression, slow consumers, outboxes, driver. Some
-	// defaults are different here. MaxMessageSize is 1023 KiB, because the JavaScript client joins messages that it sends
+	// defaults are different here. Limits.MaxMessageSize is 1023 KiB, because the JavaScript client joins messages that it sends
 	// together into one WebSocket message; a bigger one ends the connection with 1009 and without a Close message. Logger is
 	// Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
 	// of its own process only.
@@ -201,7 +201,7 @@ func (o *Options) completeProtocols(d *defaults) {
 	}
 }
 
-// defaultOutbox is wsmanager's default of OutboxBytes.
+// defaultOutbox is wsmanager's default of Outbox.Bytes.
 const defaultOutbox = 1 << 20
 
 // frameRoom is more than the size of a frame header.
@@ -220,12 +220,12 @@ func (o *Options) completeWebSocket(d *defaults) {
 	if ws.Logger == nil {
 		ws.Logger = o.Logger
 	}
-	if ws.OutboxBytes == 0 {
-		ws.OutboxBytes = defaultOutbox
+	if ws.Outbox.Bytes == 0 {
+		ws.Outbox.Bytes = defaultOutbox
 	}
-	if ws.MaxMessageSize == 0 {
-		ws.MaxMessageSize = max(defaultMaxWebSocketMessage, min(doubled(o.MaxMessageSize), math.MaxInt-frameRoom))
-		ws.OutboxBytes = max(ws.OutboxBytes, ws.MaxMessageSize+frameRoom)
+	if ws.Limits.MaxMessageSize == 0 {
+		ws.Limits.MaxMessageSize = max(defaultMaxWebSocketMessage, min(doubled(o.MaxMessageSize), math.MaxInt-frameRoom))
+		ws.Outbox.Bytes = max(ws.Outbox.Bytes, ws.Limits.MaxMessageSize+frameRoom)
 	}
 	if ws.ReadyTimeout != 0 {
 		d.add("WebSocket.ReadyTimeout is set: use HandshakeTimeout")
@@ -234,10 +234,10 @@ func (o *Options) completeWebSocket(d *defaults) {
 		d.add("WebSocket.Backplane is set: a hub reaches the connections of its own process only")
 	}
 	ws.ReadyTimeout = 2 * min(o.HandshakeTimeout, math.MaxInt64/2) // longer than the hub's time-out, which tells the client the reason
-	if ws.MaxMessageSize > 0 && ws.MaxMessageSize <= o.MaxMessageSize {
-		d.add("WebSocket.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.MaxMessageSize, o.MaxMessageSize)
+	if ws.Limits.MaxMessageSize > 0 && ws.Limits.MaxMessageSize <= o.MaxMessageSize {
+		d.add("WebSocket.Limits.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.Limits.MaxMessageSize, o.MaxMessageSize)
 	}
-	if ws.OutboxBytes > 0 && o.StatefulBuffer >= ws.OutboxBytes {
-		d.add("StatefulBuffer (%d) must be below WebSocket.OutboxBytes (%d)", o.StatefulBuffer, ws.OutboxBytes)
+	if ws.Outbox.Bytes > 0 && o.StatefulBuffer >= ws.Outbox.Bytes {
+		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d)", o.StatefulBuffer, ws.Outbox.Bytes)
 	}
 }

@@ -23,7 +23,7 @@ type statefulConns struct {
 	users  map[string]map[*conn]bool
 }
 
-// defaultMaxGroups is wsmanager's default of Options.MaxGroups.
+// defaultMaxGroups is wsmanager's default of Limits.MaxGroups.
 const defaultMaxGroups = 1000
 
 func (s *statefulConns) init(maxGroups int) {

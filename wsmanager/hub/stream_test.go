@@ -176,7 +176,7 @@ func testSlowStream(t *testing.T) {
 			}
 		},
 		"Add": func(a, b int) int { return a + b },
-	}, hub.Options{WebSocket: wsmanager.Options{OutboxBytes: 256 << 10, MaxMessageSize: 64 << 10}})
+	}, hub.Options{WebSocket: wsmanager.Options{Outbox: wsmanager.Outbox{Bytes: 256 << 10}, Limits: wsmanager.Limits{MaxMessageSize: 64 << 10}}})
 	p, other := connect(t, url), connect(t, url)
 	p.send(streamInvocation("s", "Flood"))
 	<-produced

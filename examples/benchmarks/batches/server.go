@@ -59,9 +59,10 @@ func child(ctx context.Context, cfg childConfig) error {
 // message is dropped, and no ping is sent during it.
 func (s *server) start(driver wsmanager.Driver) (err error) {
 	opts := wsmanager.Options{
-		Driver: driver, OutboxMessages: 100_000, OutboxBytes: 64 << 20,
-		PingInterval: time.Hour, IdleTimeout: 2 * time.Hour,
-		Logger: slog.New(slog.DiscardHandler),
+		Driver:   driver,
+		Outbox:   wsmanager.Outbox{Messages: 100_000, Bytes: 64 << 20},
+		Timeouts: wsmanager.Timeouts{PingInterval: time.Hour, Idle: 2 * time.Hour},
+		Logger:   slog.New(slog.DiscardHandler),
 	}
 	s.all, err = wsmanager.New(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {

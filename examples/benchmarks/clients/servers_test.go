@@ -119,9 +119,7 @@ func TestServersWithCompression(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%v/compress=%v", tt.name, driver, compress), func(t *testing.T) {
 					srv := httptest.NewServer(tt.server)
 					defer srv.Close()
-					opts := wsmanager.DialOptions{Options: wsmanager.Options{
-						Driver: driver, Logger: slog.New(slog.DiscardHandler), Compression: wsmanager.Compression{Enabled: compress},
-					}}
+					opts := wsmanager.DialOptions{Driver: driver, Logger: slog.New(slog.DiscardHandler), Compression: wsmanager.Compression{Enabled: compress}}
 					got := make(chan message, 1)
 					d, err := wsmanager.NewDialer(srv.URL, wsmanager.Callbacks{
 						OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
@@ -130,7 +128,7 @@ func TestServersWithCompression(t *testing.T) {
 						},
 					}, opts)
 					require.NoError(t, err)
-					defer func() { require.NoError(t, d.Shutdown(context.Background())) }()
+					defer func() { require.NoError(t, d.Manager().Shutdown(context.Background())) }()
 					plain := 0
 					for range 3 {
 						c, err := d.Dial(t.Context())
@@ -153,9 +151,9 @@ func TestServersWithCompression(t *testing.T) {
 						require.NoError(t, c.Close(wsmanager.StatusNormalClosure, ""))
 						<-c.Context().Done()
 					}
-					s := d.Stats()
+					s := d.Manager().Stats()
 					t.Logf("%d bytes of messages, %d up, %d down", plain, s.BytesOut, s.BytesIn)
-					require.Eventually(t, func() bool { return d.Stats().Closed[1000] == 3 }, wstest.Patience, time.Millisecond)
+					require.Eventually(t, func() bool { return d.Manager().Stats().Closed[1000] == 3 }, wstest.Patience, time.Millisecond)
 					if !compress || !tt.compresses {
 						require.Zero(t, s.Compressed)
 						return

@@ -103,12 +103,11 @@ func (s *soak) visit(ctx context.Context) error {
 	if v.echoes {
 		path = "/echo"
 	}
-	c, err := wsmanager.Dial(ctx, p.URL()+path, wsmanager.Callbacks{OnMessage: v.onMessage}, wsmanager.DialOptions{Options: wsmanager.Options{
-		Logger:           slog.New(slog.DiscardHandler),
-		HandshakeTimeout: 2 * time.Second, CloseTimeout: time.Second / 2, WriteTimeout: 2 * time.Second,
-		PingInterval: time.Second, IdleTimeout: 3 * time.Second,
+	c, err := wsmanager.Dial(ctx, p.URL()+path, wsmanager.Callbacks{OnMessage: v.onMessage}, wsmanager.DialOptions{
+		Logger:      slog.New(slog.DiscardHandler),
+		Timeouts:    wsmanager.Timeouts{Handshake: 2 * time.Second, Close: time.Second / 2, Write: 2 * time.Second, PingInterval: time.Second, Idle: 3 * time.Second},
 		Compression: wsmanager.Compression{Enabled: s.compress},
-	}})
+	})
 	sent := uint64(0)
 	if err == nil {
 		sent = v.stay(ctx, c, p)

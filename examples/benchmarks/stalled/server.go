@@ -40,13 +40,11 @@ func child(ctx context.Context, cfg childConfig) error {
 		OnConnect: s.connect,
 		OnClose:   s.close,
 	}, wsmanager.Options{
-		Logger:         slog.New(slog.DiscardHandler),
-		SlowConsumer:   cfg.Policy,
-		OutboxMessages: outboxMessages,
-		CloseTimeout:   cfg.CloseTimeout,
+		Logger:       slog.New(slog.DiscardHandler),
+		SlowConsumer: cfg.Policy,
+		Outbox:       wsmanager.Outbox{Messages: outboxMessages},
 		// Only the policy may end a stalled connection.
-		WriteTimeout: time.Hour,
-		IdleTimeout:  time.Hour,
+		Timeouts: wsmanager.Timeouts{Close: cfg.CloseTimeout, Write: time.Hour, Idle: time.Hour},
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/ws", s.m)

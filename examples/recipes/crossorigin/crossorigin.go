@@ -17,7 +17,7 @@
 //     handler has run. SameSite cookies and http.CrossOriginProtection keep foreign pages
 //     from changing data.
 //   - WebSockets are not subject to CORS. wsmanager checks the origin itself: same host, or
-//     Options.AllowedOrigins, which [Options] fills from the same list.
+//     Options.Origins.Allowed, which [Options] fills from the same list.
 //   - Scripts can only read a few well-known headers: name others, such as X-Request-Id or
 //     X-Response-Time, in Config.ResponseHeaders.
 //   - A pipeline redirects unclean paths before its first component, so those redirects
@@ -53,10 +53,10 @@ func CORS(cfg cors.Config) pipeline.Middleware {
 // does not support patterns: only full origins of cfg count, such as
 // "https://app.example.com", and not "*" or "https://*.example.com".
 func Options(cfg cors.Config, opts wsmanager.Options) wsmanager.Options {
-	opts.AllowedOrigins = slices.Clone(opts.AllowedOrigins)
+	opts.Origins.Allowed = slices.Clone(opts.Origins.Allowed)
 	for _, origin := range cfg.Origins {
 		if !strings.Contains(origin, "*") {
-			opts.AllowedOrigins = append(opts.AllowedOrigins, origin)
+			opts.Origins.Allowed = append(opts.Origins.Allowed, origin)
 		}
 	}
 	return opts

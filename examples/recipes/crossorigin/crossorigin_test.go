@@ -172,9 +172,9 @@ func TestCORSRefusesNothing(t *testing.T) {
 
 // CORS passes every handshake on, whatever the origin: the manager decides.
 func TestWebSockets(t *testing.T) {
-	open := rt.Echo(t, nil, crossorigin.Options(config, wsmanager.Options{AllowedOrigins: []string{"https://other.example.com"}}))
+	open := rt.Echo(t, nil, crossorigin.Options(config, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{"https://other.example.com"}}}))
 	strict := rt.Echo(t, nil, wsmanager.Options{})
-	careless := rt.Echo(t, nil, wsmanager.Options{DangerouslyAllowAnyOrigin: true})
+	careless := rt.Echo(t, nil, wsmanager.Options{Origins: wsmanager.Origins{DangerouslyAllowAny: true}})
 	srv := rt.Serve(t, pipeline.New().Use(crossorigin.CORS(config)).
 		Mount("/open", open).Mount("/strict", strict).Mount("/careless", careless).MustBuild(), false)
 	for _, tt := range []struct {
@@ -238,8 +238,8 @@ func TestMistakesAreReportedByBuild(t *testing.T) {
 func TestOptionsLeavesTheCallersAlone(t *testing.T) {
 	mine := make([]string, 1, 10)
 	mine[0] = "https://other.example.com"
-	got := crossorigin.Options(config, wsmanager.Options{AllowedOrigins: mine, MaxMessageSize: 7})
-	require.Equal(t, []string{"https://other.example.com", friend}, got.AllowedOrigins)
-	require.Equal(t, 7, got.MaxMessageSize)
+	got := crossorigin.Options(config, wsmanager.Options{Origins: wsmanager.Origins{Allowed: mine}, Limits: wsmanager.Limits{MaxMessageSize: 7}})
+	require.Equal(t, []string{"https://other.example.com", friend}, got.Origins.Allowed)
+	require.Equal(t, 7, got.Limits.MaxMessageSize)
 	require.Empty(t, mine[:2][1])
 }

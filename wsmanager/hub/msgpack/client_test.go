@@ -126,13 +126,13 @@ func TestClientResumes(t *testing.T) {
 	var line net.Conn
 	c := client(t, url, hub.DialOptions{
 		StatefulReconnect: true,
-		WebSocket: wsmanager.DialOptions{NetDial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			var err error
 			line, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 			return line, err
-		}},
+		}}},
 		OnReconnecting: func(err error) { t.Errorf("the connection was not resumed: %v", err) },
 	})
 	items, total := make(chan int), make(chan int, 1)

@@ -202,8 +202,9 @@ func FuzzDialAnswer(f *testing.F) {
 				_, _ = conn.Write(sent) // the client may have closed it
 			}),
 		}
-		target, mistakes := handshake.NewTarget(&url.URL{Scheme: "ws", Host: "example.com", Path: "/"}, nil)
+		target, mistakes, urlErr := handshake.NewTarget(&url.URL{Scheme: "ws", Host: "example.com", Path: "/"}, nil)
 		require.Empty(t, mistakes)
+		require.NoError(t, urlErr)
 		res, err := handshake.Dial(t.Context(), target, &cfg)
 		if err != nil {
 			<-answered

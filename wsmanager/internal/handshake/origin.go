@@ -31,7 +31,7 @@ func ParseOrigin(s string) (Origin, error) {
 	case len(s) > maxOrigin:
 		return Origin{}, errors.New("is longer than any origin")
 	case s == "*":
-		return Origin{}, errors.New("is not an origin: list the origins, or set DangerouslyAllowAnyOrigin")
+		return Origin{}, errors.New("is not an origin: list the origins, or set DangerouslyAllowAny")
 	case strings.Contains(s, "*"):
 		return Origin{}, errors.New("has a wildcard: list each origin")
 	case port == "":
@@ -94,7 +94,7 @@ func (cfg *ServerConfig) checkOrigin(r *http.Request) error {
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if !strings.EqualFold(host, from.host) || port != from.port {
-		return errors.New("the origin is neither this host nor in AllowedOrigins")
+		return errors.New("the origin is neither this host nor in Origins.Allowed")
 	}
 	if from.scheme != "https" && (r.TLS != nil || cfg.SecureOriginsOnly) {
 		return errors.New("the origin is this host without TLS: anyone on the network path may have written the page")

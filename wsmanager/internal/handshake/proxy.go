@@ -20,7 +20,7 @@ func (cfg *ClientConfig) connect(ctx context.Context, u *url.URL) (net.Conn, err
 		return cfg.netDial(ctx, address(u))
 	}
 	if proxy.Scheme != "http" && proxy.Scheme != "https" {
-		return nil, fmt.Errorf("a proxy of the scheme %q is not supported: use http or https, or NetDial", proxy.Scheme)
+		return nil, fmt.Errorf("a proxy of the scheme %q is not supported: use http or https, or Network.Dial", proxy.Scheme)
 	}
 	conn, err := cfg.netDial(ctx, address(proxy))
 	if err == nil && proxy.Scheme == "https" {

@@ -39,22 +39,20 @@ func ParseURL(rawURL string) (*url.URL, error) {
 }
 
 // NewTarget checks a URL and the headers to send, neither of which it changes or keeps. It
-// returns all mistakes. If u is nil, it checks only the headers, and the Target is nil.
-func NewTarget(u *url.URL, h http.Header) (*Target, []error) {
+// returns all mistakes, those in the headers apart. If u is nil, it checks only the headers,
+// and the Target is nil.
+func NewTarget(u *url.URL, h http.Header) (_ *Target, headerErrs []error, urlErr error) {
 	t := &Target{}
-	var errs []error
 	if u != nil {
 		copied := *u
 		t.url = &copied
 		if err := checkURL(t.url); err != nil {
-			errs = append(errs, fmt.Errorf("the URL %w", err))
+			urlErr = fmt.Errorf("the URL %w", err)
 		}
 	}
-	header, host, headerErrs := requestHeader(h)
-	t.header, t.host = header, host
-	errs = append(errs, headerErrs...)
-	if len(errs) > 0 || t.url == nil {
-		return nil, errs
+	t.header, t.host, headerErrs = requestHeader(h)
+	if len(headerErrs) > 0 || urlErr != nil || t.url == nil {
+		return nil, headerErrs, urlErr
 	}
 	if user := t.url.User; user != nil {
 		if t.header.Get("Authorization") == "" {
@@ -62,7 +60,7 @@ func NewTarget(u *url.URL, h http.Header) (*Target, []error) {
 		}
 		t.url.User = nil
 	}
-	return t, nil
+	return t, nil, nil
 }
 
 // IsTLS reports whether the server is reached with TLS.

@@ -3,6 +3,7 @@ package handshake
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,7 +42,10 @@ func TestNewTarget(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			u, err := url.Parse(tt.url)
 			require.NoError(t, err)
-			target, errs := NewTarget(u, tt.header)
+			target, errs, urlErr := NewTarget(u, tt.header)
+			if urlErr != nil {
+				errs = slices.Insert(errs, 0, urlErr)
+			}
 			require.Len(t, errs, len(tt.want))
 			for i, want := range tt.want {
 				require.ErrorContains(t, errs[i], want)
@@ -49,7 +53,8 @@ func TestNewTarget(t *testing.T) {
 			require.Equal(t, len(errs) == 0, target != nil)
 		})
 	}
-	target, errs := NewTarget(nil, http.Header{"Upgrade": {"x"}})
+	target, errs, err := NewTarget(nil, http.Header{"Upgrade": {"x"}})
+	require.NoError(t, err)
 	require.Nil(t, target)
 	require.Len(t, errs, 1)
 }
@@ -57,7 +62,8 @@ func TestNewTarget(t *testing.T) {
 func TestTarget(t *testing.T) {
 	u := &url.URL{Scheme: "https", User: url.UserPassword("me", "secret"), Host: "example.com:8443", Path: "/a b", RawQuery: "token=secret"}
 	header := http.Header{"host": {"other.example"}, "x-a": {"1", "2"}}
-	target, errs := NewTarget(u, header)
+	target, errs, err := NewTarget(u, header)
+	require.NoError(t, err)
 	require.Empty(t, errs)
 	require.True(t, target.IsTLS())
 	require.Equal(t, "wss://example.com:8443/a%20b", target.RedactedURL())
@@ -66,7 +72,8 @@ func TestTarget(t *testing.T) {
 	require.Equal(t, "https", u.Scheme, "the caller's URL is not changed")
 	require.NotNil(t, u.User)
 
-	target, errs = NewTarget(u, http.Header{"Authorization": {"Bearer x"}})
+	target, errs, err = NewTarget(u, http.Header{"Authorization": {"Bearer x"}})
+	require.NoError(t, err)
 	require.Empty(t, errs)
 	require.Equal(t, "Bearer x", target.header.Get("Authorization"))
 	require.Nil(t, target.url.User)

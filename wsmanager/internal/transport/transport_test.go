@@ -16,7 +16,7 @@ var (
 	_ BlockingWriter = (*Stream)(nil)
 )
 
-// A connection of which not even the address is known, as NetDial may return.
+// A connection of which not even the address is known, as Network.Dial may return.
 type unknownConn struct{ net.Conn }
 
 func (unknownConn) RemoteAddr() net.Addr { return nil }

@@ -36,7 +36,7 @@ func serve(t *testing.T, h http.Handler) load.Server {
 
 func manager(t *testing.T, onMessage func(*wsmanager.Conn, wsmanager.Message) error) *wsmanager.Manager {
 	t.Helper()
-	m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: onMessage}, wsmanager.Options{PingInterval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: onMessage}, wsmanager.Options{Timeouts: wsmanager.Timeouts{PingInterval: 10 * time.Millisecond}, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { _ = m.Shutdown(t.Context()) }) // the context has ended: connections are cut
 	return m
 }

@@ -11,33 +11,36 @@ import (
 	"time"
 )
 
-// bus is a Manager's side of its Backplane. One goroutine connects, subscribes and
-// publishes, so that the bus knows of a group's first member before it gets what that
-// member has caused. Nothing else ever waits for the bus.
+// bus is the Manager's side of its Backplane. One goroutine connects, subscribes and
+// publishes: so the node is subscribed to the topic of a group before it publishes anything
+// that the group's first member has caused. Only that goroutine, Shutdown and FlushBackplane
+// wait for the Backplane.
 type bus struct {
 	m            *Manager
-	node         string
-	topic        string // the node's own
+	node         string // id of the node
+	topic        string // topic of the node
 	queue        *busQueue
 	senders      deduplicator
 	pendingJoins pendingRemoteJoins
 	stats        busStats
-	unsent       atomic.Int64 // were queued when Shutdown gave up
+	unsent       atomic.Int64 // publications that were dropped at the end
 
-	ctx      context.Context // ends what waits for the bus
+	ctx      context.Context // ends all calls of the Backplane
 	cancel   context.CancelFunc
 	stopOnce sync.Once
-	stopping chan struct{} // closed: end when nothing is queued
+	stopping chan struct{} // closed: the bus ends when the queue is empty
 
-	since atomic.Int64 // when the call of the bus that is under way began, a nanosecond after it, as the wheel has it; 0 for none
+	// callStart is the start of the call of the Backplane that runs, in nanoseconds of the
+	// Manager's wheel plus one; 0 if none runs.
+	callStart atomic.Int64
 
-	mu   sync.Mutex    // guards what follows
-	link BackplaneLink // nil without one
-	err  error         // why there is none
-	lost bool          // something has gone wrong since the last one
+	mu     sync.Mutex    // guards the following
+	link   BackplaneLink // nil without a connection
+	err    error         // why there is none
+	failed bool          // a connection was lost or could not be made
 }
 
-// busStats is the counters; see BackplaneStats.
+// busStats are the counters of a bus; see BackplaneStats.
 type busStats struct {
 	published, received                     atomic.Uint64
 	queueFull, expired, refused, shutDown   atomic.Uint64
@@ -46,18 +49,18 @@ type busStats struct {
 }
 
 const (
-	// How long is waited before the bus is tried again, give or take a half.
+	// minBusDelay and maxBusDelay bound the delay after a failure, which varies by a half.
 	minBusDelay = 50 * time.Millisecond
 	maxBusDelay = 2 * time.Second
 
-	// busStuckAfter is how long a call may take until the bus is not healthy.
-	busStuckAfter = time.Second
+	// busStalledAfter is the duration of a call after which the bus is not healthy.
+	busStalledAfter = time.Second
 
-	// maxTopics is how many topics a bus is told of at once.
+	// maxTopics is how many topics one call subscribes to.
 	maxTopics = 256
 )
 
-// startBus connects m to its backplane.
+// startBus starts the bus of a Manager with a Backplane.
 func startBus(m *Manager) {
 	b := &bus{
 		m: m, node: newNodeID(),
@@ -67,18 +70,18 @@ func startBus(m *Manager) {
 	}
 	b.topic = topicOfNode(b.node)
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(m.opts.BaseContext))
-	b.queue.want(topicAll, true)
-	b.queue.want(b.topic, true)
+	b.queue.setSubscribed(topicAll, true)
+	b.queue.setSubscribed(b.topic, true)
 	m.bus = b
-	m.groups.onChange = func(name string, on bool) { b.queue.want(topicOf("group", name), on) }
-	m.users.onChange = func(name string, on bool) { b.queue.want(topicOf("user", name), on) }
+	m.groups.onChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("group", name), on) }
+	m.users.onChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("user", name), on) }
 	go b.run()
 }
 
-// run connects, again and again.
+// run connects, and reconnects after a link has ended, until the bus is stopped.
 func (b *bus) run() {
 	defer close(b.queue.done)
-	defer b.giveUp()
+	defer b.dropQueued()
 	var delay backOff
 	for {
 		var link BackplaneLink
@@ -97,10 +100,10 @@ func (b *bus) run() {
 				return
 			}
 		} else {
-			b.failed("connect", err)
-			b.queue.tidy(nil)
+			b.countFailure("connect", err)
+			b.queue.compact(nil)
 			b.mu.Lock()
-			b.err, b.lost = err, true
+			b.err, b.failed = err, true
 			b.mu.Unlock()
 		}
 		b.expire()
@@ -110,29 +113,29 @@ func (b *bus) run() {
 	}
 }
 
-// serve uses a link until it has ended, or nothing is left to do: then it returns true.
-func (b *bus) serve(link BackplaneLink, delay *backOff) (ended bool) {
-	gone := link.Done()
+// serve uses a link until it has ended, or until the bus is stopped: then it returns true.
+func (b *bus) serve(link BackplaneLink, delay *backOff) (stopped bool) {
+	linkDone := link.Done()
 	subscribed := make(map[string]struct{})
-	var topicsDelay backOff // of a link that publishes, but does not subscribe
+	var topicsDelay backOff // for a link that can publish and cannot subscribe
 	var topicsDue time.Duration
-	b.queue.allDirty()
+	b.queue.resubscribe()
 	for {
 		select {
-		case <-gone:
+		case <-linkDone:
 			return false
 		case <-b.ctx.Done():
 			return true
 		default:
 		}
 		b.expire()
-		p, some := b.queue.front()
-		if !some && b.isStopping() {
+		p, ok := b.queue.peek()
+		if !ok && b.isStopping() {
 			return true
 		}
 		if link.Health() != nil {
-			b.queue.tidy(subscribed)
-			b.pause(minBusDelay, gone, false)
+			b.queue.compact(subscribed)
+			b.pause(minBusDelay, linkDone, false)
 			continue
 		}
 		if topicsDue == 0 || b.m.wheel.Elapsed() >= topicsDue {
@@ -143,26 +146,26 @@ func (b *bus) serve(link BackplaneLink, delay *backOff) (ended bool) {
 			}
 		}
 		switch {
-		case !some && topicsDue == 0:
-			b.pause(0, gone, true)
-		case !some:
-			b.pause(topicsDue-b.m.wheel.Elapsed(), gone, true)
+		case !ok && topicsDue == 0:
+			b.pause(0, linkDone, true)
+		case !ok:
+			b.pause(topicsDue-b.m.wheel.Elapsed(), linkDone, true)
 		case b.publish(link, p):
 			delay.reset()
 		default:
-			b.pause(delay.next(), gone, false)
+			b.pause(delay.next(), linkDone, false)
 		}
 	}
 }
 
-// subscribe tells the bus of the topics that have changed. It reports whether it could.
+// subscribe applies the changes of the topics. It reports whether all calls have succeeded.
 func (b *bus) subscribe(link BackplaneLink, subscribed map[string]struct{}) bool {
-	add, remove, change := b.queue.changed(subscribed)
+	add, remove, change := b.queue.takeChanges(subscribed)
 	ok := true
 	for topics := range slices.Chunk(add, maxTopics) {
 		if err := b.call(b.m.opts.BackplaneTimeout, func(ctx context.Context) error { return link.Subscribe(ctx, topics) }); err != nil {
-			b.failed("subscribe", err)
-			b.queue.again(topics)
+			b.countFailure("subscribe", err)
+			b.queue.requeue(topics)
 			ok = false
 			continue
 		}
@@ -172,8 +175,8 @@ func (b *bus) subscribe(link BackplaneLink, subscribed map[string]struct{}) bool
 	}
 	for topics := range slices.Chunk(remove, maxTopics) {
 		if err := b.call(b.m.opts.BackplaneTimeout, func(ctx context.Context) error { return link.Unsubscribe(ctx, topics) }); err != nil {
-			b.failed("unsubscribe", err)
-			b.queue.again(topics)
+			b.countFailure("unsubscribe", err)
+			b.queue.requeue(topics)
 			ok = false
 			continue
 		}
@@ -187,22 +190,23 @@ func (b *bus) subscribe(link BackplaneLink, subscribed map[string]struct{}) bool
 	return ok
 }
 
-// publish gives the bus the oldest parcel. It reports whether that is dealt with.
-func (b *bus) publish(link BackplaneLink, p parcel) bool {
-	left := p.since + b.m.opts.BackplaneTimeout - b.m.wheel.Elapsed()
+// publish publishes the oldest publication. It reports whether that was removed from the queue:
+// it has been published, or a healthy link has refused it.
+func (b *bus) publish(link BackplaneLink, p publication) bool {
+	left := p.queuedAt + b.m.opts.BackplaneTimeout - b.m.wheel.Elapsed()
 	err := b.call(left, func(ctx context.Context) error { return link.Publish(ctx, p.topic, p.envelope) })
 	if err == nil {
 		b.stats.published.Add(1)
 		b.queue.pop()
 		return true
 	}
-	b.failed("publish", err)
+	b.countFailure("publish", err)
 	select {
 	case <-link.Done():
 		return false
 	default:
 	}
-	if link.Health() != nil || b.ctx.Err() != nil || b.m.wheel.Elapsed()-p.since >= b.m.opts.BackplaneTimeout {
+	if link.Health() != nil || b.ctx.Err() != nil || b.m.wheel.Elapsed()-p.queuedAt >= b.m.opts.BackplaneTimeout {
 		return false
 	}
 	b.stats.refused.Add(1)
@@ -210,20 +214,20 @@ func (b *bus) publish(link BackplaneLink, p parcel) bool {
 	return true
 }
 
-// call calls the bus, and notes how long that takes.
+// call calls the Backplane and notes the start of the call.
 func (b *bus) call(timeout time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(b.ctx, timeout)
 	defer cancel()
-	b.since.Store(int64(b.m.wheel.Elapsed()) + 1)
-	defer b.since.Store(0)
+	b.callStart.Store(int64(b.m.wheel.Elapsed()) + 1)
+	defer b.callStart.Store(0)
 	return f(ctx)
 }
 
-// expire drops what has waited too long.
+// expire drops the publications that have waited for BackplaneQueue.Timeout.
 func (b *bus) expire() {
 	for {
-		p, some := b.queue.front()
-		if !some || b.m.wheel.Elapsed()-p.since < b.m.opts.BackplaneTimeout {
+		p, ok := b.queue.peek()
+		if !ok || b.m.wheel.Elapsed()-p.queuedAt < b.m.opts.BackplaneTimeout {
 			return
 		}
 		b.stats.expired.Add(1)
@@ -231,9 +235,9 @@ func (b *bus) expire() {
 	}
 }
 
-// pause waits for d, or for the link or the Manager to end; if awake, also for
-// something to do, and d may be 0 for ever. It reports whether to go on.
-func (b *bus) pause(d time.Duration, gone <-chan struct{}, awake bool) bool {
+// pause waits for d, or until the link or the bus ends. If untilWork is set, it also ends when
+// there is work, and a d of 0 has no limit. It returns false if all calls have to end.
+func (b *bus) pause(d time.Duration, linkDone <-chan struct{}, untilWork bool) bool {
 	var timer <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -241,70 +245,72 @@ func (b *bus) pause(d time.Duration, gone <-chan struct{}, awake bool) bool {
 		timer = t.C
 	}
 	wake, stopping := b.queue.wake, b.stopping
-	if !awake {
+	if !untilWork {
 		wake = nil
 		if b.isStopping() {
-			stopping = nil // known, and what is queued is still to be tried
+			stopping = nil // the queue still has to be published
 		}
 	}
 	select {
 	case <-timer:
 	case <-wake:
 	case <-stopping:
-	case <-gone:
+	case <-linkDone:
 	case <-b.ctx.Done():
 		return false
 	}
 	return true
 }
 
+// connected notes a new link.
 func (b *bus) connected(link BackplaneLink) {
 	b.mu.Lock()
-	again := b.lost
-	b.link, b.err, b.lost = link, nil, false
+	reconnected := b.failed
+	b.link, b.err, b.failed = link, nil, false
 	b.mu.Unlock()
-	if again {
+	if reconnected {
 		b.m.logger().Info("the backplane is connected again")
 	}
 }
 
-// disconnected ends a link.
+// disconnected closes a link.
 func (b *bus) disconnected(link BackplaneLink) {
 	err := link.Health()
 	if err == nil {
 		err = errNoLink
 	}
 	b.mu.Lock()
-	b.link, b.err, b.lost = nil, err, true
+	b.link, b.err, b.failed = nil, err, true
 	b.mu.Unlock()
-	// With a deadline of its own: what ended the rest must not keep it from ending.
+	// Close has its own deadline, because the context of the other calls may have ended.
 	timeout := b.m.opts.BackplaneTimeout
 	if b.ctx.Err() != nil {
 		timeout = shutdownGrace / 2
 	} else if !b.isStopping() {
-		b.m.logger().Warn("the backplane's connection has ended", "err", err)
+		b.m.logger().Warn("the connection of the backplane has ended", "err", err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), timeout)
 	defer cancel()
 	stop := context.AfterFunc(b.ctx, func() { time.AfterFunc(shutdownGrace/2, cancel) })
 	defer stop()
-	b.since.Store(int64(b.m.wheel.Elapsed()) + 1)
-	defer b.since.Store(0)
+	b.callStart.Store(int64(b.m.wheel.Elapsed()) + 1)
+	defer b.callStart.Store(0)
 	if err := link.Close(ctx); err != nil {
-		b.failed("close", err)
+		b.countFailure("close", err)
 	}
 }
 
-// failed counts a call of the bus that went wrong, and logs it unless it is one of many.
-func (b *bus) failed(what string, err error) {
-	if n := b.stats.errors.Add(1); n&(n-1) == 0 { // the 1st, 2nd, 4th …
+// countFailure counts a failed call of the Backplane. It logs the 1st, the 2nd, the 4th, the 8th
+// and so on.
+func (b *bus) countFailure(call string, err error) {
+	if n := b.stats.errors.Add(1); n&(n-1) == 0 {
 		b.m.logger().LogAttrs(b.m.opts.BaseContext, slog.LevelWarn, "the backplane failed",
-			slog.String("call", what), slog.Any("err", err), slog.Uint64("errors", n))
+			slog.String("call", call), slog.Any("err", err), slog.Uint64("errors", n))
 	}
 }
 
-// giveUp drops what nobody will publish any more.
-func (b *bus) giveUp() {
+// dropQueued drops the publications that are left at the end.
+func (b *bus) dropQueued() {
 	b.queue.close()
 	for b.queue.len() > 0 {
 		b.unsent.Add(1)
@@ -313,6 +319,7 @@ func (b *bus) giveUp() {
 	}
 }
 
+// isStopping reports whether stop was called.
 func (b *bus) isStopping() bool {
 	select {
 	case <-b.stopping:
@@ -322,7 +329,7 @@ func (b *bus) isStopping() bool {
 	}
 }
 
-// stop publishes what is queued, until ctx ends, and ends the link.
+// stop waits until the queue has been published or ctx ends, and closes the link.
 func (b *bus) stop(ctx context.Context) error {
 	b.stopOnce.Do(func() { close(b.stopping) })
 	select {
@@ -345,24 +352,24 @@ func (b *bus) stop(ctx context.Context) error {
 	}
 }
 
-// health is why the bus can't be used, nil if it can.
+// health returns an error if the backplane cannot be used at present.
 func (b *bus) health() error {
 	b.mu.Lock()
 	link, err := b.link, b.err
 	b.mu.Unlock()
 	if err != nil {
-		return err
+		return inContext("backplane", err)
 	}
-	if since := b.since.Load(); since != 0 && b.m.wheel.Elapsed()-time.Duration(since-1) >= busStuckAfter {
+	if since := b.callStart.Load(); since != 0 && b.m.wheel.Elapsed()-time.Duration(since-1) >= busStalledAfter {
 		return errStalled
 	}
-	return link.Health()
+	if err := link.Health(); err != nil {
+		return inContext("backplane", err)
+	}
+	return nil
 }
 
-// flush is FlushBackplane.
-func (b *bus) flush(ctx context.Context) error { return b.queue.flush(ctx) }
-
-// backOff is how long to wait before something that has failed is tried again.
+// backOff is the delay before a failed call is repeated. It doubles with each failure.
 type backOff time.Duration
 
 func (d *backOff) reset() { *d = 0 }
@@ -372,8 +379,8 @@ func (d *backOff) next() time.Duration {
 	return time.Duration(*d)/2 + rand.N(time.Duration(*d))
 }
 
-// figures is Stats.Backplane.
-func (b *bus) figures() BackplaneStats {
+// snapshot returns Stats.Backplane.
+func (b *bus) snapshot() BackplaneStats {
 	s := &b.stats
 	return BackplaneStats{
 		Node: b.node, Connected: b.health() == nil, Queued: b.queue.len(),

@@ -1,0 +1,93 @@
+package wsmanager
+
+import (
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+)
+
+// A Client sends tracked messages: they are queued without limits, and the Client is told when
+// the last byte of each has been written.
+
+// trackingToken identifies a tracked message in the outbox of its connection.
+type trackingToken *byte
+
+// tokenOf returns the token of a frame in the outbox.
+func tokenOf(frame []byte) trackingToken { return &frame[0] }
+
+// trackMessages sets the function that is called with the token of each message that was queued
+// and is written, tracked or not. It is called with the connection's lock held. It must be set
+// before the first connection.
+func (m *Manager) trackMessages(written func(trackingToken)) {
+	m.sending.onSent = func(frame []byte) { written(tokenOf(frame)) }
+}
+
+// trackedMessage is a message as the application has sent it. Each connection compresses and
+// masks it anew.
+type trackedMessage struct {
+	frame    []byte    // neither compressed nor masked
+	prepared *Prepared // the owner of frame; nil if the frame has no other owner
+	plain    bool      // Message.NoCompression
+}
+
+// sendTracked writes a message, or queues it without regard to the limits of the outbox. If the
+// message has not been written completely, it calls queued with its token and the connection's
+// lock held. After an error the connection has ended, and at most a part of the message has been
+// written.
+func (s *session) sendTracked(m trackedMessage, queued func(trackingToken)) error {
+	buf := getFrame()
+	defer putFrame(buf)
+	*buf = s.appendTracked(*buf, m)
+	s.mu.Lock()
+	s.catchUp()
+	err := s.out.sendUnlimited(s, *buf)
+	if last := s.out.outbox.Last(); err == nil && last != nil {
+		queued(tokenOf(last))
+	}
+	crowded := s.out.crowded()
+	s.mu.Unlock()
+	if crowded {
+		yieldToWriter()
+	}
+	return err
+}
+
+// sendUnlimited is send without the limits of the outbox and without a policy.
+func (s *sender) sendUnlimited(h sendHost, frame []byte) error {
+	sent, err := s.write(h, frame, false)
+	if err == nil && !sent {
+		s.push(h, frame, 0, false)
+	}
+	return err
+}
+
+// appendTracked appends the frame of a message for this connection to dst, which is empty.
+func (s *session) appendTracked(dst []byte, m trackedMessage) []byte {
+	size := frame.PayloadSize(m.frame)
+	compressed := false
+	switch {
+	case !s.who.deflate || m.plain || !s.m.compressor.wants(size):
+	case m.prepared != nil:
+		dst = append(dst, m.prepared.forVariant(0).deflated(&s.m.compressor)...)
+		compressed = true
+	default:
+		dst, compressed = s.m.compressor.append(dst, MessageType(m.frame[0]&0x0f), m.frame[len(m.frame)-size:])
+	}
+	if !compressed {
+		dst = append(dst, m.frame...)
+	}
+	return s.m.keys.Mask(dst, 0)
+}
+
+// writerAdvances reports whether the connection is open and its writer makes progress; see
+// sender.writerAdvances.
+func (s *session) writerAdvances() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.state == stateOpen && s.out.writerAdvances()
+}
+
+// endCause returns how the connection ended, or why it is closing; nil while it is open.
+func (s *session) endCause() *CloseError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life.cold.cause
+}
