@@ -5,12 +5,11 @@ import (
 	"sync"
 )
 
-// activity counts what Shutdown has to wait for: handshakes and connections
-// under way, and writer goroutines.
+// activity counts the handshakes, connections and writer goroutines for which Shutdown waits.
 type activity struct {
 	mu    sync.Mutex
 	count int
-	idle  *sync.Cond // count has become 0
+	idle  *sync.Cond // signals that count has become 0
 }
 
 func (a *activity) add() {
@@ -28,7 +27,7 @@ func (a *activity) done() {
 	}
 }
 
-// wait reports whether all has ended before ctx did.
+// wait waits until the count is 0, and returns false if ctx ends first.
 func (a *activity) wait(ctx context.Context) bool {
 	defer context.AfterFunc(ctx, func() {
 		a.mu.Lock()

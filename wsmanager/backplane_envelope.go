@@ -222,7 +222,7 @@ func (m *Manager) messages(p *Prepared) []variantMessage {
 	}
 	var all []variantMessage
 	for v := range Variant(MaxVariants) {
-		msg, ok := m.message(p.encoded(v))
+		msg, ok := m.message(p.forVariant(v))
 		if !ok {
 			continue
 		}
@@ -238,7 +238,7 @@ func (m *Manager) messages(p *Prepared) []variantMessage {
 }
 
 // message is what an encoding was made of, if it can be sent.
-func (m *Manager) message(e *encoding) (Message, bool) {
+func (m *Manager) message(e *preparedFrame) (Message, bool) {
 	if e.err != nil || len(e.frame) > m.maxFrame() {
 		return Message{}, false
 	}

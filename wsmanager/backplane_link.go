@@ -69,8 +69,8 @@ func (m *Manager) startBus() {
 	b.queue.want(topicAll, true)
 	b.queue.want(b.topic, true)
 	m.bus = b
-	m.groups.wants = func(name string, on bool) { b.queue.want(topicOf("group", name), on) }
-	m.users.wants = func(name string, on bool) { b.queue.want(topicOf("user", name), on) }
+	m.groups.onChange = func(name string, on bool) { b.queue.want(topicOf("group", name), on) }
+	m.users.onChange = func(name string, on bool) { b.queue.want(topicOf("user", name), on) }
 	go b.run()
 }
 

@@ -31,14 +31,14 @@ func (b *bus) receive(p []byte) {
 func (m *Manager) act(e *envelope, missed *atomic.Uint64) {
 	switch e.kind {
 	case envelopeAll:
-		m.broadcast(&m.registry.queue, e.prepared(), e.except)
+		m.broadcaster.send(&m.registry.queue, e.prepared(), namesOf(e.except))
 	case envelopeGroup, envelopeUser:
 		sets := &m.groups
 		if e.kind == envelopeUser {
 			sets = &m.users
 		}
 		if set := sets.get(string(e.target)); set != nil {
-			m.broadcast(&set.queue, e.prepared(), e.except)
+			m.broadcaster.send(&set.queue, e.prepared(), namesOf(e.except))
 		}
 	default:
 		c := m.registry.get(string(e.target))

@@ -107,7 +107,7 @@ func (m *Manager) sendPreparedAway(id string, p *Prepared) error {
 	}
 	messages := m.messages(p)
 	if len(messages) == 0 {
-		_, err := m.prepared(p, dialectOf(0, false))
+		_, err := m.frame(p, encodingOf(0, false))
 		return err
 	}
 	return m.toConn(id, &envelope{kind: envelopeConn, messages: messages})

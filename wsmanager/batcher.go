@@ -6,29 +6,37 @@ import (
 	"time"
 )
 
-// batcher defers broadcasts while callbacks run whose peer's next messages are at hand
-// already: what these broadcast leaves together when the last of the messages was
-// handled, after maxDefer at the latest.
+// batcher defers broadcasts while callbacks run for a peer that has sent several messages
+// at once. The broadcasts of these callbacks are delivered together after the last message,
+// at most maxDefer after the first broadcast.
 type batcher struct {
 	wanted  atomic.Bool   // the application broadcasts
-	running atomic.Uint64 // callbacks with further messages at hand; an epoch above
+	running atomic.Uint64 // callbacks with more messages to follow; the epoch is above bit 32
 	any     atomic.Bool   // queues is not empty
+	expired func()        // called maxDefer after the first broadcast was deferred
 
-	mu     sync.Mutex // guards what follows; held for moments, never during a write
+	mu     sync.Mutex // guards the fields below; held for moments, never during a write
 	queues []*broadcastQueue
 	timer  *time.Timer
 }
 
-// maxDefer is how long a broadcast is deferred if a callback takes its time.
+// maxDefer is how long a broadcast is deferred at most.
 const maxDefer = time.Millisecond
+
+// activate makes enter worth its cost: callbacks count from the first broadcast on.
+func (b *batcher) activate() {
+	if !b.wanted.Load() {
+		b.wanted.Store(true)
+	}
+}
 
 // defers reports whether a broadcast is to be deferred.
 func (b *batcher) defers() bool { return uint32(b.running.Load()) != 0 }
 
-// enter notes that a callback with further messages at hand begins, leave that it
-// has returned.
+// enter counts a callback that begins while more messages of its peer have arrived.
 func (b *batcher) enter() (epoch uint64) { return b.running.Add(1) >> 32 }
 
+// leave ends what enter has begun, unless the epoch has ended.
 func (b *batcher) leave(epoch uint64) {
 	for {
 		v := b.running.Load()
@@ -38,8 +46,18 @@ func (b *batcher) leave(epoch uint64) {
 	}
 }
 
-// add notes that broadcasts of q are deferred.
-func (b *batcher) add(m *Manager, q *broadcastQueue) {
+// nextEpoch makes running callbacks defer nothing from now on.
+func (b *batcher) nextEpoch() {
+	for {
+		v := b.running.Load()
+		if b.running.CompareAndSwap(v, (v>>32+1)<<32) {
+			return
+		}
+	}
+}
+
+// add adds a queue with deferred broadcasts.
+func (b *batcher) add(q *broadcastQueue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queues = append(b.queues, q)
@@ -48,13 +66,13 @@ func (b *batcher) add(m *Manager, q *broadcastQueue) {
 		return
 	}
 	if b.timer == nil {
-		b.timer = time.AfterFunc(maxDefer, m.deferredTooLong)
+		b.timer = time.AfterFunc(maxDefer, b.expired)
 	} else {
 		b.timer.Reset(maxDefer)
 	}
 }
 
-// take returns the queues that have deferred broadcasts.
+// take removes and returns the queues with deferred broadcasts.
 func (b *batcher) take() []*broadcastQueue {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,29 +83,4 @@ func (b *batcher) take() []*broadcastQueue {
 		b.timer.Stop()
 	}
 	return queues
-}
-
-// deferredTooLong is called when broadcasts were deferred for maxDefer. The callbacks
-// that run now defer no more.
-func (m *Manager) deferredTooLong() {
-	m.active.add() // Shutdown waits for this goroutine of the timer, too
-	defer m.active.done()
-	b := &m.batcher
-	for {
-		v := b.running.Load()
-		if b.running.CompareAndSwap(v, (v>>32+1)<<32) {
-			break
-		}
-	}
-	m.flushBatcher()
-}
-
-// flushBatcher delivers what was deferred.
-func (m *Manager) flushBatcher() {
-	if !m.batcher.any.Load() {
-		return
-	}
-	for _, q := range m.batcher.take() {
-		m.flushDeferred(q)
-	}
 }

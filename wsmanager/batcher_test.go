@@ -59,13 +59,13 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
 				return nil
 			})
-			require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+			require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 			for _, tr := range trs {
 				require.Equal(t, []string{"a", "b", "c", "d"}, tr.frames(t))
 				require.Equal(t, 1, tr.count())
 			}
 			require.EqualValues(t, 8, m.Stats().MessagesOut)
-			require.NoError(t, from.consume(segment("alone")))
+			require.NoError(t, from.session().consume(segment("alone")))
 			require.Equal(t, 2, trs[1].count())
 		})
 	}
@@ -94,7 +94,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
 		{"another connection begins", func(t *testing.T, from, _ *Conn) {
-			from.m.flushBatcher() // as the handshake does
+			from.m.broadcaster.flushDeferred() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
 	} {
@@ -108,7 +108,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 				}
 				return nil
 			})
-			require.NoError(t, from.consume(segment("first", "last")))
+			require.NoError(t, from.session().consume(segment("first", "last")))
 			require.Equal(t, tt.want, trs[1].frames(t))
 			require.Equal(t, tt.late, late.frames(t))
 		})
@@ -135,7 +135,7 @@ func TestGroupsOfABurst(t *testing.T) {
 		})
 		other = to
 		require.NoError(t, from.Join("g"))
-		require.NoError(t, from.consume(segment("join", "leave", "nothing")))
+		require.NoError(t, from.session().consume(segment("join", "leave", "nothing")))
 		require.Equal(t, []string{"inside", "still inside"}, trs[1].frames(t))
 		require.Equal(t, []string{"before", "inside", "still inside", "after"}, trs[0].frames(t))
 		require.Equal(t, 1, m.Group("g").Len())
@@ -155,7 +155,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 			return nil
 		})
 		done := make(chan error)
-		go func() { done <- from.consume(segment("slow", "next")) }()
+		go func() { done <- from.session().consume(segment("slow", "next")) }()
 		synctest.Wait()
 		require.Empty(t, trs[1].frames(t))
 		time.Sleep(maxDefer)
@@ -166,7 +166,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 		close(goOn)
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
-		require.Zero(t, uint32(m.batcher.running.Load()))
+		require.Zero(t, uint32(m.broadcaster.batcher.running.Load()))
 	})
 }
 
@@ -181,7 +181,7 @@ func TestLongBurst(t *testing.T) {
 			c.m.Broadcast(msg)
 			return nil
 		})
-		require.NoError(t, from.consume(segment(texts...)))
+		require.NoError(t, from.session().consume(segment(texts...)))
 		require.Equal(t, texts, trs[1].frames(t))
 		require.Equal(t, 4, trs[1].count())
 	})
@@ -200,20 +200,20 @@ func TestDropsOfABurst(t *testing.T) {
 			return nil
 		})
 		stuck(t, to, trs[1], "half")
-		require.NoError(t, from.consume(segment("a", "b", "c", "d")))
+		require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
-		m.batcher.enter()
+		m.broadcaster.batcher.enter()
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
 		to.mu.Lock()
-		to.cutLocked(&CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
+		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		idle(t, m)
 		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 	})
 }
 
@@ -222,8 +222,8 @@ func TestDropsOfABurst(t *testing.T) {
 func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 		m, _, to, trs := batchManager(t, Options{}, nil)
-		epoch := m.batcher.enter() // a callback that has more at hand
-		t.Cleanup(func() { m.batcher.leave(epoch) })
+		epoch := m.broadcaster.batcher.enter() // a callback that has more at hand
+		t.Cleanup(func() { m.broadcaster.batcher.leave(epoch) })
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
@@ -240,18 +240,18 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.ErrorIs(t, (*connFrames)(to).OnClose(1000, ""), errEnded)
+		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
-		require.NoError(t, (*connFrames)(to).OnData(ws.OpText, nil, false))
+		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
-		to.finish(io.EOF)
+		to.session().finish(io.EOF)
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
 	})
@@ -259,15 +259,15 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		m, to, tr := hold(t)
 		m.Broadcast(Text("held with it"))
 		to.mu.Lock()
-		to.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
 	})
 	bubble(t, "the end of what came together", func(t *testing.T) {
 		_, to, tr := hold(t)
-		require.NoError(t, to.consume(segment("x")))
+		require.NoError(t, to.session().consume(segment("x")))
 		require.Equal(t, []string{"held"}, tr.frames(t), "and not by the timer")
 	})
 }
@@ -279,14 +279,14 @@ func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
 		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)
 		d := fakeConn(t, m, "deferred", deferred, Accept{Deferred: true})
-		defer m.batcher.leave(m.batcher.enter())
+		defer m.broadcaster.batcher.leave(m.broadcaster.batcher.enter())
 
 		m.Broadcast(Text("before Ready"))
 		require.NoError(t, d.Ready(0))
 		m.Broadcast(Text("before the handshake"))
 		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
 		m.Broadcast(Text("after"))
-		m.flushBatcher()
+		m.broadcaster.flushDeferred()
 		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
 		client.ExpectText("after")
 		require.NoError(t, client.Conn().Close())

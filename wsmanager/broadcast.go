@@ -1,132 +1,133 @@
 package wsmanager
 
-import "slices"
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
 
-// Sent says what became of a broadcast. Connections that are closing are in
-// neither number; neither are those on other nodes, behind a backplane.
-type Sent struct {
-	// Queued is how many connections it was written to or queued for. If it joined a
-	// batch that another goroutine delivers, or that leaves when the callbacks of
-	// messages that arrived together have returned, that is all connections that it is
-	// for; an outbox that turns out to be full then is in [Stats] only.
-	Queued int
+// broadcast is one message that is sent to a set of connections.
+type broadcast struct {
+	frames  [encodings][]byte // nil for an encoding that failed
+	encoded encodingSet       // the encodings in frames; a connection with another one has joined later
+	except  []*Conn           // does not get it; without duplicates
+	entered []recipient       // the connections of except that are in the set; guarded by the queue's lock until it is published
+	order   uint64            // its position among all broadcasts of the Manager
+	awaited bool              // its caller waits for the result; otherwise the result has counted all receivers as Queued
 
-	Dropped int // connections it could not be queued for
+	sent          Sent         // counted by the goroutine that delivers the batch
+	queued, drops atomic.Int32 // counted by other goroutines: see broadcaster.catchUpLocked
 }
 
-// count counts the result of one send.
-func (s *Sent) count(err error) {
-	switch err {
-	case nil:
-		s.Queued++
-	case ErrOutboxFull:
-		s.Dropped++
+var broadcasts = sync.Pool{New: func() any { return new(broadcast) }}
+
+// release returns b to the pool when its batch has been delivered. No other goroutine uses b
+// then: a goroutine that takes it for a connection holds the connection's lock until it is
+// sent, and the goroutine that delivers the batch has held that lock afterwards.
+func (b *broadcast) release() {
+	clear(b.frames[:])
+	clear(b.except)
+	clear(b.entered)
+	b.except, b.entered = b.except[:0], b.entered[:0]
+	b.encoded, b.order, b.awaited, b.sent = 0, 0, false, Sent{}
+	b.queued.Store(0)
+	b.drops.Store(0)
+	broadcasts.Put(b)
+}
+
+// size returns the length of all frames in bytes.
+func (b *broadcast) size() (n int) {
+	for e := range b.encoded.all {
+		n += len(b.frames[e])
+	}
+	return n
+}
+
+// result returns the result of the broadcast when its batch has been delivered.
+func (b *broadcast) result() Sent {
+	return Sent{Queued: b.sent.Queued + int(b.queued.Load()), Dropped: b.sent.Dropped + int(b.drops.Load())}
+}
+
+// isFor reports whether c, with the encoding e, gets the broadcast.
+func (b *broadcast) isFor(c *Conn, e encoding) bool {
+	return b.encoded.has(e) && !slices.Contains(b.except, c)
+}
+
+// note counts the result for one connection. late means that another goroutine than the
+// one that delivers the batch has sent it.
+func (b *broadcast) note(c *Conn, err error, late bool) {
+	switch {
+	case err == ErrClosed:
+		if !b.awaited { // its result has counted c as Queued
+			c.m.stats.drop(dropClosed, 1)
+		}
+	case !late:
+		b.sent.count(err)
+	case err == nil:
+		b.queued.Add(1)
+	default:
+		b.drops.Add(1)
 	}
 }
 
-// Broadcast sends a message to all connections that are registered when it begins
-// and not closing. Once the first of them has got it, nobody who connects later does.
-// It waits for no network: a connection that reads too slowly meets its
-// [SlowConsumer] policy, without any effect on the others. The frame is made once.
-//
-// Broadcasts to one set that follow each other faster than they can be delivered one by
-// one are joined: each receiver gets them in one write. A lone broadcast has been written
-// or queued for each receiver when Broadcast returns. Otherwise it may return while
-// another goroutine delivers; if 64 broadcasts or 128 KiB wait already, it waits for those
-// under way. Broadcasts of callbacks whose messages have arrived together leave when the
-// last of these was handled, after a millisecond at most. Sends, joins and closes don't
-// wait for any of this. All receivers see broadcasts to the same set in the same order;
-// what one goroutine sends arrives in the order of its calls, broadcasts and direct sends
-// alike.
-//
-// A message that can't be sent (neither text nor binary, or bigger than
-// Options.OutboxBytes) is dropped for all, and logged.
-//
-// With a backplane (Options.Backplane) it goes to the connections on all nodes. On the
-// others it arrives in the order in which this node sent it; what two nodes send at the
-// same time has no order that holds everywhere.
-func (m *Manager) Broadcast(msg Message) Sent { return m.BroadcastPrepared(Prepare(msg)) }
-
-// BroadcastExcept is Broadcast to all but the connections with these ids. Ids
-// that are not registered are ignored.
-func (m *Manager) BroadcastExcept(msg Message, ids ...string) Sent {
-	return m.BroadcastPreparedExcept(Prepare(msg), ids...)
-}
-
-// BroadcastFunc is Broadcast to those connections for which want returns true. It
-// is called on this goroutine and under no lock, for each connection just before
-// the message is sent to it. Groups are the quicker way to reach a few of many.
-//
-// A function can't travel: the message goes to connections on this node only, backplane
-// or not.
-func (m *Manager) BroadcastFunc(msg Message, want func(*Conn) bool) Sent {
-	return m.BroadcastPreparedFunc(Prepare(msg), want)
-}
-
-// BroadcastPrepared is Broadcast of a message that is ready.
-func (m *Manager) BroadcastPrepared(p *Prepared) Sent {
-	return m.BroadcastPreparedExcept(p)
-}
-
-// BroadcastPreparedExcept is BroadcastExcept of a message that is ready.
-func (m *Manager) BroadcastPreparedExcept(p *Prepared, ids ...string) Sent {
-	if m.bus != nil {
-		m.bus.broadcast(envelopeAll, "", p, ids)
+// dropUnsendable counts a connection with an encoding that failed.
+func (b *broadcast) dropUnsendable(c *Conn, late bool) {
+	c.m.stats.drop(dropUnsendable, 1)
+	if late {
+		b.drops.Add(1)
+	} else {
+		b.sent.Dropped++
 	}
-	return m.broadcast(&m.registry.queue, p, ids)
 }
 
-// BroadcastPreparedFunc is BroadcastFunc of a message that is ready.
-func (m *Manager) BroadcastPreparedFunc(p *Prepared, want func(*Conn) bool) Sent {
-	return m.broadcastFunc(&m.registry, p, want)
-}
-
-// broadcast sends p to the set of a queue. What calls functions of the application
-// happens before: another goroutine may deliver.
-func (m *Manager) broadcast(q *broadcastQueue, p *Prepared, exceptIDs []string) Sent {
-	if !m.batcher.wanted.Load() {
-		m.batcher.wanted.Store(true)
+// batchFrames has the frames of a batch, concatenated, for each encoding that a receiver
+// has.
+type batchFrames struct {
+	batch []*broadcast
+	each  [encodings]struct {
+		made bool
+		data *[]byte // nil if they can't be concatenated
+		all  [][]byte
 	}
-	b := broadcasts.Get().(*broadcast)
-	b.encoded = q.encodings(m)
-	var failed dialectSet
-	for d := range b.encoded.all {
-		frame, err := m.prepared(p, d)
-		if err != nil {
-			if plain := dialectOf(d.variant(), false); !failed.has(plain) {
-				failed |= 1 << plain
-				m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(d.variant()))
+}
+
+// frames returns the frames of the batch in the encoding e. data is nil if the receiver
+// needs only the last n of several, or if they are not concatenated.
+func (j *batchFrames) frames(e encoding, n int) (data []byte, frames [][]byte) {
+	if n < len(j.batch) || n < 2 {
+		return nil, nil
+	}
+	f := &j.each[e]
+	if !f.made {
+		f.made = true
+		size := 0
+		for _, b := range j.batch {
+			size += len(b.frames[e])
+			f.all = append(f.all, b.frames[e])
+		}
+		complete := !slices.ContainsFunc(f.all, func(p []byte) bool { return p == nil })
+		if complete && size <= maxJoined {
+			f.data = getFrame()
+			for _, p := range f.all {
+				*f.data = append(*f.data, p...)
 			}
-			frame = nil
-		}
-		b.frames[d] = frame
-	}
-	for _, id := range exceptIDs {
-		if c := m.registry.get(id); c != nil && !slices.Contains(b.except, c) {
-			b.except = append(b.except, c)
 		}
 	}
-	return m.publish(q, b)
+	if f.data == nil {
+		return nil, nil
+	}
+	return *f.data, f.all
 }
 
-func (m *Manager) broadcastFunc(to recipients, p *Prepared, want func(*Conn) bool) (sent Sent) {
-	logged := false
-	for c := range walk(to) {
-		d, ok := c.speaks()
-		if !ok || !want(c) {
-			continue
-		}
-		frame, err := m.prepared(p, d)
-		if err == nil {
-			sent.count(c.send(frame, true))
-			continue
-		}
-		sent.Dropped++
-		m.stats.drop(dropUnsendable, 1)
-		if !logged {
-			logged = true
-			m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(d.variant()))
+// excepts reports whether c does not get one of the broadcasts.
+func (j *batchFrames) excepts(c *Conn) bool {
+	return slices.ContainsFunc(j.batch, func(b *broadcast) bool { return slices.Contains(b.except, c) })
+}
+
+func (j *batchFrames) release() {
+	for i := range j.each {
+		if buf := j.each[i].data; buf != nil {
+			putFrame(buf)
 		}
 	}
-	return sent
 }

@@ -39,7 +39,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		m, _ := fakeManager(t, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, m, "a", tr, Accept{})
-		epoch := m.batcher.enter()
+		epoch := m.broadcaster.batcher.enter()
 		for i := range maxPending {
 			m.Broadcast(Text(fmt.Sprint(i)))
 		}
@@ -58,8 +58,8 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		})
 		m.Broadcast(Text("last"))
 		close(returned)
-		m.batcher.leave(epoch)
-		m.flushBatcher()
+		m.broadcaster.batcher.leave(epoch)
+		m.broadcaster.flushDeferred()
 		idle(t, m)
 		got := tr.frames(t)
 		require.Len(t, got, maxPending+2)
@@ -115,9 +115,9 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			fakeConn(t, m, "deferred", newFakeTransport(1<<20), Accept{Groups: []string{"g"}, Deferred: true})
 			begun, open := make(chan struct{}), make(chan struct{})
 			last := m.newConn("last", in, nil, "fake")
-			last.register(in)
-			last.attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
-			defer func() { last.unregister(); last.release() }()
+			last.m.register(last, in)
+			last.session().attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
+			defer func() { last.m.unregister(last); last.session().release() }()
 
 			g, q := m.Group("g"), &m.groups.get("g").queue
 			first := make(chan struct{})

@@ -38,9 +38,9 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				trs[i] = newFakeTransport(1 << 30)
 				a := Accept{User: fmt.Sprint("u", i%4), Groups: []string{fmt.Sprint("g", i%groups)}}
 				all[i] = m.newConn(fmt.Sprint("c", i), a, nil, "fake")
-				all[i].register(a)
-				all[i].attach(&yielding{trs[i]})
-				defer func() { all[i].unregister(); all[i].release() }()
+				all[i].m.register(all[i], a)
+				all[i].session().attach(&yielding{trs[i]})
+				defer func() { all[i].m.unregister(all[i]); all[i].session().release() }()
 			}
 			var queued atomic.Int64
 			var wg sync.WaitGroup
@@ -74,18 +74,18 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 							_ = c.Join(g)
 							c.Leave(fmt.Sprint("g", rand.IntN(groups)))
 						case 8:
-							epoch := m.batcher.enter()
+							epoch := m.broadcaster.batcher.enter()
 							sent = m.Broadcast(text("all"))
 							runtime.Gosched()
-							m.batcher.leave(epoch)
-							m.flushBatcher()
+							m.broadcaster.batcher.leave(epoch)
+							m.broadcaster.flushDeferred()
 						}
 						queued.Add(int64(sent.Queued))
 					}
 				})
 			}
 			wg.Wait()
-			m.flushBatcher()
+			m.broadcaster.flushDeferred()
 			idle(t, m)
 
 			inOrder := make(map[string]map[string]int) // of a receiver's broadcasts, by set

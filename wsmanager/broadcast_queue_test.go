@@ -59,7 +59,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 func texts(m *Manager, n int) (calls []func() Sent) {
 	for i := range n {
 		calls = append(calls, func() Sent {
-			return m.broadcast(&m.registry.queue, Prepare(Text(fmt.Sprintf("t%d", i))), nil)
+			return m.broadcaster.send(&m.registry.queue, Prepare(Text(fmt.Sprintf("t%d", i))), names{})
 		})
 	}
 	return calls
@@ -95,7 +95,7 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	fakeConn(t, m, "b", b, Accept{})
 	calls := texts(m, 4)
 	calls[2] = func() Sent {
-		return m.broadcast(&m.registry.queue, Prepare(Text("not for a")), []string{"a", "nobody"})
+		return m.broadcaster.send(&m.registry.queue, Prepare(Text("not for a")), namesOf([]string{"a", "nobody"}))
 	}
 	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, pile(t, m, calls...))
 	require.Equal(t, []string{"t0", "t1", "t3"}, a.frames(t))
@@ -143,14 +143,14 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 			}
 			return Text(fmt.Sprintf("m%d in %d", i, v)), nil
 		})
-		calls = append(calls, func() Sent { return m.broadcast(&m.registry.queue, p, nil) })
+		calls = append(calls, func() Sent { return m.broadcaster.send(&m.registry.queue, p, names{}) })
 	}
 	calls = append(calls, func() Sent {
 		late, _ := m.Conn("late")
 		if err := late.Ready(3); err != nil { // not on the test's goroutine
 			t.Error(err)
 		}
-		return m.broadcast(&m.registry.queue, Prepare(Text("for all")), nil)
+		return m.broadcaster.send(&m.registry.queue, Prepare(Text("for all")), names{})
 	})
 	sent := pile(t, m, calls...)
 	require.Equal(t, []Sent{{2, 1}, {2, 1}, {2, 1}, {4, 0}}, sent)
@@ -169,7 +169,7 @@ func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	var calls []func() Sent
 	for range 4 {
 		calls = append(calls, func() Sent {
-			return m.broadcast(&m.registry.queue, Prepare(Binary(make([]byte, 60<<10))), nil)
+			return m.broadcaster.send(&m.registry.queue, Prepare(Binary(make([]byte, 60<<10))), names{})
 		})
 	}
 	pile(t, m, calls...)

@@ -53,8 +53,8 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	s := &stalled{m: m, gate: newGate(), got: newFakeTransport(1 << 20), otherGot: newFakeTransport(1 << 20), toAll: toAll}
 	a := Accept{Groups: []string{"g"}}
 	c := m.newConn("stalled", a, nil, "fake")
-	c.register(a)
-	c.attach(s.gate)
+	c.m.register(c, a)
+	c.session().attach(s.gate)
 	s.receiver = fakeConn(t, m, "receiver", s.got, a)
 	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
 	broadcast := m.Group("g").Broadcast
@@ -67,15 +67,15 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	}
 	switch way {
 	case "deferred":
-		epoch := m.batcher.enter()
+		epoch := m.broadcaster.batcher.enter()
 		for _, text := range batch {
 			broadcast(Text(text))
 		}
-		m.batcher.leave(epoch)
+		m.broadcaster.batcher.leave(epoch)
 		m.active.add()
 		go func() {
 			defer m.active.done()
-			m.flushBatcher()
+			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
 		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
@@ -94,8 +94,8 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	<-s.gate.begun
 	t.Cleanup(func() {
 		idle(t, m)
-		c.unregister()
-		c.release()
+		c.m.unregister(c)
+		c.session().release()
 	})
 	return s
 }
@@ -116,22 +116,22 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"Close of a receiver", func(s *stalled) { _ = s.receiver.Close(1000, "") }, []string{"0x8"}, nil},
 		{"Close of another", func(s *stalled) { _ = s.other.Close(1000, "") }, nil, []string{"0x8"}},
 		{"CloseWith", func(s *stalled) { _ = s.receiver.CloseWith(Text("x"), 1000, "") }, []string{"x", "0x8"}, nil},
-		{"a close frame of a receiver", func(s *stalled) { _ = (*connFrames)(s.receiver).OnClose(1000, "") }, []string{"0x8"}, nil},
-		{"a ping of a receiver", func(s *stalled) { _ = (*connFrames)(s.other).OnPing(nil) }, nil, []string{"0xa"}},
+		{"a close frame of a receiver", func(s *stalled) { _ = (*openFrames)(s.receiver).OnClose(1000, "") }, []string{"0x8"}, nil},
+		{"a ping of a receiver", func(s *stalled) { _ = (*openFrames)(s.other).OnPing(nil) }, nil, []string{"0xa"}},
 		{"Join", func(s *stalled) { _ = s.other.Join("g") }, nil, nil},
 		{"Join of a receiver", func(s *stalled) { _ = s.receiver.Join("new") }, nil, nil},
 		{"Leave of a receiver", func(s *stalled) { s.receiver.Leave("g") }, nil, nil},
 		{"an accept", func(s *stalled) {
 			a := Accept{Groups: []string{"g"}, User: "ann"}
 			c := s.m.newConn("new", a, nil, "fake")
-			c.register(a)
-			c.abandon()
+			c.m.register(c, a)
+			c.session().abandon()
 		}, nil, nil},
 		{"Ready", func(s *stalled) {
 			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
-			c.register(Accept{Deferred: true})
+			c.m.register(c, Accept{Deferred: true})
 			_ = c.Ready(0)
-			c.abandon()
+			c.session().abandon()
 		}, nil, nil},
 		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Broadcast(Text("x")) }, nil, []string{"x"}},
 		{"a broadcast to some", func(s *stalled) {
@@ -221,9 +221,9 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 			for i := range conns {
 				trs[i] = newFakeTransport(1 << 20)
 				conns[i] = m.newConn(fmt.Sprint(i), Accept{}, nil, "fake")
-				conns[i].register(Accept{})
-				conns[i].attach(&steppingTransport{trs[i], clock, tt.takes})
-				defer func() { conns[i].unregister(); conns[i].release() }()
+				conns[i].m.register(conns[i], Accept{})
+				conns[i].session().attach(&steppingTransport{trs[i], clock, tt.takes})
+				defer func() { conns[i].m.unregister(conns[i]); conns[i].session().release() }()
 			}
 			require.Equal(t, Sent{Queued: tt.receivers}, m.Broadcast(Text("0")))
 			for _, tr := range trs {
@@ -280,9 +280,9 @@ func TestBroadcastsThatWaitAreBounded(t *testing.T) {
 			g := newGate()
 			g.setRoom(1 << 30)
 			c := m.newConn("a", Accept{}, nil, "fake")
-			c.register(Accept{})
-			c.attach(g)
-			defer func() { c.unregister(); c.release() }()
+			c.m.register(c, Accept{})
+			c.session().attach(g)
+			defer func() { c.m.unregister(c); c.session().release() }()
 			msg := Binary(make([]byte, tt.size))
 			first := make(chan struct{})
 			go func() { m.Broadcast(msg); close(first) }()

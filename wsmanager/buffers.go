@@ -2,10 +2,11 @@ package wsmanager
 
 import "sync"
 
-// frameBuffers has the buffers in which frames are encoded, joined and inflated.
+// frameBuffers has buffers for encoding, joining and inflating frames.
 var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxPooledFrame keeps the buffers of rare big messages out of the pool.
+// maxPooledFrame is the capacity above which a buffer is not pooled, so that one big message
+// does not hold memory.
 const maxPooledFrame = 160 << 10
 
 func getFrame() *[]byte {

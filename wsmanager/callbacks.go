@@ -2,90 +2,89 @@ package wsmanager
 
 import "net/http"
 
-// Callbacks is what a Manager tells the application. Each may be nil.
+// Callbacks are the functions of the application that a Manager calls. Each may be nil.
 //
-// For one connection: OnAccept, then, once it is registered, OnConnect, then
-// OnMessage for each message, then OnClose, never two at a time. From
-// registration on broadcasts reach the connection (but see Accept.Deferred), so
-// some may arrive before its OnConnect has ended; its own messages are handled only
-// after.
+// For one connection the order is: OnAccept; after registration OnConnect; OnMessage for each
+// message; OnClose. They never run at the same time. Broadcasts reach the connection from
+// registration on (but see Accept.Deferred), so some may arrive before OnConnect has returned.
+// Its own messages are handled afterwards.
 //
-// A panic in a callback (but OnAccept) closes that connection with 1011, is logged with its
-// stack, and hurts no other. A callback that blocks holds up the callbacks of its own
-// connection only. Its pings are answered and its close frame is seen all the same,
-// within a second: see OnMessage.
+// A panic in a callback other than OnAccept closes its connection with 1011 and is logged with
+// the stack; other connections are not affected. A callback that blocks delays the callbacks
+// of its own connection only. Pings of that connection are answered and its close frame is
+// handled within a second: see OnMessage.
 type Callbacks struct {
-	// OnAccept is asked before the upgrade, on the request's goroutine, about a
-	// request that is a valid handshake of an allowed origin: authenticate
-	// here. What is kept of the request must be put into Accept.Value; the
-	// request itself is not to be used after the return. An error refuses: see
-	// [Reject]. A panic refuses as well, and goes on to what is above, as that of
-	// any http.Handler does.
+	// OnAccept is called before the upgrade, on the goroutine of the request, for a valid
+	// handshake of an allowed origin. Authenticate here. The request must not be used after
+	// the return: put the values that you need into Accept.Value. An error refuses the
+	// handshake: see [Reject]. A panic refuses it as well, and propagates as the panic of any
+	// http.Handler does.
 	OnAccept func(r *http.Request) (Accept, error)
 
-	// OnConnect is called when the connection is registered and its handshake
-	// has been sent. An error closes it, as that of OnMessage does.
+	// OnConnect is called when the connection has been registered and the answer to its
+	// handshake has been sent. An error closes the connection, as an error of OnMessage does.
 	OnConnect func(c *Conn) error
 
-	// OnMessage is called for each message, in order. Messages that arrive after
-	// the connection began to close are dropped. An error closes with 1011 and
-	// no reason, or with code and reason of a *CloseError; it is logged.
+	// OnMessage is called for each message, in order. Messages that arrive after the
+	// connection began to close are dropped. An error closes the connection: a *CloseError
+	// with its code and reason, any other error with 1011 and no reason. It is logged.
 	//
-	// It may take as long as it likes: to stream an answer, say. After half a second at
-	// most another goroutine reads on. Pings are answered; a close frame, the peer's end
-	// or a silence of Options.IdleTimeout ends the connection's Context, for the callback
-	// to see. Messages are queued until it has returned, in Options.MaxMessageSize bytes
-	// at most (each counts 64 more than it has), or one; then nothing more is read, which
-	// the peer feels. Messages that came before the peer's end are handled also after it.
+	// OnMessage may take as long as necessary, for example to stream an answer. After half a
+	// second at most another goroutine continues to read: it answers pings, and a close
+	// frame, the peer's end or a silence of Options.IdleTimeout ends the connection's
+	// Context. Messages are queued until OnMessage has returned: one of any size, or several
+	// of Options.MaxMessageSize bytes in total, where each message counts 64 bytes more than
+	// its payload. Then reading stops, and TCP slows the peer down. Messages that arrived
+	// before the peer's end are handled after it too.
 	OnMessage func(c *Conn, m Message) error
 
-	// OnClose is called exactly once for every OnConnect (also one that failed),
-	// when the connection is out of the registry and of its groups. Its Context is done and
-	// sends return ErrClosed. err is nil where the peer or Conn.Close ended it
-	// with 1000, 1001 or without a code; otherwise it is a *CloseError, with
-	// ErrSlowConsumer, ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown
-	// or ErrPanic in its chain where that is the cause.
+	// OnClose is called exactly once after every OnConnect, also after one that failed, when
+	// the connection has left the registry and its groups. Its Context has ended, and sends
+	// return ErrClosed. err is nil if the peer or Conn.Close ended the connection with 1000,
+	// 1001 or without a code. Otherwise err is a *CloseError, with ErrSlowConsumer,
+	// ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown or ErrPanic in its chain if
+	// that is the cause.
 	OnClose func(c *Conn, err error)
 }
 
-// Accept is OnAccept's answer to a request that may become a connection.
+// Accept is the answer of OnAccept to a request that becomes a connection.
 type Accept struct {
-	// User is whom the connection belongs to, as the application knows them:
-	// [Manager.SendUser] reaches all connections of one. "" is nobody.
+	// User is the application's name of the user to whom the connection belongs:
+	// [Manager.SendUser] reaches all connections of a user. "" means no user.
 	User string
 
-	// Groups are joined before OnConnect. One name that is none (see [Conn.Join]),
-	// or too many, is a mistake of the application and answered with 500.
+	// Groups are joined before OnConnect. An invalid name (see [Conn.Join]) or too many
+	// groups is a programming error; the handshake is answered with 500.
 	Groups []string
 
 	// Value is the application's own state of the connection; see [Value].
 	Value any
 
-	// Subprotocol is the sub-protocol to speak: one that the client offered in
-	// Sec-WebSocket-Protocol, or "" for none. Any other is a mistake of the
-	// application and answered with 500.
+	// Subprotocol is the chosen sub-protocol: one that the client offered in
+	// Sec-WebSocket-Protocol, or "" for none. Any other is a programming error; the handshake
+	// is answered with 500.
 	Subprotocol string
 
-	// Header is added to the 101, over HTTP/2 the 200. Connection, Upgrade and Sec-WebSocket-* are
-	// the Manager's own; to set them is a mistake and answered with 500.
+	// Header is added to the 101, or to the 200 over HTTP/2. Connection, Upgrade and
+	// Sec-WebSocket-* belong to the Manager; setting them is a programming error, and the
+	// handshake is answered with 500.
 	Header http.Header
 
-	// SlowConsumer is the connection's policy; 0 for that of the Options.
+	// SlowConsumer is the policy of the connection. 0 is the one of the Options.
 	SlowConsumer SlowConsumer
 
-	// Variant is the encoding that the connection gets of what is sent to many.
+	// Variant is the encoding in which the connection receives broadcasts and prepared
+	// messages.
 	Variant Variant
 
-	// Deferred keeps broadcasts, and sends to groups and users, from the
-	// connection until [Conn.Ready]: for protocols that are chosen by the first
-	// message. Variant does not count then. The connection is registered and in
-	// its groups all the same, and sends to it alone arrive. It has
-	// Options.ReadyTimeout to become ready.
+	// Deferred keeps broadcasts, and sends to groups and users, from the connection until
+	// [Conn.Ready]. Use it for protocols that are chosen by the first message. Variant is
+	// ignored then. The connection is registered and is a member of its groups, and sends to
+	// it alone arrive. It must become ready within Options.ReadyTimeout.
 	Deferred bool
 }
 
-// Value returns the application's state of a connection, Accept.Value; false if
-// it is of another type.
+// Value returns Accept.Value of a connection, or false if it has another type.
 func Value[T any](c *Conn) (T, bool) {
 	v, ok := c.who.value.(T)
 	return v, ok

@@ -194,7 +194,7 @@ func (cl *Client) connected(c *Conn) {
 // disconnected notes how it ended.
 func (cl *Client) disconnected(c *Conn) {
 	c.mu.Lock()
-	cause := c.rare.cause
+	cause := c.life.cold.cause
 	c.mu.Unlock()
 	cl.queue.detach()
 	cl.mu.Lock()
@@ -376,11 +376,11 @@ func (cl *Client) SendContext(ctx context.Context, m Message) error {
 // SendPrepared is Send for a message that is ready. Besides Send's errors it returns
 // PrepareFunc's.
 func (cl *Client) SendPrepared(p *Prepared) error {
-	frame, err := cl.dialer.m.prepared(p, 0)
+	frame, err := cl.dialer.m.frame(p, 0)
 	if err != nil {
 		return err
 	}
-	return cl.queue.send(outgoing{frame: frame, prepared: p, plain: p.encoded(0).plain})
+	return cl.queue.send(outgoing{frame: frame, prepared: p, plain: p.forVariant(0).plain})
 }
 
 // Unsent returns how many messages were accepted by the Client and have not left.

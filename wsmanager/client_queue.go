@@ -2,7 +2,6 @@ package wsmanager
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -45,7 +44,7 @@ type queued struct {
 
 func (q *queue) init(m *Manager) {
 	q.m, q.turn = m, make(chan struct{}, 1)
-	m.onSent = q.left
+	m.sending.onSent = q.left
 }
 
 // encode makes the frame of a message, without a mask.
@@ -70,7 +69,7 @@ func (q *queue) send(o outgoing) error {
 	case closed:
 		return ErrClosed
 	case len(o.frame) > q.m.opts.OutboxBytes-bytes,
-		messages >= q.m.opts.OutboxMessages && !(messages < burst*q.m.opts.OutboxMessages && q.onlyBurst()):
+		messages >= q.m.opts.OutboxMessages && !(messages < queueBurstFactor*q.m.opts.OutboxMessages && q.onlyBurst()):
 		q.m.stats.drop(dropOutboxFull, 1)
 		return ErrOutboxFull
 	}
@@ -78,14 +77,14 @@ func (q *queue) send(o outgoing) error {
 	return nil
 }
 
-// onlyBurst reports whether what waits may be a mere burst, see Conn.onlyBurstLocked.
+// onlyBurst reports whether what waits may be a mere burst, see sender.writerAdvances.
 func (q *queue) onlyBurst() bool {
 	if q.conn == nil {
 		return false
 	}
 	q.conn.mu.Lock()
 	defer q.conn.mu.Unlock()
-	return q.conn.state == stateOpen && q.conn.onlyBurstLocked()
+	return q.conn.life.state == stateOpen && q.conn.out.writerAdvances()
 }
 
 func (q *queue) load() (messages, bytes int, closed bool) {
@@ -117,12 +116,12 @@ func (c *Conn) appendWire(dst []byte, o outgoing) []byte {
 	size := frame.PayloadSize(o.frame)
 	compressed := false
 	switch {
-	case !c.who.deflate || o.plain || !c.m.compresses(size):
+	case !c.who.deflate || o.plain || !c.m.compressor.wants(size):
 	case o.prepared != nil:
-		dst = append(dst, o.prepared.encoded(0).deflated(c.m)...)
+		dst = append(dst, o.prepared.forVariant(0).deflated(&c.m.compressor)...)
 		compressed = true
 	default:
-		dst, compressed = c.m.appendCompressed(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
+		dst, compressed = c.m.compressor.append(dst, MessageType(o.frame[0]&0x0f), o.frame[len(o.frame)-size:])
 	}
 	if !compressed {
 		dst = append(dst, o.frame...)
@@ -138,17 +137,19 @@ func (c *Conn) sendKept(o outgoing, kept func(wire []byte)) error {
 	defer putFrame(buf)
 	*buf = c.appendWire(*buf, o)
 	c.mu.Lock()
-	sent, err := c.tryLocked(*buf, false)
+	s := c.session()
+	s.catchUp()
+	sent, err := c.out.write(s, *buf, false)
 	if err == nil && !sent {
-		c.pushLocked(*buf, 0, false)
+		c.out.push(s, *buf, 0, false)
 	}
-	if frame := c.out.Last(); err == nil && frame != nil {
+	if frame := c.out.outbox.Last(); err == nil && frame != nil {
 		kept(frame)
 	}
-	crowded := c.crowdedLocked()
+	crowded := c.out.crowded()
 	c.mu.Unlock()
 	if crowded {
-		runtime.Gosched()
+		yieldToWriter()
 	}
 	return err
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // halfClosing is a transport that can say that nothing more is coming.
@@ -35,25 +33,25 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 			t.Run(side.name+", "+name, func(t *testing.T) {
 				m, clock := fakeManager(t, Options{})
 				if side.client {
-					m.keys = frame.NewMaskKeys()
+					m.maskFrames()
 				}
 				tr := &halfClosing{fakeTransport: newFakeTransport(1 << 20)}
 				c := m.newConn("a", Accept{}, nil, "fake")
-				c.register(Accept{})
-				c.attach(tr)
-				defer func() { c.unregister(); c.release(); idle(t, m) }()
+				c.m.register(c, Accept{})
+				c.session().attach(tr)
+				defer func() { c.m.unregister(c); c.session().release(); idle(t, m) }()
 				require.NoError(t, begin(c))
 				require.Zero(t, tr.ended)
-				c.peerClosed(1000, "")
+				c.session().peerClosed(1000, "")
 				require.Equal(t, 1, tr.count(), "the close frame is out")
 				require.Equal(t, side.halves, tr.ended)
-				require.Equal(t, stateClosing, c.state)
-				c.peerClosed(1001, "again")
+				require.Equal(t, stateClosing, c.life.state)
+				c.session().peerClosed(1001, "again")
 				require.Equal(t, side.halves, tr.ended, "a second close frame says nothing")
 				clock.Step(4 * time.Second)
-				require.Equal(t, stateClosing, c.state)
+				require.Equal(t, stateClosing, c.life.state)
 				clock.Step(3 * time.Second)
-				require.Equal(t, stateCut, c.state)
+				require.Equal(t, stateCut, c.life.state)
 			})
 		}
 	}

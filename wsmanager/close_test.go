@@ -12,17 +12,17 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	m, clock := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
 	c := m.newConn("a", Accept{}, nil, "fake")
-	c.register(Accept{})
-	c.attach(tr)
+	c.m.register(c, Accept{})
+	c.session().attach(tr)
 	require.NoError(t, c.Close(1000, ""))
 	require.Equal(t, []string{"0x8"}, tr.frames(t))
 	clock.Step(4 * time.Second)
-	require.Equal(t, stateClosing, c.state)
+	require.Equal(t, stateClosing, c.life.state)
 	clock.Step(3 * time.Second)
-	require.Equal(t, stateCut, c.state)
+	require.Equal(t, stateCut, c.life.state)
 	<-tr.closed
-	c.unregister()
-	c.release()
+	c.m.unregister(c)
+	c.session().release()
 }
 
 // Once its close frame has come, a peer reads no data any more: what waits is
@@ -40,12 +40,12 @@ func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
 			stuck(t, c, tr, "half")
 			require.NoError(t, c.Send(Text("waits")))
 			require.NoError(t, begin(c))
-			c.peerClosed(1000, "")
+			c.session().peerClosed(1000, "")
 			require.EqualValues(t, 1, m.Stats().Dropped.Closed)
 			tr.letGo()
 			idle(t, m)
 			require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
-			require.Equal(t, stateCut, c.state, "both close frames are through")
+			require.Equal(t, stateCut, c.life.state, "both close frames are through")
 		})
 	}
 }
@@ -82,12 +82,12 @@ func TestStatsOfALateWrite(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := lateWrite{fakeBlocking{newFakeTransport(0).fakeWrites}, make(chan struct{})}
 	c := m.newConn("a", Accept{}, nil, "fake")
-	c.register(Accept{})
-	c.attach(tr)
+	c.m.register(c, Accept{})
+	c.session().attach(tr)
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
-	c.unregister()
-	c.release()
+	c.m.unregister(c)
+	c.session().release()
 	close(tr.through)
 	idle(t, m)
 	s := m.Stats()
@@ -104,7 +104,7 @@ func TestWriteTimeoutWhileClosing(t *testing.T) {
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Close(1000, ""))
 	clock.Step(9 * time.Second)
-	require.Equal(t, stateClosing, c.state)
+	require.Equal(t, stateClosing, c.life.state)
 	clock.Step(3 * time.Second)
-	require.Equal(t, stateCut, c.state)
+	require.Equal(t, stateCut, c.life.state)
 }

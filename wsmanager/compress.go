@@ -4,7 +4,6 @@ import (
 	"compress/flate"
 	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/gobwas/ws"
 
@@ -12,31 +11,29 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// Compression is how messages are compressed: permessage-deflate (RFC 7692), with
-// the clients that offer it; the others get and send them plain. The zero value is
-// off.
+// Compression says how messages are compressed: with permessage-deflate (RFC 7692), for
+// clients that offer it. Other clients send and get plain messages. The zero value is off.
 //
-// Each message is compressed by itself (no context takeover, in both directions), so
-// that a broadcast is compressed once for all, and an idle connection holds neither a
-// compressor nor a window, which would be 32 KiB and more in each direction. The price
-// is that what messages have in common is not found: small ones gain little.
+// Each message is compressed by itself (no context takeover, in both directions). So a
+// broadcast is compressed once for all receivers, and an idle connection has no compressor
+// and no window, which would need 32 KiB and more in each direction. The disadvantage is
+// that text that repeats between messages is not found: small messages gain little.
 //
-// A text that mixes a secret with what a stranger has chosen gives the secret away by
-// its compressed length, to whoever sees the traffic and may try often (the attacks
-// CRIME and BREACH on TLS). Send such messages with Message.NoCompression.
+// If a message has both a secret and text that an attacker has chosen, its compressed length
+// reveals the secret to an attacker that sees the traffic and can try often (as CRIME and
+// BREACH do with TLS). Send such messages with Message.NoCompression.
 type Compression struct {
-	// Enabled lets clients have it, or makes a client offer it. A compressed message that is received counts
-	// against Options.MaxMessageSize as what it inflates to.
+	// Enabled makes a server accept the offers of clients, and a client offer it.
+	// Options.MaxMessageSize limits the inflated size of a received message.
 	Enabled bool
 
-	// Level is what compressing may cost: 1 is quick, 9 the smallest, -2 the quickest,
-	// as it codes bytes without looking for repetitions (see compress/flate). On JSON
-	// of some KB, 6 takes two to three times as long as 1 and takes a tenth more off.
-	// Default: 1.
+	// Level is the level of compress/flate: 1 is fast, 9 compresses most, and -2 is the
+	// fastest because it does not look for repetitions. For JSON of some KB, level 6
+	// takes two to three times as long as level 1 and saves a tenth more. Default: 1.
 	Level int
 
-	// Threshold is how many bytes a payload must have to be compressed. Default:
-	// 512.
+	// Threshold is the smallest size of a payload that is compressed, in bytes.
+	// Default: 512.
 	Threshold int
 }
 
@@ -57,31 +54,34 @@ func (o *Compression) withDefaults() error {
 	return errors.Join(errs...)
 }
 
-// appendCompressed appends the compressed frame of a message to dst. If that would not be
-// shorter than the plain frame, it appends nothing and ok is false.
-func (m *Manager) appendCompressed(dst []byte, t MessageType, payload []byte) (_ []byte, ok bool) {
-	d := deflate.GetDeflater(m.opts.Compression.Level)
+// compressor compresses messages as the options of a Manager say.
+type compressor struct {
+	Compression
+	stats *stats
+}
+
+// append appends the compressed frame of a message to dst. If that would not be shorter
+// than the plain frame, it appends nothing and ok is false.
+func (cp *compressor) append(dst []byte, t MessageType, payload []byte) (_ []byte, ok bool) {
+	d := deflate.GetDeflater(cp.Level)
 	defer deflate.PutDeflater(d)
 	small := d.Deflate(payload)
-	m.stats.deflated.Add(1)
+	cp.stats.deflated.Add(1)
 	if len(small) >= len(payload) {
 		return dst, false
 	}
-	m.stats.saved.Add(uint64(len(payload) - len(small)))
+	cp.stats.saved.Add(uint64(len(payload) - len(small)))
 	first := len(dst)
 	dst = frame.Append(dst, ws.OpCode(t), small)
 	dst[first] |= deflate.RSV1
 	return dst, true
 }
 
-// compresses reports whether a message is one to compress, for those who have
-// agreed.
-func (m *Manager) compresses(size int) bool {
-	return m.opts.Compression.Enabled && size >= m.opts.Compression.Threshold
-}
+// wants reports whether a message with a payload of this size is compressed for connections
+// that have agreed.
+func (cp *compressor) wants(size int) bool { return cp.Enabled && size >= cp.Threshold }
 
-// encode makes the frame of a message for this connection, in a buffer to be given
-// back by putFrame.
+// encode makes the frame of a message for this connection. putFrame takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
@@ -90,16 +90,16 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
-	if c.m.compresses(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
+	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
-		if *buf, ok = c.m.appendCompressed(*buf, msg.Type, msg.Payload); ok {
+		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
 			if c.m.keys != nil {
 				*buf = c.m.keys.Mask(*buf, 0)
 			}
 			return buf, nil
 		}
 	}
-	*buf = c.m.appendFrame(*buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 
@@ -110,40 +110,4 @@ func (c *Conn) agreeDeflate() {
 		return
 	}
 	c.who.deflate = true
-}
-
-// dialect is the form in which a connection gets what is sent to many: its variant,
-// plain or, at most, compressed.
-type dialect uint8
-
-const (
-	dialects = 2 * MaxVariants
-
-	// compressedDialects are the odd ones, by bit.
-	compressedDialects = 0xAAAA
-)
-
-func dialectOf(v Variant, deflate bool) dialect {
-	d := dialect(v) << 1
-	if deflate {
-		d |= 1
-	}
-	return d
-}
-
-func (d dialect) variant() Variant { return Variant(d >> 1) }
-func (d dialect) deflate() bool    { return d&1 != 0 }
-
-// dialectSet is a set of dialects, by bit.
-type dialectSet uint32
-
-func (s dialectSet) has(d dialect) bool { return s&(1<<d) != 0 }
-
-// all walks the set.
-func (s dialectSet) all(yield func(dialect) bool) {
-	for ; s != 0; s &= s - 1 {
-		if !yield(dialect(bits.TrailingZeros32(uint32(s)))) {
-			return
-		}
-	}
 }

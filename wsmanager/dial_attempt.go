@@ -42,13 +42,13 @@ func (o *DialOptions) clientConfig() handshake.ClientConfig {
 // connect does the whole attempt, from admission to the start of the driver.
 func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	m := a.m
-	if err := m.admit(); err != nil {
+	if err := m.admission.acquireSlot(); err != nil {
 		return nil, err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.dismiss()
+			m.admission.releaseSlot()
 		}
 	}()
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -94,7 +94,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, auto Driver) (*Dia
 	if frame.Size(d.m.opts.MaxMessageSize)+frame.MaskSize > d.m.opts.OutboxBytes {
 		return nil, fmt.Errorf("wsmanager: Options.MaxMessageSize (%d) and its masked frame header don't fit OutboxBytes (%d): a message of that size could never be sent on; raise OutboxBytes", d.m.opts.MaxMessageSize, d.m.opts.OutboxBytes)
 	}
-	d.m.keys = frame.NewMaskKeys()
+	d.m.maskFrames()
 	d.dialing, d.stop = context.WithCancelCause(context.Background())
 	d.m.onShutdown = func() { d.stop(ErrShutdown) }
 	return d, nil

@@ -45,8 +45,8 @@ func (d Driver) String() string {
 }
 
 // driver reads a connection, and decides on which goroutine its callbacks run. It calls
-// Conn.open once, with the bytes that came with the handshake, then Conn.consume with the
-// bytes that it reads, then Conn.finish, Conn.release and Conn.dismiss. It makes one of these
+// session.open once, with the bytes that came with the handshake, then session.consume with
+// the bytes that it reads, then session.finish, session.release and session.released. It makes one of these
 // calls at a time, with one exception: while a callback in open or consume does not return,
 // readOn continues on another goroutine. The goroutine of that callback makes no further
 // call then.

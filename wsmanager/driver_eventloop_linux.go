@@ -85,11 +85,11 @@ var _ transport.WritableNotifier = (*eventLoopTransport)(nil)
 
 func (t *eventLoopTransport) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
-		c.logStart()
+		logStart(c)
 		t.Release()
 		return
 	}
-	go t.own(c, 0, func() error { return c.open(early) })
+	go t.own(c, 0, func() error { return c.session().open(early) })
 }
 
 func (t *eventLoopTransport) serve(c *Conn, early []byte) {
@@ -100,23 +100,23 @@ func (t *eventLoopTransport) serve(c *Conn, early []byte) {
 }
 
 func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
-	t.own(c, tenure, func() error { return c.feed(rest) })
+	t.own(c, tenure, func() error { return c.session().feed(rest) })
 }
 
 // own opens the connection, or feeds it bytes that were read already, and gives it to the
 // loop, unless another reader has replaced this one.
 func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	defer func() { // also if OnClose ends the goroutine
-		if !c.passedOn(tenure) {
+		if !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
 			t.Release()
 		}
 	}()
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // a bug of this package: panics of callbacks are recovered earlier
-			err = c.recovered(v)
+			err = c.session().panicked(v)
 		}
-		if err != nil && !c.passedOn(tenure) {
+		if err != nil && !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
 			t.finish(c, err)
 		}
 	}()
@@ -127,7 +127,7 @@ func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 func (t *eventLoopTransport) finish(c *Conn, err error) {
 	if !t.finished {
 		t.finished = true
-		c.finish(err)
+		c.session().finish(err)
 	}
 }
 
@@ -137,20 +137,20 @@ func (t *eventLoopTransport) finish(c *Conn, err error) {
 type eventHandler Conn
 
 func (h *eventHandler) transport() *eventLoopTransport {
-	if t, ok := h.t.(*addressedLoopTransport); ok {
+	if t, ok := h.out.transport.(*addressedLoopTransport); ok {
 		return t.eventLoopTransport
 	}
-	return h.t.(*eventLoopTransport)
+	return h.out.transport.(*eventLoopTransport)
 }
 
 // Data implements evloop.Handler.
 func (h *eventHandler) Data(p []byte) bool {
 	t, c := h.transport(), (*Conn)(h)
 	if t.finished {
-		c.discard(p) // until the peer has answered or closed its direction, or CloseTimeout has passed
+		c.session().discard(p) // until the peer has answered or closed its direction, or CloseTimeout has passed
 		return true
 	}
-	if err := c.consume(p); err != nil && err != frame.ErrTaken {
+	if err := c.session().consume(p); err != nil && err != frame.ErrTaken {
 		t.finish(c, err)
 	}
 	return true
@@ -161,7 +161,7 @@ func (h *eventHandler) Kicked() { h.transport().finish((*Conn)(h), transport.Err
 
 // Writable implements evloop.Handler.
 func (h *eventHandler) Writable() {
-	if (*Conn)(h).pump() {
+	if h.out.pump((*session)(h)) {
 		h.transport().NotifyWritable()
 	}
 }
@@ -169,13 +169,13 @@ func (h *eventHandler) Writable() {
 // End implements evloop.Handler.
 func (h *eventHandler) End(err error) {
 	c := (*Conn)(h)
-	defer c.dismiss()
-	defer c.afterCallbacks(func() { c.m.loops.leave(c) })
-	defer c.release()
+	defer c.session().released()
+	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.leave(c) })
+	defer c.session().release()
 	var panicked *evloop.PanicError
 	switch {
 	case errors.As(err, &panicked): // a bug of this package
-		err = c.crashed(panicked.Value, panicked.Stack)
+		err = c.session().panickedAt(panicked.Value, panicked.Stack)
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited
 	}
@@ -190,8 +190,11 @@ func (t *eventLoopTransport) NotifyWritable() {
 	_ = t.WantWritable() // an error means that the loop is about to call End
 }
 
-// Interrupt implements transport.Transport.
-func (t *eventLoopTransport) Interrupt() { t.Kick() }
+// Interrupt implements transport.Transport. The loop calls Kicked.
+func (t *eventLoopTransport) Interrupt() error {
+	t.Kick()
+	return nil
+}
 
 // Close implements transport.Transport. The loop calls End afterwards.
 func (t *eventLoopTransport) Close() error { t.Shut(); return nil }

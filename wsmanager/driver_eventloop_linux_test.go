@@ -13,10 +13,10 @@ import (
 func TestAddressWithAZone(t *testing.T) {
 	remote := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}
 	loop := &eventLoopTransport{}
-	c := &Conn{t: &addressedLoopTransport{loop, remote}}
+	c := &Conn{out: sender{transport: &addressedLoopTransport{loop, remote}}}
 	require.Same(t, loop, (*eventHandler)(c).transport())
 	require.Same(t, remote, c.RemoteAddr())
 	require.True(t, InLoop(c))
-	require.Implements(t, (*transport.WritableNotifier)(nil), c.t)
-	require.Implements(t, (*takeable)(nil), c.t, "or a goroutine would read it after a takeover")
+	require.Implements(t, (*transport.WritableNotifier)(nil), c.out.transport)
+	require.Implements(t, (*takeable)(nil), c.out.transport, "or a goroutine would read it after a takeover")
 }

@@ -2,7 +2,6 @@ package wsmanager
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -16,33 +15,30 @@ type goroutineDriver struct{}
 // its first 2 KB: keep the stack frames between here and the read small.
 func (goroutineDriver) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
-		c.logStart()
+		logStart(c)
 		go readConn(c, 0)
 		return
 	}
 	go func() {
-		if openConn(c, 0, func() error { return c.open(early) }) {
+		if openConn(c, 0, func() error { return c.session().open(early) }) {
 			go readConn(c, 0)
 		}
 	}()
 }
 
 func (goroutineDriver) serve(c *Conn, early []byte) {
-	defer c.awaitEnd() // also if another reader has replaced this one and its callback ends the goroutine
-	if openConn(c, 0, func() error { return c.open(early) }) {
+	defer c.in.dispatch.awaitEnd((*callbackHost)(c)) // also if another reader has replaced this one and its callback ends the goroutine
+	if openConn(c, 0, func() error { return c.session().open(early) }) {
 		readConn(c, 0)
 	}
 }
 
 // readOn reads on a fresh goroutine, like start, after the callbacks for rest.
 func (goroutineDriver) readOn(c *Conn, rest []byte, tenure uint32) {
-	if len(rest) == 0 || openConn(c, tenure, func() error { return c.feed(rest) }) {
+	if len(rest) == 0 || openConn(c, tenure, func() error { return c.session().feed(rest) }) {
 		go readConn(c, tenure)
 	}
 }
-
-// errExited ends a connection whose callback has called runtime.Goexit.
-var errExited error = &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: it ended its goroutine", ErrPanic)}
 
 // openConn opens the connection, or feeds it bytes that were read already. It reports
 // whether to read on. If not, the connection has ended, or another reader has replaced this
@@ -51,9 +47,9 @@ func openConn(c *Conn, tenure uint32, open func() error) bool {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil { // a bug of this package: panics of callbacks are recovered earlier
-			err = c.recovered(v)
+			err = c.session().panicked(v)
 		}
-		if err != nil && !c.passedOn(tenure) {
+		if err != nil && !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
 			endConn(c, err)
 		}
 	}()
@@ -66,9 +62,9 @@ func readConn(c *Conn, tenure uint32) {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil {
-			err = c.recovered(v)
+			err = c.session().panicked(v)
 		}
-		if !c.passedOn(tenure) {
+		if !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
 			endConn(c, err)
 		}
 	}()
@@ -76,7 +72,7 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t, consume := c.t.(transport.Reader), c.consume
+	t, consume := c.out.transport.(transport.Reader), c.session().consume
 	for err == nil {
 		err = t.Read(consume)
 	}
@@ -85,25 +81,24 @@ func readAll(c *Conn) (err error) {
 
 // endConn ends a connection whose reader has stopped.
 func endConn(c *Conn, err error) {
-	defer c.dismiss()
+	defer c.session().released()
 	defer drainUntilClosed(c)
-	c.finish(err)
+	c.session().finish(err)
 }
 
 // drainUntilClosed reads and discards the bytes that the peer still sends, until it has
 // answered our close frame or closed its direction, or CloseTimeout has passed.
 func drainUntilClosed(c *Conn) {
-	t := c.t.(transport.Reader)
+	t := c.out.transport.(transport.Reader)
 	discard := func(p []byte) error {
-		c.discard(p)
+		c.session().discard(p)
 		return nil
 	}
-	err := transport.ErrInterrupted
-	for err == nil || errors.Is(err, transport.ErrInterrupted) {
-		if err != nil {
-			t.Resume()
+	err := t.Resume()
+	for err == nil {
+		if err = t.Read(discard); errors.Is(err, transport.ErrInterrupted) {
+			err = t.Resume()
 		}
-		err = t.Read(discard)
 	}
-	c.release()
+	c.session().release()
 }

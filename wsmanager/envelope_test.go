@@ -120,7 +120,7 @@ func FuzzEnvelope(f *testing.F) {
 		requireEnvelope(t, e, again)
 		if e.hasMessages() {
 			for v := range Variant(MaxVariants) {
-				_ = e.prepared().encoded(v)
+				_ = e.prepared().forVariant(v)
 			}
 		}
 	})

@@ -89,14 +89,14 @@ func streamAddr(r *http.Request) net.Addr {
 // The connection is registered before open sends the end of the handshake, so that it gets
 // each broadcast that is made after the peer has seen the handshake succeed.
 func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, error)) (driver, error) {
-	c.register(a)
+	c.m.register(c, a)
 	attached := false
 	defer func() {
 		if !attached {
-			c.abandon()
+			c.session().abandon()
 		}
 	}()
-	if c.m.isDraining() { // Shutdown may have walked the registry before c was in it
+	if c.m.admission.isDraining() { // Shutdown may have walked the registry before c was in it
 		return nil, ErrShutdown
 	}
 	t, d, err := open()
@@ -108,6 +108,6 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	if c.who.deflate {
 		c.m.stats.agreed.Add(1)
 	}
-	c.attach(t)
+	c.session().attach(t)
 	return d, nil
 }

@@ -4,7 +4,7 @@ package wsmanager
 func InLoop(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.t.(type) {
+	switch c.out.transport.(type) {
 	case *eventLoopTransport, *addressedLoopTransport:
 		return true
 	}

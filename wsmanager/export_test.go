@@ -33,7 +33,7 @@ func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration
 
 // SetStuckAfter changes after what time without progress a write counts as stuck. There
 // must be no connection yet.
-func SetStuckAfter(m *Manager, d time.Duration) { m.stuckAfter = d }
+func SetStuckAfter(m *Manager, d time.Duration) { m.sending.stuckAfter = d }
 
 // CheckUTF8 reports whether p is the beginning of a text, and whether a whole one.
 func CheckUTF8(p []byte) (ok, complete bool) {
@@ -78,8 +78,8 @@ func SpeakH2(srv *http.Server) {
 
 // SetWatchInterval changes how often m looks for callbacks that take their time. There
 // must be no connection yet.
-func SetWatchInterval(m *Manager, d time.Duration) { m.watch.every = d }
+func SetWatchInterval(m *Manager, d time.Duration) { m.watch.interval = d }
 
 // Taken reports whether the callbacks of the connection run on another goroutine than the
 // one that reads it.
-func Taken(c *Conn) bool { return c.calling.Load()&callTaken != 0 }
+func Taken(c *Conn) bool { return c.in.dispatch.taken() }

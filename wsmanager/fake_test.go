@@ -101,7 +101,7 @@ func (t fakeBlocking) Write(p []byte, progress func()) (int, error) {
 	return len(p), nil
 }
 
-func (t *fakeWrites) Interrupt()           {}
+func (t *fakeWrites) Interrupt() error     { return nil }
 func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
 func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
@@ -158,11 +158,11 @@ func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Accept) *Conn {
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
-	c.register(a)
-	c.attach(tr)
+	c.m.register(c, a)
+	c.session().attach(tr)
 	t.Cleanup(func() {
-		c.unregister()
-		c.release()
+		c.m.unregister(c)
+		c.session().release()
 		idle(t, m)
 	})
 	return c

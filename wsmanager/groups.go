@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// groups holds sets of connections by name. A set exists as long as it has
-// members. No I/O and no callback ever happens under one of its locks.
+// groups has sets of connections by name: the groups of a Manager, or its users. A set
+// exists as long as it has members. No I/O and no callback happens under its locks.
 type groups struct {
 	seed   maphash.Seed
 	shards [registryShards]groupShard
 
-	// wants is told when a set has got its first member, and when it has lost its last.
-	// It is called under the set's lock; nil without a backplane.
-	wants func(name string, on bool)
+	// onChange is called with true when a set gets its first member, and with false when
+	// it loses its last one, under the set's lock. It is nil without a backplane.
+	onChange func(name string, exists bool)
 }
 
 type groupShard struct {
@@ -22,25 +22,23 @@ type groupShard struct {
 	groups map[string]*group
 }
 
-// group is a set with at least one member, but for the moment of its making and
-// for those who still hold it when it is gone.
+// group is a set of connections. It has at least one member as long as it is in groups.
 type group struct {
 	name  string
 	shard *groupShard
 	of    *groups
 	queue broadcastQueue
 
-	// Guarded by shard.mu; the same order in both.
-	conns []*Conn
-	ships []*membership
+	conns   []*Conn       // guarded by shard.mu
+	members []*membership // of conns, in the same order; guarded by shard.mu
 }
 
-// membership is a connection's place in a group.
+// membership is the membership of a connection in a group.
 type membership struct {
 	of *group
 	at int // index in the group; guarded by the shard's lock
 
-	delivered uint32 // the number of the last broadcast to the group that was sent to it; guarded by Conn.mu
+	delivered uint32 // the number of the last broadcast to the group that was sent to the connection; guarded by Conn.mu
 	receiving bool   // guarded by Conn.mu and the queue's lock
 }
 
@@ -55,12 +53,12 @@ func (g *groups) shard(name string) *groupShard {
 	return &g.shards[maphash.String(g.seed, name)%registryShards]
 }
 
-// bit is the set's in pendingSets.
+// bit returns the bit of a set in pendingSets.
 func (g *groups) bit(name string) uint64 {
 	return 1 << (maphash.String(g.seed, name) / registryShards % 64)
 }
 
-// get returns the group with the name, nil if it is empty.
+// get returns the group with the name, or nil if it has no members.
 func (g *groups) get(name string) *group {
 	s := g.shard(name)
 	s.mu.RLock()
@@ -68,7 +66,7 @@ func (g *groups) get(name string) *group {
 	return s.groups[name]
 }
 
-// add makes c, which is no member, one.
+// add makes c, which must not be a member, a member.
 func (g *groups) add(c *Conn, name string) *membership {
 	s := g.shard(name)
 	s.mu.Lock()
@@ -78,34 +76,34 @@ func (g *groups) add(c *Conn, name string) *membership {
 		set = &group{name: name, shard: s, of: g}
 		set.queue.to, set.queue.bit = set, g.bit(name)
 		s.groups[name] = set
-		if g.wants != nil {
-			g.wants(name, true)
+		if g.onChange != nil {
+			g.onChange(name, true)
 		}
 	}
-	ship := &membership{of: set, at: len(set.conns)}
+	m := &membership{of: set, at: len(set.conns)}
 	set.conns = append(set.conns, c)
-	set.ships = append(set.ships, ship)
-	return ship
+	set.members = append(set.members, m)
+	return m
 }
 
-// leave ends the membership, and the group with its last member.
-func (ship *membership) leave() {
-	set := ship.of
+// leave ends the membership. The group ends with its last membership.
+func (m *membership) leave() {
+	set := m.of
 	set.shard.mu.Lock()
 	defer set.shard.mu.Unlock()
 	last := len(set.conns) - 1
-	set.conns[ship.at], set.ships[ship.at] = set.conns[last], set.ships[last]
-	set.ships[ship.at].at = ship.at
-	set.conns[last], set.ships[last] = nil, nil
-	set.conns, set.ships = set.conns[:last], set.ships[:last]
+	set.conns[m.at], set.members[m.at] = set.conns[last], set.members[last]
+	set.members[m.at].at = m.at
+	set.conns[last], set.members[last] = nil, nil
+	set.conns, set.members = set.conns[:last], set.members[:last]
 	switch {
 	case last == 0:
 		delete(set.shard.groups, set.name)
-		if set.of.wants != nil {
-			set.of.wants(set.name, false)
+		if set.of.onChange != nil {
+			set.of.onChange(set.name, false)
 		}
 	case cap(set.conns) > 64 && last < cap(set.conns)/4:
-		set.conns, set.ships = slices.Clone(set.conns), slices.Clone(set.ships)
+		set.conns, set.members = slices.Clone(set.conns), slices.Clone(set.members)
 	}
 }
 
@@ -113,7 +111,7 @@ func (set *group) appendTo(list []recipient) []recipient {
 	set.shard.mu.RLock()
 	defer set.shard.mu.RUnlock()
 	for i, c := range set.conns {
-		list = append(list, recipient{c, set.ships[i]})
+		list = append(list, recipient{c, set.members[i]})
 	}
 	return list
 }
@@ -124,7 +122,7 @@ func (set *group) len() int {
 	return len(set.conns)
 }
 
-// len is how many groups there are.
+// len returns how many groups exist.
 func (g *groups) len() (n int) {
 	for i := range g.shards {
 		s := &g.shards[i]

@@ -9,30 +9,31 @@ import (
 // idBytes is 128 bits.
 const idBytes = 16
 
-// idText is an alphabet that survives every case and place that ids are put in.
+// idText has upper-case letters and digits only, so that ids need no escaping in URLs, file
+// names and topics.
 var idText = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// randomness is what the system gives at once: asking it for each connection
-// costs more than all else that an id does.
-type randomness struct {
+// randomBytes has the random bytes of several ids. A system call for each id would be most
+// of its cost.
+type randomBytes struct {
 	bytes [32 * idBytes]byte
 	used  int
 }
 
-var randomnesses = sync.Pool{New: func() any { return &randomness{used: 32 * idBytes} }}
+var randomPool = sync.Pool{New: func() any { return &randomBytes{used: 32 * idBytes} }}
 
-// newID makes a connection's id.
+// newID makes a random id.
 func newID() string {
-	r := randomnesses.Get().(*randomness)
+	r := randomPool.Get().(*randomBytes)
 	if r.used == len(r.bytes) {
-		_, _ = rand.Read(r.bytes[:]) // never fails: see its documentation
+		_, _ = rand.Read(r.bytes[:]) // its documentation says that it never fails
 		r.used = 0
 	}
 	var text [26]byte
-	part := r.bytes[r.used : r.used+idBytes]
-	idText.Encode(text[:], part)
-	clear(part)
+	id := r.bytes[r.used : r.used+idBytes]
+	idText.Encode(text[:], id)
+	clear(id)
 	r.used += idBytes
-	randomnesses.Put(r)
+	randomPool.Put(r)
 	return string(text[:])
 }

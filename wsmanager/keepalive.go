@@ -5,91 +5,94 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
-// wheelConn is a Conn in its role as an element of the Manager's timer wheel.
-type wheelConn Conn
+// tick32 has the low 32 bits of a tick of the wheel. The tick must be less than 1<<31 ticks
+// away from the one with which it is compared, which is four months with the shortest tick
+// of 5 ms, and 68 years with the usual one of a second.
+type tick32 uint32
 
-// WheelEntry implements timewheel.Element.
-func (c *wheelConn) WheelEntry() *timewheel.Entry[*wheelConn] { return &c.wheel }
+// near returns the tick whose low bits t has.
+func (t tick32) near(now int64) int64 { return now + int64(int32(uint32(t)-uint32(now))) }
 
-// Due implements timewheel.Element.
-func (c *wheelConn) Due(now int64) { (*Conn)(c).due(now) }
+// maxTicks is the longest time for which a tick32 is set ahead.
+const maxTicks = 1 << 30
 
-// scheduleLocked puts the connection into the wheel for its next due time.
-func (c *Conn) scheduleLocked() {
-	if at, ok := c.nextDueLocked(); ok {
-		c.m.wheel.Schedule((*wheelConn)(c), at)
+// schedulePing sets the time of the next ping: the ping interval with up to 10 % more or
+// less, so that connections that were made together are not pinged together.
+func (l *lifecycle) schedulePing(h lifecycleHost, now int64) {
+	d := min(h.options().PingInterval, 1<<62) // room for the 10 %
+	interval := h.wheel().Ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
+	l.pingDue = tick32(now + min(interval, maxTicks))
+}
+
+// ping sends a ping and schedules the next one.
+func (l *lifecycle) ping(h lifecycleHost, now int64) {
+	h.sender().sendControl(h, ws.OpPing, nil)
+	l.schedulePing(h, now)
+}
+
+// scheduleNext sets the timer to the connection's next due time.
+func (l *lifecycle) scheduleNext(h lifecycleHost) {
+	if at, ok := l.nextDue(h); ok {
+		h.schedule(at)
 	}
 }
 
-func (c *Conn) nextDueLocked() (int64, bool) {
-	w := &c.m.wheel
+func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
+	w := h.wheel()
 	var at int64
-	switch c.state {
+	switch l.state {
 	case stateCut:
 		return 0, false
 	case stateClosing:
-		at = c.rare.due
+		at = l.cold.due
 	default:
-		at = min(c.pingDue, c.lastRead.Load()+w.Ticks(c.m.opts.IdleTimeout))
-		if !c.isReady() {
-			at = min(at, c.readyDue())
+		now := w.Coarse()
+		at = min(l.pingDue.near(now), h.receiver().heardAt(now)+w.Ticks(h.options().IdleTimeout))
+		if ready, waits := h.readyDue(); waits {
+			at = min(at, ready)
 		}
 	}
-	if since, ok := c.writeStuckSince(); ok {
-		at = min(at, w.TickOf(since)+w.Ticks(c.m.opts.WriteTimeout))
+	if since, writing := h.sender().lastProgress(); writing {
+		at = min(at, w.TickOf(since)+w.Ticks(h.options().WriteTimeout))
 	}
 	return at, true
 }
 
-// due pings, or ends the connection if a time-out has passed, and schedules the connection
-// again. The wheel calls it.
-func (c *Conn) due(now int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := &c.m.wheel
-	since, writing := c.writeStuckSince()
+// due sends a ping, or ends the connection if a time-out has passed.
+func (l *lifecycle) due(h lifecycleHost, now int64) {
+	w := h.wheel()
+	in := h.receiver()
+	since, writing := h.sender().lastProgress()
 	switch {
-	case c.state == stateCut:
+	case l.state == stateCut:
 		return
-	case writing && now-w.TickOf(since) >= w.Ticks(c.m.opts.WriteTimeout):
-		c.cutLocked(&CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
+	case writing && now-w.TickOf(since) >= w.Ticks(h.options().WriteTimeout):
+		l.cut(h, &CloseError{Code: StatusAbnormalClosure, Err: ErrWriteTimeout})
 		return
-	case c.state == stateClosing:
-		if now >= c.rare.due {
-			c.cutLocked(nil)
+	case l.state == stateClosing:
+		if now >= l.cold.due {
+			l.cut(h, nil)
 			return
 		}
-	case !c.isReady() && now >= c.readyDue():
-		c.closeLocked(&CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
-	case c.deafLocked():
-		c.lastRead.Store(now) // the peer may be well
-		if now >= c.pingDue {
-			c.sendControlLocked(ws.OpPing, nil)
-			c.pingDue = now + c.pingTicks()
+	case readyLate(h, now):
+		l.close(h, &CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
+	case in.dispatch.readPaused(l.handover().active()):
+		in.touch(now) // the silence is not the peer's fault
+		if now >= l.pingDue.near(now) {
+			l.ping(h, now)
 		}
-	case now-c.lastRead.Load() >= w.Ticks(c.m.opts.IdleTimeout):
-		c.inputEndsLocked()
-		c.closeLocked(&CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
-	case now >= c.pingDue:
-		c.sendControlLocked(ws.OpPing, nil)
-		c.pingDue = now + c.pingTicks()
+	case now-in.heardAt(now) >= w.Ticks(h.options().IdleTimeout):
+		l.inputEnded()
+		l.close(h, &CloseError{Code: StatusGoingAway, Err: ErrIdleTimeout}, closeFail)
+	case now >= l.pingDue.near(now):
+		l.ping(h, now)
 	}
-	c.scheduleLocked()
+	l.scheduleNext(h)
 }
 
-// readyDue is when a connection that was accepted with Accept.Deferred has to be
-// ready.
-func (c *Conn) readyDue() int64 {
-	return c.m.wheel.TickOf(c.since) + c.m.wheel.Ticks(c.m.opts.ReadyTimeout)
-}
-
-// pingTicks is the ping interval with up to 10 % more or less, so that
-// connections that came together don't stay together.
-func (c *Conn) pingTicks() int64 {
-	d := min(c.m.opts.PingInterval, 1<<62) // room for what comes on top
-	return c.m.wheel.Ticks(d - d/10 + time.Duration(rand.Int64N(int64(d/5)+1)))
+func readyLate(h lifecycleHost, now int64) bool {
+	at, waits := h.readyDue()
+	return waits && now >= at
 }

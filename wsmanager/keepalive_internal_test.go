@@ -13,15 +13,15 @@ func TestEndedConnectionsLeaveTheWheel(t *testing.T) {
 	var conns []*Conn
 	for i := range 10 {
 		c := m.newConn(string(rune('a'+i)), Accept{}, nil, "fake")
-		c.register(Accept{})
-		c.attach(newFakeTransport(1 << 20))
+		c.m.register(c, Accept{})
+		c.session().attach(newFakeTransport(1 << 20))
 		conns = append(conns, c)
 	}
 	require.Equal(t, 10, m.wheel.Len())
 	require.True(t, clock.Armed())
 	for _, c := range conns {
-		c.unregister()
-		c.release()
+		c.m.unregister(c)
+		c.session().release()
 	}
 	require.Zero(t, m.wheel.Len())
 	require.False(t, clock.Armed())
@@ -41,20 +41,20 @@ func TestEveryByteIsProgress(t *testing.T) {
 	m, clock := fakeManager(t, Options{PingInterval: time.Hour, IdleTimeout: 2 * time.Hour})
 	tr := trickle{newFakeTransport(3)}
 	c := m.newConn("a", Accept{}, nil, "fake")
-	c.register(Accept{})
-	c.attach(tr)
+	c.m.register(c, Accept{})
+	c.session().attach(tr)
 	require.NoError(t, c.Send(Binary(make([]byte, 100))))
 	for range 15 {
 		<-tr.entered
 		clock.Step(9 * time.Second)
-		require.False(t, c.isClosing(), "9 s are below the time-out")
+		require.False(t, c.reception.isClosing(), "9 s are below the time-out")
 		tr.goOn <- struct{}{}
 	}
 	<-tr.entered
 	clock.Step(12 * time.Second)
-	require.True(t, c.isClosing(), "12 s are not")
-	require.ErrorIs(t, c.rare.cause, ErrWriteTimeout)
-	c.unregister()
-	c.release()
+	require.True(t, c.reception.isClosing(), "12 s are not")
+	require.ErrorIs(t, c.life.cold.cause, ErrWriteTimeout)
+	c.m.unregister(c)
+	c.session().release()
 	idle(t, m)
 }

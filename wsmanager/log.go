@@ -5,43 +5,50 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// maxLogged is how much of a value that a client chooses a record has.
+// maxLogged limits the bytes of a value that a client has chosen in a log record.
 const maxLogged = 256
 
-// spared is deferred where a record is written on a goroutine of ours, or when a
-// connection has begun and nobody drives it yet: a slog.Handler that panics there would
-// take the process along, or leave the connection behind.
-func spared() {
+// recoverLoggerPanic is deferred where a record is written on a goroutine of this package,
+// or for a connection that no driver reads yet: a panic of a slog.Handler would end the
+// process, or leave the connection open.
+func recoverLoggerPanic() {
 	if v := recover(); v != nil {
 		fmt.Fprintf(os.Stderr, "wsmanager: the Logger panicked: %v\n", v)
 	}
 }
 
-// logLoop writes what an event loop can tell nobody else.
+// logLoop logs an error of an event loop.
 func (m *Manager) logLoop(format string, args ...any) {
-	defer spared()
+	defer recoverLoggerPanic()
 	m.logger().Error("websocket event loop", "err", fmt.Sprintf(format, args...))
 }
 
-// logStart notes a connection for those who want to know everything.
-func (c *Conn) logStart() {
-	defer spared()
+// logStart writes a record with level Debug.
+func logStart(c *Conn) {
+	defer recoverLoggerPanic()
 	ctx, logger := c.m.opts.BaseContext, c.m.logger()
 	if logger.Enabled(ctx, slog.LevelDebug) {
 		logger.DebugContext(ctx, "websocket connected", "id", c.id, "remote", c.RemoteAddr().String())
 	}
 }
 
-// logEnd writes the connection's one record.
-func (c *Conn) logEnd(cause *CloseError) {
-	defer spared()
+// logEnd writes the one record of a connection that has ended.
+func logEnd(c *Conn, cause *CloseError) {
+	defer recoverLoggerPanic()
 	c.mu.Lock()
-	stack, late := c.rare.stack, c.rare.late
+	stack, secondary := c.life.cold.stack, c.life.takeSecondaryErr()
 	c.mu.Unlock()
-	if errors.Is(late, ErrClosed) {
-		late = nil // a callback that returned what its send said: the end is its reason
+	if errors.Is(secondary, ErrClosed) {
+		secondary = nil // a callback has returned the error of its send; the cause of that is logged
+	}
+	for _, err := range []error{cause.Err, secondary} {
+		if p := transport.AsPanic(err); p != nil && stack == nil {
+			stack = p.Stack
+		}
 	}
 	level := slog.LevelInfo
 	switch {
@@ -49,7 +56,7 @@ func (c *Conn) logEnd(cause *CloseError) {
 		level = slog.LevelError
 	case cause.Code == StatusInternalError && !cause.Remote:
 		level = slog.LevelError
-	case late != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
+	case secondary != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
 		level = slog.LevelWarn
 	}
 	ctx, logger := c.m.opts.BaseContext, c.m.logger()
@@ -76,8 +83,8 @@ func (c *Conn) logEnd(cause *CloseError) {
 	if cause.Err != nil {
 		attrs = append(attrs, slog.Any("err", cause.Err))
 	}
-	if late != nil { // came when the connection was closing already
-		attrs = append(attrs, slog.Any("late_err", late))
+	if secondary != nil {
+		attrs = append(attrs, slog.Any("secondary_err", secondary))
 	}
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))
@@ -85,8 +92,14 @@ func (c *Conn) logEnd(cause *CloseError) {
 	logger.LogAttrs(ctx, level, "websocket closed", attrs...)
 }
 
-// logClosePanic writes that OnClose has panicked, behind the connection's own record.
-func (c *Conn) logClosePanic(err error) {
-	defer spared()
-	c.m.logger().Error("OnClose panicked", "id", c.id, "err", err, "stack", string(c.rare.stack))
+// logClosingPanic logs a panic in closing the transport, after the record of the connection.
+func logClosingPanic(c *Conn, err error) {
+	defer recoverLoggerPanic()
+	c.m.logger().Error("closing a websocket panicked", "id", c.id, "err", err, "stack", string(transport.AsPanic(err).Stack))
+}
+
+// logClosePanic logs a panic of OnClose, after the record of the connection.
+func logClosePanic(c *Conn, err error) {
+	defer recoverLoggerPanic()
+	c.m.logger().Error("OnClose panicked", "id", c.id, "err", err, "stack", string(c.life.cold.stack))
 }

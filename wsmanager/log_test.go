@@ -69,7 +69,7 @@ func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	c.ExpectClose(1000)
 	rec := log.record(t, 0)
 	require.Equal(t, "INFO", rec["level"])
-	require.NotContains(t, rec, "late_err")
+	require.NotContains(t, rec, "secondary_err")
 }
 
 // A connection that Shutdown has ended is as it should be.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -14,9 +13,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
-// Manager accepts WebSocket connections and manages them. It is an http.Handler,
-// to be served at one path or more; all connections that it accepts are one set.
-// Make one with [New]. All methods are safe for concurrent use.
+// Manager accepts WebSocket connections and manages them. It is an http.Handler that can be
+// served at several paths; all its connections are one set. Make one with [New]. All methods
+// are safe for concurrent use.
 type Manager struct {
 	callbacks  Callbacks
 	opts       Options
@@ -24,40 +23,31 @@ type Manager struct {
 	loops      *loopPool              // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
 	bus        *bus                   // nil without a backplane
-	onSent     func(frame []byte)     // called for each message that was in an outbox and is fully written, with its connection's lock held; may be nil
 	onShutdown func()                 // called when Shutdown begins; may be nil
-	stuckAfter time.Duration          // stuckAfter, except in tests
 
-	registry registry
-	groups   groups
-	users    groups
-	stats    stats
-	wheel    timewheel.Wheel[*wheelConn]
-	active   activity
-	watch    watch
-	batcher  batcher
-	pending  pendingSets
+	registry    registry
+	groups      groups
+	users       groups
+	broadcaster broadcaster
+	compressor  compressor
+	admission   admission
+	sending     sendConfig
+	stats       stats
+	wheel       timewheel.Wheel[*session]
+	active      activity
+	watch       watch
 
-	accepting      atomic.Int64  // OnAccept calls that have not returned
-	joined         atomic.Uint32 // connections that were made
-	broadcastOrder atomic.Uint64 // of the newest broadcast
-	deflating      atomic.Int32  // registered connections that have agreed on compression
-
-	mu       sync.Mutex         // guards what follows
-	draining bool               // no new connections
-	admitted int                // handshakes and connections with an open transport
-	closing  map[*Conn]struct{} // out of the registry, transport still open
+	accepting atomic.Int64  // OnAccept calls that have not returned
+	joined    atomic.Uint32 // connections that were made
 }
 
-// New makes a Manager. It reports every mistake in the options at once. The
-// Manager costs nothing until connections come, unless it has a backplane; end it with
-// Shutdown.
+// New makes a Manager. Its error reports all mistakes in the options. The Manager starts no
+// goroutine before its first connection, unless it has a backplane. End it with Shutdown.
 func New(cb Callbacks, opts Options) (*Manager, error) {
 	return newManager(cb, opts, timewheel.SystemClock{})
 }
 
-// MustNew is New for options written as literals: it panics with all the
-// mistakes.
+// MustNew is New for options that are written as literals: it panics with all mistakes.
 func MustNew(cb Callbacks, opts Options) *Manager {
 	m, err := New(cb, opts)
 	if err != nil {
@@ -71,7 +61,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{callbacks: cb, opts: opts, stuckAfter: stuckAfter, closing: make(map[*Conn]struct{})}
+	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
@@ -88,9 +78,16 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	m.registry.init()
 	m.groups.init()
 	m.users.init()
+	m.broadcaster.init(m)
+	m.compressor = compressor{opts.Compression, &m.stats}
+	m.admission.init(opts.MaxConnections, &m.active)
 	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
-	m.watch.every = watchInterval
+	m.watch.interval = watchInterval
+	m.sending = sendConfig{
+		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
+		wheel: &m.wheel, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
+	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		m.startBus()
@@ -98,8 +95,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	return m, nil
 }
 
-// Conn returns the connection with the id, or false if it is not (or no longer)
-// registered.
+// Conn returns the connection with the id, or false if it is not registered.
 func (m *Manager) Conn(id string) (*Conn, bool) {
 	c := m.registry.get(id)
 	return c, c != nil
@@ -111,7 +107,7 @@ func (m *Manager) Conn(id string) (*Conn, bool) {
 func (m *Manager) All() iter.Seq[*Conn] { return walk(&m.registry) }
 
 // Len returns how many connections are registered.
-func (m *Manager) Len() int { return int(m.registry.count.Load()) }
+func (m *Manager) Len() int { return m.registry.len() }
 
 // Send sends a message to one connection; see [Conn.Send]. It returns ErrNoConn
 // if there is none with the id.

@@ -6,37 +6,38 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// appendFrame appends a final frame to dst, masked if this is a client.
-func (m *Manager) appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
+// A client masks each frame that it sends (RFC 6455, section 5.3). keys is nil on the
+// server's side.
+
+// maskFrames makes m the Manager of a client. It must not have connections yet.
+func (m *Manager) maskFrames() {
+	m.keys = frame.NewMaskKeys()
+	m.sending.keys = m.keys
+}
+
+// appendFrame appends a final frame to dst.
+func appendFrame(keys *frame.MaskKeys, dst []byte, op ws.OpCode, payload []byte) []byte {
 	start := len(dst)
 	dst = frame.Append(dst, op, payload)
-	if m.keys != nil {
-		dst = m.keys.Mask(dst, start)
+	if keys != nil {
+		dst = keys.Mask(dst, start)
 	}
 	return dst
 }
 
-// wire returns an unmasked frame as this side sends it: a client sends a masked copy.
-func (m *Manager) wire(plain []byte) []byte {
-	if m.keys == nil {
+// maskedFrame returns the frame as this side sends it: a client sends a masked copy.
+func maskedFrame(keys *frame.MaskKeys, plain []byte) []byte {
+	if keys == nil {
 		return plain
 	}
 	own := append(make([]byte, 0, len(plain)+frame.MaskSize), plain...)
-	return m.keys.Mask(own, 0)
+	return keys.Mask(own, 0)
 }
 
-// maxFrame returns how long a frame may be before it is masked, in bytes.
+// maxFrame returns the maximum length of a frame before it is masked, in bytes.
 func (m *Manager) maxFrame() int {
 	if m.keys == nil {
 		return m.opts.OutboxBytes
 	}
 	return m.opts.OutboxBytes - frame.MaskSize
-}
-
-// sendMasked is send for a client and a frame that other connections send as well.
-func (c *Conn) sendMasked(plain []byte) error {
-	buf := getFrame()
-	defer putFrame(buf)
-	*buf = c.m.keys.Mask(append(*buf, plain...), 0)
-	return c.send(*buf, false)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// MessageType tells text from binary messages.
+// MessageType is text or binary.
 type MessageType byte
 
 // The types of messages (RFC 6455, section 5.6).
@@ -30,29 +30,27 @@ func (t MessageType) String() string {
 
 // Message is one WebSocket message.
 //
-// The payload of a received message is valid until the callback that got it
-// returns, and may be changed there; whoever needs it longer copies it. A
-// received text is valid UTF-8.
+// The payload of a received message is valid until the callback that got it returns. The
+// callback may change it, and must copy it to keep it. A received text is valid UTF-8.
 //
-// The payload of a message to be sent is read before the send returns, and never
-// changed. It is not checked to be UTF-8: a peer fails the connection (1007) if
-// a text is not.
+// A send reads the payload before it returns, and does not change it. It does not check that
+// a text is valid UTF-8; if it is not, the peer fails the connection with 1007.
 type Message struct {
 	Type    MessageType
 	Payload []byte
 
-	// NoCompression sends the message plain, whatever Options.Compression says: for
-	// what is compressed already, and for secrets next to what strangers choose (see
-	// [Compression]). A received message never has it.
+	// NoCompression sends the message without compression, also if Options.Compression is
+	// on. Use it for payloads that are compressed already, and for secrets beside text that
+	// others choose (see [Compression]). It is false in received messages.
 	NoCompression bool
 }
 
-// Text makes a text message of s, without copying or allocating.
+// Text returns a text message with the bytes of s, without copying them.
 func Text(s string) Message {
 	return Message{Type: TextMessage, Payload: unsafe.Slice(unsafe.StringData(s), len(s))}
 }
 
-// Binary makes a binary message of p, without copying or allocating.
+// Binary returns a binary message with the payload p, without copying it.
 func Binary(p []byte) Message { return Message{Type: BinaryMessage, Payload: p} }
 
 func checkType(msg Message) error {
@@ -65,15 +63,14 @@ func checkType(msg Message) error {
 // StatusCode is the code of a close frame (RFC 6455, section 7.4).
 type StatusCode uint16
 
-// The codes that a close frame may carry, and the two that stand for its
-// absence. Applications choose theirs between 4000 and 4999.
+// The registered codes. Codes from 4000 to 4999 are for applications.
 const (
 	StatusNormalClosure      StatusCode = 1000
 	StatusGoingAway          StatusCode = 1001
 	StatusProtocolError      StatusCode = 1002
 	StatusUnsupportedData    StatusCode = 1003
-	StatusNoStatusReceived   StatusCode = 1005 // never sent: a close frame without a code
-	StatusAbnormalClosure    StatusCode = 1006 // never sent: no close frame
+	StatusNoStatusReceived   StatusCode = 1005 // never sent: the close frame had no code
+	StatusAbnormalClosure    StatusCode = 1006 // never sent: there was no close frame
 	StatusInvalidPayloadData StatusCode = 1007
 	StatusPolicyViolation    StatusCode = 1008
 	StatusMessageTooBig      StatusCode = 1009
@@ -84,7 +81,7 @@ const (
 	StatusBadGateway         StatusCode = 1014
 )
 
-// maxCloseReason is what a control frame leaves beside the code.
+// maxCloseReason is the payload of a control frame without the code.
 const maxCloseReason = ws.MaxControlFramePayloadSize - 2
 
 // valid reports whether a close frame may carry the code.

@@ -124,7 +124,7 @@ func TestControlFramesAreExempt(t *testing.T) {
 	require.ErrorIs(t, c.Send(Text("m1")), ErrOutboxFull)
 	c.mu.Lock()
 	for i := range 100 {
-		c.sendControlLocked(ws.OpPong, fmt.Append(nil, i)) // the newest is kept
+		c.out.sendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // the newest is kept
 	}
 	c.mu.Unlock()
 	tr.goOn <- struct{}{}
@@ -153,7 +153,7 @@ func TestDropsAtTheCut(t *testing.T) {
 				require.NoError(t, c.Send(Text("waits")))
 			}
 			c.mu.Lock()
-			c.cutLocked(&CloseError{Code: StatusAbnormalClosure})
+			c.life.cut(c.session(), &CloseError{Code: StatusAbnormalClosure})
 			c.mu.Unlock()
 			idle(t, m)
 			s := m.Stats()
@@ -175,7 +175,7 @@ func TestBigMessagesInChunks(t *testing.T) {
 	require.NoError(t, c.Send(Text("small")))
 	require.NoError(t, c.Send(Text(big)))
 	c.mu.Lock()
-	c.sendControlLocked(ws.OpPing, nil)
+	c.out.sendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("last")))
 	require.NoError(t, c.Close(1000, ""))
@@ -229,7 +229,7 @@ func TestBurstWithoutALimit(t *testing.T) {
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
 	require.NoError(t, c.Send(Text("x")))
-	require.False(t, c.crowdedLocked())
+	require.False(t, c.out.crowded())
 	tr.letGo()
 	idle(t, m)
 }

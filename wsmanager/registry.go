@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// registry holds the connections of a Manager by id. No I/O and no callback ever
-// happens under one of its locks.
+// registry has the connections of a Manager by id. No I/O and no callback happens under
+// its locks.
 //
-// Each shard is a hash table that is chained through the connections: a map would
-// take five times the memory, and longer to walk.
+// Each shard is a hash table that is chained through the connections. A map would need five
+// times the memory and be slower to walk.
 type registry struct {
 	seed   maphash.Seed
 	count  atomic.Int64
@@ -23,7 +23,7 @@ const registryShards = 16
 
 type shard struct {
 	mu      sync.RWMutex
-	buckets []*Conn // of chains through Conn.next; a power of two, nil if there is none
+	buckets []*Conn // of chains through Conn.next; their number is a power of two, or 0
 	count   int
 }
 
@@ -32,16 +32,16 @@ func (r *registry) init() {
 	r.queue.to = r
 }
 
-// find returns the shard of an id, and the hash that finds its bucket there.
+// find returns the shard of an id, and the hash that selects its bucket there.
 func (r *registry) find(id string) (*shard, uint64) {
 	h := maphash.String(r.seed, id)
 	return &r.shards[h%registryShards], h / registryShards
 }
 
-// bucket is where the chain for a hash begins. There is at least one.
+// bucket returns the beginning of the chain for a hash. The shard has at least one bucket.
 func (s *shard) bucket(hash uint64) **Conn { return &s.buckets[hash&uint64(len(s.buckets)-1)] }
 
-// resize spreads the connections over n buckets.
+// resize distributes the connections over n buckets.
 func (r *registry) resize(s *shard, n int) {
 	old := s.buckets
 	s.buckets = make([]*Conn, n)
@@ -68,7 +68,7 @@ func (r *registry) add(c *Conn) {
 	r.count.Add(1)
 }
 
-// remove takes c out if it is in.
+// remove removes c, if it is registered.
 func (r *registry) remove(c *Conn) {
 	s, hash := r.find(c.id)
 	s.mu.Lock()
@@ -89,6 +89,8 @@ func (r *registry) remove(c *Conn) {
 		r.resize(s, len(s.buckets)/2)
 	}
 }
+
+func (r *registry) len() int { return int(r.count.Load()) }
 
 func (r *registry) get(id string) *Conn {
 	s, hash := r.find(id)

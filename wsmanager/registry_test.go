@@ -56,19 +56,19 @@ func TestGroupsShrink(t *testing.T) {
 	for i := range 5000 {
 		a := Accept{Groups: []string{"g"}}
 		c := m.newConn(fmt.Sprint(i), a, nil, "fake")
-		c.register(a)
+		c.m.register(c, a)
 		conns = append(conns, c)
 	}
 	for _, c := range conns[5:] {
-		c.unregister()
+		c.m.unregister(c)
 	}
 	set := m.groups.get("g")
 	require.Equal(t, 5, set.len())
 	require.LessOrEqual(t, cap(set.conns), 64)
-	require.LessOrEqual(t, cap(set.ships), 64)
+	require.LessOrEqual(t, cap(set.members), 64)
 	for _, c := range conns[:5] {
 		require.Contains(t, set.conns, c)
-		c.unregister()
+		c.m.unregister(c)
 	}
 	require.Nil(t, m.groups.get("g"))
 }

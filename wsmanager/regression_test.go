@@ -248,7 +248,7 @@ func testPanicAfterCloseWasNotLogged(t *testing.T) {
 			c.ExpectClose(1000)
 			rec := log.record(t, 0)
 			require.EqualValues(t, 1000, rec["code"])
-			require.Contains(t, rec["late_err"], "the text that matters")
+			require.Contains(t, rec["secondary_err"], "the text that matters")
 			require.NotEqual(t, "INFO", rec["level"])
 		})
 	}

@@ -31,17 +31,17 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 		writes++
 		a := Accept{Groups: []string{"g", "h"}}
 		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
-		other.register(a) // takes the write locks
+		other.m.register(other, a) // takes the write locks
 		if m.Group("g").Len() != 2 || m.Len() != 2 || len(m.Stats().Closed) != 0 {
 			t.Error("the meddler is not there")
 		}
-		other.unregister()
+		other.m.unregister(other)
 	}
 	a := Accept{User: "ann", Groups: []string{"g"}}
 	c := m.newConn("a", a, nil, "fake")
-	c.register(a)
-	c.attach(tr)
-	defer func() { c.unregister(); c.release() }()
+	c.m.register(c, a)
+	c.session().attach(tr)
+	defer func() { c.m.unregister(c); c.session().release() }()
 	want := func(*Conn) bool { return true }
 	for name, send := range map[string]func(Message) Sent{
 		"Broadcast":           m.Broadcast,
@@ -103,7 +103,7 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	tr.letGo()
 	idle(t, m)
 	require.Len(t, tr.frames(t), 201)
-	require.Nil(t, c.out)
+	require.Nil(t, c.out.outbox)
 }
 
 // Nothing gets into the middle of a frame of which a part has left, not even a
@@ -114,9 +114,9 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half of it is out")
 	tr.setRoom(1 << 20)
-	require.NoError(t, (*connFrames)(c).OnPing([]byte("p")))
+	require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 	c.mu.Lock()
-	c.sendControlLocked(ws.OpPing, nil)
+	c.out.sendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("direct")))
 	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("to all")))
@@ -135,7 +135,7 @@ func TestPanicDropsWhatWaits(t *testing.T) {
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	m.callbacks.OnMessage = func(*Conn, Message) error { panic("oh") }
-	c.finish((*connFrames)(c).OnData(ws.OpText, nil, false))
+	c.session().finish((*openFrames)(c).OnData(ws.OpText, nil, false))
 	tr.letGo()
 	idle(t, m)
 	require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
@@ -151,9 +151,9 @@ func TestPingAndPongWaitSideBySide(t *testing.T) {
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	for range 3 {
-		require.NoError(t, (*connFrames)(c).OnPing([]byte("p")))
+		require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 		c.mu.Lock()
-		c.sendControlLocked(ws.OpPing, nil)
+		c.out.sendControl(c.session(), ws.OpPing, nil)
 		c.mu.Unlock()
 	}
 	tr.letGo()

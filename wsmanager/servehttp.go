@@ -59,13 +59,13 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := m.admit(); err != nil {
+	if err := m.admission.acquireSlot(); err != nil {
 		return err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.dismiss()
+			m.admission.releaseSlot()
 		}
 	}()
 	a, err := m.accept(r)

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Stats is what a Manager has done, as [Manager.Stats] tells it. All but
-// Connections, Groups, Users, Backplane.Connected and Backplane.Queued only grow.
+// Stats has the counters of a Manager; see [Manager.Stats]. All except Connections, Groups,
+// Users, Backplane.Connected and Backplane.Queued only grow.
 type Stats struct {
 	Connections int // registered now
 	Groups      int // with members now
@@ -16,88 +16,92 @@ type Stats struct {
 	Accepted uint64 // handshakes answered with 101, or over HTTP/2 with 200
 	Refused  Refused
 
-	MessagesIn, BytesIn uint64 // messages received whole; bytes read, frame headers and control frames included
+	MessagesIn uint64 // received completely
+	BytesIn    uint64 // read, including frame headers and control frames
 
-	// MessagesOut counts the messages whose last byte was handed to the socket,
-	// BytesOut all bytes that were, frame headers and control frames included.
-	MessagesOut, BytesOut uint64
+	MessagesOut uint64 // whose last byte was written to the socket
+	BytesOut    uint64 // written to the socket, including frame headers and control frames
 
 	Dropped    Dropped
 	Compressed Compressed
 	Backplane  BackplaneStats
 
-	// Closed counts the connections that have ended, by the code of the close
-	// frame that began it, ours or the peer's: 1005 for one without a code, 1006
-	// where there was none.
+	// Closed counts the connections that have ended, by the code of the first close
+	// frame, ours or the peer's: 1005 for a close frame without a code, 1006 without a
+	// close frame.
 	Closed map[StatusCode]uint64
 }
 
 // Refused counts handshakes that did not become a connection, by reason.
 type Refused struct {
-	NotWebSocket uint64 // 426, 501: a request that asks for no WebSocket
-	Malformed    uint64 // 400, 405, 426: a handshake that is none, or of another version
+	NotWebSocket uint64 // 426, 501: a request that does not ask for a WebSocket
+	Malformed    uint64 // 400, 405, 426: a malformed handshake, or one of another version
 	Origin       uint64 // 403: a foreign origin
 	Limit        uint64 // 503: Options.MaxConnections
 	ShuttingDown uint64 // 503: Shutdown
-	Rejected     uint64 // as OnAccept said by Reject
-	Failed       uint64 // 500: OnAccept failed, or the connection could not be taken over
-	BrokenOff    uint64 // ended while the 101, or 200, went out
+	Rejected     uint64 // OnAccept returned an error of Reject
+	Failed       uint64 // 500: OnAccept failed, or the connection could not be hijacked
+	BrokenOff    uint64 // the connection ended while the 101 or 200 was written
 }
 
-// Dropped counts messages that were to be sent and will not arrive, once for each
-// connection that does not get one, by reason. A send that returned ErrClosed, or
-// was given up while it waited, is not among them.
+// Dropped counts messages that will not arrive, once for each connection that does not get
+// the message, by reason. Sends that returned ErrClosed, and sends that were cancelled while
+// they waited, do not count.
 type Dropped struct {
-	OutboxFull uint64 // found the outbox full: ErrOutboxFull
-	Oldest     uint64 // made room for newer ones, by SlowConsumerDropOldest
-	Closed     uint64 // waited, or were on their way in part, when the connection ended
-	Unsendable uint64 // broadcasts that can't be sent: see Manager.Broadcast
+	OutboxFull uint64 // the outbox was full: ErrOutboxFull
+	Oldest     uint64 // removed to make room for newer messages: SlowConsumerDropOldest
+	Closed     uint64 // in the outbox, or written in part, when the connection ended
+	Unsendable uint64 // broadcasts that can't be sent: see Sent.Err
 }
 
 // Compressed counts the work of Options.Compression.
 type Compressed struct {
 	Accepted uint64 // handshakes that agreed on it, of Stats.Accepted
-	In       uint64 // messages that came compressed, of MessagesIn
+	In       uint64 // compressed messages, of Stats.MessagesIn
 
-	// Out counts the messages that were compressed: a broadcast, or a Prepared that is
-	// sent to many, once. Saved is how many bytes shorter they became, in all, each
-	// message counted once as well. What compressing made no shorter is in Out, and went plain.
-	Out, Saved uint64
+	// Out counts the messages that were compressed. A broadcast, or a Prepared that is
+	// sent to several connections, counts once. Messages that compression made no
+	// shorter are in Out too; they are sent plain.
+	Out uint64
+
+	// Saved is the number of bytes that compression has saved, counting each message of
+	// Out once.
+	Saved uint64
 }
 
-// BackplaneStats counts the traffic with other nodes, in envelopes: a broadcast is one,
-// whatever the number of receivers.
+// BackplaneStats counts the traffic with other nodes, in envelopes: a broadcast is one
+// envelope, for any number of receivers.
 type BackplaneStats struct {
-	Node      string // the id of this node, new with each New; "" without a backplane
+	Node      string // the id of this node, which each New makes; "" without a backplane
 	Connected bool   // now: see Manager.CheckBackplane
-	Queued    int    // wait to be published now
+	Queued    int    // not published yet
 
-	Published uint64 // taken by the bus
+	Published uint64 // accepted by the bus
 	Dropped   BackplaneDropped
 
 	Received   uint64 // from other nodes
-	Missed     uint64 // of these, for a connection that had gone
-	Duplicates uint64 // came again, or far too late, and were dropped
-	Malformed  uint64 // could not be read, and were dropped
-	Unknown    uint64 // were of another version, and were dropped: nodes of two releases run side by side
+	Missed     uint64 // of Received, for a connection that had ended
+	Duplicates uint64 // dropped because they came again, or far too late
+	Malformed  uint64 // dropped because they can't be read
+	Unknown    uint64 // dropped because they have another version: nodes of two releases run side by side
 
 	Errors uint64 // calls of the bus that failed
 }
 
-// BackplaneDropped counts what other nodes were to get and will not, by reason.
+// BackplaneDropped counts envelopes that other nodes will not get, by reason.
 type BackplaneDropped struct {
-	QueueFull uint64 // found Options.BackplaneMessages or BackplaneBytes exhausted
-	Expired   uint64 // waited for Options.BackplaneTimeout
-	Refused   uint64 // the bus returned an error though it was healthy: too big for it, perhaps
-	Shutdown  uint64 // still waited when Shutdown gave up, or came after it
+	QueueFull uint64 // Options.BackplaneMessages or BackplaneBytes was exhausted
+	Expired   uint64 // not published within Options.BackplaneTimeout
+	Refused   uint64 // a healthy bus returned an error, for example because the envelope is too big for it
+	Shutdown  uint64 // not published when Shutdown ended, or sent after it
 }
 
-// Stats returns the Manager's counters. It costs about a microsecond, however many
-// connections there are. The counters are read one after the other, so that figures
-// of a busy Manager may be a few messages apart.
+// Stats returns the Manager's counters. Its cost does not depend on the number of
+// connections. The counters are read one after the other, so those of a busy Manager may
+// differ by a few messages.
 func (m *Manager) Stats() Stats {
 	s := Stats{
-		Connections: m.Len(),
+		Connections: m.registry.len(),
 		Groups:      m.groups.len(),
 		Users:       m.users.len(),
 		Accepted:    m.stats.accepted.Load(),
@@ -142,9 +146,9 @@ func (m *Manager) Stats() Stats {
 	return s
 }
 
-// stats is the counters of a Manager.
+// stats has the counters of a Manager.
 type stats struct {
-	traffic [trafficParts]traffic
+	traffic [counterStripes]traffic
 
 	accepted atomic.Uint64
 	refused  [refusedReasons]atomic.Uint64
@@ -152,7 +156,7 @@ type stats struct {
 
 	agreed, inflated, deflated, saved atomic.Uint64 // see Compressed
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards closed
 	closed map[StatusCode]uint64
 }
 
@@ -188,17 +192,14 @@ func (s *stats) close(code StatusCode) {
 	s.closed[code]++
 }
 
-// traffic is what went over a part of the connections: one counter for all would
-// go back and forth between the caches of all processors, and one for each would
-// be a sixth of an idle connection.
+// traffic is one stripe of the traffic counters, for a part of the connections. With one
+// stripe for all connections, all processors would write to one cache line; with one for
+// each, an idle connection would be a sixth bigger.
 type traffic struct {
 	messagesIn, bytesIn, messagesOut, bytesOut atomic.Uint64
 
-	_ [32]byte // to fill a line of the cache
+	_ [32]byte // fills the cache line
 }
 
-// trafficParts is how many there are.
-const trafficParts = 32
-
-// traffic returns the counters that c counts in.
-func (c *Conn) traffic() *traffic { return &c.m.stats.traffic[c.part] }
+// counterStripes is the number of stripes.
+const counterStripes = 32

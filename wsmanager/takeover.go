@@ -2,38 +2,35 @@ package wsmanager
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 )
 
-// A callback runs on the goroutine that reads the connection, so that a message that is
-// handled soon costs no change of goroutines. If it takes its time, another goroutine
-// becomes the reader: pings are answered, a close frame is seen, and messages are queued
-// until the callback has returned. Then a goroutine calls the callbacks for what is
-// queued, in order; with the last of it the takeover is over, and the reader calls the
-// callbacks again.
-//
-// Who runs callbacks is in Conn.calling. It changes from "the reader" to "taken" by a
-// compare-and-swap, which competes with the return of the callback: one of the two fails.
-// A reader that finds at its callback's return that it was taken from touches nothing of
-// what a reader owns, and ends; see frame.ErrTaken and Conn.passedOn.
-
-// The bits of Conn.calling.
-const (
-	callRuns    uint32 = 1 << iota // a callback has not returned, or others are due after it
-	callTaken                      // the callbacks are not the reader's: Conn.rare.taken is there
-	callWatched                    // the connection is in Manager.watch
-	callCount                      // from here on the callbacks of the reader are counted
-)
-
-// takeover is what a connection has while its callbacks run on another goroutine than
-// its reader's. Guarded by Conn.mu.
+// takeover exists while the callbacks of a connection run on another goroutine than its
+// reader's, because one of them did not return soon. The new reader answers pings, sees a
+// close frame, and queues messages. When the callback has returned, its successor goroutine
+// calls the callbacks for the queued messages, in order. After the last of them the takeover
+// ends, and the reader calls the callbacks again. Guarded by the connection's lock.
 type takeover struct {
-	queue []received    // for callbacks, in order
+	queue []received    // messages for callbacks, in order
 	size  int           // of queue, in bytes
-	keep  bool          // the peer's side has ended while the connection was open: what is queued came before
-	room  chan struct{} // closed when the reader may go on; nil while it does
-	after []func()      // what the connection's end has left for the time after the callbacks
+	keep  bool          // the peer's direction ended while the connection was open: the queue arrived before that
+	room  chan struct{} // closed when the reader may continue; nil while it does not wait
+	after []func()      // parts of the connection's end that follow the callbacks
+}
+
+// handover is the state of the takeovers of a connection. Guarded by the connection's lock.
+type handover struct {
+	current *takeover     // nil if there is none now
+	tenure  uint32        // number of the present reader; the first has 0
+	ended   chan struct{} // closed when the connection has ended
+}
+
+// active returns the takeover that is in progress, or nil.
+func (o *handover) active() *takeover {
+	if o == nil {
+		return nil
+	}
+	return o.current
 }
 
 // received is a message that waits for its callback.
@@ -43,101 +40,58 @@ type received struct {
 	payload    []byte
 }
 
-// receivedSize is what a message counts besides its payload: what takes more of them
-// than this is none of the peer's doing.
+// receivedSize is the number of bytes that a queued message counts in addition to its
+// payload. It is at least the size of a received.
 const receivedSize = 64
 
-// takenLocked is the takeover that goes on, or nil.
-func (c *Conn) takenLocked() *takeover {
-	if c.rare == nil {
-		return nil
-	}
-	return c.rare.taken
-}
-
-// takeOver makes another goroutine the reader, if the callback that calling says runs has
-// not returned. false: it has, or it is no time for that.
-func (c *Conn) takeOver(calling uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended || c.state == stateCut || !c.calling.CompareAndSwap(calling, calling|callTaken) {
+// takeOver makes another goroutine the reader if the callback of which calling is the state
+// has not returned. It returns false if it has, or if the reader cannot be replaced now.
+func (d *dispatcher) takeOver(h dispatchHost, calling uint32) bool {
+	h.Lock()
+	defer h.Unlock()
+	if h.hasEnded() || !d.calling.CompareAndSwap(calling, calling|callTaken) {
 		return false
 	}
-	// The callback that returns now waits for mu, to see what it was taken for.
-	d, ok := takeReader(c.t)
+	// A callback that returns now waits for the lock.
+	next, ok := h.takeReader()
 	if !ok {
-		c.calling.And(^callTaken)
+		d.calling.And(^callTaken)
 		return false
 	}
-	r := c.rareLocked()
-	r.taken = &takeover{}
-	r.tenure++
-	if r.over == nil {
-		r.over = make(chan struct{})
+	o := h.makeHandover()
+	o.current = &takeover{}
+	o.tenure++
+	if o.ended == nil {
+		o.ended = make(chan struct{})
 	}
-	var rest []byte
-	if fr := c.frames; fr != nil {
-		rest = bytes.Clone(fr.Unread()) // the callback's message lies in the same buffer
-		fr.SetUnread(nil)
-	}
-	go d.readOn(c, rest, r.tenure)
+	h.readOn(next, o.tenure)
 	return true
 }
 
-// passedOn reports whether the connection was taken from the reader whose tenure that
-// was. The first has 0.
-func (c *Conn) passedOn(tenure uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.rare != nil && c.rare.tenure != tenure
+// replaced reports whether another goroutine has become the reader since the one with the
+// number tenure.
+func (d *dispatcher) replaced(h dispatchHost, tenure uint32) bool {
+	h.Lock()
+	defer h.Unlock()
+	o := h.handover()
+	return o != nil && o.tenure != tenure
 }
 
-// begins notes that a callback begins, on the reader's goroutine.
-func (c *Conn) begins() {
-	if c.calling.Add(callCount|callRuns)&callWatched == 0 {
-		c.calling.Or(callWatched)
-		c.m.watch.add(c)
-	}
-}
-
-// returned notes that a callback has come to its end, with an error maybe. It reports
-// whether another goroutine has become the reader: that one reads, and a third goes on
-// with the callbacks. (This one's stack, its buffer and the rest of its life are its
-// caller's.)
-func (c *Conn) returned(err error) (taken bool) {
-	for {
-		v := c.calling.Load()
-		if v&callTaken == 0 {
-			if c.calling.CompareAndSwap(v, v&^callRuns) {
-				return false
-			}
-			continue
-		}
-		c.mu.Lock()
-		taken := c.takenLocked() != nil // or it could not be taken after all
-		c.mu.Unlock()
-		if taken {
-			go c.goOn(err)
-			return true
-		}
-	}
-}
-
-// enqueue queues a message for the goroutine that calls the callbacks. It waits while
-// there is no room, with the reader, so that the peer is held up. false: no such
-// goroutine is there any more, and the reader calls the callback itself.
-func (c *Conn) enqueue(m received) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// enqueue queues a message during a takeover. While there is no room it waits, on the
+// reader's goroutine, so that the peer is slowed down. It returns false if there is no
+// takeover: the reader calls the callback itself.
+func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
+	h.Lock()
+	defer h.Unlock()
 	size := len(m.payload) + receivedSize
 	for {
-		k := c.takenLocked()
+		k := h.handover().active()
 		switch {
 		case k == nil:
 			return false
-		case c.state != stateOpen:
-			return true // as in arrived
-		case len(k.queue) == 0 || k.size+size <= c.m.opts.MaxMessageSize:
+		case !h.isOpen():
+			return true // dropped, like all messages that arrive now
+		case len(k.queue) == 0 || k.size+size <= h.maxQueuedSize():
 			m.payload = bytes.Clone(m.payload)
 			k.queue = append(k.queue, m)
 			k.size += size
@@ -145,63 +99,55 @@ func (c *Conn) enqueue(m received) bool {
 		}
 		room := make(chan struct{})
 		k.room = room
-		c.mu.Unlock()
+		h.Unlock()
 		<-room
-		c.mu.Lock()
-		c.lastRead.Store(c.m.wheel.Now()) // what the peer has sent meanwhile nobody has heard
+		h.Lock()
+		h.resumeReading()
 	}
 }
 
-// letReadLocked lets a reader go on that waits in enqueue.
-func (k *takeover) letReadLocked() {
+// releaseReader lets a reader continue that waits in enqueue.
+func (k *takeover) releaseReader() {
 	if k != nil && k.room != nil {
 		close(k.room)
 		k.room = nil
 	}
 }
 
-// deafLocked reports whether nothing is read from the peer, because of a callback.
-func (c *Conn) deafLocked() bool {
-	v := c.calling.Load()
+// readPaused reports whether the connection is not read at the moment because of a callback.
+func (d *dispatcher) readPaused(k *takeover) bool {
+	v := d.calling.Load()
 	if v&callTaken == 0 {
 		return v&callRuns != 0
 	}
-	k := c.takenLocked()
 	return k != nil && k.room != nil
 }
 
-// inputEndsLocked notes, before the connection's state changes, that the peer's side has
-// ended: what is queued has arrived while the connection was open.
-func (c *Conn) inputEndsLocked() {
-	if k := c.takenLocked(); k != nil && c.state == stateOpen {
-		k.keep = true
-	}
-}
-
-// goOn calls the callbacks after one that was taken from has returned err, until there
-// is nothing left to call.
-func (c *Conn) goOn(err error) {
-	c.endTaken(err)
+// callQueued continues after a callback during which another goroutine became the reader,
+// and which returned err: it calls the callbacks for the queue, and what follows them.
+func (d *dispatcher) callQueued(h dispatchHost, err error) {
+	h.endTaken(err)
 	for {
-		f, m := c.nextCall()
+		f, m := d.next(h)
 		switch {
 		case f != nil:
-			_ = c.apart(func() error { f(); return nil }) // the connection has ended: f reports its own panics
+			_ = d.callGuarded(h, func() error { f(); return nil }) // the connection has ended: f reports its own panics
 		case m.typ != 0:
-			c.endTaken(c.apart(func() error { return c.present(m) }))
+			h.endTaken(d.callGuarded(h, func() error { return h.onQueued(m) }))
 		default:
 			return
 		}
 	}
 }
 
-// nextCall is what goOn has to do next: the connection's end, or a message. With neither
-// the takeover is over.
-func (c *Conn) nextCall() (after func(), m received) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.takenLocked()
-	if c.state != stateOpen && !k.keep {
+// next returns the next task of callQueued: a message, or a part of the connection's end.
+// Without either the takeover has ended.
+func (d *dispatcher) next(h dispatchHost) (after func(), m received) {
+	h.Lock()
+	defer h.Unlock()
+	o := h.handover()
+	k := o.current
+	if !h.isOpen() && !k.keep {
 		k.queue, k.size = nil, 0
 	}
 	if len(k.queue) > 0 {
@@ -210,8 +156,8 @@ func (c *Conn) nextCall() (after func(), m received) {
 		k.queue = k.queue[1:]
 		k.size -= len(m.payload) + receivedSize
 	}
-	if k.size <= c.m.opts.MaxMessageSize/2 {
-		k.letReadLocked()
+	if k.size <= h.maxQueuedSize()/2 {
+		k.releaseReader()
 	}
 	switch {
 	case m.typ != 0:
@@ -219,20 +165,20 @@ func (c *Conn) nextCall() (after func(), m received) {
 		after = k.after[0]
 		k.after = slices.Delete(k.after, 0, 1)
 	default:
-		c.rare.taken = nil
-		c.calling.And(^(callRuns | callTaken))
+		o.current = nil
+		d.calling.And(^(callRuns | callTaken))
 	}
 	return after, m
 }
 
-// apart calls f for goOn, which goes on elsewhere if f ends the goroutine.
-func (c *Conn) apart(f func() error) (err error) {
+// callGuarded calls f for callQueued. If f ends the goroutine, another one continues.
+func (d *dispatcher) callGuarded(h dispatchHost, f func() error) (err error) {
 	exits := true
 	defer func() {
 		if v := recover(); v != nil {
-			err = c.recovered(v)
+			err = h.panicked(v)
 		} else if exits {
-			go c.goOn(errExited)
+			go d.callQueued(h, errExited)
 		}
 	}()
 	err = f()
@@ -240,68 +186,30 @@ func (c *Conn) apart(f func() error) (err error) {
 	return err
 }
 
-// present calls OnMessage for a message that was queued.
-func (c *Conn) present(m received) error {
-	payload := m.payload
-	if m.compressed {
-		buf := getFrame()
-		defer putFrame(buf)
-		plain, err := c.inflate(buf, m.typ, payload)
-		if err != nil {
-			return err
-		}
-		payload = plain
-	}
-	return callbackFailed(c.m.callbacks.OnMessage(c, Message{Type: m.typ, Payload: payload}))
-}
-
-// endTaken ends the connection as a callback's error asks for, if there is one. The
-// reader does the rest.
-func (c *Conn) endTaken(err error) {
-	if err == nil {
-		return
-	}
-	err = c.endBy(err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k := c.takenLocked(); k != nil {
-		k.keep = false
-	}
-	var ce *CloseError
-	if !errors.As(err, &ce) {
-		return
-	}
-	wasClosing := c.state == stateClosing
-	c.failLocked(ce)
-	if wasClosing && !c.ended && c.state == stateClosing {
-		c.t.Interrupt() // OnClose does not wait for the peer
-	}
-}
-
-// afterCallbacks calls f, which belongs to the connection's end, or leaves it to the
-// goroutine whose callback has not returned.
-func (c *Conn) afterCallbacks(f func()) {
-	c.mu.Lock()
-	k := c.takenLocked()
+// afterCallbacks calls f, a part of the connection's end. During a takeover it leaves f to
+// callQueued.
+func (d *dispatcher) afterCallbacks(h dispatchHost, f func()) {
+	h.Lock()
+	k := h.handover().active()
 	if k != nil {
 		k.after = append(k.after, f)
 	}
-	c.mu.Unlock()
+	h.Unlock()
 	if k == nil {
 		f()
 	}
 }
 
-// awaitEnd waits until the connection has ended, if it was taken from who has begun to
-// serve it. The others know.
-func (c *Conn) awaitEnd() {
-	c.mu.Lock()
-	var over chan struct{}
-	if c.rare != nil {
-		over = c.rare.over
+// awaitEnd waits until the connection has ended if its first reader was replaced. Without a
+// takeover the caller is that reader and has seen the end.
+func (d *dispatcher) awaitEnd(h dispatchHost) {
+	h.Lock()
+	var ended chan struct{}
+	if o := h.handover(); o != nil {
+		ended = o.ended
 	}
-	c.mu.Unlock()
-	if over != nil {
-		<-over
+	h.Unlock()
+	if ended != nil {
+		<-ended
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.Waiters()
+	return c.out.outbox.Waiters()
 }
 
 // awaitWaiters waits until n sends wait.
@@ -54,7 +54,7 @@ func TestSendContextWaitsInOrder(t *testing.T) {
 	idle(t, m)
 	require.Equal(t, want, tr.frames(t))
 	require.Zero(t, m.Stats().Dropped)
-	require.Equal(t, stateOpen, c.state)
+	require.Equal(t, stateOpen, c.life.state)
 }
 
 // No goroutine is made for a send that waits.
@@ -83,7 +83,7 @@ func TestSendContextEnds(t *testing.T) {
 		{"with its context", func(_ *Manager, _ *Conn, cancel context.CancelCauseFunc) { cancel(nil) }, context.Canceled},
 		{"with the cause of its context", func(_ *Manager, _ *Conn, cancel context.CancelCauseFunc) { cancel(errTooManyControls) }, errTooManyControls},
 		{"with Close", func(_ *Manager, c *Conn, _ context.CancelCauseFunc) { _ = c.Close(1000, "") }, ErrClosed},
-		{"with the connection", func(_ *Manager, c *Conn, _ context.CancelCauseFunc) { c.release() }, ErrClosed},
+		{"with the connection", func(_ *Manager, c *Conn, _ context.CancelCauseFunc) { c.session().release() }, ErrClosed},
 		{"with Shutdown", func(m *Manager, c *Conn, _ context.CancelCauseFunc) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -167,12 +167,12 @@ func TestSendPreparedContext(t *testing.T) {
 	result := make(chan error)
 	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
 	awaitWaiters(t, c, 1)
-	frame, err := m.prepared(p, 0)
+	frame, err := m.frame(p, 0)
 	require.NoError(t, err)
 	tr.goOn <- struct{}{} // "half" and m0 are written
 	require.NoError(t, <-result)
 	c.mu.Lock()
-	require.Same(t, &frame[0], &c.out.Last()[0])
+	require.Same(t, &frame[0], &c.out.outbox.Last()[0])
 	c.mu.Unlock()
 	tr.letGo()
 	idle(t, m)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,11 +149,18 @@ func (t *plainSocket) AwaitWritable() error {
 	})
 }
 
-// Interrupt implements Transport.
-func (t *plainSocket) Interrupt() { interruptRead(t.conn) }
+// Interrupt implements Transport. An error of SetReadDeadline means that the connection is
+// closed, which the next read reports.
+func (t *plainSocket) Interrupt() error {
+	_ = t.conn.SetReadDeadline(past)
+	return nil
+}
 
 // Resume implements Reader.
-func (t *plainSocket) Resume() { resumeRead(t.conn) }
+func (t *plainSocket) Resume() error {
+	_ = t.conn.SetReadDeadline(time.Time{})
+	return nil
+}
 
 // CloseWrite implements Transport.
 func (t *plainSocket) CloseWrite() error { return closeWrite(t.conn) }

@@ -124,10 +124,11 @@ func (t *Stream) endWrite() {
 }
 
 // Interrupt implements Transport. The stream cannot be read afterwards.
-func (t *Stream) Interrupt() {
+func (t *Stream) Interrupt() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.interruptLocked()
+	return nil
 }
 
 func (t *Stream) interruptLocked() {
@@ -138,7 +139,10 @@ func (t *Stream) interruptLocked() {
 }
 
 // Resume implements Reader. From now on Read only waits for the end.
-func (t *Stream) Resume() { t.resumed = true }
+func (t *Stream) Resume() error {
+	t.resumed = true
+	return nil
+}
 
 // waitClosed waits until our direction, or the stream, is closed.
 func (t *Stream) waitClosed() error {

@@ -11,8 +11,9 @@ import (
 // Transport is the part that all transports have in common. Its methods are safe for
 // concurrent use.
 type Transport interface {
-	// Interrupt makes the current read, or the next one, return ErrInterrupted.
-	Interrupt()
+	// Interrupt makes the current read, or the next one, return ErrInterrupted. Its only
+	// error is a *PanicError.
+	Interrupt() error
 
 	// CloseWrite ends our direction after the bytes that were written. If the connection
 	// cannot be closed in one direction, it only returns an error.
@@ -32,8 +33,8 @@ type Reader interface {
 	// keep them. It returns the error of consume, or the reason why there are no more bytes.
 	Read(consume func(p []byte) error) error
 
-	// Resume ends an interruption.
-	Resume()
+	// Resume ends an interruption. Its only error is a *PanicError.
+	Resume() error
 }
 
 // TryWriter is a Transport that can write without blocking.
@@ -83,11 +84,6 @@ func readError(err error) error {
 
 // past is a deadline that has expired.
 var past = time.Unix(1, 0)
-
-// An error of setting a deadline means that the connection is closed. The next read
-// reports that.
-func interruptRead(conn net.Conn) { _ = conn.SetReadDeadline(past) }
-func resumeRead(conn net.Conn)    { _ = conn.SetReadDeadline(time.Time{}) }
 
 func closeWrite(conn net.Conn) error {
 	if cw, ok := conn.(interface{ CloseWrite() error }); ok {

@@ -85,9 +85,9 @@ func TestInterruptAndResume(t *testing.T) {
 			got := ""
 			consume := func(p []byte) error { got += string(p); return nil }
 
-			tr.Interrupt()
+			require.NoError(t, tr.Interrupt())
 			require.ErrorIs(t, tr.Read(consume), ErrInterrupted)
-			tr.Resume()
+			require.NoError(t, tr.Resume())
 			_, err = peer.Write([]byte("hello"))
 			require.NoError(t, err)
 			for len(got) < len("hello") {

@@ -22,12 +22,12 @@ func (c *Conn) SendContext(ctx context.Context, m Message) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.sendOrWait(*buf, false)
+	w, err := c.session().sendOrWait(*buf, false)
 	putFrame(buf)
 	if w == nil {
 		return err
 	}
-	return c.await(ctx, w)
+	return c.out.await(ctx, c.session(), w)
 }
 
 // SendPreparedContext is SendContext for a prepared message. Besides its errors it returns
@@ -36,24 +36,47 @@ func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	frame, err := c.prepared(p)
+	frame, err := c.frame(p)
 	if err != nil {
 		return err
 	}
-	w, err := c.sendOrWait(c.m.wire(frame), true)
+	w, err := c.session().sendOrWait(maskedFrame(c.m.keys, frame), true)
 	if w == nil {
 		return err
 	}
-	return c.await(ctx, w)
+	return c.out.await(ctx, c.session(), w)
 }
 
-// await waits for a send that waits in the outbox.
-func (c *Conn) await(ctx context.Context, w *outbox.Waiter) error {
+// sendOrWait sends the frame if there is room. Otherwise the frame waits in the outbox.
+func (s *session) sendOrWait(frame []byte, shared bool) (*outbox.Waiter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catchUp()
+	return s.out.sendOrWait(s, frame, shared)
+}
+
+func (s *sender) sendOrWait(h sendHost, frame []byte, shared bool) (*outbox.Waiter, error) {
+	if sent, err := s.write(h, frame, shared); sent || err != nil {
+		return nil, err
+	}
+	if !shared {
+		frame = append([]byte(nil), frame...)
+	}
+	q := s.queue()
+	w := q.Wait(frame)
+	if s.admitWaiters(h); q.Waiters() == 0 {
+		return nil, nil
+	}
+	return w, nil
+}
+
+// await waits for a send that waits in the outbox. It is called without the lock.
+func (s *sender) await(ctx context.Context, h sendHost, w *outbox.Waiter) error {
 	select {
 	case admitted := <-w.Result():
 		return waitError(admitted)
 	case <-ctx.Done():
-		if c.withdraw(w) {
+		if s.withdraw(h, w) {
 			return context.Cause(ctx)
 		}
 		return waitError(<-w.Result()) // it was admitted, or the connection closed, at the same time
@@ -67,38 +90,21 @@ func waitError(admitted bool) error {
 	return nil
 }
 
-// sendOrWait sends the frame if there is room. Otherwise the frame waits in the outbox.
-func (c *Conn) sendOrWait(frame []byte, shared bool) (*outbox.Waiter, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if sent, err := c.tryLocked(frame, shared); sent || err != nil {
-		return nil, err
-	}
-	if !shared {
-		frame = append([]byte(nil), frame...)
-	}
-	o := c.outboxLocked()
-	w := o.Wait(frame)
-	if c.admitWaitersLocked(); o.Waiters() == 0 {
-		return nil, nil
-	}
-	return w, nil
-}
-
-// withdraw removes w from the outbox, and reports whether it was still waiting.
-func (c *Conn) withdraw(w *outbox.Waiter) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.out.Withdraw(w) {
+// withdraw removes w from the outbox, and reports whether it was still waiting. It takes the
+// lock.
+func (s *sender) withdraw(h sendHost, w *outbox.Waiter) bool {
+	h.Lock()
+	defer h.Unlock()
+	if !s.outbox.Withdraw(w) {
 		return false
 	}
-	c.admitWaitersLocked() // the next one may be smaller, and have room
+	s.admitWaiters(h) // the next one may be smaller, and have room
 	return true
 }
 
-// admitWaitersLocked moves sends that wait into the outbox while it is at most half full.
-func (c *Conn) admitWaitersLocked() {
-	if c.state == stateOpen && c.out.Admit(c.m.opts.OutboxMessages/2, c.m.opts.OutboxBytes/2) {
-		c.startWriterLocked()
+// admitWaiters moves sends that wait into the outbox while it is at most half full.
+func (s *sender) admitWaiters(h sendHost) {
+	if s.state == stateOpen && s.outbox.Admit(s.cfg.maxMessages/2, s.cfg.maxBytes/2) {
+		s.startWriter(h)
 	}
 }

@@ -1,0 +1,219 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// closeMode is the way of a connection from open to cut.
+type closeMode uint8
+
+const (
+	// closeGraceful: the messages of the outbox are sent, then the close frame. The peer
+	// answers with its own. Then the transport is closed.
+	closeGraceful closeMode = iota
+
+	// closeFail: the messages of the outbox are dropped, the close frame is sent at once and
+	// our direction is closed (RFC 6455, section 7.1.7). OnClose does not wait for the peer.
+	// The bytes that it still sends are read and discarded until it has seen our end,
+	// because a socket that is closed with unread bytes is reset, and the peer could lose
+	// the close frame.
+	closeFail
+
+	// closeReply: the peer's close frame has arrived. Ours is sent as soon as possible. Then
+	// the transport is closed: see bothCloseFramesSent.
+	closeReply
+)
+
+func checkClose(code StatusCode, reason string) error {
+	if !code.valid() {
+		return fmt.Errorf("wsmanager: a close frame can't carry the code %d", code)
+	}
+	if len(reason) > maxCloseReason {
+		return fmt.Errorf("wsmanager: the reason has %d bytes, a close frame takes %d", len(reason), maxCloseReason)
+	}
+	if !utf8.ValidString(reason) {
+		return errors.New("wsmanager: the reason is not valid UTF-8")
+	}
+	return nil
+}
+
+// callbackError returns the error for OnClose.
+func (e *CloseError) callbackError() error {
+	if e == nil || e.orderly() {
+		return nil
+	}
+	return e
+}
+
+// close begins to close the connection, unless it is closing.
+func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
+	if l.state != stateOpen {
+		return
+	}
+	if h.leaveBroadcasts(mode != closeFail); l.state != stateOpen {
+		return // a full outbox or a failed write has closed it
+	}
+	l.state, l.mode = stateClosing, mode
+	h.markClosing()
+	l.handover().active().releaseReader()
+	d := l.details()
+	d.cause, d.due = cause, h.wheel().After(h.options().CloseTimeout)
+	s := h.sender()
+	s.closing()
+	if mode != closeGraceful {
+		s.dropMessages()
+	}
+	s.sendClose(h, cause.Code, cause.Reason)
+	if !s.attached {
+		return // attach continues when the handshake has been sent
+	}
+	l.scheduleNext(h)
+	if mode == closeFail && l.state != stateCut {
+		l.interrupt(h)
+	}
+}
+
+// closeAfter is close, after the frame of a last message if there is one.
+func (l *lifecycle) closeAfter(h lifecycleHost, last []byte, cause *CloseError) {
+	s := h.sender()
+	if s.stuck() {
+		l.cut(h, cause) // the peer does not read, so it would not read the close frame either
+		return
+	}
+	if len(last) > 0 && l.state == stateOpen {
+		h.leaveBroadcasts(true) // no broadcast is sent between the message and the close frame
+		if sent, err := s.write(h, last, false); !sent && err == nil {
+			s.push(h, last, 0, false)
+		}
+	}
+	l.close(h, cause, closeGraceful)
+}
+
+// peerClosed answers the peer's close frame.
+func (l *lifecycle) peerClosed(h lifecycleHost, code StatusCode, reason string) {
+	l.inputEnded()
+	switch l.state {
+	case stateOpen:
+		l.close(h, &CloseError{Code: code, Reason: reason, Remote: true}, closeReply)
+	case stateClosing:
+		if l.mode != closeReply {
+			// The peer's close frame answers or crossed ours. It will read no more data, so
+			// send ours now.
+			l.mode = closeReply
+			h.sender().dropMessages()
+			if l.cold.closeFrameSent {
+				l.bothCloseFramesSent(h)
+			}
+		}
+	}
+}
+
+// closeFrameSent continues when our close frame has been written.
+func (l *lifecycle) closeFrameSent(h lifecycleHost) {
+	l.cold.closeFrameSent = true
+	if l.state != stateClosing {
+		return
+	}
+	switch l.mode {
+	case closeReply:
+		l.bothCloseFramesSent(h)
+	case closeFail:
+		// Another error than a panic means that the connection is gone, which the reader
+		// notices, or that only the peer can end it.
+		if err := h.sender().transport.CloseWrite(); transport.AsPanic(err) != nil {
+			l.transportFailed(h, err)
+		}
+	}
+}
+
+// bothCloseFramesSent ends our direction (RFC 6455, section 7.1.1). A server does so first.
+// It reads and discards the bytes that the peer still sends until the peer has ended its
+// direction, because a reset could discard our close frame. A client waits for the server to
+// end the connection. Both wait no longer than CloseTimeout.
+func (l *lifecycle) bothCloseFramesSent(h lifecycleHost) {
+	s := h.sender()
+	if s.isClient() {
+		return
+	}
+	if err := s.transport.CloseWrite(); err != nil {
+		l.transportFailed(h, err) // the transport has no other way to end our direction
+	}
+}
+
+// fail fails the connection because of received bytes, or of a callback. It may be called
+// more than once for one error.
+func (l *lifecycle) fail(h lifecycleHost, ce *CloseError) {
+	switch {
+	case l.state == stateOpen:
+		l.close(h, ce, closeFail)
+		return
+	case l.cold.cause == ce:
+		return
+	}
+	l.cold.secondaryErr = ce.Err
+	if l.state == stateClosing && l.mode == closeGraceful {
+		// The peer's close frame, for which we wait, will not be understood.
+		l.mode = closeFail
+		h.sender().dropMessages()
+		if l.cold.closeFrameSent {
+			l.closeFrameSent(h)
+		}
+	}
+}
+
+// endAsAsked closes the connection as the error of a callback asks for, gracefully, so that
+// messages arrive that the callback sent before it returned. It returns an error with which
+// the connection has to fail instead: a panic.
+func (l *lifecycle) endAsAsked(h lifecycleHost, err error) error {
+	var ce *CloseError
+	if errors.Is(err, ErrPanic) || !errors.As(err, &ce) {
+		return err
+	}
+	if l.state != stateOpen {
+		l.cold.secondaryErr = ce.Err
+	}
+	l.close(h, ce, closeGraceful)
+	return nil // the reader continues, for the peer's close frame
+}
+
+// endTaken ends the connection because of the error of a callback that does not run on the
+// reader's goroutine. The reader does the rest.
+func (l *lifecycle) endTaken(h lifecycleHost, err error) {
+	err = l.endAsAsked(h, err)
+	if k := l.handover().active(); k != nil {
+		k.keep = false
+	}
+	var ce *CloseError
+	if !errors.As(err, &ce) {
+		return
+	}
+	wasClosing := l.state == stateClosing
+	l.fail(h, ce)
+	if wasClosing && !l.ended && l.state == stateClosing {
+		l.interrupt(h)
+	}
+}
+
+// cut closes the transport. The cause counts only if the connection was open.
+func (l *lifecycle) cut(h lifecycleHost, cause *CloseError) {
+	if l.state == stateCut {
+		return
+	}
+	if l.state == stateOpen {
+		l.details().cause = cause
+		h.leaveBroadcasts(false)
+	}
+	l.state = stateCut
+	h.markClosing()
+	l.handover().active().releaseReader()
+	l.details()
+	h.sender().cut()
+	l.cancelContext() // a callback may wait for it
+	if err := h.sender().closeTransport(); transport.AsPanic(err) != nil {
+		l.cold.secondaryErr = err // after another error the connection is gone as well
+	}
+}

@@ -1,0 +1,144 @@
+package wsmanager_test
+
+import (
+	"net"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
+)
+
+// faultyConn is a net.Conn of an application. Once it is armed, its writes wait until a
+// deadline has expired or it is closed, and the named methods panic.
+type faultyConn struct {
+	net.Conn
+	panics []string
+
+	armed atomic.Bool
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (c *faultyConn) fault(method string) {
+	if c.armed.Load() && slices.Contains(c.panics, method) {
+		panic("fault in " + method)
+	}
+}
+
+func (c *faultyConn) end() { c.once.Do(func() { close(c.ended) }) }
+
+func (c *faultyConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.fault("Read")
+	return n, err
+}
+
+func (c *faultyConn) Write(p []byte) (int, error) {
+	c.fault("Write")
+	if c.armed.Load() {
+		<-c.ended
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *faultyConn) SetReadDeadline(t time.Time) error {
+	c.fault("SetReadDeadline")
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *faultyConn) SetDeadline(t time.Time) error {
+	c.fault("SetDeadline")
+	if c.armed.Load() {
+		c.end()
+	}
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *faultyConn) Close() error {
+	c.fault("Close")
+	c.end()
+	return c.Conn.Close()
+}
+
+// A panic of a connection's method, in a broadcast or elsewhere, ends that connection and is
+// logged once. Broadcasts to the others continue.
+func TestPanicsOfForeignConns(t *testing.T) {
+	overflow := func(m *wsmanager.Manager, _ *wsmanager.Conn, _ *wstest.Client) int {
+		for range 8 {
+			m.Broadcast(wsmanager.Binary(make([]byte, 16<<10)))
+		}
+		return 8
+	}
+	for name, tt := range map[string]struct {
+		panics []string
+		act    func(m *wsmanager.Manager, slow *wsmanager.Conn, peer *wstest.Client) (broadcasts int)
+	}{
+		"interrupted in a broadcast": {[]string{"SetReadDeadline"}, overflow},
+		"closed in a broadcast":      {[]string{"SetReadDeadline", "Close"}, overflow},
+		"closed by the timer":        {[]string{"Close"}, overflow},
+		"written to":                 {[]string{"Write"}, overflow},
+		"read": {[]string{"Read"}, func(_ *wsmanager.Manager, _ *wsmanager.Conn, peer *wstest.Client) int {
+			peer.SendText("x")
+			return 0
+		}},
+		"closed at the end": {[]string{"Close"}, func(_ *wsmanager.Manager, _ *wsmanager.Conn, peer *wstest.Client) int {
+			peer.Kill()
+			return 0
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts, log := logged()
+			opts.MaxMessageSize = 16 << 10
+			opts.OutboxBytes = 64 << 10
+			opts.CloseTimeout = 50 * time.Millisecond
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+			faulty := &faultyConn{panics: tt.panics, ended: make(chan struct{})}
+			srv := start(t, m, func(srv *httptest.Server) {
+				srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn {
+					if faulty.Conn != nil {
+						return c
+					}
+					faulty.Conn = c
+					return faulty
+				}}
+			})
+			peer := dialOver(t, srv.URL, nil)
+			slow := only(t, m)
+			other := dialOver(t, srv.URL, nil)
+			faulty.armed.Store(true)
+			for range tt.act(m, slow, peer) {
+				other.Binary()
+			}
+			<-slow.Context().Done()
+			require.Eventually(t, func() bool { return m.Len() == 1 }, wstest.Patience, time.Millisecond)
+			require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("to the others")))
+			other.ExpectText("to the others")
+			faults := func() (n int) {
+				for _, record := range log.all() {
+					n += strings.Count(record, `panicked: fault in `)
+					if strings.Contains(record, "fault in") {
+						require.Contains(t, record, `"level":"ERROR"`)
+						require.Contains(t, record, "faultyConn")
+					}
+				}
+				return n
+			}
+			require.Eventually(t, func() bool { return faults() >= 1 }, wstest.Patience, time.Millisecond)
+			other.SendClose(1000, "")
+			other.ExpectClose(1000)
+			require.NoError(t, m.Shutdown(t.Context()))
+			require.Equal(t, 1, faults())
+			_ = faulty.Conn.Close() // closed already, unless Close has panicked
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package wsmanager
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// memberships are the groups and the user of a connection. A nil pointer means none.
+type memberships struct {
+	groups []*membership
+	user   *membership // nil without a user
+	bits   uint64      // in pendingSets, of these sets and maybe of groups that the connection has left
+}
+
+// all walks the memberships.
+func (ms *memberships) all() iter.Seq[*membership] {
+	return func(yield func(*membership) bool) {
+		if ms == nil || ms.user != nil && !yield(ms.user) {
+			return
+		}
+		for _, m := range ms.groups {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// find returns the index of the membership in the group with the name, or -1.
+func (ms *memberships) find(name string) int {
+	if ms == nil {
+		return -1
+	}
+	return slices.IndexFunc(ms.groups, func(m *membership) bool { return m.of.name == name })
+}
+
+// register adds a connection to the registry, to its groups and to the connections of its
+// user.
+func (m *Manager) register(c *Conn, a Accept) {
+	if c.who.deflate {
+		m.broadcaster.compressing.Add(1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.registry.add(c)
+	if !a.Deferred {
+		m.broadcaster.becomeReadyLocked(c, encodingOf(a.Variant, c.who.deflate))
+	}
+	if c.who.user == "" && len(a.Groups) == 0 {
+		return
+	}
+	c.memberships = &memberships{}
+	if c.who.user != "" {
+		c.memberships.user = m.users.add(c, c.who.user)
+		m.broadcaster.enterLocked(c, c.memberships.user)
+	}
+	for _, name := range a.Groups {
+		if c.memberships.find(name) < 0 {
+			m.joinLocked(c, name)
+		}
+	}
+}
+
+// unregister removes a closing connection from the registry, from its groups and from the
+// connections of its user. It can't join a group afterwards.
+func (m *Manager) unregister(c *Conn) {
+	m.registry.remove(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.left = true
+	for member := range c.memberships.all() {
+		member.leave()
+	}
+	c.memberships = nil
+	if c.who.deflate {
+		m.broadcaster.compressing.Add(-1)
+	}
+}
+
+// joinLocked makes the connection a member of a group.
+func (m *Manager) joinLocked(c *Conn, name string) {
+	member := m.groups.add(c, name)
+	c.memberships.groups = append(c.memberships.groups, member)
+	m.broadcaster.enterLocked(c, member)
+}
+
+// MaxGroupName is the maximum length of a group's name in bytes. The limit exists because
+// names often come from clients.
+const MaxGroupName = 256
+
+func checkGroupName(name string) error {
+	if n := len(name); n == 0 || n > MaxGroupName {
+		return fmt.Errorf("wsmanager: a group's name has %d bytes: 1 to %d are allowed", n, MaxGroupName)
+	}
+	return nil
+}
+
+// Join makes the connection a member of the group with the name, of 1 to [MaxGroupName]
+// bytes, until it leaves or ends. It does nothing if the connection is a member.
+//
+// It returns ErrClosed once the connection is closing, ErrTooManyGroups above
+// Options.MaxGroups, and another error for an invalid name.
+func (c *Conn) Join(name string) error {
+	if err := checkGroupName(name); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.life.left || c.reception.isClosing():
+		return ErrClosed
+	case c.memberships.find(name) >= 0:
+		return nil
+	}
+	if c.memberships == nil {
+		c.memberships = &memberships{}
+	}
+	if len(c.memberships.groups) >= c.m.opts.MaxGroups {
+		return ErrTooManyGroups
+	}
+	c.m.joinLocked(c, name)
+	return nil
+}
+
+// Leave ends the membership in the group with the name, if the connection is a member.
+func (c *Conn) Leave(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.memberships.find(name); i >= 0 {
+		c.m.broadcaster.leaveLocked(c, c.memberships.groups[i])
+		c.memberships.groups[i].leave()
+		c.memberships.groups = slices.Delete(c.memberships.groups, i, i+1)
+	}
+}
+
+// Groups returns the names of the connection's groups, in the order in which it joined
+// them.
+func (c *Conn) Groups() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.memberships == nil {
+		return nil
+	}
+	names := make([]string, len(c.memberships.groups))
+	for i, m := range c.memberships.groups {
+		names[i] = m.of.name
+	}
+	return names
+}

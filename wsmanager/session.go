@@ -1,0 +1,256 @@
+package wsmanager
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// session is a Conn as its driver, its Manager and its parts see it. It takes the lock and
+// passes the events of the driver to the parts, and is the host through which they know the
+// rest of the connection: a sendHost, lifecycleHost and receiveHost. It decides nothing.
+type session Conn
+
+// session returns the connection's internal side.
+func (c *Conn) session() *session { return (*session)(c) }
+
+func (s *session) conn() *Conn { return (*Conn)(s) }
+
+// Lock implements sync.Locker.
+func (s *session) Lock() { s.mu.Lock() }
+
+// Unlock implements sync.Locker.
+func (s *session) Unlock() { s.mu.Unlock() }
+
+// WheelEntry implements timewheel.Element.
+func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
+
+// Due implements timewheel.Element.
+func (s *session) Due(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.due(s, now)
+}
+
+// The methods from here to framesAfterEnd tell the parts about the connection.
+
+func (s *session) sender() *sender                   { return &s.out }
+func (s *session) receiver() *receiver               { return &s.in }
+func (s *session) options() *Options                 { return &s.m.opts }
+func (s *session) wheel() *timewheel.Wheel[*session] { return &s.m.wheel }
+
+func (s *session) readyDue() (at int64, waits bool) {
+	w := &s.m.wheel
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.isReady()
+}
+
+// frameConfig implements receiveHost.
+func (s *session) frameConfig() frame.Config {
+	cfg := frame.Config{Masked: s.m.keys == nil, Limit: s.m.opts.MaxMessageSize}
+	if s.who.deflate {
+		cfg.CompressedLimit = deflate.MaxCompressed(cfg.Limit)
+	}
+	return cfg
+}
+
+// framesAfterEnd implements receiveHost.
+func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
+
+// The methods from here to receiveFailed take the reports of the parts.
+
+func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
+func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
+func (s *session) markClosing()              { s.reception.markClosing() }
+func (s *session) writerStarted()            { s.life.scheduleNext(s) }
+func (s *session) closeFrameSent()           { s.life.closeFrameSent(s) }
+
+func (s *session) writeFailed(err error) { s.life.transportFailed(s, err) }
+
+func (s *session) consumerTooSlow() {
+	s.life.close(s, &CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
+}
+
+// receiveFailed implements receiveHost.
+func (s *session) receiveFailed(err *CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.inputEnded()
+	s.life.fail(s, err)
+}
+
+// attach sets the transport when the handshake has been sent.
+func (s *session) attach(t transport.Transport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.attach(s, t)
+}
+
+// abandon ends a registered connection whose handshake failed. No callback knows it, but
+// other goroutines may have found it in the registry.
+func (s *session) abandon() {
+	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	s.m.unregister(s.conn())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.endForApplication()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")
+
+// open calls OnConnect, and handles the bytes that arrived with the handshake.
+func (s *session) open(early []byte) error {
+	logStart(s.conn())
+	if len(early) > 0 {
+		s.out.traffic().bytesIn.Add(uint64(len(early)))
+		s.in.frames = frame.GetReader(s.frameConfig())
+		s.in.frames.SetUnread(early) // for a goroutine that takes over while OnConnect runs
+	}
+	if f := s.m.callbacks.OnConnect; f != nil {
+		h := (*callbackHost)(s)
+		if err := s.in.dispatch.call(h, func() error { return f(s.conn()) }); err != nil {
+			if err = h.endAsAsked(err); err != nil {
+				return err
+			}
+		}
+	}
+	if len(early) == 0 {
+		return nil
+	}
+	s.in.frames.SetUnread(nil)
+	return s.feed(early)
+}
+
+// consume handles bytes from the peer.
+func (s *session) consume(p []byte) error {
+	s.in.touch(s.m.wheel.Coarse())
+	s.out.traffic().bytesIn.Add(uint64(len(p)))
+	return s.feed(p)
+}
+
+// feed is consume for bytes that have been counted.
+func (s *session) feed(p []byte) error {
+	err := s.in.feed(s, (*openFrames)(s), p)
+	if err == frame.ErrTaken {
+		return err
+	}
+	s.m.broadcaster.flushDeferred()
+	s.in.touch(s.m.wheel.Coarse()) // while a callback ran, nothing could be read
+	return err
+}
+
+// discard looks for the peer's close frame in bytes that arrive after finish.
+func (s *session) discard(p []byte) { s.in.discard(s, p) }
+
+func (s *session) peerClosed(code StatusCode, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.peerClosed(s, code, reason)
+}
+
+// send writes the frame of a message, or queues it. A frame that is not shared is copied if
+// it has to wait. A client masks a copy of a shared one.
+func (s *session) send(plain []byte, shared bool) error {
+	if shared && s.m.keys != nil {
+		buf := getFrame()
+		defer putFrame(buf)
+		*buf = s.m.keys.Mask(append(*buf, plain...), 0)
+		plain, shared = *buf, false
+	}
+	s.mu.Lock()
+	s.catchUp()
+	err := s.out.send(s, plain, shared)
+	crowded := s.out.crowded()
+	s.mu.Unlock()
+	if crowded {
+		yieldToWriter()
+	}
+	return err
+}
+
+// catchUp sends the broadcasts that are pending for the connection, so that the next message
+// does not overtake them. The lock is held.
+func (s *session) catchUp() {
+	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
+		b.catchUpLocked(c)
+	}
+}
+
+// closeAfter begins to close the connection after the frame of a last message, if there is
+// one.
+func (s *session) closeAfter(last []byte, cause *CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.closeAfter(s, last, cause)
+}
+
+// close begins to close the connection, unless it is closing.
+func (s *session) close(cause *CloseError, mode closeMode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.close(s, cause, mode)
+}
+
+// cut closes the transport.
+func (s *session) cut(cause *CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.cut(s, cause)
+}
+
+// panicked records the panic of a callback, and returns the error that ends the connection.
+func (s *session) panicked(v any) error { return s.panickedAt(v, debug.Stack()) }
+
+func (s *session) panickedAt(v any, stack []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life.details().stack = stack
+	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
+}
+
+// finish ends the connection for the application: it leaves the registry, and is logged;
+// OnClose is called when the callbacks that run have returned. err is the reason for which
+// the reader stopped. The transport may live longer, for the close handshake.
+func (s *session) finish(err error) {
+	s.mu.Lock()
+	cause := s.life.readerStopped(s, err)
+	s.mu.Unlock()
+
+	s.m.admission.trackClosing(s.conn(), true)
+	s.m.unregister(s.conn())
+	s.m.stats.close(cause.Code)
+	s.mu.Lock()
+	s.life.endForApplication()
+	s.mu.Unlock()
+	h := (*callbackHost)(s)
+	s.in.dispatch.afterCallbacks(h, func() {
+		logEnd(s.conn(), cause)
+		if f := s.m.callbacks.OnClose; f != nil {
+			s.in.dispatch.callClose(h, func() { f(s.conn(), cause.callbackError()) })
+		}
+	})
+}
+
+// release closes the transport and stops the timer.
+func (s *session) release() {
+	s.cut(nil)
+	s.m.wheel.Remove(s)
+}
+
+// released is the end of a connection whose transport has been released.
+func (s *session) released() {
+	s.in.dispatch.afterCallbacks((*callbackHost)(s), func() {
+		s.m.admission.trackClosing(s.conn(), false)
+		s.m.admission.releaseSlot()
+		s.mu.Lock()
+		err := s.life.released()
+		s.mu.Unlock()
+		if transport.AsPanic(err) != nil {
+			logClosingPanic(s.conn(), err)
+		}
+	})
+}

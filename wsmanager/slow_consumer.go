@@ -1,0 +1,116 @@
+package wsmanager
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+)
+
+// SlowConsumer selects what happens to a connection whose peer reads too slowly, when its
+// outbox is full (Options.OutboxMessages, OutboxBytes). Pings, pongs and the close frame are
+// exempt. A message of which a part has been written is always sent completely. SendContext
+// waits instead of applying the policy.
+type SlowConsumer uint8
+
+const (
+	// SlowConsumerClose closes the connection with 1013 (registered as "try again later",
+	// see RFC 6455, section 11.7) and drops the messages of its outbox. The client
+	// reconnects and requests the data that it needs. It is the default, because the other
+	// policies leave gaps that a client cannot see.
+	SlowConsumerClose SlowConsumer = iota + 1
+
+	// SlowConsumerDropNewest drops the message that does not fit, and its sender gets
+	// ErrOutboxFull. It suits messages that are independent of each other.
+	SlowConsumerDropNewest
+
+	// SlowConsumerDropOldest drops the oldest messages until there is room. It suits
+	// messages of which only the newest matters, such as positions and prices. Messages
+	// that are being written do not count against the limits, so with OutboxMessages of 1
+	// the newest message is always queued.
+	SlowConsumerDropOldest
+)
+
+// String returns "close", "drop newest" or "drop oldest".
+func (s SlowConsumer) String() string {
+	switch s {
+	case SlowConsumerClose:
+		return "close"
+	case SlowConsumerDropNewest:
+		return "drop newest"
+	case SlowConsumerDropOldest:
+		return "drop oldest"
+	}
+	return "unknown"
+}
+
+func (s SlowConsumer) valid() bool { return s >= SlowConsumerClose && s <= SlowConsumerDropOldest }
+
+// enqueue queues the frame of a message if it fits, and applies the policy if it does not.
+func (s *sender) enqueue(h sendHost, frame []byte, shared bool) error {
+	if !s.fits(len(frame)) {
+		switch s.policy {
+		case SlowConsumerDropOldest:
+			for !s.fits(len(frame)) && s.outbox.DropOldest() {
+				s.cfg.stats.drop(dropOldest, 1)
+			}
+		case SlowConsumerDropNewest:
+			s.cfg.stats.drop(dropOutboxFull, 1)
+			return ErrOutboxFull
+		default:
+			s.cfg.stats.drop(dropOutboxFull, 1)
+			h.consumerTooSlow()
+			return ErrOutboxFull
+		}
+	}
+	s.push(h, frame, 0, shared)
+	return nil
+}
+
+// fits reports whether the outbox has room for a frame of n bytes. Messages that are being
+// written count, except with SlowConsumerDropOldest: one stuck message would push out every
+// new one.
+func (s *sender) fits(n int) bool {
+	messages, bytes := s.outbox.Load()
+	if s.policy == SlowConsumerDropOldest {
+		messages, bytes = s.outbox.Droppable()
+	}
+	if n > s.cfg.maxBytes-bytes { // the sum could overflow an int of 32 bits
+		return false
+	}
+	return messages < s.cfg.maxMessages || messages < queueBurstFactor*s.cfg.maxMessages && s.writerAdvances()
+}
+
+// With a transport that cannot write without blocking, each message passes the outbox, and a
+// short backlog reflects goroutine scheduling, not a slow peer. So the limit of messages is
+// queueBurstFactor times as high until the write in progress has been stuck for stuckAfter.
+// The limit of bytes always applies.
+const (
+	queueBurstFactor = 16
+	stuckAfter       = time.Second
+)
+
+// writerAdvances reports whether a blocking write is in progress that is not stuck.
+func (s *sender) writerAdvances() bool {
+	_, blocking := s.transport.(transport.BlockingWriter)
+	return blocking && s.outbox.Writing() && !s.stuck()
+}
+
+// stuck reports whether the writer has made no progress for stuckAfter.
+func (s *sender) stuck() bool {
+	since, writing := s.lastProgress()
+	return writing && s.cfg.wheel.Elapsed()-since >= s.cfg.stuckAfter
+}
+
+// crowded reports whether a backlog of a blocking transport has reached half of its limit.
+// The caller then calls yieldToWriter, without the lock.
+func (s *sender) crowded() bool { return s.outbox != nil && s.backlogCrowded() }
+
+func (s *sender) backlogCrowded() bool {
+	messages, bytes := s.outbox.Load()
+	return (messages/(queueBurstFactor/2) >= s.cfg.maxMessages || bytes > s.cfg.maxBytes/2) && s.state == stateOpen && s.writerAdvances()
+}
+
+// yieldToWriter lets the writer's goroutine run. On one processor it could not run before
+// the sender waits.
+func yieldToWriter() { runtime.Gosched() }
