@@ -219,7 +219,7 @@ func (cl *Client) Run(ctx context.Context) error {
 	})()
 	// Sends fail from now on, also if a function of the application panics.
 	defer cl.close(&CloseError{Code: StatusNormalClosure}, nil)
-	defer cl.dialer.m.loops.wait(context.Background())
+	defer cl.dialer.m.loops.Wait(context.Background())
 	return cl.run()
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -20,7 +21,7 @@ type Manager struct {
 	callbacks  Callbacks
 	opts       Options
 	handshake  handshake.ServerConfig // made from opts
-	loops      *loopPool              // nil without event loops
+	loops      *evloop.Pool           // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
 	bus        *bus                   // nil without a backplane
 	onShutdown func()                 // called when Shutdown begins; may be nil
@@ -71,7 +72,7 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
-		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
+		if m.loops, err = evloop.NewPool(evloop.Options{Logf: m.logLoop}); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: Options.Driver: there is no event loop on this system: %w", err)
 		}
 	}

@@ -38,7 +38,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.wait(ctx) {
-		m.loops.wait(ctx)
+		m.loops.Wait(ctx)
 		return nil
 	}
 	open := m.admission.open(&m.registry)
@@ -49,7 +49,7 @@ func (m *Manager) endConns(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	ended := m.active.wait(grace)
-	m.loops.wait(grace)
+	m.loops.Wait(grace)
 	if ended {
 		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
 	}
