@@ -257,8 +257,8 @@ var imports = map[string][]string{
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
 		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
-		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/timewheel",
-		"wsmanager/internal/transport",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/registry",
+		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"wsmanager"},
@@ -273,6 +273,7 @@ var imports = map[string][]string{
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/internal/evloop":          nil,
 	"wsmanager/internal/outbox":          nil,
+	"wsmanager/internal/registry":        nil,
 	"wsmanager/internal/stepclock":       nil,
 	"wsmanager/internal/timewheel":       nil,
 	"wsmanager/internal/transport":       nil,

@@ -12,7 +12,7 @@ import (
 // encoding among the receivers, and passes it to the queue of the set. It does no I/O:
 // connections write, or queue in their outbox.
 type broadcaster struct {
-	registry *registry
+	registry *allConns
 	clock    *timewheel.Wheel[*session]
 	active   *activity // counts the goroutines that deliver
 	logger   func() *slog.Logger

@@ -31,7 +31,7 @@ type Conn struct {
 	memberships *memberships // nil until it is in a group
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *Conn                     // guarded by the registry's lock
+	next  *session                  // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.

@@ -26,7 +26,7 @@ type Manager struct {
 	bus        *bus                   // nil without a backplane
 	onShutdown func()                 // called when Shutdown begins; may be nil
 
-	registry    registry
+	registry    allConns
 	groups      groups
 	users       groups
 	broadcaster broadcaster

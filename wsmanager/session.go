@@ -30,6 +30,9 @@ func (s *session) Unlock() { s.mu.Unlock() }
 // WheelEntry implements timewheel.Element.
 func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
 
+// RegistryLink implements registry.Element.
+func (s *session) RegistryLink() (id string, next **session) { return s.id, &s.next }
+
 // Due implements timewheel.Element.
 func (s *session) Due(now int64) {
 	s.mu.Lock()
