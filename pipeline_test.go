@@ -256,7 +256,7 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
+		"internal/httpx", "wsmanager/internal/counters", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/registry",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
@@ -271,6 +271,7 @@ var imports = map[string][]string{
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
+	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
 	"wsmanager/internal/outbox":          nil,
 	"wsmanager/internal/registry":        nil,

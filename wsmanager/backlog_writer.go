@@ -86,7 +86,7 @@ func (s *sender) pumpBlocking(h sendHost, t transport.BlockingWriter) bool {
 		s.progressed(q)
 		h.Unlock()
 		n, err := t.Write(p, func() { s.progressed(q) })
-		s.traffic().bytesOut.Add(uint64(n))
+		s.traffic().BytesOut.Add(uint64(n))
 		h.Lock()
 		q.Claim(0)
 		s.wrote(h, n)
@@ -108,7 +108,7 @@ func (s *sender) wrote(h sendHost, n int) {
 	}
 	s.progressed(s.outbox)
 	messages, closed := s.outbox.Advance(n)
-	s.traffic().messagesOut.Add(uint64(messages))
+	s.traffic().MessagesOut.Add(uint64(messages))
 	if closed {
 		h.closeFrameSent()
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -86,7 +87,7 @@ func (br *broadcaster) sendEach(to recipients, p *Prepared, want func(*Conn) boo
 			continue
 		}
 		sent.Dropped++
-		c.m.stats.drop(dropUnsendable, 1)
+		c.m.counters.Drop(counters.Unsendable, 1)
 		if !logged {
 			logged = true
 			br.logUnsendable(err, e)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -70,7 +71,7 @@ func (q *queue) send(o outgoing) error {
 		return ErrClosed
 	case len(o.frame) > q.m.opts.OutboxBytes-bytes,
 		messages >= q.m.opts.OutboxMessages && !(messages < queueBurstFactor*q.m.opts.OutboxMessages && q.onlyBurst()):
-		q.m.stats.drop(dropOutboxFull, 1)
+		q.m.counters.Drop(counters.OutboxFull, 1)
 		return ErrOutboxFull
 	}
 	q.put(o)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -59,7 +60,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 			cfg:       &m.sending,
 			transport: &handshaking{remote: textAddr(remote)},
 			policy:    m.opts.SlowConsumer,
-			stripe:    uint8(m.joined.Add(1) % counterStripes),
+			stripe:    uint8(m.joined.Add(1) % counters.Stripes),
 		},
 		in: receiver{limits: m.opts.newRateLimits()},
 	}

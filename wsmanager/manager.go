@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -33,7 +34,7 @@ type Manager struct {
 	compressor  compressor
 	admission   admission
 	sending     sendConfig
-	stats       stats
+	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity
 	watch       watch
@@ -80,14 +81,13 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 	m.groups.init()
 	m.users.init()
 	m.broadcaster.init(m)
-	m.compressor = compressor{opts.Compression, &m.stats}
+	m.compressor = compressor{opts.Compression, &m.counters.Compression}
 	m.admission.init(opts.MaxConnections, &m.active)
-	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
 	m.sending = sendConfig{
 		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		wheel: &m.wheel, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
+		wheel: &m.wheel, counters: &m.counters, active: &m.active,
 	}
 	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
