@@ -256,7 +256,8 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/counters", "wsmanager/internal/deflate", "wsmanager/internal/evloop", "wsmanager/internal/extconnect",
+		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/registry",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
@@ -271,6 +272,8 @@ var imports = map[string][]string{
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
+	"wsmanager/internal/activity":        nil,
+	"wsmanager/internal/connid":          nil,
 	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
 	"wsmanager/internal/outbox":          nil,

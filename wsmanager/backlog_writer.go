@@ -19,7 +19,7 @@ func (s *sender) startWriter(h sendHost) {
 		t.NotifyWritable()
 		return
 	}
-	s.cfg.active.add()
+	s.cfg.active.Add()
 	go s.writeLoop(h)
 }
 
@@ -33,7 +33,7 @@ func (s *sender) flush(h sendHost) {
 // writeLoop writes until the outbox is empty. A connection has one such goroutine at most,
 // and only while there is a backlog. It takes the lock itself.
 func (s *sender) writeLoop(h sendHost) {
-	defer s.cfg.active.done()
+	defer s.cfg.active.Done()
 	switch t := s.transport.(type) {
 	case transport.BlockingWriter:
 		for s.pumpBlocking(h, t) {

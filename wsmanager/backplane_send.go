@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -19,13 +20,13 @@ func nodeOf(id string) string { return id[strings.LastIndexByte(id, nodeMark)+1:
 // newConnID makes the id of a connection that m accepts.
 func (m *Manager) newConnID() string {
 	if m.bus == nil {
-		return newID()
+		return connid.New()
 	}
-	return newID() + string(nodeMark) + m.bus.node
+	return connid.New() + string(nodeMark) + m.bus.node
 }
 
-// newNodeID makes the id of a node: 65 of newID's 128 bits are enough for it.
-func newNodeID() string { return newID()[:13] }
+// newNodeID makes the id of a node: 65 of the 128 bits of an id are enough for it.
+func newNodeID() string { return connid.New()[:13] }
 
 // post publishes an envelope. It reports whether the queue has taken it.
 func (b *bus) post(topic string, e *envelope) bool {

@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"crypto/sha256"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 )
 
 // A topic is what nodes subscribe to: one of all, one for each node, group and user.
@@ -19,7 +21,7 @@ func topicOf(kind, name string) string {
 		return kind + "-" + name
 	}
 	sum := sha256.Sum256([]byte(name))
-	return kind + "=" + idText.EncodeToString(sum[:])
+	return kind + "=" + connid.Encoding.EncodeToString(sum[:])
 }
 
 func unsafeInTopic(r rune) bool {

@@ -72,17 +72,17 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 			broadcast(Text(text))
 		}
 		m.broadcaster.batcher.leave(epoch)
-		m.active.add()
+		m.active.Add()
 		go func() {
-			defer m.active.done()
+			defer m.active.Done()
 			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
 		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
 		q.to = g
-		m.active.add()
+		m.active.Add()
 		go func() {
-			defer m.active.done()
+			defer m.active.Done()
 			broadcast(Text(batch[0]))
 		}()
 		<-g.entered

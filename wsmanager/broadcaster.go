@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
@@ -15,7 +16,7 @@ import (
 type broadcaster struct {
 	registry *allConns
 	clock    *timewheel.Wheel[*session]
-	active   *activity // counts the goroutines that deliver
+	active   *activity.Counter // counts the goroutines that deliver
 	logger   func() *slog.Logger
 	frame    func(*Prepared, encoding) ([]byte, error) // Manager.frame
 
@@ -113,8 +114,8 @@ func (br *broadcaster) flushDeferred() {
 // flushExpired delivers the deferred broadcasts after maxDefer. Broadcasts of the callbacks
 // that run now are not deferred.
 func (br *broadcaster) flushExpired() {
-	br.active.add() // Shutdown waits for the timer's goroutine, too
-	defer br.active.done()
+	br.active.Add() // Shutdown waits for the timer's goroutine, too
+	defer br.active.Done()
 	br.batcher.nextEpoch()
 	br.flushDeferred()
 }

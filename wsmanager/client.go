@@ -269,7 +269,7 @@ func (cl *Client) once() (lasted time.Duration, err error) {
 		return 0, err
 	}
 	// Until its writer has ended as well, nobody knows what it has written.
-	cl.dialer.m.active.wait(context.Background())
+	cl.dialer.m.active.Wait(context.Background())
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if cl.ending.Remote && cl.ending.Code == StatusNormalClosure {

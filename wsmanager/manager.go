@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
@@ -36,7 +36,7 @@ type Manager struct {
 	sending     sendConfig
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
-	active      activity
+	active      activity.Counter
 	watch       watch
 
 	accepting atomic.Int64  // OnAccept calls that have not returned
@@ -89,7 +89,6 @@ func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error)
 		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
 		wheel: &m.wheel, counters: &m.counters, active: &m.active,
 	}
-	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		m.startBus()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
@@ -46,7 +47,7 @@ type sendConfig struct {
 
 	wheel    *timewheel.Wheel[*session]
 	counters *counters.Counters
-	active   *activity // counts writer goroutines
+	active   *activity.Counter // counts writer goroutines
 }
 
 // sendHost is the connection as its sender sees it. The Locker is the connection's lock. It
