@@ -9,14 +9,15 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/ratelimit"
 )
 
 // receiver is the receiving half of a connection: the frame reader, the limits of the peer's
 // rates, and the dispatcher that calls the callbacks. It belongs to the goroutine that reads
 // the connection, except lastRead and dispatch.
 type receiver struct {
-	frames *frame.Reader // nil between messages
-	limits *rateLimits   // nil until there is a rate to limit
+	frames *frame.Reader     // nil between messages
+	limits *ratelimit.Limits // nil until there is a rate to limit
 
 	lastRead atomic.Uint32 // tick32 at which bytes last arrived, or reading was resumed
 	dispatch dispatcher
@@ -150,10 +151,8 @@ func (f *openFrames) accept(m received) (wanted bool, err error) {
 	if f.reception.isClosing() {
 		return false, nil
 	}
-	if f.in.limits != nil {
-		if err := f.in.limits.checkMessage(f.m.wheel.Clock()); err != nil {
-			return false, err
-		}
+	if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
+		return false, err
 	}
 	if f.in.dispatch.taken() && f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
 		return false, nil
