@@ -94,13 +94,11 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
 		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
-			if c.m.keys != nil {
-				*buf = c.m.keys.Mask(*buf, 0)
-			}
+			*buf = c.m.keys.Mask(*buf, 0)
 			return buf, nil
 		}
 	}
-	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 

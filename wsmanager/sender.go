@@ -168,7 +168,7 @@ func (s *sender) sendControl(h sendHost, op ws.OpCode, payload []byte) {
 	if s.mayWrite() {
 		buf := getFrame()
 		defer putFrame(buf)
-		*buf = appendFrame(s.cfg.keys, *buf, op, payload)
+		*buf = s.cfg.keys.Append(*buf, op, payload)
 		n, err := s.tryWrite(h, *buf)
 		if err != nil || n == len(*buf) {
 			return
@@ -179,9 +179,9 @@ func (s *sender) sendControl(h sendHost, op ws.OpCode, payload []byte) {
 		}
 	}
 	if q := s.queue(); op == ws.OpPing {
-		q.SetPing(appendFrame(s.cfg.keys, nil, op, payload))
+		q.SetPing(s.cfg.keys.Append(nil, op, payload))
 	} else {
-		q.SetPong(appendFrame(s.cfg.keys, nil, op, payload))
+		q.SetPong(s.cfg.keys.Append(nil, op, payload))
 	}
 	s.startWriter(h)
 }
@@ -201,7 +201,7 @@ func (s *sender) isClient() bool { return s.cfg.keys != nil }
 
 // sendClose writes the close frame, or queues it behind the messages of the outbox.
 func (s *sender) sendClose(h sendHost, code StatusCode, reason string) {
-	n, frame := 0, maskedFrame(s.cfg.keys, frame.NewClose(ws.StatusCode(code), reason))
+	n, frame := 0, s.cfg.keys.Masked(frame.NewClose(ws.StatusCode(code), reason))
 	if s.mayWrite() {
 		var err error
 		switch n, err = s.tryWrite(h, frame); {
