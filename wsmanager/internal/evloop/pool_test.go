@@ -47,8 +47,8 @@ func TestPoolHasLoopsWhileItHasSockets(t *testing.T) {
 		}
 		for _, c := range conns {
 			select {
-			case <-c.ended:
-				t.Fatal("a socket has ended")
+			case err := <-c.ended:
+				t.Fatal("a socket has ended:", err)
 			default:
 			}
 			c.Shut()
@@ -87,7 +87,7 @@ func TestPoolWaitEndsWithItsContext(t *testing.T) {
 	cancel()
 	p.Wait(ctx)
 	close(proceed)
-	await(t, c.ended)
+	require.Equal(t, evloop.ErrShut, await(t, c.ended))
 	p.Wait(t.Context())
 	(*evloop.Pool)(nil).Wait(t.Context())
 }
