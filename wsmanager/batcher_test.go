@@ -233,9 +233,9 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 
 	bubble(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
-		m.active.add() // so that it does not take the fakes for ended
+		m.active.Add() // so that it does not take the fakes for ended
 		require.Error(t, m.Shutdown(ended))
-		m.active.done()
+		m.active.Done()
 		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {

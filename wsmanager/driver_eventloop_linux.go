@@ -33,9 +33,9 @@ type addressedLoopTransport struct {
 
 func (t *addressedLoopTransport) RemoteAddr() net.Addr { return t.remote }
 
-// newTransport moves the plain TCP connection of c into a loop: its descriptor is
+// newLoopTransport moves the plain TCP connection of c into a loop: its descriptor is
 // duplicated, and the net.Conn is closed.
-func (l *loopPool) newTransport(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
+func (m *Manager) newLoopTransport(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil, nil, errNotPlainTCP
@@ -57,13 +57,7 @@ func (l *loopPool) newTransport(c *Conn, conn net.Conn) (transport.Transport, dr
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
 	t := &eventLoopTransport{}
-	loop, err := l.enter()
-	if err == nil {
-		if err = loop.AddOwned(fd, (*eventHandler)(c), &t.Socket); err != nil {
-			l.leave(c)
-		}
-	}
-	if err != nil {
+	if err := m.loops.AddOwned(fd, (*eventHandler)(c), &t.Socket); err != nil {
 		_ = syscall.Close(fd) // the connection goes on in its net.Conn
 		return nil, nil, err
 	}
@@ -93,10 +87,9 @@ func (t *eventLoopTransport) start(c *Conn, early []byte) {
 }
 
 func (t *eventLoopTransport) serve(c *Conn, early []byte) {
-	ended := make(chan struct{})
-	c.m.loops.onEnd(c, ended)
+	left := c.m.loops.Left(&t.Socket)
 	t.start(c, early)
-	<-ended
+	<-left
 }
 
 func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
@@ -168,9 +161,9 @@ func (h *eventHandler) Writable() {
 
 // End implements evloop.Handler.
 func (h *eventHandler) End(err error) {
-	c := (*Conn)(h)
+	t, c := h.transport(), (*Conn)(h)
 	defer c.session().released()
-	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.leave(c) })
+	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.Leave(&t.Socket) })
 	defer c.session().release()
 	var panicked *evloop.PanicError
 	switch {
@@ -179,7 +172,7 @@ func (h *eventHandler) End(err error) {
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited
 	}
-	h.transport().finish(c, err)
+	t.finish(c, err)
 }
 
 // TryWrite implements transport.TryWriter.

@@ -2,6 +2,7 @@ package wsmanager
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -171,11 +172,9 @@ func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Acc
 // idle waits until no writer is at work.
 func idle(t *testing.T, m *Manager) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		m.active.mu.Lock()
-		defer m.active.mu.Unlock()
-		return m.active.count == 0
-	}, 10*time.Second, 50*time.Microsecond)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second) // also in a cleanup, when t.Context has ended
+	defer cancel()
+	require.True(t, m.active.Wait(ctx))
 }
 
 // stuck makes c's writer begin with the rest of a message of which a part has

@@ -1,4 +1,4 @@
-package wsmanager
+package connid
 
 import (
 	"encoding/base32"
@@ -19,20 +19,21 @@ func TestIDsAreRandom(t *testing.T) {
 	for i := range makers {
 		wg.Go(func() {
 			for range each {
-				made[i] = append(made[i], newID())
+				made[i] = append(made[i], New())
 			}
 		})
 	}
 	wg.Wait()
 	seen := make(map[string]bool, makers*each)
-	var ones [8 * idBytes]int
+	var ones [8 * size]int
 	for _, part := range made {
 		for _, id := range part {
 			require.False(t, seen[id], "%s came twice", id)
 			seen[id] = true
 			raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(id)
 			require.NoError(t, err)
-			require.Len(t, raw, idBytes)
+			require.Len(t, id, Length)
+			require.Len(t, raw, size)
 			for i := range ones {
 				ones[i] += int(raw[i/8] >> (i % 8) & 1)
 			}
