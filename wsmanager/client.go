@@ -95,7 +95,7 @@ func (cl *Client) connected(c *Conn) {
 
 // disconnected notes the end of a connection.
 func (cl *Client) disconnected(c *Conn) {
-	cause := c.session().endCause()
+	cause := c.endCause()
 	cl.queue.detach()
 	cl.mu.Lock()
 	defer cl.mu.Unlock()

@@ -66,7 +66,7 @@ func (q *clientQueue) send(m trackedMessage) error {
 	case closed:
 		return ErrClosed
 	case len(m.frame) > q.m.opts.OutboxBytes-bytes,
-		messages >= limit && !(messages < queueBurstFactor*limit && q.session != nil && q.session.writerAdvances()):
+		messages >= limit && !(messages < queueBurstFactor*limit && q.session != nil && q.session.conn().writerAdvances()):
 		q.m.counters.Drop(counters.OutboxFull, 1)
 		return ErrOutboxFull
 	}

@@ -15,7 +15,7 @@ import (
 // eventLoopTransport is the transport of a connection in an event loop, and its driver. It
 // is a transport.WritableNotifier. It is not a transport.Reader: the loop reads.
 type eventLoopTransport struct {
-	evloop.Socket
+	socket evloop.Socket
 
 	addr [16]byte // of the peer; netip.AddrPort would take twice the bytes
 	port uint16   // of the peer
@@ -57,7 +57,7 @@ func (m *Manager) newLoopTransport(c *Conn, conn net.Conn) (transport.Transport,
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
 	t := &eventLoopTransport{}
-	if err := m.loops.AddOwned(fd, (*eventHandler)(c), &t.Socket); err != nil {
+	if err := m.loops.AddOwned(fd, (*eventHandler)(c), &t.socket); err != nil {
 		_ = syscall.Close(fd) // the connection goes on in its net.Conn
 		return nil, nil, err
 	}
@@ -80,14 +80,14 @@ var _ transport.WritableNotifier = (*eventLoopTransport)(nil)
 func (t *eventLoopTransport) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
 		logStart(c)
-		t.Release()
+		t.socket.Release()
 		return
 	}
 	go t.own(c, 0, func() error { return c.session().open(early) })
 }
 
 func (t *eventLoopTransport) serve(c *Conn, early []byte) {
-	left := c.m.loops.Left(&t.Socket)
+	left := c.m.loops.Left(&t.socket)
 	t.start(c, early)
 	<-left
 }
@@ -101,7 +101,7 @@ func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
 func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	defer func() { // also if OnClose ends the goroutine
 		if !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
-			t.Release()
+			t.socket.Release()
 		}
 	}()
 	err := errExited
@@ -163,7 +163,7 @@ func (h *eventHandler) Writable() {
 func (h *eventHandler) End(err error) {
 	t, c := h.transport(), (*Conn)(h)
 	defer c.session().released()
-	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.Leave(&t.Socket) })
+	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.Leave(&t.socket) })
 	defer c.session().release()
 	var panicked *evloop.PanicError
 	switch {
@@ -176,21 +176,24 @@ func (h *eventHandler) End(err error) {
 }
 
 // TryWrite implements transport.TryWriter.
-func (t *eventLoopTransport) TryWrite(p []byte) (int, error) { return t.Write(p) }
+func (t *eventLoopTransport) TryWrite(p []byte) (int, error) { return t.socket.Write(p) }
 
 // NotifyWritable implements transport.WritableNotifier.
 func (t *eventLoopTransport) NotifyWritable() {
-	_ = t.WantWritable() // an error means that the loop is about to call End
+	_ = t.socket.WantWritable() // an error means that the loop is about to call End
 }
 
 // Interrupt implements transport.Transport. The loop calls Kicked.
 func (t *eventLoopTransport) Interrupt() error {
-	t.Kick()
+	t.socket.Kick()
 	return nil
 }
 
 // Close implements transport.Transport. The loop calls End afterwards.
-func (t *eventLoopTransport) Close() error { t.Shut(); return nil }
+func (t *eventLoopTransport) Close() error { t.socket.Shut(); return nil }
+
+// CloseWrite implements transport.Transport.
+func (t *eventLoopTransport) CloseWrite() error { return t.socket.CloseWrite() }
 
 // RemoteAddr implements transport.Transport.
 func (t *eventLoopTransport) RemoteAddr() net.Addr {
@@ -202,4 +205,4 @@ func (t *eventLoopTransport) RemoteAddr() net.Addr {
 }
 
 // take implements takeable.
-func (t *eventLoopTransport) take() (driver, bool) { return t, t.Take() }
+func (t *eventLoopTransport) take() (driver, bool) { return t, t.socket.Take() }
