@@ -9,7 +9,7 @@ type reception struct{ bits atomic.Uint32 }
 // The parts of reception.bits.
 const (
 	encodingBits = 1<<8 - 1 // encoding + 1; 0 until the connection is ready
-	closingBit   = 1 << 8   // Conn.state is not stateOpen
+	closingBit   = 1 << 8   // lifecycle.state is not stateOpen
 	receivingBit = 1 << 9   // the connection gets broadcasts to all: see recipient.receiving
 )
 
