@@ -68,7 +68,7 @@ func (q *broadcastQueue) enter(r recipient, e encoding) {
 	q.receivers[e]++
 	for _, b := range q.counting {
 		if slices.Contains(b.except, r.c) {
-			b.entered = append(b.entered, r)
+			b.exceptedMembers = append(b.exceptedMembers, r)
 		}
 	}
 	*r.delivered() = q.published.Load()
@@ -124,11 +124,11 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 		}
 	}
 	for _, r := range excepted {
-		if !slices.Contains(b.entered, r) {
-			b.entered = append(b.entered, r)
+		if !slices.Contains(b.exceptedMembers, r) {
+			b.exceptedMembers = append(b.exceptedMembers, r)
 		}
 	}
-	for _, r := range b.entered {
+	for _, r := range b.exceptedMembers {
 		if e, ok := r.c.reception.encoding(); ok && r.receiving() && b.encoded.has(e) {
 			sent.add(b.frames[e] != nil, -1)
 		}
