@@ -2,7 +2,7 @@ package wsmanager
 
 import "cmp"
 
-// encodings returns the encodings that a broadcast to the set is needed in. If no
+// encodings returns the encodings in which a broadcast to the set is needed. If no
 // registered connection has agreed on compression, none of them is compressed.
 func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
 	s := encodingSet(q.encodings.Load())
@@ -12,8 +12,8 @@ func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
 	return s
 }
 
-// encode encodes p for a broadcast. An encoding that fails has a nil frame; the error is
-// logged once for each variant, and the first one is returned.
+// encode encodes p for a broadcast. An encoding that fails has a nil frame. encode logs one
+// error for each variant that failed, and returns the first error.
 func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) (first error) {
 	b.encoded = needed
 	var failed encodingSet

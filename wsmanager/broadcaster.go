@@ -58,8 +58,8 @@ func (br *broadcaster) flushDeferred() {
 	}
 }
 
-// flushExpired delivers the deferred broadcasts after maxDefer. Broadcasts of the callbacks
-// that run now are not deferred.
+// flushExpired delivers the deferred broadcasts after maxDefer. The callbacks that run now
+// defer no more broadcasts.
 func (br *broadcaster) flushExpired() {
 	br.active.Add() // Shutdown waits for this goroutine of the timer
 	defer br.active.Done()
