@@ -22,9 +22,9 @@ type dispatcher struct {
 // The bits of dispatcher.calling.
 const (
 	callRuns    uint32 = 1 << iota // a callback has not returned, or queued callbacks follow it
-	callTaken                      // the reader does not call: there is a takeover
+	callTaken                      // a takeover is in progress: the reader calls no callbacks
 	callWatched                    // the connection is in Manager.watch
-	callCount                      // from this bit on: the number of the reader's callbacks
+	callCount                      // from this bit on: how many callbacks the reader has called
 )
 
 // dispatchHost is the connection as its dispatcher sees it. The Locker is the connection's
@@ -35,12 +35,12 @@ type dispatchHost interface {
 	// The dispatcher holds the lock when it calls these methods.
 
 	isOpen() bool
-	hasEnded() bool          // for the application, or the transport is closed
-	handover() *handover     // nil if no callback was taken over from
-	makeHandover() *handover // makes it if there is none
+	hasEnded() bool          // the connection has ended for the application, or its transport is closed
+	handover() *handover     // nil if the connection never had a takeover
+	makeHandover() *handover // the same, made if it is nil
 	takeReader() (driver, bool)
 	readOn(d driver, tenure uint32)
-	resumeReading()     // nothing was read until now, which is not the peer's fault
+	resumeReading()     // restarts the peer's idle time, because the reader has waited until now
 	maxQueuedSize() int // of queued messages, in bytes
 
 	// The dispatcher does not hold the lock when it calls these methods.
@@ -49,17 +49,18 @@ type dispatchHost interface {
 	onMessage(m Message) error
 	onQueued(m received) error
 	panicked(v any) error       // records a panic, and returns the error that ends the connection
-	endTaken(err error)         // ends the connection after a callback of callQueued; nil: does not
+	endTaken(err error)         // ends the connection after a callback of callQueued has returned err; does nothing if err is nil
 	reportClosePanic(err error) // logs a panic of OnClose
 }
 
 // runs reports whether a callback has not returned.
 func (d *dispatcher) runs() bool { return d.calling.Load()&callRuns != 0 }
 
-// taken reports whether another goroutine than the reader's calls the callbacks.
+// taken reports whether a goroutine other than the reader calls the callbacks.
 func (d *dispatcher) taken() bool { return d.calling.Load()&callTaken != 0 }
 
-// readPaused reports whether the connection is not read at the moment because of a callback.
+// readPaused reports whether a callback keeps the reader from reading at the moment. k is the
+// takeover in progress, or nil.
 func (d *dispatcher) readPaused(k *takeover) bool {
 	v := d.calling.Load()
 	if v&callTaken == 0 {
@@ -76,10 +77,11 @@ func (d *dispatcher) begin(h dispatchHost) {
 	}
 }
 
-// returned notes that a callback of the reader has returned, with err. It reports whether
-// another goroutine has become the reader. Then a third one continues with the callbacks,
-// because the stack and the buffer of this one belong to its caller, and the caller must not
-// touch anything that belongs to the reader: see frame.ErrTaken.
+// returned notes that a callback of the reader has returned err. It reports whether another
+// goroutine has become the reader. If so, returned has started a third goroutine, which
+// continues with the callbacks. The calling goroutine can't: its stack and its read buffer
+// belong to its caller, which must not touch anything that belongs to the reader: see
+// frame.ErrTaken.
 func (d *dispatcher) returned(h dispatchHost, err error) (taken bool) {
 	for {
 		v := d.calling.Load()
@@ -90,7 +92,7 @@ func (d *dispatcher) returned(h dispatchHost, err error) (taken bool) {
 			continue
 		}
 		h.Lock()
-		taken := h.handover().active() != nil // or the takeover was undone
+		taken := h.handover().active() != nil // nil if takeOver has undone the takeover
 		h.Unlock()
 		if taken {
 			go d.callQueued(h, err)
@@ -102,7 +104,7 @@ func (d *dispatcher) returned(h dispatchHost, err error) (taken bool) {
 // callMessage calls OnMessage, without a closure.
 func (d *dispatcher) callMessage(h dispatchHost, m Message) (err error) {
 	d.begin(h)
-	err = errExited // stands if the callback ends the goroutine
+	err = errExited // remains if the callback ends the goroutine
 	defer func() {
 		if v := recover(); v != nil {
 			err = h.panicked(v)
@@ -114,7 +116,7 @@ func (d *dispatcher) callMessage(h dispatchHost, m Message) (err error) {
 	return callbackFailed(h.onMessage(m))
 }
 
-// call calls another callback than OnMessage and OnClose.
+// call calls a callback other than OnMessage and OnClose.
 func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 	d.begin(h)
 	err = errExited
@@ -131,7 +133,7 @@ func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 
 // callClose calls OnClose, the last callback.
 func (d *dispatcher) callClose(h dispatchHost, f func()) {
-	if d.calling.Or(callRuns)&callRuns == 0 { // otherwise the callbacks before it have set it, and clear it
+	if d.calling.Or(callRuns)&callRuns == 0 { // otherwise callQueued has called callClose, and clears the bit
 		defer d.calling.And(^callRuns)
 	}
 	defer func() {

@@ -11,9 +11,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// session is a Conn as its driver, its Manager and its parts see it. It takes the lock and
-// passes the events of the driver to the parts, and is the host through which they know the
-// rest of the connection. It decides nothing.
+// session is a Conn as its driver, its Manager and its parts see it. Its methods take the
+// connection's lock and pass the events of the driver to the parts. It is also the host through
+// which a part calls the rest of the connection. It contains no policy.
 type session Conn
 
 var (
@@ -45,7 +45,7 @@ func (s *session) Due(now int64) {
 	s.life.due(s, now)
 }
 
-// The methods from here to framesAfterEnd tell the parts about the connection.
+// Methods that tell the parts about the connection: sender to framesAfterEnd.
 
 func (s *session) sender() *sender           { return &s.out }
 func (s *session) receiver() *receiver       { return &s.in }
@@ -69,7 +69,7 @@ func (s *session) frameConfig() frame.Config {
 // framesAfterEnd implements receiveHost.
 func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 
-// The methods from here to receiveFailed take the reports of the parts.
+// Methods that take the reports of the parts: schedule to receiveFailed.
 
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
 func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
@@ -98,8 +98,8 @@ func (s *session) attach(t transport.Transport) {
 	s.life.attach(s, t)
 }
 
-// abandon ends a registered connection whose handshake failed. No callback knows it, but
-// other goroutines may have found it in the registry.
+// abandon ends a registered connection whose handshake failed. No callback has got the
+// connection, but other goroutines may have found it in the registry.
 func (s *session) abandon() {
 	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
 	s.m.unregister(s.conn())
@@ -133,7 +133,7 @@ func (s *session) open(early []byte) error {
 	return s.feed(early)
 }
 
-// consume handles bytes from the peer.
+// consume counts and handles bytes from the peer.
 func (s *session) consume(p []byte) error {
 	s.in.touch(s.m.wheel.Coarse())
 	s.out.traffic().BytesIn.Add(uint64(len(p)))
@@ -147,11 +147,11 @@ func (s *session) feed(p []byte) error {
 		return err
 	}
 	s.m.broadcaster.flushDeferred()
-	s.in.touch(s.m.wheel.Coarse()) // while a callback ran, nothing could be read
+	s.in.touch(s.m.wheel.Coarse()) // the connection was not read while a callback ran
 	return err
 }
 
-// discard looks for the peer's close frame in bytes that arrive after finish.
+// discard handles bytes that arrive after finish: only the peer's close frame matters.
 func (s *session) discard(p []byte) { s.in.discard(s, p) }
 
 func (s *session) peerClosed(code StatusCode, reason string) {
@@ -160,8 +160,8 @@ func (s *session) peerClosed(code StatusCode, reason string) {
 	s.life.peerClosed(s, code, reason)
 }
 
-// send writes the frame of a message, or queues it. A frame that is not shared is copied if
-// it has to wait. A client masks a copy of a shared one.
+// send writes the frame of a message, or queues it. A queued frame is copied unless it is
+// shared. A client masks a copy of a shared frame.
 func (s *session) send(plain []byte, shared bool) error {
 	if shared && s.m.keys != nil {
 		buf := getFrame()
@@ -181,15 +181,14 @@ func (s *session) send(plain []byte, shared bool) error {
 }
 
 // catchUp sends the broadcasts that are pending for the connection, so that the next message
-// does not overtake them. The lock is held.
+// does not overtake them. The caller holds the lock.
 func (s *session) catchUp() {
 	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
 		b.catchUpLocked(c)
 	}
 }
 
-// closeAfter begins to close the connection after the frame of a last message, if there is
-// one.
+// closeAfter sends last, the frame of a message or nil, and begins to close the connection.
 func (s *session) closeAfter(last []byte, cause *CloseError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,9 +219,9 @@ func (s *session) panickedAt(v any, stack []byte) error {
 	return &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w: %v", ErrPanic, v)}
 }
 
-// finish ends the connection for the application: it leaves the registry, and is logged;
-// OnClose is called when the callbacks that run have returned. err is the reason for which
-// the reader stopped. The transport may live longer, for the close handshake.
+// finish ends the connection for the application. It removes the connection from the registry.
+// When the callbacks that run have returned, it logs the end and calls OnClose. err is the
+// reason for which the reader stopped. The transport may stay open for the close handshake.
 func (s *session) finish(err error) {
 	s.mu.Lock()
 	cause := s.life.readerStopped(s, err)
@@ -249,7 +248,8 @@ func (s *session) release() {
 	s.m.wheel.Remove(s)
 }
 
-// released is the end of a connection whose transport has been released.
+// released is called after release. When the last callback has returned, it gives back the
+// connection's slot of admission.
 func (s *session) released() {
 	s.in.dispatch.afterCallbacks((*callbackHost)(s), func() {
 		s.m.admission.trackClosing(s.conn(), false)

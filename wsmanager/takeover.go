@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// takeOver makes another goroutine the reader if the callback of which calling is the state
-// has not returned. It returns false if it has, or if the reader cannot be replaced now.
+// takeOver makes another goroutine the reader if the callback that ran when d.calling was read
+// has not returned; calling is the value that was read. It returns false if the callback has
+// returned, if the connection has ended, or if the reader cannot be replaced now.
 func (d *dispatcher) takeOver(h dispatchHost, calling uint32) bool {
 	h.Lock()
 	defer h.Unlock()
@@ -29,7 +30,7 @@ func (d *dispatcher) takeOver(h dispatchHost, calling uint32) bool {
 	return true
 }
 
-// replaced reports whether another goroutine has become the reader since the one with the
+// replaced reports whether another goroutine has become the reader after the reader with the
 // number tenure.
 func (d *dispatcher) replaced(h dispatchHost, tenure uint32) bool {
 	h.Lock()
@@ -38,9 +39,9 @@ func (d *dispatcher) replaced(h dispatchHost, tenure uint32) bool {
 	return o != nil && o.tenure != tenure
 }
 
-// enqueue queues a message during a takeover. While there is no room it waits, on the
-// reader's goroutine, so that the peer is slowed down. It returns false if there is no
-// takeover: the reader calls the callback itself.
+// enqueue queues a message during a takeover. It is called on the reader's goroutine, and
+// waits while the queue has no room, so that the peer is slowed down. It returns false if no
+// takeover is in progress: then the reader calls the callback itself.
 func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
 	h.Lock()
 	defer h.Unlock()
@@ -51,7 +52,7 @@ func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
 		case k == nil:
 			return false
 		case !h.isOpen():
-			return true // dropped, like all messages that arrive now
+			return true // dropped, like all messages that arrive while the connection closes
 		case len(k.queue) == 0 || k.size+size <= h.maxQueuedSize():
 			m.payload = bytes.Clone(m.payload)
 			k.queue = append(k.queue, m)
@@ -67,8 +68,9 @@ func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
 	}
 }
 
-// callQueued continues after a callback during which another goroutine became the reader,
-// and which returned err: it calls the callbacks for the queue, and what follows them.
+// callQueued is called when a callback has returned err and another goroutine has become the
+// reader meanwhile. It calls the callbacks for the queued messages, and then the functions
+// that afterCallbacks has added. With that the takeover ends.
 func (d *dispatcher) callQueued(h dispatchHost, err error) {
 	h.endTaken(err)
 	for {
@@ -84,8 +86,8 @@ func (d *dispatcher) callQueued(h dispatchHost, err error) {
 	}
 }
 
-// next returns the next task of callQueued: a message, or a part of the connection's end.
-// Without either the takeover has ended.
+// next returns the next task of callQueued: a message, or a part of the connection's end. If
+// neither is left, next ends the takeover.
 func (d *dispatcher) next(h dispatchHost) (after func(), m received) {
 	h.Lock()
 	defer h.Unlock()
@@ -115,7 +117,8 @@ func (d *dispatcher) next(h dispatchHost) (after func(), m received) {
 	return after, m
 }
 
-// callGuarded calls f for callQueued. If f ends the goroutine, another one continues.
+// callGuarded calls f for callQueued. If f ends the goroutine, a new goroutine continues with
+// callQueued.
 func (d *dispatcher) callGuarded(h dispatchHost, f func() error) (err error) {
 	exits := true
 	defer func() {
@@ -144,8 +147,8 @@ func (d *dispatcher) afterCallbacks(h dispatchHost, f func()) {
 	}
 }
 
-// awaitEnd waits until the connection has ended if its first reader was replaced. Without a
-// takeover the caller is that reader and has seen the end.
+// awaitEnd waits until the connection has ended if its first reader was ever replaced.
+// Otherwise the caller is that reader, and the connection has ended already.
 func (d *dispatcher) awaitEnd(h dispatchHost) {
 	h.Lock()
 	var ended chan struct{}
