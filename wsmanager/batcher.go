@@ -10,10 +10,13 @@ import (
 // at once. The broadcasts of these callbacks are delivered together after the last message,
 // at most maxDefer after the first broadcast.
 type batcher struct {
-	wanted  atomic.Bool   // the application has broadcast, so callbacks are counted
-	running atomic.Uint64 // low 32 bits: callbacks that run while more messages of their peer have arrived; high 32 bits: the epoch
-	any     atomic.Bool   // queues is not empty
-	expired func()        // called maxDefer after the first broadcast was deferred
+	// running counts, in its low 32 bits, the callbacks that run while more messages of
+	// their peer have arrived. The high 32 bits are the epoch.
+	running atomic.Uint64
+
+	wanted  atomic.Bool // the application has broadcast, so callbacks are counted
+	any     atomic.Bool // queues is not empty
+	expired func()      // called maxDefer after the first broadcast was deferred
 
 	mu     sync.Mutex // guards the fields below; held for moments, never during a write
 	queues []*broadcastQueue

@@ -10,10 +10,13 @@ import (
 
 // broadcast is one message that is sent to a set of connections.
 type broadcast struct {
-	frames  [encodings][]byte // nil for an encoding that failed
-	encoded encodingSet       // the encodings that were tried; a connection with another one became a receiver later and does not get b
-	except  []*Conn           // the connections that do not get b; without duplicates
-	order   uint64            // the position of b among all broadcasts of the Manager
+	frames [encodings][]byte // nil for an encoding that failed
+	except []*Conn           // the connections that do not get b; without duplicates
+	order  uint64            // the position of b among all broadcasts of the Manager
+
+	// encoded are the encodings that were tried. A connection with another one became a
+	// receiver later and does not get b.
+	encoded encodingSet
 
 	// awaited means that the caller waits for the result. Otherwise the caller's result has
 	// counted each receiver as Queued, or as Dropped if its encoding failed.

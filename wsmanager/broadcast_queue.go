@@ -32,9 +32,13 @@ type broadcastQueue struct {
 
 // backlog has the pending broadcasts of a broadcastQueue, whose lock guards it.
 type backlog struct {
-	flush    func()        // for go statements, which would allocate a closure each time
-	log      []*broadcast  // the pending broadcasts, in order; broadcastQueue.published is the number of the last one
-	batch    []*broadcast  // the first broadcasts of log, which are being delivered; the goroutine that delivers changes it, and reads it without the lock
+	flush func()       // for go statements, which would allocate a closure each time
+	log   []*broadcast // the pending broadcasts, in order; published is the number of the last one
+
+	// batch has the first broadcasts of log, which are being delivered. Only the goroutine
+	// that delivers changes it, so that goroutine reads it without the lock.
+	batch []*broadcast
+
 	bytes    int           // of the frames of the broadcasts in log that follow the batch
 	room     chan struct{} // closed when the next batch begins; nil if no goroutine waits for room
 	lastEnd  time.Duration // when the last batch was delivered, in the clock's elapsed time
