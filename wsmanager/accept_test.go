@@ -145,7 +145,7 @@ func testOrigins(t *testing.T) {
 	}
 }
 
-// The options are copied, and the caller's are left alone.
+// New copies the options and leaves the caller's slice unchanged.
 func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
 
 func testAllowedOriginsAreCopied(t *testing.T) {
@@ -202,7 +202,7 @@ func testOnAccept(t *testing.T) {
 			rec := log.record(t, 0)
 			require.Equal(t, tt.level, rec["level"])
 			if tt.err != nil {
-				require.Contains(t, rec["err"], tt.err.Error(), "the log has the whole truth")
+				require.Contains(t, rec["err"], tt.err.Error(), "the log has the full error")
 			}
 		})
 	}
@@ -226,7 +226,7 @@ func testValue(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Whoever has seen the socket open gets all that is broadcast from then on.
+// A client that sees the WebSocket open receives every broadcast from then on.
 func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 	onEachDriver(t, testRegisteredBeforeTheHandshakeIsOut)
 }
@@ -239,7 +239,7 @@ func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 		c.ExpectText("news")
 		c.SendClose(1000, "")
 		c.ExpectClose(1000)
-		for m.All().Len() > 0 { // OnClose is due
+		for m.All().Len() > 0 { // OnClose has not run yet
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -260,7 +260,7 @@ func testEarlyFrames(t *testing.T) {
 	require.Equal(t, []string{"connect", `text "one"`, `text "two"`, `text "three"`}, j.all())
 }
 
-// HTTP/1.0 has no Upgrade, whatever its headers say (RFC 6455, section 4.1).
+// HTTP/1.0 has no Upgrade, even if its headers ask for one (RFC 6455, section 4.1).
 func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
 
 func testHandshakeOverHTTP10(t *testing.T) {
@@ -281,7 +281,7 @@ func testHandshakeOverHTTP10(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// unwrapOnly hides every optional interface but for its Unwrap.
+// unwrapOnly hides every optional interface of w. Only Unwrap leads to them.
 type unwrapOnly struct{ w http.ResponseWriter }
 
 func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
@@ -289,7 +289,8 @@ func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
 func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 
-// The handshake goes out through w: components above see it and are in it.
+// The handshake response is written through w: outer middleware sees it, and the headers
+// that it set are sent.
 func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
 
 func testBelowWrappers(t *testing.T) {
@@ -324,7 +325,8 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A component above that panics when the 101 goes out leaves nothing behind.
+// If outer middleware panics when the 101 is written, the Manager keeps no trace of the
+// connection.
 func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
 
 func testPanicInWriteHeader(t *testing.T) {
@@ -336,7 +338,7 @@ func testPanicInWriteHeader(t *testing.T) {
 	})
 	require.Equal(t, 500, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.Zero(t, m.All().Len())
-	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
+	require.NoError(t, m.Shutdown(t.Context()), "no handshake is counted as running")
 }
 
 type panicky struct{ http.ResponseWriter }
@@ -347,7 +349,7 @@ func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
 
 func testMiddlewareForm(t *testing.T) {
-	needH1(t, "there is no key; see TestStreamRefusals")
+	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
@@ -415,8 +417,8 @@ func testOverTLS(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// A Shutdown that overtakes a handshake: a plain 503, without what the 101 would
-// have carried.
+// If Shutdown overtakes a handshake, the client gets a plain 503 without the headers of the
+// 101.
 func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
@@ -431,7 +433,7 @@ func testShutdownDuringAHandshake(t *testing.T) {
 		<-accepting
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		ended <- m.Shutdown(ctx) // waits for the handshake as well
+		ended <- m.Shutdown(ctx) // also waits for the handshake
 		close(goOn)
 	}()
 	c := handshakeOver(t, wstest.Request(t, url), nil)
@@ -449,7 +451,7 @@ func TestOriginsThatWouldNeverMatch(t *testing.T) {
 	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAny")
 }
 
-// What Reject has made can be read again, also out of a chain.
+// Rejection returns the arguments of Reject, also from a wrapped error.
 func TestRejection(t *testing.T) {
 	status, text, ok := wsmanager.Rejection(fmt.Errorf("outside: %w", wsmanager.Reject(http.StatusTeapot, "Short and stout.")))
 	require.True(t, ok)

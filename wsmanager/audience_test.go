@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// names returns the sorted ?name= values of this node's connections of an audience.
+// names returns the sorted ?name= values of the audience's connections on this node.
 func names(a wsmanager.Audience) []string {
 	var list []string
 	for c := range a.Local() {
@@ -67,7 +67,7 @@ func testAudiencesAreResolvedAtEachCall(t *testing.T) {
 		}
 	}
 	for range m.All().Local() {
-		break // the walk ends
+		break // the iterator supports an early stop
 	}
 	require.NoError(t, r.conns["eve"].Join("later"))
 	require.Equal(t, []string{"bob", "eve"}, names(other))
