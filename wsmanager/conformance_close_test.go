@@ -2,7 +2,7 @@ package wsmanager_test
 
 import "fmt"
 
-// closeCases are the ways in which the other side closes.
+// closeCases returns the ways in which the peer closes.
 func closeCases(p peer) (cases []conformance) {
 	bye := p.close(1000, "bye")
 	for _, n := range []int{1, 2, 122, 123} {
