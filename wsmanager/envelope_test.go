@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// anEnvelope is one of each kind.
+// envelopes returns envelopes of each kind.
 func envelopes() map[string]envelope {
 	text := []variantMessage{{allVariants, Text("hello")}}
 	plain := Message{Type: BinaryMessage, Payload: []byte{0, 1, 2}, NoCompression: true}
@@ -31,7 +31,7 @@ func envelopes() map[string]envelope {
 	}
 }
 
-// equal ignores the difference between nil and empty.
+// requireEnvelope compares envelopes and ignores the difference between nil and empty.
 func requireEnvelope(t require.TestingT, want, got envelope) {
 	for _, e := range []*envelope{&want, &got} {
 		for _, p := range []*[]byte{&e.target, &e.text} {
@@ -58,7 +58,7 @@ func TestEnvelope(t *testing.T) {
 				require.ErrorIs(t, err, errEnvelope, "%d of %d bytes", n, len(p))
 			}
 			_, err = readEnvelope(append(p, 0))
-			require.ErrorIs(t, err, errEnvelope, "a byte too many")
+			require.ErrorIs(t, err, errEnvelope, "an extra byte")
 		})
 	}
 }
@@ -76,7 +76,7 @@ func TestEnvelopesThatAreNone(t *testing.T) {
 		spoil(&e)
 		return e.append(nil)
 	}
-	huge := append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f) // the node's length
+	huge := append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f) // the length of the node's id
 	for name, tt := range map[string]struct {
 		p    []byte
 		want error
@@ -113,10 +113,11 @@ func TestEnvelopesThatAreNone(t *testing.T) {
 	}
 }
 
-// Whatever comes, an envelope is read or refused, and what is read is written the same.
+// Every input is either refused, or read so that the envelope is encoded again without a
+// difference.
 func FuzzEnvelope(f *testing.F) {
 	for _, e := range envelopes() {
-		if e.kind != envelopeConn { // a megabyte
+		if e.kind != envelopeConn { // envelopeConn would have a megabyte
 			f.Add(e.append(nil))
 		}
 	}
@@ -129,7 +130,7 @@ func FuzzEnvelope(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(e.except)+len(e.messages), len(p))
-		again, err := readEnvelope(e.append(nil)) // varints may have been longer than they had to
+		again, err := readEnvelope(e.append(nil)) // the input may have had longer varints than necessary
 		require.NoError(t, err)
 		requireEnvelope(t, e, again)
 		if e.hasMessages() {
@@ -140,7 +141,8 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// Which are new is told as a set that remembers everything would, but for those too old.
+// The window finds the same numbers to be new as a set that remembers everything, except
+// that it refuses numbers that are too old.
 func TestWindow(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, spread := range []int{1, 100, windowSize - 1, 3 * windowSize} {
@@ -165,14 +167,14 @@ func TestWindow(t *testing.T) {
 	require.False(t, w.add(1))
 }
 
-// Nodes that nobody has heard of for long make room for others.
+// Nodes without recent messages are evicted for other nodes.
 func TestSendersAreBounded(t *testing.T) {
 	var s deduplicator
 	name := func(i int) []byte { return []byte{byte(i >> 8), byte(i)} }
 	for i := range maxSenders {
 		require.True(t, s.isNew(name(i), 1))
 	}
-	require.False(t, s.isNew(name(0), 1)) // and was heard last
+	require.False(t, s.isNew(name(0), 1)) // node 0 is now the most recent one
 	for i := range 100 {
 		require.True(t, s.isNew(name(maxSenders+i), 1))
 	}

@@ -2,7 +2,7 @@ package wsmanager
 
 import "errors"
 
-// HasLoops reports whether there are event loops on this system.
+// HasLoops reports whether this system has event loops.
 func HasLoops() bool {
 	_, err := newLoopPool(nil)
 	return !errors.Is(err, errors.ErrUnsupported)

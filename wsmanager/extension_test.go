@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// compressing is options without a log, with compression of everything.
+// compressing returns options without a log that compress every message.
 func compressing() wsmanager.Options {
 	opts := quiet()
 	opts.Compression = wsmanager.Compression{Enabled: true, Threshold: 1}
@@ -23,7 +23,8 @@ const (
 	agreed15 = agreed + "; server_max_window_bits=15"
 )
 
-// offerCases are the headers of a handshake, and the answer; a status instead of 101.
+// offerCases are offers of a client, and the server's answer or its status if that is not
+// 101.
 var offerCases = []struct {
 	name   string
 	offers []string
@@ -96,7 +97,7 @@ func testNegotiation(t *testing.T) {
 				require.Equal(t, []string{tt.want}, c.Response.Header["Sec-Websocket-Extensions"])
 				accepted++
 			}
-			if tt.status == 101 { // and it works, with and without
+			if tt.status == 101 { // the connection works with and without compression
 				text := repeat("tick tock ", 100)
 				c.SendText(text)
 				c.ExpectText(text)
@@ -107,7 +108,8 @@ func testNegotiation(t *testing.T) {
 	}
 }
 
-// Off, an offer is one of an extension that nobody knows, however it is written.
+// With compression disabled every offer is treated as an unknown extension, however it is
+// written.
 func TestNoNegotiation(t *testing.T) { onEachDriver(t, testNoNegotiation) }
 
 func testNoNegotiation(t *testing.T) {
@@ -121,8 +123,8 @@ func testNoNegotiation(t *testing.T) {
 	}
 }
 
-// The answer is ours alone, whatever the components above have set, and their other
-// headers are in it.
+// The handshake response has only our answer to the extensions, even if outer middleware
+// has set one. Its other headers are sent.
 func TestExtensionsSetAbove(t *testing.T) { onEachDriver(t, testExtensionsSetAbove) }
 
 func testExtensionsSetAbove(t *testing.T) {
@@ -146,7 +148,7 @@ func testExtensionsSetAbove(t *testing.T) {
 	}
 }
 
-// What a connection was accepted with and compression don't get into each other's way.
+// Compression does not affect the values that OnAccept has set.
 func TestCompressionBesideAccept(t *testing.T) { onEachDriver(t, testCompressionBesideAccept) }
 
 func testCompressionBesideAccept(t *testing.T) {
@@ -156,7 +158,7 @@ func testCompressionBesideAccept(t *testing.T) {
 		},
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 			if v, _ := wsmanager.Value[int](c); v != 7 {
-				return errors.New("the value is another")
+				return errors.New("wrong value")
 			}
 			c.Manager().Users(c.User()).Send(m)
 			return nil
@@ -187,7 +189,7 @@ func TestBadCompressionOptions(t *testing.T) {
 	} {
 		_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Compression: tt.opts, Outbox: wsmanager.Outbox{Messages: -1}})
 		require.ErrorContains(t, err, tt.want)
-		require.ErrorContains(t, err, "Outbox.Messages", "all mistakes at once")
+		require.ErrorContains(t, err, "Outbox.Messages", "all mistakes are reported at once")
 	}
 	for level := -2; level <= 9; level++ {
 		if level != -1 {
