@@ -30,13 +30,13 @@ func testHandshakeRefusals(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		spoil  func(*http.Request)
+		modify func(*http.Request)
 		status int
 		body   string
 		header [2]string
 	}{
-		{"as it should be", func(*http.Request) {}, 101, "", [2]string{"Upgrade", "websocket"}},
-		{"lists and other cases", func(r *http.Request) {
+		{"valid", func(*http.Request) {}, 101, "", [2]string{"Upgrade", "websocket"}},
+		{"lists and another letter case", func(r *http.Request) {
 			r.Header.Set("Connection", "keep-alive, upgrade")
 			r.Header.Set("Upgrade", "h2c, WebSocket")
 		}, 101, "", [2]string{"Connection", "Upgrade"}},
@@ -54,14 +54,14 @@ func testHandshakeRefusals(t *testing.T) {
 		{"no key", del("Sec-WebSocket-Key"), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"two keys", set("Sec-WebSocket-Key", wstest.Key, wstest.Key), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"a short key", set("Sec-WebSocket-Key", "c2hvcnQ="), 400, "16 bytes in base64", [2]string{}},
-		{"a key of the right length that is no base64", set("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="), 400, "16 bytes in base64", [2]string{}},
+		{"a key of the right length that is not base64", set("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="), 400, "16 bytes in base64", [2]string{}},
 		{"a foreign origin", set("Origin", "http://evil.example"), 403, "This origin may not connect.", [2]string{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, log := logged()
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 			req := wstest.Request(t, url+"/ws?secret=x")
-			tt.spoil(req)
+			tt.modify(req)
 			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.header[0] != "" {
@@ -107,7 +107,7 @@ func testOrigins(t *testing.T) {
 		{"none: not a browser", quiet(), "example.com", nil, 101},
 		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
 		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
-		{"same host, other case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
+		{"same host, another letter case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
 		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
 		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
 		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
@@ -116,7 +116,7 @@ func testOrigins(t *testing.T) {
 		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
 		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
 		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
-		{"a host below", quiet(), "example.com", []string{"http://www.example.com"}, 403},
+		{"a subdomain", quiet(), "example.com", []string{"http://www.example.com"}, 403},
 		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
 		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
 		{"null", quiet(), "example.com", []string{"null"}, 403},
@@ -128,7 +128,7 @@ func testOrigins(t *testing.T) {
 		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
 		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
 		{"listed with another scheme", allowed, "example.com", []string{"http://app.example.com"}, 403},
-		{"same host beside a list", allowed, "example.com", []string{"http://example.com"}, 101},
+		{"same host with a list of allowed origins", allowed, "example.com", []string{"http://example.com"}, 101},
 		{"not listed", allowed, "example.com", []string{"https://evil.example"}, 403},
 		{"anyone", anyone, "example.com", []string{"https://evil.example"}, 101},
 		{"anyone, null", anyone, "example.com", []string{"null"}, 101},
@@ -227,11 +227,11 @@ func testValue(t *testing.T) {
 }
 
 // A client that sees the WebSocket open receives every broadcast from then on.
-func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
-	onEachDriver(t, testRegisteredBeforeTheHandshakeIsOut)
+func TestRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
+	onEachDriver(t, testRegisteredBeforeTheHandshakeIsWritten)
 }
 
-func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
+func testRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)

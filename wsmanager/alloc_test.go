@@ -151,9 +151,9 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 		send func(*wsmanager.Manager) wsmanager.Sent
 	}{
 		{"to all", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Broadcast(msg) }},
-		{"to all but those who are not there", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.All().Except("nobody").Send(msg) }},
+		{"to all except an unknown id", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.All().Except("unknown").Send(msg) }},
 		{"to a group", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Group("g").Send(msg) }},
-		{"to a choice", 4, func(m *wsmanager.Manager) wsmanager.Sent {
+		{"to a filtered audience", 4, func(m *wsmanager.Manager) wsmanager.Sent {
 			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(msg)
 		}},
 	} {
@@ -193,7 +193,7 @@ func TestAudiencesDoNotAllocate(t *testing.T) {
 		"a user":                func() int { return m.Users("ann").SendPrepared(p).Queued + m.Users("ann").Len() },
 		"a connection":          func() int { return m.Conns(id).SendPrepared(p).Queued },
 		"the length of all":     func() int { return m.All().Len() },
-		"a choice from a group": func() int {
+		"a filtered group": func() int {
 			return m.Group("g").WhereLocal(func(*wsmanager.Conn) bool { return true }).SendPrepared(p).Queued
 		},
 		"the empty audience": func() int { return wsmanager.Audience{}.SendPrepared(p).Queued },

@@ -31,8 +31,8 @@ func busManager(t *testing.T, bus Backplane, opts Options) *Manager {
 	return m
 }
 
-// manual is a bus whose calls run functions of the test. A nil function succeeds.
-type manual struct {
+// manualBus is a bus whose calls run functions of the test. A nil function succeeds.
+type manualBus struct {
 	connect func(ctx context.Context) error
 	publish func(ctx context.Context, topic string, p []byte) error
 	healthy func() error
@@ -46,13 +46,13 @@ type manual struct {
 	links  int
 }
 
-func (b *manual) note(call string) {
+func (b *manualBus) note(call string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls = append(b.calls, call)
 }
 
-func (b *manual) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, error) {
+func (b *manualBus) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, error) {
 	b.note("connect")
 	if b.connect != nil {
 		if err := b.connect(ctx); err != nil {
@@ -67,20 +67,20 @@ func (b *manual) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, e
 }
 
 // end ends the link.
-func (b *manual) end() {
+func (b *manualBus) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	close(b.done)
 }
 
-func (b *manual) published() int {
+func (b *manualBus) published() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.sent)
 }
 
 type manualLink struct {
-	*manual
+	*manualBus
 	done chan struct{}
 }
 
@@ -125,8 +125,8 @@ func (l *manualLink) Done() <-chan struct{} { return l.done }
 
 func (l *manualLink) Close(ctx context.Context) error {
 	l.note("close")
-	if l.manual.close != nil {
-		return l.manual.close(ctx)
+	if l.manualBus.close != nil {
+		return l.manualBus.close(ctx)
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func inBubble(f func(t *testing.T)) func(*testing.T) {
 // A received envelope is delivered once, and only if another node has sent it.
 func TestReceivedEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := busManager(t, &manual{}, Options{})
+		m := busManager(t, &manualBus{}, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, m, "a-"+m.bus.node, tr, Accept{})
 		send := func(change func(e *envelope)) {
@@ -177,10 +177,10 @@ func TestReceivedEnvelopes(t *testing.T) {
 // The bus delivers each envelope twice, also to its sender. Managers detect duplicates by
 // the numbers that they remember, and their own envelopes by the node's id. The test then
 // disables these checks to show that they are what filters.
-func TestWhatTheChecksAreFor(t *testing.T) {
+func TestDuplicatesAndOwnEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &LocalBus{}
-		a, b := busManager(t, &twice{bus}, Options{}), busManager(t, bus, Options{})
+		a, b := busManager(t, &repeatingBus{bus}, Options{}), busManager(t, bus, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, a, "a-"+a.bus.node, tr, Accept{})
 		synctest.Wait()
@@ -191,7 +191,7 @@ func TestWhatTheChecksAreFor(t *testing.T) {
 		require.EqualValues(t, 1, a.Stats().Backplane.Duplicates)
 
 		node := a.bus.node
-		a.bus.node = "SOMEBODY ELSE" // disables the check of the node's id: envelopes sent under the old id are accepted
+		a.bus.node = "ANOTHER NODE" // disables the check of the node's id: envelopes sent under the old id are accepted
 		e := envelope{kind: envelopeAll, sequence: 100, node: []byte(node), messages: []variantMessage{{allVariants, Text("back")}}}
 		a.bus.receive(e.append(nil))
 		a.bus.senders = deduplicator{} // forgets the received numbers
@@ -201,19 +201,19 @@ func TestWhatTheChecksAreFor(t *testing.T) {
 	})
 }
 
-// twice is a bus that delivers everything twice.
-type twice struct{ *LocalBus }
+// repeatingBus is a bus that delivers everything twice.
+type repeatingBus struct{ *LocalBus }
 
-func (b *twice) Connect(ctx context.Context, n BackplaneNode) (BackplaneLink, error) {
+func (b *repeatingBus) Connect(ctx context.Context, n BackplaneNode) (BackplaneLink, error) {
 	receive := n.Receive
 	n.Receive = func(p []byte) { receive(p); receive(p) }
 	return b.LocalBus.Connect(ctx, n)
 }
 
-func TestBusThatIsDownAtFirst(t *testing.T) {
+func TestBusThatIsDownAtTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := true
-		bus := &manual{}
+		bus := &manualBus{}
 		bus.connect = func(context.Context) error {
 			bus.mu.Lock()
 			defer bus.mu.Unlock()
@@ -264,7 +264,7 @@ func TestShortOutage(t *testing.T) {
 		var down error
 		get := func() error { mu.Lock(); defer mu.Unlock(); return down }
 		set := func(err error) { mu.Lock(); defer mu.Unlock(); down = err }
-		bus := &manual{healthy: get, publish: func(context.Context, string, []byte) error { return get() }}
+		bus := &manualBus{healthy: get, publish: func(context.Context, string, []byte) error { return get() }}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("0"))
 		require.NoError(t, m.FlushBackplane(t.Context()))
@@ -304,9 +304,9 @@ func TestShortOutage(t *testing.T) {
 // Groups that are created and removed while the bus is down leave no subscription behind.
 func TestTopicsInAnOutage(t *testing.T) {
 	down := errors.New("down")
-	for name, bus := range map[string]*manual{
-		"no link":          {connect: func(context.Context) error { return down }},
-		"an unhealthy one": {healthy: func() error { return down }},
+	for name, bus := range map[string]*manualBus{
+		"no link":           {connect: func(context.Context) error { return down }},
+		"an unhealthy link": {healthy: func() error { return down }},
 	} {
 		t.Run(name, inBubble(func(t *testing.T) {
 			m := busManager(t, bus, Options{})
@@ -325,7 +325,7 @@ func TestTopicsInAnOutage(t *testing.T) {
 
 func TestRefusedEnvelope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &manual{publish: func(_ context.Context, _ string, p []byte) error {
+		bus := &manualBus{publish: func(_ context.Context, _ string, p []byte) error {
 			if len(p) > 1000 {
 				return errors.New("too big")
 			}
@@ -345,7 +345,7 @@ func TestRefusedEnvelope(t *testing.T) {
 func TestQueueBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := make(chan struct{})
-		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error {
+		bus := &manualBus{publish: func(ctx context.Context, _ string, _ []byte) error {
 			select {
 			case <-held:
 				return nil
@@ -375,8 +375,8 @@ func TestQueueBounds(t *testing.T) {
 }
 
 func TestShutdownWithABus(t *testing.T) {
-	t.Run("publishes the farewells, then leaves", inBubble(func(t *testing.T) {
-		bus := &manual{}
+	t.Run("publishes the last messages, then closes the link", inBubble(func(t *testing.T) {
+		bus := &manualBus{}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("farewell"))
 		require.NoError(t, m.Shutdown(t.Context()))
@@ -388,13 +388,13 @@ func TestShutdownWithABus(t *testing.T) {
 		require.ErrorIs(t, m.FlushBackplane(t.Context()), ErrBackplane)
 		require.ErrorIs(t, m.PingBackplane(t.Context()), errNoLink)
 	}))
-	t.Run("before the bus was there", inBubble(func(t *testing.T) {
-		bus := &manual{connect: func(context.Context) error { return errors.New("no broker") }}
+	t.Run("before the first link", inBubble(func(t *testing.T) {
+		bus := &manualBus{connect: func(context.Context) error { return errors.New("no broker") }}
 		m := busManager(t, bus, Options{})
 		require.NoError(t, m.Shutdown(t.Context()), "there is nothing to publish")
 	}))
 	t.Run("gives up at the deadline", inBubble(func(t *testing.T) {
-		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error { <-ctx.Done(); return ctx.Err() }}
+		bus := &manualBus{publish: func(ctx context.Context, _ string, _ []byte) error { <-ctx.Done(); return ctx.Err() }}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("1"))
 		m.Broadcast(Text("2"))
@@ -408,10 +408,10 @@ func TestShutdownWithABus(t *testing.T) {
 		require.Equal(t, []string{"connect", "close"}, bus.calls)
 		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.Shutdown)
 	}))
-	t.Run("says that the bus has not returned", inBubble(func(t *testing.T) {
+	t.Run("reports that the bus has not returned", inBubble(func(t *testing.T) {
 		hang := make(chan struct{})
 		defer close(hang)
-		bus := &manual{close: func(context.Context) error { <-hang; return nil }}
+		bus := &manualBus{close: func(context.Context) error { <-hang; return nil }}
 		m := busManager(t, bus, Options{})
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -422,7 +422,7 @@ func TestShutdownWithABus(t *testing.T) {
 
 func TestIDsWithABus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := busManager(t, &manual{}, Options{})
+		m := busManager(t, &manualBus{}, Options{})
 		require.Regexp(t, `^[A-Z2-7]{13}$`, m.bus.node)
 		require.Equal(t, m.bus.node, nodeOf(m.bus.newConnID()))
 		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.bus.newConnID())

@@ -49,7 +49,7 @@ func segment(texts ...string) []byte {
 
 // Broadcasts by callbacks for messages that arrived together are delivered with one write
 // for each receiver.
-func TestBroadcastsOfABurstAreJoined(t *testing.T) {
+func TestDeferredBroadcastsAreJoined(t *testing.T) {
 	for name, broadcast := range map[string]func(*Manager, Message) Sent{
 		"to all":     (*Manager).Broadcast,
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Send(msg) },
@@ -72,7 +72,7 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 }
 
 // Everything that a callback does after a broadcast takes effect after the broadcast.
-func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
+func TestNothingOvertakesADeferredBroadcast(t *testing.T) {
 	var late *fakeTransport
 	for _, tt := range []struct {
 		name string
@@ -93,7 +93,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 		}, []string{"first", "some", "last"}, nil},
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
-		{"another connection begins", func(t *testing.T, from, _ *Conn) {
+		{"another connection is accepted", func(t *testing.T, from, _ *Conn) {
 			from.m.broadcaster.flushDeferred() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
@@ -117,7 +117,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 
 // A connection that leaves a group gets the broadcasts before that. A connection that joins
 // does not.
-func TestGroupsOfABurst(t *testing.T) {
+func TestGroupChangesBetweenDeferredBroadcasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		var other *Conn
 		m, from, to, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
@@ -145,7 +145,7 @@ func TestGroupsOfABurst(t *testing.T) {
 
 // A slow callback delays deferred broadcasts by at most maxDefer. After that, broadcasts of
 // other goroutines are not deferred again.
-func TestSlowCallbackOfABurst(t *testing.T) {
+func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
 		m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
@@ -172,7 +172,7 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 }
 
 // The number of deferred broadcasts is limited.
-func TestLongBurst(t *testing.T) {
+func TestDeferredBroadcastsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		var texts []string
 		for i := range 3*maxPending + 1 {
@@ -190,7 +190,7 @@ func TestLongBurst(t *testing.T) {
 
 // A message that was counted as queued, and then finds a full outbox or an ended
 // connection, is counted as dropped.
-func TestDropsOfABurst(t *testing.T) {
+func TestDropsOfDeferredBroadcasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		m, from, to, trs := batchManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
 			want := Sent{Queued: 2}
@@ -218,14 +218,14 @@ func TestDropsOfABurst(t *testing.T) {
 	})
 }
 
-// Deferred broadcasts are delivered or counted as dropped before the connection or the
-// Manager ends, and before the connection's variant changes.
-func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
+// Deferred broadcasts are delivered, or counted as dropped, before the connection or the
+// Manager ends, and at the end of the segment.
+func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 		m, _, to, trs := batchManager(t, Options{}, nil)
 		epoch := m.broadcaster.batcher.enter() // a callback with more messages to come
 		t.Cleanup(func() { m.broadcaster.batcher.leave(epoch) })
-		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
+		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("deferred")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
 	}
@@ -237,18 +237,18 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		m.active.add() // Shutdown must not take the fake connections for ended
 		require.Error(t, m.Shutdown(ended))
 		m.active.done()
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
 		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
@@ -258,7 +258,7 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 	})
 	bubble(t, "the connection is cut", func(t *testing.T) {
 		m, to, tr := hold(t)
-		m.Broadcast(Text("held with it"))
+		m.Broadcast(Text("deferred as well"))
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
@@ -266,16 +266,16 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both broadcasts were counted as queued")
 	})
-	bubble(t, "the end of what came together", func(t *testing.T) {
+	bubble(t, "the end of the segment", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.session().consume(segment("x")))
-		require.Equal(t, []string{"held"}, tr.frames(t), "delivered at the end of the messages, not by the timer")
+		require.Equal(t, []string{"deferred"}, tr.frames(t), "delivered at the end of the messages, not by the timer")
 	})
 }
 
 // A connection that becomes ready or is accepted after a broadcast does not get it, even if
 // it has not been delivered yet.
-func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
+func TestDeferredBroadcastsDoNotReachLaterConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the timer does not fire
 		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)

@@ -169,7 +169,7 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 
 // A broadcast without receivers does not keep the delivering goroutine busy: Shutdown waits
 // for that goroutine.
-func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
+func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 	const tries = 100
 	m, _ := fakeManager(t, Options{})
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})

@@ -9,16 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gated is a set whose first walk blocks, so that broadcasts are queued behind the first
+// gatedSet is a set whose first walk blocks, so that broadcasts are queued behind the first
 // one.
-type gated struct {
+type gatedSet struct {
 	recipients
 	looked  atomic.Bool
 	entered chan struct{} // closed by the first walk
 	gate    chan struct{}
 }
 
-func (g *gated) appendTo(list []recipient) []recipient {
+func (g *gatedSet) appendTo(list []recipient) []recipient {
 	if g.looked.CompareAndSwap(false, true) {
 		close(g.entered)
 		<-g.gate
@@ -33,7 +33,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	q := &m.registry.queue
 	set := q.to
 	defer func() { q.to = set }()
-	g := &gated{recipients: set, entered: make(chan struct{}), gate: make(chan struct{})}
+	g := &gatedSet{recipients: set, entered: make(chan struct{}), gate: make(chan struct{})}
 	q.to = g
 	sent := make([]Sent, len(calls))
 	first := make(chan struct{})

@@ -78,7 +78,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
-		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
+		g := &gatedSet{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
 		q.to = g
 		m.active.add()
 		go func() {
@@ -137,7 +137,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"a broadcast to some", func(s *stalled) {
 			s.m.All().WhereLocal(func(c *Conn) bool { return c == s.receiver }).Send(Text("x"))
 		}, []string{"x"}, nil},
-		{"a walk and figures", func(s *stalled) {
+		{"a walk and Stats", func(s *stalled) {
 			for range s.m.All().Local() {
 				s.m.Stats()
 			}
@@ -266,7 +266,7 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 
 // The number and size of pending broadcasts are limited. A caller above the limit waits for
 // the batch that is being delivered.
-func TestBroadcastsThatWaitAreBounded(t *testing.T) {
+func TestPendingBroadcastsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		size int

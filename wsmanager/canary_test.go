@@ -49,14 +49,14 @@ func testCanaries(t *testing.T) {
 
 	stop := make(chan struct{})
 	var noise sync.WaitGroup
-	for _, noisy := range []func(*wsmanager.Manager){run.broadcast, run.sendToEach, run.closeSome, run.pipe} {
+	for _, act := range []func(*wsmanager.Manager){run.broadcast, run.sendToEach, run.closeSome, run.pipe} {
 		noise.Go(func() {
 			for {
 				select {
 				case <-stop:
 					return
 				default:
-					noisy(m)
+					act(m)
 				}
 				time.Sleep(time.Millisecond) // leave processor time to the others
 			}
@@ -76,14 +76,14 @@ func testCanaries(t *testing.T) {
 	close(stop)
 	noise.Wait()
 	require.NoError(t, m.Shutdown(t.Context()))
-	require.Positive(t, run.mine.Load(), "no client received a message with its own secret")
+	require.Positive(t, run.own.Load(), "no client received a message with its own secret")
 	require.Positive(t, run.all.Load(), "no client received a broadcast")
 	require.Positive(t, run.received.Load(), "the server received no message")
 	require.EqualValues(t, run.dials.Load(), run.connects.Load())
 	require.Equal(t, run.connects.Load(), run.closes.Load())
 	require.Zero(t, m.All().Len())
 	t.Logf("%d connections; clients read %d messages of their own and %d to all, the server %d; closed %v",
-		run.dials.Load(), run.mine.Load(), run.all.Load(), run.received.Load(), m.Stats().Closed)
+		run.dials.Load(), run.own.Load(), run.all.Load(), run.received.Load(), m.Stats().Closed)
 }
 
 // canaries is one run of TestCanaries.
@@ -92,7 +92,7 @@ type canaries struct {
 
 	next                    atomic.Int64 // the next secret
 	dials, connects, closes atomic.Int64
-	mine, all, received     atomic.Int64 // counts of messages
+	own, all, received      atomic.Int64 // counts of messages
 }
 
 // secretSize is the length of a secret. A message repeats one.
@@ -285,7 +285,7 @@ func (run *canaries) read(c *wstest.Client, secret string) {
 			return
 		case f.Header.OpCode.IsControl():
 		case madeOf(f.Payload, secret):
-			run.mine.Add(1)
+			run.own.Add(1)
 		case madeOf(f.Payload, everybody):
 			run.all.Add(1)
 		default:

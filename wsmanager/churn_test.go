@@ -95,7 +95,7 @@ func churnTime(t *testing.T) time.Duration {
 	return d
 }
 
-// smallBuffers limits socket buffers, so that writes to a peer that does not read block
+// smallBuffers limits the send buffers, so that writes to a peer that does not read block
 // soon.
 type smallBuffers struct{ net.Listener }
 
@@ -194,7 +194,7 @@ func (run *churn) test(t *testing.T) {
 					return
 				default:
 				}
-				book.sent(noisy(m, id, seq, &toAll))
+				book.sent(broadcastNoise(m, id, seq, &toAll))
 				for c := range m.All().Local() {
 					if rand.IntN(200) == 0 {
 						_ = c.Close(1000, "") // the error is nil, because the arguments are valid
@@ -211,7 +211,7 @@ func (run *churn) test(t *testing.T) {
 	for range clients {
 		wg.Go(func() {
 			for n := 0; duration == 0 && n < each || time.Since(start) < duration; n++ {
-				run.one(t, url)
+				run.runConn(t, url)
 			}
 		})
 	}
@@ -247,9 +247,9 @@ func (run *churn) test(t *testing.T) {
 	t.Logf("received %d, gaps %d, %+v", run.received.Load(), run.gaps.Load(), s)
 }
 
-// noisy makes a broadcast of a random kind. A receiver gets the broadcasts of one id at
-// most once and in order. Broadcasts to all have numbers of their own.
-func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
+// broadcastNoise makes a broadcast of a random kind. A receiver gets the broadcasts of one
+// id at most once and in order. Broadcasts to all have numbers of their own.
+func broadcastNoise(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	text := fmt.Sprintf("noise %d %d %s", id, seq, repeat("n", rand.IntN(3000)))
 	msg, g := wsmanager.Text(text), m.Group(fmt.Sprint("g", rand.IntN(4)))
 	choice := func(c *wsmanager.Conn) bool { return c.ID() < "M" }
@@ -277,9 +277,9 @@ func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	}
 }
 
-// one runs one connection, which sends some messages and ends in a random way. It must
+// runConn runs one connection, which sends some messages and ends in a random way. It must
 // receive valid frames only, and the broadcasts in order.
-func (run *churn) one(t *testing.T, url string) {
+func (run *churn) runConn(t *testing.T, url string) {
 	req := wstest.Request(t, url)
 	conn, err := net.Dial("tcp", req.URL.Host)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // A connection that Close has ended is not a failure, however quickly it ends: Retry is not
 // called, and no attempt is counted.
-func TestClientCloseIsNoFailure(t *testing.T) {
+func TestClientCloseIsNotAFailure(t *testing.T) {
 	for range 300 {
 		net := newMemory()
 		opts := net.options()

@@ -91,7 +91,7 @@ func running(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions)
 
 // Messages that were sent before the first connection, or between two connections, arrive
 // in order and after the messages that OnConnect sends.
-func TestClientKeepsWhatWaits(t *testing.T) {
+func TestClientKeepsUnsentMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
 		j := newJournal()
@@ -146,7 +146,7 @@ func TestClientKeepsWhatWaits(t *testing.T) {
 // A connection breaks while messages are written, partly written and queued. Messages whose
 // last byte was handed to the connection are not sent again. All others are sent again
 // completely and in order.
-func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
+func TestClientResendsUnwrittenMessages(t *testing.T) {
 	for _, big := range []int{100, 1000, 10_000, 70_000} {
 		for _, read := range []int{0, 1, 5} {
 			t.Run(fmt.Sprintf("size=%d,read=%d", big, read), func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestClientDelays(t *testing.T) {
 			time.Sleep(11 * time.Second)
 			conn.Reset()
 		}
-		conn := network.accept(t) // after 1 and 9 failures
+		conn := network.accept(t) // after the lost connection and 9 failed attempts
 		synctest.Wait()
 		conn.Reset()
 		synctest.Wait()
@@ -351,7 +351,7 @@ func TestClientGivesUp(t *testing.T) {
 			require.Greater(t, e.Attempts, 120)
 		})
 	})
-	t.Run("retry says no", func(t *testing.T) {
+	t.Run("Retry returns false", func(t *testing.T) {
 		e := client(t, func(o *wsmanager.ClientOptions) {
 			o.Reconnect.Retry = func(err error) bool { return !errors.Is(err, down) }
 		})
@@ -415,7 +415,7 @@ func TestClientEnds(t *testing.T) {
 			})
 		})
 	}
-	t.Run("before it runs", func(t *testing.T) {
+	t.Run("before Run", func(t *testing.T) {
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, wsmanager.ClientOptions{})
 		require.NoError(t, err)
 		require.Error(t, cl.Close(1005, ""))

@@ -16,10 +16,11 @@ type halfClosing struct {
 func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
 // After both close frames the server closes its write direction, and the client waits for
-// that. Neither side cuts before it sees the peer's EOF, or before Timeouts.Close (RFC
-// 6455, section 7.1.1): closing a socket with unread bytes causes a reset, which can
-// discard the close frame, and the client must not close the TCP connection first.
-func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
+// that. Neither side closes the socket before the EOF of its peer; without an EOF it does
+// so after Timeouts.Close (RFC 6455, section 7.1.1). Closing a socket with unread bytes
+// causes a reset, which can discard the close frame. The client must not close the TCP
+// connection first.
+func TestCloseWaitsForThePeersEOF(t *testing.T) {
 	for _, side := range []struct {
 		name   string
 		client bool

@@ -27,7 +27,7 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 
 // A peer reads no data after its close frame. Queued messages are dropped and counted, and
 // do not delay our close frame, whether the peer closes first or both close frames cross.
-func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
+func TestPeersCloseFrameDropsQueuedMessages(t *testing.T) {
 	for name, begin := range map[string]func(*Conn) error{
 		"the peer begins": func(*Conn) error { return nil },
 		"both begin":      func(c *Conn) error { return c.Close(1000, "") },

@@ -60,9 +60,9 @@ func testCloseWith(t *testing.T) {
 	wg.Wait()
 }
 
-func TestCloseWithWhatCantBeSent(t *testing.T) { onEachDriver(t, testCloseWithWhatCantBeSent) }
+func TestCloseWithInvalidArguments(t *testing.T) { onEachDriver(t, testCloseWithInvalidArguments) }
 
-func testCloseWithWhatCantBeSent(t *testing.T) {
+func testCloseWithInvalidArguments(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	client := dialOver(t, url, nil)
 	settles(t, func() bool { return m.All().Len() == 1 })

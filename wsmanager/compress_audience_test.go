@@ -46,18 +46,18 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 	}{
 		"to all":     {func() wsmanager.Sent { return m.Broadcast(wsmanager.Text(text)) }, 1},
 		"to a group": {func() wsmanager.Sent { return m.Group("g").Send(wsmanager.Text(text)) }, 1},
-		"to a choice": {func() wsmanager.Sent {
+		"to a filtered audience": {func() wsmanager.Sent {
 			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(wsmanager.Text(text))
 		}, 1},
-		"prepared, twice":    {func() wsmanager.Sent { m.All().SendPrepared(p); return m.Group("g").SendPrepared(p) }, 1},
-		"what can't be less": {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
+		"prepared, twice": {func() wsmanager.Sent { m.All().SendPrepared(p); return m.Group("g").SendPrepared(p) }, 1},
+		"incompressible":  {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
 	} {
 		require.Equal(t, wsmanager.Sent{Queued: 20}, tt.send(), name)
 		compressed += tt.cost
 		require.Equal(t, compressed, m.Stats().Compressed.Out, name)
 		for i, c := range clients {
 			switch name {
-			case "what can't be less":
+			case "incompressible":
 				c.ExpectBinary(noise(2000))
 			case "prepared, twice":
 				c.ExpectText(text)

@@ -217,7 +217,7 @@ func TestWindowOffers(t *testing.T) {
 	const base = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
 	const none = base + "; server_no_context_takeover"
 	for _, tt := range []struct{ name, offer, want string }{
-		{"nothing asked", base, agreed},
+		{"no parameter", base, agreed},
 		{"no context", none, agreed},
 		{"window of 9", base + "; server_max_window_bits=9", ""},
 		{"window of 15", base + "; server_max_window_bits=15", agreed15},
@@ -336,11 +336,11 @@ func testCompressedFailures(t *testing.T) {
 		header http.Header
 		code   int
 	}{
-		{"a bomb of a kilobyte", bomb, offering, 1009},
-		{"a bomb in fragments", compressedFrames(t, ws.OpText, bytes.Repeat([]byte{'x'}, 1<<20), 9, 100), offering, 1009},
+		{"a decompression bomb of a kilobyte", bomb, offering, 1009},
+		{"a decompression bomb in fragments", compressedFrames(t, ws.OpText, bytes.Repeat([]byte{'x'}, 1<<20), 9, 100), offering, 1009},
 		{"too long on the wire", marked(wstest.Frame(ws.OpText, true, make([]byte, 80<<10))), offering, 1009},
 		{"cut off", marked(wstest.Frame(ws.OpText, true, cut[:len(cut)/2])), offering, 1007},
-		{"no deflate at all", marked(wstest.Frame(ws.OpText, true, []byte("plain, in truth"))), offering, 1007},
+		{"not deflate data", marked(wstest.Frame(ws.OpText, true, []byte("plain, in truth"))), offering, 1007},
 		{"bad UTF-8", compressedFrames(t, ws.OpText, append(prose(3000), 0xff), 6, 0), offering, 1007},
 		{"RSV1 on a ping", marked(wstest.Frame(ws.OpPing, true, nil)), offering, 1002},
 		{"RSV1 on a continuation", append(wstest.Frame(ws.OpText, false, nil), marked(wstest.Frame(ws.OpContinuation, true, nil))...), offering, 1002},

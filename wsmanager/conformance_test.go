@@ -181,7 +181,7 @@ type conformanceGroup struct {
 	name       string
 	cases      func(peer) []conformance
 	opts       func(*wsmanager.Options)
-	offer      http.Header // for a client
+	offer      http.Header // the offer of a client
 	serverOnly bool
 }
 

@@ -35,7 +35,7 @@ func testDialCompressionAnswers(t *testing.T) {
 	}{
 		{"none", nil, false, ""},
 		{"an empty one", []string{""}, false, ""},
-		{"what was asked for", []string{asked}, true, ""},
+		{"as offered", []string{asked}, true, ""},
 		{"both contexts", []string{asked + "; client_no_context_takeover"}, true, ""},
 		{"in the other order, without spaces", []string{"permessage-deflate;client_no_context_takeover;server_no_context_takeover"}, true, ""},
 		{"the server's window, the biggest", []string{asked + "; server_max_window_bits=15"}, true, ""},
@@ -59,8 +59,8 @@ func testDialCompressionAnswers(t *testing.T) {
 		{"the extension twice", []string{asked + ", " + asked}, false, "twice"},
 		{"two lines", []string{asked, asked}, false, "twice"},
 		{"another extension", []string{"x-webkit-deflate-frame"}, false, ""},
-		{"another extension behind it", []string{asked + ", x-mux"}, false, ""},
-		{"another extension in front of it", []string{"x-mux, " + asked}, false, ""},
+		{"another extension after it", []string{asked + ", x-mux"}, false, ""},
+		{"another extension before it", []string{"x-mux, " + asked}, false, ""},
 		{"another extension in a line of its own", []string{asked, "x-mux"}, false, ""},
 		{"no name", []string{"; server_no_context_takeover"}, false, ""},
 		{"no parameter", []string{asked + ";"}, false, ""},
@@ -236,7 +236,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 		"short":         {wsmanager.Text(long[:511]), false},
 		"at the limit":  {wsmanager.Text(long[:512]), true},
 		"long":          {wsmanager.Text(long), true},
-		"said no":       {plain, false},
+		"NoCompression": {plain, false},
 		"noise":         {wsmanager.Binary(noise(5000)), false},
 		"long and many": {wsmanager.Binary([]byte(repeat(long, 30))), true},
 	} {
@@ -362,10 +362,10 @@ func testDialBadCompressedMessages(t *testing.T) {
 		payload []byte
 		code    ws.StatusCode
 	}{
-		"damaged":  {[]byte("\xff\xff\xff"), 1007},
-		"too big":  {deflate(t, make([]byte, 1<<20), 9), 1009},
-		"no text":  {deflate(t, []byte("\xff\xfe"), 9), 1007},
-		"complete": {deflate(t, []byte("fine"), 9), 1000},
+		"damaged":      {[]byte("\xff\xff\xff"), 1007},
+		"too big":      {deflate(t, make([]byte, 1<<20), 9), 1009},
+		"invalid text": {deflate(t, []byte("\xff\xfe"), 9), 1007},
+		"complete":     {deflate(t, []byte("fine"), 9), 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := make(chan ws.StatusCode, 1)

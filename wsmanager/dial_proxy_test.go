@@ -141,15 +141,15 @@ func testDialProxyFailures(t *testing.T) {
 	answering := func(answer string) string {
 		return rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) })
 	}
-	nobody := httptest.NewServer(http.NotFoundHandler())
-	nobody.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
 	for name, tt := range map[string]struct{ proxy, want string }{
-		"nobody is there":    {nobody.URL, "the proxy 127.0.0.1"},
-		"no TLS":             {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
-		"no HTTP":            {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
-		"ends at once":       {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
-		"too long an answer": {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
-		"speaks by itself":   {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "after its answer to CONNECT"},
+		"refuses connections":       {closed.URL, "the proxy 127.0.0.1"},
+		"no TLS":                    {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
+		"no HTTP":                   {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
+		"ends at once":              {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
+		"response too long":         {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
+		"speaks after its response": {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "after its answer to CONNECT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			via, err := url.Parse(tt.proxy)

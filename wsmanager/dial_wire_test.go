@@ -67,7 +67,7 @@ func testDialBadAnswers(t *testing.T) {
 		"no HTTP":               "220 smtp.example.com ESMTP\r\n",
 		"nonsense":              "\x00\x01\x02\n\n\n",
 		"header without colon":  switching + "%s\r\nnonsense\r\n\r\n",
-		"no version of HTTP":    "HTTP/1.? 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"invalid HTTP version":  "HTTP/1.? 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		"unasked sub-protocol":  switching + "%s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
 		"unasked extension":     switching + "%s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 		"endless line":          switching + strings.Repeat("x", 70_000),

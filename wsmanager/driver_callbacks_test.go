@@ -281,7 +281,7 @@ func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(during101{w, func() {
-				for c := range m.All().Local() { // the handshake response blocks writes, so the slow-consumer policy closes the connection
+				for c := range m.All().Local() { // no write is possible yet, so the slow-consumer policy closes the connection
 					_ = c.Send(wsmanager.Text("1"))
 					_ = c.Send(wsmanager.Text("2"))
 				}

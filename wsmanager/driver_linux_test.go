@@ -21,14 +21,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// holdings counts the resources of this process that a driver may have created.
-type holdings struct {
+// resources counts the resources of this process that a driver may have created.
+type resources struct {
 	sockets    int // descriptors of sockets
 	pollers    int // descriptors of epoll sets and eventfds, including those of the Go runtime
 	goroutines int // goroutines of event loops
 }
 
-func held(t *testing.T) (h holdings) {
+func countResources(t *testing.T) (h resources) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
@@ -51,14 +51,14 @@ func held(t *testing.T) (h holdings) {
 	return h
 }
 
-// settledHoldings waits until the resources of earlier tests are released. Their release
+// settledResources waits until the resources of earlier tests are released. Their release
 // can't be observed, so the counts must be stable for a while.
-func settledHoldings(t *testing.T) (h holdings) {
+func settledResources(t *testing.T) (h resources) {
 	t.Helper()
 	same := 0
 	require.Eventually(t, func() bool {
 		last := h
-		if h = held(t); h != last || h.goroutines > 0 {
+		if h = countResources(t); h != last || h.goroutines > 0 {
 			same = 0
 		}
 		same++
@@ -69,9 +69,9 @@ func settledHoldings(t *testing.T) (h holdings) {
 
 // A loop has one goroutine and three descriptors while it has connections. They are
 // released with the last connection of the Manager and created again for the next one.
-func TestLoopsComeAndGoWithConnections(t *testing.T) {
+func TestLoopsExistOnlyWithConnections(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
-	before := settledHoldings(t)
+	before := settledResources(t)
 	loops := max(1, runtime.GOMAXPROCS(0)/2)
 	for round := range 3 {
 		const n = 20
@@ -82,8 +82,8 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 			c.ExpectPong(nil)
 			clients = append(clients, c)
 		}
-		full := holdings{sockets: before.sockets + 2*n, pollers: before.pollers + 3*loops, goroutines: loops}
-		require.Eventually(t, func() bool { return held(t) == full }, wstest.Patience, time.Millisecond, "round %d: %+v instead of %+v", round, held(t), full)
+		full := resources{sockets: before.sockets + 2*n, pollers: before.pollers + 3*loops, goroutines: loops}
+		require.Eventually(t, func() bool { return countResources(t) == full }, wstest.Patience, time.Millisecond, "round %d: %+v instead of %+v", round, countResources(t), full)
 		for i, c := range clients {
 			if i%2 == 0 {
 				c.SendClose(1000, "")
@@ -93,7 +93,7 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 				c.Kill()
 			}
 		}
-		require.Eventually(t, func() bool { return held(t) == before }, wstest.Patience, time.Millisecond, "%+v before, %+v now", before, held(t))
+		require.Eventually(t, func() bool { return countResources(t) == before }, wstest.Patience, time.Millisecond, "%+v before, %+v now", before, countResources(t))
 	}
 	require.NoError(t, m.Shutdown(t.Context()))
 }
@@ -105,7 +105,7 @@ func testShutdownLeavesNoDescriptor(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closed", true: "cut"}[cut], func(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
-			before := settledHoldings(t)
+			before := settledResources(t)
 			const n = 20
 			var clients []*wstest.Client
 			for range n {
@@ -123,10 +123,10 @@ func testShutdownLeavesNoDescriptor(t *testing.T) {
 				}
 				require.NoError(t, <-done)
 			}
-			after := held(t)
+			after := countResources(t)
 			require.Equal(t, before.pollers, after.pollers)
 			require.Equal(t, before.sockets+n, after.sockets, "the clients' sockets remain")
-			require.Eventually(t, func() bool { return held(t).goroutines == 0 }, wstest.Patience, time.Millisecond)
+			require.Eventually(t, func() bool { return countResources(t).goroutines == 0 }, wstest.Patience, time.Millisecond)
 		})
 	}
 }
@@ -137,7 +137,7 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 		OnConnect: func(*wsmanager.Conn) error { return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 	}, eventLoopOptions(t), nil)
-	settledHoldings(t)
+	settledResources(t)
 	before := runtime.NumGoroutine()
 	const n = 200
 	for range n {
@@ -149,20 +149,20 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() < before+20 }, wstest.Patience, time.Millisecond)
 }
 
-// Without free descriptors the event loop can't take a connection over. The connection
-// continues on a goroutine if the driver allows it; otherwise it is counted as aborted. The
-// limit applies to a process, so each case runs in its own process, in which nothing else
-// is about to close a descriptor.
+// Without free descriptors the event loop can't take a connection over. With DriverAuto a
+// goroutine serves it; with DriverEventLoop it is counted in Refused.BrokenOff. The limit
+// applies to a process, so each case runs in its own process, in which nothing else is
+// about to close a descriptor.
 func TestOutOfDescriptors(t *testing.T) {
 	const env = "SPEAKINGTUBE_TEST_NOFILE"
 	for _, tt := range []struct {
 		name         string
 		before, left int
 	}{
-		{"the connection's", 1, 2},
-		{"the loop's own", 0, 3},
-		{"the loop's second", 0, 4},
-		{"the loop's third", 0, 5},
+		{"the connection's descriptor", 1, 2},
+		{"the loop's first descriptor", 0, 3},
+		{"the loop's second descriptor", 0, 4},
+		{"the loop's third descriptor", 0, 5},
 	} {
 		for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 			t.Run(tt.name+"/"+d.String(), func(t *testing.T) {
@@ -199,7 +199,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 		c.SendText("x")
 		c.ExpectText("x")
 	}
-	had := held(t)
+	had := countResources(t)
 	restore := limitDescriptors(t, left)
 	defer restore()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -245,9 +245,9 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 
 // requireDescriptors checks that the failed attempt has released everything. Goroutines may
 // still be ending.
-func requireDescriptors(t *testing.T, want holdings) {
+func requireDescriptors(t *testing.T, want resources) {
 	t.Helper()
-	got := held(t)
+	got := countResources(t)
 	got.goroutines = want.goroutines
 	require.Equal(t, want, got)
 }

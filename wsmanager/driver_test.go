@@ -170,8 +170,8 @@ var wrappers = map[string]func(closed *atomic.Int64) func(net.Conn) net.Conn{
 	},
 }
 
-// Only after the 101 was written is it known that a connection is wrapped. Then the
-// connection is ended, logged and counted. No callback runs.
+// That a connection is wrapped is known only after the 101 was written. Then the connection
+// is ended, logged and counted. No callback runs.
 func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +287,7 @@ func testAutoServesTLSBesidePlainTCP(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestWhoServesPlainTCP(t *testing.T) {
+func TestDriverOfPlainTCP(t *testing.T) {
 	needLoops(t)
 	for d, loop := range map[wsmanager.Driver]bool{
 		wsmanager.DriverAuto:      true,

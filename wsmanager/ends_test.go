@@ -18,11 +18,11 @@ import (
 // Data that the peer sends after the connection has ended for the application is discarded,
 // even if the frames are valid. They are not answered or inflated, but the peer's close
 // frame among them is recognized.
-func TestWhatComesAfterTheEndIsThrownAway(t *testing.T) {
-	onEachDriver(t, testWhatComesAfterTheEndIsThrownAway)
+func TestDataAfterTheEndIsDiscarded(t *testing.T) {
+	onEachDriver(t, testDataAfterTheEndIsDiscarded)
 }
 
-func testWhatComesAfterTheEndIsThrownAway(t *testing.T) {
+func testDataAfterTheEndIsDiscarded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*wsmanager.Conn) error
 		code int
@@ -72,9 +72,11 @@ func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, 
 }
 
 // A reset by the peer differs from an EOF without a close frame.
-func TestResetAndSilence(t *testing.T) { onEachDriver(t, testResetAndSilence) }
+func TestResetAndEOFWithoutCloseFrame(t *testing.T) {
+	onEachDriver(t, testResetAndEOFWithoutCloseFrame)
+}
 
-func testResetAndSilence(t *testing.T) {
+func testResetAndEOFWithoutCloseFrame(t *testing.T) {
 	for name, tt := range map[string]struct {
 		leave func(*wstest.Client)
 		want  error

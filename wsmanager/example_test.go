@@ -17,7 +17,7 @@ import (
 func Example() {
 	room := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			c.Manager().Broadcast(wsmanager.Text("somebody said " + string(m.Payload)))
+			c.Manager().Broadcast(wsmanager.Text("someone said " + string(m.Payload)))
 			return nil
 		},
 	}, wsmanager.Options{Logger: quiet().Logger})
@@ -41,7 +41,7 @@ func Example() {
 	_ = room.Shutdown(ctx) // this client does not answer, so its connection is cut
 	fmt.Println("left:", room.All().Len())
 	// Output:
-	// somebody said hello <nil>
+	// someone said hello <nil>
 	// left: 0
 }
 

@@ -39,8 +39,8 @@ var offerCases = []struct {
 	{"without spaces", []string{"permessage-deflate;client_max_window_bits;server_no_context_takeover"}, agreed, 101},
 	{"spaces and tabs everywhere", []string{"\tpermessage-deflate ;\tclient_max_window_bits =  10 , "}, agreed, 101},
 	{"a window of the client", []string{"permessage-deflate; client_max_window_bits=8"}, agreed, 101},
-	{"a quoted one", []string{`permessage-deflate; client_max_window_bits="10"`}, agreed, 101},
-	{"a quoted one, with an escape", []string{`permessage-deflate; client_max_window_bits="1\0"`}, agreed, 101},
+	{"a quoted value", []string{`permessage-deflate; client_max_window_bits="10"`}, agreed, 101},
+	{"a quoted value with an escape", []string{`permessage-deflate; client_max_window_bits="1\0"`}, agreed, 101},
 	{"our biggest window", []string{"permessage-deflate; server_max_window_bits=15"}, agreed15, 101},
 	{"our biggest window, and theirs", []string{"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15"}, agreed15, 101},
 
@@ -52,7 +52,7 @@ var offerCases = []struct {
 	{"a leading zero", []string{"permessage-deflate; server_max_window_bits=015"}, "", 101},
 	{"a leading zero of the client", []string{"permessage-deflate; client_max_window_bits=08"}, "", 101},
 	{"a window without bits", []string{"permessage-deflate; server_max_window_bits"}, "", 101},
-	{"a window of words", []string{"permessage-deflate; client_max_window_bits=big"}, "", 101},
+	{"a window that is not a number", []string{"permessage-deflate; client_max_window_bits=big"}, "", 101},
 	{"a context with a value", []string{"permessage-deflate; server_no_context_takeover=1"}, "", 101},
 	{"a context of the client with a value", []string{"permessage-deflate; client_no_context_takeover=true"}, "", 101},
 	{"an unknown parameter", []string{"permessage-deflate; x"}, "", 101},
@@ -60,9 +60,9 @@ var offerCases = []struct {
 	{"a parameter twice, with other values", []string{"permessage-deflate; server_max_window_bits=15; server_max_window_bits=14"}, "", 101},
 	{"a context twice", []string{"permessage-deflate; server_no_context_takeover; server_no_context_takeover"}, "", 101},
 	{"another extension", []string{"x-webkit-deflate-frame"}, "", 101},
-	{"a name that only begins so", []string{"permessage-deflate2"}, "", 101},
+	{"a longer name with the same prefix", []string{"permessage-deflate2"}, "", 101},
 
-	{"the first that can be met", []string{"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15, permessage-deflate"}, agreed15, 101},
+	{"the first acceptable offer", []string{"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15, permessage-deflate"}, agreed15, 101},
 	{"a fallback", []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate"}, agreed, 101},
 	{"in order of preference", []string{"permessage-deflate, permessage-deflate; server_max_window_bits=15"}, agreed, 101},
 	{"behind another extension", []string{"x-mux; max=\"3\", permessage-deflate"}, agreed, 101},
@@ -75,9 +75,9 @@ var offerCases = []struct {
 	{"no value", []string{"permessage-deflate; client_max_window_bits="}, "", 400},
 	{"an empty value", []string{`permessage-deflate; client_max_window_bits=""`}, "", 400},
 	{"a quote that does not end", []string{`permessage-deflate; client_max_window_bits="10`}, "", 400},
-	{"a quoted value that is no token", []string{`permessage-deflate; client_max_window_bits="1 0"`}, "", 400},
+	{"a quoted value that is not a token", []string{`permessage-deflate; client_max_window_bits="1 0"`}, "", 400},
 	{"two names", []string{"permessage-deflate permessage-deflate"}, "", 400},
-	{"rubbish behind a good offer", []string{"permessage-deflate, @"}, "", 400},
+	{"an invalid offer after a valid one", []string{"permessage-deflate, @"}, "", 400},
 }
 
 func TestNegotiation(t *testing.T) { onEachDriver(t, testNegotiation) }
