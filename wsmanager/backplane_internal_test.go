@@ -176,7 +176,7 @@ func TestReceivedEnvelopes(t *testing.T) {
 
 // The bus delivers each envelope twice, also to its sender. Managers detect duplicates by
 // the numbers that they remember, and their own envelopes by the node's id. The test then
-// disables these checks to show that they are what filters.
+// disables these checks to show that they filter the copies.
 func TestDuplicatesAndOwnEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &LocalBus{}
