@@ -14,13 +14,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// byQuery accepts a connection as its query says: ?user=ann&group=a&group=b&defer.
+// byQuery accepts a connection as its query specifies: ?user=ann&group=a&group=b&defer.
 func byQuery(r *http.Request) (wsmanager.Accept, error) {
 	q := r.URL.Query()
 	return wsmanager.Accept{User: q.Get("user"), Groups: q["group"], Value: q.Get("name"), Deferred: q.Has("defer")}, nil
 }
 
-// named finds a connection by its ?name=.
+// named returns the connection with this ?name=.
 func named(t *testing.T, m *wsmanager.Manager, name string) *wsmanager.Conn {
 	t.Helper()
 	for c := range m.All().Local() {
@@ -28,11 +28,11 @@ func named(t *testing.T, m *wsmanager.Manager, name string) *wsmanager.Conn {
 			return c
 		}
 	}
-	t.Fatalf("there is no connection %q", name)
+	t.Fatalf("no connection is named %q", name)
 	return nil
 }
 
-// room is a Manager with connections by name; dial has the rest of the query.
+// room is a Manager with named connections.
 type room struct {
 	m       *wsmanager.Manager
 	clients map[string]*wstest.Client
@@ -50,13 +50,13 @@ func newRoom(t *testing.T, opts wsmanager.Options, queries map[string]string) *r
 	return r
 }
 
-// heard is what each client got since the last time it was asked: everybody is
-// sent a mark, and what came before it was.
+// heard returns the messages that each client has received since the last call. It sends a
+// mark to every connection and reads up to that mark.
 func (r *room) heard() map[string][]string {
 	got := map[string][]string{}
 	for name, client := range r.clients {
 		if r.conns[name].Send(wsmanager.Text("mark")) != nil {
-			continue // it has left
+			continue // the connection is closed
 		}
 		for text := client.Text(); text != "mark"; text = client.Text() {
 			got[name] = append(got[name], text)
@@ -127,7 +127,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, []string{"first"}, ann.Groups())
 
 	require.NoError(t, ann.Join("g"))
-	require.NoError(t, ann.Join("g"), "again does nothing")
+	require.NoError(t, ann.Join("g"), "a repeated Join has no effect")
 	require.NoError(t, bob.Join("g"))
 	require.Equal(t, 2, g.Len())
 	require.ElementsMatch(t, []*wsmanager.Conn{ann, bob}, slices.Collect(g.Local()))
@@ -145,7 +145,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{Queued: 1}, g.Send(wsmanager.Text("only bob")))
 	require.Equal(t, map[string][]string{"bob": {"only bob"}}, r.heard())
 
-	// The body of the walk may change what is walked.
+	// The loop body may change the group that it iterates over.
 	for c := range g.Local() {
 		_ = c.Leave("g")
 		require.NoError(t, c.Join("g"))
@@ -154,7 +154,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, 4, r.m.Stats().Groups)
 }
 
-// In OnClose the connection is out of its groups, and no call brings it back.
+// In OnClose the connection is already out of its groups, and no call adds it again.
 func TestGroupsEndWithTheConnection(t *testing.T) { onEachDriver(t, testGroupsEndWithTheConnection) }
 
 func testGroupsEndWithTheConnection(t *testing.T) {
@@ -172,7 +172,7 @@ func testGroupsEndWithTheConnection(t *testing.T) {
 	require.Equal(t, 1, m.Group("g").Len())
 	require.Equal(t, 1, m.Users("ann").Len())
 	require.NoError(t, conn.Close(1000, ""))
-	require.ErrorIs(t, conn.Join("h"), wsmanager.ErrClosed, "already when it closes")
+	require.ErrorIs(t, conn.Join("h"), wsmanager.ErrClosed, "Join while the connection is closing")
 	c.ExpectClose(1000)
 	require.Equal(t, []string{"[] 0 0 wsmanager: the connection is closed"}, j.await(t, 1))
 	s := m.Stats()
@@ -180,7 +180,7 @@ func testGroupsEndWithTheConnection(t *testing.T) {
 	require.Zero(t, s.Users)
 }
 
-// From before OnConnect on; a handshake that breaks off leaves nothing behind.
+// Groups are joined before OnConnect. A failed handshake leaves no membership behind.
 func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	onEachDriver(t, testGroupsAreJoinedBeforeOnConnect)
 }
@@ -204,9 +204,9 @@ func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	dialOver(t, url+"?group=g", nil).ExpectText("hello")
 	require.Equal(t, []string{"[g] {1 0 <nil>}"}, j.await(t, 1))
 	if driverOf(t) == onH2 {
-		return // there is nothing to hijack
+		return // HTTP/2 has no hijacking
 	}
-	_, err := roundTripOver(t, wstest.Request(t, url+"/broken?group=g&user=x")) //nolint:bodyclose // there is none
+	_, err := roundTripOver(t, wstest.Request(t, url+"/broken?group=g&user=x")) //nolint:bodyclose // no response
 	require.Error(t, err)
 	require.Equal(t, 1, m.Group("g").Len())
 	s := m.Stats()
@@ -242,12 +242,12 @@ func numbers(n int) (names []string) {
 	return names
 }
 
-// Groups that come and go under many hands are never half there.
+// Concurrent creation and removal of groups never exposes a half-created group.
 func TestGroupChurn(t *testing.T) { onEachDriver(t, testGroupChurn) }
 
 func testGroupChurn(t *testing.T) {
 	opts := quiet()
-	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody is to leave
+	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // no connection may be closed
 	r := newRoom(t, opts, map[string]string{"a": "", "b": "", "c": "", "d": ""})
 	for _, c := range r.clients {
 		go func() {

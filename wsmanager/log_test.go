@@ -12,8 +12,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// byContext is a log whose records note what their context holds, as handlers do
-// that correlate logs with traces.
+// byContext is a log handler that records a value of each record's context, like handlers that
+// correlate logs with traces.
 type byContext struct {
 	slog.Handler
 	j *journal
@@ -28,7 +28,8 @@ func (h byContext) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// A refusal belongs to its request; a connection to nothing but Options.BaseContext.
+// The record of a refusal carries the request's context; records of a connection carry
+// Options.BaseContext.
 func TestLogRecordsCarryTheirContext(t *testing.T) { onEachDriver(t, testLogRecordsCarryTheirContext) }
 
 func testLogRecordsCarryTheirContext(t *testing.T) {
@@ -50,8 +51,8 @@ func testLogRecordsCarryTheirContext(t *testing.T) {
 	require.Equal(t, []string{"websocket refused: request", "websocket connected: base", "websocket closed: base"}, j.await(t, 3))
 }
 
-// `return c.Send(m)` is what most callbacks end with: that the connection was
-// closing already is no news, and no warning.
+// Most callbacks end with `return c.Send(m)`. If the connection is already closing, that error
+// deserves neither a warning nor an attribute.
 func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	onEachDriver(t, testSendOnAClosingConnectionIsNoWarning)
 }
@@ -60,7 +61,7 @@ func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	opts, log := logged()
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			_ = c.Close(1000, "") // somebody else, say
+			_ = c.Close(1000, "") // like a concurrent Close from another goroutine
 			return c.Send(m)
 		},
 	}, opts, nil)
@@ -72,7 +73,7 @@ func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	require.NotContains(t, rec, "secondary_err")
 }
 
-// A connection that Shutdown has ended is as it should be.
+// A connection that Shutdown closes is logged at level INFO.
 func TestShutdownIsNoWarning(t *testing.T) { onEachDriver(t, testShutdownIsNoWarning) }
 
 func testShutdownIsNoWarning(t *testing.T) {
