@@ -14,8 +14,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// everything calls every method that there is, on a connection of its own callback
-// (nil if there is none yet) and on the Manager.
+// everything calls every method of the Manager and of a connection, on the connection of the
+// running callback (nil if none exists yet).
 func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	msg := wsmanager.Text("x")
 	want := func(*wsmanager.Conn) bool { inner(); return true }
@@ -61,8 +61,8 @@ func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	_ = m.Send(c.ID(), msg)
 }
 
-// Every method may be called from inside every callback, also while others do so
-// and while messages come in bursts. At last a callback closes its own connection.
+// Every method may be called inside every callback, also concurrently with others and while
+// messages arrive in bursts. Finally a callback closes its own connection.
 func TestEveryMethodInsideEveryCallback(t *testing.T) {
 	onEachDriver(t, testEveryMethodInsideEveryCallback)
 }
@@ -115,7 +115,7 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 		case <-closed:
 		case <-time.After(wstest.Patience):
 			buf := make([]byte, 1<<20)
-			t.Fatalf("a callback hangs:\n%s", buf[:runtime.Stack(buf, true)])
+			t.Fatalf("a callback is blocked:\n%s", buf[:runtime.Stack(buf, true)])
 		}
 	}
 	require.NoError(t, m.Shutdown(t.Context()))

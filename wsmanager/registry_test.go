@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// However it grows and shrinks, the registry holds what a map would.
+// The registry always has the same content as a map, while it grows and shrinks.
 func TestRegistryIsAMap(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	r := &m.registry
@@ -36,7 +36,7 @@ func TestRegistryIsAMap(t *testing.T) {
 			}
 			for id, c := range want {
 				r.remove(c)
-				r.remove(c) // a second time does nothing
+				r.remove(c) // a repeated remove has no effect
 				delete(want, id)
 				require.Nil(t, r.get(id))
 				break
@@ -45,11 +45,11 @@ func TestRegistryIsAMap(t *testing.T) {
 		check()
 	}
 	for i := range r.shards {
-		require.LessOrEqual(t, len(r.shards[i].buckets), 32, "it has not shrunk")
+		require.LessOrEqual(t, len(r.shards[i].buckets), 32, "the shard has not shrunk")
 	}
 }
 
-// What a crowd has needed is given back when it is gone, in a group as well.
+// After many connections have closed, the registry and the groups release their memory.
 func TestGroupsShrink(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	var conns []*Conn
@@ -73,7 +73,7 @@ func TestGroupsShrink(t *testing.T) {
 	require.Nil(t, m.groups.get("g"))
 }
 
-// A pooled slice of the registry kept connections alive that were long gone.
+// A pooled slice of the registry kept closed connections reachable.
 func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
 	var r registry
 	r.init()

@@ -12,7 +12,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// takeoverCases are what clients do while a callback of theirs runs.
+// takeoverCases are actions of clients while one of their callbacks runs.
 var takeoverCases = []struct {
 	name string
 	set  func(h *heldConn)
@@ -29,7 +29,7 @@ var takeoverCases = []struct {
 		require.Equal(t, []string{"connect", "hold", "next"}, h.j.await(t, 3))
 		h.ping("after")
 	}},
-	{"what came in the same segment", nil, func(t *testing.T, h *heldConn) {
+	{"messages in the same segment", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendRaw(join(textFrame("hold"), wstest.Frame(ws.OpPing, true, []byte("p")), textFrame("a"),
 			wstest.Frame(ws.OpText, false, []byte("b1")), wstest.Frame(ws.OpPing, true, []byte("q"))))
 		h.inside()
@@ -42,7 +42,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		require.Equal(t, []string{"connect", "hold", "a", "b1b2b3", "c"}, h.j.await(t, 5))
 	}},
-	{"a frame that was cut in its header, and in its payload", nil, func(t *testing.T, h *heldConn) {
+	{"a frame that is split in its header and in its payload", nil, func(t *testing.T, h *heldConn) {
 		next := wstest.Frame(ws.OpText, true, []byte(repeat("n", 300)))
 		h.c.SendRaw(join(textFrame("hold"), next[:3]))
 		h.inside()
@@ -63,7 +63,7 @@ var takeoverCases = []struct {
 		for i := range n {
 			m := fmt.Sprintf("%0100d", i)
 			want = append(want, m)
-			h.c.SendText(m) // 164 bytes count: 6 have room
+			h.c.SendText(m) // each counts as 164 bytes: 6 fit
 		}
 		settles(t, func() bool { return h.m.Stats().MessagesIn >= 1+6+1 })
 		other := h.another()
@@ -71,13 +71,13 @@ var takeoverCases = []struct {
 			other.SendPing([]byte{byte(i)})
 			other.ExpectPong([]byte{byte(i)})
 		}
-		require.EqualValues(t, 1+6+1, h.m.Stats().MessagesIn, "the one that is handled, those that are queued, and the next")
+		require.EqualValues(t, 1+6+1, h.m.Stats().MessagesIn, "one that is handled, six that are queued, and the next one")
 		h.letGo()
-		require.Equal(t, want, h.j.await(t, len(want)), "in order")
+		require.Equal(t, want, h.j.await(t, len(want)), "order of the messages")
 		require.EqualValues(t, 1+n, h.m.Stats().MessagesIn)
 		h.ping("after")
 	}},
-	{"empty messages don't pile up", func(h *heldConn) {
+	{"the queue of empty messages is bounded", func(h *heldConn) {
 		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 1000 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
@@ -118,7 +118,7 @@ var takeoverCases = []struct {
 		h.c.SendRaw(join(compressedFrames(t, ws.OpText, []byte("hold"), 9, 0), compressedFrames(t, ws.OpText, []byte(big), 9, 7)))
 		h.inside()
 		h.ping("p")
-		require.EqualValues(t, 1, h.m.Stats().Compressed.In, "it is inflated when it is due")
+		require.EqualValues(t, 1, h.m.Stats().Compressed.In, "messages are inflated when they are handled")
 		h.c.SendText("plain")
 		h.ping("q")
 		h.letGo()
@@ -149,7 +149,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		require.Equal(t, []string{"connect", "hold", "before", "closed: <nil>"}, h.j.await(t, 4))
 	}},
-	{"a close frame that says why", nil, func(t *testing.T, h *heldConn) {
+	{"a close frame with a reason", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
 		h.c.SendClose(4001, "because")
@@ -158,7 +158,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		require.Contains(t, h.j.await(t, 3)[2], "closed: wsmanager: closed by the peer with 4001")
 	}},
-	{"the peer leaves without a word", nil, func(t *testing.T, h *heldConn) {
+	{"the peer ends TCP without a close frame", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
 		h.c.SendText("last words")
@@ -179,7 +179,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		require.Contains(t, h.j.await(t, 3)[2], "1006")
 	}},
-	{"OnConnect, with what came with the handshake", func(h *heldConn) {
+	{"OnConnect, with messages in the segment of the handshake", func(h *heldConn) {
 		h.at.connect = true
 		h.at.early = join(textFrame("early"), wstest.Frame(ws.OpPing, true, []byte("p")), textFrame("too"))
 	}, func(t *testing.T, h *heldConn) {
@@ -217,7 +217,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		h.c.ExpectText("done")
 	}},
-	{"twice, and the queued callback as well", nil, func(t *testing.T, h *heldConn) {
+	{"two takeovers, and one in a queued callback", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold 1")
 		h.inside()
 		h.c.SendText("hold 2")
@@ -284,7 +284,7 @@ var takeoverCases = []struct {
 		h.c.ExpectClose(4000)
 		require.Len(t, h.j.await(t, 3), 3)
 	}},
-	{"it closes, and the peer answers meanwhile", nil, func(t *testing.T, h *heldConn) {
+	{"the server closes, and the peer answers during the callback", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
 		require.NoError(t, h.conn.Close(4000, ""))
@@ -337,9 +337,9 @@ var takeoverCases = []struct {
 		h.closes(1008)
 		require.ErrorIs(t, h.contextEnds(), wsmanager.ErrRateLimit)
 		h.letGo()
-		require.Equal(t, []string{"connect", "hold", "0", "1"}, h.j.await(t, 5)[:4], "those that were within the rate")
+		require.Equal(t, []string{"connect", "hold", "0", "1"}, h.j.await(t, 5)[:4], "messages within the rate")
 	}},
-	{"what is no WebSocket frame", nil, func(t *testing.T, h *heldConn) {
+	{"an invalid frame", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
 		h.inside()
 		h.c.SendRaw(join(textFrame("good"), []byte{0xff, 0xff}))
@@ -348,7 +348,7 @@ var takeoverCases = []struct {
 		h.letGo()
 		require.Equal(t, "good", h.j.await(t, 4)[2])
 	}},
-	{"the reader waits for room when the connection is closed", func(h *heldConn) {
+	{"the connection is closed while the reader waits for room in the queue", func(h *heldConn) {
 		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 100 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
@@ -361,7 +361,7 @@ var takeoverCases = []struct {
 		require.Equal(t, "enough", h.closes(4000))
 		_ = h.contextEnds()
 		h.letGo()
-		require.Len(t, h.j.await(t, 3), 3, "what was queued is dropped, as what comes after Close always is")
+		require.Len(t, h.j.await(t, 3), 3, "queued messages are dropped, like messages that arrive after Close")
 	}},
 	{"Options.Block", func(h *heldConn) { h.at.block = true }, func(t *testing.T, h *heldConn) {
 		for range 2 {
