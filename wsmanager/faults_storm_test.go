@@ -62,7 +62,7 @@ func testFaultStorm(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			for ctx.Err() == nil || server.connects.Load() == 0 { // at least one connection, even on a busy machine
-				if err := throughAStorm(t, url, &client, dialled); err != nil {
+				if err := runThroughStorm(t, url, &client, dialled); err != nil {
 					failed.Store(&err)
 					return
 				}
@@ -98,8 +98,8 @@ func (n *counts) callbacks() wsmanager.Callbacks {
 	}
 }
 
-// throughAStorm dials one connection and waits for its end.
-func throughAStorm(t *testing.T, url string, client *counts, opts wsmanager.DialOptions) error {
+// runThroughStorm dials one connection and waits for its end.
+func runThroughStorm(t *testing.T, url string, client *counts, opts wsmanager.DialOptions) error {
 	p, err := wstest.ListenProxy(url)
 	if err != nil {
 		return err

@@ -28,8 +28,8 @@ func proxied(t *testing.T, url string) *wstest.Proxy {
 	return p
 }
 
-// harmless are faults that only change when bytes arrive and how they are split.
-var harmless = map[string]wstest.Fault{
+// harmlessFaults are faults that only change when bytes arrive and how they are split.
+var harmlessFaults = map[string]wstest.Fault{
 	"delay":        {Delay: 3 * time.Millisecond},
 	"single bytes": {Piece: 1},
 	"small pieces": {Piece: 7},
@@ -42,7 +42,7 @@ var harmless = map[string]wstest.Fault{
 func TestFaultsThatHarmNobody(t *testing.T) { onSocketDrivers(t, testFaultsThatHarmNobody) }
 
 func testFaultsThatHarmNobody(t *testing.T) {
-	for name, f := range harmless {
+	for name, f := range harmlessFaults {
 		for _, way := range []string{"up", "down", "both"} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				t.Parallel()
@@ -136,9 +136,9 @@ func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
 	}
 }
 
-// impatient returns options with short timeouts for faults that only a timeout detects. Other
-// faults keep the usual timeouts.
-func (f *fault) impatient() wsmanager.Options {
+// options returns short timeouts if only a timeout detects the fault, and the usual ones
+// otherwise.
+func (f *fault) options() wsmanager.Options {
 	opts := quiet()
 	opts.Outbox.Messages, opts.Timeouts.Close = 32, 150*time.Millisecond
 	if f.is == wsmanager.ErrIdleTimeout {
@@ -199,7 +199,7 @@ func testFaultsOfAServersConnection(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // mostly waits
 			e := newEnds()
-			m, url := serve(t, e.callbacks(), f.impatient(), nil)
+			m, url := serve(t, e.callbacks(), f.options(), nil)
 			p := proxied(t, url)
 			c := dialOver(t, p.URL(), nil)
 			conn := receive(t, e.connected)
@@ -249,7 +249,7 @@ func testFaultsOfADialledConnection(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
 			p := proxied(t, url)
 			e := newEnds()
-			opts := dialOptions(f.impatient())
+			opts := dialOptions(f.options())
 			c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 			require.NoError(t, err)
 			f.do(p)
@@ -375,7 +375,7 @@ func testClientThroughFaults(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- cl.Run(t.Context()) }()
-	again := func(n int) { // waits for a connection after the first n
+	awaitReconnect := func(n int) { // waits for a connection after the first n
 		require.Eventually(t, func() bool { return cl.ConnectCount() > n }, wstest.Patience, time.Millisecond)
 	}
 	sent := 0
@@ -383,18 +383,18 @@ func testClientThroughFaults(t *testing.T) {
 		{Cut: wstest.CutReset, After: 5000}, {Cut: wstest.CutHalfClose, After: 3000}, {Piece: 1, Cut: wstest.CutReset, After: 1000},
 		{Delay: time.Millisecond, Cut: wstest.CutReset, After: 7000}, {Cut: wstest.CutBlackhole, After: 4000},
 	} {
-		again(0)
+		awaitReconnect(0)
 		n := cl.ConnectCount()
 		p.Up(f)
 		for range 200 {
 			sent++
 			require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text(fmt.Sprint(sent, repeat(" x", 50)))))
 		}
-		again(n) // the connection has failed
+		awaitReconnect(n) // the connection has failed
 		n = cl.ConnectCount()
 		p.Up(wstest.Fault{})
 		p.Reset()
-		again(n)
+		awaitReconnect(n)
 	}
 	require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text("-1")))
 	receive(t, last)

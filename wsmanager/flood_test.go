@@ -19,15 +19,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// flood is the input of a hostile client: begin once, then again repeatedly.
+// flood is the input of a hostile client: begin once, then repeated several times.
 type flood struct {
-	name  string
-	begin []byte
-	again []byte
-	times int
-	code  wsmanager.StatusCode
-	is    error
-	most  uint64 // maximum number of messages that are received from it
+	name        string
+	begin       []byte
+	repeated    []byte
+	times       int
+	code        wsmanager.StatusCode
+	is          error
+	maxMessages uint64 // maximum number of messages that are received from it
 }
 
 // floods are ways to keep a server busy with frames. A default limit stops each of them,
@@ -102,8 +102,8 @@ func (tt *flood) test(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, err := c.Conn().Write(tt.begin)
-		piece := bytes.Repeat(tt.again, min(tt.times, 1+(64<<10)/len(tt.again)))
-		for sent := 0; sent < tt.times && err == nil; sent += len(piece) / len(tt.again) {
+		piece := bytes.Repeat(tt.repeated, min(tt.times, 1+(64<<10)/len(tt.repeated)))
+		for sent := 0; sent < tt.times && err == nil; sent += len(piece) / len(tt.repeated) {
 			_, err = c.Conn().Write(piece) // fails after the server or the test has closed the connection
 		}
 	})
@@ -127,7 +127,7 @@ func (tt *flood) test(t *testing.T) {
 	require.Equal(t, []string{"true true"}, j.await(t, 1))
 	stats := m.Stats()
 	require.EqualValues(t, 1, stats.Closed[tt.code], "closes caused by the limit")
-	require.LessOrEqual(t, stats.MessagesIn-before.MessagesIn, tt.most+2, "two messages are the bystander's")
+	require.LessOrEqual(t, stats.MessagesIn-before.MessagesIn, tt.maxMessages+2, "two messages are the bystander's")
 }
 
 // A message that arrives in pieces of one byte is slow but valid.

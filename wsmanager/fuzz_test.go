@@ -132,7 +132,7 @@ func FuzzDrivers(f *testing.F) {
 			return
 		}
 		events, _ := wsmanager.FrameEvents(stream, 0, true, deflate, fuzzLimit)
-		want, end := answers(events)
+		want, end := expectedAnswers(events)
 		for _, s := range servers {
 			got, err := s.talk(t, stream, int(piece), deflate)
 			require.ErrorIs(t, err, io.EOF, "%v: after %q", s.driver, got)
@@ -142,9 +142,9 @@ func FuzzDrivers(f *testing.F) {
 	})
 }
 
-// answers returns the frames that the peer reads in response to these events, and how the
-// connection ends.
-func answers(events []string) (want []string, end string) {
+// expectedAnswers returns the frames that the peer reads in response to these events, and how
+// the connection ends.
+func expectedAnswers(events []string) (want []string, end string) {
 	end = "1006 by the peer" // the stream ends without a close frame
 	for _, e := range events {
 		kind, rest, _ := strings.Cut(e, " ")

@@ -67,9 +67,9 @@ func (r *room) heard() map[string][]string {
 
 func (r *room) id(name string) string { return r.conns[name].ID() }
 
-func TestWhoGetsWhat(t *testing.T) { onEachDriver(t, testWhoGetsWhat) }
+func TestRecipients(t *testing.T) { onEachDriver(t, testRecipients) }
 
-func testWhoGetsWhat(t *testing.T) {
+func testRecipients(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{
 		"ann": "user=ann&group=a", "ann2": "user=ann&group=b", "bob": "user=bob&group=a&group=b&group=a", "eve": "",
 	})
@@ -214,9 +214,9 @@ func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	require.EqualValues(t, 1, s.Refused.BrokenOff)
 }
 
-func TestAcceptThatCannotBe(t *testing.T) { onEachDriver(t, testAcceptThatCannotBe) }
+func TestInvalidAccept(t *testing.T) { onEachDriver(t, testInvalidAccept) }
 
-func testAcceptThatCannotBe(t *testing.T) {
+func testInvalidAccept(t *testing.T) {
 	for name, a := range map[string]wsmanager.Accept{
 		"a group without a name":  {Groups: []string{"a", ""}},
 		"a group's name too long": {Groups: []string{repeat("x", 257)}},

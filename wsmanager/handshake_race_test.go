@@ -12,14 +12,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// meanwhile is a response writer that calls do immediately before the 101 is written, when the
-// connection is registered and has no socket yet.
-type meanwhile struct {
+// handshakeHook is a response writer that calls do immediately before the 101 is written, when
+// the connection is registered and has no socket yet.
+type handshakeHook struct {
 	unwrapOnly
 	do func()
 }
 
-func (w meanwhile) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code) }
+func (w handshakeHook) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code) }
 
 // duringTheHandshake serves a Manager whose close timeout never expires during the test.
 func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager)) (*wsmanager.Manager, string) {
@@ -30,7 +30,7 @@ func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager))
 		OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeHTTP(meanwhile{unwrapOnly{w}, func() { do(m) }}, r)
+			m.ServeHTTP(handshakeHook{unwrapOnly{w}, func() { do(m) }}, r)
 		})
 	})
 }

@@ -113,7 +113,7 @@ func TestDataKeepsAlive(t *testing.T) {
 
 // A slow callback does not count as silence of the peer: a peer that answers pings stays open,
 // however long OnConnect runs.
-func TestALongOnConnectIsNobodysSilence(t *testing.T) {
+func TestLongOnConnectIsNotIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 1)
 		m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -355,7 +355,7 @@ func TestLingerReadsOn(t *testing.T) {
 
 // A connection that failed with the idle timeout sends no further message, and OnClose does
 // not wait for the peer.
-func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
+func TestIdleTimeoutDropsQueuedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
 		opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour

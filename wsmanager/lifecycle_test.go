@@ -232,11 +232,11 @@ func testCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 	require.EqualValues(t, 2000, next.Load())
 }
 
-func TestFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
-	onEachDriver(t, testFarewellDoesNotReachTheOneWhoLeft)
+func TestBroadcastInOnCloseSkipsTheClosedConnection(t *testing.T) {
+	onEachDriver(t, testBroadcastInOnCloseSkipsTheClosedConnection)
 }
 
-func testFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
+func testBroadcastInOnCloseSkipsTheClosedConnection(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text("+" + c.ID()))

@@ -43,11 +43,11 @@ func testMaxConnections(t *testing.T) {
 }
 
 // Failed handshakes release their slot.
-func TestMaxConnectionsCountsNoRefusals(t *testing.T) {
-	onEachDriver(t, testMaxConnectionsCountsNoRefusals)
+func TestRefusalsReleaseTheirSlot(t *testing.T) {
+	onEachDriver(t, testRefusalsReleaseTheirSlot)
 }
 
-func testMaxConnectionsCountsNoRefusals(t *testing.T) {
+func testRefusalsReleaseTheirSlot(t *testing.T) {
 	opts := quiet()
 	opts.MaxConnections = 1
 	_, url := serve(t, wsmanager.Callbacks{

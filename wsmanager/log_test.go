@@ -12,18 +12,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// byContext is a log handler that records a value of each record's context, like handlers that
-// correlate logs with traces.
-type byContext struct {
+// contextRecorder is a log handler that records a value of each record's context, like
+// handlers that correlate logs with traces.
+type contextRecorder struct {
 	slog.Handler
 	j *journal
 }
 
 type traceKey struct{}
 
-func (h byContext) Enabled(context.Context, slog.Level) bool { return true }
+func (h contextRecorder) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h byContext) Handle(ctx context.Context, r slog.Record) error {
+func (h contextRecorder) Handle(ctx context.Context, r slog.Record) error {
 	h.j.note("%s: %v", r.Message, ctx.Value(traceKey{}))
 	return nil
 }
@@ -35,7 +35,7 @@ func TestLogRecordsCarryTheirContext(t *testing.T) { onEachDriver(t, testLogReco
 func testLogRecordsCarryTheirContext(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, wsmanager.Callbacks{}, wsmanager.Options{
-		Logger:      slog.New(byContext{slog.DiscardHandler, j}),
+		Logger:      slog.New(contextRecorder{slog.DiscardHandler, j}),
 		BaseContext: context.WithValue(context.Background(), traceKey{}, "base"),
 	}, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -264,11 +264,11 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 
 // Concurrent Shutdowns with different deadlines: the one with the short deadline cuts the
 // connections, the other one succeeds.
-func TestShutdownsOfDifferentPatience(t *testing.T) {
-	onEachDriver(t, testShutdownsOfDifferentPatience)
+func TestConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
+	onEachDriver(t, testConcurrentShutdownsWithDifferentDeadlines)
 }
 
-func testShutdownsOfDifferentPatience(t *testing.T) {
+func testConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
 	var closes atomic.Int32
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, quiet(), nil)
 	const n = 10

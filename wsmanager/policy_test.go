@@ -138,7 +138,7 @@ func TestControlFramesAreExempt(t *testing.T) {
 
 // Messages that are queued or partly written when the connection is cut are counted as
 // dropped.
-func TestDropsAtTheCut(t *testing.T) {
+func TestCutCountsDroppedMessages(t *testing.T) {
 	for name, blocking := range map[string]bool{"plain socket": false, "blocking writes": true} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := fakeManager(t, Options{})

@@ -38,9 +38,9 @@ func testPrepareJSON(t *testing.T) {
 	require.ErrorContains(t, err, "unsupported type")
 }
 
-func TestPreparedThatCannotBeSent(t *testing.T) { onEachDriver(t, testPreparedThatCannotBeSent) }
+func TestInvalidPrepared(t *testing.T) { onEachDriver(t, testInvalidPrepared) }
 
-func testPreparedThatCannotBeSent(t *testing.T) {
+func testInvalidPrepared(t *testing.T) {
 	opts, log := logged()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 2000, 1000
 	r := newRoom(t, opts, map[string]string{"ann": ""})

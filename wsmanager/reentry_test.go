@@ -14,9 +14,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// everything calls every method of the Manager and of a connection, on the connection of the
-// running callback (nil if none exists yet).
-func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
+// callEveryMethod calls every method of the Manager and of a connection, on the connection of
+// the running callback (nil if none exists yet).
+func callEveryMethod(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	msg := wsmanager.Text("x")
 	want := func(*wsmanager.Conn) bool { inner(); return true }
 	prepared := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { inner(); return msg, nil })
@@ -78,19 +78,19 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 	}
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
-			everything(m, nil, inner)
+			callEveryMethod(m, nil, inner)
 			return wsmanager.Accept{User: "ann", Groups: []string{"g"}}, nil
 		},
-		OnConnect: func(c *wsmanager.Conn) error { everything(c.Manager(), c, inner); return nil },
+		OnConnect: func(c *wsmanager.Conn) error { callEveryMethod(c.Manager(), c, inner); return nil },
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
-			everything(c.Manager(), c, inner)
+			callEveryMethod(c.Manager(), c, inner)
 			if string(msg.Payload) == "last" {
 				return c.Manager().Conns(c.ID()).Close(1000, "")
 			}
 			return nil
 		},
 		OnClose: func(c *wsmanager.Conn, _ error) {
-			everything(c.Manager(), c, inner)
+			callEveryMethod(c.Manager(), c, inner)
 			_ = c.Close(1000, "")
 			closed <- struct{}{}
 		},

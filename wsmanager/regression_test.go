@@ -128,7 +128,7 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 	})
 }
 
-func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
+func TestHugeDurationsOverflowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
 		opts.Timeouts.PingInterval, opts.Timeouts.Idle = math.MaxInt64/10*9, math.MaxInt64
@@ -190,28 +190,28 @@ func testFailedHijackLeftALiveConnection(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// watching calls f when the status is written.
-type watching struct {
+// statusHook calls f when the status is written.
+type statusHook struct {
 	http.ResponseWriter
 	f func()
 }
 
-func (w watching) WriteHeader(code int)                         { w.f(); w.ResponseWriter.WriteHeader(code) }
-func (w watching) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
+func (w statusHook) WriteHeader(code int)                         { w.f(); w.ResponseWriter.WriteHeader(code) }
+func (w statusHook) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
 
 // If a handshake failed after the connection was registered, a connection found through the
 // Manager stayed open indefinitely.
-func TestBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
-	onSocketDrivers(t, testBrokenHandshakeLeftAConnectionInLimbo)
+func TestFailedHandshakeLeftAnOpenConnection(t *testing.T) {
+	onSocketDrivers(t, testFailedHandshakeLeftAnOpenConnection)
 }
 
-func testBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
+func testFailedHandshakeLeftAnOpenConnection(t *testing.T) {
 	found := make(chan *wsmanager.Conn, 1)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(*wsmanager.Conn, error) { panic("no OnClose without OnConnect") },
 	}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeHTTP(watching{w, func() {
+			m.ServeHTTP(statusHook{w, func() {
 				for c := range m.All().Local() {
 					require.NotEmpty(t, c.RemoteAddr().String())
 					require.NoError(t, c.Send(wsmanager.Text("not yet")))
@@ -326,11 +326,11 @@ func (l plainListener) Accept() (net.Conn, error) {
 
 // A client that connected in reaction to another client's message could receive the broadcast
 // of that message too: "she is now connected" before "you are now connected".
-func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
-	onEachDriverAtOnce(t, testBroadcastReachedThoseWhoCameAfterIt)
+func TestBroadcastReachedLaterConnections(t *testing.T) {
+	onEachDriverAtOnce(t, testBroadcastReachedLaterConnections)
 }
 
-func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
+func testBroadcastReachedLaterConnections(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text(c.ID()))
@@ -353,11 +353,11 @@ func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 // A close frame that arrived in the same read as the cause of a failure was handled before the
 // failure was recorded. A panic or a flood was then reported as a normal close by the peer,
 // and OnClose received no error.
-func TestCloseFrameBehindAFailureHidIt(t *testing.T) {
-	onEachDriver(t, testCloseFrameBehindAFailureHidIt)
+func TestCloseFrameHidAnEarlierFailure(t *testing.T) {
+	onEachDriver(t, testCloseFrameHidAnEarlierFailure)
 }
 
-func testCloseFrameBehindAFailureHidIt(t *testing.T) {
+func testCloseFrameHidAnEarlierFailure(t *testing.T) {
 	fine := func(*wsmanager.Conn) error { return nil }
 	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
 	for name, tt := range map[string]struct {

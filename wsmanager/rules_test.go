@@ -9,27 +9,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// meddling is a transport that uses the Manager during a write, as other goroutines may. It
+// reentrantTransport is a transport that uses the Manager during a write, as other goroutines may. It
 // would deadlock if the writer held a lock of the registry or of groups.
-type meddling struct {
+type reentrantTransport struct {
 	*fakeTransport
-	meddle func()
+	reenter func()
 }
 
-func (t *meddling) TryWrite(p []byte) (int, error) {
-	t.meddle()
+func (t *reentrantTransport) TryWrite(p []byte) (int, error) {
+	t.reenter()
 	return t.fakeTransport.TryWrite(p)
 }
 
 // This covers single messages. For batches see TestBatchThatStallsHoldsUpNoOtherConnection.
 func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
-	tr := &meddling{fakeTransport: newFakeTransport(1 << 20)}
+	tr := &reentrantTransport{fakeTransport: newFakeTransport(1 << 20)}
 	writes := 0
-	tr.meddle = func() {
+	tr.reenter = func() {
 		writes++
 		a := Accept{Groups: []string{"g", "h"}}
-		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
+		other := m.newConn(fmt.Sprint("other", writes), a, nil, "fake")
 		other.m.register(other, a) // needs the write locks
 		if m.Group("g").Len() != 2 || m.All().Len() != 2 || len(m.Stats().Closed) != 0 {
 			t.Error("the other connection is not registered")
@@ -58,11 +58,11 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	}
 }
 
-func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
+func TestNoLockIsHeldInFiltersAndEncoders(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{Groups: []string{"g"}})
 	asked := 0
-	meddle := func() {
+	reenter := func() {
 		asked++
 		require.NoError(t, c.Join(fmt.Sprint(asked)))
 		require.NoError(t, c.Leave("g"))
@@ -70,9 +70,9 @@ func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
 		require.NoError(t, c.Send(Text("x")))
 		require.Equal(t, Sent{Queued: 1}, m.Group("g").Send(Text("x")))
 	}
-	want := func(*Conn) bool { meddle(); return true }
+	want := func(*Conn) bool { reenter(); return true }
 	encoding := func() *Prepared {
-		return PrepareFunc(func(Variant) (Message, error) { meddle(); return Text("x"), nil })
+		return PrepareFunc(func(Variant) (Message, error) { reenter(); return Text("x"), nil })
 	}
 	m.All().WhereLocal(want).Send(Text("x"))
 	m.Group("g").WhereLocal(want).Send(Text("x"))
@@ -80,10 +80,10 @@ func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
 	m.Group("g").SendPrepared(encoding())
 	require.NoError(t, c.SendPrepared(encoding()))
 	for range m.All().Local() {
-		meddle()
+		reenter()
 	}
 	for range m.Group("g").Local() {
-		meddle()
+		reenter()
 	}
 	require.Equal(t, 7, asked)
 }
@@ -128,7 +128,7 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 
 // A panic fails the connection: queued messages are dropped, and the close frame is sent
 // without waiting for them.
-func TestPanicDropsWhatWaits(t *testing.T) {
+func TestPanicDropsQueuedMessages(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
@@ -144,7 +144,7 @@ func TestPanicDropsWhatWaits(t *testing.T) {
 
 // A due ping and the pong for the newest ping of the peer are queued separately, before all
 // queued messages.
-func TestPingAndPongWaitSideBySide(t *testing.T) {
+func TestPingAndPongAreQueuedSeparately(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})

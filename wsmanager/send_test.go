@@ -57,9 +57,9 @@ func testSets(t *testing.T) {
 	require.ErrorIs(t, a.Send(only(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
 }
 
-func TestMessagesThatCannotBeSent(t *testing.T) { onEachDriver(t, testMessagesThatCannotBeSent) }
+func TestInvalidMessages(t *testing.T) { onEachDriver(t, testInvalidMessages) }
 
-func testMessagesThatCannotBeSent(t *testing.T) {
+func testInvalidMessages(t *testing.T) {
 	opts := quiet()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)

@@ -73,9 +73,11 @@ func testShutdownCuts(t *testing.T) {
 
 // Shutdown also cuts connections that have left the registry because OnClose has run, while
 // the peer keeps its end open.
-func TestShutdownCutsWhatLingers(t *testing.T) { onEachDriver(t, testShutdownCutsWhatLingers) }
+func TestShutdownCutsLingeringConnections(t *testing.T) {
+	onEachDriver(t, testShutdownCutsLingeringConnections)
+}
 
-func testShutdownCutsWhatLingers(t *testing.T) {
+func testShutdownCutsLingeringConnections(t *testing.T) {
 	needH1(t, "the stream ends after the close frame and does not linger")
 	opts := quiet()
 	opts.Timeouts.Close = time.Hour

@@ -30,9 +30,9 @@ func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.M
 	return m, c, only(t, m)
 }
 
-// TestWhatASlowClientFinds checks the messages of a client that reads again after it was sent
+// TestSlowClientReadsAgain checks the messages of a client that reads again after it was sent
 // too much.
-func TestWhatASlowClientFinds(t *testing.T) {
+func TestSlowClientReadsAgain(t *testing.T) {
 	for _, tt := range []struct {
 		policy  wsmanager.SlowConsumer
 		finds   []string // received after "stuck"

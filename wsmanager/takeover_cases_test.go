@@ -24,7 +24,7 @@ var takeoverCases = []struct {
 		for i := range 5 {
 			h.ping(fmt.Sprint("p", i))
 		}
-		h.letGo()
+		h.resume()
 		h.c.SendText("next")
 		require.Equal(t, []string{"connect", "hold", "next"}, h.j.await(t, 3))
 		h.ping("after")
@@ -39,7 +39,7 @@ var takeoverCases = []struct {
 		h.c.SendRaw(join(wstest.Frame(ws.OpContinuation, true, []byte("b3")), textFrame("c")))
 		h.ping("s")
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", "a", "b1b2b3", "c"}, h.j.await(t, 5))
 	}},
 	{"a frame that is split in its header and in its payload", nil, func(t *testing.T, h *heldConn) {
@@ -50,7 +50,7 @@ var takeoverCases = []struct {
 		h.c.SendRaw(next[3:100])
 		h.c.SendRaw(next[100:])
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", repeat("n", 300)}, h.j.await(t, 3))
 	}},
 	{"data up to MaxMessageSize, then reading stops", func(h *heldConn) {
@@ -72,7 +72,7 @@ var takeoverCases = []struct {
 			other.ExpectPong([]byte{byte(i)})
 		}
 		require.EqualValues(t, 1+6+1, h.m.Stats().MessagesIn, "one that is handled, six that are queued, and the next one")
-		h.letGo()
+		h.resume()
 		require.Equal(t, want, h.j.await(t, len(want)), "order of the messages")
 		require.EqualValues(t, 1+n, h.m.Stats().MessagesIn)
 		h.ping("after")
@@ -92,7 +92,7 @@ var takeoverCases = []struct {
 			other.ExpectPong([]byte{byte(i)})
 		}
 		require.EqualValues(t, 1+15+1, h.m.Stats().MessagesIn)
-		h.letGo()
+		h.resume()
 		h.j.await(t, 2+500)
 	}},
 	{"a big message in fragments", nil, func(t *testing.T, h *heldConn) {
@@ -107,7 +107,7 @@ var takeoverCases = []struct {
 			h.c.SendRaw(wstest.Frame(op, at+5000 == len(big), []byte(big[at:at+5000])))
 			h.ping(fmt.Sprint(at))
 		}
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", big}, h.j.await(t, 3))
 	}},
 	{"compressed messages", func(h *heldConn) {
@@ -121,7 +121,7 @@ var takeoverCases = []struct {
 		require.EqualValues(t, 1, h.m.Stats().Compressed.In, "messages are inflated when they are handled")
 		h.c.SendText("plain")
 		h.ping("q")
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", big, "plain"}, h.j.await(t, 4))
 	}},
 	{"a compressed message that inflates to too much", func(h *heldConn) {
@@ -132,7 +132,7 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendRaw(join(textFrame("a"), compressedFrames(t, ws.OpText, []byte(repeat("x", 70_000)), 9, 0), textFrame("b")))
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		h.c.ExpectClose(1009)
 		require.Equal(t, []string{"connect", "hold", "a"}, h.j.await(t, 4)[:3])
 	}},
@@ -146,7 +146,7 @@ var takeoverCases = []struct {
 		require.ErrorIs(t, h.conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
 		settles(t, func() bool { return h.m.All().Len() == 0 })
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", "before", "closed: <nil>"}, h.j.await(t, 4))
 	}},
 	{"a close frame with a reason", nil, func(t *testing.T, h *heldConn) {
@@ -155,7 +155,7 @@ var takeoverCases = []struct {
 		h.c.SendClose(4001, "because")
 		require.ErrorContains(t, h.contextEnds(), "because")
 		h.closes(4001)
-		h.letGo()
+		h.resume()
 		require.Contains(t, h.j.await(t, 3)[2], "closed: wsmanager: closed by the peer with 4001")
 	}},
 	{"the peer ends TCP without a close frame", nil, func(t *testing.T, h *heldConn) {
@@ -166,7 +166,7 @@ var takeoverCases = []struct {
 		require.Error(t, h.contextEnds())
 		settles(t, func() bool { return h.m.All().Len() == 0 })
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
-		h.letGo()
+		h.resume()
 		require.Equal(t, "last words", h.j.await(t, 4)[2])
 		require.Contains(t, h.j.all()[3], "closed: wsmanager: closed by the peer with 1006")
 	}},
@@ -176,7 +176,7 @@ var takeoverCases = []struct {
 		h.c.Kill()
 		require.Error(t, h.contextEnds())
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
-		h.letGo()
+		h.resume()
 		require.Contains(t, h.j.await(t, 3)[2], "1006")
 	}},
 	{"OnConnect, with messages in the segment of the handshake", func(h *heldConn) {
@@ -188,7 +188,7 @@ var takeoverCases = []struct {
 		h.c.SendText("late")
 		h.ping("q")
 		require.Equal(t, []string{"connect"}, h.j.all())
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "early", "too", "late"}, h.j.await(t, 4))
 	}},
 	{"OnConnect fails", func(h *heldConn) {
@@ -198,7 +198,7 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendText("dropped")
 		h.ping("q")
-		h.letGo()
+		h.resume()
 		require.Equal(t, "no", h.c.ExpectClose(4003))
 		require.Len(t, h.j.await(t, 2), 2)
 	}},
@@ -214,7 +214,7 @@ var takeoverCases = []struct {
 		}
 		h.m.Broadcast(wsmanager.Text("all"))
 		h.c.ExpectText("all")
-		h.letGo()
+		h.resume()
 		h.c.ExpectText("done")
 	}},
 	{"two takeovers, and one in a queued callback", nil, func(t *testing.T, h *heldConn) {
@@ -222,18 +222,18 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendText("hold 2")
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		h.inside()
 		h.c.SendText("a")
 		h.ping("q")
-		h.letGo()
+		h.resume()
 		h.j.await(t, 4)
 		settles(t, func() bool { return !wsmanager.Taken(h.conn) })
 		for i := range 3 {
 			h.c.SendText(fmt.Sprint("hold again ", i))
 			h.inside()
 			h.ping("r")
-			h.letGo()
+			h.resume()
 			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
 		}
 		require.Equal(t, []string{"connect", "hold 1", "hold 2", "a", "hold again 0", "hold again 1", "hold again 2"}, h.j.all())
@@ -243,7 +243,7 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendText("dropped")
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		h.c.ExpectClose(1011)
 		require.Contains(t, h.j.await(t, 3)[2], "closed: wsmanager: closed here with 1011: a callback panicked: oops")
 	}},
@@ -259,9 +259,9 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendRaw(join(textFrame("hold too"), textFrame("dropped")))
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		h.inside()
-		h.letGo()
+		h.resume()
 		h.c.ExpectClose(1011)
 		require.Contains(t, h.j.await(t, 4)[3], "oops")
 	}},
@@ -272,7 +272,7 @@ var takeoverCases = []struct {
 		h.c.SendClose(1000, "")
 		h.closes(1000)
 		_ = h.contextEnds()
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", "closed: <nil>"}, h.j.await(t, 3))
 	}},
 	{"the callback closes", func(h *heldConn) { h.at.then = func(h *heldConn) error { return h.conn.Close(4000, "") } }, func(t *testing.T, h *heldConn) {
@@ -280,7 +280,7 @@ var takeoverCases = []struct {
 		h.inside()
 		h.c.SendText("dropped")
 		h.ping("p")
-		h.letGo()
+		h.resume()
 		h.c.ExpectClose(4000)
 		require.Len(t, h.j.await(t, 3), 3)
 	}},
@@ -291,7 +291,7 @@ var takeoverCases = []struct {
 		h.closes(4000)
 		_ = h.contextEnds()
 		require.Len(t, h.j.all(), 2)
-		h.letGo()
+		h.resume()
 		require.Contains(t, h.j.await(t, 3)[2], "4000")
 	}},
 	{"Shutdown", nil, func(t *testing.T, h *heldConn) {
@@ -305,7 +305,7 @@ var takeoverCases = []struct {
 		_ = h.contextEnds()
 		cancel()
 		require.ErrorContains(t, <-done, "1 callbacks have not returned")
-		h.letGo()
+		h.resume()
 		require.NoError(t, h.m.Shutdown(t.Context()))
 		require.Len(t, h.j.all(), 3)
 	}},
@@ -323,7 +323,7 @@ var takeoverCases = []struct {
 		}
 		require.ErrorIs(t, h.contextEnds(), wsmanager.ErrRateLimit)
 		require.Len(t, h.j.all(), 2)
-		h.letGo()
+		h.resume()
 		require.Contains(t, h.j.await(t, 3)[2], "1008")
 	}},
 	{"too many messages", func(h *heldConn) {
@@ -336,7 +336,7 @@ var takeoverCases = []struct {
 		}
 		h.closes(1008)
 		require.ErrorIs(t, h.contextEnds(), wsmanager.ErrRateLimit)
-		h.letGo()
+		h.resume()
 		require.Equal(t, []string{"connect", "hold", "0", "1"}, h.j.await(t, 5)[:4], "messages within the rate")
 	}},
 	{"an invalid frame", nil, func(t *testing.T, h *heldConn) {
@@ -345,7 +345,7 @@ var takeoverCases = []struct {
 		h.c.SendRaw(join(textFrame("good"), []byte{0xff, 0xff}))
 		h.closes(1002)
 		require.Error(t, h.contextEnds())
-		h.letGo()
+		h.resume()
 		require.Equal(t, "good", h.j.await(t, 4)[2])
 	}},
 	{"the connection is closed while the reader waits for room in the queue", func(h *heldConn) {
@@ -360,7 +360,7 @@ var takeoverCases = []struct {
 		require.NoError(t, h.conn.Close(4000, "enough"))
 		require.Equal(t, "enough", h.closes(4000))
 		_ = h.contextEnds()
-		h.letGo()
+		h.resume()
 		require.Len(t, h.j.await(t, 3), 3, "queued messages are dropped, like messages that arrive after Close")
 	}},
 	{"Options.Block", func(h *heldConn) { h.at.block = true }, func(t *testing.T, h *heldConn) {
@@ -368,7 +368,7 @@ var takeoverCases = []struct {
 			h.c.SendText("hold")
 			h.inside()
 			h.ping("p")
-			h.letGo()
+			h.resume()
 			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
 		}
 		select {
@@ -386,7 +386,7 @@ var takeoverCases = []struct {
 			t.Fatal("ServeHTTP has returned before the callback")
 		default:
 		}
-		h.letGo()
+		h.resume()
 		<-h.served
 		require.Contains(t, h.j.all(), "closed: <nil>")
 	}},

@@ -138,8 +138,8 @@ func (h *heldConn) inside() *heldConn {
 	return h
 }
 
-// letGo releases one callback.
-func (h *heldConn) letGo() { h.release <- struct{}{} }
+// resume releases one callback.
+func (h *heldConn) resume() { h.release <- struct{}{} }
 
 // ping sends a ping and expects its pong.
 func (h *heldConn) ping(text string) {
@@ -203,9 +203,9 @@ func testWhileACallbackRuns(t *testing.T) {
 
 // A callback that calls runtime.Goexit ends its connection, also if another goroutine has
 // taken over reading.
-func TestTakenCallbackExits(t *testing.T) { onEachDriver(t, testTakenCallbackExits) }
+func TestCallbackExitsAfterATakeover(t *testing.T) { onEachDriver(t, testCallbackExitsAfterATakeover) }
 
-func testTakenCallbackExits(t *testing.T) {
+func testCallbackExitsAfterATakeover(t *testing.T) {
 	needH1(t, "net/http resets the stream of a handler that did not return")
 	for name, set := range map[string]func(h *heldConn){
 		"OnMessage": func(h *heldConn) {},
@@ -223,7 +223,7 @@ func testTakenCallbackExits(t *testing.T) {
 			h.inside()
 			h.c.SendText("dropped")
 			h.ping("p")
-			h.letGo()
+			h.resume()
 			h.c.ExpectClose(1011)
 			entries := h.j.await(t, 2)
 			settles(t, func() bool { entries = h.j.all(); return strings.Contains(entries[len(entries)-1], "closed:") })

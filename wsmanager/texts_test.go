@@ -27,7 +27,7 @@ func TestTexts(t *testing.T) {
 }
 
 // An error that wraps another error of the package has the prefix only once.
-func TestOnePrefix(t *testing.T) {
+func TestErrorPrefixOccursOnce(t *testing.T) {
 	d, err := wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, dialling())
 	require.NoError(t, err)
 	shutdown(t, d.Manager())

@@ -23,9 +23,9 @@ func awaitWaiters(t *testing.T, c *Conn, n int) {
 	require.Eventually(t, func() bool { return c.waiters() == n }, 10*time.Second, 50*time.Microsecond)
 }
 
-// fullToHalf returns a connection whose outbox is full for SendContext: "half" is being
+// newFullConn returns a connection whose outbox is full for SendContext: "half" is being
 // written, and m0 is queued, with room for four messages.
-func fullToHalf(t *testing.T) (*Manager, *Conn, *fakeTransport) {
+func newFullConn(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 	t.Helper()
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 4}})
 	tr := newFakeTransport(0)
@@ -37,7 +37,7 @@ func fullToHalf(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 
 // Waiting sends proceed in the order of their calls, each once, and leave room for broadcasts.
 func TestSendContextWaitsInOrder(t *testing.T) {
-	m, c, tr := fullToHalf(t)
+	m, c, tr := newFullConn(t)
 	results := make(chan error, 10)
 	want := []string{"half", "m0", "broadcast"}
 	for i := range 10 {
@@ -58,7 +58,7 @@ func TestSendContextWaitsInOrder(t *testing.T) {
 
 // A waiting send needs no additional goroutine.
 func TestSendContextNeedsNoGoroutine(t *testing.T) {
-	_, c, _ := fullToHalf(t)
+	_, c, _ := newFullConn(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	results := make(chan error, 50)
 	before := runtime.NumGoroutine()
@@ -90,7 +90,7 @@ func TestSendContextEnds(t *testing.T) {
 		}, ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m, c, tr := fullToHalf(t)
+			m, c, tr := newFullConn(t)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			result := make(chan error)
@@ -107,7 +107,7 @@ func TestSendContextEnds(t *testing.T) {
 }
 
 // A send that gives up does not delay those behind it.
-func TestSendContextGivesUpItsPlace(t *testing.T) {
+func TestCancelledSendContextUnblocksLaterSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
@@ -126,8 +126,8 @@ func TestSendContextGivesUpItsPlace(t *testing.T) {
 	require.Equal(t, []string{"half", "small"}, tr.frames(t))
 }
 
-func TestSendContextOfWhatCannotBeSent(t *testing.T) {
-	m, c, _ := fullToHalf(t)
+func TestSendContextOfInvalidMessages(t *testing.T) {
+	m, c, _ := newFullConn(t)
 	require.ErrorIs(t, c.SendContext(t.Context(), Message{}), ErrMessageType)
 	require.ErrorIs(t, c.SendContext(t.Context(), Binary(make([]byte, m.opts.OutboxBytes))), ErrMessageTooBig)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -161,7 +161,7 @@ func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 
 // A prepared message is not copied while it waits.
 func TestSendPreparedContext(t *testing.T) {
-	m, c, tr := fullToHalf(t)
+	m, c, tr := newFullConn(t)
 	p := Prepare(Text("prepared"))
 	result := make(chan error)
 	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
