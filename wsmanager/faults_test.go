@@ -19,8 +19,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// proxied starts a proxy in front of a server.
-func proxied(t *testing.T, url string) *wstest.Proxy {
+// startProxy starts a proxy in front of a server.
+func startProxy(t *testing.T, url string) *wstest.Proxy {
 	t.Helper()
 	p, err := wstest.ListenProxy(url)
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func testFaultsThatHarmNobody(t *testing.T) {
 					},
 					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
 				}, opts, nil)
-				p := proxied(t, url)
+				p := startProxy(t, url)
 				if way != "down" {
 					p.Up(f)
 				}
@@ -96,12 +96,12 @@ func testFaultsThatHarmNobody(t *testing.T) {
 
 // fault is a network failure of a healthy connection, with its effect at one of its two ends.
 type fault struct {
-	name string
-	do   func(p *wstest.Proxy)
-	ours func(c *wsmanager.Conn) // action of our end after the fault; nil: none
-	code wsmanager.StatusCode    // of the error passed to OnClose
-	is   error
-	by   string // "peer" if the other side or the network ended it
+	name   string
+	do     func(p *wstest.Proxy)
+	action func(c *wsmanager.Conn) // run at our end after the fault; nil: none
+	code   wsmanager.StatusCode    // of the error passed to OnClose
+	is     error
+	by     string // "peer" if the other side or the network ended it
 }
 
 // faultsAt returns the faults seen from one end of a connection: in changes the bytes that
@@ -163,18 +163,18 @@ func (f *fault) check(t *testing.T, err error) {
 	}
 }
 
-// ends provides callbacks that record the beginning and the end of one connection.
-type ends struct {
+// closeRecorder provides callbacks that record the beginning and the end of one connection.
+type closeRecorder struct {
 	connected chan *wsmanager.Conn
 	closed    chan error
 	closes    atomic.Int32
 }
 
-func newEnds() *ends {
-	return &ends{connected: make(chan *wsmanager.Conn, 1), closed: make(chan error, 10)}
+func newCloseRecorder() *closeRecorder {
+	return &closeRecorder{connected: make(chan *wsmanager.Conn, 1), closed: make(chan error, 10)}
 }
 
-func (e *ends) callbacks() wsmanager.Callbacks {
+func (e *closeRecorder) callbacks() wsmanager.Callbacks {
 	return wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error { e.connected <- c; return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -198,9 +198,9 @@ func testFaultsOfAServersConnection(t *testing.T) {
 	for _, f := range faultsAt((*wstest.Proxy).Up, (*wstest.Proxy).Down) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // mostly waits
-			e := newEnds()
+			e := newCloseRecorder()
 			m, url := serve(t, e.callbacks(), f.options(), nil)
-			p := proxied(t, url)
+			p := startProxy(t, url)
 			c := dialOver(t, p.URL(), nil)
 			conn := receive(t, e.connected)
 			go func() { // the client answers pings and close frames as far as the fault permits
@@ -218,8 +218,8 @@ func testFaultsOfAServersConnection(t *testing.T) {
 				}
 			}()
 			f.do(p)
-			if f.ours != nil {
-				f.ours(conn)
+			if f.action != nil {
+				f.action(conn)
 			}
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
@@ -247,14 +247,14 @@ func testFaultsOfADialledConnection(t *testing.T) {
 			sopts := quiet()
 			sopts.Timeouts.Close = 100 * time.Millisecond
 			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
-			p := proxied(t, url)
-			e := newEnds()
+			p := startProxy(t, url)
+			e := newCloseRecorder()
 			opts := dialOptions(f.options())
 			c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 			require.NoError(t, err)
 			f.do(p)
-			if f.ours != nil {
-				f.ours(c)
+			if f.action != nil {
+				f.action(c)
 			}
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
@@ -286,13 +286,13 @@ func testFaultsInAHandshake(t *testing.T) {
 						OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
 						OnClose:   func(*wsmanager.Conn, error) { closes.Add(1) },
 					}, sopts, func(m *wsmanager.Manager) http.Handler { return m })
-					p := proxied(t, url)
+					p := startProxy(t, url)
 					if way == "up" {
 						p.Up(wstest.Fault{Cut: cut, After: after})
 					} else {
 						p.Down(wstest.Fault{Cut: cut, After: after})
 					}
-					e := newEnds()
+					e := newCloseRecorder()
 					opts := dialling()
 					if cut == wstest.CutBlackhole {
 						opts.Timeouts.Handshake, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
@@ -329,7 +329,7 @@ func testShutdownAmongFaults(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, opts, nil)
 	for _, f := range stuck {
 		for _, way := range []func(*wstest.Proxy, wstest.Fault){(*wstest.Proxy).Up, (*wstest.Proxy).Down} {
-			p := proxied(t, url)
+			p := startProxy(t, url)
 			dialOver(t, p.URL(), nil)
 			way(p, f)
 		}
@@ -368,7 +368,7 @@ func testClientThroughFaults(t *testing.T) {
 			return nil
 		},
 	}, sopts, nil)
-	p := proxied(t, url)
+	p := startProxy(t, url)
 	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
 	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)

@@ -134,7 +134,7 @@ func FuzzDrivers(f *testing.F) {
 		events, _ := wsmanager.FrameEvents(stream, 0, true, deflate, fuzzLimit)
 		want, end := expectedAnswers(events)
 		for _, s := range servers {
-			got, err := s.talk(t, stream, int(piece), deflate)
+			got, err := s.exchange(t, stream, int(piece), deflate)
 			require.ErrorIs(t, err, io.EOF, "%v: after %q", s.driver, got)
 			require.Equal(t, want, got, "%v", s.driver)
 			require.Equal(t, end, endOf(<-s.ended), "%v", s.driver)
@@ -184,10 +184,10 @@ func endOf(err error) string {
 
 const fuzzHandshake = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + wstest.Key + "\r\n"
 
-// talk sends the stream in pieces and then nothing more. For pieces of 0 bytes it sends the
+// exchange sends the stream in pieces and then nothing more. For pieces of 0 bytes it sends the
 // stream together with the handshake. It returns all frames that it receives and the error
 // that ends them.
-func (s fuzzServer) talk(t *testing.T, stream []byte, piece int, deflate bool) (got []string, err error) {
+func (s fuzzServer) exchange(t *testing.T, stream []byte, piece int, deflate bool) (got []string, err error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)

@@ -220,7 +220,7 @@ func testInvalidAccept(t *testing.T) {
 	for name, a := range map[string]wsmanager.Accept{
 		"a group without a name":  {Groups: []string{"a", ""}},
 		"a group's name too long": {Groups: []string{repeat("x", 257)}},
-		"too many groups":         {Groups: numbers(1001)},
+		"too many groups":         {Groups: numberedNames(1001)},
 		"no such variant":         {Variant: 8},
 		"no such policy":          {SlowConsumer: 99},
 	} {
@@ -235,7 +235,7 @@ func testInvalidAccept(t *testing.T) {
 	}
 }
 
-func numbers(n int) (names []string) {
+func numberedNames(n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprint(i))
 	}

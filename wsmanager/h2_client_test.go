@@ -56,10 +56,10 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 		return err
 	}
 	r.URL.Scheme = "http"
-	asks := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	isWebSocket := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 	delete(r.Header, "Sec-Websocket-Key")
 	up := io.Reader(r.Body)
-	if asks {
+	if isWebSocket {
 		r.Method, r.ContentLength, up = http.MethodConnect, -1, br
 		r.Header[":protocol"] = []string{"websocket"}
 	}
@@ -78,7 +78,7 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	if err != nil {
 		return err
 	}
-	if asks && res.StatusCode == http.StatusOK {
+	if isWebSocket && res.StatusCode == http.StatusOK {
 		res.StatusCode = http.StatusSwitchingProtocols
 		res.Header.Set("Connection", "Upgrade")
 		res.Header.Set("Upgrade", "websocket")

@@ -29,48 +29,48 @@ func testStreamEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		do    func(c *rawH2, id uint32, conn *wsmanager.Conn)
-		want  ended // with "" as data: any data
+		want  streamEnd // with "" as data: any data
 		err   string
 		after time.Duration
 	}{
 		{"the client closes, and ends its stream", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, true) },
-			ended{closing(1000, ""), true, nil}, "<nil>", 0},
+			streamEnd{closing(1000, ""), true, nil}, "<nil>", 0},
 		{"the client closes", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, false) },
-			ended{closing(1000, ""), true, &no}, "<nil>", 0},
+			streamEnd{closing(1000, ""), true, &no}, "<nil>", 0},
 		{"the server closes", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, "bye"))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(4000, "")), true)
-		}, ended{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
+		}, streamEnd{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
 		{"the server closes, the client only ends its stream", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, nil, true)
-		}, ended{"", true, nil}, "wsmanager: closed here with 4000", 0},
+		}, streamEnd{"", true, nil}, "wsmanager: closed here with 4000", 0},
 		{"the server closes, the client does not answer", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
-		}, ended{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
+		}, streamEnd{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
 		{"the client ends its stream without a close frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, nil, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+			streamEnd{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"in the middle of a frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0x81}, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+			streamEnd{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"a protocol error", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0xff, 0xff}, false) },
-			ended{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
+			streamEnd{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
 		{"a panic", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.text(id, "panic") },
-			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
+			streamEnd{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
 		{"a write that can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // the window has 65,535 bytes
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: a write made no progress in time", 10 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 1006: a write made no progress in time", 10 * time.Second},
 		{"Close while a write can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			require.NoError(c.t, conn.Close(4000, ""))
-		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
 		{"Close when nothing was taken for a second", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			time.Sleep(2 * time.Second)
 			require.NoError(c.t, conn.Close(4000, ""))
-		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
 		{"an outbox that runs over", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			err := conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			synctest.Wait() // the writer is writing it
@@ -78,7 +78,7 @@ func testStreamEnds(t *testing.T) {
 				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			}
 			require.ErrorIs(c.t, err, wsmanager.ErrOutboxFull)
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: the peer reads too slowly", 5 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 1013: the peer reads too slowly", 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func testClientGoesAway(t *testing.T) {
 	}
 	require.True(t, c.goAway, "net/http answers with GOAWAY")
 	c.data(id, wstest.Frame(ws.OpClose, true, nil), true)
-	require.Equal(t, ended{"\x88\x00", true, nil}, c.end(id, false))
+	require.Equal(t, streamEnd{"\x88\x00", true, nil}, c.end(id, false))
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
@@ -182,7 +182,7 @@ func testShutdownWithStreams(t *testing.T) {
 	}
 	for _, id := range []uint32{a, b} {
 		c.data(id, wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")), true)
-		require.Equal(t, ended{"", true, nil}, c.end(id, false))
+		require.Equal(t, streamEnd{"", true, nil}, c.end(id, false))
 	}
 	require.NoError(t, <-done)
 	require.NoError(t, <-served)

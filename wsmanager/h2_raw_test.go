@@ -170,15 +170,15 @@ func (c *rawH2) expectText(id uint32, want string) {
 	require.Equal(c.t, want, string(c.message(id).Payload))
 }
 
-// ended describes the end of a stream.
-type ended struct {
+// streamEnd describes the end of a stream.
+type streamEnd struct {
 	Data  string         // all data of the stream
 	Clean bool           // END_STREAM
 	Reset *http2.ErrCode // RST_STREAM
 }
 
 // end reads a stream to its end, and also the reset after it if resetFollows.
-func (c *rawH2) end(id uint32, resetFollows bool) (e ended) {
+func (c *rawH2) end(id uint32, resetFollows bool) (e streamEnd) {
 	c.t.Helper()
 	for {
 		switch f := c.frame(id).(type) {

@@ -18,8 +18,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// worst are the ways in which a function of the application can end without returning.
-var worst = map[string]func(){
+// nonReturning are the ways in which a function of the application can end without returning.
+var nonReturning = map[string]func(){
 	"panics":          func() { panic("oops") },
 	"panics with nil": func() { panic(nil) },
 	"exits":           runtime.Goexit,
@@ -39,7 +39,7 @@ func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 func TestOnAcceptThatMisbehaves(t *testing.T) { onEachDriver(t, testOnAcceptThatMisbehaves) }
 
 func testOnAcceptThatMisbehaves(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		t.Run(name, func(t *testing.T) {
 			opts := quiet()
 			opts.MaxConnections = 1
@@ -133,7 +133,7 @@ func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 }
 
 func testFiltersAndEncodersThatMisbehave(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		for what, broadcast := range map[string]func(m *wsmanager.Manager){
 			"a filter": func(m *wsmanager.Manager) {
 				m.All().WhereLocal(func(*wsmanager.Conn) bool { do(); return true }).Send(wsmanager.Text("never"))
@@ -384,7 +384,7 @@ func TestDialledCallbacksThatMisbehave(t *testing.T) {
 }
 
 func testDialledCallbacksThatMisbehave(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 			t.Run(in+" "+name, func(t *testing.T) {
 				ends := make(chan error, 1)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reentrantTransport is a transport that uses the Manager during a write, as other goroutines may. It
-// would deadlock if the writer held a lock of the registry or of groups.
+// reentrantTransport uses the Manager during a write, as other goroutines may. It would
+// deadlock if the writer held a lock of the registry or of groups.
 type reentrantTransport struct {
 	*fakeTransport
 	reenter func()

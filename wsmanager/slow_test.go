@@ -15,9 +15,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// slow returns a connection whose client stopped reading long enough ago to be detected. Its
+// newSlowConn returns a connection whose client stopped reading long enough ago to be detected. Its
 // first message, "stuck", is partly written.
-func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
+func newSlowConn(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
 	t.Helper()
 	opts := quiet()
 	opts.Outbox.Messages, opts.SlowConsumer, opts.Timeouts.Write = 4, policy, time.Minute
@@ -45,7 +45,7 @@ func TestSlowClientReadsAgain(t *testing.T) {
 		t.Run(tt.policy.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
-				m, c, conn := slow(t, tt.policy, j)
+				m, c, conn := newSlowConn(t, tt.policy, j)
 				queued, full := 1, 0
 				for i := range 100 {
 					sent := m.Broadcast(wsmanager.Text(fmt.Sprint(i)))
@@ -89,7 +89,7 @@ func TestSlowClientReadsAgain(t *testing.T) {
 func TestSlowClientThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		m, c, _ := slow(t, wsmanager.SlowConsumerClose, j)
+		m, c, _ := newSlowConn(t, wsmanager.SlowConsumerClose, j)
 		began := time.Now()
 		for m.All().Len() > 0 {
 			m.Broadcast(wsmanager.Text("x"))
@@ -121,7 +121,7 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
-				m, c, conn := slow(t, wsmanager.SlowConsumerDropNewest, j)
+				m, c, conn := newSlowConn(t, wsmanager.SlowConsumerDropNewest, j)
 				if tt.lives {
 					c.ExpectText("stuck" + repeat("!", 100))
 					require.NoError(t, conn.Send(wsmanager.Text("stuck again")))
@@ -157,7 +157,7 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 func TestWriteTimeoutOfASlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		m, c, _ := slow(t, wsmanager.SlowConsumerDropOldest, j)
+		m, c, _ := newSlowConn(t, wsmanager.SlowConsumerDropOldest, j)
 		for range 200 { // a little more than three minutes
 			time.Sleep(time.Second)
 			m.Broadcast(wsmanager.Binary(make([]byte, 20<<10))) // more than the client reads

@@ -20,7 +20,7 @@ var takeoverCases = []struct {
 }{
 	{"pings are answered", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for i := range 5 {
 			h.ping(fmt.Sprint("p", i))
 		}
@@ -32,7 +32,7 @@ var takeoverCases = []struct {
 	{"messages in the same segment", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendRaw(join(textFrame("hold"), wstest.Frame(ws.OpPing, true, []byte("p")), textFrame("a"),
 			wstest.Frame(ws.OpText, false, []byte("b1")), wstest.Frame(ws.OpPing, true, []byte("q"))))
-		h.inside()
+		h.awaitCallback()
 		h.expectPongs("p", "q")
 		h.c.SendRaw(wstest.Frame(ws.OpContinuation, false, []byte("b2")))
 		h.ping("r")
@@ -45,7 +45,7 @@ var takeoverCases = []struct {
 	{"a frame that is split in its header and in its payload", nil, func(t *testing.T, h *heldConn) {
 		next := wstest.Frame(ws.OpText, true, []byte(repeat("n", 300)))
 		h.c.SendRaw(join(textFrame("hold"), next[:3]))
-		h.inside()
+		h.awaitCallback()
 		settles(t, func() bool { return wsmanager.Taken(h.conn) })
 		h.c.SendRaw(next[3:100])
 		h.c.SendRaw(next[100:])
@@ -59,7 +59,7 @@ var takeoverCases = []struct {
 		const n = 200
 		want := []string{"connect", "hold"}
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for i := range n {
 			m := fmt.Sprintf("%0100d", i)
 			want = append(want, m)
@@ -81,7 +81,7 @@ var takeoverCases = []struct {
 		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 1000 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for range 500 {
 			h.c.SendText("")
 		}
@@ -98,7 +98,7 @@ var takeoverCases = []struct {
 	{"a big message in fragments", nil, func(t *testing.T, h *heldConn) {
 		big := repeat("0123456789", 6000)
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for at := 0; at < len(big); at += 5000 {
 			op := ws.OpContinuation
 			if at == 0 {
@@ -116,7 +116,7 @@ var takeoverCases = []struct {
 	}, func(t *testing.T, h *heldConn) {
 		big := repeat("hello ", 10000)
 		h.c.SendRaw(join(compressedFrames(t, ws.OpText, []byte("hold"), 9, 0), compressedFrames(t, ws.OpText, []byte(big), 9, 7)))
-		h.inside()
+		h.awaitCallback()
 		h.ping("p")
 		require.EqualValues(t, 1, h.m.Stats().Compressed.In, "messages are inflated when they are handled")
 		h.c.SendText("plain")
@@ -129,7 +129,7 @@ var takeoverCases = []struct {
 		h.at.opts = func(o *wsmanager.Options) { o.Compression = compressing().Compression }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendRaw(join(textFrame("a"), compressedFrames(t, ws.OpText, []byte(repeat("x", 70_000)), 9, 0), textFrame("b")))
 		h.ping("p")
 		h.resume()
@@ -138,7 +138,7 @@ var takeoverCases = []struct {
 	}},
 	{"a close frame ends the Context", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("before")
 		h.c.SendClose(1000, "bye")
 		require.Equal(t, context.Canceled, h.contextEnds())
@@ -151,7 +151,7 @@ var takeoverCases = []struct {
 	}},
 	{"a close frame with a reason", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendClose(4001, "because")
 		require.ErrorContains(t, h.contextEnds(), "because")
 		h.closes(4001)
@@ -160,7 +160,7 @@ var takeoverCases = []struct {
 	}},
 	{"the peer ends TCP without a close frame", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("last words")
 		require.NoError(t, h.c.Conn().Close())
 		require.Error(t, h.contextEnds())
@@ -172,7 +172,7 @@ var takeoverCases = []struct {
 	}},
 	{"the peer resets", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.Kill()
 		require.Error(t, h.contextEnds())
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
@@ -183,7 +183,7 @@ var takeoverCases = []struct {
 		h.at.connect = true
 		h.at.early = join(textFrame("early"), wstest.Frame(ws.OpPing, true, []byte("p")), textFrame("too"))
 	}, func(t *testing.T, h *heldConn) {
-		h.inside()
+		h.awaitCallback()
 		h.c.ExpectPong([]byte("p"))
 		h.c.SendText("late")
 		h.ping("q")
@@ -195,7 +195,7 @@ var takeoverCases = []struct {
 		h.at.connect = true
 		h.at.then = func(*heldConn) error { return &wsmanager.CloseError{Code: 4003, Reason: "no"} }
 	}, func(t *testing.T, h *heldConn) {
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("dropped")
 		h.ping("q")
 		h.resume()
@@ -206,7 +206,7 @@ var takeoverCases = []struct {
 		h.at.then = func(h *heldConn) error { return h.conn.Send(wsmanager.Text("done")) }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for i := range 10 {
 			require.NoError(t, h.conn.Send(wsmanager.Text(fmt.Sprint("part ", i))))
 			h.c.ExpectText(fmt.Sprint("part ", i))
@@ -219,11 +219,11 @@ var takeoverCases = []struct {
 	}},
 	{"two takeovers, and one in a queued callback", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold 1")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("hold 2")
 		h.ping("p")
 		h.resume()
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("a")
 		h.ping("q")
 		h.resume()
@@ -231,7 +231,7 @@ var takeoverCases = []struct {
 		settles(t, func() bool { return !wsmanager.Taken(h.conn) })
 		for i := range 3 {
 			h.c.SendText(fmt.Sprint("hold again ", i))
-			h.inside()
+			h.awaitCallback()
 			h.ping("r")
 			h.resume()
 			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
@@ -240,7 +240,7 @@ var takeoverCases = []struct {
 	}},
 	{"the callback panics", func(h *heldConn) { h.at.then = func(*heldConn) error { panic("oops") } }, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("dropped")
 		h.ping("p")
 		h.resume()
@@ -256,18 +256,18 @@ var takeoverCases = []struct {
 		}
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendRaw(join(textFrame("hold too"), textFrame("dropped")))
 		h.ping("p")
 		h.resume()
-		h.inside()
+		h.awaitCallback()
 		h.resume()
 		h.c.ExpectClose(1011)
 		require.Contains(t, h.j.await(t, 4)[3], "oops")
 	}},
 	{"the callback fails when the peer has closed", func(h *heldConn) { h.at.then = func(*heldConn) error { panic("oops") } }, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("dropped")
 		h.c.SendClose(1000, "")
 		h.closes(1000)
@@ -277,7 +277,7 @@ var takeoverCases = []struct {
 	}},
 	{"the callback closes", func(h *heldConn) { h.at.then = func(h *heldConn) error { return h.conn.Close(4000, "") } }, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendText("dropped")
 		h.ping("p")
 		h.resume()
@@ -286,7 +286,7 @@ var takeoverCases = []struct {
 	}},
 	{"the server closes, and the peer answers during the callback", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		require.NoError(t, h.conn.Close(4000, ""))
 		h.closes(4000)
 		_ = h.contextEnds()
@@ -296,7 +296,7 @@ var takeoverCases = []struct {
 	}},
 	{"Shutdown", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.ping("p")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -311,7 +311,7 @@ var takeoverCases = []struct {
 	}},
 	{"too many pings", func(h *heldConn) { h.at.opts = func(o *wsmanager.Options) { o.Limits.ControlRate = 3 } }, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for range 20 {
 			h.c.SendPing(nil)
 		}
@@ -330,7 +330,7 @@ var takeoverCases = []struct {
 		h.at.opts = func(o *wsmanager.Options) { o.Limits.MessageRate, o.Limits.MessageBurst = 0.001, 3 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for i := range 5 {
 			h.c.SendText(fmt.Sprint(i))
 		}
@@ -341,7 +341,7 @@ var takeoverCases = []struct {
 	}},
 	{"an invalid frame", nil, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendRaw(join(textFrame("good"), []byte{0xff, 0xff}))
 		h.closes(1002)
 		require.Error(t, h.contextEnds())
@@ -352,7 +352,7 @@ var takeoverCases = []struct {
 		h.at.opts = func(o *wsmanager.Options) { o.Limits.MaxMessageSize = 100 }
 	}, func(t *testing.T, h *heldConn) {
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		for range 5 {
 			h.c.SendText(repeat("x", 90))
 		}
@@ -366,7 +366,7 @@ var takeoverCases = []struct {
 	{"Options.Block", func(h *heldConn) { h.at.block = true }, func(t *testing.T, h *heldConn) {
 		for range 2 {
 			h.c.SendText("hold")
-			h.inside()
+			h.awaitCallback()
 			h.ping("p")
 			h.resume()
 			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
@@ -377,7 +377,7 @@ var takeoverCases = []struct {
 		default:
 		}
 		h.c.SendText("hold")
-		h.inside()
+		h.awaitCallback()
 		h.c.SendClose(1000, "")
 		h.closes(1000)
 		_ = h.contextEnds()

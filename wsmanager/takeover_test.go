@@ -43,8 +43,8 @@ type heldConn struct {
 	first   atomic.Pointer[wsmanager.Conn] // the same as conn, for concurrent readers
 }
 
-// hold connects a client whose callbacks block.
-func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
+// newHeldConn connects a client whose callbacks block.
+func newHeldConn(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	t.Helper()
 	h := &heldConn{t: t, j: newJournal(), entered: make(chan struct{}, 100), release: make(chan struct{}, 100), served: make(chan struct{})}
 	h.at.message = func(text string) bool { return strings.HasPrefix(text, "hold") }
@@ -127,8 +127,8 @@ func (h *heldConn) call(c *wsmanager.Conn, text string, hold bool) error {
 	return nil
 }
 
-// inside waits until a callback blocks.
-func (h *heldConn) inside() *heldConn {
+// awaitCallback waits until a callback blocks.
+func (h *heldConn) awaitCallback() *heldConn {
 	h.t.Helper()
 	select {
 	case <-h.entered:
@@ -189,14 +189,14 @@ func testWhileACallbackRuns(t *testing.T) {
 	for _, tt := range takeoverCases {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.do(t, hold(t, false, tt.set))
+			tt.do(t, newHeldConn(t, false, tt.set))
 		})
 		if driverOf(t) != onGoroutine {
 			continue // TLS uses the same driver
 		}
 		t.Run(tt.name+" over TLS", func(t *testing.T) {
 			t.Parallel()
-			tt.do(t, hold(t, true, tt.set))
+			tt.do(t, newHeldConn(t, true, tt.set))
 		})
 	}
 }
@@ -213,14 +213,14 @@ func testCallbackExitsAfterATakeover(t *testing.T) {
 		"Block":     func(h *heldConn) { h.at.block = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hold(t, false, func(h *heldConn) {
+			h := newHeldConn(t, false, func(h *heldConn) {
 				set(h)
 				h.at.then = func(*heldConn) error { runtime.Goexit(); return nil }
 			})
 			if name != "OnConnect" {
 				h.c.SendText("hold")
 			}
-			h.inside()
+			h.awaitCallback()
 			h.c.SendText("dropped")
 			h.ping("p")
 			h.resume()

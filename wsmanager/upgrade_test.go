@@ -125,7 +125,7 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 			})
 			req := wstest.Request(t, srv.URL)
 			req.Header.Set("Sec-WebSocket-Protocol", "v1, v2")
-			c := dialPlain(t, req, wstest.Frame(ws.OpText, true, []byte("early")))
+			c := dialRawClient(t, req, wstest.Frame(ws.OpText, true, []byte("early")))
 			head := c.head(t)
 			require.Equal(t, "HTTP/1.1 101 Switching Protocols", head[0])
 			want := []string{
@@ -232,7 +232,7 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 			}
 			m := wsmanager.MustNew(cb, on(t, opts))
 			srv := start(t, m, func(srv *httptest.Server) { srv.Config.Handler = above(m, &seen{}, tt.wrap) })
-			c := dialPlain(t, wstest.Request(t, srv.URL), nil)
+			c := dialRawClient(t, wstest.Request(t, srv.URL), nil)
 			if tt.status == 0 {
 				_, err := c.br.ReadByte()
 				require.ErrorIs(t, err, io.EOF)
@@ -318,14 +318,14 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 	})
 }
 
-// plain is a client that reads raw bytes.
-type plain struct {
+// rawClient is a client that reads raw bytes.
+type rawClient struct {
 	conn net.Conn
 	br   *bufio.Reader
 }
 
-// dialPlain sends the request and early in one segment.
-func dialPlain(t *testing.T, req *http.Request, early []byte) *plain {
+// dialRawClient sends the request and early in one segment.
+func dialRawClient(t *testing.T, req *http.Request, early []byte) *rawClient {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", req.URL.Host, wstest.Patience)
 	require.NoError(t, err)
@@ -336,11 +336,11 @@ func dialPlain(t *testing.T, req *http.Request, early []byte) *plain {
 	text.Write(early)
 	_, err = conn.Write(text.Bytes())
 	require.NoError(t, err)
-	return &plain{conn, bufio.NewReader(conn)}
+	return &rawClient{conn, bufio.NewReader(conn)}
 }
 
 // head returns the lines of the response head.
-func (c *plain) head(t *testing.T) (lines []string) {
+func (c *rawClient) head(t *testing.T) (lines []string) {
 	t.Helper()
 	for {
 		line, err := c.br.ReadString('\n')
@@ -354,7 +354,7 @@ func (c *plain) head(t *testing.T) (lines []string) {
 }
 
 // texts expects these text frames and no other frame.
-func (c *plain) texts(t *testing.T, want ...string) {
+func (c *rawClient) texts(t *testing.T, want ...string) {
 	t.Helper()
 	for _, text := range want {
 		f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
@@ -365,7 +365,7 @@ func (c *plain) texts(t *testing.T, want ...string) {
 }
 
 // end performs the closing handshake.
-func (c *plain) end(t *testing.T) {
+func (c *rawClient) end(t *testing.T) {
 	t.Helper()
 	_, err := c.conn.Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
 	require.NoError(t, err)
