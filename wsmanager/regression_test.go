@@ -367,7 +367,7 @@ func testCloseFrameHidAnEarlierFailure(t *testing.T) {
 	}{
 		"a panic":          {func(*wsmanager.Conn) error { panic("oh") }, nil, 1011},
 		"bad deflate":      {fine, append([]byte{0xc1, 0x84, 0, 0, 0, 0}, "\xff\xff\xff\xff"...), 1007},
-		"a bomb":           {fine, bomb, 1009},
+		"a deflate bomb":   {fine, bomb, 1009},
 		"a flood of pongs": {fine, bytes.Repeat(wstest.Frame(ws.OpPong, true, nil), 1000), 1008},
 	} {
 		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, tt.bad, tt.code) })

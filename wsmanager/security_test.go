@@ -28,7 +28,7 @@ func TestOriginTricks(t *testing.T) {
 		{"xn--bcher-kva.example", "https://xn--bcher-kva.example", 101},
 		{"xn--bcher-kva.example", "https://b\u00fccher.example", 403},
 		{"xn--bcher-kva.example", "https://bucher.example", 403},
-		{"example.com", "http://ex\u0430mple.com", 403}, // Cyrillic letter а
+		{"example.com", "http://ex\u0430mple.com", 403}, // Cyrillic small letter a
 		{"example.com", "http://ex%61mple.com", 403},
 		{"example.com", "http://example.com%00.evil.example", 403},
 		{"example.com", "http://example.com.", 403},

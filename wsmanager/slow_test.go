@@ -15,8 +15,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// newSlowConn returns a connection whose client stopped reading long enough ago to be detected. Its
-// first message, "stuck", is partly written.
+// newSlowConn returns a connection whose client stopped reading long enough ago to be
+// detected. Its first message, "stuck", is partly written.
 func newSlowConn(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
 	t.Helper()
 	opts := quiet()
