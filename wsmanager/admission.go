@@ -4,13 +4,15 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 )
 
 // admission counts the handshakes and connections whose transport may be open. It refuses
 // handshakes above Options.MaxConnections and after the beginning of Shutdown.
 type admission struct {
-	limit  int       // Options.MaxConnections; 0 for none
-	active *activity // counts each slot
+	limit  int               // Options.MaxConnections; 0 for none
+	active *activity.Counter // counts each slot
 
 	mu       sync.Mutex         // guards the fields below
 	draining bool               // Shutdown has begun
@@ -18,7 +20,7 @@ type admission struct {
 	closing  map[*Conn]struct{} // not in the registry, transport open
 }
 
-func (a *admission) init(limit int, active *activity) {
+func (a *admission) init(limit int, active *activity.Counter) {
 	a.limit, a.active = limit, active
 	a.closing = make(map[*Conn]struct{})
 }
@@ -35,7 +37,7 @@ func (a *admission) acquireSlot() error {
 		return refuseLimit(a.limit)
 	}
 	a.slots++
-	a.active.add()
+	a.active.Add()
 	return nil
 }
 
@@ -44,7 +46,7 @@ func (a *admission) releaseSlot() {
 	a.mu.Lock()
 	a.slots--
 	a.mu.Unlock()
-	a.active.done()
+	a.active.Done()
 }
 
 // drain makes acquireSlot return ErrShutdown from now on.

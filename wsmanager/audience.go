@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"iter"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 )
 
 // Audience is a set of connections of a Manager: all of them, those of groups or users, or
@@ -199,7 +201,7 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 		return
 	}
 	sent.Dropped++
-	a.m.stats.drop(dropUnsendable, 1)
+	a.m.counters.Drop(counters.Unsendable, 1)
 	if sent.Err == nil {
 		a.m.broadcaster.logUnsendable(err, e)
 		sent.Err = err

@@ -14,7 +14,7 @@ func (s *sender) startWriter(h sendHost) {
 		t.NotifyWritable()
 		return
 	}
-	s.cfg.active.add()
+	s.cfg.active.Add()
 	go s.writeLoop(h)
 }
 
@@ -28,7 +28,7 @@ func (s *sender) flush(h sendHost) {
 // writeLoop writes until the outbox is empty. A connection has one such goroutine at most,
 // and only while there is a backlog. It takes the lock itself.
 func (s *sender) writeLoop(h sendHost) {
-	defer s.cfg.active.done()
+	defer s.cfg.active.Done()
 	switch t := s.transport.(type) {
 	case transport.BlockingWriter:
 		for s.pumpBlocking(h, t) {
@@ -81,7 +81,7 @@ func (s *sender) pumpBlocking(h sendHost, t transport.BlockingWriter) bool {
 		s.progressed(q)
 		h.Unlock()
 		n, err := t.Write(p, func() { s.progressed(q) })
-		s.traffic().bytesOut.Add(uint64(n))
+		s.traffic().BytesOut.Add(uint64(n))
 		h.Lock()
 		q.Claim(0)
 		s.wrote(h, n)
@@ -103,7 +103,7 @@ func (s *sender) wrote(h sendHost, n int) {
 	}
 	s.progressed(s.outbox)
 	messages, closed := s.outbox.Advance(n)
-	s.traffic().messagesOut.Add(uint64(messages))
+	s.traffic().MessagesOut.Add(uint64(messages))
 	if closed {
 		h.closeFrameSent()
 	}

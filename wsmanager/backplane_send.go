@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -20,13 +21,13 @@ func nodeOf(id string) string { return id[strings.LastIndexByte(id, nodeMark)+1:
 // newConnID makes the id of a connection that the Manager accepts. b may be nil.
 func (b *bus) newConnID() string {
 	if b == nil {
-		return newID()
+		return connid.New()
 	}
-	return newID() + string(nodeMark) + b.node
+	return connid.New() + string(nodeMark) + b.node
 }
 
-// newNodeID makes the id of a node: 65 of newID's 128 bits are enough for it.
-func newNodeID() string { return newID()[:13] }
+// newNodeID makes the id of a node: 65 of the 128 bits of an id are enough for it.
+func newNodeID() string { return connid.New()[:13] }
 
 // post publishes an envelope. It returns ErrBackplane if the queue does not take it.
 func (b *bus) post(topic string, e *envelope) error {

@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"crypto/sha256"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 )
 
 // topicAll is the topic of all nodes. Each node, group and user has a topic too.
@@ -19,7 +21,7 @@ func topicOf(kind, name string) string {
 		return kind + "-" + name
 	}
 	sum := sha256.Sum256([]byte(name))
-	return kind + "=" + idText.EncodeToString(sum[:])
+	return kind + "=" + connid.Encoding.EncodeToString(sum[:])
 }
 
 func unsafeInTopic(r rune) bool {

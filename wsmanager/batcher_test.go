@@ -234,9 +234,9 @@ func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 
 	bubble(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
-		m.active.add() // Shutdown must not take the fake connections for ended
+		m.active.Add() // Shutdown must not take the fake connections for ended
 		require.Error(t, m.Shutdown(ended))
-		m.active.done()
+		m.active.Done()
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {

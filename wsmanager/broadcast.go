@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 )
 
 // broadcast is one message that is sent to a set of connections.
@@ -59,7 +61,7 @@ func (b *broadcast) note(c *Conn, err error, late bool) {
 	switch {
 	case err == ErrClosed:
 		if !b.awaited { // its result has counted c as Queued
-			c.m.stats.drop(dropClosed, 1)
+			c.m.counters.Drop(counters.Closed, 1)
 		}
 	case !late:
 		b.sent.count(err)
@@ -72,7 +74,7 @@ func (b *broadcast) note(c *Conn, err error, late bool) {
 
 // dropUnsendable counts a connection with an encoding that failed.
 func (b *broadcast) dropUnsendable(c *Conn, late bool) {
-	c.m.stats.drop(dropUnsendable, 1)
+	c.m.counters.Drop(counters.Unsendable, 1)
 	if late {
 		b.drops.Add(1)
 	} else {

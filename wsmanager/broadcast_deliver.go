@@ -5,6 +5,8 @@ import (
 	"iter"
 	"slices"
 	"sync"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 )
 
 // deliver sends the batch of q, which ends with the number last, to the connections that
@@ -181,7 +183,7 @@ func (br *broadcaster) endReceptionLocked(c *Conn, send bool) {
 	}
 	for _, b := range u.list {
 		if !b.awaited && b.isFor(c, e) {
-			c.m.stats.drop(dropClosed, 1)
+			c.m.counters.Drop(counters.Closed, 1)
 		}
 	}
 }
@@ -247,7 +249,7 @@ func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, 
 			n -= len(frames[i])
 			list[i].note(c, nil, late)
 		}
-		c.out.traffic().messagesOut.Add(uint64(i))
+		c.out.traffic().MessagesOut.Add(uint64(i))
 		if n > 0 && c.life.state == stateOpen {
 			c.out.push(c.session(), frames[i], n, true)
 			list[i].note(c, nil, late)

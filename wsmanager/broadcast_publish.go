@@ -49,7 +49,7 @@ func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
 	q.mu.Lock()
 	if q.backlog == nil {
 		q.backlog = &backlog{flush: func() {
-			defer br.active.done()
+			defer br.active.Done()
 			br.flush(q)
 		}}
 	}
@@ -98,7 +98,7 @@ func (br *broadcaster) appendAndUnlock(q *broadcastQueue, b *broadcast) {
 // flushAside starts a goroutine that delivers until nothing is pending. The caller has set
 // flushing.
 func (br *broadcaster) flushAside(q *broadcastQueue) {
-	br.active.add()
+	br.active.Add()
 	go q.backlog.flush()
 }
 

@@ -67,22 +67,25 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	}
 	switch way {
 	case "deferred":
+		// The end of maxDefer would end the epoch: the rest of the batch would be delivered
+		// on this goroutine, which would wait for itself at the gate.
+		m.broadcaster.batcher.expired = func() {}
 		epoch := m.broadcaster.batcher.enter()
 		for _, text := range batch {
 			broadcast(Text(text))
 		}
 		m.broadcaster.batcher.leave(epoch)
-		m.active.add()
+		m.active.Add()
 		go func() {
-			defer m.active.done()
+			defer m.active.Done()
 			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
 		g := &gatedSet{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
 		q.to = g
-		m.active.add()
+		m.active.Add()
 		go func() {
-			defer m.active.done()
+			defer m.active.Done()
 			broadcast(Text(batch[0]))
 		}()
 		<-g.entered

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -12,9 +13,9 @@ import (
 // encoding among the receivers, and passes it to the queue of the set. It does no I/O:
 // connections write, or queue in their outbox.
 type broadcaster struct {
-	registry *registry
+	registry *allConns
 	clock    *timewheel.Ticker
-	active   *activity // counts the goroutines that deliver
+	active   *activity.Counter // counts the goroutines that deliver
 	logger   func() *slog.Logger
 	frame    func(*Prepared, encoding) ([]byte, error) // Manager.frame
 
@@ -95,8 +96,8 @@ func (br *broadcaster) flushDeferred() {
 // flushExpired delivers the deferred broadcasts after maxDefer. Broadcasts of the callbacks
 // that run now are not deferred.
 func (br *broadcaster) flushExpired() {
-	br.active.add() // Shutdown waits for this goroutine of the timer
-	defer br.active.done()
+	br.active.Add() // Shutdown waits for this goroutine of the timer
+	defer br.active.Done()
 	br.batcher.nextEpoch()
 	br.flushDeferred()
 }

@@ -95,7 +95,7 @@ func (cl *Client) connected(c *Conn) {
 
 // disconnected notes the end of a connection.
 func (cl *Client) disconnected(c *Conn) {
-	cause := c.session().endCause()
+	cause := c.endCause()
 	cl.queue.detach()
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
@@ -123,7 +123,7 @@ func (cl *Client) Run(ctx context.Context) error {
 	})()
 	// After Run sends fail, also after a panic of a function of the application.
 	defer cl.close(&CloseError{Code: StatusNormalClosure}, nil)
-	defer cl.dialer.m.loops.wait(context.Background())
+	defer cl.dialer.m.loops.Wait(context.Background())
 	return cl.reconnectLoop()
 }
 
@@ -174,7 +174,7 @@ func (cl *Client) connectOnce() (lasted time.Duration, err error) {
 	}
 	// The next connection sends the messages that this one has not written, so its writer has to
 	// end first.
-	cl.dialer.m.active.wait(context.Background())
+	cl.dialer.m.active.Wait(context.Background())
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if cl.ended.Remote && cl.ended.Code == StatusNormalClosure {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -65,8 +66,8 @@ func (q *clientQueue) send(m trackedMessage) error {
 	case closed:
 		return ErrClosed
 	case len(m.frame) > q.m.opts.OutboxBytes-bytes,
-		messages >= limit && !(messages < queueBurstFactor*limit && q.session != nil && q.session.writerAdvances()):
-		q.m.stats.drop(dropOutboxFull, 1)
+		messages >= limit && !(messages < queueBurstFactor*limit && q.session != nil && q.session.conn().writerAdvances()):
+		q.m.counters.Drop(counters.OutboxFull, 1)
 		return ErrOutboxFull
 	}
 	q.push(m)

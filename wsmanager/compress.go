@@ -3,6 +3,7 @@ package wsmanager
 import (
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
@@ -36,7 +37,7 @@ type Compression struct {
 // compressor compresses messages as the options of a Manager say.
 type compressor struct {
 	Compression
-	stats *stats
+	counters *counters.Compression
 }
 
 // append appends the compressed frame of a message to dst. If that would not be shorter
@@ -45,11 +46,11 @@ func (cp *compressor) append(dst []byte, t MessageType, payload []byte) (_ []byt
 	d := deflate.GetDeflater(cp.Level)
 	defer deflate.PutDeflater(d)
 	small := d.Deflate(payload)
-	cp.stats.deflated.Add(1)
+	cp.counters.Deflated.Add(1)
 	if len(small) >= len(payload) {
 		return dst, false
 	}
-	cp.stats.saved.Add(uint64(len(payload) - len(small)))
+	cp.counters.Saved.Add(uint64(len(payload) - len(small)))
 	first := len(dst)
 	dst = frame.Append(dst, ws.OpCode(t), small)
 	dst[first] |= deflate.RSV1

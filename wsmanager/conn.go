@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -31,7 +32,7 @@ type Conn struct {
 	memberships *memberships // nil until it is in a group
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *Conn                     // guarded by the registry's lock
+	next  *session                  // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.
@@ -59,7 +60,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 			cfg:       &m.sending,
 			transport: &handshaking{remote: textAddr(remote)},
 			policy:    m.opts.SlowConsumer,
-			stripe:    uint8(m.joined.Add(1) % counterStripes),
+			stripe:    uint8(m.joined.Add(1) % counters.Stripes),
 		},
 		in: receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
 	}

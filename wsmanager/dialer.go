@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
@@ -216,7 +217,7 @@ func (a *attempt) dialConn(res *handshake.Result) (*Conn, driver, error) {
 	if addr := res.Conn.RemoteAddr(); addr != nil { // a net.Conn of Network.Dial may have none
 		remote = addr.String()
 	}
-	c := a.m.newConn(newID(), Accept{Value: a.value, Subprotocol: res.Subprotocol}, res.TLS, remote)
+	c := a.m.newConn(connid.New(), Accept{Value: a.value, Subprotocol: res.Subprotocol}, res.TLS, remote)
 	if res.Extensions {
 		c.agreeDeflate()
 	}

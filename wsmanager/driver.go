@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
@@ -74,6 +75,9 @@ type takeable interface {
 	take() (driver, bool)
 }
 
+// errNotPlainTCP is the reason why the event loop does not serve a connection.
+var errNotPlainTCP = errors.New("it is not a plain TCP connection")
+
 // takeReader returns the driver that reads the transport instead of the present reader.
 // false: it is too early to replace that.
 func takeReader(t transport.Transport) (driver, bool) {
@@ -87,7 +91,7 @@ func takeReader(t transport.Transport) (driver, bool) {
 // transport then.
 func (m *Manager) drive(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	if m.loops != nil {
-		t, d, err := m.loops.newTransport(c, conn)
+		t, d, err := m.newLoopTransport(c, conn)
 		if err == nil {
 			return t, d, nil
 		}

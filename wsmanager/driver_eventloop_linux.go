@@ -15,7 +15,7 @@ import (
 // eventLoopTransport is the transport of a connection in an event loop, and its driver. It
 // is a transport.WritableNotifier. It is not a transport.Reader: the loop reads.
 type eventLoopTransport struct {
-	evloop.Socket
+	socket evloop.Socket
 
 	addr [16]byte // of the peer; netip.AddrPort would take twice the bytes
 	port uint16   // of the peer
@@ -33,9 +33,9 @@ type addressedLoopTransport struct {
 
 func (t *addressedLoopTransport) RemoteAddr() net.Addr { return t.remote }
 
-// newTransport moves the plain TCP connection of c into a loop: its descriptor is
+// newLoopTransport moves the plain TCP connection of c into a loop: its descriptor is
 // duplicated, and the net.Conn is closed.
-func (l *loopPool) newTransport(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
+func (m *Manager) newLoopTransport(c *Conn, conn net.Conn) (transport.Transport, driver, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil, nil, errNotPlainTCP
@@ -57,13 +57,7 @@ func (l *loopPool) newTransport(c *Conn, conn net.Conn) (transport.Transport, dr
 		return nil, nil, fmt.Errorf("duplicating its descriptor: %w", errno)
 	}
 	t := &eventLoopTransport{}
-	loop, err := l.enter()
-	if err == nil {
-		if err = loop.AddOwned(fd, (*eventHandler)(c), &t.Socket); err != nil {
-			l.leave(c)
-		}
-	}
-	if err != nil {
+	if err := m.loops.AddOwned(fd, (*eventHandler)(c), &t.socket); err != nil {
 		_ = syscall.Close(fd) // the connection goes on in its net.Conn
 		return nil, nil, err
 	}
@@ -86,17 +80,16 @@ var _ transport.WritableNotifier = (*eventLoopTransport)(nil)
 func (t *eventLoopTransport) start(c *Conn, early []byte) {
 	if c.m.callbacks.OnConnect == nil && len(early) == 0 {
 		logStart(c)
-		t.Release()
+		t.socket.Release()
 		return
 	}
 	go t.own(c, 0, func() error { return c.session().open(early) })
 }
 
 func (t *eventLoopTransport) serve(c *Conn, early []byte) {
-	ended := make(chan struct{})
-	c.m.loops.onEnd(c, ended)
+	left := c.m.loops.Left(&t.socket)
 	t.start(c, early)
-	<-ended
+	<-left
 }
 
 func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
@@ -108,7 +101,7 @@ func (t *eventLoopTransport) readOn(c *Conn, rest []byte, tenure uint32) {
 func (t *eventLoopTransport) own(c *Conn, tenure uint32, open func() error) {
 	defer func() { // also if OnClose ends the goroutine
 		if !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
-			t.Release()
+			t.socket.Release()
 		}
 	}()
 	err := errExited
@@ -168,9 +161,9 @@ func (h *eventHandler) Writable() {
 
 // End implements evloop.Handler.
 func (h *eventHandler) End(err error) {
-	c := (*Conn)(h)
+	t, c := h.transport(), (*Conn)(h)
 	defer c.session().released()
-	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.leave(c) })
+	defer c.in.dispatch.afterCallbacks((*callbackHost)(c), func() { c.m.loops.Leave(&t.socket) })
 	defer c.session().release()
 	var panicked *evloop.PanicError
 	switch {
@@ -179,25 +172,28 @@ func (h *eventHandler) End(err error) {
 	case errors.Is(err, evloop.ErrGoexit):
 		err = errExited
 	}
-	h.transport().finish(c, err)
+	t.finish(c, err)
 }
 
 // TryWrite implements transport.TryWriter.
-func (t *eventLoopTransport) TryWrite(p []byte) (int, error) { return t.Write(p) }
+func (t *eventLoopTransport) TryWrite(p []byte) (int, error) { return t.socket.Write(p) }
 
 // NotifyWritable implements transport.WritableNotifier.
 func (t *eventLoopTransport) NotifyWritable() {
-	_ = t.WantWritable() // an error means that the loop is about to call End
+	_ = t.socket.WantWritable() // an error means that the loop is about to call End
 }
 
 // Interrupt implements transport.Transport. The loop calls Kicked.
 func (t *eventLoopTransport) Interrupt() error {
-	t.Kick()
+	t.socket.Kick()
 	return nil
 }
 
 // Close implements transport.Transport. The loop calls End afterwards.
-func (t *eventLoopTransport) Close() error { t.Shut(); return nil }
+func (t *eventLoopTransport) Close() error { t.socket.Shut(); return nil }
+
+// CloseWrite implements transport.Transport.
+func (t *eventLoopTransport) CloseWrite() error { return t.socket.CloseWrite() }
 
 // RemoteAddr implements transport.Transport.
 func (t *eventLoopTransport) RemoteAddr() net.Addr {
@@ -209,4 +205,4 @@ func (t *eventLoopTransport) RemoteAddr() net.Addr {
 }
 
 // take implements takeable.
-func (t *eventLoopTransport) take() (driver, bool) { return t, t.Take() }
+func (t *eventLoopTransport) take() (driver, bool) { return t, t.socket.Take() }

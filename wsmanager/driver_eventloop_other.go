@@ -8,7 +8,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// newTransport is never called, because newLoopPool has returned an error.
-func (*loopPool) newTransport(*Conn, net.Conn) (transport.Transport, driver, error) {
+// newLoopTransport is never called, because evloop.NewPool has returned an error.
+func (*Manager) newLoopTransport(*Conn, net.Conn) (transport.Transport, driver, error) {
 	return nil, nil, errNotPlainTCP
 }

@@ -24,7 +24,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 			return buf, nil
 		}
 	}
-	*buf = appendFrame(c.m.keys, *buf, ws.OpCode(msg.Type), msg.Payload)
+	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
 	return buf, nil
 }
 

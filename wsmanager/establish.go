@@ -104,9 +104,9 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 		return nil, err
 	}
 	attached = true
-	c.m.stats.accepted.Add(1)
+	c.m.counters.Accepted.Add(1)
 	if c.who.deflate {
-		c.m.stats.agreed.Add(1)
+		c.m.counters.Compression.Agreed.Add(1)
 	}
 	c.session().attach(t)
 	return d, nil

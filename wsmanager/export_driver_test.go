@@ -1,9 +1,13 @@
 package wsmanager
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
+)
 
 // HasLoops reports whether this system has event loops.
 func HasLoops() bool {
-	_, err := newLoopPool(nil)
+	_, err := evloop.NewPool(evloop.Options{})
 	return !errors.Is(err, errors.ErrUnsupported)
 }

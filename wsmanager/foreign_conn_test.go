@@ -16,8 +16,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// faultyConn is a net.Conn of an application. Once it is armed, its writes wait until a
-// deadline has expired or it is closed, and the named methods panic.
+// faultyConn is a net.Conn of an application. After armed is set, its writes block until
+// SetDeadline or Close is called, and the methods in panics panic.
 type faultyConn struct {
 	net.Conn
 	panics []string
@@ -69,13 +69,13 @@ func (c *faultyConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A panic of a connection's method, in a broadcast or elsewhere, ends that connection and is
-// logged once. Broadcasts to the others continue.
+// A panic in a method of a net.Conn, during a broadcast or elsewhere, ends that connection and
+// is logged once. Broadcasts to the other connections continue.
 func TestPanicsOfForeignConns(t *testing.T) {
 	overflow := func(m *wsmanager.Manager, _, other *wstest.Client) {
 		for range 8 {
 			m.Broadcast(wsmanager.Binary(make([]byte, 16<<10)))
-			other.Binary() // so that its outbox does not become full too
+			other.Binary() // keeps the outbox of the other connection from filling up
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -134,7 +134,7 @@ func TestPanicsOfForeignConns(t *testing.T) {
 			other.ExpectClose(1000)
 			require.NoError(t, m.Shutdown(t.Context()))
 			require.Equal(t, 1, faults())
-			_ = faulty.Conn.Close() // closed already, unless Close has panicked
+			_ = faulty.Conn.Close() // already closed, unless Close has panicked
 		})
 	}
 }

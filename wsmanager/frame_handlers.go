@@ -42,21 +42,19 @@ func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, e
 	if err != nil {
 		return nil, closeErrorOf(err)
 	}
-	m.stats.inflated.Add(1)
+	m.counters.Compression.Inflated.Add(1)
 	return plain[:len(plain):len(plain)], nil
 }
 
 // accept counts a message and reports whether to handle it now. If not, the error is the
 // reason for which the connection ends, or nil if it is closing or the message was queued.
 func (f *openFrames) accept(m received) (wanted bool, err error) {
-	f.out.traffic().messagesIn.Add(1)
+	f.out.traffic().MessagesIn.Add(1)
 	if f.reception.isClosing() {
 		return false, nil
 	}
-	if f.in.limits != nil {
-		if err := f.in.limits.checkMessage(f.m.wheel.Clock()); err != nil {
-			return false, err
-		}
+	if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
+		return false, err
 	}
 	if f.in.dispatch.taken() && f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
 		return false, nil

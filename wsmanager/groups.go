@@ -11,12 +11,14 @@ import (
 // exists as long as it has members. No I/O and no callback happens under its locks.
 type groups struct {
 	seed   maphash.Seed
-	shards [registryShards]groupShard
+	shards [groupShards]groupShard
 
 	// onChange is called with true when a set gets its first member, and with false when
 	// it loses its last one, under the set's lock. It is nil without a backplane.
 	onChange func(name string, exists bool)
 }
+
+const groupShards = 16
 
 type groupShard struct {
 	mu     sync.RWMutex
@@ -80,12 +82,12 @@ func (g *groups) init() {
 }
 
 func (g *groups) shard(name string) *groupShard {
-	return &g.shards[maphash.String(g.seed, name)%registryShards]
+	return &g.shards[maphash.String(g.seed, name)%groupShards]
 }
 
 // bit returns the bit of a set in pendingSets.
 func (g *groups) bit(name string) uint64 {
-	return 1 << (maphash.String(g.seed, name) / registryShards % 64)
+	return 1 << (maphash.String(g.seed, name) / groupShards % 64)
 }
 
 // get returns the group with the name, or nil if it has no members.

@@ -3,10 +3,12 @@ package wsmanager
 import (
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -19,21 +21,21 @@ type Manager struct {
 	callbacks  Callbacks
 	opts       settings
 	handshake  handshake.ServerConfig // made from opts
-	loops      *loopPool              // nil without event loops
+	loops      *evloop.Pool           // nil without event loops
 	keys       *frame.MaskKeys        // nil on the server's side
 	bus        *bus                   // nil without a backplane
 	onShutdown func()                 // called when Shutdown begins; may be nil
 
-	registry    registry
+	registry    allConns
 	groups      groups
 	users       groups
 	broadcaster broadcaster
 	compressor  compressor
 	admission   admission
 	sending     sendConfig
-	stats       stats
+	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
-	active      activity
+	active      activity.Counter
 	watch       watch
 
 	accepting atomic.Int64  // OnAccept calls that have not returned
@@ -76,7 +78,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
-		if m.loops, err = newLoopPool(m.logLoop); err != nil && opts.Driver == DriverEventLoop {
+		if m.loops, err = evloop.NewPool(evloop.Options{Logf: m.logLoop}); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}
@@ -84,16 +86,14 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.groups.init()
 	m.users.init()
 	m.broadcaster.init(m)
-	m.compressor = compressor{opts.Compression, &m.stats}
+	m.compressor = compressor{opts.Compression, &m.counters.Compression}
 	m.admission.init(opts.MaxConnections, &m.active)
-	m.stats.closed = make(map[StatusCode]uint64)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
 	m.sending = sendConfig{
 		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, stats: &m.stats, traffic: &m.stats.traffic, active: &m.active,
+		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
 	}
-	m.active.idle = sync.NewCond(&m.active.mu)
 	if opts.Backplane != nil {
 		startBus(m)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
@@ -34,7 +35,7 @@ func (m *Manager) callOnAccept(r *http.Request) (Accept, error) {
 	defer func() {
 		m.accepting.Add(-1)
 		if !returned {
-			m.stats.refused[refusedFailed].Add(1)
+			m.counters.Refuse(counters.Failed)
 		}
 	}()
 	a, err := m.callbacks.OnAccept(r)

@@ -4,62 +4,42 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"github.com/speakingtube/speakingtube/wsmanager/internal/ratelimit"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
+// A peer that exceeds a rate is closed with 1008. The alternative, to stop reading for a
+// while, would also delay its pongs and its close frame, and hold a buffer for each such peer.
 var (
 	errTooManyMessages = fmt.Errorf("%w: more messages than Limits.MessageRate", ErrRateLimit)
 	errTooManyControls = fmt.Errorf("%w: more pings and pongs than Limits.ControlRate", ErrRateLimit)
 )
 
-// rateLimits limits what a peer may send in a time. A peer that sends more is closed with
-// 1008. The alternative, to stop reading for a while, would also delay its pongs and its
-// close frame, and hold a buffer for each such peer. It belongs to the reader.
-type rateLimits struct {
-	messages *rate.Limiter // nil without a limit
-	controls bucket
-}
-
 // newRateLimits returns nil if there is nothing to limit before the peer's first ping. The
 // arguments are Limits.MessageRate and MessageBurst.
-func newRateLimits(perSecond float64, burst int) *rateLimits {
+func newRateLimits(perSecond float64, burst int) *ratelimit.Limits {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &rateLimits{messages: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	return ratelimit.New(perSecond, burst)
 }
 
-// checkMessage counts a message, and returns an error if the peer sends too many. It reads
-// the clock only if there is a limit.
-func (l *rateLimits) checkMessage(clock timewheel.Clock) error {
-	if l.messages == nil || l.messages.AllowN(clock.Now(), 1) {
+// checkMessageRate counts a message, and returns an error if the peer sends too many.
+func (r *receiver) checkMessageRate(clock timewheel.Clock) error {
+	if r.limits == nil || r.limits.AllowMessage(clock) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyMessages}
 }
 
-// checkControl counts a ping or pong, and returns an error if the peer sends more than
+// checkControlRate counts a ping or pong, and returns an error if the peer sends more than
 // perSecond of them. now is the time since the wheel's zero.
-func (l *rateLimits) checkControl(now time.Duration, perSecond int) error {
-	if l.controls.allow(now, perSecond) {
+func (r *receiver) checkControlRate(now time.Duration, perSecond int) error {
+	if r.limits == nil {
+		r.limits = &ratelimit.Limits{}
+	}
+	if r.limits.AllowControl(now, perSecond) {
 		return nil
 	}
 	return &CloseError{Code: StatusPolicyViolation, Err: errTooManyControls}
-}
-
-// bucket is a token bucket that holds the tokens of one second. It takes 8 bytes for each
-// connection, where a rate.Limiter takes 80. Its value is the time at which it will be full
-// (the generic cell rate algorithm).
-type bucket time.Duration
-
-// allow takes a token if there is one.
-func (b *bucket) allow(now time.Duration, perSecond int) bool {
-	full := max(time.Duration(*b), now) + time.Second/time.Duration(perSecond)
-	if full-now > time.Second {
-		return false
-	}
-	*b = bucket(full)
-	return true
 }

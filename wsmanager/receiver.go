@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/ratelimit"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -14,8 +14,8 @@ import (
 // rates, and the dispatcher that calls the callbacks. It belongs to the goroutine that reads
 // the connection, except lastRead and dispatch.
 type receiver struct {
-	frames *frame.Reader // nil between messages
-	limits *rateLimits   // nil until there is a rate to limit
+	frames *frame.Reader     // nil between messages
+	limits *ratelimit.Limits // nil until there is a rate to limit
 
 	lastRead atomic.Uint32 // timewheel.Tick32 at which bytes last arrived, or reading was resumed
 	dispatch dispatcher
@@ -67,14 +67,6 @@ func (r *receiver) discard(h receiveHost, p []byte) {
 	if !r.frames.Failed() {
 		_, _ = r.frames.Feed(p, h.framesAfterEnd()) // after an error no close frame can be found
 	}
-}
-
-// checkControlRate counts a ping or pong: see rateLimits.checkControl.
-func (r *receiver) checkControlRate(now time.Duration, perSecond int) error {
-	if r.limits == nil {
-		r.limits = &rateLimits{}
-	}
-	return r.limits.checkControl(now, perSecond)
 }
 
 // takeUnread returns a copy of the bytes that the frame reader has not handled, because the

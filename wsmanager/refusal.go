@@ -7,12 +7,13 @@ import (
 	"net/http"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
 // refusal is a handshake that is answered with an HTTP error.
 type refusal struct {
-	reason refusedReason
+	reason counters.Refusal
 	status int
 	text   string // the body of the answer
 	err    error  // for the log
@@ -22,11 +23,11 @@ func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
 
 // handshakeReasons are the counters of the refusals of package handshake.
-var handshakeReasons = [...]refusedReason{
-	handshake.NotWebSocket:  refusedNotWebSocket,
-	handshake.Malformed:     refusedMalformed,
-	handshake.ForeignOrigin: refusedOrigin,
-	handshake.Failed:        refusedFailed,
+var handshakeReasons = [...]counters.Refusal{
+	handshake.NotWebSocket:  counters.NotWebSocket,
+	handshake.Malformed:     counters.Malformed,
+	handshake.ForeignOrigin: counters.ForeignOrigin,
+	handshake.Failed:        counters.Failed,
 }
 
 // refusalOf returns the refusal that an error of serve stands for, or nil if the answer had
@@ -40,7 +41,7 @@ func refusalOf(err error) *refusal {
 	case errors.As(err, &theirs):
 		return &refusal{handshakeReasons[theirs.Reason], theirs.Status, theirs.Text, theirs.Err}
 	case errors.Is(err, ErrShutdown):
-		return &refusal{refusedShuttingDown, http.StatusServiceUnavailable, "The server is shutting down.", err}
+		return &refusal{counters.ShuttingDown, http.StatusServiceUnavailable, "The server is shutting down.", err}
 	}
 	return nil
 }
@@ -49,14 +50,14 @@ func refusalOf(err error) *refusal {
 func refuseAccept(err error) error {
 	var rej *rejection
 	if errors.As(err, &rej) {
-		return &refusal{refusedRejected, rej.status, rej.text, err}
+		return &refusal{counters.Rejected, rej.status, rej.text, err}
 	}
 	return handshake.Failure(inContext("OnAccept", err))
 }
 
 // refuseLimit is the refusal above Options.MaxConnections.
 func refuseLimit(limit int) error {
-	return &refusal{refusedLimit, http.StatusServiceUnavailable, "There are too many connections.", fmt.Errorf("the limit of %d connections is reached", limit)}
+	return &refusal{counters.Limit, http.StatusServiceUnavailable, "There are too many connections.", fmt.Errorf("the limit of %d connections is reached", limit)}
 }
 
 // refuse answers a handshake that has failed.
@@ -66,7 +67,7 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		m.abortHandshake(r, err)
 		return
 	}
-	m.stats.refused[ref.reason].Add(1)
+	m.counters.Refuse(ref.reason)
 	level := slog.LevelInfo
 	switch {
 	case ref.status == http.StatusForbidden:
@@ -82,7 +83,7 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 // abortHandshake ends a request whose answer had begun. The connection must not continue
 // as HTTP: a proxy in front takes it for a tunnel and does not check requests in it.
 func (m *Manager) abortHandshake(r *http.Request, err error) {
-	m.stats.refused[refusedBrokenOff].Add(1)
+	m.counters.Refuse(counters.BrokenOff)
 	status := http.StatusSwitchingProtocols
 	if r.ProtoMajor == 2 {
 		status = http.StatusOK

@@ -1,132 +1,27 @@
 package wsmanager
 
-import (
-	"hash/maphash"
-	"iter"
-	"sync"
-	"sync/atomic"
-)
+import "github.com/speakingtube/speakingtube/wsmanager/internal/registry"
 
-// registry has the connections of a Manager by id. No I/O and no callback happens under
-// its locks.
-//
-// Each shard is a hash table that is chained through the connections. A map would need five
-// times the memory and be slower to walk.
-type registry struct {
-	seed   maphash.Seed
-	count  atomic.Int64
-	shards [registryShards]shard
-	queue  broadcastQueue
+// allConns has the registered connections of a Manager: by id, and as the set that
+// broadcasts to all are sent to.
+type allConns struct {
+	table registry.Table[*session]
+	queue broadcastQueue
 }
 
-const registryShards = 16
-
-type shard struct {
-	mu      sync.RWMutex
-	buckets []*Conn // of chains through Conn.next; their number is a power of two, or 0
-	count   int
+func (a *allConns) init() {
+	a.table.Init()
+	a.queue.to = a
 }
 
-func (r *registry) init() {
-	r.seed = maphash.MakeSeed()
-	r.queue.to = r
-}
+func (a *allConns) add(c *Conn)    { a.table.Add(c.session()) }
+func (a *allConns) remove(c *Conn) { a.table.Remove(c.session()) }
+func (a *allConns) len() int       { return a.table.Len() }
 
-// find returns the shard of an id, and the hash that selects its bucket there.
-func (r *registry) find(id string) (*shard, uint64) {
-	h := maphash.String(r.seed, id)
-	return &r.shards[h%registryShards], h / registryShards
-}
+// get returns the connection with the id, or nil.
+func (a *allConns) get(id string) *Conn { return a.table.Get(id).conn() }
 
-// bucket returns the beginning of the chain for a hash. The shard has at least one bucket.
-func (s *shard) bucket(hash uint64) **Conn { return &s.buckets[hash&uint64(len(s.buckets)-1)] }
-
-// resize distributes the connections over n buckets.
-func (r *registry) resize(s *shard, n int) {
-	old := s.buckets
-	s.buckets = make([]*Conn, n)
-	for _, c := range old {
-		for c != nil {
-			next := c.next
-			_, hash := r.find(c.id)
-			b := s.bucket(hash)
-			c.next, *b = *b, c
-			c = next
-		}
-	}
-}
-
-func (r *registry) add(c *Conn) {
-	s, hash := r.find(c.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count++; s.count > len(s.buckets) {
-		r.resize(s, max(8, 2*len(s.buckets)))
-	}
-	b := s.bucket(hash)
-	c.next, *b = *b, c
-	r.count.Add(1)
-}
-
-// remove removes c, if it is registered.
-func (r *registry) remove(c *Conn) {
-	s, hash := r.find(c.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count == 0 {
-		return
-	}
-	b := s.bucket(hash)
-	for *b != c {
-		if *b == nil {
-			return
-		}
-		b = &(*b).next
-	}
-	*b, c.next = c.next, nil
-	r.count.Add(-1)
-	if s.count--; s.count < len(s.buckets)/4 && s.count >= 4 {
-		r.resize(s, len(s.buckets)/2)
-	}
-}
-
-func (r *registry) len() int { return int(r.count.Load()) }
-
-func (r *registry) get(id string) *Conn {
-	s, hash := r.find(id)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.count == 0 {
-		return nil
-	}
-	c := *s.bucket(hash)
-	for c != nil && c.id != id {
-		c = c.next
-	}
-	return c
-}
-
-// all walks the connections of the shard, under its lock.
-func (s *shard) all() iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) {
-		for _, c := range s.buckets {
-			for ; c != nil; c = c.next {
-				if !yield(c) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func (r *registry) appendTo(list []recipient) []recipient {
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.RLock()
-		for c := range s.all() {
-			list = append(list, recipient{c: c})
-		}
-		s.mu.RUnlock()
-	}
+func (a *allConns) appendTo(list []recipient) []recipient {
+	a.table.Walk(func(s *session) { list = append(list, recipient{c: s.conn()}) })
 	return list
 }

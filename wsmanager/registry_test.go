@@ -2,54 +2,12 @@ package wsmanager
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// However it grows and shrinks, the registry holds what a map would.
-func TestRegistryIsAMap(t *testing.T) {
-	m, _ := fakeManager(t, Options{})
-	r := &m.registry
-	want := make(map[string]*Conn)
-	check := func() {
-		t.Helper()
-		require.Equal(t, len(want), m.All().Len())
-		seen := r.appendTo(nil)
-		require.Len(t, seen, len(want))
-		for _, r := range seen {
-			c := r.c
-			require.Same(t, want[c.id], c)
-			require.Same(t, c, m.registry.get(c.id))
-		}
-		require.Nil(t, r.get("nobody"))
-	}
-	check()
-	for round, goal := range []int{1, 1000, 3, 20_000, 100, 0} {
-		for len(want) != goal {
-			if grow := len(want) < goal; grow || rand.IntN(10) == 0 {
-				c := m.newConn(fmt.Sprint(round, " ", len(want), rand.Uint64()), Accept{}, nil, "")
-				r.add(c)
-				want[c.id] = c
-				continue
-			}
-			for id, c := range want {
-				r.remove(c)
-				r.remove(c) // a second time does nothing
-				delete(want, id)
-				require.Nil(t, r.get(id))
-				break
-			}
-		}
-		check()
-	}
-	for i := range r.shards {
-		require.LessOrEqual(t, len(r.shards[i].buckets), 32, "it has not shrunk")
-	}
-}
-
-// What a crowd has needed is given back when it is gone, in a group as well.
+// After many connections have closed, their group releases its memory.
 func TestGroupsShrink(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	var conns []*Conn
@@ -73,9 +31,9 @@ func TestGroupsShrink(t *testing.T) {
 	require.Nil(t, m.groups.get("g"))
 }
 
-// A pooled slice of the registry kept connections alive that were long gone.
+// A pooled slice of the registry kept closed connections reachable.
 func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
-	var r registry
+	var r allConns
 	r.init()
 	for i := range 1000 {
 		r.add(&Conn{id: fmt.Sprint(i)})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/outbox"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -28,7 +30,7 @@ type sender struct {
 	state    connState // copy of lifecycle.state, which sets it
 	attached bool      // the handshake has been sent, and transport is set
 	policy   SlowConsumer
-	stripe   uint8 // index in sendConfig.traffic
+	stripe   uint8 // of the counters
 }
 
 // sendConfig is the part of the senders of one Manager that they share.
@@ -43,10 +45,9 @@ type sendConfig struct {
 	keys   *frame.MaskKeys    // nil on the server's side
 	onSent func(frame []byte) // see outbox.New; may be nil
 
-	ticker  *timewheel.Ticker
-	stats   *stats
-	traffic *[counterStripes]traffic // of stats
-	active  *activity                // counts writer goroutines
+	ticker   *timewheel.Ticker
+	counters *counters.Counters
+	active   *activity.Counter // counts writer goroutines
 }
 
 // sendHost is the connection as its sender sees it. The Locker is the connection's lock. It
@@ -83,7 +84,7 @@ func (textAddr) Network() string  { return "tcp" }
 func (a textAddr) String() string { return string(a) }
 
 // traffic returns the counters of the connection's stripe. It is safe without the lock.
-func (s *sender) traffic() *traffic { return &s.cfg.traffic[s.stripe%counterStripes] }
+func (s *sender) traffic() *counters.Traffic { return s.cfg.counters.Stripe(s.stripe) }
 
 // send writes the frame of a message, or queues it. A frame that is not shared is copied if
 // it has to wait.
@@ -109,7 +110,7 @@ func (s *sender) write(h sendHost, frame []byte, shared bool) (sent bool, err er
 	case err != nil:
 		return false, ErrClosed
 	case n == len(frame):
-		s.traffic().messagesOut.Add(1)
+		s.traffic().MessagesOut.Add(1)
 	case n > 0:
 		s.push(h, frame, n, shared)
 	}
@@ -130,7 +131,7 @@ func (s *sender) tryWrite(h sendHost, p []byte) (n int, err error) {
 	}
 	n, err = t.TryWrite(p)
 	if n > 0 {
-		s.traffic().bytesOut.Add(uint64(n))
+		s.traffic().BytesOut.Add(uint64(n))
 	}
 	if err != nil {
 		h.writeFailed(err)
@@ -167,7 +168,7 @@ func (s *sender) sendControl(h sendHost, op ws.OpCode, payload []byte) {
 	if s.mayWrite() {
 		buf := getFrame()
 		defer putFrame(buf)
-		*buf = appendFrame(s.cfg.keys, *buf, op, payload)
+		*buf = s.cfg.keys.Append(*buf, op, payload)
 		n, err := s.tryWrite(h, *buf)
 		if err != nil || n == len(*buf) {
 			return
@@ -178,9 +179,9 @@ func (s *sender) sendControl(h sendHost, op ws.OpCode, payload []byte) {
 		}
 	}
 	if q := s.queue(); op == ws.OpPing {
-		q.SetPing(appendFrame(s.cfg.keys, nil, op, payload))
+		q.SetPing(s.cfg.keys.Append(nil, op, payload))
 	} else {
-		q.SetPong(appendFrame(s.cfg.keys, nil, op, payload))
+		q.SetPong(s.cfg.keys.Append(nil, op, payload))
 	}
 	s.startWriter(h)
 }
@@ -200,7 +201,7 @@ func (s *sender) isClient() bool { return s.cfg.keys != nil }
 
 // sendClose writes the close frame, or queues it behind the messages of the outbox.
 func (s *sender) sendClose(h sendHost, code StatusCode, reason string) {
-	n, frame := 0, maskedFrame(s.cfg.keys, frame.NewClose(ws.StatusCode(code), reason))
+	n, frame := 0, s.cfg.keys.Masked(frame.NewClose(ws.StatusCode(code), reason))
 	if s.mayWrite() {
 		var err error
 		switch n, err = s.tryWrite(h, frame); {
@@ -227,7 +228,7 @@ func (s *sender) closing() {
 // dropMessages drops the messages of the outbox, except those that a write has begun.
 func (s *sender) dropMessages() {
 	if n := s.outbox.DropMessages(); n > 0 {
-		s.cfg.stats.drop(dropClosed, n)
+		s.cfg.counters.Drop(counters.Closed, n)
 	}
 }
 

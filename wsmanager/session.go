@@ -35,6 +35,9 @@ func (s *session) Unlock() { s.mu.Unlock() }
 // WheelEntry implements timewheel.Element.
 func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
 
+// RegistryLink implements registry.Element.
+func (s *session) RegistryLink() (id string, next **session) { return s.id, &s.next }
+
 // Due implements timewheel.Element.
 func (s *session) Due(now int64) {
 	s.mu.Lock()
@@ -111,7 +114,7 @@ var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 func (s *session) open(early []byte) error {
 	logStart(s.conn())
 	if len(early) > 0 {
-		s.out.traffic().bytesIn.Add(uint64(len(early)))
+		s.out.traffic().BytesIn.Add(uint64(len(early)))
 		s.in.frames = frame.GetReader(s.frameConfig())
 		s.in.frames.SetUnread(early) // for a goroutine that takes over while OnConnect runs
 	}
@@ -133,7 +136,7 @@ func (s *session) open(early []byte) error {
 // consume handles bytes from the peer.
 func (s *session) consume(p []byte) error {
 	s.in.touch(s.m.wheel.Coarse())
-	s.out.traffic().bytesIn.Add(uint64(len(p)))
+	s.out.traffic().BytesIn.Add(uint64(len(p)))
 	return s.feed(p)
 }
 
@@ -227,7 +230,7 @@ func (s *session) finish(err error) {
 
 	s.m.admission.trackClosing(s.conn(), true)
 	s.m.unregister(s.conn())
-	s.m.stats.close(cause.Code)
+	s.m.counters.Close(uint16(cause.Code))
 	s.mu.Lock()
 	s.life.endForApplication()
 	s.mu.Unlock()

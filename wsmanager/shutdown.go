@@ -37,8 +37,8 @@ func (m *Manager) endConns(ctx context.Context) error {
 	for c := range walk(&m.registry) {
 		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
-	if m.active.wait(ctx) {
-		m.loops.wait(ctx)
+	if m.active.Wait(ctx) {
+		m.loops.Wait(ctx)
 		return nil
 	}
 	open := m.admission.open(&m.registry)
@@ -48,8 +48,8 @@ func (m *Manager) endConns(ctx context.Context) error {
 	// The ends of these connections need only the processor, except for callbacks.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
-	ended := m.active.wait(grace)
-	m.loops.wait(grace)
+	ended := m.active.Wait(grace)
+	m.loops.Wait(grace)
 	if ended {
 		return fmt.Errorf("wsmanager: shutdown: connections were cut: %w", context.Cause(ctx))
 	}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -13,13 +14,13 @@ func (s *sender) enqueue(h sendHost, frame []byte, shared bool) error {
 		switch s.policy {
 		case SlowConsumerDropOldest:
 			for !s.fits(len(frame)) && s.outbox.DropOldest() {
-				s.cfg.stats.drop(dropOldest, 1)
+				s.cfg.counters.Drop(counters.Oldest, 1)
 			}
 		case SlowConsumerDropNewest:
-			s.cfg.stats.drop(dropOutboxFull, 1)
+			s.cfg.counters.Drop(counters.OutboxFull, 1)
 			return ErrOutboxFull
 		default:
-			s.cfg.stats.drop(dropOutboxFull, 1)
+			s.cfg.counters.Drop(counters.OutboxFull, 1)
 			h.consumerTooSlow()
 			return ErrOutboxFull
 		}

@@ -1,6 +1,6 @@
 package wsmanager
 
-import "maps"
+import "github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 
 // Stats has the counters of a Manager; see [Manager.Stats]. All except Connections, Groups,
 // Users, Backplane.Connected and Backplane.Queued only grow.
@@ -96,48 +96,46 @@ type BackplaneDropped struct {
 // connections. The counters are read one after the other, so those of a busy Manager may
 // differ by a few messages.
 func (m *Manager) Stats() Stats {
+	n := &m.counters
+	traffic := n.Total()
 	s := Stats{
 		Connections: m.registry.len(),
 		Groups:      m.groups.len(),
 		Users:       m.users.len(),
-		Accepted:    m.stats.accepted.Load(),
+		Accepted:    n.Accepted.Load(),
+		Refused: Refused{
+			NotWebSocket: n.Refused(counters.NotWebSocket),
+			Malformed:    n.Refused(counters.Malformed),
+			Origin:       n.Refused(counters.ForeignOrigin),
+			Limit:        n.Refused(counters.Limit),
+			ShuttingDown: n.Refused(counters.ShuttingDown),
+			Rejected:     n.Refused(counters.Rejected),
+			Failed:       n.Refused(counters.Failed),
+			BrokenOff:    n.Refused(counters.BrokenOff),
+		},
+		MessagesIn:  traffic.MessagesIn,
+		BytesIn:     traffic.BytesIn,
+		MessagesOut: traffic.MessagesOut,
+		BytesOut:    traffic.BytesOut,
+		Dropped: Dropped{
+			OutboxFull: n.Dropped(counters.OutboxFull),
+			Oldest:     n.Dropped(counters.Oldest),
+			Closed:     n.Dropped(counters.Closed),
+			Unsendable: n.Dropped(counters.Unsendable),
+		},
+		Compressed: Compressed{
+			Accepted: n.Compression.Agreed.Load(),
+			In:       n.Compression.Inflated.Load(),
+			Out:      n.Compression.Deflated.Load(),
+			Saved:    n.Compression.Saved.Load(),
+		},
+		Closed: make(map[StatusCode]uint64),
 	}
-	r := &m.stats.refused
-	s.Refused = Refused{
-		NotWebSocket: r[refusedNotWebSocket].Load(),
-		Malformed:    r[refusedMalformed].Load(),
-		Origin:       r[refusedOrigin].Load(),
-		Limit:        r[refusedLimit].Load(),
-		ShuttingDown: r[refusedShuttingDown].Load(),
-		Rejected:     r[refusedRejected].Load(),
-		Failed:       r[refusedFailed].Load(),
-		BrokenOff:    r[refusedBrokenOff].Load(),
-	}
-	d := &m.stats.dropped
-	s.Dropped = Dropped{
-		OutboxFull: d[dropOutboxFull].Load(),
-		Oldest:     d[dropOldest].Load(),
-		Closed:     d[dropClosed].Load(),
-		Unsendable: d[dropUnsendable].Load(),
-	}
-	s.Compressed = Compressed{
-		Accepted: m.stats.agreed.Load(),
-		In:       m.stats.inflated.Load(),
-		Out:      m.stats.deflated.Load(),
-		Saved:    m.stats.saved.Load(),
-	}
-	for i := range m.stats.traffic {
-		t := &m.stats.traffic[i]
-		s.MessagesIn += t.messagesIn.Load()
-		s.BytesIn += t.bytesIn.Load()
-		s.MessagesOut += t.messagesOut.Load()
-		s.BytesOut += t.bytesOut.Load()
+	for code, ended := range n.ByCode() {
+		s.Closed[StatusCode(code)] = ended
 	}
 	if m.bus != nil {
 		s.Backplane = m.bus.snapshot()
 	}
-	m.stats.mu.Lock()
-	defer m.stats.mu.Unlock()
-	s.Closed = maps.Clone(m.stats.closed)
 	return s
 }

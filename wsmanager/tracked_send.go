@@ -35,7 +35,7 @@ type trackedMessage struct {
 func (s *session) sendTracked(m trackedMessage, queued func(trackingToken)) error {
 	buf := getFrame()
 	defer putFrame(buf)
-	*buf = s.appendTracked(*buf, m)
+	*buf = m.append(*buf, s)
 	s.mu.Lock()
 	s.catchUp()
 	err := s.out.sendUnlimited(s, *buf)
@@ -59,8 +59,8 @@ func (s *sender) sendUnlimited(h sendHost, frame []byte) error {
 	return err
 }
 
-// appendTracked appends the frame of a message for this connection to dst, which is empty.
-func (s *session) appendTracked(dst []byte, m trackedMessage) []byte {
+// append appends the frame of the message for a connection to dst, which is empty.
+func (m *trackedMessage) append(dst []byte, s *session) []byte {
 	size := frame.PayloadSize(m.frame)
 	compressed := false
 	switch {
@@ -79,15 +79,15 @@ func (s *session) appendTracked(dst []byte, m trackedMessage) []byte {
 
 // writerAdvances reports whether the connection is open and its writer makes progress; see
 // sender.writerAdvances.
-func (s *session) writerAdvances() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.state == stateOpen && s.out.writerAdvances()
+func (c *Conn) writerAdvances() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.state == stateOpen && c.out.writerAdvances()
 }
 
 // endCause returns how the connection ended, or why it is closing; nil while it is open.
-func (s *session) endCause() *CloseError {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.life.cold.cause
+func (c *Conn) endCause() *CloseError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.life.cold.cause
 }

@@ -40,7 +40,7 @@ func (c *Conn) SendPreparedContext(ctx context.Context, p *Prepared) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.session().sendOrWait(maskedFrame(c.m.keys, frame), true)
+	w, err := c.session().sendOrWait(c.m.keys.Masked(frame), true)
 	if w == nil {
 		return err
 	}

@@ -21,6 +21,8 @@
 // the system calls, and does not allocate. The descriptor must be in no other epoll set:
 // if Go's netpoller holds it too, each event is processed twice.
 //
+// A [Pool] distributes sockets over several loops, which exist while they have sockets.
+//
 // On systems without epoll [New] returns errors.ErrUnsupported.
 //
 // # The loop

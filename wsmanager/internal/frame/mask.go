@@ -42,8 +42,11 @@ func (k *MaskKeys) next() (key [4]byte) {
 }
 
 // Mask masks the frame of [Append] that begins at start and ends with buf, and returns
-// buf, which grows by [MaskSize].
+// buf, which grows by [MaskSize]. A nil MaskKeys, that of a server, returns buf as it is.
 func (k *MaskKeys) Mask(buf []byte, start int) []byte {
+	if k == nil {
+		return buf
+	}
 	key := k.next()
 	at := len(buf) - PayloadSize(buf[start:])
 	buf = append(buf, key[:]...)
@@ -52,4 +55,18 @@ func (k *MaskKeys) Mask(buf []byte, start int) []byte {
 	buf[start+1] |= maskBit
 	ws.Cipher(buf[at+MaskSize:], key, 0)
 	return buf
+}
+
+// Append appends a final frame to dst as [Append] does, and masks it as Mask does.
+func (k *MaskKeys) Append(dst []byte, op ws.OpCode, payload []byte) []byte {
+	return k.Mask(Append(dst, op, payload), len(dst))
+}
+
+// Masked returns a masked copy of a frame. A nil MaskKeys returns the frame itself.
+func (k *MaskKeys) Masked(frame []byte) []byte {
+	if k == nil {
+		return frame
+	}
+	own := append(make([]byte, 0, len(frame)+MaskSize), frame...)
+	return k.Mask(own, 0)
 }

@@ -1,4 +1,4 @@
-package wsmanager
+package connid
 
 import (
 	"encoding/base32"
@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Ids that are made at the same time never meet, and each of their 128 bits is as often
-// set as not: within six standard deviations, which chance leaves once in five hundred
-// million.
+// IDs that are created concurrently are unique, and each of their 128 bits is set in half of
+// them, within six standard deviations. Random data exceeds that once in 500 million tests.
 func TestIDsAreRandom(t *testing.T) {
 	const makers, each = 8, 5000
 	made := make([][]string, makers)
@@ -19,20 +18,21 @@ func TestIDsAreRandom(t *testing.T) {
 	for i := range makers {
 		wg.Go(func() {
 			for range each {
-				made[i] = append(made[i], newID())
+				made[i] = append(made[i], New())
 			}
 		})
 	}
 	wg.Wait()
 	seen := make(map[string]bool, makers*each)
-	var ones [8 * idBytes]int
+	var ones [8 * size]int
 	for _, part := range made {
 		for _, id := range part {
-			require.False(t, seen[id], "%s came twice", id)
+			require.False(t, seen[id], "%s is not unique", id)
 			seen[id] = true
 			raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(id)
 			require.NoError(t, err)
-			require.Len(t, raw, idBytes)
+			require.Len(t, id, Length)
+			require.Len(t, raw, size)
 			for i := range ones {
 				ones[i] += int(raw[i/8] >> (i % 8) & 1)
 			}
