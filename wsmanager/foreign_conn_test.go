@@ -1,6 +1,8 @@
 package wsmanager_test
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -138,3 +140,46 @@ func TestPanicsOfForeignConns(t *testing.T) {
 		})
 	}
 }
+
+// shutdownAt is a log that calls Shutdown at the record with a message, with a context that has
+// ended.
+type shutdownAt struct {
+	slog.Handler
+	message string
+	m       *wsmanager.Manager
+	result  chan error
+}
+
+func (*shutdownAt) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *shutdownAt) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		h.result <- h.m.Shutdown(ctx)
+	}
+	return nil
+}
+
+// Shutdown does not return before the last record of a connection.
+func TestShutdownWaitsForTheRecordOfAPanicInClose(t *testing.T) {
+	h := &shutdownAt{Handler: slog.DiscardHandler, message: "closing a websocket panicked", result: make(chan error, 1)}
+	h.m = wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Logger: slog.New(h)})
+	accepted := make(chan net.Conn, 1)
+	srv := start(t, h.m, func(srv *httptest.Server) {
+		srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn {
+			accepted <- c
+			return unclosable{c.(*net.TCPConn)}
+		}}
+	})
+	peer := dialOver(t, srv.URL, nil)
+	peer.SendClose(1000, "")
+	peer.ExpectClose(1000)
+	require.ErrorContains(t, <-h.result, "not all have ended")
+	require.NoError(t, (<-accepted).Close())
+}
+
+// unclosable is a net.Conn of an application whose Close panics.
+type unclosable struct{ *net.TCPConn }
+
+func (unclosable) Close() error { panic("fault in Close") }
