@@ -50,7 +50,7 @@ func (b *bus) broadcast(a *Audience, p *Prepared) error {
 	}
 	messages := b.messages(p)
 	if len(messages) == 0 {
-		return b.unsendable(p)
+		return b.unsendableErr(p)
 	}
 	return b.postTo(a, &envelope{kind: envelopeConn, messages: messages})
 }
@@ -118,13 +118,15 @@ func (b *bus) noteRemoteJoin(e *envelope, err error) {
 	}
 }
 
-// unsendable returns the error of a message that has no variant that can be sent.
-func (b *bus) unsendable(p *Prepared) error {
+// unsendableErr returns the error of a message of which no variant can be sent: that of
+// variant 0.
+func (b *bus) unsendableErr(p *Prepared) error {
 	_, err := b.m.frame(p, encodingOf(0, false))
 	return err
 }
 
-// postToConn sends an envelope to the node of a connection that is not here. b may be nil.
+// postToConn sends an envelope to the other node that has the connection with the id. b may be
+// nil.
 func (b *bus) postToConn(id string, e *envelope) error {
 	if b == nil || !strings.ContainsRune(id, nodeMark) || len(id) > maxConnID {
 		return ErrNoConn
@@ -137,7 +139,7 @@ func (b *bus) postToConn(id string, e *envelope) error {
 	return b.post(topicOfNode(node), e)
 }
 
-// maxConnID is an upper bound of the length of our ids.
+// maxConnID is an upper bound of the length of a connection's id.
 const maxConnID = 128
 
 // applyTo tells another node to do what e says with one of its connections. b may be nil.
@@ -149,7 +151,7 @@ func (b *bus) applyTo(id string, e *envelope) error {
 	return err
 }
 
-// send sends a message to a connection that is not here. b may be nil.
+// send sends a message to a connection of another node. b may be nil.
 func (b *bus) send(id string, msg Message) error {
 	if b == nil {
 		return ErrNoConn
@@ -163,14 +165,14 @@ func (b *bus) send(id string, msg Message) error {
 	return b.postToConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
 }
 
-// sendPrepared sends a prepared message to a connection that is not here. b may be nil.
+// sendPrepared sends a prepared message to a connection of another node. b may be nil.
 func (b *bus) sendPrepared(id string, p *Prepared) error {
 	if b == nil {
 		return ErrNoConn
 	}
 	messages := b.messages(p)
 	if len(messages) == 0 {
-		return b.unsendable(p)
+		return b.unsendableErr(p)
 	}
 	return b.postToConn(id, &envelope{kind: envelopeConn, messages: messages})
 }

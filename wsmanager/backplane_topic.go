@@ -7,10 +7,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
 )
 
-// topicAll is the topic of all nodes. Each node, group and user has a topic too.
+// topicAll is the topic to which every node subscribes. Each node, group and user has a topic
+// of its own too.
 const topicAll = "all"
 
-// maxTopicName is the longest name that is part of a topic without a hash.
+// maxTopicName is the length of the longest name used as it is.
 const maxTopicName = 100
 
 // topicOf returns the topic of a node, group or user. Names come from clients and databases, and
@@ -21,6 +22,7 @@ func topicOf(kind, name string) string {
 		return kind + "-" + name
 	}
 	sum := sha256.Sum256([]byte(name))
+	// '=' marks a hash, so no name can equal another's hash.
 	return kind + "=" + connid.Encoding.EncodeToString(sum[:])
 }
 

@@ -10,8 +10,8 @@ import (
 // at once. The broadcasts of these callbacks are delivered together after the last message,
 // at most maxDefer after the first broadcast.
 type batcher struct {
-	wanted  atomic.Bool   // the application broadcasts
-	running atomic.Uint64 // callbacks with more messages to follow; the epoch is above bit 32
+	wanted  atomic.Bool   // the application has broadcast, so callbacks are counted
+	running atomic.Uint64 // low 32 bits: callbacks that run while more messages of their peer have arrived; high 32 bits: the epoch
 	any     atomic.Bool   // queues is not empty
 	expired func()        // called maxDefer after the first broadcast was deferred
 
@@ -23,7 +23,8 @@ type batcher struct {
 // maxDefer is how long a broadcast is deferred at most.
 const maxDefer = time.Millisecond
 
-// activate makes enter worth its cost: callbacks count from the first broadcast on.
+// activate is called for each broadcast. Callbacks are counted from the first broadcast on, so
+// that an application without broadcasts does not pay for enter and leave.
 func (b *batcher) activate() {
 	if !b.wanted.Load() {
 		b.wanted.Store(true)
@@ -36,7 +37,7 @@ func (b *batcher) defers() bool { return uint32(b.running.Load()) != 0 }
 // enter counts a callback that begins while more messages of its peer have arrived.
 func (b *batcher) enter() (epoch uint64) { return b.running.Add(1) >> 32 }
 
-// leave ends what enter has begun, unless the epoch has ended.
+// leave counts the end of a callback, unless the epoch that enter returned has ended.
 func (b *batcher) leave(epoch uint64) {
 	for {
 		v := b.running.Load()
@@ -46,7 +47,8 @@ func (b *batcher) leave(epoch uint64) {
 	}
 }
 
-// nextEpoch makes running callbacks defer nothing from now on.
+// nextEpoch begins an epoch without callbacks: the callbacks that run now defer no more
+// broadcasts.
 func (b *batcher) nextEpoch() {
 	for {
 		v := b.running.Load()

@@ -14,15 +14,15 @@ import (
 func (br *broadcaster) deliver(q *broadcastQueue, last uint32) {
 	buf := snapshot(q.to)
 	defer putSnapshot(buf)
-	j := batchFrames{batch: q.backlog.batch}
-	defer j.release()
+	bf := batchFrames{batch: q.backlog.batch}
+	defer bf.release()
 	for _, r := range *buf {
-		br.deliverTo(q, r, last, &j)
+		br.deliverTo(q, r, last, &bf)
 	}
 }
 
-// deliverTo sends a batch to one connection, except the broadcasts that it has already.
-func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, j *batchFrames) {
+// deliverTo sends the part of a batch that is pending for one connection.
+func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, bf *batchFrames) {
 	c := r.c
 	c.mu.Lock()
 	delivered := r.delivered()
@@ -34,13 +34,13 @@ func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, j 
 	default:
 		*delivered = last
 		e, _ := c.reception.encoding()
-		batch := j.batch[len(j.batch)-n:]
+		batch := bf.batch[len(bf.batch)-n:]
 		var data []byte
 		var frames [][]byte
-		if c.m.keys == nil { // each frame of a client has its own mask
-			data, frames = j.frames(e, n)
+		if c.m.keys == nil { // a client masks each frame with its own key
+			data, frames = bf.joined(e, n)
 		}
-		if data != nil && !j.excepts(c) {
+		if data != nil && !bf.excepts(c) {
 			sendJoinedLocked(c, data, frames, batch, false)
 		} else {
 			sendBroadcastsLocked(c, batch, e, false)
@@ -59,7 +59,7 @@ func (br *broadcaster) behindLocked(c *Conn) bool {
 		c.memberships != nil && br.pending.inAny(c.memberships.bits)
 }
 
-// behindElsewhereLocked reports whether broadcasts to other sets than that of q may be
+// behindElsewhereLocked reports whether broadcasts to sets other than that of q may be
 // pending for the connection.
 func (br *broadcaster) behindElsewhereLocked(c *Conn, q *broadcastQueue) bool {
 	if q.bit == 0 {
@@ -83,38 +83,45 @@ func (br *broadcaster) setsLocked(c *Conn) iter.Seq2[recipient, *broadcastQueue]
 	}
 }
 
-// catchUps has the memory that catch-ups need.
-var catchUps = sync.Pool{New: func() any { return new(catchUp) }}
+var pendingLists = sync.Pool{New: func() any { return new(pendingList) }}
 
-// catchUp is the pending broadcasts of one connection.
-type catchUp struct {
-	list []*broadcast
+// pendingList is scratch memory for the pending broadcasts of one connection.
+type pendingList struct{ broadcasts []*broadcast }
 
-	sent   []*broadcast // the part of a list that is sent
-	frames [][]byte     // of sent
+func (p *pendingList) release() {
+	clear(p.broadcasts)
+	p.broadcasts = p.broadcasts[:0]
+	pendingLists.Put(p)
 }
 
-func (u *catchUp) release() {
-	clear(u.list)
-	clear(u.sent)
-	clear(u.frames)
-	u.list, u.sent, u.frames = u.list[:0], u.sent[:0], u.frames[:0]
-	catchUps.Put(u)
+var joinedSends = sync.Pool{New: func() any { return new(joinedSend) }}
+
+// joinedSend is scratch memory of sendBroadcastsLocked.
+type joinedSend struct {
+	broadcasts []*broadcast // those that are sent
+	frames     [][]byte     // the frame of each
 }
 
-// takePendingLocked takes the pending broadcasts of the connection from the queues of all
-// its sets, in the order in which they were made.
+func (j *joinedSend) release() {
+	clear(j.broadcasts)
+	clear(j.frames)
+	j.broadcasts, j.frames = j.broadcasts[:0], j.frames[:0]
+	joinedSends.Put(j)
+}
+
+// takePendingLocked adds to p the broadcasts that are pending for the connection in any of its
+// sets, and sorts p by the order in which the broadcasts were published.
 //
-// The queues are read one after the other. If a broadcast is made meanwhile to a set that
-// is read late, and an older one to a set that was read early, taking the first would
-// change their order. So broadcasts that are newer than the beginning stay pending.
-func (br *broadcaster) takePendingLocked(u *catchUp, c *Conn) {
+// While the queues are read, an older broadcast may be added to a queue already read and a
+// newer one to a queue still to be read. Taking the newer one would reverse them, so
+// broadcasts published after upTo stay pending.
+func (br *broadcaster) takePendingLocked(p *pendingList, c *Conn) {
 	upTo := br.order.Load()
 	for r, q := range br.setsLocked(c) {
-		u.list = q.take(r, upTo, u.list)
+		p.broadcasts = q.take(r, upTo, p.broadcasts)
 	}
-	if len(u.list) > 1 {
-		slices.SortFunc(u.list, func(a, b *broadcast) int { return cmp.Compare(a.order, b.order) })
+	if len(p.broadcasts) > 1 {
+		slices.SortFunc(p.broadcasts, func(a, b *broadcast) int { return cmp.Compare(a.order, b.order) })
 	}
 }
 
@@ -125,10 +132,10 @@ func (br *broadcaster) catchUpLocked(c *Conn) {
 	if !ok {
 		return
 	}
-	u := catchUps.Get().(*catchUp)
-	defer u.release()
-	br.takePendingLocked(u, c)
-	sendBroadcastsLocked(c, u.list, e, true)
+	p := pendingLists.Get().(*pendingList)
+	defer p.release()
+	br.takePendingLocked(p, c)
+	sendBroadcastsLocked(c, p.broadcasts, e, true)
 }
 
 // becomeReadyLocked starts the reception of broadcasts to all sets of the connection.
@@ -158,16 +165,16 @@ func (br *broadcaster) leaveLocked(c *Conn, m *membership) {
 	if !ok {
 		return
 	}
-	u := catchUps.Get().(*catchUp)
-	defer u.release()
-	u.list = m.of.queue.exit(recipient{c, m}, e, u.list)
-	br.takePendingLocked(u, c) // also older broadcasts to other sets
-	sendBroadcastsLocked(c, u.list, e, true)
+	p := pendingLists.Get().(*pendingList)
+	defer p.release()
+	p.broadcasts = m.of.queue.exit(recipient{c, m}, e, p.broadcasts)
+	br.takePendingLocked(p, c) // older broadcasts to other sets must not be overtaken
+	sendBroadcastsLocked(c, p.broadcasts, e, true)
 }
 
 // endReceptionLocked ends the reception of broadcasts, because the connection closes. If
-// send is true, pending broadcasts are sent. The others, and those that are made during
-// this call, count as dropped.
+// send is true, the pending broadcasts are sent first. Those still pending then, all of them
+// if send is false, count as dropped, except broadcasts whose callers wait for the result.
 func (br *broadcaster) endReceptionLocked(c *Conn, send bool) {
 	e, ok := c.reception.receiving()
 	if !ok {
@@ -176,83 +183,84 @@ func (br *broadcaster) endReceptionLocked(c *Conn, send bool) {
 	if send && br.behindLocked(c) {
 		br.catchUpLocked(c)
 	}
-	u := catchUps.Get().(*catchUp)
-	defer u.release()
+	p := pendingLists.Get().(*pendingList)
+	defer p.release()
 	for r, q := range br.setsLocked(c) {
-		u.list = q.exit(r, e, u.list)
+		p.broadcasts = q.exit(r, e, p.broadcasts)
 	}
-	for _, b := range u.list {
+	for _, b := range p.broadcasts {
 		if !b.awaited && b.isFor(c, e) {
 			c.m.counters.Drop(counters.Closed, 1)
 		}
 	}
 }
 
-// sendBroadcastsLocked sends the broadcasts of the list that are for c. late means that
-// another goroutine than this one delivers their batch.
-func sendBroadcastsLocked(c *Conn, list []*broadcast, e encoding, late bool) {
-	if len(list) <= 1 || c.m.keys != nil { // each frame of a client has its own mask
+// sendBroadcastsLocked sends the broadcasts of the list that are for c. catchUp is that of
+// broadcast.note.
+func sendBroadcastsLocked(c *Conn, list []*broadcast, e encoding, catchUp bool) {
+	if len(list) <= 1 || c.m.keys != nil { // a client masks each frame with its own key
 		for _, b := range list {
-			sendBroadcastLocked(c, b, e, late)
+			sendBroadcastLocked(c, b, e, catchUp)
 		}
 		return
 	}
-	u := catchUps.Get().(*catchUp)
-	defer u.release()
+	j := joinedSends.Get().(*joinedSend)
+	defer j.release()
 	size := 0
 	for _, b := range list {
 		switch {
 		case !b.isFor(c, e):
 		case b.frames[e] == nil:
-			b.dropUnsendable(c, late)
+			b.dropUnsendable(c, catchUp)
 		default:
-			u.sent = append(u.sent, b)
-			u.frames = append(u.frames, b.frames[e])
+			j.broadcasts = append(j.broadcasts, b)
+			j.frames = append(j.frames, b.frames[e])
 			size += len(b.frames[e])
 		}
 	}
 	if size > maxJoined {
-		for i, b := range u.sent {
-			b.note(c, c.out.send(c.session(), u.frames[i], true), late)
+		for i, b := range j.broadcasts {
+			b.note(c, c.out.send(c.session(), j.frames[i], true), catchUp)
 		}
 		return
 	}
 	buf := getFrame()
 	defer putFrame(buf)
-	for _, f := range u.frames {
+	for _, f := range j.frames {
 		*buf = append(*buf, f...)
 	}
-	sendJoinedLocked(c, *buf, u.frames, u.sent, late)
+	sendJoinedLocked(c, *buf, j.frames, j.broadcasts, catchUp)
 }
 
-func sendBroadcastLocked(c *Conn, b *broadcast, e encoding, late bool) {
+func sendBroadcastLocked(c *Conn, b *broadcast, e encoding, catchUp bool) {
 	switch {
 	case !b.isFor(c, e):
 	case b.frames[e] == nil:
-		b.dropUnsendable(c, late)
+		b.dropUnsendable(c, catchUp)
 	case c.m.keys != nil:
 		buf := getFrame()
 		defer putFrame(buf)
 		*buf = c.m.keys.Mask(append(*buf, b.frames[e]...), 0)
-		b.note(c, c.out.send(c.session(), *buf, false), late)
+		b.note(c, c.out.send(c.session(), *buf, false), catchUp)
 	default:
-		b.note(c, c.out.send(c.session(), b.frames[e], true), late)
+		b.note(c, c.out.send(c.session(), b.frames[e], true), catchUp)
 	}
 }
 
-// sendJoinedLocked sends the frames of several broadcasts. data is their concatenation.
-func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, late bool) {
+// sendJoinedLocked sends the frames of several broadcasts. data is the concatenation of the
+// frames.
+func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, catchUp bool) {
 	i := 0
 	if c.life.state == stateOpen && c.out.mayWrite() {
-		n, _ := c.out.tryWrite(c.session(), data) // an error changes the state
+		n, _ := c.out.tryWrite(c.session(), data) // an error has changed c.life.state
 		for ; i < len(frames) && n >= len(frames[i]); i++ {
 			n -= len(frames[i])
-			list[i].note(c, nil, late)
+			list[i].note(c, nil, catchUp)
 		}
 		c.out.traffic().MessagesOut.Add(uint64(i))
 		if n > 0 && c.life.state == stateOpen {
 			c.out.push(c.session(), frames[i], n, true)
-			list[i].note(c, nil, late)
+			list[i].note(c, nil, catchUp)
 			i++
 		}
 	}
@@ -261,6 +269,6 @@ func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, 
 		if c.life.state == stateOpen {
 			err = c.out.enqueue(c.session(), frames[i], true)
 		}
-		list[i].note(c, err, late)
+		list[i].note(c, err, catchUp)
 	}
 }

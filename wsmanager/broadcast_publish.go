@@ -2,14 +2,14 @@ package wsmanager
 
 import "time"
 
-// publish adds b, which it then owns, to the queue and delivers it, unless another
-// goroutine or a later call delivers it: see [Sent].
+// publish adds b to the queue, and delivers the queue's broadcasts unless another goroutine or
+// a later call delivers them: see [Sent]. The caller must not use b afterwards.
 func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
 	sent := br.lockForRoom(q, b)
 	start := br.clock.Elapsed()
 	switch l := q.backlog; {
 	case q.receiversLocked() == 0:
-		q.mu.Unlock() // no delivery needs it
+		q.mu.Unlock()
 		b.release()
 		return sent
 	case q.flushing:
@@ -24,8 +24,9 @@ func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
 		}
 		return sent
 	case q.receiversLocked() >= minHandover && start-l.lastEnd < l.lastTook:
-		// Broadcasts follow each other faster than they can be delivered one by
-		// one. The caller goes on, so that its next broadcasts join the same batch.
+		// Broadcasts follow each other faster than each can be delivered alone. The
+		// caller does not wait for the delivery, so that its next broadcasts are
+		// delivered together.
 		q.flushing = true
 		br.appendAndUnlock(q, b)
 		br.flushAside(q)
@@ -35,15 +36,15 @@ func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
 	b.awaited = true
 	br.appendAndUnlock(q, b)
 	if more := br.deliverBatch(q, start); more {
-		br.flushAside(q) // the caller has delivered its own
+		br.flushAside(q) // the caller has delivered b, and leaves later broadcasts to another goroutine
 	}
 	sent = b.result()
 	b.release()
 	return sent
 }
 
-// lockForRoom locks q when it has room for b. It returns how many connections b is for at
-// that moment.
+// lockForRoom waits until q has room for a broadcast, and returns with q.mu locked. The result
+// is how many connections b is for at that moment.
 func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
 	excepted := q.membersExcepted(b)
 	q.mu.Lock()
@@ -60,13 +61,13 @@ func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
 }
 
 // makeRoomLocked delivers the pending broadcasts as one batch, or waits until another
-// goroutine begins to deliver them.
+// goroutine begins to deliver them. It releases q.mu for that time.
 func (br *broadcaster) makeRoomLocked(q *broadcastQueue) {
 	if !q.flushing {
 		q.flushing = true
 		q.mu.Unlock()
 		if more := br.deliverBatch(q, br.clock.Elapsed()); more {
-			br.flushAside(q) // otherwise the caller would deliver for as long as others broadcast
+			br.flushAside(q) // otherwise the caller would deliver as long as other goroutines broadcast
 		}
 		q.mu.Lock()
 		return
@@ -81,8 +82,9 @@ func (br *broadcaster) makeRoomLocked(q *broadcastQueue) {
 	q.mu.Lock()
 }
 
-// appendAndUnlock appends b to the pending broadcasts. Another goroutine may then deliver
-// and release it. If none delivers, the caller has to start the delivery.
+// appendAndUnlock appends b to the pending broadcasts. Another goroutine may then deliver b
+// and, unless b is awaited, release it. If no goroutine delivers, the caller has to start the
+// delivery.
 func (br *broadcaster) appendAndUnlock(q *broadcastQueue, b *broadcast) {
 	l := q.backlog
 	if len(l.log) == 0 {
@@ -124,8 +126,9 @@ func (br *broadcaster) flushQueue(q *broadcastQueue) {
 	}
 }
 
-// deliverBatch delivers the pending broadcasts as one batch that began at start. It reports
-// whether more are pending afterwards. If not, flushing has ended.
+// deliverBatch delivers the pending broadcasts as one batch that began at start. The caller
+// has set flushing. deliverBatch reports whether more broadcasts are pending afterwards; if
+// not, it has cleared flushing.
 func (br *broadcaster) deliverBatch(q *broadcastQueue, start time.Duration) (more bool) {
 	br.deliver(q, q.beginBatch())
 

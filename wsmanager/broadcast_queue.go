@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// broadcastQueue has the broadcasts to one set of connections that are not delivered to
-// all of it yet, in order. One goroutine at a time delivers the pending broadcasts as one
-// batch: one write for each receiver. Broadcasts that are made meanwhile form the next
-// batch. (This is flat combining.) No lock of the queue is held during a write.
+// broadcastQueue has the pending broadcasts to one set of connections, in order: those whose
+// delivery has not ended. One goroutine at a time delivers the pending broadcasts as one
+// batch: one write for each receiver. Broadcasts that are published during the delivery form
+// the next batch. (This is flat combining.) The queue's lock is not held during a write.
 //
-// Each receiver has the number of the last broadcast that it got. Every other send to a
-// connection first delivers the broadcasts that are pending for this connection. So no
-// message overtakes a broadcast, and no sender waits for deliveries to other connections.
+// Each receiver has the number of the last broadcast that was sent to it. Every other send to
+// a connection first sends the broadcasts that are pending for that connection. So no message
+// overtakes a broadcast, and no sender waits for deliveries to other connections.
 type broadcastQueue struct {
 	to        recipients
 	bit       uint64        // in pendingSets; 0 for the queue of all connections
-	encodings atomic.Uint32 // an encodingSet: those that connections of the set have or had
+	encodings atomic.Uint32 // an encodingSet: the encodings that receivers have or had
 	published atomic.Uint32 // the number of the newest broadcast; changes under mu
 
 	mu        sync.Mutex   // guards the fields below; held for moments, never during a write
-	receivers []int        // for each encoding, the number of connections that receive
+	receivers []int        // for each encoding, the number of receivers
 	counting  []*broadcast // broadcasts with exceptions that are not published yet: see membersExcepted
-	flushing  bool         // a goroutine delivers
+	flushing  bool         // a goroutine delivers, or is about to
 	deferred  bool         // the queue is in batcher.queues
 	backlog   *backlog     // nil before the first broadcast
 }
@@ -33,33 +33,34 @@ type broadcastQueue struct {
 // backlog has the pending broadcasts of a broadcastQueue, whose lock guards it.
 type backlog struct {
 	flush    func()        // for go statements, which would allocate a closure each time
-	log      []*broadcast  // in order; the last one has the number published
-	batch    []*broadcast  // the first ones of log, which are being delivered; belongs to the goroutine that delivers
-	bytes    int           // of the frames in log behind the batch
-	room     chan struct{} // closed when the next batch begins; nil if no goroutine waits for that
+	log      []*broadcast  // the pending broadcasts, in order; broadcastQueue.published is the number of the last one
+	batch    []*broadcast  // the first broadcasts of log, which are being delivered; the goroutine that delivers changes it, and reads it without the lock
+	bytes    int           // of the frames of the broadcasts in log that follow the batch
+	room     chan struct{} // closed when the next batch begins; nil if no goroutine waits for room
 	lastEnd  time.Duration // when the last batch was delivered, in the clock's elapsed time
 	lastTook time.Duration // how long the delivery of the last batch took
 }
 
 const (
-	// maxPending is how many broadcasts may wait behind the batch that is being
-	// delivered. Further broadcasts wait for that batch.
+	// maxPending is how many broadcasts may follow the batch that is being delivered. The
+	// caller of a further broadcast waits until that batch has been delivered.
 	maxPending = 64
 
-	// maxJoined is the largest size of concatenated frames, and of the frames that
-	// wait, in bytes. Above it the number of writes is not the main cost.
+	// maxJoined is the largest size of concatenated frames in bytes. Above this size the
+	// number of writes is not the main cost. A queue is also full if the frames that follow
+	// the batch are larger.
 	maxJoined = 128 << 10
 
 	// minHandover is how many receivers a set needs for a broadcast to be handed to
-	// another goroutine. With fewer receivers that saves little, and the caller gets the
-	// exact result.
+	// another goroutine. With fewer receivers the handover saves little, and a caller that
+	// delivers gets the exact result.
 	minHandover = 8
 )
 
 // enter makes the connection of r, whose lock is held, a receiver of the broadcasts that
-// are made from now on.
+// are published from now on.
 func (q *broadcastQueue) enter(r recipient, e encoding) {
-	q.encodings.Or(1 << e) // before it counts: it does not get broadcasts without its encoding
+	q.encodings.Or(1 << e) // first, so that the connection misses only broadcasts that are encoded already
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.receivers) <= int(e) {
@@ -68,15 +69,15 @@ func (q *broadcastQueue) enter(r recipient, e encoding) {
 	q.receivers[e]++
 	for _, b := range q.counting {
 		if slices.Contains(b.except, r.c) {
-			b.entered = append(b.entered, r)
+			b.exceptedMembers = append(b.exceptedMembers, r)
 		}
 	}
 	*r.delivered() = q.published.Load()
 	r.setReceiving(true)
 }
 
-// exit ends what enter has begun. It takes the broadcasts that are pending for the
-// connection and appends them to list.
+// exit ends the reception that enter has started. It takes the broadcasts that are pending
+// for the connection of r, whose lock is held, and appends them to list.
 func (q *broadcastQueue) exit(r recipient, e encoding, list []*broadcast) []*broadcast {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,8 +89,9 @@ func (q *broadcastQueue) exit(r recipient, e encoding, list []*broadcast) []*bro
 	return q.takeLocked(math.MaxUint64, list, r.delivered())
 }
 
-// take takes the broadcasts that are pending for a receiver, whose lock is held, and
-// appends them to list. It leaves those with an order above upTo.
+// take takes the broadcasts that are pending for the connection of r, whose lock is held, and
+// appends them to list. The caller must send them. Broadcasts with an order above upTo stay
+// pending.
 func (q *broadcastQueue) take(r recipient, upTo uint64, list []*broadcast) []*broadcast {
 	if !r.receiving() || q.published.Load() == *r.delivered() {
 		return list
@@ -115,8 +117,8 @@ func (q *broadcastQueue) takeLocked(upTo uint64, list []*broadcast, delivered *u
 	return list
 }
 
-// countLocked returns how many connections b is for. excepted are the members that
-// membersExcepted has found.
+// countLocked returns how many receivers b is for: as Queued, or as Dropped if their encoding
+// failed. excepted are the members that membersExcepted has found.
 func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent Sent) {
 	for e, n := range q.receivers {
 		if b.encoded.has(encoding(e)) {
@@ -124,11 +126,11 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 		}
 	}
 	for _, r := range excepted {
-		if !slices.Contains(b.entered, r) {
-			b.entered = append(b.entered, r)
+		if !slices.Contains(b.exceptedMembers, r) {
+			b.exceptedMembers = append(b.exceptedMembers, r)
 		}
 	}
-	for _, r := range b.entered {
+	for _, r := range b.exceptedMembers {
 		if e, ok := r.c.reception.encoding(); ok && r.receiving() && b.encoded.has(e) {
 			sent.add(b.frames[e] != nil, -1)
 		}
@@ -139,9 +141,9 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 	return sent
 }
 
-// membersExcepted returns the members of the set that b is not for. To find them it locks
-// the connections. Connections that enter later are noted in b, so that one search is
-// enough, however long b waits for room.
+// membersExcepted returns the members of the set that b.except names. The search locks the
+// connections of b.except. If one of them enters the set later, enter adds it to
+// b.exceptedMembers, so one search is enough, however long b waits for room.
 func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
 	switch {
 	case len(b.except) == 0:
@@ -179,8 +181,8 @@ func (q *broadcastQueue) fullLocked() bool {
 	return len(l.log)-len(l.batch) >= maxPending || l.bytes > maxJoined
 }
 
-// beginBatch makes the pending broadcasts the batch that is delivered. It returns the
-// number of the last one.
+// beginBatch makes the pending broadcasts the batch that is delivered. It returns the number
+// of the last broadcast in the batch.
 func (q *broadcastQueue) beginBatch() (last uint32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -201,7 +203,7 @@ func (q *broadcastQueue) endBatchLocked(start, end time.Duration) (pending int) 
 	clear(l.log[n:])
 	l.log = l.log[:n]
 	for _, b := range l.batch {
-		if !b.awaited {
+		if !b.awaited { // otherwise its caller releases it
 			b.release()
 		}
 	}

@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"cmp"
 	"log/slog"
 	"sync/atomic"
 
@@ -49,40 +48,6 @@ func (br *broadcaster) send(q *broadcastQueue, p *Prepared, except names) Sent {
 	return sent
 }
 
-// encodings returns the encodings that a broadcast to the set is needed in. If no
-// registered connection has agreed on compression, none of them is compressed.
-func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
-	s := encodingSet(q.encodings.Load())
-	if br.compressing.Load() == 0 {
-		s &^= compressedEncodings
-	}
-	return s
-}
-
-// encode encodes p for a broadcast. An encoding that fails has a nil frame; the error is
-// logged once for each variant, and the first one is returned.
-func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) (first error) {
-	b.encoded = needed
-	var failed encodingSet
-	for e := range needed.all {
-		frame, err := br.frame(p, e)
-		if err != nil {
-			if plain := encodingOf(e.variant(), false); !failed.has(plain) {
-				failed |= 1 << plain
-				br.logUnsendable(err, e)
-			}
-			first = cmp.Or(first, err)
-			frame = nil
-		}
-		b.frames[e] = frame
-	}
-	return first
-}
-
-func (br *broadcaster) logUnsendable(err error, e encoding) {
-	br.logger().Error("a broadcast can't be sent", "err", err, "variant", int(e.variant()))
-}
-
 // flushDeferred delivers the deferred broadcasts of all queues.
 func (br *broadcaster) flushDeferred() {
 	if !br.batcher.any.Load() {
@@ -93,8 +58,8 @@ func (br *broadcaster) flushDeferred() {
 	}
 }
 
-// flushExpired delivers the deferred broadcasts after maxDefer. Broadcasts of the callbacks
-// that run now are not deferred.
+// flushExpired delivers the deferred broadcasts after maxDefer. The callbacks that run now
+// defer no more broadcasts.
 func (br *broadcaster) flushExpired() {
 	br.active.Add() // Shutdown waits for this goroutine of the timer
 	defer br.active.Done()

@@ -31,8 +31,7 @@ type ClientOptions struct {
 	// Reconnect is when the Client connects again, and when it gives up.
 	Reconnect Reconnect
 
-	// Limits bound the messages, control frames and groups of a connection. The frame header
-	// of a client is 4 bytes longer.
+	// Limits bound the messages, control frames and groups of a connection.
 	Limits Limits
 
 	// Timeouts are the intervals and time limits of a connection.

@@ -40,7 +40,7 @@ type queuedMessage struct {
 // init sets the Manager of the connections.
 func (q *clientQueue) init(m *Manager) {
 	q.m, q.contextual = m, make(chan struct{}, 1)
-	m.trackMessages(q.written)
+	m.onWritten(q.written)
 }
 
 // encode makes the frame of a message, without a mask.

@@ -35,8 +35,7 @@ type DialOptions struct {
 	// Value is the application's own state of the connection; see [Value].
 	Value any
 
-	// Limits bound the messages, control frames and groups of one connection. The frame header
-	// of a client is 4 bytes longer.
+	// Limits bound the messages, control frames and groups of one connection.
 	Limits Limits
 
 	// Timeouts are the intervals and time limits of a connection.
@@ -98,7 +97,7 @@ type Network struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// settings fills in the defaults and returns all mistakes.
+// settings returns the options with defaults filled in, and adds the mistakes to w.
 func (o *DialOptions) settings(w *mistakes) settings {
 	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}
 	return common.settings(w, frame.MaskSize)

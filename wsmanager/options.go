@@ -108,8 +108,9 @@ type Origins struct {
 type Limits struct {
 	// MaxMessageSize is the most bytes of a received message. A bigger one closes the
 	// connection with 1009, as soon as its frame header or its inflated size exceeds the limit.
-	// Together with a frame header (up to 14 bytes) it must not exceed Outbox.Bytes, so that
-	// each received message can be sent on. Default: 64 KiB.
+	// Together with its frame header (up to 10 bytes; 14 for a client, whose frames are masked)
+	// it must not exceed Outbox.Bytes, so that each received message can be sent on. Default:
+	// 64 KiB.
 	MaxMessageSize int
 
 	// MessageRate is how many messages per second the peer may send on average. A peer that

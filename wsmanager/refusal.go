@@ -13,7 +13,7 @@ import (
 
 // refusal is a handshake that is answered with an HTTP error.
 type refusal struct {
-	reason counters.Refusal
+	reason counters.RefusalReason
 	status int
 	text   string // the body of the answer
 	err    error  // for the log
@@ -23,10 +23,10 @@ func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
 
 // handshakeReasons are the counters of the refusals of package handshake.
-var handshakeReasons = [...]counters.Refusal{
+var handshakeReasons = [...]counters.RefusalReason{
 	handshake.NotWebSocket:  counters.NotWebSocket,
 	handshake.Malformed:     counters.Malformed,
-	handshake.ForeignOrigin: counters.ForeignOrigin,
+	handshake.ForeignOrigin: counters.Origin,
 	handshake.Failed:        counters.Failed,
 }
 

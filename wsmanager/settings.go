@@ -103,7 +103,8 @@ func (w *mistakes) duration(path string, v, def time.Duration) time.Duration {
 	return v
 }
 
-// settings fills in the defaults. maskSize is the size of the mask in a frame header.
+// settings returns the options with defaults filled in, and adds the mistakes to w. maskSize
+// is the size of the mask in a frame header.
 func (o *options) settings(w *mistakes, maskSize int) settings {
 	s := settings{Logger: o.logger, BaseContext: o.baseContext, Driver: o.driver, SlowConsumer: o.slowConsumer}
 	if s.BaseContext == nil {
@@ -162,7 +163,7 @@ func (s *settings) setCompression(o Compression, w *mistakes) {
 	s.Compression = o
 }
 
-// settings fills in the defaults and returns all mistakes.
+// settings returns the options with defaults filled in, and all mistakes as one error.
 func (o *Options) settings() (settings, error) {
 	w := &mistakes{options: "Options"}
 	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}

@@ -106,7 +106,7 @@ func (m *Manager) Stats() Stats {
 		Refused: Refused{
 			NotWebSocket: n.Refused(counters.NotWebSocket),
 			Malformed:    n.Refused(counters.Malformed),
-			Origin:       n.Refused(counters.ForeignOrigin),
+			Origin:       n.Refused(counters.Origin),
 			Limit:        n.Refused(counters.Limit),
 			ShuttingDown: n.Refused(counters.ShuttingDown),
 			Rejected:     n.Refused(counters.Rejected),

@@ -13,10 +13,10 @@ type trackingToken *byte
 // tokenOf returns the token of a frame in the outbox.
 func tokenOf(frame []byte) trackingToken { return &frame[0] }
 
-// trackMessages sets the function that is called with the token of each message that was queued
-// and is written, tracked or not. It is called with the connection's lock held. It must be set
-// before the first connection.
-func (m *Manager) trackMessages(written func(trackingToken)) {
+// onWritten has written called when the last byte of a queued message is written, for untracked
+// messages too. The connection's lock is held during the call. onWritten must be called before
+// the first connection.
+func (m *Manager) onWritten(written func(trackingToken)) {
 	m.sending.onSent = func(frame []byte) { written(tokenOf(frame)) }
 }
 
@@ -28,10 +28,10 @@ type trackedMessage struct {
 	plain    bool      // Message.NoCompression
 }
 
-// sendTracked writes a message, or queues it without regard to the limits of the outbox. If the
-// message has not been written completely, it calls queued with its token and the connection's
-// lock held. After an error the connection has ended, and at most a part of the message has been
-// written.
+// sendTracked writes a message, or queues it without regard to the limits of the outbox. If part
+// of the message is still to be written, it calls queued with the message's token. The
+// connection's lock is held during the call. After an error the connection has ended, and at most
+// a part of the message has been written.
 func (s *session) sendTracked(m trackedMessage, queued func(trackingToken)) error {
 	buf := getFrame()
 	defer putFrame(buf)

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Counters are safe for concurrent use. The zero value is ready to use. Only Closed takes a
-// lock.
+// Counters are safe for concurrent use. The zero value is ready to use. Only Close and
+// ByCode take a lock.
 type Counters struct {
 	stripes [Stripes]Traffic
 
@@ -53,14 +53,14 @@ func (c *Counters) Total() (sum Total) {
 	return sum
 }
 
-// Refusal is the reason why a handshake did not become a connection.
-type Refusal uint8
+// RefusalReason is the reason why a handshake did not become a connection.
+type RefusalReason uint8
 
 // The reasons are described at wsmanager.Refused.
 const (
-	NotWebSocket Refusal = iota
+	NotWebSocket RefusalReason = iota
 	Malformed
-	ForeignOrigin
+	Origin
 	Limit
 	ShuttingDown
 	Rejected
@@ -69,29 +69,31 @@ const (
 	refusals
 )
 
-// Refuse counts a handshake.
-func (c *Counters) Refuse(why Refusal) { c.refused[why].Add(1) }
+// Refuse counts a handshake that was refused for the reason.
+func (c *Counters) Refuse(reason RefusalReason) { c.refused[reason].Add(1) }
 
 // Refused returns the number of handshakes that were refused for the reason.
-func (c *Counters) Refused(why Refusal) uint64 { return c.refused[why].Load() }
+func (c *Counters) Refused(reason RefusalReason) uint64 { return c.refused[reason].Load() }
 
-// Drop is the reason why a message will not arrive.
-type Drop uint8
+// DropReason is the reason why a message will not arrive.
+type DropReason uint8
 
 // The reasons are described at wsmanager.Dropped.
 const (
-	OutboxFull Drop = iota
+	OutboxFull DropReason = iota
 	Oldest
 	Closed
 	Unsendable
 	drops
 )
 
-// Drop counts messages.
-func (c *Counters) Drop(why Drop, messages int) { c.dropped[why].Add(uint64(messages)) }
+// Drop counts messages dropped for the reason.
+func (c *Counters) Drop(reason DropReason, messages int) {
+	c.dropped[reason].Add(uint64(messages))
+}
 
 // Dropped returns the number of messages that were dropped for the reason.
-func (c *Counters) Dropped(why Drop) uint64 { return c.dropped[why].Load() }
+func (c *Counters) Dropped(reason DropReason) uint64 { return c.dropped[reason].Load() }
 
 // Compression counts the work of permessage-deflate.
 type Compression struct {

@@ -27,7 +27,7 @@ func TestCountersAddUp(t *testing.T) {
 				traffic.BytesIn.Add(2)
 				traffic.MessagesOut.Add(3)
 				traffic.BytesOut.Add(4)
-				c.Refuse(Refusal(i))
+				c.Refuse(RefusalReason(i))
 				c.Drop(Unsendable, 2)
 				c.Close(uint16(1000 + i%2))
 			}
@@ -36,8 +36,8 @@ func TestCountersAddUp(t *testing.T) {
 	wg.Wait()
 	const all = callers * each
 	require.Equal(t, Total{all, 2 * all, 3 * all, 4 * all}, c.Total())
-	for why := range refusals {
-		require.EqualValues(t, each, c.Refused(why))
+	for reason := range refusals {
+		require.EqualValues(t, each, c.Refused(reason))
 	}
 	require.EqualValues(t, 2*all, c.Dropped(Unsendable))
 	require.Zero(t, c.Dropped(Closed))

@@ -30,8 +30,8 @@ type inflater struct {
 	out [4 << 10]byte
 }
 
-// inflaters holds as many as were in use at the same time, about 50 KB each. A call of
-// Inflate uses one.
+// A pooled inflater takes about 50 KB. Each call of Inflate uses one, so the pool grows to
+// the number of simultaneous calls.
 var inflaters = sync.Pool{New: func() any {
 	in := &inflater{}
 	in.r = flate.NewReader(&in.src)
@@ -49,8 +49,8 @@ type inflateSource struct {
 	end int // number of bytes of inflateEnd that were read
 }
 
-// whole reports whether the final block that has just been read ended with the message,
-// with or without its flush, or is the block of inflateEnd.
+// whole reports whether flate stopped where a message may end: after its own bytes, after
+// syncTail, or after inflateEnd.
 func (s *inflateSource) whole() bool {
 	return len(s.p) == 0 && (s.end == 0 || s.end == len(syncTail) || s.end == len(inflateEnd))
 }

@@ -18,9 +18,10 @@ const extensionName = "permessage-deflate"
 // 9.1).
 var ErrMalformed = errors.New("the Sec-WebSocket-Extensions are malformed")
 
-// Negotiate returns the Sec-WebSocket-Extensions of the answer to a client's: an answer to
-// the first acceptable offer of permessage-deflate, "" if none is acceptable (RFC 7692,
-// section 5.1). The error is [ErrMalformed]; it fails the handshake (RFC 6455, section 9.1).
+// Negotiate returns the Sec-WebSocket-Extensions value with which a server answers the
+// client's header lines: an answer to the first acceptable offer of permessage-deflate, or ""
+// if none is acceptable (RFC 7692, section 5.1). The error is [ErrMalformed]; it fails the
+// handshake (RFC 6455, section 9.1).
 func Negotiate(lines []string) (answer string, err error) {
 	for name, params := range extensions(strings.Join(lines, ","), &err) {
 		if name == extensionName && answer == "" {
@@ -36,10 +37,10 @@ func Negotiate(lines []string) (answer string, err error) {
 // answerOffer returns the answer to an offer of permessage-deflate (RFC 7692, section
 // 7.1), "" to decline it.
 //
-// No side takes over its context; a server may demand both regardless of the offer.
-// compress/flate has only the biggest window, so an offer that limits the server's is
-// declined. A limit of the client's own window needs no answer, as every window can be
-// inflated.
+// The answer asks both sides not to take over their context, which a server may do whatever
+// the offer says. compress/flate compresses only with a 15-bit window, so an offer of a
+// smaller server window is declined. An offer of a smaller client window needs no answer,
+// because Inflate accepts data of every window size.
 func answerOffer(params []extensionParam) string {
 	answer := extensionName + "; server_no_context_takeover; client_no_context_takeover"
 	for i, p := range params {

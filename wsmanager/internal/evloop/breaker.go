@@ -8,7 +8,8 @@ import (
 )
 
 // breaker is a circuit breaker for handler calls on the leader. It opens when handlers
-// block too many leaders, and closes after a time. The thresholds were chosen, not tuned.
+// block too many leaders, and closes after a time. The thresholds are estimates, not
+// measured.
 type breaker struct {
 	state atomic.Uint32 // breakerClosed, breakerHalfOpen or breakerOpen
 
@@ -24,7 +25,7 @@ type breaker struct {
 
 const (
 	breakerClosed   uint32 = iota
-	breakerHalfOpen        // sockets without a streak go to goroutines
+	breakerHalfOpen        // sockets with fewer than minInlineStreak fast events in a row go to goroutines
 	breakerOpen            // all sockets go to goroutines
 )
 
@@ -41,8 +42,8 @@ const (
 
 func (b *breaker) isClosed() bool { return b.state.Load() == breakerClosed }
 
-// offloads reports whether an inline socket must be served by a goroutine. The caller owns
-// the socket.
+// offloads reports whether an inline socket (see the modes in doc.go) must be served by a
+// goroutine. The caller owns the socket.
 func (b *breaker) offloads(s *Socket) bool {
 	switch b.state.Load() {
 	case breakerClosed:

@@ -98,8 +98,8 @@
 //
 // A handler that blocked is recorded: its socket is slow until 8, later up to 2,048
 // events in a row were fast. A circuit breaker watches the loop as a whole. If three
-// leaders have blocked within 100 ms, it is half-open for a second: sockets without a
-// streak of fast events go to goroutines. After forty within a second it opens: all
+// leaders have blocked within 100 ms, it is half-open for a second: sockets with fewer
+// than 8 fast events in a row go to goroutines. After forty within a second it opens: all
 // sockets go to goroutines, for a second at first, up to a minute. So a loop has
 // at most one goroutine for the leader and one for each socket whose handler is running.
 //

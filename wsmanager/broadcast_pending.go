@@ -6,21 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// pendingSets tells which groups and users may have pending broadcasts, without looking
-// at each set. A set has one of 64 bits, from the hash of its name.
+// pendingSets tells which groups and users may have pending broadcasts, so that a connection
+// need not check each of its sets. A set has one of 64 bits, from the hash of its name.
 type pendingSets struct {
-	once  atomic.Uint64 // bits of sets with pending broadcasts
-	twice atomic.Uint64 // bits of two or more such sets
+	some    atomic.Uint64 // bits that at least one set with pending broadcasts has
+	several atomic.Uint64 // bits that at least two sets with pending broadcasts have
 
 	mu     sync.Mutex // guards counts and changes of the bits
-	counts [64]int32
+	counts [64]int32  // for each bit, the number of sets with pending broadcasts
 }
 
 // add counts a set with pending broadcasts. bit 0 means the set of all connections, which
 // is not counted.
 func (p *pendingSets) add(bit uint64) { p.change(bit, +1) }
 
-// remove ends what add has begun.
+// remove takes back one add.
 func (p *pendingSets) remove(bit uint64) { p.change(bit, -1) }
 
 func (p *pendingSets) change(bit uint64, by int32) {
@@ -31,16 +31,16 @@ func (p *pendingSets) change(bit uint64, by int32) {
 	defer p.mu.Unlock()
 	n := &p.counts[bits.TrailingZeros64(bit)]
 	*n += by
-	setBit(&p.once, bit, *n > 0)
-	setBit(&p.twice, bit, *n > 1)
+	setBit(&p.some, bit, *n > 0)
+	setBit(&p.several, bit, *n > 1)
 }
 
 // inAny reports whether one of the sets with these bits may have pending broadcasts.
-func (p *pendingSets) inAny(bits uint64) bool { return bits&p.once.Load() != 0 }
+func (p *pendingSets) inAny(bits uint64) bool { return bits&p.some.Load() != 0 }
 
 // inOthers is inAny without the set that has the bit own.
 func (p *pendingSets) inOthers(bits, own uint64) bool {
-	others := p.once.Load()&^own | p.twice.Load()&own
+	others := p.some.Load()&^own | p.several.Load()&own
 	return bits&others != 0
 }
 

@@ -26,7 +26,7 @@ func (s *sender) flush(h sendHost) {
 }
 
 // writeLoop writes until the outbox is empty. A connection has one such goroutine at most,
-// and only while there is a backlog. It takes the lock itself.
+// and only while its outbox has something to write. writeLoop takes the lock itself.
 func (s *sender) writeLoop(h sendHost) {
 	defer s.cfg.active.Done()
 	switch t := s.transport.(type) {
