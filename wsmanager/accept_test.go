@@ -30,13 +30,13 @@ func testHandshakeRefusals(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		spoil  func(*http.Request)
+		modify func(*http.Request)
 		status int
 		body   string
 		header [2]string
 	}{
-		{"as it should be", func(*http.Request) {}, 101, "", [2]string{"Upgrade", "websocket"}},
-		{"lists and other cases", func(r *http.Request) {
+		{"valid", func(*http.Request) {}, 101, "", [2]string{"Upgrade", "websocket"}},
+		{"lists and another letter case", func(r *http.Request) {
 			r.Header.Set("Connection", "keep-alive, upgrade")
 			r.Header.Set("Upgrade", "h2c, WebSocket")
 		}, 101, "", [2]string{"Connection", "Upgrade"}},
@@ -54,14 +54,14 @@ func testHandshakeRefusals(t *testing.T) {
 		{"no key", del("Sec-WebSocket-Key"), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"two keys", set("Sec-WebSocket-Key", wstest.Key, wstest.Key), 400, "one Sec-WebSocket-Key", [2]string{}},
 		{"a short key", set("Sec-WebSocket-Key", "c2hvcnQ="), 400, "16 bytes in base64", [2]string{}},
-		{"a key of the right length that is no base64", set("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="), 400, "16 bytes in base64", [2]string{}},
+		{"a key of the right length that is not base64", set("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!=="), 400, "16 bytes in base64", [2]string{}},
 		{"a foreign origin", set("Origin", "http://evil.example"), 403, "This origin may not connect.", [2]string{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, log := logged()
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 			req := wstest.Request(t, url+"/ws?secret=x")
-			tt.spoil(req)
+			tt.modify(req)
 			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.header[0] != "" {
@@ -107,7 +107,7 @@ func testOrigins(t *testing.T) {
 		{"none: not a browser", quiet(), "example.com", nil, 101},
 		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
 		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
-		{"same host, other case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
+		{"same host, another letter case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
 		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
 		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
 		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
@@ -116,7 +116,7 @@ func testOrigins(t *testing.T) {
 		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
 		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
 		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
-		{"a host below", quiet(), "example.com", []string{"http://www.example.com"}, 403},
+		{"a subdomain", quiet(), "example.com", []string{"http://www.example.com"}, 403},
 		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
 		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
 		{"null", quiet(), "example.com", []string{"null"}, 403},
@@ -128,7 +128,7 @@ func testOrigins(t *testing.T) {
 		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
 		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
 		{"listed with another scheme", allowed, "example.com", []string{"http://app.example.com"}, 403},
-		{"same host beside a list", allowed, "example.com", []string{"http://example.com"}, 101},
+		{"same host with a list of allowed origins", allowed, "example.com", []string{"http://example.com"}, 101},
 		{"not listed", allowed, "example.com", []string{"https://evil.example"}, 403},
 		{"anyone", anyone, "example.com", []string{"https://evil.example"}, 101},
 		{"anyone, null", anyone, "example.com", []string{"null"}, 101},
@@ -145,7 +145,7 @@ func testOrigins(t *testing.T) {
 	}
 }
 
-// The options are copied, and the caller's are left alone.
+// New copies the options and leaves the caller's slice unchanged.
 func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
 
 func testAllowedOriginsAreCopied(t *testing.T) {
@@ -202,7 +202,7 @@ func testOnAccept(t *testing.T) {
 			rec := log.record(t, 0)
 			require.Equal(t, tt.level, rec["level"])
 			if tt.err != nil {
-				require.Contains(t, rec["err"], tt.err.Error(), "the log has the whole truth")
+				require.Contains(t, rec["err"], tt.err.Error(), "the log has the full error")
 			}
 		})
 	}
@@ -226,12 +226,12 @@ func testValue(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Whoever has seen the socket open gets all that is broadcast from then on.
-func TestRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
-	onEachDriver(t, testRegisteredBeforeTheHandshakeIsOut)
+// A client that sees the WebSocket open receives every broadcast from then on.
+func TestRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
+	onEachDriver(t, testRegisteredBeforeTheHandshakeIsWritten)
 }
 
-func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
+func testRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)
@@ -239,7 +239,7 @@ func testRegisteredBeforeTheHandshakeIsOut(t *testing.T) {
 		c.ExpectText("news")
 		c.SendClose(1000, "")
 		c.ExpectClose(1000)
-		for m.All().Len() > 0 { // OnClose is due
+		for m.All().Len() > 0 { // OnClose has not run yet
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -260,7 +260,7 @@ func testEarlyFrames(t *testing.T) {
 	require.Equal(t, []string{"connect", `text "one"`, `text "two"`, `text "three"`}, j.all())
 }
 
-// HTTP/1.0 has no Upgrade, whatever its headers say (RFC 6455, section 4.1).
+// HTTP/1.0 has no Upgrade, even if its headers ask for one (RFC 6455, section 4.1).
 func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
 
 func testHandshakeOverHTTP10(t *testing.T) {
@@ -281,7 +281,7 @@ func testHandshakeOverHTTP10(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// unwrapOnly hides every optional interface but for its Unwrap.
+// unwrapOnly hides every optional interface of w. Only Unwrap leads to them.
 type unwrapOnly struct{ w http.ResponseWriter }
 
 func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
@@ -289,7 +289,8 @@ func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
 func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 
-// The handshake goes out through w: components above see it and are in it.
+// The handshake response is written through w: outer middleware sees it, and the headers
+// that it set are sent.
 func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
 
 func testBelowWrappers(t *testing.T) {
@@ -324,7 +325,8 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A component above that panics when the 101 goes out leaves nothing behind.
+// If outer middleware panics when the 101 is written, the Manager keeps no trace of the
+// connection.
 func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
 
 func testPanicInWriteHeader(t *testing.T) {
@@ -336,7 +338,7 @@ func testPanicInWriteHeader(t *testing.T) {
 	})
 	require.Equal(t, 500, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.Zero(t, m.All().Len())
-	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
+	require.NoError(t, m.Shutdown(t.Context()), "no handshake is counted as running")
 }
 
 type panicky struct{ http.ResponseWriter }
@@ -347,7 +349,7 @@ func (p panicky) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
 
 func testMiddlewareForm(t *testing.T) {
-	needH1(t, "there is no key; see TestStreamRefusals")
+	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
 	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
@@ -415,8 +417,8 @@ func testOverTLS(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// A Shutdown that overtakes a handshake: a plain 503, without what the 101 would
-// have carried.
+// If Shutdown overtakes a handshake, the client gets a plain 503 without the headers of the
+// 101.
 func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
@@ -431,7 +433,7 @@ func testShutdownDuringAHandshake(t *testing.T) {
 		<-accepting
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		ended <- m.Shutdown(ctx) // waits for the handshake as well
+		ended <- m.Shutdown(ctx) // also waits for the handshake
 		close(goOn)
 	}()
 	c := handshakeOver(t, wstest.Request(t, url), nil)
@@ -449,7 +451,7 @@ func TestOriginsThatWouldNeverMatch(t *testing.T) {
 	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAny")
 }
 
-// What Reject has made can be read again, also out of a chain.
+// Rejection returns the arguments of Reject, also from a wrapped error.
 func TestRejection(t *testing.T) {
 	status, text, ok := wsmanager.Rejection(fmt.Errorf("outside: %w", wsmanager.Reject(http.StatusTeapot, "Short and stout.")))
 	require.True(t, ok)

@@ -14,8 +14,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// leastAllocs is the least of several averages: what is more in some is of others,
-// who are still busy with their beginning, or of pools that were emptied meanwhile.
+// leastAllocs returns the minimum of several averages. A higher average includes
+// allocations of goroutines that are still starting, or of pools that the garbage collector
+// has emptied.
 func leastAllocs(runs int, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)
 	for range 4 {
@@ -50,8 +51,8 @@ func testEchoDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A compressed echo allocates what compress/flate does for a block's code tables, and
-// nothing else: nothing at all where there are none.
+// A compressed echo allocates only the code tables of compress/flate. A block without code
+// tables allocates nothing.
 func TestCompressedEchoDoesNotAllocate(t *testing.T) {
 	onEachDriver(t, testCompressedEchoDoesNotAllocate)
 }
@@ -61,15 +62,15 @@ func testCompressedEchoDoesNotAllocate(t *testing.T) {
 	_, url := serve(t, echoing, compressing(), nil)
 	c := dialOver(t, url, offering).Conn()
 	text := []byte(repeat("x", 1000))
-	frame := compressedFrames(t, ws.OpText, text, 9, 0) // a fixed block
+	frame := compressedFrames(t, ws.OpText, text, 9, 0) // a block with fixed codes has no code tables
 	buf := make([]byte, 2+len(deflate(t, text, 1)))
 	echo(c, frame, buf)
 	allocs := leastAllocs(500, func() { echo(c, frame, buf) })
 	require.Zero(t, allocs)
 }
 
-// A compressed broadcast allocates one thing more, the compressed frame, whatever the
-// number of receivers.
+// A compressed broadcast allocates one object more than a plain one: the compressed frame.
+// The number of receivers does not matter.
 func TestCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 	onEachDriver(t, testCompressedBroadcastAllocationsDoNotGrow)
 }
@@ -96,11 +97,12 @@ func testCompressedBroadcastAllocationsDoNotGrow(t *testing.T) {
 	few, many := count(7), count(1000)
 	t.Logf("allocations: %v to 7, %v to 1,000 receivers", few, many)
 	require.LessOrEqual(t, few, 3.0)
-	require.LessOrEqual(t, many, few+2) // as below
+	require.LessOrEqual(t, many, few+2) // see testBroadcastAllocationsDoNotGrow
 }
 
 // With a backplane a broadcast allocates its envelope, the list of its messages and a
-// topic, and what the other node does with it: not more for more receivers.
+// topic, and the other node allocates when it receives the envelope. The number of
+// receivers does not matter.
 func TestBroadcastAllocationsWithABackplane(t *testing.T) {
 	onEachDriver(t, testBroadcastAllocationsWithABackplane)
 }
@@ -133,7 +135,7 @@ func testBroadcastAllocationsWithABackplane(t *testing.T) {
 	few, many := count(10), count(1000)
 	t.Logf("allocations: %v to 10, %v to 1,000 receivers on each of two nodes", few, many)
 	require.LessOrEqual(t, few, 30.0)
-	require.LessOrEqual(t, many, few+2) // pools may have been emptied meanwhile
+	require.LessOrEqual(t, many, few+2) // the garbage collector may have emptied pools
 }
 
 func TestBroadcastAllocationsDoNotGrow(t *testing.T) {
@@ -149,9 +151,9 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 		send func(*wsmanager.Manager) wsmanager.Sent
 	}{
 		{"to all", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Broadcast(msg) }},
-		{"to all but those who are not there", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.All().Except("nobody").Send(msg) }},
+		{"to all except an unknown id", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.All().Except("unknown").Send(msg) }},
 		{"to a group", 2, func(m *wsmanager.Manager) wsmanager.Sent { return m.Group("g").Send(msg) }},
-		{"to a choice", 4, func(m *wsmanager.Manager) wsmanager.Sent {
+		{"to a filtered audience", 4, func(m *wsmanager.Manager) wsmanager.Sent {
 			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(msg)
 		}},
 	} {
@@ -168,9 +170,9 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 					}
 				})
 			}
-			// A broadcast to 7 is delivered by its caller. To more, in quick succession,
-			// it is queued: then it may be one more of them that are under way at a time
-			// than there ever were. And a pool may have been emptied meanwhile.
+			// The caller delivers a broadcast to 7 receivers. A broadcast to 1,000 that
+			// follows shortly after another is queued, so one more broadcast may be in use
+			// than ever before. The garbage collector may also have emptied a pool.
 			few, many := count(7), count(1000)
 			t.Logf("allocations: %v to 7, %v to 1,000 receivers", few, many)
 			require.LessOrEqual(t, few, tt.most)
@@ -191,7 +193,7 @@ func TestAudiencesDoNotAllocate(t *testing.T) {
 		"a user":                func() int { return m.Users("ann").SendPrepared(p).Queued + m.Users("ann").Len() },
 		"a connection":          func() int { return m.Conns(id).SendPrepared(p).Queued },
 		"the length of all":     func() int { return m.All().Len() },
-		"a choice from a group": func() int {
+		"a filtered group": func() int {
 			return m.Group("g").WhereLocal(func(*wsmanager.Conn) bool { return true }).SendPrepared(p).Queued
 		},
 		"the empty audience": func() int { return wsmanager.Audience{}.SendPrepared(p).Queued },

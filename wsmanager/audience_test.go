@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// names returns the sorted ?name= values of this node's connections of an audience.
+// names returns the sorted ?name= values of the audience's connections on this node.
 func names(a wsmanager.Audience) []string {
 	var list []string
 	for c := range a.Local() {
@@ -37,7 +37,7 @@ func testAudiencesAreResolvedAtEachCall(t *testing.T) {
 		want []string
 	}{
 		{m.All(), []string{"ann", "bob", "eve"}},
-		{m.All().Except(r.id("ann")).Except(r.id("eve"), "nobody").Except(), []string{"bob"}},
+		{m.All().Except(r.id("ann")).Except(r.id("eve"), "unknown").Except(), []string{"bob"}},
 		{m.All().WhereLocal(isBob), []string{"bob"}},
 		{m.All().WhereLocal(isBob).WhereLocal(func(c *wsmanager.Conn) bool { return c.User() != "bob" }), nil},
 		{m.Group("a").Audience, []string{"ann", "bob"}},
@@ -67,7 +67,7 @@ func testAudiencesAreResolvedAtEachCall(t *testing.T) {
 		}
 	}
 	for range m.All().Local() {
-		break // the walk ends
+		break // the iterator supports an early stop
 	}
 	require.NoError(t, r.conns["eve"].Join("later"))
 	require.Equal(t, []string{"bob", "eve"}, names(other))
@@ -165,7 +165,7 @@ func testSentErr(t *testing.T) {
 	} {
 		for name, a := range map[string]wsmanager.Audience{
 			"all": m.All(), "a group": m.Group("a").Audience, "groups": m.Groups("a", "b"), "an id": m.Conns(id),
-			"a choice": m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }),
+			"a filtered audience": m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }),
 		} {
 			sent := a.Send(tt.msg)
 			require.ErrorIs(t, sent.Err, tt.want, name)

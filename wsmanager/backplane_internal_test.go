@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// busManager is a Manager whose bus is in the test's hand.
+// busManager returns a Manager whose bus the test controls.
 func busManager(t *testing.T, bus Backplane, opts Options) *Manager {
 	t.Helper()
 	opts.Backplane = bus
@@ -31,14 +31,14 @@ func busManager(t *testing.T, bus Backplane, opts Options) *Manager {
 	return m
 }
 
-// manual is a bus whose calls do what the test says; by default nothing.
-type manual struct {
+// manualBus is a bus whose calls run functions of the test. A nil function succeeds.
+type manualBus struct {
 	connect func(ctx context.Context) error
 	publish func(ctx context.Context, topic string, p []byte) error
 	healthy func() error
 	close   func(ctx context.Context) error
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	calls  []string
 	topics map[string]bool
 	sent   [][]byte
@@ -46,13 +46,13 @@ type manual struct {
 	links  int
 }
 
-func (b *manual) note(call string) {
+func (b *manualBus) note(call string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls = append(b.calls, call)
 }
 
-func (b *manual) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, error) {
+func (b *manualBus) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, error) {
 	b.note("connect")
 	if b.connect != nil {
 		if err := b.connect(ctx); err != nil {
@@ -67,20 +67,20 @@ func (b *manual) Connect(ctx context.Context, _ BackplaneNode) (BackplaneLink, e
 }
 
 // end ends the link.
-func (b *manual) end() {
+func (b *manualBus) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	close(b.done)
 }
 
-func (b *manual) published() int {
+func (b *manualBus) published() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.sent)
 }
 
 type manualLink struct {
-	*manual
+	*manualBus
 	done chan struct{}
 }
 
@@ -125,21 +125,21 @@ func (l *manualLink) Done() <-chan struct{} { return l.done }
 
 func (l *manualLink) Close(ctx context.Context) error {
 	l.note("close")
-	if l.manual.close != nil {
-		return l.manual.close(ctx)
+	if l.manualBus.close != nil {
+		return l.manualBus.close(ctx)
 	}
 	return nil
 }
 
-// inBubble runs a test in a synctest bubble.
+// inBubble returns a test that runs f in a synctest bubble.
 func inBubble(f func(t *testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, f) }
 }
 
-// What comes from the bus is acted on once, and only if another node has sent it.
+// A received envelope is delivered once, and only if another node has sent it.
 func TestReceivedEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := busManager(t, &manual{}, Options{})
+		m := busManager(t, &manualBus{}, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, m, "a-"+m.bus.node, tr, Accept{})
 		send := func(change func(e *envelope)) {
@@ -161,7 +161,7 @@ func TestReceivedEnvelopes(t *testing.T) {
 		send(func(e *envelope) { e.kind, e.sequence, e.target = envelopeConn, 4, []byte("gone-"+m.bus.node) })
 		send(func(e *envelope) {
 			e.kind, e.sequence, e.target, e.messages = envelopeClose, 5, []byte("a-"+m.bus.node), nil
-			e.code = 7 // can't be sent
+			e.code = 7 // a message can't have this op code
 		})
 		require.Equal(t, []string{"hello"}, tr.frames(t))
 		send(func(e *envelope) { e.sequence = 6; e.node = []byte("A RESTART") })
@@ -174,45 +174,46 @@ func TestReceivedEnvelopes(t *testing.T) {
 	})
 }
 
-// A bus that repeats everything is told by what Managers remember, and what comes back
-// by their ids. Without these checks it is seen: so the checks are what keeps it away.
-func TestWhatTheChecksAreFor(t *testing.T) {
+// The bus delivers each envelope twice, also to its sender. Managers detect duplicates by
+// the numbers that they remember, and their own envelopes by the node's id. The test then
+// disables these checks to show that they filter the copies.
+func TestDuplicatesAndOwnEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := &LocalBus{}
-		a, b := busManager(t, &twice{bus}, Options{}), busManager(t, bus, Options{})
+		a, b := busManager(t, &repeatingBus{bus}, Options{}), busManager(t, bus, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, a, "a-"+a.bus.node, tr, Accept{})
 		synctest.Wait()
 		a.Broadcast(Text("once"))
 		b.Broadcast(Text("once, from afar"))
 		synctest.Wait()
-		require.ElementsMatch(t, []string{"once", "once, from afar"}, tr.frames(t), "the bus brings everything twice, and back")
+		require.ElementsMatch(t, []string{"once", "once, from afar"}, tr.frames(t), "the bus delivers each envelope twice, also to its sender")
 		require.EqualValues(t, 1, a.Stats().Backplane.Duplicates)
 
 		node := a.bus.node
-		a.bus.node = "SOMEBODY ELSE" // no check of the node: what was sent under the old name comes back
+		a.bus.node = "ANOTHER NODE" // disables the check of the node's id: envelopes sent under the old id are accepted
 		e := envelope{kind: envelopeAll, sequence: 100, node: []byte(node), messages: []variantMessage{{allVariants, Text("back")}}}
 		a.bus.receive(e.append(nil))
-		a.bus.senders = deduplicator{} // no memory
+		a.bus.senders = deduplicator{} // forgets the received numbers
 		a.bus.receive(e.append(nil))
 		a.bus.node = node
 		require.Len(t, tr.frames(t), 4)
 	})
 }
 
-// twice brings everything twice.
-type twice struct{ *LocalBus }
+// repeatingBus is a bus that delivers everything twice.
+type repeatingBus struct{ *LocalBus }
 
-func (b *twice) Connect(ctx context.Context, n BackplaneNode) (BackplaneLink, error) {
+func (b *repeatingBus) Connect(ctx context.Context, n BackplaneNode) (BackplaneLink, error) {
 	receive := n.Receive
 	n.Receive = func(p []byte) { receive(p); receive(p) }
 	return b.LocalBus.Connect(ctx, n)
 }
 
-func TestBusThatIsDownAtFirst(t *testing.T) {
+func TestBusThatIsDownAtTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := true
-		bus := &manual{}
+		bus := &manualBus{}
 		bus.connect = func(context.Context) error {
 			bus.mu.Lock()
 			defer bus.mu.Unlock()
@@ -238,9 +239,9 @@ func TestBusThatIsDownAtFirst(t *testing.T) {
 		m.bus.queue.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		s := m.Stats().Backplane
-		require.EqualValues(t, 10, s.Dropped.Expired, "after 10 s")
+		require.EqualValues(t, 10, s.Dropped.Expired, "messages expire after 10 s")
 		require.Zero(t, s.Queued)
-		require.Less(t, s.Errors, uint64(40), "not at once again")
+		require.Less(t, s.Errors, uint64(40), "attempts have delays between them")
 		m.Broadcast(Text("in time"))
 		bus.mu.Lock()
 		down = false
@@ -255,15 +256,15 @@ func TestBusThatIsDownAtFirst(t *testing.T) {
 	})
 }
 
-// An outage that is shorter than the time-out loses nothing, and repeats nothing: the
-// same envelope is tried again.
+// An outage that is shorter than the time-out loses nothing and duplicates nothing: the
+// same envelope is sent again.
 func TestShortOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var down error
 		get := func() error { mu.Lock(); defer mu.Unlock(); return down }
 		set := func(err error) { mu.Lock(); defer mu.Unlock(); down = err }
-		bus := &manual{healthy: get, publish: func(context.Context, string, []byte) error { return get() }}
+		bus := &manualBus{healthy: get, publish: func(context.Context, string, []byte) error { return get() }}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("0"))
 		require.NoError(t, m.FlushBackplane(t.Context()))
@@ -285,7 +286,7 @@ func TestShortOutage(t *testing.T) {
 		require.Len(t, bus.sent, 6)
 		require.Zero(t, m.Stats().Backplane.Dropped)
 
-		// A link that ends is replaced, and the new one told of everything.
+		// A link that has ended is replaced. The new link gets all subscriptions.
 		c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{User: "ann", Groups: []string{"g"}})
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		bus.end()
@@ -300,12 +301,12 @@ func TestShortOutage(t *testing.T) {
 	})
 }
 
-// Groups that come and go while the bus is away leave nothing behind.
+// Groups that are created and removed while the bus is down leave no subscription behind.
 func TestTopicsInAnOutage(t *testing.T) {
 	down := errors.New("down")
-	for name, bus := range map[string]*manual{
-		"no link":          {connect: func(context.Context) error { return down }},
-		"an unhealthy one": {healthy: func() error { return down }},
+	for name, bus := range map[string]*manualBus{
+		"no link":           {connect: func(context.Context) error { return down }},
+		"an unhealthy link": {healthy: func() error { return down }},
 	} {
 		t.Run(name, inBubble(func(t *testing.T) {
 			m := busManager(t, bus, Options{})
@@ -324,7 +325,7 @@ func TestTopicsInAnOutage(t *testing.T) {
 
 func TestRefusedEnvelope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := &manual{publish: func(_ context.Context, _ string, p []byte) error {
+		bus := &manualBus{publish: func(_ context.Context, _ string, p []byte) error {
 			if len(p) > 1000 {
 				return errors.New("too big")
 			}
@@ -344,7 +345,7 @@ func TestRefusedEnvelope(t *testing.T) {
 func TestQueueBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := make(chan struct{})
-		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error {
+		bus := &manualBus{publish: func(ctx context.Context, _ string, _ []byte) error {
 			select {
 			case <-held:
 				return nil
@@ -355,12 +356,12 @@ func TestQueueBounds(t *testing.T) {
 		m := busManager(t, bus, Options{BackplaneQueue: BackplaneQueue{Messages: 3, Bytes: 10_000}, Outbox: Outbox{Bytes: 9000}, Limits: Limits{MaxMessageSize: 8000}})
 		m.Broadcast(Binary(make([]byte, 8000)))
 		synctest.Wait()
-		m.Broadcast(Binary(make([]byte, 8000))) // too many bytes
+		m.Broadcast(Binary(make([]byte, 8000))) // exceeds the byte limit
 		require.EqualValues(t, 1, m.Stats().Backplane.Dropped.QueueFull)
 		for range 3 {
 			m.Broadcast(Text("x"))
 		}
-		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.QueueFull) // too many messages
+		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.QueueFull) // exceeds the message limit
 		require.ErrorIs(t, m.Send("id-OTHER", Text("x")), ErrBackplane)
 		require.ErrorIs(t, m.Conns("id-OTHER").Join("g"), ErrBackplane)
 		require.NoError(t, m.PingBackplane(t.Context()))
@@ -374,12 +375,12 @@ func TestQueueBounds(t *testing.T) {
 }
 
 func TestShutdownWithABus(t *testing.T) {
-	t.Run("publishes the farewells, then leaves", inBubble(func(t *testing.T) {
-		bus := &manual{}
+	t.Run("publishes the last messages, then closes the link", inBubble(func(t *testing.T) {
+		bus := &manualBus{}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("farewell"))
 		require.NoError(t, m.Shutdown(t.Context()))
-		require.NoError(t, m.Shutdown(t.Context()), "again")
+		require.NoError(t, m.Shutdown(t.Context()), "a second Shutdown")
 		require.Equal(t, 1, bus.published())
 		require.Equal(t, []string{"connect", "close"}, bus.calls)
 		m.Broadcast(Text("too late"))
@@ -387,13 +388,13 @@ func TestShutdownWithABus(t *testing.T) {
 		require.ErrorIs(t, m.FlushBackplane(t.Context()), ErrBackplane)
 		require.ErrorIs(t, m.PingBackplane(t.Context()), errNoLink)
 	}))
-	t.Run("before the bus was there", inBubble(func(t *testing.T) {
-		bus := &manual{connect: func(context.Context) error { return errors.New("no broker") }}
+	t.Run("before the first link", inBubble(func(t *testing.T) {
+		bus := &manualBus{connect: func(context.Context) error { return errors.New("no broker") }}
 		m := busManager(t, bus, Options{})
 		require.NoError(t, m.Shutdown(t.Context()), "there is nothing to publish")
 	}))
 	t.Run("gives up at the deadline", inBubble(func(t *testing.T) {
-		bus := &manual{publish: func(ctx context.Context, _ string, _ []byte) error { <-ctx.Done(); return ctx.Err() }}
+		bus := &manualBus{publish: func(ctx context.Context, _ string, _ []byte) error { <-ctx.Done(); return ctx.Err() }}
 		m := busManager(t, bus, Options{})
 		m.Broadcast(Text("1"))
 		m.Broadcast(Text("2"))
@@ -407,10 +408,10 @@ func TestShutdownWithABus(t *testing.T) {
 		require.Equal(t, []string{"connect", "close"}, bus.calls)
 		require.EqualValues(t, 2, m.Stats().Backplane.Dropped.Shutdown)
 	}))
-	t.Run("says that the bus has not returned", inBubble(func(t *testing.T) {
+	t.Run("reports that the bus has not returned", inBubble(func(t *testing.T) {
 		hang := make(chan struct{})
 		defer close(hang)
-		bus := &manual{close: func(context.Context) error { <-hang; return nil }}
+		bus := &manualBus{close: func(context.Context) error { <-hang; return nil }}
 		m := busManager(t, bus, Options{})
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -421,7 +422,7 @@ func TestShutdownWithABus(t *testing.T) {
 
 func TestIDsWithABus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := busManager(t, &manual{}, Options{})
+		m := busManager(t, &manualBus{}, Options{})
 		require.Regexp(t, `^[A-Z2-7]{13}$`, m.bus.node)
 		require.Equal(t, m.bus.node, nodeOf(m.bus.newConnID()))
 		require.Regexp(t, `^[A-Z2-7]{26}-[A-Z2-7]{13}$`, m.bus.newConnID())

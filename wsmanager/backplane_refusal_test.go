@@ -14,34 +14,34 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// reluctant is a bus that refuses each thing a few times while its links are well.
-type reluctant struct {
+// refusingBus is a bus that refuses the first calls of each kind although its links work.
+type refusingBus struct {
 	wsmanager.LocalBus
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	refusals map[string]int
-	topics   map[string]bool // subscribed to
+	topics   map[string]bool // currently subscribed
 }
 
-var errReluctant = errors.New("not now")
+var errRefused = errors.New("not now")
 
-// refuses reports whether what is done is refused this time.
-func (b *reluctant) refuses(what string) bool {
+// refuses reports whether the bus refuses this call.
+func (b *refusingBus) refuses(call string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refusals[what]--
-	return b.refusals[what] >= 0
+	b.refusals[call]--
+	return b.refusals[call] >= 0
 }
 
-func (b *reluctant) Connect(ctx context.Context, n wsmanager.BackplaneNode) (wsmanager.BackplaneLink, error) {
+func (b *refusingBus) Connect(ctx context.Context, n wsmanager.BackplaneNode) (wsmanager.BackplaneLink, error) {
 	if b.refuses("connect") {
-		return nil, nil // a mistake of an adapter's
+		return nil, nil // a bug that an adapter may have
 	}
 	l, err := b.LocalBus.Connect(ctx, n)
-	return &reluctantLink{l, b}, err
+	return &refusingLink{l, b}, err
 }
 
-func (b *reluctant) note(topics []string, on bool) {
+func (b *refusingBus) note(topics []string, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, topic := range topics {
@@ -49,8 +49,8 @@ func (b *reluctant) note(topics []string, on bool) {
 	}
 }
 
-// subscribed counts the topics.
-func (b *reluctant) subscribed() (n int) {
+// subscribed returns the number of subscribed topics.
+func (b *refusingBus) subscribed() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for on := range maps.Values(b.topics) {
@@ -61,39 +61,39 @@ func (b *reluctant) subscribed() (n int) {
 	return n
 }
 
-type reluctantLink struct {
+type refusingLink struct {
 	wsmanager.BackplaneLink
-	bus *reluctant
+	bus *refusingBus
 }
 
-func (l *reluctantLink) Subscribe(ctx context.Context, topics []string) error {
+func (l *refusingLink) Subscribe(ctx context.Context, topics []string) error {
 	if l.bus.refuses("subscribe") {
-		return errReluctant
+		return errRefused
 	}
 	l.bus.note(topics, true)
 	return l.BackplaneLink.Subscribe(ctx, topics)
 }
 
-func (l *reluctantLink) Unsubscribe(ctx context.Context, topics []string) error {
+func (l *refusingLink) Unsubscribe(ctx context.Context, topics []string) error {
 	if l.bus.refuses("unsubscribe") {
-		return errReluctant
+		return errRefused
 	}
 	l.bus.note(topics, false)
 	return l.BackplaneLink.Unsubscribe(ctx, topics)
 }
 
-func (l *reluctantLink) Close(ctx context.Context) error {
-	return errors.Join(l.BackplaneLink.Close(ctx), errReluctant)
+func (l *refusingLink) Close(ctx context.Context) error {
+	return errors.Join(l.BackplaneLink.Close(ctx), errRefused)
 }
 
-// A bus that refuses to subscribe, or to end it, is asked again until it does; what it
-// refused is counted.
-func TestBusThatRefusesIsAskedAgain(t *testing.T) {
-	onEachDriverAtOnce(t, testBusThatRefusesIsAskedAgain)
+// If the bus refuses to subscribe or to unsubscribe, the Manager tries again until it
+// succeeds. It counts the refusals.
+func TestRefusedSubscriptionsAreRetried(t *testing.T) {
+	onEachDriverAtOnce(t, testRefusedSubscriptionsAreRetried)
 }
 
-func testBusThatRefusesIsAskedAgain(t *testing.T) {
-	bus := &reluctant{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}
+func testRefusedSubscriptionsAreRetried(t *testing.T) {
+	bus := &refusingBus{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}
 	opts := quiet()
 	opts.Backplane = bus
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
@@ -102,7 +102,7 @@ func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	from, _ := serve(t, wsmanager.Callbacks{}, other, nil)
 
 	c := dialOver(t, url+"?group=g", nil)
-	require.Eventually(t, func() bool { return bus.subscribed() == 3 }, wstest.Patience, time.Millisecond, "to all, to the node's own, to the group's")
+	require.Eventually(t, func() bool { return bus.subscribed() == 3 }, wstest.Patience, time.Millisecond, "the topics of all connections, of the node and of the group")
 	require.NoError(t, m.FlushBackplane(t.Context()))
 	from.Group("g").Send(wsmanager.Text("from the other node"))
 	c.ExpectText("from the other node")
@@ -111,7 +111,7 @@ func testBusThatRefusesIsAskedAgain(t *testing.T) {
 	c.ExpectClose(1000)
 	require.Eventually(t, func() bool { return bus.subscribed() == 2 }, wstest.Patience, time.Millisecond)
 	require.EqualValues(t, 5, m.Stats().Backplane.Errors)
-	require.NoError(t, m.Shutdown(t.Context()), "what Close of a link returns is no failure of the connections'")
+	require.NoError(t, m.Shutdown(t.Context()), "Shutdown does not return the error of the link's Close")
 	require.EqualValues(t, 6, m.Stats().Backplane.Errors)
 }
 
@@ -128,7 +128,7 @@ func testLeaveByID(t *testing.T) {
 	require.Empty(t, conn.Groups())
 	require.NoError(t, m.Conns(conn.ID()).Join("h"))
 	require.Equal(t, []string{"h"}, conn.Groups())
-	require.Error(t, m.Conns("nobody here").Leave(""), "no group has such a name")
+	require.Error(t, m.Conns("unknown").Leave(""), "the name is invalid")
 	c.SendClose(1000, "")
 	c.ExpectClose(1000)
 }

@@ -25,8 +25,8 @@ func TestBackplaneOptions(t *testing.T) {
 	}
 }
 
-// Two nodes over real sockets, as they are used: everybody broadcasts from callbacks,
-// and hears everybody, once and in each one's order.
+// Two nodes over real sockets: every connection broadcasts from callbacks and receives the
+// broadcasts of all others once, in the order of each sender.
 func TestBackplaneOverSockets(t *testing.T) { onEachDriver(t, testBackplaneOverSockets) }
 
 func testBackplaneOverSockets(t *testing.T) {
@@ -60,7 +60,7 @@ func testBackplaneOverSockets(t *testing.T) {
 		for j := range count {
 			all = append(all, wstest.Frame(1, true, fmt.Appendf(nil, "%d %d", i, j))...)
 		}
-		wg.Go(func() { _, _ = c.Conn().Write(all) }) // who does not get it all says so
+		wg.Go(func() { _, _ = c.Conn().Write(all) }) // the reader of an incomplete stream reports it
 	}
 	for i, c := range clients {
 		var next [2 * each]int
@@ -68,21 +68,21 @@ func testBackplaneOverSockets(t *testing.T) {
 			var from, j int
 			_, err := fmt.Sscan(c.Text(), &from, &j)
 			require.NoError(t, err)
-			require.NotEqual(t, i, from, "its own")
+			require.NotEqual(t, i, from, "a client received its own message")
 			require.Equal(t, next[from], j, "of %d", from)
 			next[from]++
 		}
 	}
 	wg.Wait()
 	for _, m := range nodes {
-		// What the bus has delivered it counts a little later.
+		// The bus counts a publication shortly after its delivery.
 		settles(t, func() bool { return m.Stats().Backplane.Published == each*count })
 		require.EqualValues(t, each*count, m.Stats().Backplane.Received)
 	}
 }
 
-// Connections that join and leave while others broadcast: no deadlock, no race, and who
-// stays gets everything.
+// Connections join and leave while others broadcast: no deadlock, no data race, and a
+// connection that stays receives everything.
 func TestBackplaneChurn(t *testing.T) { onEachDriver(t, testBackplaneChurn) }
 
 func testBackplaneChurn(t *testing.T) {
@@ -108,9 +108,9 @@ func testBackplaneChurn(t *testing.T) {
 		wg.Go(func() {
 			for r := range rounds {
 				name := fmt.Sprint("g", r%7)
-				_ = conns[i].Join(name) // the connection stays
+				_ = conns[i].Join(name) // the connection stays open
 				m.Group("stays").Send(wsmanager.Text("x"))
-				_ = m.Conns(conns[(i+1)%3].ID()).Join(name) // dropped at worst
+				_ = m.Conns(conns[(i+1)%3].ID()).Join(name) // at worst the request is dropped
 				_ = conns[i].Leave(name)
 				_ = m.Conns(conns[(i+1)%3].ID()).Leave(name)
 			}

@@ -16,28 +16,28 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// batchManager is a Manager with two connections, of which the first is about to
-// get messages.
+// batchManager returns a Manager with two connections. The test passes messages to the
+// first.
 func batchManager(t *testing.T, opts Options, onMessage func(*Conn, Message) error) (m *Manager, from, to *Conn, trs [2]*fakeTransport) {
 	t.Helper()
 	opts.Logger = slog.New(slog.DiscardHandler)
 	m, err := newManager(Callbacks{OnMessage: onMessage}, opts, newStepClock())
 	require.NoError(t, err)
-	m.Broadcast(Text("nobody hears this")) // from now on it is known that there are broadcasts
+	m.Broadcast(Text("no receivers")) // the first broadcast activates the batcher
 	trs = [2]*fakeTransport{newFakeTransport(1 << 20), newFakeTransport(1 << 20)}
 	from = fakeConn(t, m, "from", trs[0], Accept{Groups: []string{"both"}})
 	to = fakeConn(t, m, "to", trs[1], Accept{Groups: []string{"both"}})
 	return m, from, to, trs
 }
 
-// bubble runs a subtest whose clock stands still: nothing that is held is let go by
-// its timer because the machine is busy.
+// bubble runs a subtest with a stopped clock, so that the timer does not deliver deferred
+// broadcasts when the machine is slow.
 func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// segment is messages that arrive together.
+// segment returns the frames of messages that arrive together.
 func segment(texts ...string) []byte {
 	var b bytes.Buffer
 	for _, text := range texts {
@@ -47,9 +47,9 @@ func segment(texts ...string) []byte {
 	return b.Bytes()
 }
 
-// What the callbacks for messages that came together broadcast leaves in one write
+// Broadcasts by callbacks for messages that arrived together are delivered with one write
 // for each receiver.
-func TestBroadcastsOfABurstAreJoined(t *testing.T) {
+func TestDeferredBroadcastsAreJoined(t *testing.T) {
 	for name, broadcast := range map[string]func(*Manager, Message) Sent{
 		"to all":     (*Manager).Broadcast,
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Send(msg) },
@@ -71,20 +71,20 @@ func TestBroadcastsOfABurstAreJoined(t *testing.T) {
 	}
 }
 
-// Whatever else a callback does after a broadcast comes after it.
-func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
+// Everything that a callback does after a broadcast takes effect after the broadcast.
+func TestNothingOvertakesADeferredBroadcast(t *testing.T) {
 	var late *fakeTransport
 	for _, tt := range []struct {
 		name string
 		then func(t *testing.T, from, to *Conn)
-		want []string // the frames that to receives
-		late []string // and those of a connection that begins between the two broadcasts
+		want []string // frames that to receives
+		late []string // frames of a connection that is accepted between the two broadcasts
 	}{
 		{"a direct send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Send(Text("direct"))) },
 			[]string{"first", "direct", "last"}, nil},
 		{"a prepared send", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendPrepared(Prepare(Text("direct")))) },
 			[]string{"first", "direct", "last"}, nil},
-		{"a send that may wait", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendContext(t.Context(), Text("direct"))) },
+		{"a send that can block", func(t *testing.T, _, to *Conn) { require.NoError(t, to.SendContext(t.Context(), Text("direct"))) },
 			[]string{"first", "direct", "last"}, nil},
 		{"a broadcast to others", func(_ *testing.T, from, _ *Conn) { from.m.Group("both").Send(Text("group")) },
 			[]string{"first", "group", "last"}, nil},
@@ -93,7 +93,7 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 		}, []string{"first", "some", "last"}, nil},
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
-		{"another connection begins", func(t *testing.T, from, _ *Conn) {
+		{"another connection is accepted", func(t *testing.T, from, _ *Conn) {
 			from.m.broadcaster.flushDeferred() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
@@ -115,9 +115,10 @@ func TestNothingOvertakesABroadcastOfABurst(t *testing.T) {
 	}
 }
 
-// Who leaves a group gets what was broadcast before, who joins does not.
-func TestGroupsOfABurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the clock stands still
+// A connection that leaves a group gets the broadcasts before that. A connection that joins
+// does not.
+func TestGroupChangesBetweenDeferredBroadcasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		var other *Conn
 		m, from, to, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			g := c.m.Group("g")
@@ -142,9 +143,9 @@ func TestGroupsOfABurst(t *testing.T) {
 	})
 }
 
-// A callback that takes its time holds nothing back for longer than a moment, and
-// the broadcasts of others not a second time.
-func TestSlowCallbackOfABurst(t *testing.T) {
+// A slow callback delays deferred broadcasts by at most maxDefer. After that, broadcasts of
+// other goroutines are not deferred again.
+func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
 		m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
@@ -170,9 +171,9 @@ func TestSlowCallbackOfABurst(t *testing.T) {
 	})
 }
 
-// A burst is not held back without limit.
-func TestLongBurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the clock stands still
+// The number of deferred broadcasts is limited.
+func TestDeferredBroadcastsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		var texts []string
 		for i := range 3*maxPending + 1 {
 			texts = append(texts, fmt.Sprint(i))
@@ -187,13 +188,13 @@ func TestLongBurst(t *testing.T) {
 	})
 }
 
-// What was counted as queued, and found no room or no connection any more, is
-// counted as dropped.
-func TestDropsOfABurst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the clock stands still
+// A message that was counted as queued, and then finds a full outbox or an ended
+// connection, is counted as dropped.
+func TestDropsOfDeferredBroadcasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		m, from, to, trs := batchManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest}, func(c *Conn, msg Message) error {
 			want := Sent{Queued: 2}
-			if string(msg.Payload) == "d" { // the last is not held back
+			if string(msg.Payload) == "d" { // the last broadcast is not deferred
 				want = Sent{Queued: 1, Dropped: 1}
 			}
 			require.Equal(t, want, c.m.Broadcast(msg))
@@ -217,14 +218,14 @@ func TestDropsOfABurst(t *testing.T) {
 	})
 }
 
-// However a connection or the Manager ends, or changes what it gets: what was
-// broadcast before is delivered before, or counted.
-func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
+// Deferred broadcasts are delivered, or counted as dropped, before the connection or the
+// Manager ends, and at the end of the segment.
+func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 		m, _, to, trs := batchManager(t, Options{}, nil)
-		epoch := m.broadcaster.batcher.enter() // a callback that has more at hand
+		epoch := m.broadcaster.batcher.enter() // a callback with more messages to come
 		t.Cleanup(func() { m.broadcaster.batcher.leave(epoch) })
-		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("held")))
+		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("deferred")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
 	}
@@ -233,48 +234,48 @@ func TestHeldBroadcastsComeBeforeWhatEnds(t *testing.T) {
 
 	bubble(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
-		m.active.Add() // so that it does not take the fakes for ended
+		m.active.Add() // Shutdown must not take the fake connections for ended
 		require.Error(t, m.Shutdown(ended))
 		m.active.Done()
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
 		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
-		require.Equal(t, []string{"held", "0x8"}, tr.frames(t))
+		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
 	bubble(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
 		to.session().finish(io.EOF)
 		require.Empty(t, tr.frames(t))
-		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "it was counted as queued")
+		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "the broadcast was counted as queued")
 	})
 	bubble(t, "the connection is cut", func(t *testing.T) {
 		m, to, tr := hold(t)
-		m.Broadcast(Text("held with it"))
+		m.Broadcast(Text("deferred as well"))
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
 		m.broadcaster.flushDeferred()
 		require.Empty(t, tr.frames(t))
-		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both were counted as queued")
+		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both broadcasts were counted as queued")
 	})
-	bubble(t, "the end of what came together", func(t *testing.T) {
+	bubble(t, "the end of the segment", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.session().consume(segment("x")))
-		require.Equal(t, []string{"held"}, tr.frames(t), "and not by the timer")
+		require.Equal(t, []string{"deferred"}, tr.frames(t), "delivered at the end of the messages, not by the timer")
 	})
 }
 
-// Who becomes ready, or connects, after a broadcast does not get it, even if it
-// has not been delivered yet.
-func TestHeldBroadcastsDoNotReachWhoComesLater(t *testing.T) {
+// A connection that becomes ready or is accepted after a broadcast does not get it, even if
+// it has not been delivered yet.
+func TestDeferredBroadcastsDoNotReachLaterConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the timer does not fire
 		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)

@@ -17,10 +17,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// The client is in the same process, so these compare changes to the package, not
-// the package with others.
+// The client runs in the same process. These benchmarks compare versions of this package,
+// not this package with others.
 
-// benchServe serves m until the benchmark ends, over TLS if overTLS.
+// benchServe serves m until the benchmark ends, over TLS if overTLS is set.
 func benchServe(b *testing.B, m *wsmanager.Manager, overTLS bool) (dial func() net.Conn) {
 	b.Helper()
 	srv := httptest.NewUnstartedServer(m)
@@ -30,7 +30,7 @@ func benchServe(b *testing.B, m *wsmanager.Manager, overTLS bool) (dial func() n
 		srv.Start()
 	}
 	b.Cleanup(func() {
-		_ = m.Shutdown(b.Context()) // the context is over: cut
+		_ = m.Shutdown(b.Context()) // the context has ended, so Shutdown cuts the connections
 		srv.Close()
 	})
 	return func() net.Conn {
@@ -46,7 +46,7 @@ func benchServe(b *testing.B, m *wsmanager.Manager, overTLS bool) (dial func() n
 	}
 }
 
-// echo sends a message and reads it back, without allocating.
+// echo sends a message and reads it back. It does not allocate.
 func echo(c net.Conn, frame, buf []byte) {
 	if _, err := c.Write(frame); err != nil {
 		panic(err)
@@ -74,7 +74,7 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
-// A message goes to all, and is waited for at each.
+// An iteration sends one message to all receivers and waits until each has it.
 func BenchmarkBroadcast(b *testing.B) {
 	for _, receivers := range []int{10, 1000} {
 		for _, senders := range []int{1, 8} {
@@ -100,7 +100,7 @@ func BenchmarkBroadcast(b *testing.B) {
 				}
 				msg := wsmanager.Text(repeat("x", 128))
 				b.ReportAllocs()
-				for b.Loop() { // an op is a message of each sender
+				for b.Loop() { // each sender sends one message in an iteration
 					got.Add(receivers * senders)
 					var wg sync.WaitGroup
 					for range senders {
@@ -115,8 +115,8 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// 2 KB of JSON to 1,000, compressed and not. The time is that of the server and of the
-// readers, which throw away what they get.
+// Broadcasts 2 KB of JSON to 1,000 receivers, compressed and plain. The time includes the
+// clients, which discard what they read.
 func BenchmarkCompressedBroadcast(b *testing.B) {
 	const receivers = 1000
 	for _, level := range []int{0, 1, -2, 6, 9} {
@@ -128,7 +128,7 @@ func BenchmarkCompressedBroadcast(b *testing.B) {
 			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 			srv := httptest.NewServer(m)
 			defer srv.Close()
-			defer func() { _ = m.Shutdown(b.Context()) }() // a client may be cut
+			defer func() { _ = m.Shutdown(b.Context()) }() // Shutdown may cut a client
 			var got atomic.Int64
 			arrived := make(chan struct{}, 1)
 			for range receivers {
@@ -166,7 +166,7 @@ func BenchmarkCompressedBroadcast(b *testing.B) {
 	}
 }
 
-// What one message costs, without a network.
+// Measures the cost of one message without a network.
 func BenchmarkCompressedSend(b *testing.B) {
 	for _, size := range []int{512, 2 << 10, 16 << 10} {
 		for _, level := range []int{-2, 1, 2, 6, 9} {
@@ -176,9 +176,9 @@ func BenchmarkCompressedSend(b *testing.B) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 				srv := httptest.NewServer(m)
 				defer srv.Close()
-				defer func() { _ = m.Shutdown(b.Context()) }() // the client has gone
+				defer func() { _ = m.Shutdown(b.Context()) }() // the client has ended
 				c := wstest.Dial(b, srv.URL, offering).Conn()
-				defer c.Close() // or Shutdown would wait for its close frame
+				defer c.Close() // otherwise Shutdown would wait for the client's close frame
 				go func() { _, _ = io.Copy(io.Discard, c) }()
 				var conn *wsmanager.Conn
 				for conn = range m.All().Local() {
@@ -202,7 +202,7 @@ func BenchmarkConnect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := dial()
-		_, _ = c.Write(wstest.Frame(ws.OpClose, true, nil)) // the read tells
+		_, _ = c.Write(wstest.Frame(ws.OpClose, true, nil)) // the following read reports an error
 		_, _ = io.Copy(io.Discard, c)
 		_ = c.Close()
 	}

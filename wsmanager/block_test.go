@@ -10,8 +10,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// ServeHTTP returns once the socket is accepted, or with Options.Block once it is
-// closed.
+// ServeHTTP returns after the handshake. With Options.Block it returns after the connection
+// has ended.
 func TestWhenServeHTTPReturns(t *testing.T) { onEachDriver(t, testWhenServeHTTPReturns) }
 
 func testWhenServeHTTPReturns(t *testing.T) {
@@ -42,13 +42,13 @@ func testWhenServeHTTPReturns(t *testing.T) {
 			if block || driverOf(t) == onH2 {
 				select {
 				case <-returned:
-					t.Fatal("it has returned")
+					t.Fatal("ServeHTTP returned before the connection ended")
 				default:
 				}
 			} else {
 				<-returned
 			}
-			c.SendText("panic") // reaches no component that recovers
+			c.SendText("panic") // the panic does not reach middleware that recovers
 			c.ExpectClose(1011)
 			require.NoError(t, c.Conn().Close())
 			<-returned
@@ -58,7 +58,7 @@ func testWhenServeHTTPReturns(t *testing.T) {
 	}
 }
 
-// Shutdown ends handlers that block, so that http.Server.Shutdown may go on.
+// Shutdown ends blocking handlers, so that http.Server.Shutdown can return.
 func TestShutdownEndsHandlersThatBlock(t *testing.T) {
 	onEachDriver(t, testShutdownEndsHandlersThatBlock)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// watchedSet is a set that tells of each look-up of its members: one for each batch.
+// watchedSet reports each walk of its members. A batch walks the members once.
 type watchedSet struct {
 	recipients
 	lookups atomic.Int32
@@ -25,17 +25,17 @@ func (w *watchedSet) appendTo(list []recipient) []recipient {
 	return w.recipients.appendTo(list)
 }
 
-// watch calls look before each batch of q is delivered, with the batch's number.
+// watchSet calls look before the delivery of each batch of q, with the batch's number.
 func watchSet(q *broadcastQueue, look func(n int)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.to = &watchedSet{recipients: q.to, look: look}
 }
 
-// Whoever finds too many deferred broadcasts delivers these, and not what others
-// broadcast meanwhile: that could go on for ever.
+// A caller that finds too many deferred broadcasts delivers these, but not those that other
+// goroutines add meanwhile: it might never return.
 func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // nothing leaves by its timer
+	synctest.Test(t, func(t *testing.T) { // the timer does not deliver anything
 		m, _ := fakeManager(t, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, m, "a", tr, Accept{})
@@ -52,7 +52,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 				select {
 				case <-returned:
 				case <-time.After(wstest.Patience):
-					t.Error("the caller delivers what another has broadcast")
+					t.Error("the caller delivers a broadcast of another goroutine")
 				}
 			}
 		})
@@ -67,7 +67,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 	})
 }
 
-// lastReceiver is a transport that tells of its first write.
+// lastReceiver is a transport that reports its first write.
 type lastReceiver struct {
 	*fakeTransport
 	first func()
@@ -81,26 +81,26 @@ func (l *lastReceiver) TryWrite(p []byte) (int, error) {
 	return l.fakeTransport.TryWrite(p)
 }
 
-// A broadcast with exceptions that waits for room counts its receivers of the moment when
-// it gets it. It does not begin again because somebody has come or gone meanwhile: in a
-// busy group that could go on for ever.
+// A broadcast with exceptions that waits for room counts its receivers when it gets room.
+// It does not start again because connections have joined or left meanwhile: in a busy
+// group it might never finish.
 func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		meanwhile func(m *Manager, inside, outside, late *Conn) error
-		sent      int // of 1, inside and outside being excepted
+		sent      int // connections that get the broadcast
 	}{
-		{"nobody comes", func(*Manager, *Conn, *Conn, *Conn) error { return nil }, 1},
-		{"another comes", func(_ *Manager, _, _, late *Conn) error { return late.Join("g") }, 2},
-		{"an excepted one comes", func(_ *Manager, _, outside, _ *Conn) error { return outside.Join("g") }, 1},
-		{"an excepted one comes, goes, and comes", func(_ *Manager, _, outside, _ *Conn) error {
+		{"no change", func(*Manager, *Conn, *Conn, *Conn) error { return nil }, 1},
+		{"a connection joins", func(_ *Manager, _, _, late *Conn) error { return late.Join("g") }, 2},
+		{"an excepted connection joins", func(_ *Manager, _, outside, _ *Conn) error { return outside.Join("g") }, 1},
+		{"an excepted connection joins, leaves, and joins", func(_ *Manager, _, outside, _ *Conn) error {
 			err := outside.Join("g")
 			_ = outside.Leave("g")
 			return errors.Join(err, outside.Join("g"))
 		}, 1},
-		{"an excepted one goes", func(_ *Manager, inside, _, _ *Conn) error { return inside.Leave("g") }, 1},
-		{"an excepted one closes", func(_ *Manager, inside, _, _ *Conn) error { return inside.Close(1000, "") }, 1},
-		{"an excepted one becomes ready", func(m *Manager, _, _, _ *Conn) error {
+		{"an excepted connection leaves", func(_ *Manager, inside, _, _ *Conn) error { return inside.Leave("g") }, 1},
+		{"an excepted connection closes", func(_ *Manager, inside, _, _ *Conn) error { return inside.Close(1000, "") }, 1},
+		{"an excepted connection becomes ready", func(m *Manager, _, _, _ *Conn) error {
 			c, _ := m.Conn("deferred")
 			return c.Ready(0)
 		}, 1},
@@ -133,10 +133,10 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			require.Eventually(t, func() bool {
 				q.mu.Lock()
 				defer q.mu.Unlock()
-				return q.backlog.room != nil // it waits
+				return q.backlog.room != nil // the broadcast waits
 			}, wstest.Patience, 50*time.Microsecond)
 			require.NoError(t, tt.meanwhile(m, inside, outside, late))
-			inside.mu.Lock() // it is not looked at again
+			inside.mu.Lock() // the broadcast must not lock this connection again
 			close(open)
 			var sent Sent
 			returned := false
@@ -149,8 +149,8 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 				}
 				q.mu.Lock()
 				defer q.mu.Unlock()
-				return len(q.backlog.batch) > 1 && q.backlog.room != nil // it has come too early, and waits for the next batch
-			}, wstest.Patience, 50*time.Microsecond, "it begins again")
+				return len(q.backlog.batch) > 1 && q.backlog.room != nil // the broadcast got no room in this batch and waits for the next
+			}, wstest.Patience, 50*time.Microsecond, "the broadcast counts its receivers again")
 			inside.mu.Unlock()
 			if !returned {
 				sent = <-result
@@ -167,9 +167,9 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 	}
 }
 
-// Broadcasts that nobody is to get don't keep the goroutine that delivers at work, for
-// which Shutdown waits.
-func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
+// A broadcast without receivers does not keep the delivering goroutine busy: Shutdown waits
+// for that goroutine.
+func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 	const tries = 100
 	m, _ := fakeManager(t, Options{})
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
@@ -181,7 +181,7 @@ func TestBroadcastToNobodyIsNotQueued(t *testing.T) {
 		case n == 1:
 			m.Broadcast(Text("of another, during the first batch"))
 		case n == 2:
-			if err := c.Close(1000, ""); err != nil { // not on the test's goroutine
+			if err := c.Close(1000, ""); err != nil { // require must not be called outside of the test's goroutine
 				t.Error(err)
 			}
 		}

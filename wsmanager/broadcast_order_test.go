@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// yielding is a transport during whose writes others run.
+// yielding is a transport whose writes let other goroutines run.
 type yielding struct{ *fakeTransport }
 
 func (y *yielding) TryWrite(p []byte) (int, error) {
@@ -24,9 +24,10 @@ func (y *yielding) TryWrite(p []byte) (int, error) {
 }
 
 // Goroutines broadcast to all, to groups and to users, send directly, join and leave, and
-// make callbacks with further messages at hand run: every receiver sees what one
-// goroutine sent in the order of its calls; two receivers see broadcasts to one set in the
-// same order; nothing comes twice, and all that was said to be queued arrives.
+// callbacks with more messages to come run. Every receiver gets the messages of one
+// goroutine in the order of its calls. Two receivers get the broadcasts to one set in the
+// same order. No message arrives twice, and all messages that were counted as queued
+// arrive.
 func TestOrderOfEverythingThatIsSent(t *testing.T) {
 	const conns, groups, senders, each = 12, 3, 6, 300
 	for _, quick := range []bool{false, true} {
@@ -48,7 +49,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				wg.Go(func() {
 					for n := range each {
 						if quick {
-							clock.Step(time.Millisecond) // batches take their time
+							clock.Step(time.Millisecond) // makes batches take time
 						}
 						c := all[rand.IntN(conns)]
 						g := fmt.Sprint("g", rand.IntN(groups))
@@ -88,7 +89,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 			m.broadcaster.flushDeferred()
 			idle(t, m)
 
-			inOrder := make(map[string]map[string]int) // of a receiver's broadcasts, by set
+			inOrder := make(map[string]map[string]int) // for each receiver: positions of the broadcasts, by set
 			var arrived int64
 			for i, tr := range trs {
 				last := make(map[string]int)
@@ -127,7 +128,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 	}
 }
 
-// sameOrder checks that what is in both has the same order in both.
+// sameOrder checks that a and b have their common messages in the same order.
 func sameOrder(t *testing.T, a, b map[string]int) {
 	t.Helper()
 	byPlace := make([]string, len(a))

@@ -9,16 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gated is a set whose first look-up is held up, so that broadcasts pile up behind the
-// one that makes it.
-type gated struct {
+// gatedSet is a set whose first walk blocks, so that broadcasts are queued behind the first
+// one.
+type gatedSet struct {
 	recipients
 	looked  atomic.Bool
-	entered chan struct{} // closed by the first look-up
+	entered chan struct{} // closed by the first walk
 	gate    chan struct{}
 }
 
-func (g *gated) appendTo(list []recipient) []recipient {
+func (g *gatedSet) appendTo(list []recipient) []recipient {
 	if g.looked.CompareAndSwap(false, true) {
 		close(g.entered)
 		<-g.gate
@@ -26,14 +26,14 @@ func (g *gated) appendTo(list []recipient) []recipient {
 	return g.recipients.appendTo(list)
 }
 
-// pile runs the broadcasts so that the first is delivered alone, and all others, in
-// their order, as one batch.
+// pile runs the broadcasts so that the first is delivered alone, and all others as one
+// batch in their order.
 func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	t.Helper()
 	q := &m.registry.queue
 	set := q.to
 	defer func() { q.to = set }()
-	g := &gated{recipients: set, entered: make(chan struct{}), gate: make(chan struct{})}
+	g := &gatedSet{recipients: set, entered: make(chan struct{}), gate: make(chan struct{})}
 	q.to = g
 	sent := make([]Sent, len(calls))
 	first := make(chan struct{})
@@ -55,7 +55,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	return sent
 }
 
-// texts are broadcasts of t0, t1 and so on.
+// texts returns n broadcasts with the texts t0, t1 and so on.
 func texts(m *Manager, n int) (calls []func() Sent) {
 	for i := range n {
 		calls = append(calls, func() Sent {
@@ -65,8 +65,8 @@ func texts(m *Manager, n int) (calls []func() Sent) {
 	return calls
 }
 
-// Broadcasts that come while one is under way leave together, in one write for
-// each receiver and in order.
+// Broadcasts that are made during a delivery are delivered together: one write for each
+// receiver, in order.
 func TestPendingBroadcastsAreJoined(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	var trs []*fakeTransport
@@ -80,14 +80,14 @@ func TestPendingBroadcastsAreJoined(t *testing.T) {
 	}
 	for _, tr := range trs {
 		require.Equal(t, []string{"t0", "t1", "t2", "t3", "t4"}, tr.frames(t))
-		require.Equal(t, 2, tr.count(), "the first, and all others")
+		require.Equal(t, 2, tr.count(), "one write for the first broadcast and one for all others")
 	}
 	s := m.Stats()
 	require.EqualValues(t, 15, s.MessagesOut)
 	require.EqualValues(t, 3*trs[0].wrote.Len(), s.BytesOut)
 }
 
-// Who must not get one of those that are joined gets the others.
+// A connection that is excepted from one broadcast of a batch gets the others.
 func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	a, b := newFakeTransport(1<<20), newFakeTransport(1<<20)
@@ -102,10 +102,10 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	require.Equal(t, []string{"t0", "t1", "not for a", "t3"}, b.frames(t))
 }
 
-// The kernel takes a part of what is joined, wherever it stops: order and counts
-// hold, and the policy is met by each message for itself.
+// The kernel accepts a part of the joined frames and stops at any byte. Order and counts
+// stay correct, and the slow-consumer policy applies to each message separately.
 func TestJoinedBroadcastsTakenInPart(t *testing.T) {
-	for room := range 30 { // t0 alone is 4 bytes, the five joined are 20
+	for room := range 30 { // t0 alone has 4 bytes, the five joined frames 20
 		t.Run(fmt.Sprint(room), func(t *testing.T) {
 			m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(room)
@@ -125,9 +125,9 @@ func TestJoinedBroadcastsTakenInPart(t *testing.T) {
 	}
 }
 
-// Each variant has its own joined frames; who became ready in a new variant after
-// the broadcasts began gets none of them, and a variant that can't be encoded
-// drops only its own.
+// Each variant has its own joined frames. A connection that became ready in a new variant
+// after the broadcasts began gets none of them. A variant that can't be encoded drops only
+// its own messages.
 func TestJoinedBroadcastsInVariants(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	trs := map[string]*fakeTransport{}
@@ -147,7 +147,7 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 	}
 	calls = append(calls, func() Sent {
 		late, _ := m.Conn("late")
-		if err := late.Ready(3); err != nil { // not on the test's goroutine
+		if err := late.Ready(3); err != nil { // require must not be called outside of the test's goroutine
 			t.Error(err)
 		}
 		return m.broadcaster.send(&m.registry.queue, Prepare(Text("for all")), names{})
@@ -165,7 +165,7 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 	require.Equal(t, Dropped{Unsendable: 3}, m.Stats().Dropped)
 }
 
-// What is too much to be joined goes one by one.
+// Broadcasts that are too big together are written one by one.
 func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
@@ -181,14 +181,14 @@ func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	require.Equal(t, 4, tr.count())
 }
 
-// Joined behind a direct send that waits, broadcasts wait as well.
+// Joined broadcasts behind a queued direct send are queued as well.
 func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	stuck(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("direct")))
-	tr.setRoom(1 << 20) // the kernel would take more, but what waits comes first
+	tr.setRoom(1 << 20) // the kernel would accept more, but the queued frame must be written first
 	pile(t, m, texts(m, 4)...)
 	require.NoError(t, c.Send(Text("direct too")))
 	tr.letGo()

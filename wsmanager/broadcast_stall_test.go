@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// gate is a transport whose first write waits until it is opened.
+// gate is a transport whose first write blocks until the gate opens.
 type gate struct {
 	*fakeTransport
 	begun, open chan struct{}
@@ -31,22 +31,22 @@ func (g *gate) TryWrite(p []byte) (int, error) {
 	return g.fakeTransport.TryWrite(p)
 }
 
-// stalled is a Manager in which a batch of broadcasts is being delivered, to all or to a
-// group, and does not get past a connection.
+// stalled is a Manager with a batch whose delivery, to all or to a group, is blocked at one
+// connection.
 type stalled struct {
 	m        *Manager
 	gate     *gate
-	receiver *Conn // gets the batch, and is not the one where it has stalled
+	receiver *Conn // receives the batch; its own transport does not block
 	got      *fakeTransport
-	other    *Conn // the batch is not for it, unless it is for all
+	other    *Conn // receives the batch only if it is for all
 	otherGot *fakeTransport
 	toAll    bool
 }
 
-// batch is what the batch holds.
+// batch has the texts of the batch.
 var batch = []string{"b0", "b1", "b2"}
 
-// stall begins the delivery of the batch, in each way that a batch comes to be.
+// stall begins the delivery of the batch. way selects how the batch is formed.
 func stall(t *testing.T, toAll bool, way string) *stalled {
 	t.Helper()
 	m, _ := fakeManager(t, Options{})
@@ -81,7 +81,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 			m.broadcaster.flushDeferred()
 		}()
 	case "queued":
-		g := &gated{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
+		g := &gatedSet{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
 		q.to = g
 		m.active.Add()
 		go func() {
@@ -103,13 +103,13 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	return s
 }
 
-// While a batch is held up on one connection, nothing that is done with others waits,
-// and what is sent to a receiver of the batch comes behind the batch.
+// While the delivery of a batch is blocked at one connection, operations on other
+// connections do not block. Messages to a receiver of the batch arrive after the batch.
 func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 	ops := []struct {
 		name     string
 		do       func(s *stalled)
-		receiver []string // behind the batch
+		receiver []string // frames after the batch
 		other    []string
 	}{
 		{"Send to a receiver", func(s *stalled) { _ = s.receiver.Send(Text("x")) }, []string{"x"}, nil},
@@ -140,7 +140,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 		{"a broadcast to some", func(s *stalled) {
 			s.m.All().WhereLocal(func(c *Conn) bool { return c == s.receiver }).Send(Text("x"))
 		}, []string{"x"}, nil},
-		{"a walk and figures", func(s *stalled) {
+		{"a walk and Stats", func(s *stalled) {
 			for range s.m.All().Local() {
 				s.m.Stats()
 			}
@@ -160,7 +160,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 					select {
 					case <-done:
 					case <-time.After(wstest.Patience):
-						t.Error("it waits for the batch")
+						t.Error("the operation waits for the batch")
 					}
 					close(s.gate.open)
 					idle(t, s.m)
@@ -170,7 +170,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 						other = append(append([]string(nil), batch...), other...)
 					}
 					if op.name == "a ping of a receiver" {
-						require.ElementsMatch(t, other, s.otherGot.frames(t), "a pong has no place in the order")
+						require.ElementsMatch(t, other, s.otherGot.frames(t), "pongs are not ordered with broadcasts")
 						return
 					}
 					require.Equal(t, other, s.otherGot.frames(t))
@@ -180,8 +180,8 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 	}
 }
 
-// What is sent while the batch is under way does not see it twice, and the batch costs
-// each receiver one write.
+// Sends during the delivery of a batch do not deliver it a second time. The batch costs one
+// write for each receiver.
 func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 	s := stall(t, true, "deferred")
 	close(s.gate.open)
@@ -191,7 +191,7 @@ func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 	require.Equal(t, batch, s.gate.frames(t))
 }
 
-// steppingTransport takes its time for each write, by the clock of the test.
+// steppingTransport advances the test's clock in each write.
 type steppingTransport struct {
 	*fakeTransport
 	clock *stepclock.Clock
@@ -203,9 +203,9 @@ func (s *steppingTransport) TryWrite(p []byte) (int, error) {
 	return s.fakeTransport.TryWrite(p)
 }
 
-// A goroutine that broadcasts faster than the broadcasts can be delivered one by one does
-// not wait for them; one that does not delivers each by itself, at once. So does any that
-// broadcasts to a few.
+// A goroutine that broadcasts faster than broadcasts can be delivered one by one does not
+// wait for the deliveries. A slower goroutine delivers each broadcast itself, at once. So
+// does any goroutine that broadcasts to few receivers.
 func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -230,10 +230,10 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 			}
 			require.Equal(t, Sent{Queued: tt.receivers}, m.Broadcast(Text("0")))
 			for _, tr := range trs {
-				require.Equal(t, []string{"0"}, tr.frames(t), "a lone one is delivered at once")
+				require.Equal(t, []string{"0"}, tr.frames(t), "a single broadcast is delivered at once")
 			}
 
-			conns[0].mu.Lock() // its delivery is held up
+			conns[0].mu.Lock() // blocks the delivery
 			clock.Step(tt.pause)
 			returned := make(chan struct{})
 			go func() {
@@ -267,13 +267,13 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 	}
 }
 
-// Whoever broadcasts more than may wait is held up by the batch under way, so that what
-// waits is bounded.
-func TestBroadcastsThatWaitAreBounded(t *testing.T) {
+// The number and size of pending broadcasts are limited. A caller above the limit waits for
+// the batch that is being delivered.
+func TestPendingBroadcastsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		size int
-		room int // broadcasts behind the batch under way
+		room int // broadcasts that fit behind the batch being delivered
 	}{
 		{"many", 10, maxPending},
 		{"big", maxJoined, 1},
@@ -299,7 +299,7 @@ func TestBroadcastsThatWaitAreBounded(t *testing.T) {
 			require.Eventually(t, func() bool {
 				q.mu.Lock()
 				defer q.mu.Unlock()
-				return q.backlog.room != nil // it waits
+				return q.backlog.room != nil // the caller waits
 			}, wstest.Patience, 50*time.Microsecond)
 			close(g.open)
 			<-first

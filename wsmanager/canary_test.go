@@ -24,14 +24,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// No byte reaches another than whom it is for, however often descriptors change
-// hands: each connection has a secret, of which all its messages are made, in both
-// directions; those to all are made of one that everybody knows. Connections come
-// and go from both sides, while callbacks sleep, panic, exit, wait for room, close
-// themselves and others. Pipes of the process's own take descriptors in between:
-// they must hold nothing but what was written to them.
+// No byte reaches a connection that it is not meant for, however often file descriptors are
+// reused. Each connection has a secret. All its messages, in both directions, consist of
+// this secret; broadcasts to all consist of a shared one. Connections begin and end on both
+// sides, while callbacks sleep, panic, exit their goroutine, wait for room, and close their
+// own and other connections. Pipes of the test process take descriptors in between and must
+// contain only the bytes that were written to them.
 //
-// SPEAKINGTUBE_CHURN=60s makes it take a minute.
+// SPEAKINGTUBE_CHURN=60s makes the test run for a minute.
 func TestCanaries(t *testing.T) { onSocketDrivers(t, testCanaries) }
 
 func testCanaries(t *testing.T) {
@@ -49,16 +49,16 @@ func testCanaries(t *testing.T) {
 
 	stop := make(chan struct{})
 	var noise sync.WaitGroup
-	for _, noisy := range []func(*wsmanager.Manager){run.broadcast, run.sendToEach, run.closeSome, run.pipe} {
+	for _, act := range []func(*wsmanager.Manager){run.broadcast, run.sendToEach, run.closeSome, run.pipe} {
 		noise.Go(func() {
 			for {
 				select {
 				case <-stop:
 					return
 				default:
-					noisy(m)
+					act(m)
 				}
-				time.Sleep(time.Millisecond) // leave some of the processors to the others
+				time.Sleep(time.Millisecond) // leave processor time to the others
 			}
 		})
 	}
@@ -76,36 +76,36 @@ func testCanaries(t *testing.T) {
 	close(stop)
 	noise.Wait()
 	require.NoError(t, m.Shutdown(t.Context()))
-	require.Positive(t, run.mine.Load(), "clients got messages of their own")
-	require.Positive(t, run.all.Load(), "and broadcasts")
-	require.Positive(t, run.received.Load(), "and the server theirs")
+	require.Positive(t, run.own.Load(), "no client received a message with its own secret")
+	require.Positive(t, run.all.Load(), "no client received a broadcast")
+	require.Positive(t, run.received.Load(), "the server received no message")
 	require.EqualValues(t, run.dials.Load(), run.connects.Load())
 	require.Equal(t, run.connects.Load(), run.closes.Load())
 	require.Zero(t, m.All().Len())
 	t.Logf("%d connections; clients read %d messages of their own and %d to all, the server %d; closed %v",
-		run.dials.Load(), run.mine.Load(), run.all.Load(), run.received.Load(), m.Stats().Closed)
+		run.dials.Load(), run.own.Load(), run.all.Load(), run.received.Load(), m.Stats().Closed)
 }
 
 // canaries is one run of TestCanaries.
 type canaries struct {
 	t *testing.T
 
-	next                    atomic.Int64 // secret
+	next                    atomic.Int64 // the next secret
 	dials, connects, closes atomic.Int64
-	mine, all, received     atomic.Int64 // messages
+	own, all, received      atomic.Int64 // counts of messages
 }
 
-// secretSize is that of each of the secrets that a message repeats.
+// secretSize is the length of a secret. A message repeats one.
 const secretSize = 16
 
 const everybody = "<to:everybody!!>"
 
-// payload is a message made of a secret.
+// payload returns a message that repeats a secret.
 func payload(secret string) wsmanager.Message {
 	return wsmanager.Text(strings.Repeat(secret, 1+rand.IntN(200)))
 }
 
-// madeOf reports whether a message is made of a secret and nothing else.
+// madeOf reports whether a message repeats a secret and has no other bytes.
 func madeOf(p []byte, secret string) bool {
 	return len(p) > 0 && len(p)%secretSize == 0 && string(p) == strings.Repeat(secret, len(p)/secretSize)
 }
@@ -132,7 +132,7 @@ func (run *canaries) connect(c *wsmanager.Conn) error {
 	case 2, 3:
 		time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
 	}
-	_ = c.Send(payload(secretOf(c))) // it may be closed by now
+	_ = c.Send(payload(secretOf(c))) // an error is possible: the connection may be closed already
 	return nil
 }
 
@@ -158,14 +158,14 @@ func (run *canaries) message(c *wsmanager.Conn, m wsmanager.Message) error {
 	case 8, 9:
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 		defer cancel()
-		_ = c.SendContext(ctx, payload(secret)) // there may be no room
+		_ = c.SendContext(ctx, payload(secret)) // an error is possible: the outbox may be full
 	case 10:
 		c.Manager().All().Except(c.ID()).Send(wsmanager.Text(everybody))
 	}
 	if !madeOf(m.Payload, secret) {
-		run.t.Errorf("what %s sent is %.50q after a while", secret, m.Payload)
+		run.t.Errorf("the message of %s has become %.50q", secret, m.Payload)
 	}
-	_ = c.Send(m) // it may be closed, or slow
+	_ = c.Send(m) // an error is possible: the connection may be closed, or slow
 	return nil
 }
 
@@ -179,7 +179,7 @@ func (run *canaries) close(c *wsmanager.Conn, _ error) {
 	case 2:
 		time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
 	case 3:
-		_ = c.Send(payload(secretOf(c))) // ErrClosed: it must go nowhere
+		_ = c.Send(payload(secretOf(c))) // returns ErrClosed; no byte may be written
 	}
 }
 
@@ -187,19 +187,19 @@ func (run *canaries) broadcast(m *wsmanager.Manager) { m.Broadcast(payload(every
 
 func (run *canaries) sendToEach(m *wsmanager.Manager) {
 	for c := range m.All().Local() {
-		_ = c.Send(payload(secretOf(c))) // those that have ended meanwhile are the point
+		_ = c.Send(payload(secretOf(c))) // also connections that have just ended
 	}
 }
 
 func (run *canaries) closeSome(m *wsmanager.Manager) {
 	for c := range m.All().Local() {
 		if rand.IntN(60) == 0 {
-			_ = c.Close(1000, "") // nil, as the arguments are good
+			_ = c.Close(1000, "") // the error is nil, because the arguments are valid
 		}
 	}
 }
 
-// pipe takes two descriptors for a moment.
+// pipe uses two descriptors for a moment.
 func (run *canaries) pipe(*wsmanager.Manager) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -211,7 +211,7 @@ func (run *canaries) pipe(*wsmanager.Manager) {
 	if _, err := w.WriteString(want); err != nil {
 		run.t.Errorf("a pipe of the process: %v", err)
 	}
-	time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // for who has the number still
+	time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // time for code that still uses the descriptor's previous number
 	if err := w.Close(); err != nil {
 		run.t.Errorf("a pipe of the process: %v", err)
 	}
@@ -220,7 +220,7 @@ func (run *canaries) pipe(*wsmanager.Manager) {
 	}
 }
 
-// client is one connection.
+// client runs one connection.
 func (run *canaries) client(srv *httptest.Server) {
 	secret := fmt.Sprintf("<secret%08x>", run.next.Add(1))
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -229,7 +229,7 @@ func (run *canaries) client(srv *httptest.Server) {
 		return
 	}
 	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // as good as it gets
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // best effort
 	c := wstest.HandshakeOn(run.t, conn, wstest.Request(run.t, srv.URL+"?secret="+secret), nil)
 	if c.Response.StatusCode != http.StatusSwitchingProtocols {
 		run.t.Errorf("the answer is %s", c.Response.Status)
@@ -239,7 +239,7 @@ func (run *canaries) client(srv *httptest.Server) {
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
-		if rand.IntN(6) > 0 { // or never reads
+		if rand.IntN(6) > 0 { // the other clients never read
 			run.read(c, secret)
 		}
 	}()
@@ -250,30 +250,30 @@ func (run *canaries) client(srv *httptest.Server) {
 			break
 		}
 		if rand.IntN(4) == 0 {
-			time.Sleep(time.Millisecond) // two reads
+			time.Sleep(time.Millisecond) // the server needs two reads
 		}
 		if _, err := conn.Write(frame[half:]); err != nil {
 			break
 		}
 	}
-	time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // is there for a while
+	time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // keeps the connection for a while
 	switch rand.IntN(5) {
 	case 0:
 		_, _ = conn.Write(wstest.Frame(ws.OpClose, true, nil))
 		<-reading
 	case 1:
-		_, _ = conn.Write([]byte{0xff, 0xff}) // no frame at all
+		_, _ = conn.Write([]byte{0xff, 0xff}) // not a valid frame
 		<-reading
 	case 2:
 		c.Kill()
 	case 3:
-		_, _ = conn.Write([]byte{0x81}) // half a header
+		_, _ = conn.Write([]byte{0x81}) // half of a header
 	}
 	_ = conn.Close()
 	<-reading
 }
 
-// read reads until the end, whoever makes it.
+// read reads until either side ends the connection.
 func (run *canaries) read(c *wstest.Client, secret string) {
 	for {
 		f, err := c.ReadFrame()
@@ -281,11 +281,11 @@ func (run *canaries) read(c *wstest.Client, secret string) {
 		case err != nil:
 			return
 		case f.Header.OpCode == ws.OpClose:
-			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the server may be gone
+			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // an error is possible: the server may have closed the socket
 			return
 		case f.Header.OpCode.IsControl():
 		case madeOf(f.Payload, secret):
-			run.mine.Add(1)
+			run.own.Add(1)
 		case madeOf(f.Payload, everybody):
 			run.all.Add(1)
 		default:

@@ -23,7 +23,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// ledger is what those who send were told about their messages.
+// ledger counts the results that senders got for their messages.
 type ledger struct{ queued, full atomic.Int64 }
 
 func (l *ledger) send(err error) {
@@ -42,17 +42,17 @@ func (l *ledger) sent(s wsmanager.Sent) {
 	l.full.Add(int64(s.Dropped))
 }
 
-// Connections come and go in every way, from both sides, and join and leave
-// groups, while broadcasts of all kinds run: every OnConnect has its OnClose,
-// every message is delivered or counted as dropped, and nothing is left.
+// Connections begin and end in every way, from both sides, and join and leave groups, while
+// broadcasts of all kinds run. Every OnConnect is followed by an OnClose. Every message is
+// delivered or counted as dropped. No connection is left at the end.
 //
-// A message that a send has taken is written or counted as dropped, to the last
-// one. Where every client reads to the end ("calm") they have read as many as were
-// written, to the last one; elsewhere not more. A connection whose policy is to
-// close misses none between the first and the last that it gets; the gaps of
-// others are not more than what was counted.
+// Every message that a send has accepted is written or counted as dropped. If every client
+// reads to the end ("calm"), the clients have read as many messages as were written;
+// otherwise not more. A connection whose policy is to close misses no message between the
+// first and the last that it gets. The gaps of other connections do not exceed the counted
+// drops.
 //
-// SPEAKINGTUBE_CHURN=60s makes each take a minute.
+// SPEAKINGTUBE_CHURN=60s makes each run take a minute.
 func TestChurn(t *testing.T) { onSocketDrivers(t, atOnce(testChurn)) }
 
 func testChurn(t *testing.T) {
@@ -64,7 +64,7 @@ func testChurn(t *testing.T) {
 	}{
 		{"plain sockets", &churn{outbox: 20, listen: plain}},
 		{"plain sockets, calm", &churn{outbox: 20, listen: plain, calm: true}},
-		{"wrapped sockets", &churn{outbox: 1, listen: wrapped}}, // 16 in a burst
+		{"wrapped sockets", &churn{outbox: 1, listen: wrapped}}, // an outbox of 1 has room for 16 messages in a burst
 		{"wrapped sockets, calm", &churn{outbox: 1, listen: wrapped, calm: true}},
 	} {
 		t.Run(tt.name, tt.run.test)
@@ -75,15 +75,15 @@ func testChurn(t *testing.T) {
 type churn struct {
 	outbox int
 	listen func(net.Listener) net.Listener
-	calm   bool // clients read to the end, some slowly
+	calm   bool // clients read to the end, some of them slowly
 
 	book     ledger
 	dials    atomic.Int64
-	received atomic.Int64 // messages, by all clients
-	gaps     atomic.Int64 // messages to all that a client did not get between two that it got
+	received atomic.Int64 // messages that all clients have received
+	gaps     atomic.Int64 // broadcasts to all that a client missed between two that it received
 }
 
-// churnTime is how long a run takes; 0 for a fixed number of connections.
+// churnTime returns how long a run takes, or 0 for a fixed number of connections.
 func churnTime(t *testing.T) time.Duration {
 	t.Helper()
 	s := os.Getenv("SPEAKINGTUBE_CHURN")
@@ -95,7 +95,8 @@ func churnTime(t *testing.T) time.Duration {
 	return d
 }
 
-// smallBuffers makes a peer that does not read felt soon.
+// smallBuffers limits the send buffers, so that writes to a peer that does not read block
+// soon.
 type smallBuffers struct{ net.Listener }
 
 func (l smallBuffers) Accept() (net.Conn, error) {
@@ -168,13 +169,13 @@ func (run *churn) test(t *testing.T) {
 		},
 		OnClose: func(c *wsmanager.Conn, _ error) {
 			if c.Context().Err() == nil || len(c.Groups()) > 0 {
-				t.Error("the connection is still there")
+				t.Error("OnClose ran before the context ended or while the connection was in groups")
 			}
 			closes.Add(1)
 		},
 	}, on(t, opts))
 	if run.calm {
-		wsmanager.SetStuckAfter(m, wstest.Patience) // or Close would cut a client that the machine lets wait
+		wsmanager.SetStuckAfter(m, wstest.Patience) // otherwise Close would cut a client that the machine delays
 	}
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = run.listen(srv.Listener)
@@ -193,13 +194,13 @@ func (run *churn) test(t *testing.T) {
 					return
 				default:
 				}
-				book.sent(noisy(m, id, seq, &toAll))
+				book.sent(broadcastNoise(m, id, seq, &toAll))
 				for c := range m.All().Local() {
 					if rand.IntN(200) == 0 {
-						_ = c.Close(1000, "") // nil, as the arguments are good
+						_ = c.Close(1000, "") // the error is nil, because the arguments are valid
 					}
 				}
-				time.Sleep(time.Millisecond) // leave some of the two cores to the others
+				time.Sleep(time.Millisecond) // leave processor time to the others
 			}
 		})
 	}
@@ -210,7 +211,7 @@ func (run *churn) test(t *testing.T) {
 	for range clients {
 		wg.Go(func() {
 			for n := 0; duration == 0 && n < each || time.Since(start) < duration; n++ {
-				run.one(t, url)
+				run.runConn(t, url)
 			}
 		})
 	}
@@ -225,12 +226,12 @@ func (run *churn) test(t *testing.T) {
 
 	s := m.Stats()
 	require.EqualValues(t, run.dials.Load(), s.Accepted)
-	// A broadcast that was held back counts as queued, and may find the outbox full.
+	// A deferred broadcast is counted as queued, and may find the outbox full.
 	require.EqualValues(t, book.queued.Load()+book.full.Load(), s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed+s.Dropped.OutboxFull)
 	require.LessOrEqual(t, uint64(book.full.Load()), s.Dropped.OutboxFull)
 	require.Positive(t, run.received.Load())
 	if run.calm {
-		require.EqualValues(t, s.MessagesOut, run.received.Load(), "what is written arrives")
+		require.EqualValues(t, s.MessagesOut, run.received.Load(), "all written messages arrive")
 	} else {
 		require.LessOrEqual(t, uint64(run.received.Load()), s.MessagesOut)
 	}
@@ -246,9 +247,9 @@ func (run *churn) test(t *testing.T) {
 	t.Logf("received %d, gaps %d, %+v", run.received.Load(), run.gaps.Load(), s)
 }
 
-// noisy is one broadcast of some kind. What a receiver gets of one id's, it gets
-// once and in order. Those to all are numbered by themselves.
-func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
+// broadcastNoise makes a broadcast of a random kind. A receiver gets the broadcasts of one
+// id at most once and in order. Broadcasts to all have numbers of their own.
+func broadcastNoise(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	text := fmt.Sprintf("noise %d %d %s", id, seq, repeat("n", rand.IntN(3000)))
 	msg, g := wsmanager.Text(text), m.Group(fmt.Sprint("g", rand.IntN(4)))
 	choice := func(c *wsmanager.Conn) bool { return c.ID() < "M" }
@@ -276,9 +277,9 @@ func noisy(m *wsmanager.Manager, id, seq int, toAll *int) wsmanager.Sent {
 	}
 }
 
-// one is one connection with some messages and an end by chance. Whatever it reads
-// must be whole frames, and noise in its order.
-func (run *churn) one(t *testing.T, url string) {
+// runConn runs one connection, which sends some messages and ends in a random way. It must
+// receive valid frames only, and the broadcasts in order.
+func (run *churn) runConn(t *testing.T, url string) {
 	req := wstest.Request(t, url)
 	conn, err := net.Dial("tcp", req.URL.Host)
 	if err != nil {
@@ -286,7 +287,7 @@ func (run *churn) one(t *testing.T, url string) {
 		return
 	}
 	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // as good as it gets
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10) // best effort
 	run.dials.Add(1)
 	c := wstest.HandshakeOn(t, conn, req, nil)
 	reading := make(chan struct{})
@@ -299,7 +300,7 @@ func (run *churn) one(t *testing.T, url string) {
 			break
 		}
 	}
-	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // is there for a while
+	time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // keeps the connection for a while
 	ends := 5
 	if run.calm {
 		ends = 2
@@ -314,7 +315,7 @@ func (run *churn) one(t *testing.T, url string) {
 	case 2:
 		c.Kill()
 	case 3:
-		_, _ = conn.Write([]byte{0x81}) // half a header
+		_, _ = conn.Write([]byte{0x81}) // half of a header
 	case 4:
 		_, _ = conn.Write(wstest.Frame(ws.OpText, false, []byte("half a message")))
 	}
@@ -322,16 +323,16 @@ func (run *churn) one(t *testing.T, url string) {
 	<-reading
 }
 
-// read reads what one connection gets, unless it is one that does not.
+// read reads the frames of one connection. Some connections do not read.
 func (run *churn) read(t *testing.T, c *wstest.Client) {
 	switch rand.IntN(5) {
 	case 0:
 		if !run.calm {
 			return // never reads
 		}
-		time.Sleep(100 * time.Millisecond) // while much comes
+		time.Sleep(100 * time.Millisecond) // frames accumulate
 	case 1:
-		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // is slow
+		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) // a slow reader
 	}
 	complete := c.Response.Header.Get("X-Policy") == wsmanager.SlowConsumerClose.String()
 	last := map[string]*[3]int{"noise": {-1, -1, -1}, "all": {-1, -1, -1}}
@@ -339,12 +340,12 @@ func (run *churn) read(t *testing.T, c *wstest.Client) {
 		f, err := c.ReadFrame()
 		if err != nil {
 			if run.calm {
-				t.Errorf("there was no close frame: %v", err)
+				t.Errorf("no close frame arrived: %v", err)
 			}
 			return
 		}
 		if f.Header.OpCode == ws.OpClose {
-			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // the server may be gone
+			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // an error is possible: the server may have closed the socket
 			if !run.calm {                                                   // a wrapped socket ends only with the close time-out
 				_, _ = io.Copy(io.Discard, c.Conn())
 			}

@@ -11,9 +11,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// What a client sends and receives allocates nothing while its peer keeps up, by its
-// connection or by its Client, compressed (but for the code tables of compress/flate,
-// which there are none of here) or not.
+// Sending and receiving on a client does not allocate while the peer keeps up: through the
+// connection or its Client, compressed or not. These messages need no code tables, which
+// compress/flate would allocate.
 func TestClientEchoDoesNotAllocate(t *testing.T) { onSocketDrivers(t, testClientEchoDoesNotAllocate) }
 
 func testClientEchoDoesNotAllocate(t *testing.T) {

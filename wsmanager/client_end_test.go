@@ -20,15 +20,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// What Close ends is no failure, however quickly the connection is gone: Retry is not
-// asked, and no attempt is counted.
-func TestClientCloseIsNoFailure(t *testing.T) {
+// A connection that Close has ended is not a failure, however quickly it ends: Retry is not
+// called, and no attempt is counted.
+func TestClientCloseIsNotAFailure(t *testing.T) {
 	for range 300 {
 		net := newMemory()
 		opts := net.options()
 		opts.Reconnect.MaxAttempts = 1
 		opts.Timeouts.Close = 10 * time.Millisecond
-		opts.Reconnect.Retry = func(err error) bool { t.Errorf("asked about %v", err); return false }
+		opts.Reconnect.Retry = func(err error) bool { t.Errorf("Retry was called with %v", err); return false }
 		cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		done := make(chan error, 1)
@@ -44,8 +44,8 @@ func TestClientCloseIsNoFailure(t *testing.T) {
 	}
 }
 
-// A connection lasts from its beginning, not from that of the attempt: a server that
-// takes long to shake hands, and hangs up, is none that lasts.
+// The duration of a connection starts after the handshake, not with the attempt: a server
+// with a slow handshake that hangs up at once does not count as stable.
 func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
@@ -72,8 +72,8 @@ func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 	})
 }
 
-// A function of the application that panics takes Run with it, and leaves no Client that
-// takes messages for nobody.
+// A panic in a function of the application propagates through Run. After that the Client
+// accepts no messages.
 func TestClientPanicInOnRetry(t *testing.T) {
 	opts := clientOptions(dialling(), wsmanager.Reconnect{})
 	opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
@@ -84,7 +84,7 @@ func TestClientPanicInOnRetry(t *testing.T) {
 	require.ErrorIs(t, cl.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 }
 
-// The end of the context, or Close, inside OnRetry or Retry ends Run without a further
+// If the context ends in OnRetry or Retry, or they call Close, Run returns without another
 // attempt.
 func TestClientEndsInOnRetry(t *testing.T) {
 	for name, how := range map[string]func(*wsmanager.Client, context.CancelFunc){
@@ -119,7 +119,7 @@ func TestClientEndsInOnRetry(t *testing.T) {
 	}
 }
 
-// A server that accepts and hangs up at once is left alone for longer and longer.
+// The delays grow if a server accepts and hangs up at once.
 func TestClientHotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
@@ -149,11 +149,11 @@ func TestClientHotLoop(t *testing.T) {
 	})
 }
 
-// Nothing that is secret in a URL is in an error's text, not even by a mistake in that
-// URL or by a server that redirects.
+// Secrets in a URL do not appear in error texts, even if the URL is invalid or the server
+// redirects.
 func TestDialErrorsKeepSecrets(t *testing.T) {
 	for _, u := range []string{
-		"ws://user:top/secret@example.com/", // the password is not escaped
+		"ws://user:top/secret@example.com/", // the slash in the password is not escaped
 		"ws://user:se cret@example.com/",
 		"wss://admin:secret",
 		"ws://example.com:secret/",
@@ -177,7 +177,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
-// The event loop serves no TLS, which is known before anything is connected to.
+// The event loop does not support TLS. The error is returned before any connection is made.
 func TestDialEventLoopOverTLS(t *testing.T) {
 	opts := dialOptions(eventLoopOptions(t))
 	_, err := wsmanager.NewDialer("wss://example.com/", wsmanager.Callbacks{}, opts)

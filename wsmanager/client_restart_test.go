@@ -17,16 +17,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// A server goes down and comes back again and again under a client that sends all
-// the time, over real sockets and all drivers: nothing arrives twice or out of order,
-// what was sent between two connections arrives whole, and so does what was sent last.
+// A server restarts again and again while a client sends all the time, over real sockets
+// and with all drivers. No message arrives twice or out of order. All messages that were
+// sent between two connections arrive, and so do the last ones.
 func TestClientThroughRestarts(t *testing.T) { onSocketDrivers(t, testClientThroughRestarts) }
 
 func testClientThroughRestarts(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for _, driver := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 			if scheme == "wss" && driver == wsmanager.DriverEventLoop {
-				continue // it can't serve TLS
+				continue // the event loop does not support TLS
 			}
 			t.Run(scheme+" "+driver.String(), func(t *testing.T) { throughRestarts(t, scheme, driver) })
 		}
@@ -58,7 +58,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Load().ServeHTTP(w, r) }))
 	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Driver = driver
-	opts.Outbox.Messages, opts.Outbox.Bytes = 5000, 16<<20 // SendContext must not wait for a server that is away
+	opts.Outbox.Messages, opts.Outbox.Bytes = 5000, 16<<20 // SendContext must not block while the server is down
 	if scheme == "wss" {
 		srv.StartTLS()
 		opts.Network.TLS = srv.Client().Transport.(*http.Transport).TLSClientConfig
@@ -91,9 +91,9 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 		}
 		return first
 	}
-	var certain []int // what was sent while there was no connection
+	var certain []int // numbers of messages that were sent without a connection
 	for range 5 {
-		// Some of these the server throws away: it closes before it has read them.
+		// The server discards some of these messages: it closes before it has read them.
 		send(300)
 		old := m.Load()
 		require.NoError(t, old.Shutdown(t.Context()))
@@ -104,7 +104,7 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 		}
 		m.Store(newServer())
 		receive(t, connected)
-		require.Eventually(t, func() bool { // the server has read them, and won't throw them away
+		require.Eventually(t, func() bool { // the server has read the messages, so it can't discard them
 			mu.Lock()
 			defer mu.Unlock()
 			return len(got) > 0 && got[len(got)-1] == sent-1
@@ -125,6 +125,6 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 		arrived[n] = true
 	}
 	for _, n := range certain {
-		require.True(t, arrived[n], "%d was sent while there was no connection, and is lost", n)
+		require.True(t, arrived[n], "%d was sent without a connection and is lost", n)
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// The server's normal end is the end; others are followed by the next connection.
+// After a normal close by the server Run returns nil. Other close codes decide whether the
+// Client reconnects or Run returns an error.
 func TestClientFollowsCloseCodes(t *testing.T) {
 	for code, want := range map[ws.StatusCode]string{
 		1000: "ended", 1001: "again", 1002: "gave up", 1008: "gave up", 1011: "again", 1012: "again", 1013: "again",
@@ -55,7 +56,7 @@ func TestRetryable(t *testing.T) {
 		errors.New("reset"), io.ErrUnexpectedEOF, refused(408), refused(425), refused(429), refused(500), refused(502), refused(503),
 		&wsmanager.CloseError{Code: 1000}, &wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrPanic},
 		&wsmanager.CloseError{Code: 1006, Remote: true}, context.DeadlineExceeded,
-		// What a callback's error is about is the callback's own affair.
+		// Errors that a callback returned do not decide: CloseError only wraps them.
 		&wsmanager.CloseError{Code: 1011, Err: context.Canceled}, &wsmanager.CloseError{Code: 1011, Err: refused(404)},
 		&wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrHandshake},
 	} {
@@ -70,11 +71,11 @@ func TestRetryable(t *testing.T) {
 	}
 }
 
-// A server that asks to be left alone is, within MaxDelay.
+// A Retry-After header of the server is respected, up to MaxDelay.
 func TestClientRetryAfter(t *testing.T) {
 	for after, want := range map[string]time.Duration{
 		"20": 20 * time.Second, "3600": 30 * time.Second,
-		"3000000000": 30 * time.Second, "30000000000000000000": 30 * time.Second, // more than 32 and 64 bits
+		"3000000000": 30 * time.Second, "30000000000000000000": 30 * time.Second, // values above 32 and 64 bits
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			net := newMemory()

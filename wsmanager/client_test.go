@@ -19,14 +19,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// memory is a network of one server, in memory.
+// memory is an in-memory network with one server.
 type memory struct {
-	conns chan *wstest.PipeConn // the server's ends, in order
+	conns chan *wstest.PipeConn // the server's ends, in the order of the connections
 }
 
 func newMemory() *memory { return &memory{conns: make(chan *wstest.PipeConn, 100)} }
 
-// options dial into m.
+// options returns options of a Client that dials into m.
 func (m *memory) options() wsmanager.ClientOptions {
 	return clientOptions(m.dialOptions(), wsmanager.Reconnect{})
 }
@@ -41,7 +41,7 @@ func (m *memory) dialOptions() wsmanager.DialOptions {
 	return opts
 }
 
-// accept takes the next connection and shakes hands.
+// accept accepts the next connection and answers its handshake.
 func (m *memory) accept(t *testing.T) *wstest.PipeConn {
 	t.Helper()
 	conn := receive(t, m.conns)
@@ -50,22 +50,22 @@ func (m *memory) accept(t *testing.T) *wstest.PipeConn {
 	return conn
 }
 
-// text reads the next frame, which is a text.
+// text reads the next frame, which must be a text frame.
 func text(t *testing.T, conn net.Conn) string {
 	t.Helper()
-	f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+	f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 	require.NoError(t, err)
 	require.True(t, f.Header.Masked)
 	require.Equal(t, ws.OpText, f.Header.OpCode)
 	return string(ws.UnmaskFrame(f).Payload)
 }
 
-// hangUp ends a connection with a close frame and waits for its answer.
+// hangUp sends a close frame and waits for the answer.
 func hangUp(t *testing.T, conn net.Conn, code ws.StatusCode) {
 	t.Helper()
 	require.NoError(t, ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))))
 	for {
-		f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+		f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 		require.NoError(t, err)
 		if f.Header.OpCode == ws.OpClose {
 			break
@@ -74,7 +74,7 @@ func hangUp(t *testing.T, conn net.Conn, code ws.StatusCode) {
 	require.NoError(t, conn.Close())
 }
 
-// running makes a client and runs it until the test ends.
+// running returns a Client that runs until the test ends.
 func running(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions) (*wsmanager.Client, <-chan error) {
 	t.Helper()
 	cl, err := wsmanager.NewClient("ws://example.com/", cb, opts)
@@ -89,9 +89,9 @@ func running(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions)
 	return cl, done
 }
 
-// What was sent before there is a connection, and between two, arrives, in order,
-// and after what OnConnect sends.
-func TestClientKeepsWhatWaits(t *testing.T) {
+// Messages that were sent before the first connection, or between two connections, arrive
+// in order and after the messages that OnConnect sends.
+func TestClientKeepsUnsentMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
 		j := newJournal()
@@ -143,9 +143,10 @@ func TestClientKeepsWhatWaits(t *testing.T) {
 	})
 }
 
-// A connection breaks with messages written, on their way and waiting: those whose
-// last byte was handed over are not sent again, all others are, whole and in order.
-func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
+// A connection breaks while messages are written, partly written and queued. Messages whose
+// last byte was handed to the connection are not sent again. All others are sent again
+// completely and in order.
+func TestClientResendsUnwrittenMessages(t *testing.T) {
 	for _, big := range []int{100, 1000, 10_000, 70_000} {
 		for _, read := range []int{0, 1, 5} {
 			t.Run(fmt.Sprintf("size=%d,read=%d", big, read), func(t *testing.T) {
@@ -186,7 +187,7 @@ func TestClientSendsAgainWhatHasNotLeft(t *testing.T) {
 	}
 }
 
-// Flush waits for what was sent before it, whatever is sent meanwhile.
+// Flush waits for the messages that were sent before it, not for later ones.
 func TestClientFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
@@ -195,7 +196,7 @@ func TestClientFlushes(t *testing.T) {
 		cl, _ := running(t, wsmanager.Callbacks{}, opts)
 		first := net.accept(t)
 		synctest.Wait()
-		big := func(letter string) wsmanager.Message { return wsmanager.Text(repeat(letter, 70_000)) } // too big to be joined
+		big := func(letter string) wsmanager.Message { return wsmanager.Text(repeat(letter, 70_000)) } // too big to be joined into one write
 		require.NoError(t, cl.Send(big("a")))
 		require.NoError(t, cl.Send(big("b")))
 		flushed := make(chan error, 1)
@@ -204,14 +205,14 @@ func TestClientFlushes(t *testing.T) {
 		require.NoError(t, cl.Send(big("c")))
 		require.Equal(t, repeat("a", 70_000), text(t, first))
 		synctest.Wait()
-		require.Empty(t, flushed, "b has not left")
+		require.Empty(t, flushed, "b is not written completely")
 		first.Reset()
 		second := net.accept(t)
 		synctest.Wait()
-		require.Empty(t, flushed, "b has to go again")
+		require.Empty(t, flushed, "b must be sent again")
 		require.Equal(t, repeat("b", 70_000), text(t, second))
 		synctest.Wait()
-		require.Len(t, flushed, 1, "what came later need not have left")
+		require.Len(t, flushed, 1, "Flush does not wait for later messages")
 		require.NoError(t, <-flushed)
 		require.Equal(t, repeat("c", 70_000), text(t, second))
 		synctest.Wait()
@@ -220,7 +221,7 @@ func TestClientFlushes(t *testing.T) {
 	})
 }
 
-// What waits is bounded, connected or not.
+// The number and size of unsent messages are limited, with or without a connection.
 func TestClientBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
@@ -265,7 +266,8 @@ func TestClientBounds(t *testing.T) {
 	})
 }
 
-// The limit of the delays doubles, and begins anew after a connection that lasted.
+// The limit of the delays doubles, and starts again from MinDelay after a stable
+// connection.
 func TestClientDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
@@ -294,7 +296,7 @@ func TestClientDelays(t *testing.T) {
 			time.Sleep(11 * time.Second)
 			conn.Reset()
 		}
-		conn := network.accept(t) // after 1 and 9 failures each
+		conn := network.accept(t) // after the lost connection and 9 failed attempts
 		synctest.Wait()
 		conn.Reset()
 		synctest.Wait()
@@ -311,7 +313,7 @@ func TestClientDelays(t *testing.T) {
 			sum += d
 			require.GreaterOrEqual(t, d, time.Duration(0))
 		}
-		require.Greater(t, sum, 100*time.Millisecond, "the waits are no waits")
+		require.Greater(t, sum, 100*time.Millisecond, "the delays are too short")
 	})
 }
 
@@ -349,7 +351,7 @@ func TestClientGivesUp(t *testing.T) {
 			require.Greater(t, e.Attempts, 120)
 		})
 	})
-	t.Run("retry says no", func(t *testing.T) {
+	t.Run("Retry returns false", func(t *testing.T) {
 		e := client(t, func(o *wsmanager.ClientOptions) {
 			o.Reconnect.Retry = func(err error) bool { return !errors.Is(err, down) }
 		})
@@ -357,7 +359,7 @@ func TestClientGivesUp(t *testing.T) {
 	})
 }
 
-// Close and the end of the context end whatever the client is doing.
+// Close and the end of the context end Run in every state of the Client.
 func TestClientEnds(t *testing.T) {
 	type end func(*wsmanager.Client, context.CancelCauseFunc)
 	enough := errors.New("enough")
@@ -404,7 +406,7 @@ func TestClientEnds(t *testing.T) {
 				require.NoError(t, cl.Send(wsmanager.Text("first this")))
 			}, func(t *testing.T) {
 				require.Equal(t, "first this", text(t, conn))
-				f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+				f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 				require.NoError(t, err)
 				require.Equal(t, ws.OpClose, f.Header.OpCode)
 				code, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(f).Payload)
@@ -413,7 +415,7 @@ func TestClientEnds(t *testing.T) {
 			})
 		})
 	}
-	t.Run("before it runs", func(t *testing.T) {
+	t.Run("before Run", func(t *testing.T) {
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, wsmanager.ClientOptions{})
 		require.NoError(t, err)
 		require.Error(t, cl.Close(1005, ""))
@@ -422,8 +424,8 @@ func TestClientEnds(t *testing.T) {
 	})
 }
 
-// Its callbacks never overlap, and a connection that a callback fails is followed by
-// the next.
+// The callbacks of a Client never overlap. After a connection that a callback has ended
+// with an error the Client reconnects.
 func TestClientCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
@@ -441,12 +443,12 @@ func TestClientCallbacks(t *testing.T) {
 			},
 			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oh no") },
 			OnClose: func(_ *wsmanager.Conn, err error) {
-				time.Sleep(time.Second) // the next connection waits for it
+				time.Sleep(time.Second) // the Client must not reconnect meanwhile
 				j.note("close %d: %v", n, err)
 			},
 		}, opts)
 		first := net.accept(t)
-		f, err := ws.ReadFrame(first) //nolint:staticcheck // of a client of our own
+		f, err := ws.ReadFrame(first) //nolint:staticcheck // a frame of our own client
 		require.NoError(t, err)
 		require.Equal(t, ws.OpClose, f.Header.OpCode)
 		require.NoError(t, first.Close())

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// halfClosing is a transport that can say that nothing more is coming.
+// halfClosing is a transport that supports closing the write direction only.
 type halfClosing struct {
 	*fakeTransport
 	ended int
@@ -15,12 +15,12 @@ type halfClosing struct {
 
 func (t *halfClosing) CloseWrite() error { t.ended++; return nil }
 
-// When both close frames are through, the server ends its direction, and the client
-// waits for the server to do so; neither cuts before the peer has ended its own, but
-// at Timeouts.Close (RFC 6455, section 7.1.1). Bytes of the peer that were not read yet
-// made a reset of it, which may take the close frame with it, and the client was the
-// first to close.
-func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
+// After both close frames the server closes its write direction, and the client waits for
+// that. Neither side closes the socket before the EOF of its peer; without an EOF it does
+// so after Timeouts.Close (RFC 6455, section 7.1.1). Closing a socket with unread bytes
+// causes a reset, which can discard the close frame. The client must not close the TCP
+// connection first.
+func TestCloseWaitsForThePeersEOF(t *testing.T) {
 	for _, side := range []struct {
 		name   string
 		client bool
@@ -43,11 +43,11 @@ func TestBothCloseFramesWereThroughAndItWasCut(t *testing.T) {
 				require.NoError(t, begin(c))
 				require.Zero(t, tr.ended)
 				c.session().peerClosed(1000, "")
-				require.Equal(t, 1, tr.count(), "the close frame is out")
+				require.Equal(t, 1, tr.count(), "the close frame was written")
 				require.Equal(t, side.halves, tr.ended)
 				require.Equal(t, stateClosing, c.life.state)
 				c.session().peerClosed(1001, "again")
-				require.Equal(t, side.halves, tr.ended, "a second close frame says nothing")
+				require.Equal(t, side.halves, tr.ended, "a second close frame has no effect")
 				clock.Step(4 * time.Second)
 				require.Equal(t, stateClosing, c.life.state)
 				clock.Step(3 * time.Second)

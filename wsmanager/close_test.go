@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A connection without any backlog is cut after Timeouts.Close as well.
+// A connection with an empty outbox is also cut after Timeouts.Close.
 func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	m, clock := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
@@ -25,10 +25,9 @@ func TestCloseTimeoutWithoutABacklog(t *testing.T) {
 	c.session().release()
 }
 
-// Once its close frame has come, a peer reads no data any more: what waits is
-// dropped, counted, and does not hold up the close frame; be it that the peer began
-// to close, or that its close frame crossed ours.
-func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
+// A peer reads no data after its close frame. Queued messages are dropped and counted, and
+// do not delay our close frame, whether the peer closes first or both close frames cross.
+func TestPeersCloseFrameDropsQueuedMessages(t *testing.T) {
 	for name, begin := range map[string]func(*Conn) error{
 		"the peer begins": func(*Conn) error { return nil },
 		"both begin":      func(c *Conn) error { return c.Close(1000, "") },
@@ -45,12 +44,13 @@ func TestPeersCloseFrameDropsWhatWaits(t *testing.T) {
 			tr.letGo()
 			idle(t, m)
 			require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
-			require.Equal(t, stateCut, c.life.state, "both close frames are through")
+			require.Equal(t, stateCut, c.life.state, "both close frames were exchanged")
 		})
 	}
 }
 
-// The last message goes out behind what waits, even if nothing else would fit.
+// CloseWith queues the last message behind the other queued messages, even if the outbox is
+// full.
 func TestCloseWithAFullOutbox(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 3}})
 	tr := newFakeTransport(0)
@@ -65,7 +65,7 @@ func TestCloseWithAFullOutbox(t *testing.T) {
 	require.Equal(t, []string{"half", "1", "2", "last", "0x8"}, tr.frames(t))
 }
 
-// lateWrite is a transport whose write is through only after it was closed.
+// lateWrite is a transport whose write returns only after the transport was closed.
 type lateWrite struct {
 	fakeBlocking
 	through chan struct{}
@@ -77,7 +77,7 @@ func (t lateWrite) Write(p []byte, _ func()) (int, error) {
 	return len(p), nil
 }
 
-// What a writer writes when its connection was given back already is in Stats.
+// Stats include the bytes of a write that returns after the connection was released.
 func TestStatsOfALateWrite(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := lateWrite{fakeBlocking{newFakeTransport(0).fakeWrites}, make(chan struct{})}
@@ -96,7 +96,7 @@ func TestStatsOfALateWrite(t *testing.T) {
 	require.Zero(t, s.Dropped)
 }
 
-// A peer that takes nothing is cut after Timeouts.Write also while it is closing.
+// While a connection is closing, Timeouts.Write applies to a peer that reads nothing.
 func TestWriteTimeoutWhileClosing(t *testing.T) {
 	m, clock := fakeManager(t, Options{Timeouts: Timeouts{Close: time.Hour}})
 	tr := newFakeTransport(0)

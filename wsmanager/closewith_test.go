@@ -10,13 +10,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Whatever others send meanwhile, nothing comes between the last message and the close
-// frame, and nothing after.
+// No message of another goroutine arrives between the last message and the close frame, or
+// after it.
 func TestCloseWith(t *testing.T) { onEachDriver(t, testCloseWith) }
 
 func testCloseWith(t *testing.T) {
 	opts := quiet()
-	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody can read so fast
+	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // the senders are faster than any reader
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 			return c.CloseWith(wsmanager.Text("farewell"), 4000, "bye")
@@ -33,7 +33,7 @@ func testCloseWith(t *testing.T) {
 				default:
 				}
 				for c := range m.All().Local() {
-					_ = c.Send(wsmanager.Text("noise")) // it may be closing, or slow
+					_ = c.Send(wsmanager.Text("noise")) // an error is possible: the connection may be closing, or slow
 				}
 				m.Broadcast(wsmanager.Text("noise to all"))
 			}
@@ -41,7 +41,7 @@ func testCloseWith(t *testing.T) {
 	}
 	for range 40 {
 		c := dialOver(t, url, nil)
-		c.Text() // others send
+		c.Text() // wait until other messages arrive
 		c.SendText("go")
 		last := ""
 		f, err := c.ReadFrame()
@@ -60,9 +60,9 @@ func testCloseWith(t *testing.T) {
 	wg.Wait()
 }
 
-func TestCloseWithWhatCantBeSent(t *testing.T) { onEachDriver(t, testCloseWithWhatCantBeSent) }
+func TestCloseWithInvalidArguments(t *testing.T) { onEachDriver(t, testCloseWithInvalidArguments) }
 
-func testCloseWithWhatCantBeSent(t *testing.T) {
+func testCloseWithInvalidArguments(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	client := dialOver(t, url, nil)
 	settles(t, func() bool { return m.All().Len() == 1 })
@@ -74,7 +74,7 @@ func testCloseWithWhatCantBeSent(t *testing.T) {
 	require.NoError(t, c.Send(wsmanager.Text("still here")))
 	client.ExpectText("still here")
 	require.NoError(t, c.CloseWith(wsmanager.Text("last"), 1000, ""))
-	require.NoError(t, c.CloseWith(wsmanager.Text("never"), 1000, ""), "it is closing already")
+	require.NoError(t, c.CloseWith(wsmanager.Text("never"), 1000, ""), "no error, although the connection is closing already")
 	client.ExpectText("last")
 	client.ExpectClose(1000)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// mixed is a Manager with n connections that have agreed on compression and n that
-// have not, in turn.
+// mixed returns a Manager with n connections that have negotiated compression and n that
+// have not, alternately.
 func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, clients []*wstest.Client) {
 	t.Helper()
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery, OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
@@ -31,8 +31,8 @@ func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, c
 	return m, clients
 }
 
-// A broadcast is compressed once for all who have agreed, and not at all if nobody
-// has.
+// A broadcast is compressed once for all connections that have negotiated compression, and
+// not at all if there is no such connection.
 func TestBroadcastIsCompressedOnce(t *testing.T) { onEachDriver(t, testBroadcastIsCompressedOnce) }
 
 func testBroadcastIsCompressedOnce(t *testing.T) {
@@ -46,18 +46,18 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 	}{
 		"to all":     {func() wsmanager.Sent { return m.Broadcast(wsmanager.Text(text)) }, 1},
 		"to a group": {func() wsmanager.Sent { return m.Group("g").Send(wsmanager.Text(text)) }, 1},
-		"to a choice": {func() wsmanager.Sent {
+		"to a filtered audience": {func() wsmanager.Sent {
 			return m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).Send(wsmanager.Text(text))
 		}, 1},
-		"prepared, twice":    {func() wsmanager.Sent { m.All().SendPrepared(p); return m.Group("g").SendPrepared(p) }, 1},
-		"what can't be less": {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
+		"prepared, twice": {func() wsmanager.Sent { m.All().SendPrepared(p); return m.Group("g").SendPrepared(p) }, 1},
+		"incompressible":  {func() wsmanager.Sent { return m.Broadcast(wsmanager.Binary(noise(2000))) }, 1},
 	} {
 		require.Equal(t, wsmanager.Sent{Queued: 20}, tt.send(), name)
 		compressed += tt.cost
 		require.Equal(t, compressed, m.Stats().Compressed.Out, name)
 		for i, c := range clients {
 			switch name {
-			case "what can't be less":
+			case "incompressible":
 				c.ExpectBinary(noise(2000))
 			case "prepared, twice":
 				c.ExpectText(text)
@@ -81,10 +81,10 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 	}
 	settles(t, func() bool { return m.All().Len() == 10 })
 	require.Equal(t, wsmanager.Sent{Queued: 10}, m.Broadcast(wsmanager.Text(text)))
-	require.Equal(t, compressed, m.Stats().Compressed.Out, "all who have agreed are gone")
+	require.Equal(t, compressed, m.Stats().Compressed.Out, "no compressing connection is left")
 }
 
-// Variants and compression are independent of each other: each pair is encoded once.
+// Variants and compression are independent: each combination is encoded once.
 func TestVariantsOfAMixedAudience(t *testing.T) { onEachDriver(t, testVariantsOfAMixedAudience) }
 
 func testVariantsOfAMixedAudience(t *testing.T) {
@@ -118,18 +118,19 @@ func testVariantsOfAMixedAudience(t *testing.T) {
 	require.EqualValues(t, wsmanager.MaxVariants, m.Stats().Compressed.Out)
 }
 
-// Everybody gets everything once and in one order, whatever is compressed, joined or
-// sent to one alone in between.
+// Every client receives every message once and in one order, whether messages in between
+// are compressed, joined or sent to one connection only.
 func TestOrderInAMixedAudience(t *testing.T) { onEachDriver(t, testOrderInAMixedAudience) }
 
 func testOrderInAMixedAudience(t *testing.T) {
 	const senders, messages = 4, 200
 	opts := compressing()
-	opts.Outbox.Messages = (senders + 1) * messages // nobody reads until all is sent
+	opts.Outbox.Messages = (senders + 1) * messages // the clients read only after all messages were sent
 	m, clients := mixed(t, opts, 5)
 	pad := repeat("padding ", 40)
 	var wg sync.WaitGroup
-	// From outside, by turns to all and to a group, and in bursts by a peer.
+	// Some goroutines broadcast to all and to a group in turn. A peer causes deferred
+	// broadcasts.
 	for s := range senders {
 		wg.Go(func() {
 			for i := range messages {

@@ -12,7 +12,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame/frametest"
 )
 
-// Compression adds nothing to an idle connection: connections without an identity share
+// Compression adds no memory to an idle connection: connections without an identity share
 // the flag, and reader, inflater and buffers come from pools.
 func TestIdleMemoryWithCompression(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(Conn{}), uintptr(176))
@@ -39,7 +39,7 @@ func TestIdleMemoryWithCompression(t *testing.T) {
 	require.EqualValues(t, 2, m.Stats().Compressed.In)
 	require.EqualValues(t, 2, m.Stats().Compressed.Out)
 
-	// In the middle of a message it holds the bytes of the message, and no inflater.
+	// Within a message the connection holds the bytes of the message and no inflater.
 	require.NoError(t, c.session().consume([]byte(hello[:10])))
 	require.LessOrEqual(t, c.in.frames.Buffered(), 512)
 	require.NoError(t, c.session().consume([]byte(hello[10:])))

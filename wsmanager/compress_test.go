@@ -35,7 +35,7 @@ func deflate(t testing.TB, p []byte, level int) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\x00\x00\xff\xff"))
 }
 
-// inflate is the other way.
+// inflate decompresses a message.
 func inflate(t testing.TB, p []byte) []byte {
 	t.Helper()
 	out, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(p), bytes.NewReader([]byte("\x00\x00\xff\xff\x01\x00\x00\xff\xff")))))
@@ -43,8 +43,8 @@ func inflate(t testing.TB, p []byte) []byte {
 	return out
 }
 
-// compressedFrames are the frames of a compressed message, each of at most size bytes;
-// 0 for one frame.
+// compressedFrames returns the frames of a compressed message with at most size bytes each,
+// or one frame if size is 0.
 func compressedFrames(t testing.TB, op ws.OpCode, p []byte, level, size int) []byte {
 	t.Helper()
 	p = deflate(t, p, level)
@@ -64,7 +64,7 @@ func compressedFrames(t testing.TB, op ws.OpCode, p []byte, level, size int) []b
 	return out
 }
 
-// data makes n bytes of each kind.
+// data has generators for n bytes of several kinds.
 var data = []struct {
 	name         string
 	op           ws.OpCode
@@ -104,7 +104,7 @@ func prose(n int) []byte {
 	return cutText(b.Bytes(), n)
 }
 
-// cutText cuts a text to n bytes, with points in place of a character that was cut.
+// cutText cuts a text to n bytes. Dots replace a character that was cut.
 func cutText(p []byte, n int) []byte {
 	whole := n
 	for whole > 0 && whole < len(p) && !utf8.RuneStart(p[whole]) {
@@ -128,8 +128,8 @@ func noise(n int) []byte {
 	return p
 }
 
-// sizes are those of the conformance suite's groups 12 and 13: of a message, and of
-// the frames that it comes in.
+// sizes has the sizes of messages and of their frames in groups 12 and 13 of the Autobahn
+// test suite. A frame size of 0 means one frame.
 var sizes = []struct{ message, frame int }{
 	{0, 0}, {16, 0}, {64, 0}, {256, 0}, {1 << 10, 0}, {4 << 10, 0}, {8 << 10, 0}, {16 << 10, 0}, {32 << 10, 0}, {64 << 10, 0}, {128 << 10, 0},
 	{8 << 10, 256}, {16 << 10, 256}, {32 << 10, 256}, {64 << 10, 256}, {128 << 10, 256},
@@ -137,13 +137,13 @@ var sizes = []struct{ message, frame int }{
 }
 
 func init() {
-	if underRace { // with it, inflating takes twenty times as long
+	if underRace { // inflating takes about 20 times as long with the race detector
 		sizes = slices.DeleteFunc(sizes, func(s struct{ message, frame int }) bool { return s.message > 32<<10 })
 	}
 }
 
-// echoes sends messages of a kind in all sizes and reads them back. If compression
-// was agreed on, it is used wherever it helps.
+// echoes sends messages of one kind in all sizes and reads the echoes. If compression was
+// negotiated, it must be used wherever it saves bytes.
 func echoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
 	t.Helper()
 	d := data[kind]
@@ -167,10 +167,10 @@ func echoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
 			got := f.Payload
 			if f.Header.Rsv1() {
 				require.True(t, agreed)
-				require.Less(t, len(got), len(p), "what does not shrink goes plain")
+				require.Less(t, len(got), len(p), "a message that does not shrink is sent plain")
 				got = inflate(t, got)
 			} else {
-				require.False(t, agreed && d.compressible && len(p) >= 1024, "%s of %d bytes came plain", d.name, len(p))
+				require.False(t, agreed && d.compressible && len(p) >= 1024, "%s of %d bytes was sent plain", d.name, len(p))
 			}
 			require.True(t, bytes.Equal(p, got), "%s of %d bytes in frames of %d", d.name, size.message, size.frame)
 		}
@@ -189,7 +189,7 @@ func TestCompressedEchoes(t *testing.T) { onEachDriver(t, testCompressedEchoes) 
 func testCompressedEchoes(t *testing.T) {
 	levels := []int{0, flate.HuffmanOnly, 1, 2, 6, 9}
 	if underRace || driverOf(t) != onAuto {
-		levels = levels[:1] // the others differ in nothing that a race or a driver could touch
+		levels = levels[:1] // a race or a driver does not affect the other levels
 	}
 	for _, level := range levels {
 		opts := bigCompressing()
@@ -202,21 +202,22 @@ func testCompressedEchoes(t *testing.T) {
 				echoes(t, c, kind, true)
 				after := m.Stats().Compressed
 				require.EqualValues(t, 3*len(sizes), after.In-before.In)
-				require.EqualValues(t, 3*(len(sizes)-1), after.Out-before.Out, "nothing is not compressed")
+				require.EqualValues(t, 3*(len(sizes)-1), after.Out-before.Out, "an empty message is not compressed")
 				require.Equal(t, d.compressible, after.Saved-before.Saved > 100_000)
 			})
 		}
 	}
 }
 
-// Group 13: what the client says of windows and contexts, alone and with fallbacks. It is
-// agreed on before a driver has the connection, so one driver shows it.
+// Group 13: window sizes and context takeover in the client's offer, alone and with
+// fallbacks. The negotiation ends before the driver gets the connection, so one driver is
+// enough.
 func TestWindowOffers(t *testing.T) {
 	_, url := serve(t, echoing, bigCompressing(), nil)
 	const base = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
 	const none = base + "; server_no_context_takeover"
 	for _, tt := range []struct{ name, offer, want string }{
-		{"nothing asked", base, agreed},
+		{"no parameter", base, agreed},
 		{"no context", none, agreed},
 		{"window of 9", base + "; server_max_window_bits=9", ""},
 		{"window of 15", base + "; server_max_window_bits=15", agreed15},
@@ -289,7 +290,8 @@ func testNoCompressionOfAMessage(t *testing.T) {
 	require.EqualValues(t, 7, mgr.Stats().Compressed.Out)
 }
 
-// A received message says nothing of how it came: its echo is compressed as any other.
+// A received message does not carry how it was sent: its echo is compressed like any other
+// message.
 func TestReceivedMessagesAreOrdinary(t *testing.T) { onEachDriver(t, testReceivedMessagesAreOrdinary) }
 
 func testReceivedMessagesAreOrdinary(t *testing.T) {
@@ -304,7 +306,7 @@ func testReceivedMessagesAreOrdinary(t *testing.T) {
 	require.Equal(t, []string{`text "one!" false`, `binary "two!" false`, `text "three!" false`}, j.await(t, 3))
 }
 
-// Who wants no limit gets compressed messages as well.
+// Compressed messages work without a size limit as well.
 func TestCompressedWithoutALimit(t *testing.T) { onEachDriver(t, testCompressedWithoutALimit) }
 
 func testCompressedWithoutALimit(t *testing.T) {
@@ -319,7 +321,7 @@ func testCompressedWithoutALimit(t *testing.T) {
 	}
 }
 
-// What goes wrong with compressed messages, and how the connection ends.
+// Invalid compressed messages, and how they end the connection.
 func TestCompressedFailures(t *testing.T) { onEachDriver(t, testCompressedFailures) }
 
 func testCompressedFailures(t *testing.T) {
@@ -334,11 +336,11 @@ func testCompressedFailures(t *testing.T) {
 		header http.Header
 		code   int
 	}{
-		{"a bomb of a kilobyte", bomb, offering, 1009},
-		{"a bomb in fragments", compressedFrames(t, ws.OpText, bytes.Repeat([]byte{'x'}, 1<<20), 9, 100), offering, 1009},
+		{"a decompression bomb of a kilobyte", bomb, offering, 1009},
+		{"a decompression bomb in fragments", compressedFrames(t, ws.OpText, bytes.Repeat([]byte{'x'}, 1<<20), 9, 100), offering, 1009},
 		{"too long on the wire", marked(wstest.Frame(ws.OpText, true, make([]byte, 80<<10))), offering, 1009},
 		{"cut off", marked(wstest.Frame(ws.OpText, true, cut[:len(cut)/2])), offering, 1007},
-		{"no deflate at all", marked(wstest.Frame(ws.OpText, true, []byte("plain, in truth"))), offering, 1007},
+		{"not deflate data", marked(wstest.Frame(ws.OpText, true, []byte("plain, in truth"))), offering, 1007},
 		{"bad UTF-8", compressedFrames(t, ws.OpText, append(prose(3000), 0xff), 6, 0), offering, 1007},
 		{"RSV1 on a ping", marked(wstest.Frame(ws.OpPing, true, nil)), offering, 1002},
 		{"RSV1 on a continuation", append(wstest.Frame(ws.OpText, false, nil), marked(wstest.Frame(ws.OpContinuation, true, nil))...), offering, 1002},
@@ -349,7 +351,7 @@ func testCompressedFailures(t *testing.T) {
 			ended := make(chan error, 1)
 			_, url := serve(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, compressing(), nil)
 			c := dialOver(t, url, tt.header)
-			_, _ = c.Conn().Write(tt.sent) // it may be cut off in the middle
+			_, _ = c.Conn().Write(tt.sent) // an error is possible: the server may end the connection meanwhile
 			c.ExpectClose(tt.code)
 			var ce *wsmanager.CloseError
 			require.ErrorAs(t, <-ended, &ce)

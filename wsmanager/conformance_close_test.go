@@ -2,7 +2,7 @@ package wsmanager_test
 
 import "fmt"
 
-// closeCases are the ways in which the other side closes.
+// closeCases returns the ways in which the peer closes.
 func closeCases(p peer) (cases []conformance) {
 	bye := p.close(1000, "bye")
 	for _, n := range []int{1, 2, 122, 123} {
@@ -27,17 +27,17 @@ func closeCases(p peer) (cases []conformance) {
 		{"a ping", p.ping("too late")},
 		{"another close frame", p.close(1001, "too late")},
 		{"a broken frame", "\xff\xff\xff"},
-		{"a text that is none", p.text("\xff")},
+		{"an invalid text", p.text("\xff")},
 		{"a long message", p.binary(repeat("x", 256<<10))},
 		{"a megabyte of anything", repeat("anything", 128<<10)},
 	} {
 		cases = append(cases,
 			conformance{"5.5.1", op.name + " after the close frame", bye + op.after, 0, []wire{closeOf(1000, "bye")}, 0},
-			conformance{"7.1.7", op.name + " after what fails the connection", p.frame(final|3, "") + op.after, 0, nil, 1002},
+			conformance{"7.1.7", op.name + " after a frame that fails the connection", p.frame(final|3, "") + op.after, 0, nil, 1002},
 			conformance{"7.1.1", op.name + " after the close frame, in writes of 1000", bye + op.after, 1000, []wire{closeOf(1000, "bye")}, 0},
 		)
 	}
-	cases = append(cases, conformance{"7.1.7", "a close frame after what fails the connection", p.frame(final|3, "") + p.close(1002, ""), 0, nil, 1002})
+	cases = append(cases, conformance{"7.1.7", "a close frame after a frame that fails the connection", p.frame(final|3, "") + p.close(1002, ""), 0, nil, 1002})
 	for _, tt := range badTexts {
 		cases = append(cases, conformance{"5.5.1", tt.name + " in the reason", p.close(1000, tt.text), 0, nil, 1007})
 	}

@@ -2,7 +2,7 @@ package wsmanager_test
 
 import "fmt"
 
-// controlCases are pings, pongs, and control frames that can't be.
+// controlCases returns pings, pongs, and invalid control frames.
 func controlCases(p peer) (cases []conformance) {
 	for _, n := range []int{0, 1, 5, 124, 125} {
 		payload := repeat("\xfe", n)
@@ -46,7 +46,7 @@ func controlCases(p peer) (cases []conformance) {
 	return cases
 }
 
-// fragmentCases are messages in several frames.
+// fragmentCases returns messages in several frames.
 func fragmentCases(p peer) (cases []conformance) {
 	part, last := func(s string) string { return p.frame(continuation, s) }, func(s string) string { return p.frame(final, s) }
 	first := func(s string) string { return p.frame(aText, s) }

@@ -1,18 +1,17 @@
 package wsmanager_test
 
-// The examples of RFC 7692, section 7.2.3: all of them say Hello.
+// The examples of RFC 7692, section 7.2.3. Each of them contains "Hello".
 const (
 	helloOneBlock    = "\xf2\x48\xcd\xc9\xc9\x07\x00"
 	helloStored      = "\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"
 	helloFinal       = "\xf3\x48\xcd\xc9\xc9\x07\x00\x00"
 	helloTwoBlocks   = "\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"
-	helloTakesOver   = "\xf2\x00\x11\x00\x00" // refers to the one before
+	helloTakesOver   = "\xf2\x00\x11\x00\x00" // refers to the previous message
 	deflateOfNothing = "\x00"
 )
 
-// deflateCases are compressed messages as RFC 7692 has them, where they differ from
-// others. Sizes, kinds of data and offers: compress_test.go; what a payload may be:
-// inflate_test.go.
+// deflateCases returns the compressed messages of RFC 7692 that differ from plain ones.
+// compress_test.go covers sizes, kinds of data and offers; inflate_test.go covers payloads.
 func deflateCases(p peer) (cases []conformance) {
 	const rsv1 = 0x40
 	zip := func(payload string) string { return p.frame(final|rsv1|aText, payload) }

@@ -2,7 +2,8 @@ package wsmanager_test
 
 import "fmt"
 
-// framingCases are whole messages of every length around which the header changes.
+// framingCases returns unfragmented messages of every length around which the header
+// changes.
 func framingCases(p peer) (cases []conformance) {
 	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 124, 125, 126, 127, 128, 129, 65534, 65535, 65536, 65537} {
 		for _, kind := range []struct {
@@ -20,12 +21,12 @@ func framingCases(p peer) (cases []conformance) {
 			}
 		}
 	}
-	for n := range 15 { // a header ends where a write does, and where it does not
+	for n := range 15 { // headers end at the end of a write, and inside of one
 		payload := repeat("y", 70_000)
 		whole := p.binary(payload) + p.text("next")
 		cases = append(cases, conformance{"5.2", fmt.Sprintf("a write ends %d octets into the header", n), whole, n + 1, []wire{binaryOf(payload), textOf("next")}, 0})
 		if n > 2 {
-			cases[len(cases)-1].chop *= 1000 // the smaller ones are enough of system calls
+			cases[len(cases)-1].chop *= 1000 // smaller writes of a big message would take too many system calls
 		}
 	}
 	return append(cases,
@@ -39,8 +40,8 @@ func framingCases(p peer) (cases []conformance) {
 	)
 }
 
-// reservedCases are bits and opcodes that mean nothing; each is known by the first
-// octet.
+// reservedCases returns reserved bits and opcodes. The first octet is enough to detect
+// each.
 func reservedCases(p peer) (cases []conformance) {
 	for rsv := byte(1); rsv < 8; rsv++ {
 		for _, op := range []byte{aText, aBinary, aClose, aPing, aPong} {
@@ -75,7 +76,8 @@ func reservedCases(p peer) (cases []conformance) {
 	return cases
 }
 
-// maskingCases are frames that are masked, or not, against the rule for their sender.
+// maskingCases returns frames that violate the masking rule for their sender, and frames
+// with unusual masking keys.
 func maskingCases(p peer) (cases []conformance) {
 	wrong := peer{masks: !p.masks}
 	for _, op := range []byte{aText, aBinary, aClose, aPing, aPong} {
@@ -92,7 +94,7 @@ func maskingCases(p peer) (cases []conformance) {
 	if !p.masks {
 		return cases
 	}
-	// Any key does, that of no effect too; each octet has its own of the four.
+	// Any key is valid, also the zero key. The key's octets apply in turn.
 	for _, key := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff", "\x01\x02\x04\x08", "\x80\x00\x00\x01"} {
 		payload := []byte("a payload whose length is no multiple of four")
 		for i := range payload {

@@ -4,8 +4,8 @@ import "fmt"
 
 const conformanceLimit = 1000
 
-// limitCases are messages around a limit of 1000 octets. What is too big is known by
-// the header that says so.
+// limitCases returns messages around a limit of 1000 octets. The header is enough to detect
+// a message above the limit.
 func limitCases(p peer) []conformance {
 	at, above := repeat("x", conformanceLimit), repeat("x", conformanceLimit+1)
 	return []conformance{
@@ -29,10 +29,10 @@ func limitCases(p peer) []conformance {
 	}
 }
 
-// sizeCases are big messages, whole, in fragments and in small writes, and many small
-// ones.
+// sizeCases returns big messages: unfragmented, in fragments, in small writes, and in many
+// small fragments.
 func sizeCases(p peer) (cases []conformance) {
-	const size = 16 << 20 // the biggest that is allowed here
+	const size = 16 << 20 // the biggest message that this group allows
 	big := repeat("All work and no play makes Jack a dull boy; κόσμε. ", size/52+1)
 	kinds := []struct {
 		name string
@@ -43,7 +43,7 @@ func sizeCases(p peer) (cases []conformance) {
 		k := kinds[kind]
 		payload := big[:size]
 		for k.op == aText && payload[len(payload)-1] >= 0x80 {
-			payload = payload[:len(payload)-1] // before a character that was cut
+			payload = payload[:len(payload)-1] // remove the first octet of a character that was cut
 		}
 		send := p.frame(final|k.op, payload)
 		if fragment > 0 {

@@ -17,21 +17,21 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Conformance with RFC 6455: what the other side sends, octet by octet, what it has to
-// read, and how it ends. Every case runs over a real socket against our server, which
-// echoes messages, and, from the other side, against our client; under both drivers.
-// The tables are in the files beside this one. They make and read frames by
-// themselves: no code of ours, or of a library, is on both ends.
+// Conformance with RFC 6455. A case says which octets the peer sends, which frames it must
+// receive, and how the connection ends. Every case runs over a real socket with each
+// driver: against our server, which echoes messages, and against our client. The tables are
+// in the other conformance files. They build and parse frames without this package or a
+// library, so no code is tested against itself.
 
-// conformance is one case. Unless it says otherwise the connection survives it, which
-// is shown by an orderly close with 1000 that the other side begins.
+// conformance is one case. By default the connection survives it: the test shows that with
+// a close handshake (code 1000) that the peer starts.
 type conformance struct {
-	section string // of RFC 6455, if it names no other
+	section string // section of RFC 6455, unless it names another RFC
 	name    string
-	send    string // what the other side sends, and no more
-	chop    int    // octets in each write; 0: all in one
-	want    []wire // what comes back; a close frame is the end
-	fails   int    // our side ends it with this code
+	send    string // octets that the peer sends
+	chop    int    // octets in each write; 0 for one write
+	want    []wire // frames that the peer must receive; a close frame is the last one
+	fails   int    // our side closes with this code
 }
 
 // wire is a frame without its mask.
@@ -40,7 +40,7 @@ type wire struct {
 	payload string
 }
 
-// first octets of frames
+// First octets of frames.
 const (
 	final = 0x80
 
@@ -52,7 +52,7 @@ const (
 	aPong        = 0xA
 )
 
-// What comes back.
+// Frames that the peer must receive.
 func textOf(s string) wire   { return wire{final | aText, s} }
 func binaryOf(s string) wire { return wire{final | aBinary, s} }
 func pongOf(s string) wire   { return wire{final | aPong, s} }
@@ -60,15 +60,16 @@ func closeOf(code int, reason string) wire {
 	return wire{final | aClose, closing(code, reason)}
 }
 
-// closing is the payload of a close frame (section 5.5.1).
+// closing returns the payload of a close frame (section 5.5.1).
 func closing(code int, reason string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason
 }
 
-// peer makes what the other side sends.
+// peer builds the frames of the other side.
 type peer struct{ masks bool }
 
-// head is a frame's header for a payload of n octets; the key is all that masks it.
+// head returns the header of a frame with a payload of n octets. A masking key is part of
+// it.
 func (p peer) head(first byte, n int) string {
 	switch {
 	case n < 126:
@@ -82,7 +83,7 @@ func (p peer) head(first byte, n int) string {
 
 var conformanceKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
-// headIn is head with the length in so many bits.
+// headIn is head with the length encoded in the given number of bits.
 func (p peer) headIn(first byte, bits int, n uint64) string {
 	h := []byte{first}
 	switch bits {
@@ -100,7 +101,7 @@ func (p peer) headIn(first byte, bits int, n uint64) string {
 	return string(h)
 }
 
-// frame is a whole frame.
+// frame returns a complete frame.
 func (p peer) frame(first byte, payload string) string {
 	h := p.head(first, len(payload))
 	if !p.masks {
@@ -120,13 +121,13 @@ func (p peer) close(code int, reason string) string {
 	return p.frame(final|aClose, closing(code, reason))
 }
 
-// begins is frame with only the first octets of the payload: more are promised.
+// begins is frame with a part of the payload only. The header announces promised octets.
 func (p peer) begins(first byte, promised int, payload string) string {
 	whole := p.frame(first, payload+repeat("x", promised-len(payload)))
 	return whole[:len(whole)-promised+len(payload)]
 }
 
-// parts is a message in frames of at most size octets.
+// parts returns a message in frames of at most size octets.
 func (p peer) parts(op byte, payload string, size int) string {
 	var out []byte
 	for len(payload) > size {
@@ -136,8 +137,8 @@ func (p peer) parts(op byte, payload string, size int) string {
 	return string(append(out, p.frame(final|op, payload)...))
 }
 
-// read reads a frame of ours: it is masked where the other side's are not, and its
-// length is in the shortest form.
+// read reads a frame from our side. It must be masked if the peer's frames are not, and its
+// length must have the shortest encoding.
 func (p peer) read(br *bufio.Reader) (w wire, err error) {
 	var h [2]byte
 	if _, err = io.ReadFull(br, h[:]); err != nil {
@@ -156,9 +157,9 @@ func (p peer) read(br *bufio.Reader) (w wire, err error) {
 	masked := h[1]&0x80 != 0
 	switch {
 	case n < least:
-		return w, fmt.Errorf("the length %d is not in its shortest form", n)
+		return w, fmt.Errorf("the length %d does not have its shortest encoding", n)
 	case masked == p.masks:
-		return w, fmt.Errorf("masked is %v", masked)
+		return w, fmt.Errorf("the mask bit is %v", masked)
 	}
 	var key [4]byte
 	if masked {
@@ -175,12 +176,12 @@ func (p peer) read(br *bufio.Reader) (w wire, err error) {
 	return w, err
 }
 
-// conformanceGroup is cases that need the same connection.
+// conformanceGroup has cases that need the same connection settings.
 type conformanceGroup struct {
 	name       string
 	cases      func(peer) []conformance
 	opts       func(*wsmanager.Options)
-	offer      http.Header // a client's
+	offer      http.Header // the offer of a client
 	serverOnly bool
 }
 
@@ -200,25 +201,25 @@ var conformanceGroups = []conformanceGroup{
 	}, offer: offering, serverOnly: true},
 }
 
-// allConformance runs also what takes long: SPEAKINGTUBE_CONFORMANCE=all.
+// allConformance enables the slow cases: SPEAKINGTUBE_CONFORMANCE=all.
 var allConformance = os.Getenv("SPEAKINGTUBE_CONFORMANCE") == "all"
 
-// subject is our side.
+// subject is our side of the connection.
 type subject struct {
 	peer
 	client  bool
-	connect func(t *testing.T) *net.TCPConn // the other side's end, after the handshake
+	connect func(t *testing.T) *net.TCPConn // returns the peer's end, after the handshake
 	ended   chan conformanceEnd
 }
 
-// conformanceEnd is what OnClose got of the connection with the other side's address.
+// conformanceEnd has the arguments of OnClose for the connection with the peer's address.
 type conformanceEnd struct {
 	addr string
 	err  error
 }
 
-// end waits for the end of the connection with addr; those of cases that have failed may
-// come first.
+// end waits for the end of the connection with addr. Ends of connections of failed cases
+// may arrive before and are skipped.
 func (s *subject) end(t *testing.T, addr net.Addr) error {
 	t.Helper()
 	for {
@@ -238,7 +239,7 @@ func (s *subject) callbacks() wsmanager.Callbacks {
 func (g conformanceGroup) options() wsmanager.Options {
 	opts := quiet()
 	opts.Limits.ControlRate, opts.Limits.MaxMessageSize = 1<<20, 16<<20
-	opts.Outbox.Messages, opts.Outbox.Bytes = 10_000, 128<<20 // an echo is never too much, however late it is read
+	opts.Outbox.Messages, opts.Outbox.Bytes = 10_000, 128<<20 // an echo always fits, even if it is read late
 	if g.opts != nil {
 		g.opts(&opts)
 	}
@@ -277,7 +278,7 @@ func testConformanceOfTheClient(t *testing.T) {
 				conns <- conn
 				<-done
 			})
-			t.Cleanup(func() { close(done) }) // before rawServer's own, which waits
+			t.Cleanup(func() { close(done) }) // runs before the cleanup of rawServer, which waits
 			connect(t, url, s.callbacks(), dialOptions(g.options()))
 			return (<-conns).(*net.TCPConn)
 		}
@@ -302,7 +303,7 @@ func runConformance(t *testing.T, g conformanceGroup, s *subject) {
 
 func (tt conformance) run(t *testing.T, s *subject) {
 	conn := patient{s.connect(t)}
-	defer func() { _ = conn.Close() }() // closed already, if all went well
+	defer func() { _ = conn.Close() }() // closed already, unless the case failed
 	wrote := make(chan error, 1)
 	go func() { wrote <- writeChopped(conn, tt.send, tt.chop) }()
 	want := tt.want
@@ -319,7 +320,7 @@ func (tt conformance) run(t *testing.T, s *subject) {
 			require.Equal(t, w.payload, got.payload)
 		}
 		if w.payload != got.payload {
-			require.Fail(t, "another payload", "of %d octets, not %d", len(got.payload), len(w.payload))
+			require.Fail(t, "wrong payload", "%d octets instead of %d", len(got.payload), len(w.payload))
 		}
 		last = got
 	}
@@ -333,15 +334,15 @@ func (tt conformance) run(t *testing.T, s *subject) {
 		expect(closeOf(1000, ""))
 	}
 	if s.client && tt.fails == 0 {
-		require.NoError(t, conn.CloseWrite()) // it is the server that closes first (section 7.1.1)
+		require.NoError(t, conn.CloseWrite()) // the server closes the TCP connection first (section 7.1.1)
 	}
 	_, err := br.ReadByte()
-	require.ErrorIs(t, err, io.EOF, "nothing follows, and nothing was reset")
+	require.ErrorIs(t, err, io.EOF, "no further octets and no reset")
 	require.NoError(t, conn.Close())
 	tt.checkEnd(t, s.end(t, conn.LocalAddr()), last.payload)
 }
 
-// checkEnd holds what OnClose got against the close frame.
+// checkEnd compares the error of OnClose with the close frame.
 func (tt conformance) checkEnd(t *testing.T, err error, closed string) {
 	t.Helper()
 	code, reason := 1005, ""
@@ -359,17 +360,18 @@ func (tt conformance) checkEnd(t *testing.T, err error, closed string) {
 	require.Equal(t, tt.fails == 0, ce.Remote)
 }
 
-// patient is a connection that waits for progress, however much there is to come.
+// patient is a connection with a deadline for each system call instead of one for the whole
+// transfer.
 type patient struct{ *net.TCPConn }
 
 func (c patient) Read(p []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(wstest.Patience)) // the read says what is wrong
+	_ = c.SetReadDeadline(time.Now().Add(wstest.Patience)) // if this fails, the read reports an error
 	return c.TCPConn.Read(p)
 }
 
 func (c patient) Write(p []byte) (written int, err error) {
 	for err == nil && written < len(p) {
-		_ = c.SetWriteDeadline(time.Now().Add(wstest.Patience)) // as above
+		_ = c.SetWriteDeadline(time.Now().Add(wstest.Patience)) // if this fails, the write reports an error
 		var n int
 		n, err = c.TCPConn.Write(p[written:min(len(p), written+64<<10)])
 		written += n
@@ -391,13 +393,12 @@ func writeChopped(w io.Writer, s string, size int) error {
 	return nil
 }
 
-// Whatever way the octets of a case are cut, and be it into single ones, they mean the
-// same.
+// The result of a case does not depend on how its octets are split, down to single octets.
 func TestConformanceHoweverCut(t *testing.T) {
 	for _, masks := range []bool{true, false} {
 		for _, g := range conformanceGroups {
 			if g.name == "sizes" {
-				continue // nothing short
+				continue // long cases would take too much time
 			}
 			for _, tt := range g.cases(peer{masks: masks}) {
 				if len(tt.send) > 300 {

@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// goodTexts are UTF-8 (RFC 3629, section 4), with the first and the last character of
+// goodTexts are valid UTF-8 (RFC 3629, section 4), with the first and the last character of
 // each length and of each range.
 var goodTexts = []struct{ name, text string }{
 	{"ASCII", "Hello, world"},
@@ -25,23 +25,23 @@ var goodTexts = []struct{ name, text string }{
 	{"U+1000", "\xe1\x80\x80"},
 	{"U+CFFF", "\xec\xbf\xbf"},
 	{"U+D7FF, the last before the surrogates", "\xed\x9f\xbf"},
-	{"U+E000, the first behind them", "\xee\x80\x80"},
-	{"U+FEFF, a mark of the order of bytes", "\xef\xbb\xbf"},
+	{"U+E000, the first after the surrogates", "\xee\x80\x80"},
+	{"U+FEFF, a byte order mark", "\xef\xbb\xbf"},
 	{"U+FFFD", "\xef\xbf\xbd"},
-	{"U+FFFE, no character", "\xef\xbf\xbe"},
-	{"U+FFFF, no character", "\xef\xbf\xbf"},
-	{"U+FDD0 to U+FDD1, no characters", "\xef\xb7\x90\xef\xb7\x91"},
+	{"U+FFFE, a noncharacter", "\xef\xbf\xbe"},
+	{"U+FFFF, a noncharacter", "\xef\xbf\xbf"},
+	{"U+FDD0 to U+FDD1, noncharacters", "\xef\xb7\x90\xef\xb7\x91"},
 	{"U+10000", "\xf0\x90\x80\x80"},
-	{"U+1FFFE, no character", "\xf0\x9f\xbf\xbe"},
-	{"U+3FFFF, no character", "\xf0\xbf\xbf\xbf"},
+	{"U+1FFFE, a noncharacter", "\xf0\x9f\xbf\xbe"},
+	{"U+3FFFF, a noncharacter", "\xf0\xbf\xbf\xbf"},
 	{"U+40000", "\xf1\x80\x80\x80"},
-	{"U+FFFFF, no character", "\xf3\xbf\xbf\xbf"},
+	{"U+FFFFF, a noncharacter", "\xf3\xbf\xbf\xbf"},
 	{"U+100000", "\xf4\x80\x80\x80"},
 	{"U+10FFFF, the last", "\xf4\x8f\xbf\xbf"},
 }
 
-// badTexts are none. bad is the first octet that no text has there; len(text) if it is
-// the end that is wrong.
+// badTexts are invalid UTF-8. bad is the index of the first invalid octet, or len(text) if
+// the text is incomplete.
 var badTexts = []struct {
 	name, text string
 	bad        int
@@ -50,7 +50,7 @@ var badTexts = []struct {
 	{"a continuation alone, BF", "\xbf", 0},
 	{"two continuations", "\x80\xbf", 0},
 	{"a continuation after a character", "\xc3\xa4\x80", 2},
-	{"a continuation too many", "a\xe2\x82\xac\xac", 4},
+	{"an extra continuation", "a\xe2\x82\xac\xac", 4},
 	{"C0, overlong", "\xc0\xaf", 0},
 	{"C1, overlong", "\xc1\xbf", 0},
 	{"C0 80, overlong U+0000", "\xc0\x80", 0},
@@ -94,8 +94,8 @@ var badTexts = []struct {
 	{"the end after three octets of four", "a\xf0\x9f\x98", 4},
 }
 
-// utf8Cases are texts: a bad one fails at the first octet that is bad, before the rest
-// of its frame or message is there, and not before that.
+// utf8Cases returns texts. An invalid text fails at its first invalid octet, before the
+// rest of the frame or message arrives, and not earlier.
 func utf8Cases(p peer) (cases []conformance) {
 	for _, tt := range goodTexts {
 		want := []wire{textOf(tt.text)}
@@ -115,7 +115,7 @@ func utf8Cases(p peer) (cases []conformance) {
 			conformance{"5.6", tt.name + " in a binary message", p.binary(tt.text), 0, []wire{binaryOf(tt.text)}, 0},
 		)
 		good := tt.text[:tt.bad]
-		if tt.bad == len(tt.text) { // only the end of the message is wrong
+		if tt.bad == len(tt.text) { // only the end of the message is invalid
 			cases = append(cases, conformance{"8.1", tt.name + ", and not before", p.frame(aText, good) + p.ping("still here") + p.frame(final, ""), 0, []wire{pongOf("still here")}, 1007})
 			continue
 		}
@@ -128,8 +128,8 @@ func utf8Cases(p peer) (cases []conformance) {
 	return cases
 }
 
-// A text fails at the octet behind which nothing could make it good again; found here by
-// trying, for every sequence of four out of all kinds of octets.
+// A text fails at the first octet after which no continuation is valid. The test finds that
+// octet by trial, for all sequences of four octets from all classes.
 func TestUTF8FailsAtTheFirstBadOctet(t *testing.T) {
 	kinds := []byte{0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf8, 0xff}
 	hopeful := func(s []byte) bool {
@@ -147,7 +147,7 @@ func TestUTF8FailsAtTheFirstBadOctet(t *testing.T) {
 			s[n] = b
 			ok, _ := wsmanager.CheckUTF8(s[:n+1])
 			if ok != hopeful(s[:n+1]) {
-				require.Fail(t, "not the first bad octet", "% x: %v", s[:n+1], ok)
+				require.Fail(t, "failed at another octet than the first invalid one", "% x: %v", s[:n+1], ok)
 			}
 			if ok && n < 3 {
 				try(n + 1)

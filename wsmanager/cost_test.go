@@ -12,8 +12,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// An idle connection is one goroutine: none of net/http, none for its pings, none
-// to write.
+// An idle connection has one goroutine: no goroutine of net/http, for pings or for writing.
 func TestGoroutinesOfIdleConnections(t *testing.T) { onEachDriver(t, testGoroutinesOfIdleConnections) }
 
 func testGoroutinesOfIdleConnections(t *testing.T) {
@@ -28,8 +27,8 @@ func testGoroutinesOfIdleConnections(t *testing.T) {
 	settles(t, func() bool { return runtime.NumGoroutine() <= before+n })
 }
 
-// After Shutdown no goroutine and no descriptor of ours is left, however the
-// connections were doing.
+// After Shutdown no goroutine and no descriptor of the Manager is left, in whatever state
+// the connections were.
 func TestShutdownLeavesNothing(t *testing.T) { onEachDriver(t, testShutdownLeavesNothing) }
 
 func testShutdownLeavesNothing(t *testing.T) {
@@ -40,14 +39,14 @@ func testShutdownLeavesNothing(t *testing.T) {
 			if runtime.GOOS == "linux" {
 				t.Fatal(err)
 			}
-			t.Skip("the system does not tell which descriptors are open")
+			t.Skip("the system does not list open descriptors")
 		}
 		return len(entries)
 	}
 	opts := quiet()
 	opts.Timeouts.Close = 50 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	dialOver(t, url, nil).Kill() // whatever is made once, is made
+	dialOver(t, url, nil).Kill() // initializes everything that is created once
 	settles(t, func() bool { return m.All().Len() == 0 && m.Stats().Closed[1006] == 1 })
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	const n = 50
@@ -55,21 +54,21 @@ func testShutdownLeavesNothing(t *testing.T) {
 		c := dialOver(t, url, nil)
 		switch i % 3 {
 		case 0:
-			c.SendRaw([]byte{0xff, 0xff}) // failed
+			c.SendRaw([]byte{0xff, 0xff}) // failed connections
 		case 1:
 			c.SendRaw([]byte{0x81}) // in the middle of a header
 		}
 	}
-	for range 100 { // nobody reads
+	for range 100 { // clients that don't read
 		m.Broadcast(wsmanager.Binary(make([]byte, 60<<10)))
 	}
 	require.NoError(t, m.Shutdown(t.Context()))
 	settles(t, func() bool {
-		return runtime.NumGoroutine() <= goroutines && descriptors() <= files+n // the clients' own ends
+		return runtime.NumGoroutine() <= goroutines && descriptors() <= files+n // the clients' own sockets
 	})
 }
 
-// settles waits until f is true, without a goroutine of its own.
+// settles waits until f returns true. It uses no goroutine of its own.
 func settles(t *testing.T, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(wstest.Patience); !f(); time.Sleep(time.Millisecond) {

@@ -4,5 +4,5 @@ package wsmanager_test
 
 import "time"
 
-// cpuTime is not told here.
+// cpuTime returns 0: this system has no such measurement.
 func cpuTime() time.Duration { return 0 }

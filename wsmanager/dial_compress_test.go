@@ -21,7 +21,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// What a server may answer to our offer, and what fails the handshake (RFC 6455,
+// Valid answers of a server to our offer, and answers that fail the handshake (RFC 6455,
 // section 4.1; RFC 7692, sections 5.1 and 7.1).
 func TestDialCompressionAnswers(t *testing.T) { onSocketDrivers(t, testDialCompressionAnswers) }
 
@@ -29,13 +29,13 @@ func testDialCompressionAnswers(t *testing.T) {
 	const asked = "permessage-deflate; server_no_context_takeover"
 	for _, tt := range []struct {
 		name   string
-		answer []string // Sec-WebSocket-Extensions
+		answer []string // values of Sec-WebSocket-Extensions
 		agreed bool
 		err    string
 	}{
 		{"none", nil, false, ""},
 		{"an empty one", []string{""}, false, ""},
-		{"what was asked for", []string{asked}, true, ""},
+		{"as offered", []string{asked}, true, ""},
 		{"both contexts", []string{asked + "; client_no_context_takeover"}, true, ""},
 		{"in the other order, without spaces", []string{"permessage-deflate;client_no_context_takeover;server_no_context_takeover"}, true, ""},
 		{"the server's window, the biggest", []string{asked + "; server_max_window_bits=15"}, true, ""},
@@ -59,8 +59,8 @@ func testDialCompressionAnswers(t *testing.T) {
 		{"the extension twice", []string{asked + ", " + asked}, false, "twice"},
 		{"two lines", []string{asked, asked}, false, "twice"},
 		{"another extension", []string{"x-webkit-deflate-frame"}, false, ""},
-		{"another extension behind it", []string{asked + ", x-mux"}, false, ""},
-		{"another extension in front of it", []string{"x-mux, " + asked}, false, ""},
+		{"another extension after it", []string{asked + ", x-mux"}, false, ""},
+		{"another extension before it", []string{"x-mux, " + asked}, false, ""},
 		{"another extension in a line of its own", []string{asked, "x-mux"}, false, ""},
 		{"no name", []string{"; server_no_context_takeover"}, false, ""},
 		{"no parameter", []string{asked + ";"}, false, ""},
@@ -75,7 +75,7 @@ func testDialCompressionAnswers(t *testing.T) {
 				for _, line := range tt.answer {
 					head += "Sec-WebSocket-Extensions: " + line + "\r\n"
 				}
-				// The first message comes with the answer.
+				// The first message arrives together with the handshake response.
 				frame := ws.NewTextFrame([]byte("plain"))
 				if tt.agreed {
 					frame = ws.NewTextFrame(deflate(t, []byte("compressed"), 9))
@@ -89,7 +89,7 @@ func testDialCompressionAnswers(t *testing.T) {
 				close(ended)
 			})
 			opts := dialOptions(compressing())
-			opts.Timeouts.Close = time.Millisecond // it does not answer
+			opts.Timeouts.Close = time.Millisecond // the raw server does not answer the close frame
 			got := make(chan string, 1)
 			d := newDialer(t, url, wsmanager.Callbacks{
 				OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
@@ -111,12 +111,12 @@ func testDialCompressionAnswers(t *testing.T) {
 				require.Zero(t, d.Manager().Stats().Accepted)
 				receive(t, ended)
 			}
-			_ = d.Manager().Shutdown(t.Context()) // the raw server does not answer
+			_ = d.Manager().Shutdown(t.Context()) // the raw server does not answer the close frame
 		})
 	}
 }
 
-// The offer is there with compression only, and as RFC 7692 has it.
+// The client offers compression only if it is enabled, and in the form of RFC 7692.
 func TestDialCompressionOffer(t *testing.T) { onSocketDrivers(t, testDialCompressionOffer) }
 
 func testDialCompressionOffer(t *testing.T) {
@@ -142,7 +142,8 @@ func testDialCompressionOffer(t *testing.T) {
 	require.Eventually(t, func() bool { return m.Stats().Compressed.Accepted == 1 }, wstest.Patience, time.Millisecond)
 }
 
-// All that a client sends, both ways, each side compressing or not, over TCP and TLS.
+// All send methods of a client and the echoes, with compression on either or both sides,
+// over TCP and TLS.
 func TestDialCompressedEchoes(t *testing.T) { onSocketDrivers(t, testDialCompressedEchoes) }
 
 func testDialCompressedEchoes(t *testing.T) {
@@ -189,24 +190,24 @@ func testDialCompressedEchoes(t *testing.T) {
 					require.Zero(t, server)
 					return
 				}
-				require.EqualValues(t, 1, client.Accepted) // both are done with the handshake: they have echoed
+				require.EqualValues(t, 1, client.Accepted) // both handshakes have ended: the echoes have arrived
 				require.EqualValues(t, 1, server.Accepted)
 				require.Greater(t, client.Saved, uint64(1_000_000))
-				require.Equal(t, client.In, server.In, "an echo shrinks as its message did")
+				require.Equal(t, client.In, server.In, "echo and message have the same compressed size")
 			})
 		}
 	}
 }
 
-// big is quiet options with room for the biggest echoes.
+// big returns quiet options with room for the biggest echoes.
 func big() wsmanager.Options {
 	opts := bigCompressing()
 	opts.Compression = wsmanager.Compression{}
 	return opts
 }
 
-// What a client puts on the wire: masked, compressed from the threshold on, but not
-// where the message says no or does not shrink.
+// A client masks its frames. It compresses messages from the threshold on, unless the
+// message forbids it or does not shrink.
 func TestDialCompressionOnTheWire(t *testing.T) { onSocketDrivers(t, testDialCompressionOnTheWire) }
 
 func testDialCompressionOnTheWire(t *testing.T) {
@@ -215,7 +216,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 	url := rawServer(t, func(conn net.Conn, accept string) {
 		_, _ = io.WriteString(conn, switching+accept+"\r\nSec-WebSocket-Extensions: "+agreed+"\r\n\r\n")
 		for {
-			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+			f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 			if err != nil {
 				return
 			}
@@ -224,7 +225,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 	})
 	opts := dialOptions(quiet())
 	opts.Compression.Enabled = true
-	opts.Timeouts.Close = time.Millisecond // the server does not answer
+	opts.Timeouts.Close = time.Millisecond // the raw server does not answer the close frame
 	c := connect(t, url, wsmanager.Callbacks{}, opts)
 	plain := wsmanager.Text(long)
 	plain.NoCompression = true
@@ -235,7 +236,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 		"short":         {wsmanager.Text(long[:511]), false},
 		"at the limit":  {wsmanager.Text(long[:512]), true},
 		"long":          {wsmanager.Text(long), true},
-		"said no":       {plain, false},
+		"NoCompression": {plain, false},
 		"noise":         {wsmanager.Binary(noise(5000)), false},
 		"long and many": {wsmanager.Binary([]byte(repeat(long, 30))), true},
 	} {
@@ -262,7 +263,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 	}
 }
 
-// A Dialer's broadcast is compressed once for all its connections.
+// A Dialer compresses a broadcast once for all its connections.
 func TestDialerCompressesABroadcastOnce(t *testing.T) {
 	onSocketDrivers(t, testDialerCompressesABroadcastOnce)
 }
@@ -285,7 +286,7 @@ func testDialerCompressesABroadcastOnce(t *testing.T) {
 	require.Less(t, d.Manager().Stats().BytesOut, uint64(n*200))
 }
 
-// What waits in a Client goes out in the form that each connection has agreed on.
+// Unsent messages of a Client are sent in the form that each connection has negotiated.
 func TestClientCompressesForEachConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemory()
@@ -316,7 +317,7 @@ func TestClientCompressesForEachConnection(t *testing.T) {
 			_, err := up.Upgrade(conn)
 			require.NoError(t, err)
 			if round == 1 {
-				send() // behind those that wait
+				send() // sent after the messages that are queued already
 			}
 			want := []struct {
 				text       string
@@ -324,7 +325,7 @@ func TestClientCompressesForEachConnection(t *testing.T) {
 			}{{long, agrees}, {long, agrees}, {long, false}, {long, false}, {"short", false}}
 			for range map[bool]int{false: 1, true: 2}[round == 1] {
 				for _, w := range want {
-					f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+					f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 					require.NoError(t, err)
 					payload := ws.UnmaskFrame(f).Payload
 					require.Equal(t, w.compressed, f.Header.Rsv1())
@@ -352,8 +353,8 @@ func TestClientCompressesForEachConnection(t *testing.T) {
 	})
 }
 
-// Messages that are damaged, or inflate to too much, end a client's connection as they
-// do a server's.
+// Messages that are damaged, or too big when inflated, end a client's connection in the
+// same way as a server's.
 func TestDialBadCompressedMessages(t *testing.T) { onSocketDrivers(t, testDialBadCompressedMessages) }
 
 func testDialBadCompressedMessages(t *testing.T) {
@@ -361,10 +362,10 @@ func testDialBadCompressedMessages(t *testing.T) {
 		payload []byte
 		code    ws.StatusCode
 	}{
-		"damaged":  {[]byte("\xff\xff\xff"), 1007},
-		"too big":  {deflate(t, make([]byte, 1<<20), 9), 1009},
-		"no text":  {deflate(t, []byte("\xff\xfe"), 9), 1007},
-		"complete": {deflate(t, []byte("fine"), 9), 1000},
+		"damaged":      {[]byte("\xff\xff\xff"), 1007},
+		"too big":      {deflate(t, make([]byte, 1<<20), 9), 1009},
+		"invalid text": {deflate(t, []byte("\xff\xfe"), 9), 1007},
+		"complete":     {deflate(t, []byte("fine"), 9), 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := make(chan ws.StatusCode, 1)
@@ -373,7 +374,7 @@ func testDialBadCompressedMessages(t *testing.T) {
 				f := ws.NewTextFrame(tt.payload)
 				f.Header.Rsv = ws.Rsv(true, false, false)
 				_ = ws.WriteFrame(conn, f)
-				answer, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+				answer, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 				if err == nil {
 					c, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(answer).Payload)
 					code <- c

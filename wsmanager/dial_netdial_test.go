@@ -17,8 +17,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// channel is a connection as a channel through another is, of SSH for one: it has no
-// deadlines, and maybe no address.
+// channel is a connection that is tunnelled through another one, for example through SSH:
+// it has no deadlines, and possibly no address.
 type channel struct{ net.Conn }
 
 var errNoDeadlines = errors.New("deadlines are not supported")
@@ -28,8 +28,8 @@ func (channel) SetReadDeadline(time.Time) error  { return errNoDeadlines }
 func (channel) SetWriteDeadline(time.Time) error { return errNoDeadlines }
 func (channel) RemoteAddr() net.Addr             { return nil }
 
-// Whatever Network.Dial has connected, a server that is silent is waited for no longer than
-// Timeouts.Handshake, and than the context lasts.
+// If a server is silent, Dial returns after Timeouts.Handshake or at the end of the
+// context, whatever connection Network.Dial has returned.
 func TestDialTimeoutWithoutDeadlines(t *testing.T) {
 	for _, scheme := range []string{"ws", "wss"} {
 		for _, through := range []string{"", "http", "https"} {
@@ -61,7 +61,7 @@ func TestDialTimeoutWithoutDeadlines(t *testing.T) {
 	}
 }
 
-// net.Conn.RemoteAddr is the address "if known".
+// net.Conn documents RemoteAddr as the address "if known".
 func TestDialWithoutAnAddress(t *testing.T) { onSocketDrivers(t, testDialWithoutAnAddress) }
 
 func testDialWithoutAnAddress(t *testing.T) {

@@ -19,10 +19,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// proxy is an HTTP proxy that leads every CONNECT to one address.
+// proxy is an HTTP proxy that connects every CONNECT request to the same address.
 type proxy struct {
 	*httptest.Server
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	asked []string
 }
 
@@ -32,7 +32,7 @@ func (p *proxy) log() []string {
 	return append([]string(nil), p.asked...)
 }
 
-// newProxy makes a proxy for user me with password secret.
+// newProxy returns a proxy for the user me with the password secret.
 func newProxy(t *testing.T, target string, overTLS bool) *proxy {
 	t.Helper()
 	p := &proxy{}
@@ -107,7 +107,7 @@ func testDialThroughProxy(t *testing.T) {
 					return via, nil
 				}
 				got := make(chan string, 1)
-				// The proxy knows the way, so the name need not exist.
+				// The proxy resolves the name, so the name need not exist.
 				c := connect(t, server+"://example.com/", wsmanager.Callbacks{
 					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
 				}, opts)
@@ -134,22 +134,22 @@ func testDialThroughProxy(t *testing.T) {
 	require.ErrorContains(t, err, `"socks5" is not supported`)
 }
 
-// A proxy that can't be chosen, reached or understood is said to be what failed.
+// If a proxy can't be selected, reached or understood, the error names the proxy.
 func TestDialProxyFailures(t *testing.T) { onSocketDrivers(t, testDialProxyFailures) }
 
 func testDialProxyFailures(t *testing.T) {
 	answering := func(answer string) string {
 		return rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) })
 	}
-	nobody := httptest.NewServer(http.NotFoundHandler())
-	nobody.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
 	for name, tt := range map[string]struct{ proxy, want string }{
-		"nobody is there":    {nobody.URL, "the proxy 127.0.0.1"},
-		"no TLS":             {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
-		"no HTTP":            {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
-		"ends at once":       {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
-		"too long an answer": {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
-		"speaks by itself":   {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "after its answer to CONNECT"},
+		"refuses connections":       {closed.URL, "the proxy 127.0.0.1"},
+		"no TLS":                    {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
+		"no HTTP":                   {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
+		"ends at once":              {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
+		"response too long":         {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
+		"speaks after its response": {strings.Replace(answering("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"), "ws:", "http:", 1), "after its answer to CONNECT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			via, err := url.Parse(tt.proxy)
@@ -167,7 +167,7 @@ func testDialProxyFailures(t *testing.T) {
 	require.ErrorIs(t, err, lost)
 }
 
-// The environment is read once in a process, so this one needs its own.
+// The environment is read once in a process, so this test needs a process of its own.
 func TestDialProxyFromEnvironment(t *testing.T) {
 	if os.Getenv("DIAL_THROUGH_PROXY") != "" {
 		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, dialling())

@@ -16,10 +16,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// dialling is options of a client without a log.
+// dialling returns options of a client without a log.
 func dialling() wsmanager.DialOptions { return dialOptions(quiet()) }
 
-// dialOptions is the options of a client with the common fields of o.
+// dialOptions returns options of a client with the common fields of o.
 func dialOptions(o wsmanager.Options) wsmanager.DialOptions {
 	return wsmanager.DialOptions{
 		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, SlowConsumer: o.SlowConsumer,
@@ -27,7 +27,7 @@ func dialOptions(o wsmanager.Options) wsmanager.DialOptions {
 	}
 }
 
-// clientOptions is the options of a Client with the common fields of o.
+// clientOptions returns options of a Client with the common fields of o.
 func clientOptions(o wsmanager.DialOptions, r wsmanager.Reconnect) wsmanager.ClientOptions {
 	return wsmanager.ClientOptions{
 		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, Handshake: o.Handshake, Network: o.Network, Value: o.Value, Reconnect: r,
@@ -35,7 +35,7 @@ func clientOptions(o wsmanager.DialOptions, r wsmanager.Reconnect) wsmanager.Cli
 	}
 }
 
-// connect dials a client; its connection has ended when the test does.
+// connect dials a client. Its connection ends before the test does.
 func connect(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Conn {
 	t.Helper()
 	c, err := dialAs(t.Context(), t, url, cb, opts)
@@ -44,7 +44,7 @@ func connect(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.Di
 	return c
 }
 
-// The whole life of a connection, from the client's side.
+// The lifetime of a connection on the client's side.
 func TestDial(t *testing.T) { onSocketDrivers(t, testDial) }
 
 func testDial(t *testing.T) {
@@ -93,7 +93,8 @@ func testDial(t *testing.T) {
 	require.Zero(t, c.Manager().All().Len())
 }
 
-// Messages of all lengths of frame headers, each way, in order and whole.
+// Messages with every form of the frame header's length arrive complete and in order, in
+// both directions.
 func TestDialSizes(t *testing.T) { onSocketDrivers(t, testDialSizes) }
 
 func testDialSizes(t *testing.T) {
@@ -122,7 +123,7 @@ func testDialSizes(t *testing.T) {
 	}
 }
 
-// echoServer serves an echo, with the configuration to reach it by TLS.
+// echoServer starts an echo server and returns the TLS configuration for its clients.
 func echoServer(t *testing.T, overTLS bool) (string, *tls.Config) {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -130,7 +131,7 @@ func echoServer(t *testing.T, overTLS bool) (string, *tls.Config) {
 	}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	if overTLS {
-		srv.EnableHTTP2 = true // a client must not be talked into it
+		srv.EnableHTTP2 = true // a client must not negotiate HTTP/2
 		srv.StartTLS()
 	} else {
 		srv.Start()
@@ -151,12 +152,12 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-time.After(wstest.Patience):
-		t.Fatal("nothing came")
+		t.Fatal("no value arrived")
 		panic("unreachable")
 	}
 }
 
-// A message that many share is not changed by those that mask it.
+// Connections that share a prepared message mask copies of it and leave it unchanged.
 func TestDialSharesPrepared(t *testing.T) { onSocketDrivers(t, testDialSharesPrepared) }
 
 func testDialSharesPrepared(t *testing.T) {
@@ -181,7 +182,7 @@ func testDialSharesPrepared(t *testing.T) {
 	}
 }
 
-// Mistakes are found before anything is connected to, all at once.
+// Invalid arguments are all reported at once, before any connection is made.
 func TestDialMistakes(t *testing.T) {
 	opts := dialling()
 	opts.Timeouts.Write = -1
@@ -223,7 +224,8 @@ func TestDialMistakes(t *testing.T) {
 	require.ErrorContains(t, err, "DialOptions.Outbox.Bytes: 70000 is too small for a message of Limits.MaxMessageSize (69990)")
 }
 
-// A message of the limit fits the outbox with its mask, one above never would.
+// A message of the maximum size fits the outbox including its mask. A bigger one is
+// refused.
 func TestDialBiggestMessage(t *testing.T) { onSocketDrivers(t, testDialBiggestMessage) }
 
 func testDialBiggestMessage(t *testing.T) {
@@ -237,7 +239,7 @@ func testDialBiggestMessage(t *testing.T) {
 	require.ErrorIs(t, c.SendPrepared(wsmanager.Prepare(wsmanager.Binary(make([]byte, 1001)))), wsmanager.ErrMessageTooBig)
 }
 
-// What the server refuses with is there to be told apart.
+// The error of a refused handshake gives the server's response.
 func TestDialRefused(t *testing.T) { onSocketDrivers(t, testDialRefused) }
 
 func testDialRefused(t *testing.T) {
@@ -282,11 +284,11 @@ func testDialRefused(t *testing.T) {
 	_, err := dialAs(t.Context(), t, strings.Replace(srv.URL, "://", "://me:secret@", 1)+"/auth?token=secret2", wsmanager.Callbacks{}, dialling())
 	var re *wsmanager.RefusedError
 	require.ErrorAs(t, err, &re)
-	require.Equal(t, "me:secret\n", string(re.Body), "sent to the server")
-	require.NotContains(t, strings.Replace(err.Error(), "me:secret", "", 1), "secret", "what we say ourselves")
+	require.Equal(t, "me:secret\n", string(re.Body), "the body is the server's own text")
+	require.NotContains(t, strings.Replace(err.Error(), "me:secret", "", 1), "secret", "the rest of the error text")
 }
 
-// Dial's context is for Dial alone.
+// The context of Dial limits Dial only, not the connection.
 func TestDialContext(t *testing.T) { onSocketDrivers(t, testDialContext) }
 
 func testDialContext(t *testing.T) {

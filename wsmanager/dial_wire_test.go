@@ -23,7 +23,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// rawServer answers one connection with what f does, and returns its URL.
+// rawServer accepts one connection, calls f with it, and returns the server's URL.
 func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
-// Answers that are no handshake are told from answers that refuse.
+// Invalid handshake responses give another error than responses that refuse the handshake.
 func TestDialBadAnswers(t *testing.T) { onSocketDrivers(t, atOnce(testDialBadAnswers)) }
 
 func testDialBadAnswers(t *testing.T) {
@@ -67,7 +67,7 @@ func testDialBadAnswers(t *testing.T) {
 		"no HTTP":               "220 smtp.example.com ESMTP\r\n",
 		"nonsense":              "\x00\x01\x02\n\n\n",
 		"header without colon":  switching + "%s\r\nnonsense\r\n\r\n",
-		"no version of HTTP":    "HTTP/1.? 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		"invalid HTTP version":  "HTTP/1.? 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		"unasked sub-protocol":  switching + "%s\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
 		"unasked extension":     switching + "%s\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 		"endless line":          switching + strings.Repeat("x", 70_000),
@@ -81,7 +81,7 @@ func testDialBadAnswers(t *testing.T) {
 			url := rawServer(t, func(conn net.Conn, accept string) {
 				_, _ = io.WriteString(conn, strings.Replace(answer, "%s", accept, 1))
 				if strings.HasPrefix(name, "endless") {
-					_, _ = io.Copy(io.Discard, conn) // the client breaks it off
+					_, _ = io.Copy(io.Discard, conn) // the client closes the connection
 				}
 			})
 			opts := dialling()
@@ -93,7 +93,7 @@ func testDialBadAnswers(t *testing.T) {
 				return nil
 			}
 			if name == "endless refused head" {
-				opts.Timeouts.Handshake = 2 * time.Second // enough for the beginning to come
+				opts.Timeouts.Handshake = 2 * time.Second // long enough for the first part to arrive
 			}
 			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
 				t.Error("OnConnect was called")
@@ -122,8 +122,8 @@ func testDialBadAnswers(t *testing.T) {
 	}
 }
 
-// A server that is silent, or slow, is waited for no longer than Timeouts.Handshake,
-// and than the context lasts.
+// If a server is silent or slow, Dial returns after Timeouts.Handshake or at the end of the
+// context.
 func TestDialTimeout(t *testing.T) { onSocketDrivers(t, atOnce(testDialTimeout)) }
 
 func testDialTimeout(t *testing.T) {
@@ -134,7 +134,7 @@ func testDialTimeout(t *testing.T) {
 				if _, err := io.WriteString(conn, "x"); err != nil {
 					return
 				}
-				time.Sleep(time.Millisecond) // it is what is tested
+				time.Sleep(time.Millisecond) // the test needs a slow server
 			}
 		},
 	} {
@@ -166,8 +166,8 @@ func testDialTimeout(t *testing.T) {
 	})
 }
 
-// What a server sends right behind its answer, in pieces, with control frames in
-// between, arrives; and is answered with masks, a new key each time.
+// Frames that a server sends directly behind its handshake response, in pieces and with
+// control frames in between, arrive. The client's answers are masked, each with a new key.
 func TestDialFrames(t *testing.T) { onSocketDrivers(t, testDialFrames) }
 
 func testDialFrames(t *testing.T) {
@@ -183,7 +183,7 @@ func testDialFrames(t *testing.T) {
 			_, _ = conn.Write(ws.MustCompileFrame(f))
 		}
 		for {
-			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+			f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 			if err != nil {
 				close(answers)
 				return
@@ -202,7 +202,7 @@ func testDialFrames(t *testing.T) {
 	c := connect(t, url, noting(j), dialling())
 	require.Equal(t, []string{"connect", `text "early"`, `text "in three parts"`}, j.await(t, 3))
 	var got []string
-	for range 3 { // the last of them is echoed after it was noted
+	for range 3 { // the last message is noted before it is echoed
 		got = append(got, receive(t, answers))
 	}
 	for i := range 3 {
@@ -216,7 +216,7 @@ func testDialFrames(t *testing.T) {
 	require.Equal(t, []string{"0x1 early", "0xa p", "0x1 in three parts", "0x1 0", "0x1 1", "0x1 2", "0x8 \x0f\xa0bye"}, got)
 }
 
-// What a server must not send fails the connection as RFC 6455 says.
+// Frames that a server must not send fail the connection as RFC 6455 requires.
 func TestDialProtocolErrors(t *testing.T) { onSocketDrivers(t, testDialProtocolErrors) }
 
 func testDialProtocolErrors(t *testing.T) {
@@ -235,7 +235,7 @@ func testDialProtocolErrors(t *testing.T) {
 			url := rawServer(t, func(conn net.Conn, accept string) {
 				_, _ = io.WriteString(conn, switching+accept+"\r\n\r\n")
 				_, _ = conn.Write(ws.MustCompileFrame(c.frame))
-				f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+				f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 				if err == nil {
 					sent, _ := ws.ParseCloseFrameData(ws.UnmaskFrame(f).Payload)
 					code <- sent
@@ -252,7 +252,7 @@ func testDialProtocolErrors(t *testing.T) {
 	}
 }
 
-// Pings go out, and a server that answers none is left.
+// The client sends pings, and closes the connection if the server does not answer.
 func TestDialKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
@@ -269,7 +269,7 @@ func TestDialKeepAlive(t *testing.T) {
 		require.NoError(t, <-dialled)
 		began := time.Now()
 		for _, want := range []ws.OpCode{ws.OpPing, ws.OpPing, ws.OpClose} {
-			f, err := ws.ReadFrame(conn) //nolint:staticcheck // of a client of our own
+			f, err := ws.ReadFrame(conn) //nolint:staticcheck // a frame of our own client
 			require.NoError(t, err)
 			require.Equal(t, want, f.Header.OpCode)
 			require.True(t, f.Header.Masked)
@@ -282,7 +282,7 @@ func TestDialKeepAlive(t *testing.T) {
 	})
 }
 
-// Records of a client's log say who ended it.
+// The records in a client's log say which side ended the connection.
 func TestDialLog(t *testing.T) { onSocketDrivers(t, testDialLog) }
 
 func testDialLog(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// newDialer makes a Dialer that has ended when the test does.
+// newDialer returns a Dialer that ends before the test does.
 func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Dialer {
 	t.Helper()
 	opts.Driver = on(t, wsmanager.Options{Driver: opts.Driver}).Driver
@@ -29,7 +29,7 @@ func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.
 	return d
 }
 
-// Many connections are one set, and each is a whole one.
+// All connections of a Dialer are in one Manager, and each is a complete connection.
 func TestDialer(t *testing.T) { onSocketDrivers(t, testDialer) }
 
 func testDialer(t *testing.T) {
@@ -40,7 +40,7 @@ func testDialer(t *testing.T) {
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 			}, quiet(), nil)
 			opts := dialling()
-			opts.Timeouts.Handshake = 10 * wstest.Patience // a busy machine takes its time for so many
+			opts.Timeouts.Handshake = 10 * wstest.Patience // a busy machine needs time for so many handshakes
 			if scheme == "wss" {
 				url, opts.Network.TLS = echoServer(t, true)
 			}
@@ -88,13 +88,13 @@ func testDialer(t *testing.T) {
 	}
 }
 
-// Shutdown breaks off attempts that would take their time.
+// Shutdown cancels attempts in progress.
 func TestDialerShutdownWhileDialling(t *testing.T) {
 	onSocketDrivers(t, testDialerShutdownWhileDialling)
 }
 
 func testDialerShutdownWhileDialling(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and sends nothing
 	require.NoError(t, err)
 	defer ln.Close()
 	opts := dialling()
@@ -115,7 +115,7 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 	require.ErrorIs(t, receive(t, dialled), wsmanager.ErrShutdown)
 }
 
-// A failure of one attempt is nobody else's.
+// A failed attempt does not affect other connections of the Dialer.
 func TestDialerGoesOnAfterFailures(t *testing.T) { onSocketDrivers(t, testDialerGoesOnAfterFailures) }
 
 func testDialerGoesOnAfterFailures(t *testing.T) {
@@ -147,7 +147,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 	require.EqualValues(t, 10, d.Manager().Stats().Accepted)
 }
 
-// A client's Manager accepts nothing: it would mask what it sends.
+// A client's Manager accepts no connections: it would mask the frames that it sends.
 func TestDialerManagerAcceptsNothing(t *testing.T) {
 	url, _ := echoServer(t, false)
 	d := newDialer(t, url, wsmanager.Callbacks{}, dialling())
@@ -165,7 +165,7 @@ func TestNewDialerMistakes(t *testing.T) {
 	require.ErrorContains(t, err, "wsmanager: DialOptions.Outbox.Messages: -3 is negative")
 }
 
-// Attempts differ by what OnDial makes of them, each with a copy of its own.
+// OnDial changes each attempt separately: each gets a copy of the options.
 func TestOnDial(t *testing.T) { onSocketDrivers(t, testOnDial) }
 
 func testOnDial(t *testing.T) {
@@ -210,7 +210,7 @@ func testOnDial(t *testing.T) {
 	require.Equal(t, map[string][]string{"X-Token": {"changed"}, "Host": {"example.com"}, "Later": {"is not seen"}}, map[string][]string(opts.Handshake.Header))
 }
 
-// What OnDial makes is checked, and its error is the attempt's.
+// The result of OnDial is validated. The attempt fails with the error of OnDial.
 func TestOnDialMistakes(t *testing.T) {
 	noToken := errors.New("no token")
 	for name, tt := range map[string]struct {
@@ -231,7 +231,7 @@ func TestOnDialMistakes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opts := dialling()
 			opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
-				t.Error("it was dialled")
+				t.Error("the client dialled in spite of the error")
 				return nil, noToken
 			}
 			opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error { return tt.f(a) }
@@ -243,7 +243,7 @@ func TestOnDialMistakes(t *testing.T) {
 	}
 }
 
-// A Client goes to another server, with a new token, for each attempt.
+// With OnDial a Client uses another server and a new token for each attempt.
 func TestClientOnDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newMemory()
@@ -258,7 +258,7 @@ func TestClientOnDial(t *testing.T) {
 		attempts := 0
 		opts.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 			if attempts++; attempts == 2 {
-				return errors.New("no token now") // which is tried again, too
+				return errors.New("no token now") // also retried
 			}
 			a.URL.Host = servers[len(dialled)]
 			return nil

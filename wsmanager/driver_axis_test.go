@@ -16,7 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// A test of what a connection does runs once for each driver, as a subtest with the
+// A test of a connection's behaviour runs once for each driver, as a subtest with the
 // driver's name, so that -run '/h2' selects one:
 //
 //	func TestX(t *testing.T) { onEachDriver(t, testX) }
@@ -25,14 +25,14 @@ import (
 //		_, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 //		c := dialOver(t, url, nil)
 //
-// The functions of this file, serve and start find the driver in the name of t. A
-// test without a driver in its name runs with DriverAuto, over HTTP/1.1.
+// The functions of this file, serve and start find the driver in the name of t. A test
+// without a driver in its name runs with DriverAuto, over HTTP/1.1.
 type driverUnderTest string
 
 const (
-	onAuto      driverUnderTest = "auto"      // the event loop, where there is one
+	onAuto      driverUnderTest = "auto"      // the event loop, if the system has one
 	onGoroutine driverUnderTest = "goroutine" // a goroutine for each connection
-	onH2        driverUnderTest = "h2"        // streams of HTTP/2
+	onH2        driverUnderTest = "h2"        // HTTP/2 streams
 )
 
 // onEachDriver runs a test of servers on each driver.
@@ -41,8 +41,8 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 	onDrivers(t, test, onAuto, onGoroutine, onH2)
 }
 
-// onEachDriverAtOnce is onEachDriver for a test that waits most of its time, and counts
-// nothing of the process's.
+// onEachDriverAtOnce is onEachDriver with parallel subtests, for a test that mostly waits
+// and does not count resources of the process.
 func onEachDriverAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	onEachDriver(t, atOnce(test))
@@ -55,14 +55,14 @@ func atOnce(test func(*testing.T)) func(*testing.T) {
 	}
 }
 
-// onSocketDrivers runs a test on the drivers of sockets: one of our clients, or one
-// that brings a socket, a proxy or TLS of its own. They all speak HTTP/1.1.
+// onSocketDrivers runs a test on the drivers of sockets. It is for tests of clients and for
+// tests that make their own socket, proxy or TLS connection. They all use HTTP/1.1.
 func onSocketDrivers(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	onDrivers(t, test, onAuto, onGoroutine)
 }
 
-// onStreams runs a test that brings its own HTTP/2.
+// onStreams runs a test that sets up HTTP/2 itself.
 func onStreams(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	onDrivers(t, test, onH2)
@@ -75,7 +75,7 @@ func onDrivers(t *testing.T, test func(*testing.T), drivers ...driverUnderTest) 
 	}
 }
 
-// driverOf is the driver that a test runs on.
+// driverOf returns the driver that a test runs on.
 func driverOf(t testing.TB) driverUnderTest {
 	parts := strings.SplitN(t.Name(), "/", 3)
 	if len(parts) > 1 {
@@ -90,7 +90,7 @@ func driverOf(t testing.TB) driverUnderTest {
 // usesLoops reports whether a plain TCP connection of the test is in an event loop.
 func usesLoops(t testing.TB) bool { return driverOf(t) == onAuto && wsmanager.HasLoops() }
 
-// needH1 skips a test of what is there over HTTP/1.1 only, and says why.
+// needH1 skips a test of a feature that only HTTP/1.1 has. why is the reason.
 func needH1(t testing.TB, why string) {
 	t.Helper()
 	if driverOf(t) == onH2 {
@@ -98,7 +98,7 @@ func needH1(t testing.TB, why string) {
 	}
 }
 
-// on is opts with the driver that the test runs on, unless they name one.
+// on returns opts with the driver that the test runs on, unless they name a driver.
 func on(t testing.TB, opts wsmanager.Options) wsmanager.Options {
 	if driverOf(t) == onGoroutine && opts.Driver == wsmanager.DriverAuto {
 		opts.Driver = wsmanager.DriverGoroutine
@@ -106,14 +106,14 @@ func on(t testing.TB, opts wsmanager.Options) wsmanager.Options {
 	return opts
 }
 
-// speaks makes a server understand what the test's clients speak, and nothing else: a
-// client that does not go by dialOver fails.
+// speaks configures a server for the protocol of the test's driver only: a client that does
+// not use dialOver fails.
 func speaks(t testing.TB, srv *httptest.Server) {
 	wsmanager.SpeakH2(srv.Config)
 	srv.Config.Protocols.SetHTTP1(driverOf(t) != onH2)
 }
 
-// dialOver is wstest.Dial over what the test's driver serves.
+// dialOver is wstest.Dial with the protocol of the test's driver.
 func dialOver(t testing.TB, url string, header http.Header) *wstest.Client {
 	t.Helper()
 	req := wstest.Request(t, url)
@@ -126,14 +126,14 @@ func dialOver(t testing.TB, url string, header http.Header) *wstest.Client {
 	return c
 }
 
-// handshakeOver is wstest.Handshake over what the test's driver serves.
+// handshakeOver is wstest.Handshake with the protocol of the test's driver.
 func handshakeOver(t testing.TB, req *http.Request, early []byte) *wstest.Client {
 	t.Helper()
 	return wstest.HandshakeOn(t, connectOver(t, req.URL.Host), req, early)
 }
 
-// roundTripOver sends a request of which the test does not know that it is answered.
-// The response has no body that could be read.
+// roundTripOver sends a request that might not be answered. The body of the response can't
+// be read.
 func roundTripOver(t testing.TB, req *http.Request) (*http.Response, error) {
 	t.Helper()
 	conn := connectOver(t, req.URL.Host)
@@ -155,9 +155,9 @@ func connectOver(t testing.TB, address string) (conn net.Conn) {
 	return conn
 }
 
-// clientDriver is what DriverAuto means for a client of the test. Dial and NewClient
-// take a goroutine; with onAuto they do as a Dialer does, and take the event loop
-// where it can serve.
+// clientDriver returns the meaning of DriverAuto for a client of the test. Dial and
+// NewClient use a goroutine. With onAuto the test uses the choice of a Dialer instead: the
+// event loop where possible.
 func clientDriver(t testing.TB) wsmanager.Driver {
 	if driverOf(t) == onGoroutine {
 		return wsmanager.DriverGoroutine
@@ -165,12 +165,12 @@ func clientDriver(t testing.TB) wsmanager.Driver {
 	return wsmanager.DriverAuto
 }
 
-// dialAs is wsmanager.Dial on the test's driver.
+// dialAs is wsmanager.Dial with the test's driver.
 func dialAs(ctx context.Context, t testing.TB, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) (*wsmanager.Conn, error) {
 	return wsmanager.DialAs(ctx, clientDriver(t), url, cb, opts)
 }
 
-// newClientAs is wsmanager.NewClient on the test's driver.
+// newClientAs is wsmanager.NewClient with the test's driver.
 func newClientAs(t testing.TB, url string, cb wsmanager.Callbacks, opts wsmanager.ClientOptions) (*wsmanager.Client, error) {
 	return wsmanager.NewClientAs(clientDriver(t), url, cb, opts)
 }

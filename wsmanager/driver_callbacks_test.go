@@ -21,17 +21,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// What a callback may do to its driver: at once, when it runs on the driver's own
-// goroutine, or after a while, when it was left behind with its connection. The
-// connection ends as it should, a bystander is served meanwhile and after, and
-// Shutdown finds nothing left.
+// Ways in which a callback can harm its driver: immediately, on the driver's own goroutine,
+// or later, after the driver has moved on without it. The connection ends correctly,
+// another connection is served during and after it, and Shutdown finds nothing left.
 func TestCallbacksThatMisbehave(t *testing.T) { onEachDriver(t, testCallbacksThatMisbehave) }
 
 func testCallbacksThatMisbehave(t *testing.T) {
 	acts := []struct {
 		name string
 		do   func(c *wsmanager.Conn, others func() []*wsmanager.Conn) error
-		code int // that the client reads if OnMessage or OnConnect does it
+		code int // close code that the client receives if OnMessage or OnConnect misbehaves
 	}{
 		{"panics", func(*wsmanager.Conn, func() []*wsmanager.Conn) error { panic("oops") }, 1011},
 		{"exits", func(*wsmanager.Conn, func() []*wsmanager.Conn) error { runtime.Goexit(); return nil }, 1011},
@@ -59,7 +58,7 @@ func testCallbacksThatMisbehave(t *testing.T) {
 		for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 			for _, after := range []time.Duration{0, 20 * time.Millisecond} {
 				t.Run(fmt.Sprintf("%s %s after %v", in, act.name, after), func(t *testing.T) {
-					t.Parallel() // most of it is waiting
+					t.Parallel() // the test mostly waits
 					(&misbehaviour{in: in, after: after, do: act.do, code: act.code}).test(t)
 				})
 			}
@@ -81,12 +80,12 @@ func (b *misbehaviour) test(t *testing.T) {
 	if strings.Contains(t.Name(), "exits") {
 		needH1(t, "net/http resets the stream of a handler that did not return")
 	}
-	// The bad one is told by its user; the others are those of its kind.
+	// The user name identifies the misbehaving connection.
 	act := func(in string, c *wsmanager.Conn) error {
 		if in != b.in || c.User() != "bad" {
 			return nil
 		}
-		time.Sleep(b.after) // until the loop has gone on without it
+		time.Sleep(b.after) // until the event loop continues without this callback
 		return b.do(c, func() (others []*wsmanager.Conn) {
 			for other := range c.Manager().All().Local() {
 				if other.User() == "victim" {
@@ -109,7 +108,7 @@ func (b *misbehaviour) test(t *testing.T) {
 		},
 		OnClose: func(c *wsmanager.Conn, _ error) {
 			b.closes.Add(1)
-			_ = act("OnClose", c) // it has nobody to return it to
+			_ = act("OnClose", c) // OnClose has no result
 		},
 	}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
@@ -156,8 +155,7 @@ func (b *misbehaviour) test(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A connection that both its OnConnect and its OnClose end in the worst way ends
-// all the same.
+// A connection ends even if both its OnConnect and its OnClose fail in the worst way.
 func TestOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 	onEachDriver(t, testOnCloseThatExitsAfterOnConnectFailed)
 }
@@ -184,8 +182,8 @@ func testOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 	}
 }
 
-// The close frame arrives although the peer has sent more than was read: closing
-// with unread bytes would reset the connection and take it along.
+// The close frame arrives although the peer has sent more than was read. Closing a socket
+// with unread bytes causes a reset, which would discard the frame.
 func TestCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 	onEachDriver(t, testCloseFrameArrivesBesideUnreadBytes)
 }
@@ -211,22 +209,22 @@ func testCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 			c := dialOver(t, url, nil)
 			c.SendText("x")
 			<-in
-			c.SendText(repeat("y", 60_000)) // more than one read
+			c.SendText(repeat("y", 60_000)) // more than one read takes
 			close(release)
 			f, err := c.ReadFrame()
-			require.NoError(t, err, "a reset has taken the close frame along")
+			require.NoError(t, err, "a reset discarded the close frame")
 			require.Equal(t, ws.OpClose, f.Header.OpCode)
 			if name == "after a Goexit" && usesLoops(t) {
-				return // the loop ends a socket with its owner's goroutine and reads no more: a reset may follow
+				return // the loop ends the socket when the callback's goroutine exits, and reads no more: a reset is possible
 			}
 			_, err = c.Conn().Read(make([]byte, 1))
-			require.ErrorIs(t, err, io.EOF, "a reset after the close frame")
+			require.ErrorIs(t, err, io.EOF, "no EOF after the close frame")
 		})
 	}
 }
 
-// A callback that waits for Shutdown waits for itself: it gets an error when its context
-// ends, and everybody else has ended by then.
+// A callback that calls Shutdown waits for itself. Shutdown returns an error when its
+// context ends. All other connections have ended by then.
 func TestShutdownInsideACallback(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideACallback) }
 
 func testShutdownInsideACallback(t *testing.T) {
@@ -263,13 +261,13 @@ func testShutdownInsideACallback(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 			require.ErrorContains(t, err, "1 callbacks have not returned")
 			require.Len(t, j.await(t, 2), 2)
-			require.NoError(t, m.Shutdown(t.Context()), "now it has")
+			require.NoError(t, m.Shutdown(t.Context()), "the callback has returned")
 		})
 	}
 }
 
-// ServeHTTP does not wait for callbacks, not even of a connection that has ended
-// before it began.
+// ServeHTTP does not wait for callbacks, not even for those of a connection that ended
+// before ServeHTTP began to serve it.
 func TestServeHTTPDoesNotRunOnClose(t *testing.T) { onEachDriver(t, testServeHTTPDoesNotRunOnClose) }
 
 func testServeHTTPDoesNotRunOnClose(t *testing.T) {
@@ -283,7 +281,7 @@ func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(during101{w, func() {
-				for c := range m.All().Local() { // nothing can be written yet: the policy closes
+				for c := range m.All().Local() { // no write is possible yet, so the slow-consumer policy closes the connection
 					_ = c.Send(wsmanager.Text("1"))
 					_ = c.Send(wsmanager.Text("2"))
 				}
@@ -303,7 +301,7 @@ func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// during101 calls f when the answer is about to go out.
+// during101 calls f before the handshake response is written.
 type during101 struct {
 	http.ResponseWriter
 	f func()
@@ -312,14 +310,14 @@ type during101 struct {
 func (w during101) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w during101) WriteHeader(status int)      { w.f(); w.ResponseWriter.WriteHeader(status) }
 
-// While OnConnect runs nothing of the connection's own is read. What is sent to it
-// is written all the same, and a backlog drains.
+// While OnConnect runs, the connection is not read. Messages to it are written all the
+// same, and its queue drains.
 func TestBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	onEachDriver(t, testBroadcastsDuringOnConnectAreWritten)
 }
 
 func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
-	const messages, size = 300, 20_000 // far more than the socket's buffers take
+	const messages, size = 300, 20_000 // far more than the socket's buffers can hold
 	in, release := make(chan struct{}), make(chan struct{})
 	j := newJournal()
 	opts := quiet()
@@ -339,13 +337,13 @@ func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 		c.ExpectText(fmt.Sprintf("%0*d", size, i))
 	}
 	settles(t, func() bool { return m.Stats().MessagesOut == messages })
-	require.Empty(t, j.all(), "it is still connecting")
+	require.Empty(t, j.all(), "OnConnect still runs")
 	close(release)
 	require.Equal(t, []string{"connected", "early", "late"}, j.await(t, 3))
 }
 
-// A send that waits inside a callback holds up its own connection alone, and goes
-// on when the peer reads.
+// A send that blocks inside a callback blocks its own connection only, and continues when
+// the peer reads.
 func TestSendContextInsideACallbackWaits(t *testing.T) {
 	onEachDriver(t, testSendContextInsideACallbackWaits)
 }
@@ -394,7 +392,7 @@ func testSendContextInsideACallbackWaits(t *testing.T) {
 	require.Zero(t, m.Stats().Dropped)
 }
 
-// Callbacks that never return cost a goroutine each, and nobody else anything.
+// A callback that never returns costs one goroutine and does not affect other connections.
 func TestCallbacksThatBlockForEver(t *testing.T) {
 	onEachDriver(t, testCallbacksThatBlockForEver)
 }
@@ -424,7 +422,7 @@ func testCallbacksThatBlockForEver(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for i, c := range stuck {
 		c.SendText("block")
-		c.SendText(fmt.Sprint("after ", i)) // is not read
+		c.SendText(fmt.Sprint("after ", i)) // the message is not read
 		others[i%len(others)].SendText("between")
 		others[i%len(others)].ExpectText("between")
 	}
@@ -449,5 +447,5 @@ func testCallbacksThatBlockForEver(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "50 callbacks have not returned")
 	close(release)
-	require.NoError(t, m.Shutdown(t.Context()), "now they have")
+	require.NoError(t, m.Shutdown(t.Context()), "the callbacks have returned")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// A link-local address has a zone, for which eventLoopTransport has no room.
+// A link-local address has a zone, which eventLoopTransport can't store.
 func TestAddressWithAZone(t *testing.T) {
 	remote := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}
 	loop := &eventLoopTransport{}
@@ -18,5 +18,5 @@ func TestAddressWithAZone(t *testing.T) {
 	require.Same(t, remote, c.RemoteAddr())
 	require.True(t, InLoop(c))
 	require.Implements(t, (*transport.WritableNotifier)(nil), c.out.transport)
-	require.Implements(t, (*takeable)(nil), c.out.transport, "or a goroutine would read it after a takeover")
+	require.Implements(t, (*takeable)(nil), c.out.transport, "otherwise a goroutine would read the socket after a takeover")
 }

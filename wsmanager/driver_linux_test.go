@@ -21,21 +21,21 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// holdings is what this process has that a driver may have made.
-type holdings struct {
-	sockets    int // descriptors
-	pollers    int // descriptors: epoll sets and eventfds, those of Go's runtime included
-	goroutines int // of event loops
+// resources counts the resources of this process that a driver may have created.
+type resources struct {
+	sockets    int // descriptors of sockets
+	pollers    int // descriptors of epoll sets and eventfds, including those of the Go runtime
+	goroutines int // goroutines of event loops
 }
 
-func held(t *testing.T) (h holdings) {
+func countResources(t *testing.T) (h resources) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
 	for _, e := range entries {
 		link, err := os.Readlink("/proc/self/fd/" + e.Name())
 		switch {
-		case err != nil: // the one that ReadDir had
+		case err != nil: // the descriptor of ReadDir itself
 		case strings.HasPrefix(link, "socket:"):
 			h.sockets++
 		case strings.HasPrefix(link, "anon_inode:"):
@@ -51,14 +51,14 @@ func held(t *testing.T) (h holdings) {
 	return h
 }
 
-// settledHoldings waits for what the tests before have left to be gone: nothing tells
-// when, so it is not to change for a while.
-func settledHoldings(t *testing.T) (h holdings) {
+// settledResources waits until the resources of earlier tests are released. Their release
+// can't be observed, so the counts must be stable for a while.
+func settledResources(t *testing.T) (h resources) {
 	t.Helper()
 	same := 0
 	require.Eventually(t, func() bool {
 		last := h
-		if h = held(t); h != last || h.goroutines > 0 {
+		if h = countResources(t); h != last || h.goroutines > 0 {
 			same = 0
 		}
 		same++
@@ -67,11 +67,11 @@ func settledHoldings(t *testing.T) (h holdings) {
 	return h
 }
 
-// A loop has a goroutine and three descriptors while it has connections; with the
-// last one of a Manager they go, and with the next they come back.
-func TestLoopsComeAndGoWithConnections(t *testing.T) {
+// A loop has one goroutine and three descriptors while it has connections. They are
+// released with the last connection of the Manager and created again for the next one.
+func TestLoopsExistOnlyWithConnections(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
-	before := settledHoldings(t)
+	before := settledResources(t)
 	loops := max(1, runtime.GOMAXPROCS(0)/2)
 	for round := range 3 {
 		const n = 20
@@ -82,8 +82,8 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 			c.ExpectPong(nil)
 			clients = append(clients, c)
 		}
-		full := holdings{sockets: before.sockets + 2*n, pollers: before.pollers + 3*loops, goroutines: loops}
-		require.Eventually(t, func() bool { return held(t) == full }, wstest.Patience, time.Millisecond, "round %d: %+v, and not %+v", round, held(t), full)
+		full := resources{sockets: before.sockets + 2*n, pollers: before.pollers + 3*loops, goroutines: loops}
+		require.Eventually(t, func() bool { return countResources(t) == full }, wstest.Patience, time.Millisecond, "round %d: %+v instead of %+v", round, countResources(t), full)
 		for i, c := range clients {
 			if i%2 == 0 {
 				c.SendClose(1000, "")
@@ -93,19 +93,19 @@ func TestLoopsComeAndGoWithConnections(t *testing.T) {
 				c.Kill()
 			}
 		}
-		require.Eventually(t, func() bool { return held(t) == before }, wstest.Patience, time.Millisecond, "%+v and %+v", before, held(t))
+		require.Eventually(t, func() bool { return countResources(t) == before }, wstest.Patience, time.Millisecond, "%+v before, %+v now", before, countResources(t))
 	}
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// When Shutdown has returned, there is no descriptor of ours.
+// After Shutdown the Manager has no descriptors.
 func TestShutdownLeavesNoDescriptor(t *testing.T) { onEachDriver(t, testShutdownLeavesNoDescriptor) }
 
 func testShutdownLeavesNoDescriptor(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closed", true: "cut"}[cut], func(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{}, eventLoopOptions(t), nil)
-			before := settledHoldings(t)
+			before := settledResources(t)
 			const n = 20
 			var clients []*wstest.Client
 			for range n {
@@ -123,21 +123,21 @@ func testShutdownLeavesNoDescriptor(t *testing.T) {
 				}
 				require.NoError(t, <-done)
 			}
-			after := held(t)
+			after := countResources(t)
 			require.Equal(t, before.pollers, after.pollers)
-			require.Equal(t, before.sockets+n, after.sockets, "the clients' own")
-			require.Eventually(t, func() bool { return held(t).goroutines == 0 }, wstest.Patience, time.Millisecond)
+			require.Equal(t, before.sockets+n, after.sockets, "the clients' sockets remain")
+			require.Eventually(t, func() bool { return countResources(t).goroutines == 0 }, wstest.Patience, time.Millisecond)
 		})
 	}
 }
 
-// An idle connection has no goroutine, however many there are.
+// Idle connections have no goroutines, whatever their number.
 func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 	}, eventLoopOptions(t), nil)
-	settledHoldings(t)
+	settledResources(t)
 	before := runtime.NumGoroutine()
 	const n = 200
 	for range n {
@@ -149,20 +149,20 @@ func TestIdleConnectionsHaveNoGoroutine(t *testing.T) {
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() < before+20 }, wstest.Patience, time.Millisecond)
 }
 
-// Without descriptors to spare the event loop can't take a connection over; it goes
-// on with a goroutine if it may, and is counted as broken off if not. The limit is
-// a process's own, so each case runs in one of its own, in which nothing else is about
-// to close a descriptor.
+// Without free descriptors the event loop can't take a connection over. With DriverAuto a
+// goroutine serves it; with DriverEventLoop it is counted in Refused.BrokenOff. The limit
+// applies to a process, so each case runs in its own process, in which nothing else is
+// about to close a descriptor.
 func TestOutOfDescriptors(t *testing.T) {
 	const env = "SPEAKINGTUBE_TEST_NOFILE"
 	for _, tt := range []struct {
 		name         string
 		before, left int
 	}{
-		{"the connection's", 1, 2},
-		{"the loop's own", 0, 3},
-		{"the loop's second", 0, 4},
-		{"the loop's third", 0, 5},
+		{"the connection's descriptor", 1, 2},
+		{"the loop's first descriptor", 0, 3},
+		{"the loop's second descriptor", 0, 4},
+		{"the loop's third descriptor", 0, 5},
 	} {
 		for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 			t.Run(tt.name+"/"+d.String(), func(t *testing.T) {
@@ -175,15 +175,15 @@ func TestOutOfDescriptors(t *testing.T) {
 				cmd.Env = append(os.Environ(), env+"=1")
 				out, err := cmd.CombinedOutput()
 				require.NoError(t, err, "%s", out)
-				require.Contains(t, string(out), "--- PASS: "+t.Name(), "it ran")
+				require.Contains(t, string(out), "--- PASS: "+t.Name(), "the subprocess ran the test")
 			})
 		}
 	}
 }
 
-// outOfDescriptors connects a client when so many descriptors are left. Its two ends
-// need two, the duplicate one, and the loop three, unless it exists because there
-// was another client before.
+// outOfDescriptors connects a client when left descriptors are free. The two ends of the
+// connection need two, the duplicate one, and the loop three, unless an earlier client has
+// started the loop.
 func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	auto := d == wsmanager.DriverAuto
 	opts, log := logged()
@@ -199,7 +199,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 		c.SendText("x")
 		c.ExpectText("x")
 	}
-	had := held(t)
+	had := countResources(t)
 	restore := limitDescriptors(t, left)
 	defer restore()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -212,7 +212,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 		require.Contains(t, log.record(t, 0)["err"], "too many open files")
 		require.Eventually(t, func() bool { return m.Stats().Refused == wsmanager.Refused{BrokenOff: 1} }, wstest.Patience, time.Millisecond)
 		restore()
-		had.sockets++ // the client's
+		had.sockets++ // the client's socket
 		requireDescriptors(t, had)
 		return
 	}
@@ -228,7 +228,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	if auto {
 		requireDescriptors(t, had)
 	}
-	// With descriptors there is a loop again.
+	// With free descriptors a loop is created again.
 	other := dialOver(t, srv.URL, nil)
 	defer other.Kill()
 	other.SendText("x")
@@ -243,23 +243,23 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	require.Zero(t, m.Stats().Refused)
 }
 
-// requireDescriptors checks that what was begun was undone. Goroutines may be about
-// to end.
-func requireDescriptors(t *testing.T, want holdings) {
+// requireDescriptors checks that the failed attempt has released everything. Goroutines may
+// still be ending.
+func requireDescriptors(t *testing.T, want resources) {
 	t.Helper()
-	got := held(t)
+	got := countResources(t)
 	got.goroutines = want.goroutines
 	require.Equal(t, want, got)
 }
 
-// limitDescriptors makes n more descriptors possible, until restore is called.
+// limitDescriptors allows n more descriptors until restore is called.
 func limitDescriptors(t *testing.T, n int) (restore func()) {
 	t.Helper()
 	var was syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
 	var fill []int
-	// The lowest free number is given next. Fill the holes, up to one above all that
-	// is open.
+	// The system assigns the lowest free number. Fill all gaps up to one above the highest
+	// open descriptor.
 	top := 0
 	entries, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
@@ -290,7 +290,7 @@ func limitDescriptors(t *testing.T, n int) (restore func()) {
 			panic(fmt.Sprint("the limit of descriptors: ", err))
 		}
 		for _, f := range fill {
-			_ = syscall.Close(f) // of nothing
+			_ = syscall.Close(f) // the descriptor was a placeholder
 		}
 	}
 }

@@ -19,15 +19,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// needLoops skips a test of event loops where there are none.
+// needLoops skips a test of event loops if the system has none.
 func needLoops(t *testing.T) {
 	t.Helper()
 	needH1(t, "an event loop serves sockets")
 	needEpoll(t)
 }
 
-// needEpoll skips a test that asks for an event loop on a system without; on Linux
-// there must be one.
+// needEpoll skips a test that asks for an event loop if the system has none. On Linux a
+// missing event loop is an error.
 func needEpoll(t *testing.T) {
 	t.Helper()
 	if wsmanager.HasLoops() {
@@ -67,7 +67,7 @@ func TestDriverOptions(t *testing.T) {
 	}
 }
 
-// start serves m by a server of the test's own, which configure prepares.
+// start serves m with an httptest server that configure prepares.
 func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(m)
@@ -84,8 +84,8 @@ func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server))
 	return srv
 }
 
-// dialTLS handshakes with a TLS server and returns the client, whatever the
-// answer is.
+// dialTLS performs a handshake with a TLS server and returns the client, also if the server
+// refuses.
 func dialTLS(t *testing.T, srv *httptest.Server) *wstest.Client {
 	t.Helper()
 	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
@@ -94,7 +94,7 @@ func dialTLS(t *testing.T, srv *httptest.Server) *wstest.Client {
 	return wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
 }
 
-// Over TLS the forced event loop refuses before anything has gone out.
+// With TLS a forced event loop refuses before any byte of the response is written.
 func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	needLoops(t)
 	opts, log := logged()
@@ -107,7 +107,7 @@ func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, c.Response.StatusCode)
 	body, err := io.ReadAll(c.Response.Body)
 	require.NoError(t, err)
-	require.Equal(t, "The server failed to accept the connection.\n", string(body), "the client need not know why")
+	require.Equal(t, "The server failed to accept the connection.\n", string(body), "the client does not learn the reason")
 	require.Equal(t, wsmanager.Refused{Failed: 1}, m.Stats().Refused)
 	require.Zero(t, m.Stats().Accepted)
 	require.Zero(t, m.All().Len())
@@ -116,11 +116,11 @@ func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	require.Equal(t, "ERROR", rec["level"])
 	require.EqualValues(t, 500, rec["status"])
 	require.Contains(t, rec["err"], "the event loop can't serve TLS")
-	require.Empty(t, j.all(), "no callback knows of it")
+	require.Empty(t, j.all(), "no callback ran")
 }
 
-// countedConn is what a listener that limits hands out: its Close must come, and
-// may count once only.
+// countedConn is a connection of a listener that limits connections. Its Close must be
+// called, and must count once only.
 type countedConn struct {
 	net.Conn
 	closed *atomic.Int64
@@ -134,8 +134,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// embeddingConn is a TCP connection to anyone who looks for its methods, and none
-// to the event loop.
+// embeddingConn has the methods of a TCP connection but is not one. The event loop must not
+// use it.
 type embeddingConn struct {
 	*net.TCPConn
 	closed *atomic.Int64
@@ -146,7 +146,7 @@ func (c *embeddingConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// wrappingListener wraps what it accepts.
+// wrappingListener wraps the connections that it accepts.
 type wrappingListener struct {
 	net.Listener
 	wrap func(net.Conn) net.Conn
@@ -160,7 +160,7 @@ func (l wrappingListener) Accept() (net.Conn, error) {
 	return l.wrap(c), nil
 }
 
-// wrappers are the ways in which listeners wrap; each counts what is closed.
+// wrappers are the ways in which listeners wrap connections. Each counts calls of Close.
 var wrappers = map[string]func(closed *atomic.Int64) func(net.Conn) net.Conn{
 	"a field": func(closed *atomic.Int64) func(net.Conn) net.Conn {
 		return func(c net.Conn) net.Conn { return &countedConn{Conn: c, closed: closed} }
@@ -170,8 +170,8 @@ var wrappers = map[string]func(closed *atomic.Int64) func(net.Conn) net.Conn{
 	},
 }
 
-// That a connection is wrapped shows only when the 101 has gone out. Then it is
-// ended, told of and counted; no callback has seen it.
+// That a connection is wrapped is known only after the 101 was written. Then the connection
+// is ended, logged and counted. No callback runs.
 func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 			srv := start(t, m, func(srv *httptest.Server) {
 				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
 			})
-			for i := range 2 { // the first gave its place back
+			for i := range 2 { // the first connection has released its slot
 				c := handshakeOver(t, wstest.Request(t, srv.URL), nil)
 				require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 				c.ExpectEOF()
@@ -198,13 +198,13 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 			}
 			require.Equal(t, wsmanager.Refused{BrokenOff: 2}, m.Stats().Refused)
 			require.Zero(t, m.Stats().Accepted)
-			require.Positive(t, closed.Load(), "the wrapper knows that its connection is closed")
+			require.Positive(t, closed.Load(), "the wrapper's Close was called")
 			require.Empty(t, j.all())
 		})
 	}
 }
 
-// HTTP/2 has no Upgrade: the refusal is what it is with any driver.
+// HTTP/2 has no Upgrade: all drivers refuse in the same way.
 func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
 	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverEventLoop} {
 		t.Run(d.String(), func(t *testing.T) {
@@ -227,8 +227,8 @@ func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
 	}
 }
 
-// What the event loop can't serve is served by a goroutine, and the wrapper sees
-// the end of its connection.
+// A connection that the event loop can't serve is served by a goroutine, and the wrapper's
+// Close is called at the end.
 func TestAutoServesWrappedConns(t *testing.T) { onEachDriver(t, testAutoServesWrappedConns) }
 
 func testAutoServesWrappedConns(t *testing.T) {
@@ -287,7 +287,7 @@ func testAutoServesTLSBesidePlainTCP(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-func TestWhoServesPlainTCP(t *testing.T) {
+func TestDriverOfPlainTCP(t *testing.T) {
 	needLoops(t)
 	for d, loop := range map[wsmanager.Driver]bool{
 		wsmanager.DriverAuto:      true,
@@ -300,13 +300,13 @@ func TestWhoServesPlainTCP(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 			c := dialOver(t, url, nil)
 			c.SendPing(nil)
-			c.ExpectPong(nil) // it is with its driver
+			c.ExpectPong(nil) // the driver has taken the connection over
 			require.Equal(t, loop, wsmanager.InLoop(only(t, m)))
 		})
 	}
 }
 
-// The address is that of the socket, in every callback, and after the end.
+// The address is that of the socket, in every callback and after the end.
 func TestRemoteAddr(t *testing.T) { onEachDriver(t, testRemoteAddr) }
 
 func testRemoteAddr(t *testing.T) {
@@ -345,8 +345,8 @@ func testRemoteAddr(t *testing.T) {
 	}
 }
 
-// Bytes that came with the handshake are the first message, before those that the
-// loop reads, with OnConnect or without.
+// Bytes that arrived with the handshake are the first message. They come before the bytes
+// that the loop reads, with OnConnect or without.
 func TestEarlyBytesComeFirst(t *testing.T) { onEachDriver(t, testEarlyBytesComeFirst) }
 
 func testEarlyBytesComeFirst(t *testing.T) {
@@ -363,7 +363,7 @@ func testEarlyBytesComeFirst(t *testing.T) {
 			c := handshakeOver(t, wstest.Request(t, url), append(whole, split[:4]...))
 			require.Equal(t, http.StatusSwitchingProtocols, c.Response.StatusCode)
 			c.ExpectText("one")
-			c.SendRaw(split[4:]) // the loop goes on in the middle of the frame
+			c.SendRaw(split[4:]) // the loop continues in the middle of the frame
 			c.ExpectText("two")
 			c.SendText("three")
 			c.ExpectText("three")

@@ -15,14 +15,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// What the peer sends once the connection has ended for the application, be it good
-// frames of all kinds, is thrown away: nothing answers it, nothing is inflated, and the
-// close frame is still found in it.
-func TestWhatComesAfterTheEndIsThrownAway(t *testing.T) {
-	onEachDriver(t, testWhatComesAfterTheEndIsThrownAway)
+// Data that the peer sends after the connection has ended for the application is discarded,
+// even if the frames are valid. They are not answered or inflated, but the peer's close
+// frame among them is recognized.
+func TestDataAfterTheEndIsDiscarded(t *testing.T) {
+	onEachDriver(t, testDataAfterTheEndIsDiscarded)
 }
 
-func testWhatComesAfterTheEndIsThrownAway(t *testing.T) {
+func testDataAfterTheEndIsDiscarded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		end  func(*wsmanager.Conn) error
 		code int
@@ -35,8 +35,8 @@ func testWhatComesAfterTheEndIsThrownAway(t *testing.T) {
 	}
 }
 
-// endsInTheMiddle sends a message that end handles, and behind it, in one write, bad and
-// more than what ends a connection otherwise. It must end with the code.
+// endsInTheMiddle sends a message that end handles. In the same write follow bad and frames
+// that would otherwise end the connection. The connection must end with code.
 func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, code int) {
 	t.Helper()
 	messages, ended := make(chan string, 10), make(chan error, 1)
@@ -68,13 +68,15 @@ func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, 
 	require.EqualValues(t, code, ce.Code)
 	require.False(t, ce.Remote)
 	require.Empty(t, messages)
-	require.Zero(t, m.Stats().Compressed.In, "nobody's time is spent on inflating")
+	require.Zero(t, m.Stats().Compressed.In, "discarded messages are not inflated")
 }
 
-// A peer's reset, and its end without a close frame, are told apart.
-func TestResetAndSilence(t *testing.T) { onEachDriver(t, testResetAndSilence) }
+// A reset by the peer differs from an EOF without a close frame.
+func TestResetAndEOFWithoutCloseFrame(t *testing.T) {
+	onEachDriver(t, testResetAndEOFWithoutCloseFrame)
+}
 
-func testResetAndSilence(t *testing.T) {
+func testResetAndEOFWithoutCloseFrame(t *testing.T) {
 	for name, tt := range map[string]struct {
 		leave func(*wstest.Client)
 		want  error
@@ -92,7 +94,7 @@ func testResetAndSilence(t *testing.T) {
 				OnClose:   func(_ *wsmanager.Conn, err error) { ended <- err },
 			}, quiet(), nil)
 			c := dialOver(t, url, nil)
-			c.SendText("there") // before that the reset may be net/http's to read
+			c.SendText("there") // before this message a reset might be read by net/http
 			c.ExpectText("there")
 			tt.leave(c)
 			err := receive(t, ended)
@@ -105,13 +107,13 @@ func testResetAndSilence(t *testing.T) {
 	}
 }
 
-// Broadcasts of a client's Manager that are joined are masked, each by a key of its own.
+// Joined broadcasts of a client's Manager are masked, each with its own key.
 func TestJoinedBroadcastsOfAClient(t *testing.T) { onSocketDrivers(t, testJoinedBroadcastsOfAClient) }
 
 func testJoinedBroadcastsOfAClient(t *testing.T) {
 	got := make(chan string, 10)
 	_, url := serve(t, wsmanager.Callbacks{
-		OnConnect: func(c *wsmanager.Conn) error { // arrive together
+		OnConnect: func(c *wsmanager.Conn) error { // send the messages so that they arrive together
 			for _, s := range []string{"a", "b", "c"} {
 				c.Manager().Broadcast(wsmanager.Text(s))
 			}

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// anEnvelope is one of each kind.
+// envelopes returns envelopes of each kind.
 func envelopes() map[string]envelope {
 	text := []variantMessage{{allVariants, Text("hello")}}
 	plain := Message{Type: BinaryMessage, Payload: []byte{0, 1, 2}, NoCompression: true}
@@ -31,7 +31,7 @@ func envelopes() map[string]envelope {
 	}
 }
 
-// equal ignores the difference between nil and empty.
+// requireEnvelope compares envelopes and ignores the difference between nil and empty.
 func requireEnvelope(t require.TestingT, want, got envelope) {
 	for _, e := range []*envelope{&want, &got} {
 		for _, p := range []*[]byte{&e.target, &e.text} {
@@ -58,52 +58,52 @@ func TestEnvelope(t *testing.T) {
 				require.ErrorIs(t, err, errEnvelope, "%d of %d bytes", n, len(p))
 			}
 			_, err = readEnvelope(append(p, 0))
-			require.ErrorIs(t, err, errEnvelope, "a byte too many")
+			require.ErrorIs(t, err, errEnvelope, "an extra byte")
 		})
 	}
 }
 
-func TestEnvelopesThatAreNone(t *testing.T) {
+func TestInvalidEnvelopes(t *testing.T) {
 	e := envelopes()["variants"]
 	good := e.append(nil)
-	spoiled := func(spoil func(e *envelope)) []byte {
+	modified := func(change func(e *envelope)) []byte {
 		e := envelopes()["variants"]
-		spoil(&e)
+		change(&e)
 		return e.append(nil)
 	}
-	scoped := func(spoil func(e *envelope)) []byte {
+	scoped := func(change func(e *envelope)) []byte {
 		e := envelopes()["to groups"]
-		spoil(&e)
+		change(&e)
 		return e.append(nil)
 	}
-	huge := append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f) // the node's length
+	huge := append(bytes.Clone(good[:10]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f) // the length of the node's id
 	for name, tt := range map[string]struct {
 		p    []byte
 		want error
 	}{
-		"nothing":             {nil, errEnvelope},
-		"another version":     {append([]byte{3}, good[1:]...), errEnvelopeVersion},
-		"no scope":            {append([]byte{2}, good[1:]...), errEnvelope},
-		"JSON":                {[]byte(`{"a":1}`), errEnvelopeVersion},
-		"kind 0":              {spoiled(func(e *envelope) { e.kind = 0 }), errEnvelope},
-		"a kind too many":     {spoiled(func(e *envelope) { e.kind = envelopeLeave + 1 }), errEnvelope},
-		"no node":             {spoiled(func(e *envelope) { e.node = nil }), errEnvelope},
-		"a long node":         {spoiled(func(e *envelope) { e.node = make([]byte, maxNodeID+1) }), errEnvelope},
-		"a group of no name":  {spoiled(func(e *envelope) { e.target = nil }), errEnvelope},
-		"all of a name":       {spoiled(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
-		"no message":          {spoiled(func(e *envelope) { e.messages = nil }), errEnvelope},
-		"no variant":          {spoiled(func(e *envelope) { e.messages[0].variants = 0 }), errEnvelope},
-		"a variant twice":     {spoiled(func(e *envelope) { e.messages[1].variants = 0b100 }), errEnvelope},
-		"a ping":              {spoiled(func(e *envelope) { e.messages[0].Type = 9 }), errEnvelope},
-		"a huge length":       {huge, errEnvelope},
-		"a huge count":        {append(bytes.Clone(good[:10+1+4+1+1]), 0xff, 0xff, 0xff, 0xff, 0x0f, 0), errEnvelope},
-		"a close's code":      {append((&envelope{kind: envelopeClose, node: []byte("N"), target: []byte("id")}).append(nil)[:16], 0xff, 0xff, 0x7f, 0), errEnvelope},
-		"all with names":      {scoped(func(e *envelope) { e.scope = audienceAll }), errEnvelope},
-		"users of no name":    {scoped(func(e *envelope) { e.scope, e.names = audienceUsers, nil }), errEnvelope},
-		"a scope of ids":      {scoped(func(e *envelope) { e.scope = audienceConns }), errEnvelope},
-		"a target and names":  {scoped(func(e *envelope) { e.target = []byte("id") }), errEnvelope},
-		"a kind of version 1": {scoped(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
-		"a join's message":    {spoiled(func(e *envelope) { e.kind = envelopeJoin }), errEnvelope},
+		"nothing":                {nil, errEnvelope},
+		"another version":        {append([]byte{3}, good[1:]...), errEnvelopeVersion},
+		"no scope":               {append([]byte{2}, good[1:]...), errEnvelope},
+		"JSON":                   {[]byte(`{"a":1}`), errEnvelopeVersion},
+		"kind 0":                 {modified(func(e *envelope) { e.kind = 0 }), errEnvelope},
+		"an unknown kind":        {modified(func(e *envelope) { e.kind = envelopeLeave + 1 }), errEnvelope},
+		"no node":                {modified(func(e *envelope) { e.node = nil }), errEnvelope},
+		"a long node":            {modified(func(e *envelope) { e.node = make([]byte, maxNodeID+1) }), errEnvelope},
+		"a group without a name": {modified(func(e *envelope) { e.target = nil }), errEnvelope},
+		"all with a name":        {modified(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
+		"no message":             {modified(func(e *envelope) { e.messages = nil }), errEnvelope},
+		"no variant":             {modified(func(e *envelope) { e.messages[0].variants = 0 }), errEnvelope},
+		"a variant twice":        {modified(func(e *envelope) { e.messages[1].variants = 0b100 }), errEnvelope},
+		"a ping":                 {modified(func(e *envelope) { e.messages[0].Type = 9 }), errEnvelope},
+		"a huge length":          {huge, errEnvelope},
+		"a huge count":           {append(bytes.Clone(good[:10+1+4+1+1]), 0xff, 0xff, 0xff, 0xff, 0x0f, 0), errEnvelope},
+		"a close's code":         {append((&envelope{kind: envelopeClose, node: []byte("N"), target: []byte("id")}).append(nil)[:16], 0xff, 0xff, 0x7f, 0), errEnvelope},
+		"all with names":         {scoped(func(e *envelope) { e.scope = audienceAll }), errEnvelope},
+		"users without names":    {scoped(func(e *envelope) { e.scope, e.names = audienceUsers, nil }), errEnvelope},
+		"a scope of ids":         {scoped(func(e *envelope) { e.scope = audienceConns }), errEnvelope},
+		"a target and names":     {scoped(func(e *envelope) { e.target = []byte("id") }), errEnvelope},
+		"a kind of version 1":    {scoped(func(e *envelope) { e.kind = envelopeAll }), errEnvelope},
+		"a join's message":       {modified(func(e *envelope) { e.kind = envelopeJoin }), errEnvelope},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := readEnvelope(tt.p)
@@ -113,10 +113,11 @@ func TestEnvelopesThatAreNone(t *testing.T) {
 	}
 }
 
-// Whatever comes, an envelope is read or refused, and what is read is written the same.
+// Every input is refused or decoded. A decoded envelope stays equal when it is encoded and
+// decoded again.
 func FuzzEnvelope(f *testing.F) {
 	for _, e := range envelopes() {
-		if e.kind != envelopeConn { // a megabyte
+		if e.kind != envelopeConn { // envelopeConn would have a megabyte
 			f.Add(e.append(nil))
 		}
 	}
@@ -129,7 +130,7 @@ func FuzzEnvelope(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(e.except)+len(e.messages), len(p))
-		again, err := readEnvelope(e.append(nil)) // varints may have been longer than they had to
+		again, err := readEnvelope(e.append(nil)) // the input may have had longer varints than necessary
 		require.NoError(t, err)
 		requireEnvelope(t, e, again)
 		if e.hasMessages() {
@@ -140,7 +141,8 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// Which are new is told as a set that remembers everything would, but for those too old.
+// The window finds the same numbers to be new as a set that remembers everything, except
+// that it refuses numbers that are too old.
 func TestWindow(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, spread := range []int{1, 100, windowSize - 1, 3 * windowSize} {
@@ -165,14 +167,14 @@ func TestWindow(t *testing.T) {
 	require.False(t, w.add(1))
 }
 
-// Nodes that nobody has heard of for long make room for others.
-func TestSendersAreBounded(t *testing.T) {
+// Nodes without recent messages are evicted for other nodes.
+func TestRememberedNodesAreBounded(t *testing.T) {
 	var s deduplicator
 	name := func(i int) []byte { return []byte{byte(i >> 8), byte(i)} }
 	for i := range maxSenders {
 		require.True(t, s.isNew(name(i), 1))
 	}
-	require.False(t, s.isNew(name(0), 1)) // and was heard last
+	require.False(t, s.isNew(name(0), 1)) // node 0 is now the most recent one
 	for i := range 100 {
 		require.True(t, s.isNew(name(maxSenders+i), 1))
 	}
@@ -196,7 +198,7 @@ func TestTopics(t *testing.T) {
 	require.NotContains(t, seen, topicAll)
 }
 
-func TestDistantGroupsAreForgotten(t *testing.T) {
+func TestPendingRemoteJoinsExpire(t *testing.T) {
 	var d pendingRemoteJoins
 	require.False(t, d.has("g", 0))
 	d.add("g", 0, 10)

@@ -9,8 +9,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Two nodes over a bus: here in one process, in earnest each in its own, with an adapter
-// for a broker in LocalBus's place.
+// Two nodes with a bus. Both run in one process here. Real nodes are separate processes,
+// with an adapter for a message broker instead of LocalBus.
 func ExampleBackplane() {
 	bus := &wsmanager.LocalBus{}
 	node := func() *wsmanager.Manager {
@@ -24,13 +24,13 @@ func ExampleBackplane() {
 	srv := httptest.NewServer(there)
 	defer srv.Close()
 	read, end := dial(srv, "/?user=ann")
-	// The bus knows of the connection shortly after; an example can't wait for "shortly".
+	// The bus learns of the connection asynchronously; FlushBackplane waits until it has.
 	_ = there.FlushBackplane(context.Background())
 
-	fmt.Println(here.Broadcast(wsmanager.Text("to all")).Queued) // Sent counts connections of this node
+	fmt.Println(here.Broadcast(wsmanager.Text("to all")).Queued) // Sent counts connections of this node only
 	here.Group("lobby").Send(wsmanager.Text("to the lobby"))
 	here.Users("ann").Send(wsmanager.Text("to ann"))
-	for c := range there.All().Local() { // an id names the node: keep it where all nodes find it
+	for c := range there.All().Local() { // an id contains the node: store it where all nodes can read it
 		_ = here.Conns(c.ID()).Join("quiz")
 		_ = here.Send(c.ID(), wsmanager.Text("to one"))
 	}
@@ -38,7 +38,7 @@ func ExampleBackplane() {
 	for range 5 {
 		fmt.Println(read())
 	}
-	_ = here.FlushBackplane(context.Background()) // until the last is counted as well
+	_ = here.FlushBackplane(context.Background()) // until the last publication is counted
 	fmt.Println(here.Stats().Backplane.Published, there.Stats().Backplane.Received)
 
 	end()

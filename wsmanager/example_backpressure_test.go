@@ -10,14 +10,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// A client that wants a big answer gets it as fast as it reads, and no faster.
-// Send would find the outbox full.
+// A client receives a big answer as fast as it reads. With Send the outbox would become
+// full.
 func ExampleConn_SendContext() {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			for row := range 10_000 { // of a report
+			for row := range 10_000 { // rows of a report
 				if err := c.SendContext(ctx, wsmanager.Text(fmt.Sprint("row ", row))); err != nil {
 					return err
 				}
@@ -37,7 +37,7 @@ func ExampleConn_SendContext() {
 	// Output: 10000 rows
 }
 
-// Of positions only the newest counts: a client that reads too slowly skips some.
+// Only the newest position matters: a client that reads too slowly skips some.
 func ExampleSlowConsumer() {
 	positions := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{
 		SlowConsumer: wsmanager.SlowConsumerDropOldest,
@@ -47,26 +47,26 @@ func ExampleSlowConsumer() {
 	// Output: 0 0
 }
 
-// With the other two policies a send that finds the outbox full says so. The
-// mistake is to try again at once: a peer that does not read won't by then.
+// With the other two policies a send reports a full outbox. It is a mistake to retry at
+// once: a peer that does not read will not have read by then.
 func ExampleConn_Send_full() {
 	send := func(c *wsmanager.Conn, m wsmanager.Message) error {
 		err := c.Send(m)
 		if errors.Is(err, wsmanager.ErrOutboxFull) || errors.Is(err, wsmanager.ErrClosed) {
-			return nil // it is counted, and with SlowConsumerClose OnClose tells
+			return nil // the drop is counted, and with SlowConsumerClose OnClose reports it
 		}
-		return err // a message that can't be sent: a mistake of ours
+		return err // an invalid message: a bug in the caller
 	}
 	_ = send
 	// Output:
 }
 
-// Stats are for a scraper that comes every few seconds.
+// Stats are meant for a scraper that reads them every few seconds.
 func ExampleManager_Stats() {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 	}, wsmanager.Options{Logger: quiet().Logger})
-	r := httptest.NewRequest("GET", "/", nil) // asks for no WebSocket
+	r := httptest.NewRequest("GET", "/", nil) // not a WebSocket request
 	m.ServeHTTP(httptest.NewRecorder(), r)
 	s := m.Stats()
 	fmt.Println("connections:", s.Connections)

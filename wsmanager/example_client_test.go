@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// An echo, and a client that says hello to it.
+// An echo server, and a client that says hello to it.
 func ExampleDial() {
 	echo := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
@@ -39,7 +39,7 @@ func ExampleDial() {
 	// ended with <nil>
 }
 
-// A server that refuses says why.
+// The error of a refused handshake has the server's reason.
 func ExampleRefusedError() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
@@ -54,7 +54,7 @@ func ExampleRefusedError() {
 	// 401 wsmanager: the server refused with 401 Unauthorized: "who are you?"
 }
 
-// A client that says who it is on every connection, before what waits goes out.
+// A client that identifies itself on every connection before unsent messages are sent.
 func ExampleClient() {
 	heard := make(chan string)
 	server := wsmanager.MustNew(wsmanager.Callbacks{
@@ -87,11 +87,11 @@ func ExampleClient() {
 	done := make(chan error)
 	go func() { done <- client.Run(context.Background()) }()
 
-	_ = client.Send(wsmanager.Text("one")) // fails only when too much waits
+	_ = client.Send(wsmanager.Text("one")) // fails only if too many messages are unsent
 	fmt.Println(<-heard)
 	fmt.Println(<-heard)
 	<-again
-	_ = client.Send(wsmanager.Text("two")) // there is no connection now
+	_ = client.Send(wsmanager.Text("two")) // no connection exists now
 	fmt.Println(<-heard)
 	fmt.Println(<-heard)
 	_ = client.Close(wsmanager.StatusNormalClosure, "")
@@ -105,8 +105,7 @@ func ExampleClient() {
 	// <nil>
 }
 
-// A fleet of devices: many connections that are one set, each with a name and a token of
-// its own.
+// A fleet of devices: many connections in one Manager, each with its own name and token.
 func ExampleDialer() {
 	server := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
@@ -156,7 +155,7 @@ func ExampleDialer() {
 		fmt.Println(<-heard)
 	}
 	fmt.Println(fleet.Manager().Stats().Connections, "connections")
-	_ = fleet.Manager().Shutdown(context.Background()) // waits until all have ended
+	_ = fleet.Manager().Shutdown(context.Background()) // waits until all connections have ended
 	fmt.Println(fleet.Manager().Stats().Connections, "connections")
 	// Unordered output:
 	// 1 heard: number-1 said hello

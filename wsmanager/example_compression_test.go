@@ -11,8 +11,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// Who offers compression gets it. A secret does not go into a compressed message
-// together with what others may choose.
+// Clients that offer compression get it. Do not put a secret into a compressed message
+// together with data that others can choose.
 func ExampleCompression() {
 	feed := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{
 		Compression: wsmanager.Compression{Enabled: true},
@@ -21,7 +21,7 @@ func ExampleCompression() {
 	srv := httptest.NewServer(feed)
 	defer srv.Close()
 
-	// What a browser does by itself.
+	// A browser sends this header itself.
 	req, err := http.NewRequest(http.MethodGet, srv.URL, nil)
 	if err != nil {
 		fmt.Println(err)

@@ -13,8 +13,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// dial connects to a Manager that is served for the time of an example, and
-// returns a function that reads the next text.
+// dial connects to the server of an example. read returns the next text.
 func dial(srv *httptest.Server, path string) (read func() string, end func()) {
 	client, early, _, err := ws.Dial(context.Background(), "ws"+srv.URL[len("http"):]+path)
 	if err != nil {
@@ -24,7 +23,7 @@ func dial(srv *httptest.Server, path string) (read func() string, end func()) {
 		io.Reader
 		io.Writer
 	}{client, client}
-	if early != nil { // came with the handshake's answer
+	if early != nil { // frames that arrived with the handshake response
 		in.Reader = early
 	}
 	read = func() string {
@@ -75,7 +74,7 @@ func ExampleConn_Join() {
 func ExampleManager_Users() {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
-			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil // from a session, in earnest
+			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil // a real server takes the user from a session
 		},
 	}, wsmanager.Options{Logger: quiet().Logger})
 	srv := httptest.NewServer(m)
@@ -91,7 +90,7 @@ func ExampleManager_Users() {
 	// 2 0
 }
 
-// The sender's own message need not come back to it.
+// The sender does not receive its own message.
 func ExampleAudience_Except() {
 	room := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {

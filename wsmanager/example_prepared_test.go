@@ -9,7 +9,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// What many get, at different times, is encoded once.
+// A message that is sent to many clients at different times is encoded once.
 func ExamplePrepareJSON() {
 	rules, err := wsmanager.PrepareJSON(map[string]string{"rule": "be kind"})
 	if err != nil {
@@ -31,8 +31,8 @@ func ExamplePrepareJSON() {
 	// {"rule":"be kind"}
 }
 
-// Connections that speak different encodings side by side: each is made once,
-// when the first connection needs it.
+// Connections with different encodings in one Manager. Each encoding is made once, when the
+// first connection needs it.
 func ExamplePrepareFunc() {
 	const asJSON, asText = wsmanager.Variant(0), wsmanager.Variant(1)
 	m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -65,15 +65,15 @@ func ExamplePrepareFunc() {
 	// price 12.5
 }
 
-// A protocol that the first message chooses: until then nothing that is sent to
-// many reaches the connection, whose encoding nobody knows.
+// The client's first message selects the protocol. Until then no broadcast reaches the
+// connection, because its encoding is unknown.
 func ExampleConn_Ready() {
 	sent := make(chan wsmanager.Sent, 2)
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Deferred: true}, nil },
 		OnConnect: func(c *wsmanager.Conn) error {
 			sent <- c.Manager().Broadcast(wsmanager.Text("news"))
-			if err := c.Ready(0); err != nil { // in OnMessage, in earnest
+			if err := c.Ready(0); err != nil { // a real server calls it in OnMessage
 				return err
 			}
 			sent <- c.Manager().Broadcast(wsmanager.Text("news"))

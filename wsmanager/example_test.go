@@ -13,11 +13,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// A room in which everybody hears everybody.
+// A room in which every client receives the messages of all.
 func Example() {
 	room := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			c.Manager().Broadcast(wsmanager.Text("somebody said " + string(m.Payload)))
+			c.Manager().Broadcast(wsmanager.Text("someone said " + string(m.Payload)))
 			return nil
 		},
 	}, wsmanager.Options{Logger: quiet().Logger})
@@ -34,18 +34,19 @@ func Example() {
 	text, err := wsutil.ReadServerText(client)
 	fmt.Println(string(text), err)
 
-	// http.Server.Shutdown knows nothing of sockets: end them beside it.
+	// http.Server.Shutdown does not know WebSocket connections: shut down the Manager as
+	// well.
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_ = room.Shutdown(ctx) // this client does not answer, so it is cut
+	_ = room.Shutdown(ctx) // this client does not answer, so its connection is cut
 	fmt.Println("left:", room.All().Len())
 	// Output:
-	// somebody said hello <nil>
+	// someone said hello <nil>
 	// left: 0
 }
 
-// Authenticate before the upgrade, and keep what the connection is about. What
-// Reject says is all that the client learns; any other error stays in the log.
+// Authenticate before the upgrade, and store data about the connection. The client gets the
+// text of Reject only; the text of any other error is logged.
 func ExampleCallbacks_onAccept() {
 	type member struct{ name string }
 	private := wsmanager.MustNew(wsmanager.Callbacks{
@@ -73,7 +74,7 @@ func ExampleCallbacks_onAccept() {
 	// Output: 401 Log in first.
 }
 
-// New finds every mistake in the options at once.
+// New reports all mistakes in the options at once.
 func ExampleNew() {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{
 		Timeouts: wsmanager.Timeouts{Idle: 10 * time.Second},

@@ -2,5 +2,5 @@
 
 package wsmanager
 
-// InLoop reports whether an event loop serves the connection: there are none.
+// InLoop returns false: this system has no event loops.
 func InLoop(*Conn) bool { return false }

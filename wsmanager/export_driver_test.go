@@ -6,7 +6,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
 
-// HasLoops reports whether there are event loops on this system.
+// HasLoops reports whether this system has event loops.
 func HasLoops() bool {
 	_, err := evloop.NewPool(evloop.Options{})
 	return !errors.Is(err, errors.ErrUnsupported)

@@ -23,33 +23,33 @@ func NewClientAs(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (
 	return newClient(auto, rawURL, cb, opts)
 }
 
-// NewStepped is New with a clock that moves only by step. Its timers run on the goroutine
-// that steps.
+// NewStepped is New with a clock that advances only by step. Timers run on the goroutine
+// that calls step.
 func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration), err error) {
-	clock := stepclock.New(time.Now(), maxTimers) // deadlines of net/http and the system are compared with theirs
+	clock := stepclock.New(time.Now(), maxTimers) // starts at the real time, because net/http and the system compare deadlines with it
 	m, err = newManager(cb, opts, clock)
 	return m, clock.Step, err
 }
 
-// SetStuckAfter changes after what time without progress a write counts as stuck. There
-// must be no connection yet.
+// SetStuckAfter changes the time without progress after which a write counts as stuck. m
+// must have no connections yet.
 func SetStuckAfter(m *Manager, d time.Duration) { m.sending.stuckAfter = d }
 
-// CheckUTF8 reports whether p is the beginning of a text, and whether a whole one.
+// CheckUTF8 reports whether p is a valid beginning of a text, and whether it is complete.
 func CheckUTF8(p []byte) (ok, complete bool) {
 	var c frame.UTF8
 	return c.Feed(p), c.Complete()
 }
 
-// FrameEvents passes a stream of a client, or of a server, to the reader of frames in
-// pieces of n bytes (all at once if n is 0). It returns the events and the most memory that
-// the reader held, in bytes.
+// FrameEvents passes the stream of a client or of a server to the frame reader in pieces of
+// n bytes (all at once if n is 0). It returns the events and the maximum number of bytes
+// that the reader buffered.
 func FrameEvents(stream []byte, n int, client, compressed bool, limit int) (events []string, held int) {
 	return recordEvents(stream, n, client, compressed, limit, nil)
 }
 
-// FrameEventsTaken is FrameEvents for a reader that is taken over during each message with
-// a bit in takes, whose first bit follows its eighth.
+// FrameEventsTaken is FrameEvents with a takeover during each message whose bit in takes is
+// set. The bits repeat after the eighth message.
 func FrameEventsTaken(stream []byte, n int, client, compressed bool, limit int, takes uint8) (events []string, held int) {
 	return recordEvents(stream, n, client, compressed, limit, func() bool {
 		takes = takes<<1 | takes>>7
@@ -68,7 +68,7 @@ func recordEvents(stream []byte, n int, client, compressed bool, limit int, take
 	return e.Record(frame.GetReader(cfg), stream, n)
 }
 
-// SpeakH2 makes a server understand HTTP/2 without TLS beside HTTP/1.1.
+// SpeakH2 configures a server for HTTP/2 without TLS in addition to HTTP/1.1.
 func SpeakH2(srv *http.Server) {
 	srv.Protocols = new(http.Protocols)
 	srv.Protocols.SetHTTP1(true)
@@ -76,10 +76,10 @@ func SpeakH2(srv *http.Server) {
 	srv.Protocols.SetUnencryptedHTTP2(true)
 }
 
-// SetWatchInterval changes how often m looks for callbacks that take their time. There
-// must be no connection yet.
+// SetWatchInterval changes how often m looks for slow callbacks. m must have no connections
+// yet.
 func SetWatchInterval(m *Manager, d time.Duration) { m.watch.interval = d }
 
 // Taken reports whether the callbacks of the connection run on another goroutine than the
-// one that reads it.
+// reader.
 func Taken(c *Conn) bool { return c.in.dispatch.taken() }

@@ -11,7 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// compressing is options without a log, with compression of everything.
+// compressing returns options without a log that compress every message.
 func compressing() wsmanager.Options {
 	opts := quiet()
 	opts.Compression = wsmanager.Compression{Enabled: true, Threshold: 1}
@@ -23,7 +23,8 @@ const (
 	agreed15 = agreed + "; server_max_window_bits=15"
 )
 
-// offerCases are the headers of a handshake, and the answer; a status instead of 101.
+// offerCases are offers of a client, and the server's answer or its status if that is not
+// 101.
 var offerCases = []struct {
 	name   string
 	offers []string
@@ -38,8 +39,8 @@ var offerCases = []struct {
 	{"without spaces", []string{"permessage-deflate;client_max_window_bits;server_no_context_takeover"}, agreed, 101},
 	{"spaces and tabs everywhere", []string{"\tpermessage-deflate ;\tclient_max_window_bits =  10 , "}, agreed, 101},
 	{"a window of the client", []string{"permessage-deflate; client_max_window_bits=8"}, agreed, 101},
-	{"a quoted one", []string{`permessage-deflate; client_max_window_bits="10"`}, agreed, 101},
-	{"a quoted one, with an escape", []string{`permessage-deflate; client_max_window_bits="1\0"`}, agreed, 101},
+	{"a quoted value", []string{`permessage-deflate; client_max_window_bits="10"`}, agreed, 101},
+	{"a quoted value with an escape", []string{`permessage-deflate; client_max_window_bits="1\0"`}, agreed, 101},
 	{"our biggest window", []string{"permessage-deflate; server_max_window_bits=15"}, agreed15, 101},
 	{"our biggest window, and theirs", []string{"permessage-deflate; server_max_window_bits=15; client_max_window_bits=15"}, agreed15, 101},
 
@@ -51,7 +52,7 @@ var offerCases = []struct {
 	{"a leading zero", []string{"permessage-deflate; server_max_window_bits=015"}, "", 101},
 	{"a leading zero of the client", []string{"permessage-deflate; client_max_window_bits=08"}, "", 101},
 	{"a window without bits", []string{"permessage-deflate; server_max_window_bits"}, "", 101},
-	{"a window of words", []string{"permessage-deflate; client_max_window_bits=big"}, "", 101},
+	{"a window that is not a number", []string{"permessage-deflate; client_max_window_bits=big"}, "", 101},
 	{"a context with a value", []string{"permessage-deflate; server_no_context_takeover=1"}, "", 101},
 	{"a context of the client with a value", []string{"permessage-deflate; client_no_context_takeover=true"}, "", 101},
 	{"an unknown parameter", []string{"permessage-deflate; x"}, "", 101},
@@ -59,9 +60,9 @@ var offerCases = []struct {
 	{"a parameter twice, with other values", []string{"permessage-deflate; server_max_window_bits=15; server_max_window_bits=14"}, "", 101},
 	{"a context twice", []string{"permessage-deflate; server_no_context_takeover; server_no_context_takeover"}, "", 101},
 	{"another extension", []string{"x-webkit-deflate-frame"}, "", 101},
-	{"a name that only begins so", []string{"permessage-deflate2"}, "", 101},
+	{"a longer name with the same prefix", []string{"permessage-deflate2"}, "", 101},
 
-	{"the first that can be met", []string{"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15, permessage-deflate"}, agreed15, 101},
+	{"the first acceptable offer", []string{"permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=15, permessage-deflate"}, agreed15, 101},
 	{"a fallback", []string{"permessage-deflate; server_max_window_bits=10, permessage-deflate"}, agreed, 101},
 	{"in order of preference", []string{"permessage-deflate, permessage-deflate; server_max_window_bits=15"}, agreed, 101},
 	{"behind another extension", []string{"x-mux; max=\"3\", permessage-deflate"}, agreed, 101},
@@ -74,9 +75,9 @@ var offerCases = []struct {
 	{"no value", []string{"permessage-deflate; client_max_window_bits="}, "", 400},
 	{"an empty value", []string{`permessage-deflate; client_max_window_bits=""`}, "", 400},
 	{"a quote that does not end", []string{`permessage-deflate; client_max_window_bits="10`}, "", 400},
-	{"a quoted value that is no token", []string{`permessage-deflate; client_max_window_bits="1 0"`}, "", 400},
+	{"a quoted value that is not a token", []string{`permessage-deflate; client_max_window_bits="1 0"`}, "", 400},
 	{"two names", []string{"permessage-deflate permessage-deflate"}, "", 400},
-	{"rubbish behind a good offer", []string{"permessage-deflate, @"}, "", 400},
+	{"an invalid offer after a valid one", []string{"permessage-deflate, @"}, "", 400},
 }
 
 func TestNegotiation(t *testing.T) { onEachDriver(t, testNegotiation) }
@@ -96,7 +97,7 @@ func testNegotiation(t *testing.T) {
 				require.Equal(t, []string{tt.want}, c.Response.Header["Sec-Websocket-Extensions"])
 				accepted++
 			}
-			if tt.status == 101 { // and it works, with and without
+			if tt.status == 101 { // the connection works with and without compression
 				text := repeat("tick tock ", 100)
 				c.SendText(text)
 				c.ExpectText(text)
@@ -107,7 +108,8 @@ func testNegotiation(t *testing.T) {
 	}
 }
 
-// Off, an offer is one of an extension that nobody knows, however it is written.
+// With compression disabled every offer is treated as an unknown extension, however it is
+// written.
 func TestNoNegotiation(t *testing.T) { onEachDriver(t, testNoNegotiation) }
 
 func testNoNegotiation(t *testing.T) {
@@ -121,8 +123,8 @@ func testNoNegotiation(t *testing.T) {
 	}
 }
 
-// The answer is ours alone, whatever the components above have set, and their other
-// headers are in it.
+// The handshake response has only our answer to the extensions, even if outer middleware
+// has set one. Its other headers are sent.
 func TestExtensionsSetAbove(t *testing.T) { onEachDriver(t, testExtensionsSetAbove) }
 
 func testExtensionsSetAbove(t *testing.T) {
@@ -146,7 +148,7 @@ func testExtensionsSetAbove(t *testing.T) {
 	}
 }
 
-// What a connection was accepted with and compression don't get into each other's way.
+// Compression does not affect the values that OnAccept has set.
 func TestCompressionBesideAccept(t *testing.T) { onEachDriver(t, testCompressionBesideAccept) }
 
 func testCompressionBesideAccept(t *testing.T) {
@@ -156,7 +158,7 @@ func testCompressionBesideAccept(t *testing.T) {
 		},
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 			if v, _ := wsmanager.Value[int](c); v != 7 {
-				return errors.New("the value is another")
+				return errors.New("wrong value")
 			}
 			c.Manager().Users(c.User()).Send(m)
 			return nil
@@ -187,7 +189,7 @@ func TestBadCompressionOptions(t *testing.T) {
 	} {
 		_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Compression: tt.opts, Outbox: wsmanager.Outbox{Messages: -1}})
 		require.ErrorContains(t, err, tt.want)
-		require.ErrorContains(t, err, "Outbox.Messages", "all mistakes at once")
+		require.ErrorContains(t, err, "Outbox.Messages", "all mistakes are reported at once")
 	}
 	for level := -2; level <= 9; level++ {
 		if level != -1 {

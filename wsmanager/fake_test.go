@@ -18,21 +18,20 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// fakeTransport writes the bytes that it has room for without blocking, and holds all other
-// writes until goOn.
+// fakeTransport writes without blocking up to its room. All other writes block until goOn.
 type fakeTransport struct{ *fakeWrites }
 
-// fakeBlocking holds all writes until goOn.
+// fakeBlocking blocks every write until goOn.
 type fakeBlocking struct{ *fakeWrites }
 
-// fakeWrites is the state of both.
+// fakeWrites is the state that fakeTransport and fakeBlocking share.
 type fakeWrites struct {
-	entered chan struct{} // a write has begun
-	goOn    chan struct{} // lets one write go; closed: all
+	entered chan struct{} // receives when a write has begun
+	goOn    chan struct{} // releases one blocked write; closed: releases all
 
 	mu      sync.Mutex // guards the fields below
-	room    int        // bytes that TryWrite takes
-	granted bool       // the next TryWrite takes all
+	room    int        // bytes that TryWrite accepts
+	granted bool       // the next TryWrite accepts everything
 	wrote   bytes.Buffer
 	writes  int // calls of TryWrite and Write that wrote bytes
 	closed  chan struct{}
@@ -42,7 +41,7 @@ func newFakeTransport(room int) *fakeTransport {
 	return &fakeTransport{&fakeWrites{room: room, entered: make(chan struct{}, 1000), goOn: make(chan struct{}, 1000), closed: make(chan struct{})}}
 }
 
-// as returns the transport, or one with the same state that is a BlockingWriter.
+// as returns the transport, or a BlockingWriter with the same state.
 func (t *fakeTransport) as(blocking bool) transport.Transport {
 	if blocking {
 		return fakeBlocking{t.fakeWrites}
@@ -63,7 +62,7 @@ func (t *fakeTransport) TryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
-// wait holds a write until goOn.
+// wait blocks a write until goOn.
 func (t *fakeWrites) wait() error {
 	t.entered <- struct{}{}
 	select {
@@ -108,21 +107,21 @@ func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
 func (t *fakeWrites) take() (driver, bool) { return nil, false }
 
-// setRoom sets how many bytes TryWrite takes from now on.
+// setRoom sets how many bytes the next calls of TryWrite accept.
 func (t *fakeWrites) setRoom(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.room = n
 }
 
-// frames returns the frames that were written: messages as their payload, others as their
-// opcode. A frame that is not whole, or begins in the middle of another, fails the test.
+// frames returns the written frames: a message as its payload, another frame as its opcode. An
+// incomplete frame, or one that begins inside another, fails the test.
 func (t *fakeWrites) frames(tt *testing.T) (got []string) {
 	tt.Helper()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for r := bytes.NewReader(t.wrote.Bytes()); r.Len() > 0; {
-		f, err := ws.ReadFrame(r) //nolint:staticcheck // the bytes are our own, in memory
+		f, err := ws.ReadFrame(r) //nolint:staticcheck // the bytes were written by this test
 		require.NoError(tt, err)
 		require.NoError(tt, ws.CheckHeader(f.Header, ws.StateClientSide))
 		if f.Header.OpCode.IsControl() {
@@ -140,12 +139,12 @@ func (t *fakeWrites) count() int {
 	return t.writes
 }
 
-// maxTimers is how many timers a Manager sets: one for its wheel, one for its watch.
+// maxTimers is the number of timers of a Manager: one for its wheel, one for its watch.
 const maxTimers = 2
 
 func newStepClock() *stepclock.Clock { return stepclock.New(time.Unix(1e9, 0), maxTimers) }
 
-// fakeManager is a Manager whose clock stands still until it is stepped.
+// fakeManager returns a Manager whose clock only moves when the test steps it.
 func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 	t.Helper()
 	clock := newStepClock()
@@ -155,7 +154,7 @@ func fakeManager(t *testing.T, opts Options) (*Manager, *stepclock.Clock) {
 	return m, clock
 }
 
-// fakeConn registers a connection over the transport. Nothing reads from it.
+// fakeConn registers a connection over the transport, without a reader.
 func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Accept) *Conn {
 	t.Helper()
 	c := m.newConn(id, a, nil, "fake")
@@ -169,7 +168,7 @@ func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Acc
 	return c
 }
 
-// idle waits until no writer is at work.
+// idle waits until no writer is active.
 func idle(t *testing.T, m *Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second) // also in a cleanup, when t.Context has ended
@@ -177,8 +176,8 @@ func idle(t *testing.T, m *Manager) {
 	require.True(t, m.active.Wait(ctx))
 }
 
-// stuck makes c's writer begin with the rest of a message of which a part has
-// left, and returns when it waits there.
+// stuck writes a part of the message and returns when c's writer blocks at the beginning of
+// the rest.
 func stuck(t *testing.T, c *Conn, tr *fakeTransport, text string) {
 	t.Helper()
 	tr.setRoom(3)
@@ -186,5 +185,5 @@ func stuck(t *testing.T, c *Conn, tr *fakeTransport, text string) {
 	<-tr.entered
 }
 
-// letGo lets all writes go on.
+// letGo releases all blocked writes.
 func (t *fakeWrites) letGo() { close(t.goOn) }

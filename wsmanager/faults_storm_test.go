@@ -17,11 +17,11 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Connections of our clients to our server, through networks that fail at random, while
-// everything is broadcast: every OnConnect has its OnClose on both sides, and goroutines
-// and descriptors come back to where they were.
+// TestFaultStorm connects our clients to our server through networks that fail at random,
+// while both sides broadcast. Every OnConnect must have its OnClose on both sides, and the
+// numbers of goroutines and descriptors must return to their initial values.
 //
-// SPEAKINGTUBE_FAULTS=60s makes it take a minute.
+// SPEAKINGTUBE_FAULTS=60s runs it for a minute.
 func TestFaultStorm(t *testing.T) { onSocketDrivers(t, testFaultStorm) }
 
 func testFaultStorm(t *testing.T) {
@@ -37,7 +37,7 @@ func testFaultStorm(t *testing.T) {
 	var server, client counts
 	m, url := serve(t, server.callbacks(), opts, nil)
 	dialled := dialOptions(opts)
-	sockets := func() int { // descriptors, where the system tells
+	sockets := func() int { // number of open descriptors, where the system reports it
 		n := 0
 		entries, _ := os.ReadDir("/proc/self/fd")
 		for _, e := range entries {
@@ -61,8 +61,8 @@ func testFaultStorm(t *testing.T) {
 	var failed atomic.Pointer[error]
 	for range 16 {
 		wg.Go(func() {
-			for ctx.Err() == nil || server.connects.Load() == 0 { // one at least, however busy the machine is
-				if err := throughAStorm(t, url, &client, dialled); err != nil {
+			for ctx.Err() == nil || server.connects.Load() == 0 { // at least one connection, even on a busy machine
+				if err := runThroughStorm(t, url, &client, dialled); err != nil {
 					failed.Store(&err)
 					return
 				}
@@ -82,7 +82,7 @@ func testFaultStorm(t *testing.T) {
 	t.Logf("%d connections of the server, %d of clients", server.connects.Load(), client.connects.Load())
 }
 
-// counts are callbacks that count themselves.
+// counts counts the calls of its callbacks.
 type counts struct{ connects, closes atomic.Int64 }
 
 func (n *counts) callbacks() wsmanager.Callbacks {
@@ -90,7 +90,7 @@ func (n *counts) callbacks() wsmanager.Callbacks {
 		OnConnect: func(*wsmanager.Conn) error { n.connects.Add(1); return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 			if len(m.Payload) < 1000 {
-				_ = c.Send(m) // it may be closing, or full
+				_ = c.Send(m) // an error means that it is closing or its outbox is full
 			}
 			return nil
 		},
@@ -98,8 +98,8 @@ func (n *counts) callbacks() wsmanager.Callbacks {
 	}
 }
 
-// throughAStorm is one connection, from its dialling to its end.
-func throughAStorm(t *testing.T, url string, client *counts, opts wsmanager.DialOptions) error {
+// runThroughStorm dials one connection and waits for its end.
+func runThroughStorm(t *testing.T, url string, client *counts, opts wsmanager.DialOptions) error {
 	p, err := wstest.ListenProxy(url)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func throughAStorm(t *testing.T, url string, client *counts, opts wsmanager.Dial
 	c, err := dialAs(context.Background(), t, p.URL(), client.callbacks(), opts)
 	if err == nil {
 		for range rand.IntN(20) {
-			_ = c.Send(wsmanager.Binary(make([]byte, rand.IntN(5000)))) // it may be closing, or full
+			_ = c.Send(wsmanager.Binary(make([]byte, rand.IntN(5000)))) // an error means that it is closing or its outbox is full
 		}
 		time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond)
 		if rand.IntN(3) == 0 {

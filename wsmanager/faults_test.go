@@ -19,8 +19,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// proxied puts a proxy in front of a server.
-func proxied(t *testing.T, url string) *wstest.Proxy {
+// startProxy starts a proxy in front of a server.
+func startProxy(t *testing.T, url string) *wstest.Proxy {
 	t.Helper()
 	p, err := wstest.ListenProxy(url)
 	require.NoError(t, err)
@@ -28,8 +28,8 @@ func proxied(t *testing.T, url string) *wstest.Proxy {
 	return p
 }
 
-// harmless are faults that change nothing but when bytes come, and in which pieces.
-var harmless = map[string]wstest.Fault{
+// harmlessFaults are faults that only change when bytes arrive and how they are split.
+var harmlessFaults = map[string]wstest.Fault{
 	"delay":        {Delay: 3 * time.Millisecond},
 	"single bytes": {Piece: 1},
 	"small pieces": {Piece: 7},
@@ -37,12 +37,12 @@ var harmless = map[string]wstest.Fault{
 	"throttle":     {Rate: 2_000_000},
 }
 
-// Whatever way bytes come, and however late: the same messages, in order, to the same
-// end, for our server and for our client at once.
+// The delivery of bytes in any pieces and with any delay leads to the same messages in the
+// same order and to the same close, for our server and our client.
 func TestFaultsThatHarmNobody(t *testing.T) { onSocketDrivers(t, testFaultsThatHarmNobody) }
 
 func testFaultsThatHarmNobody(t *testing.T) {
-	for name, f := range harmless {
+	for name, f := range harmlessFaults {
 		for _, way := range []string{"up", "down", "both"} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				t.Parallel()
@@ -55,7 +55,7 @@ func testFaultsThatHarmNobody(t *testing.T) {
 					},
 					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
 				}, opts, nil)
-				p := proxied(t, url)
+				p := startProxy(t, url)
 				if way != "down" {
 					p.Up(f)
 				}
@@ -69,7 +69,7 @@ func testFaultsThatHarmNobody(t *testing.T) {
 				c, err := dialAs(t.Context(), t, p.URL(), wsmanager.Callbacks{
 					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
 						if strings.Trim(string(m.Payload), "x") != "" {
-							return errors.New("another message")
+							return errors.New("unexpected payload")
 						}
 						got <- len(m.Payload)
 						return nil
@@ -94,22 +94,21 @@ func testFaultsThatHarmNobody(t *testing.T) {
 	}
 }
 
-// fault is a way in which a network fails a connection that was fine, and how that
-// looks at one of its ends.
+// fault is a network failure of a healthy connection, with its effect at one of its two ends.
 type fault struct {
-	name string
-	do   func(p *wstest.Proxy)
-	ours func(c *wsmanager.Conn) // what our end does then; nil: nothing
-	code wsmanager.StatusCode    // of OnClose's error
-	is   error
-	by   string // "peer" where the other side, or the network, ended it
+	name   string
+	do     func(p *wstest.Proxy)
+	action func(c *wsmanager.Conn) // run at our end after the fault; nil: none
+	code   wsmanager.StatusCode    // of the error passed to OnClose
+	is     error
+	by     string // "peer" if the other side or the network ended it
 }
 
-// faultsAt are the faults of a connection, seen from the end to which bytes go in, and
-// from which they go out.
+// faultsAt returns the faults seen from one end of a connection: in changes the bytes that
+// this end receives, out those that it sends.
 func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
 	sends := func(c *wsmanager.Conn) {
-		go func() { // until it has ended, however slowly that takes
+		go func() { // until the connection has ended
 			for c.Send(wsmanager.Binary(make([]byte, 60_000))) == nil {
 				time.Sleep(time.Millisecond)
 			}
@@ -118,28 +117,28 @@ func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
 	closes := func(c *wsmanager.Conn) { _ = c.Close(4000, "enough") }
 	return []fault{
 		{"reset", (*wstest.Proxy).Reset, nil, 1006, nil, "peer"},
-		{"reset while it sends", (*wstest.Proxy).Reset, sends, 1006, nil, "peer"},
-		{"half-close towards it", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, nil, 1006, io.ErrUnexpectedEOF, "peer"},
-		{"reset in the middle of what it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset, After: 100_000}) }, sends, 1006, nil, "peer"},
-		{"a black hole towards it", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
-		{"a black hole from it", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
-		{"a black hole both ways", func(p *wstest.Proxy) {
+		{"reset while sending", (*wstest.Proxy).Reset, sends, 1006, nil, "peer"},
+		{"half-close of the input", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, nil, 1006, io.ErrUnexpectedEOF, "peer"},
+		{"reset in the middle of the output", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset, After: 100_000}) }, sends, 1006, nil, "peer"},
+		{"black hole in the input", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
+		{"black hole in the output", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
+		{"black hole in both directions", func(p *wstest.Proxy) {
 			in(p, wstest.Fault{Cut: wstest.CutBlackhole})
 			out(p, wstest.Fault{Cut: wstest.CutBlackhole})
 		}, nil, 1001, wsmanager.ErrIdleTimeout, "here"},
-		{"a stall from it while it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
-		{"a throttle from it while it sends", func(p *wstest.Proxy) { out(p, wstest.Fault{Rate: 20_000}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
-		{"a black hole towards it while it closes", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
-		{"a black hole from it while it closes", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
-		{"a stall while it closes", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, closes, 4000, nil, "here"},
-		{"a half-close while it closes", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, func(c *wsmanager.Conn) { closes(c) }, 0, nil, ""},
-		{"a reset within its close frame", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset}) }, closes, 0, nil, ""},
+		{"stalled output while sending", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
+		{"throttled output while sending", func(p *wstest.Proxy) { out(p, wstest.Fault{Rate: 20_000}) }, sends, 1013, wsmanager.ErrSlowConsumer, "here"},
+		{"black hole in the input while closing", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
+		{"black hole in the output while closing", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutBlackhole}) }, closes, 4000, nil, "here"},
+		{"stalled output while closing", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutStall}) }, closes, 4000, nil, "here"},
+		{"half-close of the input while closing", func(p *wstest.Proxy) { in(p, wstest.Fault{Cut: wstest.CutHalfClose}) }, func(c *wsmanager.Conn) { closes(c) }, 0, nil, ""},
+		{"reset inside its close frame", func(p *wstest.Proxy) { out(p, wstest.Fault{Cut: wstest.CutReset}) }, closes, 0, nil, ""},
 	}
 }
 
-// impatient are time-outs for faults that only a time-out can find. A fault that
-// another limit finds has the usual ones.
-func (f *fault) impatient() wsmanager.Options {
+// options returns short timeouts if only a timeout detects the fault, and the usual ones
+// otherwise.
+func (f *fault) options() wsmanager.Options {
 	opts := quiet()
 	opts.Outbox.Messages, opts.Timeouts.Close = 32, 150*time.Millisecond
 	if f.is == wsmanager.ErrIdleTimeout {
@@ -148,8 +147,8 @@ func (f *fault) impatient() wsmanager.Options {
 	return opts
 }
 
-// check compares OnClose's error with what the fault has to lead to. Code 0 stands for
-// what is decided by who comes first.
+// check compares the error passed to OnClose with the expected outcome of the fault. Code 0
+// means that the outcome depends on a race.
 func (f *fault) check(t *testing.T, err error) {
 	t.Helper()
 	if f.code == 0 {
@@ -164,18 +163,18 @@ func (f *fault) check(t *testing.T, err error) {
 	}
 }
 
-// ends are the callbacks of one connection whose end is waited for.
-type ends struct {
+// closeRecorder provides callbacks that record the beginning and the end of one connection.
+type closeRecorder struct {
 	connected chan *wsmanager.Conn
 	closed    chan error
 	closes    atomic.Int32
 }
 
-func newEnds() *ends {
-	return &ends{connected: make(chan *wsmanager.Conn, 1), closed: make(chan error, 10)}
+func newCloseRecorder() *closeRecorder {
+	return &closeRecorder{connected: make(chan *wsmanager.Conn, 1), closed: make(chan error, 10)}
 }
 
-func (e *ends) callbacks() wsmanager.Callbacks {
+func (e *closeRecorder) callbacks() wsmanager.Callbacks {
 	return wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error { e.connected <- c; return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -188,25 +187,25 @@ func (e *ends) callbacks() wsmanager.Callbacks {
 	}
 }
 
-// Every fault ends a connection of the server once, with its code and its reason, and
-// leaves nothing behind.
+// Every fault ends a server connection exactly once with the expected code and error, and
+// nothing of it remains.
 func TestFaultsOfAServersConnection(t *testing.T) {
 	onEachDriverAtOnce(t, testFaultsOfAServersConnection)
 }
 
 func testFaultsOfAServersConnection(t *testing.T) {
-	needH1(t, "a fault of the TCP connection is one of all its streams, and net/http's to find")
+	needH1(t, "a fault of the TCP connection affects all its streams and is detected by net/http")
 	for _, f := range faultsAt((*wstest.Proxy).Up, (*wstest.Proxy).Down) {
 		t.Run(f.name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
-			e := newEnds()
-			m, url := serve(t, e.callbacks(), f.impatient(), nil)
-			p := proxied(t, url)
+			t.Parallel() // mostly waits
+			e := newCloseRecorder()
+			m, url := serve(t, e.callbacks(), f.options(), nil)
+			p := startProxy(t, url)
 			c := dialOver(t, p.URL(), nil)
 			conn := receive(t, e.connected)
-			go func() { // a client that is there and answers pings, as far as it is let
+			go func() { // the client answers pings and close frames as far as the fault permits
 				for {
-					fr, err := ws.ReadFrame(c.Conn()) //nolint:staticcheck // of a server of our own
+					fr, err := ws.ReadFrame(c.Conn()) //nolint:staticcheck // the frames come from our own server
 					if err != nil {
 						return
 					}
@@ -219,14 +218,14 @@ func testFaultsOfAServersConnection(t *testing.T) {
 				}
 			}()
 			f.do(p)
-			if f.ours != nil {
-				f.ours(conn)
+			if f.action != nil {
+				f.action(conn)
 			}
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
-			require.NoError(t, m.Shutdown(ctx), "what the peer does not end is cut after Timeouts.Close")
-			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
+			require.NoError(t, m.Shutdown(ctx), "a connection that the peer does not end is cut after Timeouts.Close")
+			require.EqualValues(t, 1, e.closes.Load(), "number of OnClose calls")
 			total := uint64(0)
 			for _, n := range m.Stats().Closed {
 				total += n
@@ -236,7 +235,7 @@ func testFaultsOfAServersConnection(t *testing.T) {
 	}
 }
 
-// The same of a connection that was dialled.
+// The same faults end a dialled connection in the same way.
 func TestFaultsOfADialledConnection(t *testing.T) {
 	onSocketDrivers(t, atOnce(testFaultsOfADialledConnection))
 }
@@ -244,42 +243,42 @@ func TestFaultsOfADialledConnection(t *testing.T) {
 func testFaultsOfADialledConnection(t *testing.T) {
 	for _, f := range faultsAt((*wstest.Proxy).Down, (*wstest.Proxy).Up) {
 		t.Run(f.name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waits
 			sopts := quiet()
 			sopts.Timeouts.Close = 100 * time.Millisecond
 			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
-			p := proxied(t, url)
-			e := newEnds()
-			opts := dialOptions(f.impatient())
+			p := startProxy(t, url)
+			e := newCloseRecorder()
+			opts := dialOptions(f.options())
 			c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
 			require.NoError(t, err)
 			f.do(p)
-			if f.ours != nil {
-				f.ours(c)
+			if f.action != nil {
+				f.action(c)
 			}
 			f.check(t, receive(t, e.closed))
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
 			require.NoError(t, c.Manager().Shutdown(ctx))
-			require.EqualValues(t, 1, e.closes.Load(), "OnClose came once")
+			require.EqualValues(t, 1, e.closes.Load(), "number of OnClose calls")
 		})
 	}
 }
 
-// A handshake can fail at each of its bytes. There is a connection on both sides then,
-// or on none; on the server's there may be one that the client never knew of, and it
-// ends as others do.
+// A handshake can fail after any byte. Then either both sides or neither have a connection,
+// except that the server may have one that the client never learned of. That connection ends
+// like any other.
 func TestFaultsInAHandshake(t *testing.T) { onSocketDrivers(t, atOnce(testFaultsInAHandshake)) }
 
 func testFaultsInAHandshake(t *testing.T) {
 	for _, cut := range []wstest.Cut{wstest.CutReset, wstest.CutHalfClose, wstest.CutBlackhole} {
 		for _, way := range []string{"up", "down"} {
-			for _, after := range []int64{0, 1, 20, 100, 130} { // the answer has 129 bytes
+			for _, after := range []int64{0, 1, 20, 100, 130} { // the response has 129 bytes
 				if cut == wstest.CutBlackhole && after%100 != 0 {
-					continue // it looks the same, and takes its time
+					continue // the other offsets behave in the same way and are slow
 				}
 				t.Run(fmt.Sprintf("cut %d %s after %d", cut, way, after), func(t *testing.T) {
-					t.Parallel() // most of it is waiting
+					t.Parallel() // mostly waits
 					var connects, closes atomic.Int32
 					sopts := quiet()
 					sopts.Timeouts.Close = 100 * time.Millisecond
@@ -287,20 +286,20 @@ func testFaultsInAHandshake(t *testing.T) {
 						OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
 						OnClose:   func(*wsmanager.Conn, error) { closes.Add(1) },
 					}, sopts, func(m *wsmanager.Manager) http.Handler { return m })
-					p := proxied(t, url)
+					p := startProxy(t, url)
 					if way == "up" {
 						p.Up(wstest.Fault{Cut: cut, After: after})
 					} else {
 						p.Down(wstest.Fault{Cut: cut, After: after})
 					}
-					e := newEnds()
+					e := newCloseRecorder()
 					opts := dialling()
 					if cut == wstest.CutBlackhole {
 						opts.Timeouts.Handshake, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 					}
 					c, err := dialAs(t.Context(), t, p.URL(), e.callbacks(), opts)
-					if err == nil { // the handshake was through
-						require.EqualValues(t, 130, after, "a handshake that was cut off")
+					if err == nil { // the handshake succeeded
+						require.EqualValues(t, 130, after, "the handshake succeeded although it was cut")
 						var ce *wsmanager.CloseError
 						require.ErrorAs(t, receive(t, e.closed), &ce)
 						require.NoError(t, c.Manager().Shutdown(t.Context()))
@@ -316,8 +315,8 @@ func testFaultsInAHandshake(t *testing.T) {
 	}
 }
 
-// While connections are stuck in every way, Shutdown ends at the close time-out, and
-// nothing is left.
+// With connections stuck in every way, Shutdown returns after Timeouts.Close, and no
+// connection remains.
 func TestShutdownAmongFaults(t *testing.T) { onEachDriverAtOnce(t, testShutdownAmongFaults) }
 
 func testShutdownAmongFaults(t *testing.T) {
@@ -330,7 +329,7 @@ func testShutdownAmongFaults(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, opts, nil)
 	for _, f := range stuck {
 		for _, way := range []func(*wstest.Proxy, wstest.Fault){(*wstest.Proxy).Up, (*wstest.Proxy).Down} {
-			p := proxied(t, url)
+			p := startProxy(t, url)
 			dialOver(t, p.URL(), nil)
 			way(p, f)
 		}
@@ -345,8 +344,8 @@ func testShutdownAmongFaults(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A Client behind a network that fails again and again: what it has sent arrives at
-// most once and in order, and when the network is well again all of it does.
+// A Client whose network fails repeatedly delivers its messages in order and at most once.
+// When the network works again, it delivers all of them.
 func TestClientThroughFaults(t *testing.T) { onSocketDrivers(t, atOnce(testClientThroughFaults)) }
 
 func testClientThroughFaults(t *testing.T) {
@@ -369,14 +368,14 @@ func testClientThroughFaults(t *testing.T) {
 			return nil
 		},
 	}, sopts, nil)
-	p := proxied(t, url)
+	p := startProxy(t, url)
 	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
 	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- cl.Run(t.Context()) }()
-	again := func(n int) { // it has connected more often than that
+	awaitReconnect := func(n int) { // waits for a connection after the first n
 		require.Eventually(t, func() bool { return cl.ConnectCount() > n }, wstest.Patience, time.Millisecond)
 	}
 	sent := 0
@@ -384,18 +383,18 @@ func testClientThroughFaults(t *testing.T) {
 		{Cut: wstest.CutReset, After: 5000}, {Cut: wstest.CutHalfClose, After: 3000}, {Piece: 1, Cut: wstest.CutReset, After: 1000},
 		{Delay: time.Millisecond, Cut: wstest.CutReset, After: 7000}, {Cut: wstest.CutBlackhole, After: 4000},
 	} {
-		again(0)
+		awaitReconnect(0)
 		n := cl.ConnectCount()
 		p.Up(f)
 		for range 200 {
 			sent++
 			require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text(fmt.Sprint(sent, repeat(" x", 50)))))
 		}
-		again(n) // it has failed
+		awaitReconnect(n) // the connection has failed
 		n = cl.ConnectCount()
 		p.Up(wstest.Fault{})
 		p.Reset()
-		again(n)
+		awaitReconnect(n)
 	}
 	require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text("-1")))
 	receive(t, last)
@@ -404,6 +403,6 @@ func testClientThroughFaults(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for i := 1; i < len(got)-1; i++ {
-		require.Greater(t, got[i], got[i-1], "in order, and once")
+		require.Greater(t, got[i], got[i-1], "messages arrive in order and only once")
 	}
 }

@@ -19,25 +19,25 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// flood is what a hostile client sends, over and over behind a beginning.
+// flood is the input of a hostile client: begin once, then repeated several times.
 type flood struct {
-	name  string
-	begin []byte
-	again []byte
-	times int
-	code  wsmanager.StatusCode
-	is    error
-	most  uint64 // messages that are received of it
+	name        string
+	begin       []byte
+	repeated    []byte
+	times       int
+	code        wsmanager.StatusCode
+	is          error
+	maxMessages uint64 // maximum number of messages that are received from it
 }
 
-// floods are the ways to keep a server busy with frames. Each meets a limit that is
-// there by default, but for the messages, whose rate is an option.
+// floods are ways to keep a server busy with frames. A default limit stops each of them,
+// except the floods of messages: their rate is an option.
 func floods() []flood {
 	frame := func(op ws.OpCode, fin bool, size int) []byte { return wstest.Frame(op, fin, make([]byte, size)) }
 	compressed := func(p []byte) []byte { p[0] |= 0x40; return p }
 	part := append(frame(ws.OpContinuation, false, 1), frame(ws.OpPing, true, 0)...)
 	var bomb bytes.Buffer
-	w, _ := flate.NewWriter(&bomb, flate.BestCompression) // the level is one
+	w, _ := flate.NewWriter(&bomb, flate.BestCompression) // an error is only possible for an invalid level
 	_, _ = w.Write(make([]byte, 10<<20))
 	_ = w.Flush()
 	return []flood{
@@ -57,9 +57,9 @@ func floods() []flood {
 	}
 }
 
-// A client that sends frames as fast as it can is closed with the code of the limit
-// that it meets; nothing of what it sends beyond is handled, and who behaves is served
-// all the while.
+// A client that sends frames as fast as it can is closed with the code of the limit that it
+// exceeds. Nothing that it sends beyond the limit is handled, and a well-behaved client is
+// served all the time.
 func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
 
 func testFloods(t *testing.T) {
@@ -102,15 +102,15 @@ func (tt *flood) test(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		_, err := c.Conn().Write(tt.begin)
-		piece := bytes.Repeat(tt.again, min(tt.times, 1+(64<<10)/len(tt.again)))
-		for sent := 0; sent < tt.times && err == nil; sent += len(piece) / len(tt.again) {
-			_, err = c.Conn().Write(piece) // fails when the server has cut, or the test
+		piece := bytes.Repeat(tt.repeated, min(tt.times, 1+(64<<10)/len(tt.repeated)))
+		for sent := 0; sent < tt.times && err == nil; sent += len(piece) / len(tt.repeated) {
+			_, err = c.Conn().Write(piece) // fails after the server or the test has closed the connection
 		}
 	})
 	echo()
 	for {
 		h, err := ws.ReadHeader(c.Conn())
-		require.NoError(t, err, "the close frame was not taken along by a reset")
+		require.NoError(t, err, "the close frame was not lost to a reset")
 		payload := make([]byte, h.Length)
 		_, err = io.ReadFull(c.Conn(), payload)
 		require.NoError(t, err)
@@ -126,11 +126,11 @@ func (tt *flood) test(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, []string{"true true"}, j.await(t, 1))
 	stats := m.Stats()
-	require.EqualValues(t, 1, stats.Closed[tt.code], "what limits is counted")
-	require.LessOrEqual(t, stats.MessagesIn-before.MessagesIn, tt.most+2, "the bystander's are two")
+	require.EqualValues(t, 1, stats.Closed[tt.code], "closes caused by the limit")
+	require.LessOrEqual(t, stats.MessagesIn-before.MessagesIn, tt.maxMessages+2, "two messages are the bystander's")
 }
 
-// A message in as many pieces as it has bytes is slow, and a message all the same.
+// A message that arrives in pieces of one byte is slow but valid.
 func TestMessageInPiecesOfOneByte(t *testing.T) { onEachDriver(t, testMessageInPiecesOfOneByte) }
 
 func testMessageInPiecesOfOneByte(t *testing.T) {
@@ -149,8 +149,9 @@ func testMessageInPiecesOfOneByte(t *testing.T) {
 	require.EqualValues(t, 1, m.Stats().MessagesIn)
 }
 
-// Fragments without content let a message go on for ever: at a peer's full speed, and
-// past Options.Limits.MessageRate. A sender that flushes nothing a few times is no enemy.
+// Fragments without content let a message continue without limit, at the peer's full speed and
+// past Options.Limits.MessageRate. A few empty fragments, from a sender that flushes without
+// data, are allowed.
 func TestEmptyFragmentsHadNoLimit(t *testing.T) { onEachDriver(t, testEmptyFragmentsHadNoLimit) }
 
 func testEmptyFragmentsHadNoLimit(t *testing.T) {
@@ -162,11 +163,11 @@ func testEmptyFragmentsHadNoLimit(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, url := serve(t, noting(newJournal()), quiet(), nil)
 			c := dialOver(t, url, nil)
-			for range 3 { // each message counts anew
+			for range 3 { // the count restarts with each message
 				stream := wstest.Frame(ws.OpText, false, nil)
 				for i := range tt.empty - 1 {
 					stream = append(stream, wstest.Frame(ws.OpContinuation, false, nil)...)
-					if i%10 == 0 { // those with content don't reset it
+					if i%10 == 0 { // fragments with content don't reset the count
 						stream = append(stream, wstest.Frame(ws.OpContinuation, false, []byte("."))...)
 					}
 				}
@@ -181,15 +182,15 @@ func testEmptyFragmentsHadNoLimit(t *testing.T) {
 	}
 }
 
-// Thousands connect, and vanish without a word: no FIN, no reset, nothing is ever
-// acknowledged. Each is gone after the idle time-out, and is counted.
+// 1000 clients connect and then disappear silently: no FIN, no reset, no acknowledgement. Each
+// is closed after the idle timeout and counted.
 func TestConnectingAndVanishing(t *testing.T) {
 	const n = 1000
 	synctest.Test(t, func(t *testing.T) {
 		closed := make(chan error, n)
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, quiet())
 		for range n {
-			inMemory(t, m) // nobody ever reads from it
+			inMemory(t, m) // without a reader
 		}
 		require.Equal(t, n, m.All().Len())
 		began := time.Now()
@@ -200,22 +201,22 @@ func TestConnectingAndVanishing(t *testing.T) {
 		require.Zero(t, m.All().Len())
 		time.Sleep(10 * time.Second) // Options.Timeouts.Close
 		require.EqualValues(t, n, m.Stats().Closed[1001])
-		require.NoError(t, m.Shutdown(t.Context()), "nothing waits")
+		require.NoError(t, m.Shutdown(t.Context()), "no connection remains")
 	})
 }
 
-// A client that reads too slowly takes nothing from the others, and what waits for it is
-// bounded: who takes next to nothing is cut as one whose writes make no progress, who
-// takes more, but less than it is sent, is closed when its outbox runs over.
+// A client that reads too slowly does not affect the others, and its backlog is bounded. A
+// client that reads almost nothing is cut with ErrWriteTimeout. One that reads more, but less
+// than it is sent, is closed when its outbox overflows.
 func TestReadingOneByteASecond(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		rate int // bytes read in a second
+		rate int // bytes read per second
 		is   error
 		code wsmanager.StatusCode
 	}{
 		{"one byte a second", 1, wsmanager.ErrWriteTimeout, 1006},
-		{"half of what it is sent", 2000, wsmanager.ErrSlowConsumer, 1013},
+		{"half of the bytes sent to it", 2000, wsmanager.ErrSlowConsumer, 1013},
 	} {
 		t.Run(tt.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { readsSlowly(t, tt.rate, tt.is, tt.code) }) })
 	}
@@ -238,7 +239,7 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 	}()
 	fast := inMemory(t, m)
 	for sent := 0; len(closed) == 0; sent++ {
-		require.Less(t, sent, 1000, "it is closed at some time")
+		require.Less(t, sent, 1000, "the connection is never closed")
 		m.Broadcast(wsmanager.Binary(make([]byte, 4000)))
 		require.Len(t, fast.Binary(), 4000)
 		time.Sleep(time.Second)
@@ -246,23 +247,23 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 	require.ErrorIs(t, <-closed, is)
 	stats := m.Stats()
 	require.EqualValues(t, 1, stats.Closed[code])
-	require.LessOrEqual(t, stats.Dropped.Closed, uint64(16*16), "what waited was bounded")
+	require.LessOrEqual(t, stats.Dropped.Closed, uint64(16*16), "the backlog is bounded")
 	fast.Kill()
 	require.Error(t, <-closed)
 	time.Sleep(10 * time.Second) // Options.Timeouts.Close
 	began := time.Now()
 	require.NoError(t, m.Shutdown(t.Context()))
-	require.Zero(t, time.Since(began), "nothing was left")
+	require.Zero(t, time.Since(began), "no connection remains")
 	<-cut
 }
 
-// A client that never stops, a byte of a message at a time and never all of it, is no
-// idle one. What it can hold is one message of at most MaxMessageSize.
+// A client that keeps sending parts of a message and never completes it is not idle. The
+// memory that it uses is limited by MaxMessageSize.
 func TestMessageThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
 		c := inMemory(t, m)
-		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }() // pings
+		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }() // consumes pings
 		frame := wstest.Frame(ws.OpBinary, true, make([]byte, 64<<10))
 		for _, b := range frame[:100] {
 			c.SendRaw([]byte{b})

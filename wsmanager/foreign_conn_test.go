@@ -1,6 +1,8 @@
 package wsmanager_test
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -16,8 +18,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// faultyConn is a net.Conn of an application. Once it is armed, its writes wait until a
-// deadline has expired or it is closed, and the named methods panic.
+// faultyConn is a net.Conn of an application. After armed is set, its writes block until
+// SetDeadline or Close is called, and the methods in panics panic.
 type faultyConn struct {
 	net.Conn
 	panics []string
@@ -69,13 +71,13 @@ func (c *faultyConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A panic of a connection's method, in a broadcast or elsewhere, ends that connection and is
-// logged once. Broadcasts to the others continue.
+// A panic in a method of a net.Conn, during a broadcast or elsewhere, ends that connection and
+// is logged once. Broadcasts to the other connections continue.
 func TestPanicsOfForeignConns(t *testing.T) {
 	overflow := func(m *wsmanager.Manager, _, other *wstest.Client) {
 		for range 8 {
 			m.Broadcast(wsmanager.Binary(make([]byte, 16<<10)))
-			other.Binary() // so that its outbox does not become full too
+			other.Binary() // keeps the outbox of the other connection from filling up
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -134,7 +136,50 @@ func TestPanicsOfForeignConns(t *testing.T) {
 			other.ExpectClose(1000)
 			require.NoError(t, m.Shutdown(t.Context()))
 			require.Equal(t, 1, faults())
-			_ = faulty.Conn.Close() // closed already, unless Close has panicked
+			_ = faulty.Conn.Close() // already closed, unless Close has panicked
 		})
 	}
 }
+
+// shutdownAt is a log that calls Shutdown at the record with a message, with a context that has
+// ended.
+type shutdownAt struct {
+	slog.Handler
+	message string
+	m       *wsmanager.Manager
+	result  chan error
+}
+
+func (*shutdownAt) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *shutdownAt) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		h.result <- h.m.Shutdown(ctx)
+	}
+	return nil
+}
+
+// Shutdown does not return before the last record of a connection.
+func TestShutdownWaitsForTheRecordOfAPanicInClose(t *testing.T) {
+	h := &shutdownAt{Handler: slog.DiscardHandler, message: "closing a websocket panicked", result: make(chan error, 1)}
+	h.m = wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{Logger: slog.New(h)})
+	accepted := make(chan net.Conn, 1)
+	srv := start(t, h.m, func(srv *httptest.Server) {
+		srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn {
+			accepted <- c
+			return unclosable{c.(*net.TCPConn)}
+		}}
+	})
+	peer := dialOver(t, srv.URL, nil)
+	peer.SendClose(1000, "")
+	peer.ExpectClose(1000)
+	require.ErrorContains(t, <-h.result, "not all have ended")
+	require.NoError(t, (<-accepted).Close())
+}
+
+// unclosable is a net.Conn of an application whose Close panics.
+type unclosable struct{ *net.TCPConn }
+
+func (unclosable) Close() error { panic("fault in Close") }

@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	// fuzzLimit is how long a message may be.
+	// fuzzLimit is the maximum size of a message.
 	fuzzLimit = 1000
 
-	// maxFuzzStream is how long a stream may be: a fuzzer that finds nothing new makes
-	// its inputs longer.
+	// maxFuzzStream is the maximum size of a stream. A fuzzer that finds nothing new makes its
+	// inputs longer.
 	maxFuzzStream = 8 << 10
 )
 
-// seedStreams adds some of what the tables of conformance send: so many that a fuzzer
-// is through with them in a second. TestConformanceHoweverCut takes all.
+// seedStreams adds a part of the conformance cases, few enough that a fuzzer runs them within
+// a second. TestConformanceHoweverCut runs all of them.
 func seedStreams(f *testing.F) {
 	f.Helper()
 	for _, g := range conformanceGroups {
@@ -44,15 +44,15 @@ func seedStreams(f *testing.F) {
 	}
 }
 
-// FuzzStream feeds any octets in any pieces to the reader of frames, which is taken from
-// during any of its messages: no panic, the same events however they are cut, and no more
-// memory than what has come needs.
+// FuzzStream feeds arbitrary bytes in arbitrary pieces to the frame reader. Takeovers occur
+// during any of its messages. It must not panic, the events must not depend on the pieces, and
+// its memory use must be proportional to the received bytes.
 func FuzzStream(f *testing.F) {
 	seedStreams(f)
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, client, deflate bool) {
 		whole, held := wsmanager.FrameEvents(stream, 0, client, deflate, fuzzLimit)
-		// A compressed message may be longer on the wire; a buffer has room for twice
-		// what is in it, or for 512.
+		// The compressed form of a message may be larger than the message. A buffer has room
+		// for twice its content, or for 512 bytes.
 		bound := min(fuzzLimit*5/4, max(2*len(stream), 512)) + 128
 		require.LessOrEqual(t, held, bound)
 		for _, n := range []int{1, int(piece)} {
@@ -63,19 +63,19 @@ func FuzzStream(f *testing.F) {
 		for _, takes := range []uint8{0xff, piece} {
 			for _, n := range []int{0, int(piece)} {
 				got, held := wsmanager.FrameEventsTaken(stream, n, client, deflate, fuzzLimit, takes)
-				require.Equal(t, whole, got, "in pieces of %d, taken from %b", n, takes)
+				require.Equal(t, whole, got, "in pieces of %d, takeovers %b", n, takes)
 				require.LessOrEqual(t, held, bound)
 			}
 		}
 		if len(stream) > maxFuzzStream {
 			return
 		}
-		// The events above are told in Go's quotes, of at most four octets for one; a
-		// frame of two octets without anything costs its part too. A compressed message
-		// is at most fuzzLimit, in the end, for a handful of octets.
+		// The events are formatted with %q, at most 4 bytes for each input byte. An empty
+		// frame of 2 bytes still produces an event. A compressed message can inflate to
+		// fuzzLimit from a few bytes.
 		allowed := uint64(64*len(stream) + len(whole)*8*fuzzLimit + 256<<10)
 		spent := uint64(0)
-		for range 3 { // others may be at work
+		for range 3 { // other goroutines may allocate too
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			wsmanager.FrameEvents(stream, 0, client, deflate, fuzzLimit)
@@ -84,11 +84,11 @@ func FuzzStream(f *testing.F) {
 				return
 			}
 		}
-		require.LessOrEqual(t, spent, allowed, "octets of memory, for %d", len(stream))
+		require.LessOrEqual(t, spent, allowed, "allocated bytes for a stream of %d", len(stream))
 	})
 }
 
-// fuzzServer is a server with one driver.
+// fuzzServer is a server that uses one driver.
 type fuzzServer struct {
 	driver wsmanager.Driver
 	addr   string
@@ -113,7 +113,7 @@ func fuzzServers(f *testing.F) (servers []fuzzServer) {
 		srv := httptest.NewServer(m)
 		s.addr = srv.Listener.Addr().String()
 		f.Cleanup(func() {
-			_ = m.Shutdown(f.Context()) // all have ended
+			_ = m.Shutdown(f.Context()) // no connection is open
 			srv.Close()
 		})
 		servers = append(servers, s)
@@ -121,9 +121,9 @@ func fuzzServers(f *testing.F) (servers []fuzzServer) {
 	return servers
 }
 
-// FuzzDrivers sends any octets in any pieces over a real socket: with both drivers the
-// peer reads what the same octets mean when they are read at once in memory, then the
-// end, which is no reset; and OnClose is told the same.
+// FuzzDrivers sends arbitrary bytes in arbitrary pieces over a real socket. With both drivers
+// the peer must read the responses to the events that FrameEvents finds in the same bytes in
+// memory, then EOF and not a reset. OnClose must receive the same error.
 func FuzzDrivers(f *testing.F) {
 	seedStreams(f)
 	servers := fuzzServers(f)
@@ -132,9 +132,9 @@ func FuzzDrivers(f *testing.F) {
 			return
 		}
 		events, _ := wsmanager.FrameEvents(stream, 0, true, deflate, fuzzLimit)
-		want, end := answers(events)
+		want, end := expectedAnswers(events)
 		for _, s := range servers {
-			got, err := s.talk(t, stream, int(piece), deflate)
+			got, err := s.exchange(t, stream, int(piece), deflate)
 			require.ErrorIs(t, err, io.EOF, "%v: after %q", s.driver, got)
 			require.Equal(t, want, got, "%v", s.driver)
 			require.Equal(t, end, endOf(<-s.ended), "%v", s.driver)
@@ -142,14 +142,15 @@ func FuzzDrivers(f *testing.F) {
 	})
 }
 
-// answers is what the peer reads when these events are handled, and how it ends.
-func answers(events []string) (want []string, end string) {
-	end = "1006 by the peer" // it says nothing more
+// expectedAnswers returns the frames that the peer reads in response to these events, and how
+// the connection ends.
+func expectedAnswers(events []string) (want []string, end string) {
+	end = "1006 by the peer" // the stream ends without a close frame
 	for _, e := range events {
 		kind, rest, _ := strings.Cut(e, " ")
 		switch kind {
 		case "compressed":
-			want = append(want, rest) // comes back plain
+			want = append(want, rest) // the echo is not compressed
 		case "text", "binary":
 			want = append(want, e)
 		case "ping":
@@ -183,14 +184,15 @@ func endOf(err error) string {
 
 const fuzzHandshake = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + wstest.Key + "\r\n"
 
-// talk sends the stream in pieces, and with the handshake if they are of 0, and nothing
-// after it. It returns all frames that come back, and how that ends.
-func (s fuzzServer) talk(t *testing.T, stream []byte, piece int, deflate bool) (got []string, err error) {
+// exchange sends the stream in pieces and then nothing more. For pieces of 0 bytes it sends the
+// stream together with the handshake. It returns all frames that it receives and the error
+// that ends them.
+func (s fuzzServer) exchange(t *testing.T, stream []byte, piece int, deflate bool) (got []string, err error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
 	defer conn.Close()
-	require.NoError(t, conn.(*net.TCPConn).SetLinger(0)) // thousands in a second must leave no trace
+	require.NoError(t, conn.(*net.TCPConn).SetLinger(0)) // no TIME_WAIT: the fuzzer opens thousands of connections per second
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 	hello := fuzzHandshake
 	if deflate {
@@ -217,7 +219,7 @@ func (s fuzzServer) talk(t *testing.T, stream []byte, piece int, deflate bool) (
 	}
 }
 
-// describe tells of a frame in the words of FrameEvents.
+// describe formats a frame in the notation of FrameEvents.
 func describe(w wire) string {
 	switch w.first {
 	case final | aText:

@@ -14,13 +14,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// byQuery accepts a connection as its query says: ?user=ann&group=a&group=b&defer.
+// byQuery accepts a connection as its query specifies: ?user=ann&group=a&group=b&defer.
 func byQuery(r *http.Request) (wsmanager.Accept, error) {
 	q := r.URL.Query()
 	return wsmanager.Accept{User: q.Get("user"), Groups: q["group"], Value: q.Get("name"), Deferred: q.Has("defer")}, nil
 }
 
-// named finds a connection by its ?name=.
+// named returns the connection with this ?name=.
 func named(t *testing.T, m *wsmanager.Manager, name string) *wsmanager.Conn {
 	t.Helper()
 	for c := range m.All().Local() {
@@ -28,11 +28,11 @@ func named(t *testing.T, m *wsmanager.Manager, name string) *wsmanager.Conn {
 			return c
 		}
 	}
-	t.Fatalf("there is no connection %q", name)
+	t.Fatalf("no connection is named %q", name)
 	return nil
 }
 
-// room is a Manager with connections by name; dial has the rest of the query.
+// room is a Manager with named connections.
 type room struct {
 	m       *wsmanager.Manager
 	clients map[string]*wstest.Client
@@ -50,13 +50,13 @@ func newRoom(t *testing.T, opts wsmanager.Options, queries map[string]string) *r
 	return r
 }
 
-// heard is what each client got since the last time it was asked: everybody is
-// sent a mark, and what came before it was.
+// heard returns the messages that each client has received since the last call. It sends a
+// mark to every connection and reads up to that mark.
 func (r *room) heard() map[string][]string {
 	got := map[string][]string{}
 	for name, client := range r.clients {
 		if r.conns[name].Send(wsmanager.Text("mark")) != nil {
-			continue // it has left
+			continue // the connection is closed
 		}
 		for text := client.Text(); text != "mark"; text = client.Text() {
 			got[name] = append(got[name], text)
@@ -67,9 +67,9 @@ func (r *room) heard() map[string][]string {
 
 func (r *room) id(name string) string { return r.conns[name].ID() }
 
-func TestWhoGetsWhat(t *testing.T) { onEachDriver(t, testWhoGetsWhat) }
+func TestRecipients(t *testing.T) { onEachDriver(t, testRecipients) }
 
-func testWhoGetsWhat(t *testing.T) {
+func testRecipients(t *testing.T) {
 	r := newRoom(t, quiet(), map[string]string{
 		"ann": "user=ann&group=a", "ann2": "user=ann&group=b", "bob": "user=bob&group=a&group=b&group=a", "eve": "",
 	})
@@ -84,24 +84,24 @@ func testWhoGetsWhat(t *testing.T) {
 	}{
 		{"to all", func() wsmanager.Sent { return m.Broadcast(x) }, []string{"ann", "ann2", "bob", "eve"}},
 		{"to all, prepared", func() wsmanager.Sent { return m.All().SendPrepared(p) }, []string{"ann", "ann2", "bob", "eve"}},
-		{"to all but one", func() wsmanager.Sent { return m.All().Except(r.id("bob")).Send(x) }, []string{"ann", "ann2", "eve"}},
-		{"to all but some", func() wsmanager.Sent { return m.All().Except(r.id("bob"), "nobody", r.id("ann")).SendPrepared(p) }, []string{"ann2", "eve"}},
-		{"to all but none", func() wsmanager.Sent { return m.All().Send(x) }, []string{"ann", "ann2", "bob", "eve"}},
-		{"to a choice", func() wsmanager.Sent { return m.All().WhereLocal(isBob).Send(x) }, []string{"bob"}},
-		{"to a choice, prepared", func() wsmanager.Sent { return m.All().WhereLocal(isBob).SendPrepared(p) }, []string{"bob"}},
+		{"to all except one", func() wsmanager.Sent { return m.All().Except(r.id("bob")).Send(x) }, []string{"ann", "ann2", "eve"}},
+		{"to all except some", func() wsmanager.Sent { return m.All().Except(r.id("bob"), "nobody", r.id("ann")).SendPrepared(p) }, []string{"ann2", "eve"}},
+		{"to all without exceptions", func() wsmanager.Sent { return m.All().Send(x) }, []string{"ann", "ann2", "bob", "eve"}},
+		{"to a filtered set", func() wsmanager.Sent { return m.All().WhereLocal(isBob).Send(x) }, []string{"bob"}},
+		{"to a filtered set, prepared", func() wsmanager.Sent { return m.All().WhereLocal(isBob).SendPrepared(p) }, []string{"bob"}},
 		{"to a group", func() wsmanager.Sent { return a.Send(x) }, []string{"ann", "bob"}},
 		{"to a group, prepared", func() wsmanager.Sent { return a.SendPrepared(p) }, []string{"ann", "bob"}},
-		{"to a group but one", func() wsmanager.Sent { return a.Except(r.id("bob")).Send(x) }, []string{"ann"}},
-		{"to a group but some", func() wsmanager.Sent { return a.Except(r.id("ann"), r.id("bob"), r.id("eve")).SendPrepared(p) }, nil},
-		{"to a choice of a group", func() wsmanager.Sent { return a.WhereLocal(isBob).Send(x) }, []string{"bob"}},
-		{"to a choice of a group, prepared", func() wsmanager.Sent { return m.Group("b").WhereLocal(isBob).SendPrepared(p) }, []string{"bob"}},
+		{"to a group except one", func() wsmanager.Sent { return a.Except(r.id("bob")).Send(x) }, []string{"ann"}},
+		{"to a group except some", func() wsmanager.Sent { return a.Except(r.id("ann"), r.id("bob"), r.id("eve")).SendPrepared(p) }, nil},
+		{"to a filtered group", func() wsmanager.Sent { return a.WhereLocal(isBob).Send(x) }, []string{"bob"}},
+		{"to a filtered group, prepared", func() wsmanager.Sent { return m.Group("b").WhereLocal(isBob).SendPrepared(p) }, []string{"bob"}},
 		{"to nobody", func() wsmanager.Sent { return m.Group("none").Send(x) }, nil},
-		{"to a choice of nobody", func() wsmanager.Sent { return m.Group("none").WhereLocal(isBob).Send(x) }, nil},
+		{"to a filtered empty group", func() wsmanager.Sent { return m.Group("none").WhereLocal(isBob).Send(x) }, nil},
 		{"to a user", func() wsmanager.Sent { return m.Users("ann").Send(x) }, []string{"ann", "ann2"}},
 		{"to a user, prepared", func() wsmanager.Sent { return m.Users("bob").SendPrepared(p) }, []string{"bob"}},
-		{"to a user but one", func() wsmanager.Sent { return m.Users("ann").Except(r.id("ann")).Send(x) }, []string{"ann2"}},
-		{"to a user who is not there", func() wsmanager.Sent { return m.Users("joe").Send(x) }, nil},
-		{"to the user without a name", func() wsmanager.Sent { return m.Users("").Send(x) }, nil},
+		{"to a user except one", func() wsmanager.Sent { return m.Users("ann").Except(r.id("ann")).Send(x) }, []string{"ann2"}},
+		{"to an unknown user", func() wsmanager.Sent { return m.Users("joe").Send(x) }, nil},
+		{"to the empty user name", func() wsmanager.Sent { return m.Users("").Send(x) }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, wsmanager.Sent{Queued: len(tt.want)}, tt.send())
@@ -127,7 +127,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, []string{"first"}, ann.Groups())
 
 	require.NoError(t, ann.Join("g"))
-	require.NoError(t, ann.Join("g"), "again does nothing")
+	require.NoError(t, ann.Join("g"), "a repeated Join has no effect")
 	require.NoError(t, bob.Join("g"))
 	require.Equal(t, 2, g.Len())
 	require.ElementsMatch(t, []*wsmanager.Conn{ann, bob}, slices.Collect(g.Local()))
@@ -145,7 +145,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{Queued: 1}, g.Send(wsmanager.Text("only bob")))
 	require.Equal(t, map[string][]string{"bob": {"only bob"}}, r.heard())
 
-	// The body of the walk may change what is walked.
+	// The loop body may change the group that it iterates over.
 	for c := range g.Local() {
 		_ = c.Leave("g")
 		require.NoError(t, c.Join("g"))
@@ -154,7 +154,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.Equal(t, 4, r.m.Stats().Groups)
 }
 
-// In OnClose the connection is out of its groups, and no call brings it back.
+// In OnClose the connection is already out of its groups, and no call adds it again.
 func TestGroupsEndWithTheConnection(t *testing.T) { onEachDriver(t, testGroupsEndWithTheConnection) }
 
 func testGroupsEndWithTheConnection(t *testing.T) {
@@ -172,7 +172,7 @@ func testGroupsEndWithTheConnection(t *testing.T) {
 	require.Equal(t, 1, m.Group("g").Len())
 	require.Equal(t, 1, m.Users("ann").Len())
 	require.NoError(t, conn.Close(1000, ""))
-	require.ErrorIs(t, conn.Join("h"), wsmanager.ErrClosed, "already when it closes")
+	require.ErrorIs(t, conn.Join("h"), wsmanager.ErrClosed, "Join while the connection is closing")
 	c.ExpectClose(1000)
 	require.Equal(t, []string{"[] 0 0 wsmanager: the connection is closed"}, j.await(t, 1))
 	s := m.Stats()
@@ -180,7 +180,7 @@ func testGroupsEndWithTheConnection(t *testing.T) {
 	require.Zero(t, s.Users)
 }
 
-// From before OnConnect on; a handshake that breaks off leaves nothing behind.
+// Groups are joined before OnConnect. A failed handshake leaves no membership behind.
 func TestGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	onEachDriver(t, testGroupsAreJoinedBeforeOnConnect)
 }
@@ -204,9 +204,9 @@ func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	dialOver(t, url+"?group=g", nil).ExpectText("hello")
 	require.Equal(t, []string{"[g] {1 0 <nil>}"}, j.await(t, 1))
 	if driverOf(t) == onH2 {
-		return // there is nothing to hijack
+		return // HTTP/2 has no hijacking
 	}
-	_, err := roundTripOver(t, wstest.Request(t, url+"/broken?group=g&user=x")) //nolint:bodyclose // there is none
+	_, err := roundTripOver(t, wstest.Request(t, url+"/broken?group=g&user=x")) //nolint:bodyclose // no response
 	require.Error(t, err)
 	require.Equal(t, 1, m.Group("g").Len())
 	s := m.Stats()
@@ -214,13 +214,13 @@ func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 	require.EqualValues(t, 1, s.Refused.BrokenOff)
 }
 
-func TestAcceptThatCannotBe(t *testing.T) { onEachDriver(t, testAcceptThatCannotBe) }
+func TestInvalidAccept(t *testing.T) { onEachDriver(t, testInvalidAccept) }
 
-func testAcceptThatCannotBe(t *testing.T) {
+func testInvalidAccept(t *testing.T) {
 	for name, a := range map[string]wsmanager.Accept{
 		"a group without a name":  {Groups: []string{"a", ""}},
 		"a group's name too long": {Groups: []string{repeat("x", 257)}},
-		"too many groups":         {Groups: numbers(1001)},
+		"too many groups":         {Groups: numberedNames(1001)},
 		"no such variant":         {Variant: 8},
 		"no such policy":          {SlowConsumer: 99},
 	} {
@@ -235,19 +235,19 @@ func testAcceptThatCannotBe(t *testing.T) {
 	}
 }
 
-func numbers(n int) (names []string) {
+func numberedNames(n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprint(i))
 	}
 	return names
 }
 
-// Groups that come and go under many hands are never half there.
+// Concurrent creation and removal of groups never exposes a half-created group.
 func TestGroupChurn(t *testing.T) { onEachDriver(t, testGroupChurn) }
 
 func testGroupChurn(t *testing.T) {
 	opts := quiet()
-	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // nobody is to leave
+	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // no connection may be closed
 	r := newRoom(t, opts, map[string]string{"a": "", "b": "", "c": "", "d": ""})
 	for _, c := range r.clients {
 		go func() {

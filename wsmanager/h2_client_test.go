@@ -16,10 +16,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// dialStream is what wstest's clients get in place of a socket: a connection in
-// memory, behind which is a gateway that takes a handshake of HTTP/1.1 and goes on
-// with an extended CONNECT over an HTTP/2 connection of its own. So the tests of
-// HTTP/1.1 are tests of HTTP/2.
+// dialStream returns the connection that wstest's clients use instead of a socket. It is an
+// in-memory pipe to a gateway, which reads an HTTP/1.1 handshake and continues it as an
+// extended CONNECT over its own HTTP/2 connection. With it the tests of HTTP/1.1 also test
+// HTTP/2.
 func dialStream(address string, within time.Duration) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp", address, within)
 	if err != nil {
@@ -34,21 +34,21 @@ func dialStream(address string, within time.Duration) (net.Conn, error) {
 			server.Reset()
 			return
 		}
-		_ = server.Close() // a pipe's end
+		_ = server.Close() // closing a pipe cannot fail
 	}()
 	return &streamConn{client, local}, nil
 }
 
-// streamConn is what dialStream returns.
+// streamConn is the connection that dialStream returns.
 type streamConn struct {
 	*wstest.PipeConn
-	local net.Addr // the HTTP/2 connection's
+	local net.Addr // of the HTTP/2 connection
 }
 
 func (c *streamConn) LocalAddr() net.Addr { return c.local }
 
-// gateway carries one request, and the stream that it leads to. The error is what a
-// socket would be reset for.
+// gateway forwards one request and the stream that follows it. For an error that it returns, a
+// socket would be reset.
 func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	br := bufio.NewReader(conn)
 	r, err := http.ReadRequest(br)
@@ -56,10 +56,10 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 		return err
 	}
 	r.URL.Scheme = "http"
-	asks := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	isWebSocket := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 	delete(r.Header, "Sec-Websocket-Key")
 	up := io.Reader(r.Body)
-	if asks {
+	if isWebSocket {
 		r.Method, r.ContentLength, up = http.MethodConnect, -1, br
 		r.Header[":protocol"] = []string{"websocket"}
 	}
@@ -70,15 +70,15 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	defer s.Reset(http2.ErrCodeCancel)
 	go func() {
 		if _, err := io.Copy(s, up); err != nil {
-			s.Reset(http2.ErrCodeCancel) // a reset, or the end of the other direction
+			s.Reset(http2.ErrCodeCancel) // the client has reset, or the response direction has ended
 		}
-		_ = s.CloseWrite() // of a stream that may have ended
+		_ = s.CloseWrite() // the stream may have ended already
 	}()
 	res, err := s.Response()
 	if err != nil {
 		return err
 	}
-	if asks && res.StatusCode == http.StatusOK {
+	if isWebSocket && res.StatusCode == http.StatusOK {
 		res.StatusCode = http.StatusSwitchingProtocols
 		res.Header.Set("Connection", "Upgrade")
 		res.Header.Set("Upgrade", "websocket")
@@ -91,7 +91,7 @@ func gateway(conn *wstest.PipeConn, cc *h2test.Conn) error {
 	return err
 }
 
-// answer writes the head of a response as HTTP/1.1 has it.
+// answer writes the head of a response in HTTP/1.1 format.
 func answer(w io.Writer, res *http.Response) error {
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\n", res.StatusCode, http.StatusText(res.StatusCode))
 	for name, values := range res.Header {

@@ -22,8 +22,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// An idle WebSocket over HTTP/2 is one goroutine, the handler's; HTTP/2 adds a few for
-// each connection, however many streams it has.
+// An idle WebSocket over HTTP/2 needs one goroutine, its handler. HTTP/2 adds a constant
+// number for each connection.
 func TestCostOfIdleStreams(t *testing.T) { onStreams(t, testCostOfIdleStreams) }
 
 func testCostOfIdleStreams(t *testing.T) {
@@ -40,7 +40,7 @@ func testCostOfIdleStreams(t *testing.T) {
 		runtime.ReadMemStats(&s)
 		return s.HeapAlloc + s.StackInuse
 	}
-	// Whatever is made once, is made.
+	// Everything that is allocated once has to exist before the measurement.
 	for _, c := range clients {
 		id := c.open()
 		c.text(id, "x")
@@ -63,11 +63,11 @@ func testCostOfIdleStreams(t *testing.T) {
 	require.Less(t, per, int64(24<<10))
 }
 
-// echoPath is a way for a message to the echo and back.
+// echoPath sends a frame to the echo server and reads the echo.
 type echoPath func(frame, buf []byte)
 
-// streamPath is a stream on which frames of HTTP/2 are written and read with as little
-// as possible of a client. Its windows are as big as can be, and never grow.
+// streamPath opens a stream and reads and writes HTTP/2 frames with minimal client work. The
+// windows have their maximum size and are never updated.
 func streamPath(b *testing.B, conn net.Conn) echoPath {
 	c := rawOn(b, conn, http2.Setting{ID: http2.SettingInitialWindowSize, Val: math.MaxInt32})
 	require.NoError(b, c.fr.WriteWindowUpdate(0, math.MaxInt32-65535))
@@ -100,8 +100,8 @@ func streamPath(b *testing.B, conn net.Conn) echoPath {
 	}
 }
 
-// BenchmarkEchoByProtocol echoes 128 bytes, one message at a time. cpu-µs/op is what the
-// process has used, with the client, which is as little as can be.
+// BenchmarkEchoByProtocol echoes 128 bytes, one message at a time. cpu-µs/op is the CPU time
+// of the whole process, including the minimal client.
 func BenchmarkEchoByProtocol(b *testing.B) {
 	for _, way := range []struct {
 		name       string
@@ -127,7 +127,7 @@ func BenchmarkEchoByProtocol(b *testing.B) {
 				srv.Start()
 			}
 			b.Cleanup(func() {
-				_ = m.Shutdown(b.Context()) // the context is over: cut
+				_ = m.Shutdown(b.Context()) // the context is cancelled: connections are cut
 				srv.CloseClientConnections()
 				srv.Close()
 			})

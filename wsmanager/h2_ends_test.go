@@ -17,7 +17,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// How a WebSocket ends, and what its stream says of it (RFC 8441, section 5).
+// TestStreamEnds checks how a WebSocket ends and how its stream ends (RFC 8441, section 5).
 func TestStreamEnds(t *testing.T) { onStreams(t, testStreamEnds) }
 
 func testStreamEnds(t *testing.T) {
@@ -29,56 +29,56 @@ func testStreamEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		do    func(c *rawH2, id uint32, conn *wsmanager.Conn)
-		want  ended // "" for data: any
+		want  streamEnd // with "" as data: any data
 		err   string
 		after time.Duration
 	}{
 		{"the client closes, and ends its stream", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, true) },
-			ended{closing(1000, ""), true, nil}, "<nil>", 0},
+			streamEnd{closing(1000, ""), true, nil}, "<nil>", 0},
 		{"the client closes", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, normal, false) },
-			ended{closing(1000, ""), true, &no}, "<nil>", 0},
+			streamEnd{closing(1000, ""), true, &no}, "<nil>", 0},
 		{"the server closes", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, "bye"))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(4000, "")), true)
-		}, ended{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
+		}, streamEnd{"", true, nil}, `wsmanager: closed here with 4000 ("bye")`, 0},
 		{"the server closes, the client only ends its stream", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
 			c.data(id, nil, true)
-		}, ended{"", true, nil}, "wsmanager: closed here with 4000", 0},
+		}, streamEnd{"", true, nil}, "wsmanager: closed here with 4000", 0},
 		{"the server closes, the client does not answer", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Close(4000, ""))
 			require.Equal(c.t, ws.OpClose, c.message(id).Header.OpCode)
-		}, ended{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
+		}, streamEnd{"", true, &no}, "wsmanager: closed here with 4000", 5 * time.Second},
 		{"the client ends its stream without a close frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, nil, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+			streamEnd{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"in the middle of a frame", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0x81}, true) },
-			ended{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
+			streamEnd{"", true, nil}, "wsmanager: closed by the peer with 1006: unexpected EOF", 0},
 		{"a protocol error", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.data(id, []byte{0xff, 0xff}, false) },
-			ended{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
+			streamEnd{closing(1002, ""), true, &no}, "wsmanager: closed here with 1002", 0},
 		{"a panic", func(c *rawH2, id uint32, _ *wsmanager.Conn) { c.text(id, "panic") },
-			ended{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
+			streamEnd{closing(1011, ""), true, &no}, "wsmanager: closed here with 1011", 0},
 		{"a write that can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // the window has 65,535 bytes
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1006: a write made no progress in time", 10 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 1006: a write made no progress in time", 10 * time.Second},
 		{"Close while a write can't go on", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			require.NoError(c.t, conn.Close(4000, ""))
-		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 4000", 5 * time.Second},
 		{"Close when nothing was taken for a second", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			require.NoError(c.t, conn.Send(wsmanager.Binary(make([]byte, 65536))))
 			time.Sleep(2 * time.Second)
 			require.NoError(c.t, conn.Close(4000, ""))
-		}, ended{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 4000", 2 * time.Second},
 		{"an outbox that runs over", func(c *rawH2, id uint32, conn *wsmanager.Conn) {
 			err := conn.Send(wsmanager.Binary(make([]byte, 65536)))
-			synctest.Wait() // the writer is at work on it
+			synctest.Wait() // the writer is writing it
 			for err == nil {
 				err = conn.Send(wsmanager.Binary(make([]byte, 65536)))
 			}
 			require.ErrorIs(c.t, err, wsmanager.ErrOutboxFull)
-		}, ended{"", false, &internal}, "wsmanager: closed here with 1013: the peer reads too slowly", 5 * time.Second},
+		}, streamEnd{"", false, &internal}, "wsmanager: closed here with 1013: the peer reads too slowly", 5 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -98,16 +98,16 @@ func testStreamEnds(t *testing.T) {
 				}
 				e.Data, tt.want.Data = "", ""
 				require.Equal(t, tt.want, e)
-				require.InDelta(t, tt.after.Seconds(), time.Since(begin).Seconds(), 0.7, "the wheel turns in steps")
+				require.InDelta(t, tt.after.Seconds(), time.Since(begin).Seconds(), 0.7, "accuracy of one tick of the wheel")
 				require.True(t, strings.HasPrefix(j.await(t, 1)[0], tt.err), j.all()[0])
 				require.NoError(t, m.Shutdown(t.Context()))
-				c.ping() // the connection is well
+				c.ping() // the HTTP/2 connection still works
 			})
 		})
 	}
 }
 
-// A client that resets its stream, or vanishes, is seen, and nothing else ends.
+// When a client resets a stream or its connection breaks, only the affected WebSockets end.
 func TestStreamReset(t *testing.T) { onStreams(t, testStreamReset) }
 
 func testStreamReset(t *testing.T) {
@@ -119,7 +119,7 @@ func testStreamReset(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{Queued: 2}, m.Broadcast(wsmanager.Text("x")))
 	c.expectText(bystander, "x")
 	require.NoError(t, c.fr.WriteRSTStream(id, http2.ErrCodeCancel))
-	const gone = "close: wsmanager: closed by the peer with 1006: " // and what net/http says, a read or a write first
+	const gone = "close: wsmanager: closed by the peer with 1006: " // followed by the error of net/http's read or write, whichever fails first
 	require.True(t, strings.HasPrefix(j.await(t, 3)[2], gone), j.all()[2])
 	c.text(bystander, "still here")
 	c.expectText(bystander, "still here")
@@ -129,7 +129,7 @@ func testStreamReset(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// A GOAWAY of the client's ends no WebSocket.
+// A GOAWAY frame of the client does not end WebSockets.
 func TestClientGoesAway(t *testing.T) { onStreams(t, testClientGoesAway) }
 
 func testClientGoesAway(t *testing.T) {
@@ -141,14 +141,14 @@ func testClientGoesAway(t *testing.T) {
 		c.text(id, "on it goes")
 		c.expectText(id, "on it goes")
 	}
-	require.True(t, c.goAway, "net/http answers with its own")
+	require.True(t, c.goAway, "net/http answers with GOAWAY")
 	c.data(id, wstest.Frame(ws.OpClose, true, nil), true)
-	require.Equal(t, ended{"\x88\x00", true, nil}, c.end(id, false))
+	require.Equal(t, streamEnd{"\x88\x00", true, nil}, c.end(id, false))
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// Manager.Shutdown closes streams with 1001; http.Server.Shutdown waits for them, and
-// tells the client to go.
+// Manager.Shutdown closes streams with 1001. http.Server.Shutdown sends GOAWAY and waits for
+// the streams.
 func TestShutdownWithStreams(t *testing.T) { onStreams(t, testShutdownWithStreams) }
 
 func testShutdownWithStreams(t *testing.T) {
@@ -166,7 +166,7 @@ func testShutdownWithStreams(t *testing.T) {
 	c.expectText(a, "meanwhile")
 	select {
 	case err := <-served:
-		t.Fatal("the server has not waited: ", err)
+		t.Fatal("http.Server.Shutdown did not wait: ", err)
 	default:
 	}
 	done := make(chan error, 1)
@@ -182,14 +182,14 @@ func testShutdownWithStreams(t *testing.T) {
 	}
 	for _, id := range []uint32{a, b} {
 		c.data(id, wstest.Frame(ws.OpClose, true, []byte("\x03\xe9")), true)
-		require.Equal(t, ended{"", true, nil}, c.end(id, false))
+		require.Equal(t, streamEnd{"", true, nil}, c.end(id, false))
 	}
 	require.NoError(t, <-done)
 	require.NoError(t, <-served)
 }
 
-// What Shutdown has to cut, it cuts: streams of clients that don't answer, and those
-// that don't even read.
+// Shutdown cuts streams of clients that don't answer the close frame and of clients that don't
+// read.
 func TestShutdownCutsStreams(t *testing.T) { onStreams(t, testShutdownCutsStreams) }
 
 func testShutdownCutsStreams(t *testing.T) {
@@ -197,12 +197,12 @@ func testShutdownCutsStreams(t *testing.T) {
 	opts.Timeouts.Close = time.Hour
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialRaw(t, url)
-	require.NoError(t, c.fr.WriteWindowUpdate(0, 1<<20)) // the connection's
+	require.NoError(t, c.fr.WriteWindowUpdate(0, 1<<20)) // of the connection
 	stuck := c.open()
 	conn := only(t, m)
 	idle := c.open()
-	require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // more than the stream's
-	for got := 0; got < 65535; {                                         // the write has begun
+	require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // exceeds the window of the stream
+	for got := 0; got < 65535; {                                         // until the write has begun
 		if f, ok := c.frame(stuck).(*http2.DataFrame); ok {
 			got += len(f.Data())
 		}
@@ -216,7 +216,7 @@ func testShutdownCutsStreams(t *testing.T) {
 		switch f := c.frame(0).(type) {
 		case *http2.DataFrame:
 			if f.StreamID == idle {
-				cancel() // it has its close frame
+				cancel() // the close frame has arrived
 			}
 			if f.StreamEnded() {
 				ends[f.StreamID] = "END_STREAM"

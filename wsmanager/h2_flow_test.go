@@ -18,18 +18,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Messages to a client that takes none on one stream wait there, and hold up no other.
+// Messages to a stream whose client reads nothing are queued and do not delay other streams.
 func TestStalledStream(t *testing.T) { onStreams(t, testStalledStream) }
 
 func testStalledStream(t *testing.T) {
 	m, url := serve(t, noting(newJournal()), quiet(), nil)
 	c := dialRaw(t, url)
-	require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20)) // the connection's
+	require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20)) // of the connection
 	stalled := c.open()
 	slow := only(t, m)
 	brisk := c.open()
 	big := repeat("x", 60_000)
-	for range 10 { // more than the stream's window
+	for range 10 { // exceeds the window of the stream
 		require.NoError(t, slow.Send(wsmanager.Text(big)))
 		c.text(brisk, big)
 		c.text(brisk, "hello")
@@ -42,7 +42,7 @@ func testStalledStream(t *testing.T) {
 		}
 		require.NoError(t, c.fr.WriteWindowUpdate(brisk, 1<<17))
 	}
-	// It gets all, in order, when it takes it.
+	// The client receives all messages in order when it reads again.
 	require.NoError(t, c.fr.WriteWindowUpdate(stalled, 1<<20))
 	require.NoError(t, slow.Send(wsmanager.Text("the last")))
 	got := ""
@@ -53,16 +53,16 @@ func testStalledStream(t *testing.T) {
 	}
 }
 
-// What a client sends to a callback that blocks waits in net/http, up to the stream's
-// window. As that is as big as the connection's, unless the server is told otherwise,
-// one such stream can hold up what the client sends on the others.
+// Data that a client sends to a blocked callback is buffered in net/http, up to the stream's
+// window. By default the connection's window has the same size. So one such stream can block
+// the data of all other streams, unless the server configures a bigger window.
 func TestBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 	onStreams(t, testBlockedCallbackAndTheConnectionsWindow)
 }
 
 func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 	for _, roomy := range []bool{false, true} {
-		t.Run(map[bool]string{false: "as it is", true: "with a bigger window"}[roomy], func(t *testing.T) {
+		t.Run(map[bool]string{false: "default window", true: "with a bigger window"}[roomy], func(t *testing.T) {
 			release := make(chan struct{})
 			m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 				if m.Type == wsmanager.BinaryMessage {
@@ -85,8 +85,8 @@ func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 			if !roomy {
 				require.Equal(t, stream, connection, "net/http's defaults")
 			}
-			// The whole of the stream's window. What the callback has read for itself, a
-			// buffer or two, comes back.
+			// Fill the stream's window. The bytes that the callback's reader has buffered, one
+			// or two buffers, are returned to the window.
 			frame := wstest.Frame(ws.OpBinary, true, make([]byte, 16376)) // 16 KiB with its header
 			for range stream / len(frame) {
 				c.data(blocked, frame, false)
@@ -106,7 +106,7 @@ func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 			}
 			left := connection - stream/len(frame)*len(frame) + back
 			if !roomy {
-				require.Less(t, left, 40<<10, "next to nothing is left for the others")
+				require.Less(t, left, 40<<10, "remaining window of the connection")
 				return
 			}
 			require.Greater(t, left, 2<<20)
@@ -116,7 +116,7 @@ func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 	}
 }
 
-// Many WebSockets over one connection, up to the server's limit of streams.
+// Many WebSockets share one connection, up to the server's limit of streams.
 func TestManyStreams(t *testing.T) { onStreams(t, testManyStreams) }
 
 func testManyStreams(t *testing.T) {
@@ -161,20 +161,20 @@ func testManyStreams(t *testing.T) {
 	require.Contains(t, []http2.ErrCode{http2.ErrCodeProtocol, http2.ErrCodeRefusedStream}, reset.ErrCode)
 	require.NoError(t, c.fr.WriteRSTStream(ids[0], http2.ErrCodeCancel))
 	j.await(t, 1)
-	require.Eventually(t, func() bool { // its handler returns a little later
+	require.Eventually(t, func() bool { // the handler may return a little later
 		id := c.ask("/", false)
 		_, refused := c.frame(id).(*http2.RSTStreamFrame)
 		return !refused
 	}, wstest.Patience, time.Millisecond)
 }
 
-// A client that takes nothing from its connection can't even be told of a reset: what
-// writes to it remains, until the connection ends. The application knows before.
+// If a client stops reading from its connection, even a reset can't reach it. The blocked
+// writer remains until the connection ends. OnClose runs earlier.
 func TestStalledConnection(t *testing.T) { onStreams(t, testStalledConnection) }
 
 func testStalledConnection(t *testing.T) {
 	for _, limited := range []bool{false, true} {
-		t.Run(map[bool]string{false: "as it is", true: "WriteByteTimeout"}[limited], func(t *testing.T) {
+		t.Run(map[bool]string{false: "defaults", true: "WriteByteTimeout"}[limited], func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
 				m := wsmanager.MustNew(wsmanager.Callbacks{

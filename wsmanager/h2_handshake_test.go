@@ -33,7 +33,7 @@ func testStreamHandshake(t *testing.T) {
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Above", "there")
-			w.Header().Set("Content-Length", "5") // of a component that takes it for a page
+			w.Header().Set("Content-Length", "5") // set by a component that treats the response as a page
 			w.Header().Set("Content-Encoding", "gzip")
 			m.ServeHTTP(w, r)
 		})
@@ -44,7 +44,7 @@ func testStreamHandshake(t *testing.T) {
 		"origin", "https://example.com",
 		"sec-websocket-protocol", "v1, v2",
 		"sec-websocket-extensions", "permessage-deflate",
-		"sec-websocket-key", "is of no use here")
+		"sec-websocket-key", "ignored over HTTP/2")
 	got := c.answer(id)
 	delete(got, "date")
 	require.Equal(t, map[string]string{
@@ -135,12 +135,12 @@ func testStreamRefusals(t *testing.T) {
 			require.True(t, e.Clean)
 			require.Equal(t, tt.refused, m.Stats().Refused)
 			require.Contains(t, strings.Join(log.await(t, 1), "\n"), tt.log)
-			c.ping() // the connection is well
+			c.ping() // the HTTP/2 connection still works
 		})
 	}
 }
 
-// Requests that ask for no WebSocket are passed on, those that ask badly are not.
+// Requests that do not ask for a WebSocket are passed on. Malformed handshakes are refused.
 func TestStreamMiddlewareForm(t *testing.T) { onStreams(t, testStreamMiddlewareForm) }
 
 func testStreamMiddlewareForm(t *testing.T) {
@@ -154,12 +154,13 @@ func testStreamMiddlewareForm(t *testing.T) {
 	c.open()
 }
 
-// A CONNECT over HTTP/1.1 asks for no WebSocket, and can't pretend to.
+// A CONNECT over HTTP/1.1 does not ask for a WebSocket, and a forged :protocol header is
+// refused.
 func TestConnectOverHTTP1(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
 	for request, status := range map[string]int{
 		"CONNECT / HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Version: 13\r\n\r\n":                         426,
-		"CONNECT / HTTP/1.1\r\nHost: x\r\n:protocol: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n": 400, // net/http's
+		"CONNECT / HTTP/1.1\r\nHost: x\r\n:protocol: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n": 400, // refused by net/http
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		require.NoError(t, err)
@@ -173,7 +174,7 @@ func TestConnectOverHTTP1(t *testing.T) {
 	require.Zero(t, m.Stats().Accepted)
 }
 
-// The time-outs of the server are for requests.
+// The server's timeouts apply to requests and not to WebSockets.
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	onStreams(t, testStreamOutlivesTheServersTimeouts)
 }
@@ -194,7 +195,7 @@ func testStreamOutlivesTheServersTimeouts(t *testing.T) {
 	})
 }
 
-// inBubble serves HTTP/2 in a testing/synctest bubble, and connects to it.
+// inBubble serves HTTP/2 in a testing/synctest bubble and connects to it.
 func inBubble(t *testing.T, srv *http.Server) *rawH2 {
 	t.Helper()
 	ln := wstest.Listen(1 << 20)

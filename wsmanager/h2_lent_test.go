@@ -16,8 +16,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// A component above that sets a read deadline ends the connection with it, and
-// nothing else.
+// A read deadline that other middleware sets ends only the connection that it belongs to.
 func TestStreamWithAForeignDeadline(t *testing.T) { onStreams(t, testStreamWithAForeignDeadline) }
 
 func testStreamWithAForeignDeadline(t *testing.T) {
@@ -37,8 +36,7 @@ func testStreamWithAForeignDeadline(t *testing.T) {
 	require.Equal(t, "close: wsmanager: closed by the peer with 1006: the read was interrupted", j.await(t, 2)[1])
 }
 
-// lentWriter is net/http's writer, and sees whether anything uses it when the handler
-// has returned.
+// lentWriter wraps net/http's writer and counts uses after the handler has returned.
 type lentWriter struct {
 	w        http.ResponseWriter
 	returned atomic.Bool
@@ -69,8 +67,8 @@ func (l *lentWriter) SetWriteDeadline(at time.Time) error {
 	return http.NewResponseController(l.w).SetWriteDeadline(at)
 }
 
-// However a stream ends, and whatever is being sent to it, its writer is left alone
-// once the handler has returned: it may be another request's by then.
+// After the handler has returned, the stream's writer is never used, however the stream ends
+// and during concurrent sends: it may belong to another request by then.
 func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 	onStreams(t, testNothingIsWrittenAfterTheHandlerReturned)
 }
@@ -97,7 +95,7 @@ func testNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(50 * time.Microsecond): // the others need the processors as well
+				case <-time.After(50 * time.Microsecond): // leaves CPU time to the other goroutines
 					m.Broadcast(wsmanager.Text(repeat("x", 5000)))
 				}
 			}
@@ -110,7 +108,7 @@ func testNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 		for range 10 {
 			streams = append(streams, c.ask("/", false))
 		}
-		go func() { _, _ = io.Copy(io.Discard, c.conn) }() // not a frame is understood: the windows run out
+		go func() { _, _ = io.Copy(io.Discard, c.conn) }() // reads without window updates, so the windows are exhausted
 		require.Eventually(t, func() bool { return m.Stats().Accepted >= accepted+5 }, wstest.Patience, time.Millisecond)
 		for i, id := range streams {
 			switch (i + round) % 5 {

@@ -16,18 +16,18 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// rawH2 is a client of HTTP/2 that says and sees frames.
+// rawH2 is an HTTP/2 client that works with frames.
 type rawH2 struct {
 	t      testing.TB
 	conn   net.Conn
 	fr     *http2.Framer
-	last   uint32 // stream
+	last   uint32 // last stream ID
 	server map[http2.SettingID]uint32
-	window uint32 // what the server adds to its connection's, before anything else
-	goAway bool   // one has come
+	window uint32 // increment of the server's first update of the connection's window
+	goAway bool   // a GOAWAY frame has arrived
 }
 
-// dialRaw connects over plain TCP, with these settings.
+// dialRaw connects over plain TCP with these settings.
 func dialRaw(t testing.TB, url string, settings ...http2.Setting) *rawH2 {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -44,11 +44,11 @@ func rawOn(t testing.TB, conn net.Conn, settings ...http2.Setting) *rawH2 {
 	_, err := io.WriteString(conn, http2.ClientPreface)
 	require.NoError(t, err)
 	require.NoError(t, c.fr.WriteSettings(settings...))
-	c.ping() // its settings are the first frame, and a window update is behind them
+	c.ping() // the server's settings and its window update arrive before the answer
 	return c
 }
 
-// frame reads up to a frame of the stream, 0 for any.
+// frame reads up to the next frame of the stream; 0 for any frame.
 func (c *rawH2) frame(id uint32) http2.Frame {
 	c.t.Helper()
 	for {
@@ -74,8 +74,8 @@ func (c *rawH2) frame(id uint32) http2.Frame {
 	}
 }
 
-// ask sends a handshake, to the path and with the headers ("" leaves one out), and
-// returns its stream.
+// ask sends a handshake for the path with the headers and returns its stream. The value ""
+// omits a header.
 func (c *rawH2) ask(path string, endStream bool, headers ...string) uint32 {
 	c.t.Helper()
 	fields := []string{
@@ -109,7 +109,7 @@ func (c *rawH2) ask(path string, endStream bool, headers ...string) uint32 {
 	return c.last
 }
 
-// answer reads the answer to a handshake.
+// answer reads the response headers of a handshake.
 func (c *rawH2) answer(id uint32) map[string]string {
 	c.t.Helper()
 	for {
@@ -122,7 +122,7 @@ func (c *rawH2) answer(id uint32) map[string]string {
 			return got
 		case *http2.WindowUpdateFrame:
 		default:
-			c.t.Fatalf("waiting for an answer: %v", f)
+			c.t.Fatalf("got %v instead of response headers", f)
 		}
 	}
 }
@@ -145,8 +145,8 @@ func (c *rawH2) text(id uint32, s string) {
 	c.data(id, wstest.Frame(ws.OpText, true, []byte(s)), false)
 }
 
-// message reads data up to the end of a WebSocket frame, which must begin where data
-// begins, and returns it.
+// message reads data up to the end of one WebSocket frame, which must begin at the next DATA
+// frame, and returns it.
 func (c *rawH2) message(id uint32) ws.Frame {
 	c.t.Helper()
 	var got []byte
@@ -158,10 +158,10 @@ func (c *rawH2) message(id uint32) ws.Frame {
 		got = append(got, f.Data()...)
 		r := bytes.NewReader(got)
 		if h, err := ws.ReadHeader(r); err == nil && int64(r.Len()) >= h.Length {
-			require.EqualValues(c.t, h.Length, r.Len(), "one message at a time")
+			require.EqualValues(c.t, h.Length, r.Len(), "data after the WebSocket frame")
 			return ws.Frame{Header: h, Payload: got[len(got)-r.Len():]}
 		}
-		require.False(c.t, f.StreamEnded(), "the stream ends in the middle of %q", got)
+		require.False(c.t, f.StreamEnded(), "the stream ends in an incomplete frame %q", got)
 	}
 }
 
@@ -170,15 +170,15 @@ func (c *rawH2) expectText(id uint32, want string) {
 	require.Equal(c.t, want, string(c.message(id).Payload))
 }
 
-// ended is how a stream ended, after bytes that may be whatever they are.
-type ended struct {
-	Data  string         // before
+// streamEnd describes the end of a stream.
+type streamEnd struct {
+	Data  string         // all data of the stream
 	Clean bool           // END_STREAM
 	Reset *http2.ErrCode // RST_STREAM
 }
 
-// end reads a stream to its end: what ends it, and the reset that may follow.
-func (c *rawH2) end(id uint32, resetFollows bool) (e ended) {
+// end reads a stream to its end, and also the reset after it if resetFollows.
+func (c *rawH2) end(id uint32, resetFollows bool) (e streamEnd) {
 	c.t.Helper()
 	for {
 		switch f := c.frame(id).(type) {
@@ -196,7 +196,7 @@ func (c *rawH2) end(id uint32, resetFollows bool) (e ended) {
 	}
 }
 
-// ping checks that the connection is well.
+// ping checks that the HTTP/2 connection works.
 func (c *rawH2) ping() {
 	c.t.Helper()
 	require.NoError(c.t, c.fr.WritePing(false, [8]byte{1}))

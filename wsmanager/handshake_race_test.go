@@ -12,16 +12,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// meanwhile is a response writer that does something just before the 101 goes out,
-// when the connection is registered and has no socket yet.
-type meanwhile struct {
+// handshakeHook is a response writer that calls do immediately before the 101 is written, when
+// the connection is registered and has no socket yet.
+type handshakeHook struct {
 	unwrapOnly
 	do func()
 }
 
-func (w meanwhile) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code) }
+func (w handshakeHook) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(code) }
 
-// duringTheHandshake serves a Manager that never cuts by itself what is closing.
+// duringTheHandshake serves a Manager whose close timeout never expires during the test.
 func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager)) (*wsmanager.Manager, string) {
 	opts := quiet()
 	opts.Outbox.Messages, opts.Timeouts.Close = 2, time.Hour
@@ -30,12 +30,13 @@ func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager))
 		OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeHTTP(meanwhile{unwrapOnly{w}, func() { do(m) }}, r)
+			m.ServeHTTP(handshakeHook{unwrapOnly{w}, func() { do(m) }}, r)
 		})
 	})
 }
 
-// What is sent while the 101 goes out arrives after it, and Close closes.
+// Messages that are sent while the 101 is written arrive after it, and Close closes the
+// connection.
 func TestSentAndClosedDuringTheHandshake(t *testing.T) {
 	onEachDriver(t, testSentAndClosedDuringTheHandshake)
 }
@@ -56,8 +57,8 @@ func testSentAndClosedDuringTheHandshake(t *testing.T) {
 	require.Equal(t, []string{"connect", `close: wsmanager: closed here with 4000 ("enough")`}, j.await(t, 2))
 }
 
-// Whose outbox runs over before it is there is failed, and OnClose does not wait
-// for its peer.
+// A connection whose outbox overflows before it has a socket fails, and OnClose does not wait
+// for the peer.
 func TestOutboxFullDuringTheHandshake(t *testing.T) {
 	onEachDriver(t, testOutboxFullDuringTheHandshake)
 }
@@ -76,8 +77,8 @@ func testOutboxFullDuringTheHandshake(t *testing.T) {
 	require.NoError(t, c.Conn().Close())
 }
 
-// A Shutdown that gives up waiting for a handshake leaves no socket behind when
-// that comes through at last.
+// If Shutdown gives up waiting for a handshake, the socket is closed when the handshake
+// completes later.
 func TestShutdownGivesUpDuringTheHandshake(t *testing.T) {
 	onEachDriverAtOnce(t, testShutdownGivesUpDuringTheHandshake)
 }

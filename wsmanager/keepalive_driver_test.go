@@ -18,8 +18,8 @@ func stepped(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options) (m *w
 	return m, start(t, m, func(*httptest.Server) {}).URL, step
 }
 
-// On real connections, by a clock that is stepped: a peer that answers is pinged and
-// stays, one that sends something else stays too, and one that is silent is closed.
+// On real connections with a stepped clock: a peer that answers pings stays open, one that
+// sends data stays open, and a silent one is closed.
 func TestKeepAlive(t *testing.T) { onEachDriver(t, testKeepAlive) }
 
 func testKeepAlive(t *testing.T) {
@@ -27,22 +27,22 @@ func testKeepAlive(t *testing.T) {
 	ended := make(chan error, 1)
 	cb.OnClose = func(_ *wsmanager.Conn, err error) { ended <- err }
 	opts := quiet()
-	opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour // a step is longer than a frame is on its way
+	opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour // a step exceeds the transmission time of a frame
 	m, url, step := stepped(t, cb, opts)
 	c := dialOver(t, url, nil)
 	c.SendText("here")
 	c.ExpectText("here")
 	for range 5 {
-		step(60 * time.Second) // pings come every 50 s, give or take 10 %
+		step(60 * time.Second) // pings are due every 50 s ± 10 %
 		c.ExpectPing()
 		c.SendPong(nil)
 		c.SendText("pong is read")
 		c.ExpectText("pong is read")
 	}
-	require.Equal(t, 1, m.All().Len(), "300 s, of which no 110 in silence")
+	require.Equal(t, 1, m.All().Len(), "300 s without 110 s of silence")
 	step(60 * time.Second)
 	c.ExpectPing()
-	require.Equal(t, 1, m.All().Len(), "not yet")
+	require.Equal(t, 1, m.All().Len(), "closed before the idle timeout")
 	step(60 * time.Second)
 	for {
 		f, err := c.ReadFrame()
@@ -56,11 +56,11 @@ func testKeepAlive(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// A peer that does not answer a close frame is cut after Timeouts.Close, and not before.
+// A peer that does not answer a close frame is cut after Timeouts.Close and not earlier.
 func TestCloseTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testCloseTimeoutOnEachDriver) }
 
 func testCloseTimeoutOnEachDriver(t *testing.T) {
-	needH1(t, "a stream ends behind the close frame, without waiting")
+	needH1(t, "a stream ends after the close frame without waiting")
 	ended := make(chan error, 1)
 	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, quiet())
 	c := dialOver(t, url, nil)
@@ -81,7 +81,7 @@ func testCloseTimeoutOnEachDriver(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A write that makes no progress is cut after Timeouts.Write.
+// A connection whose write makes no progress is cut after Timeouts.Write.
 func TestWriteTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testWriteTimeoutOnEachDriver) }
 
 func testWriteTimeoutOnEachDriver(t *testing.T) {
@@ -93,7 +93,7 @@ func testWriteTimeoutOnEachDriver(t *testing.T) {
 	defer c.Kill()
 	settles(t, func() bool { return m.All().Len() == 1 })
 	conn := only(t, m)
-	for range 64 { // more than sockets and windows take
+	for range 64 { // exceeds socket buffers and windows
 		require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 512<<10))))
 	}
 	settles(t, func() bool { step(time.Second); return len(ended) == 1 })

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Connections that have ended leave nothing in the wheel, and the wheel no timer.
+// Closed connections leave no entry in the wheel, and an empty wheel has no timer.
 func TestEndedConnectionsLeaveTheWheel(t *testing.T) {
 	m, clock := fakeManager(t, Options{})
 	var conns []*Conn
@@ -27,7 +27,7 @@ func TestEndedConnectionsLeaveTheWheel(t *testing.T) {
 	require.False(t, clock.Armed())
 }
 
-// trickle is a transport that takes a few bytes each time it is waited for.
+// trickle is a transport that accepts a few bytes after each AwaitWritable.
 type trickle struct{ *fakeTransport }
 
 func (t trickle) AwaitWritable() error {
@@ -36,7 +36,7 @@ func (t trickle) AwaitWritable() error {
 	return err
 }
 
-// Every byte that a plain socket takes is progress.
+// Every byte that a plain socket accepts counts as progress.
 func TestEveryByteIsProgress(t *testing.T) {
 	m, clock := fakeManager(t, Options{Timeouts: Timeouts{PingInterval: time.Hour, Idle: 2 * time.Hour}})
 	tr := trickle{newFakeTransport(3)}
@@ -47,12 +47,12 @@ func TestEveryByteIsProgress(t *testing.T) {
 	for range 15 {
 		<-tr.entered
 		clock.Step(9 * time.Second)
-		require.False(t, c.reception.isClosing(), "9 s are below the time-out")
+		require.False(t, c.reception.isClosing(), "closed after 9 s, below the timeout")
 		tr.goOn <- struct{}{}
 	}
 	<-tr.entered
 	clock.Step(12 * time.Second)
-	require.True(t, c.reception.isClosing(), "12 s are not")
+	require.True(t, c.reception.isClosing(), "not closed after 12 s, above the timeout")
 	require.ErrorIs(t, c.life.cold.cause, ErrWriteTimeout)
 	c.m.unregister(c)
 	c.session().release()

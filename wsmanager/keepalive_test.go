@@ -17,9 +17,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// inMemory connects to h without a socket, so that time in a synctest bubble goes
-// by as soon as all wait, and with hardly a buffer, so that a client that does not
-// read is felt at once.
+// inMemory connects to h without a socket. In a synctest bubble, time then advances whenever
+// all goroutines block. The buffer is tiny, so that a client that does not read blocks the
+// server's writes immediately.
 func inMemory(t *testing.T, h http.Handler) *wstest.Client {
 	t.Helper()
 	return wstest.DialHandler(t, h, "/", nil, wstest.Memory{Buffer: 64, Patience: 1000 * time.Hour})
@@ -31,15 +31,16 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 		cb := wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v %v", errors.Is(err, wsmanager.ErrIdleTimeout), err) }}
 		m := wsmanager.MustNew(cb, quiet())
 		c := inMemory(t, m)
-		// A ping about every 50 s; the peer is there as long as it answers.
+		// A ping is due about every 50 s. The connection stays open as long as the peer
+		// answers.
 		last := time.Now()
 		for range 10 {
 			require.Empty(t, c.ExpectPing())
-			require.InDelta(t, 50, time.Since(last).Seconds(), 5+2, "give or take 10 % and the wheel's tick")
+			require.InDelta(t, 50, time.Since(last).Seconds(), 5+2, "10 % jitter and the wheel's tick")
 			last = time.Now()
 			c.SendPong(nil)
 		}
-		// Then it answers no more: 110 s after the last sign of life it is over.
+		// Without answers, the connection is closed 110 s after the last received byte.
 		pings := 0
 		f, err := c.ReadFrame()
 		for ; err == nil && f.Header.OpCode == ws.OpPing; f, err = c.ReadFrame() {
@@ -49,7 +50,7 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 		require.Equal(t, ws.OpClose, f.Header.OpCode)
 		code, _ := ws.ParseCloseFrameData(f.Payload)
 		require.EqualValues(t, 1001, code)
-		require.Contains(t, []int{1, 2}, pings, "by the jitter")
+		require.Contains(t, []int{1, 2}, pings, "the number depends on the jitter")
 		require.InDelta(t, 110, time.Since(last).Seconds(), 2)
 		synctest.Wait()
 		require.Equal(t, []string{"true wsmanager: closed here with 1001: nothing was received in time"}, j.all())
@@ -57,8 +58,8 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 	})
 }
 
-// Connections that came together don't stay together: the pings of each come
-// between 90 and 110 % of the interval, and spread over all of that.
+// Connections that were opened together do not ping together: the intervals are between 90 and
+// 110 % of PingInterval, evenly distributed.
 func TestPingsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, rounds = 40, 25
@@ -71,7 +72,7 @@ func TestPingsAreSpread(t *testing.T) {
 			go func() {
 				last := time.Now()
 				for range rounds {
-					if h, err := ws.ReadHeader(c.Conn()); err != nil || h.OpCode != ws.OpPing { // on a goroutine of its own
+					if h, err := ws.ReadHeader(c.Conn()); err != nil || h.OpCode != ws.OpPing { // on its own goroutine
 						t.Errorf("got %v %v", h, err)
 					}
 					gaps <- time.Since(last)
@@ -84,16 +85,16 @@ func TestPingsAreSpread(t *testing.T) {
 			got = append(got, <-gaps)
 		}
 		slices.Sort(got)
-		tick := time.Second + time.Second // the wheel's, before and after
+		tick := time.Second + time.Second // the rounding of the wheel, before and after
 		require.GreaterOrEqual(t, got[0], 90*time.Second-tick)
 		require.LessOrEqual(t, got[len(got)-1], 110*time.Second+tick)
-		for i, want := range []float64{92, 96, 100, 104, 108} { // evenly
+		for i, want := range []float64{92, 96, 100, 104, 108} { // evenly distributed
 			require.InDelta(t, want, got[len(got)*(2*i+1)/10].Seconds(), 2.5)
 		}
 	})
 }
 
-// Data counts as a sign of life as well as pongs do.
+// Data keeps a connection alive like pongs do.
 func TestDataKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
@@ -110,9 +111,9 @@ func TestDataKeepsAlive(t *testing.T) {
 	})
 }
 
-// A callback that takes its time is none of the peer's doing: a peer that answers pings
-// stays, however long OnConnect takes.
-func TestALongOnConnectIsNobodysSilence(t *testing.T) {
+// A slow callback does not count as silence of the peer: a peer that answers pings stays open,
+// however long OnConnect runs.
+func TestLongOnConnectIsNotIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 1)
 		m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -137,8 +138,8 @@ func TestALongOnConnectIsNobodysSilence(t *testing.T) {
 	})
 }
 
-// A peer that answers nothing has gone, also while a callback runs: the callback hears it
-// from the Context, and OnClose comes after it.
+// The idle timeout also applies while a callback runs: the callback's Context ends, and
+// OnClose runs after the callback.
 func TestIdleTimeoutWhileACallbackRuns(t *testing.T) {
 	for _, in := range []string{"OnConnect", "OnMessage"} {
 		t.Run(in, func(t *testing.T) {
@@ -175,8 +176,8 @@ func TestIdleTimeoutWhileACallbackRuns(t *testing.T) {
 	}
 }
 
-// Where reading has stopped, because a callback runs and what may be queued for the next
-// is queued, the peer's silence is measured from when it goes on.
+// Reading stops while a callback runs and the queue of received messages is full. The idle
+// timeout is measured from the moment when reading continues.
 func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const long = 20 * time.Minute
@@ -197,7 +198,7 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 		c := inMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		for range 5 {
-			c.SendText(repeat("x", 600)) // one is queued beside the one that is handled
+			c.SendText(repeat("x", 600)) // one is queued in addition to the one being handled
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -207,8 +208,7 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 	})
 }
 
-// Each byte of a message that arrives now and then is a sign of life: a slow client is none
-// that is gone.
+// Each byte of a partly received message counts as activity: a slow client is not idle.
 func TestPartsOfAMessageKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
@@ -225,7 +225,7 @@ func TestPartsOfAMessageKeepAlive(t *testing.T) {
 	})
 }
 
-// A write that makes no progress is cut after the write time-out.
+// A connection whose write makes no progress is cut after the write timeout.
 func TestWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got error
@@ -234,19 +234,19 @@ func TestWriteTimeout(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
 		c := inMemory(t, m)
 		time.Sleep(time.Second)
-		m.Broadcast(wsmanager.Text(repeat("nobody reads this ", 100)))
+		m.Broadcast(wsmanager.Text(repeat("this stays unread ", 100)))
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.ErrorIs(t, got, wsmanager.ErrWriteTimeout)
 		require.InDelta(t, 11, after.Seconds(), 2)
 		f, err := c.ReadFrame()
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "got %v", f.Header) // cut in the middle
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "got %v", f.Header) // cut in the middle of a frame
 		require.NoError(t, m.Shutdown(t.Context()))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed)
 	})
 }
 
-// A slow peer is not cut as long as it reads something.
+// A slow peer is not cut as long as it keeps reading.
 func TestSlowProgressIsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
@@ -254,7 +254,7 @@ func TestSlowProgressIsProgress(t *testing.T) {
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 992<<10))))
 		buf := make([]byte, 16<<10)
 		for got := 0; got < 992<<10; got += len(buf) {
-			time.Sleep(time.Second) // a minute in all, 4 s for each chunk
+			time.Sleep(time.Second) // one minute in total, 4 s for each chunk
 			_, err := io.ReadFull(c.Conn(), buf)
 			require.NoError(t, err)
 		}
@@ -264,7 +264,7 @@ func TestSlowProgressIsProgress(t *testing.T) {
 	})
 }
 
-// A peer that does not answer a close frame is cut after the close time-out.
+// A peer that does not answer a close frame is cut after the close timeout.
 func TestCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var after time.Duration
@@ -284,28 +284,28 @@ func TestCloseTimeout(t *testing.T) {
 	})
 }
 
-// A client that does not read even the answer to its handshake ends with
-// Options.Timeouts.Handshake, before anybody knew of it.
+// If a client does not read the answer to its handshake, the connection ends after
+// Options.Timeouts.Handshake, before any callback.
 func TestHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, log := logged()
 		j := newJournal()
 		m := wsmanager.MustNew(noting(j), opts)
-		ln := wstest.Listen(64) // less than a 101 has
+		ln := wstest.Listen(64) // less than the size of a 101
 		srv := &http.Server{Handler: m}
 		go func() { _ = srv.Serve(ln) }() // http.ErrServerClosed
 		conn, err := ln.Dial()
 		require.NoError(t, err)
 		require.NoError(t, wstest.Request(t, "/").Write(conn))
 		synctest.Wait()
-		require.Equal(t, 1, m.All().Len(), "registered before the answer is out")
+		require.Equal(t, 1, m.All().Len(), "registered before the answer is written")
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Zero(t, m.All().Len())
-		require.Empty(t, j.all(), "no callback has heard of it")
+		require.Empty(t, j.all(), "no callback runs")
 		require.Contains(t, log.record(t, 0)["err"], "i/o timeout")
 		require.EqualValues(t, 1, m.Stats().Refused.BrokenOff)
 		require.NoError(t, m.Shutdown(t.Context()))
@@ -313,8 +313,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	})
 }
 
-// A peer that was failed and goes on sending is read to the end, but not for
-// ever.
+// The input of a failed connection is read and discarded, for a bounded time.
 func TestLingerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -329,13 +328,13 @@ func TestLingerEnds(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.LessOrEqual(t, time.Since(start), 7*time.Second)
-		require.Equal(t, []string{"0s"}, j.all(), "OnClose did not wait for it")
+		require.Equal(t, []string{"0s"}, j.all(), "OnClose runs without waiting for the peer")
 		require.NoError(t, m.Shutdown(t.Context()))
 	})
 }
 
-// What a peer that was failed still sends is read as long as it sends: an end with
-// unread bytes would be a reset, which takes the close frame with it.
+// After a failure, input is read until the peer closes. Closing the socket with unread bytes
+// would cause a reset, which can discard the close frame.
 func TestLingerReadsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
@@ -354,9 +353,9 @@ func TestLingerReadsOn(t *testing.T) {
 	})
 }
 
-// A peer that was failed for its silence gets no message more, and OnClose does
-// not wait for it.
-func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
+// A connection that failed with the idle timeout sends no further message, and OnClose does
+// not wait for the peer.
+func TestIdleTimeoutDropsQueuedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
 		opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour
@@ -376,8 +375,7 @@ func TestIdleTimeoutDropsWhatWaits(t *testing.T) {
 	})
 }
 
-// Shutdown waits for peers that answer, and for no others longer than the close
-// time-out.
+// Shutdown waits for peers that answer, and for other peers until the close timeout.
 func TestShutdownIsBounded(t *testing.T) {
 	for name, opts := range map[string]wsmanager.Options{"": {}, "Block": {Block: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -397,8 +395,7 @@ func TestShutdownIsBounded(t *testing.T) {
 	}
 }
 
-// A peer that never says which protocol it speaks does not stay, however well it
-// answers pings.
+// A peer that does not choose a protocol in time is closed, even if it answers pings.
 func TestReadyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()

@@ -178,11 +178,9 @@ func (l *lifecycle) takeSecondaryErr() error {
 	return err
 }
 
-// released notes that the transport was released, which is the end of the connection. It
-// returns an error that occurred after the connection was logged, or nil.
-func (l *lifecycle) released() error {
+// released notes that the transport was released, which is the end of the connection.
+func (l *lifecycle) released() {
 	if o := l.handover(); o != nil && o.ended != nil {
 		close(o.ended)
 	}
-	return l.takeSecondaryErr()
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Every way in which a connection can end: what the client reads, what OnClose
-// gets, and what the log says.
+// TestEnds checks every way in which a connection can end: the close code that the client
+// reads, the error passed to OnClose, and the log record.
 func TestEnds(t *testing.T) { onEachDriver(t, testEnds) }
 
 func testEnds(t *testing.T) {
@@ -48,14 +48,14 @@ func testEnds(t *testing.T) {
 			return c.Close(4002, "")
 		case "Close, then an error":
 			_ = c.Close(4003, "")
-			return errors.New("too late to count")
+			return errors.New("after Close")
 		}
 		return nil
 	}
 	for _, tt := range []struct {
 		name  string
 		do    func(*wstest.Client)
-		reads int // the close code that the client reads, 0 for none
+		reads int // the close code that the client reads; 0 for none
 		err   string
 		is    error
 		level string
@@ -130,12 +130,12 @@ func testEnds(t *testing.T) {
 			require.EqualValues(t, tt.code, rec["code"])
 			require.Len(t, rec["id"], 26)
 
-			// Nobody else has noticed.
+			// The other connection is not affected.
 			require.Equal(t, 1, m.All().Len())
 			m.Broadcast(wsmanager.Text("still here"))
 			bystander.ExpectText("still here")
-			require.Len(t, j.all(), 3, "OnClose came once")
-			require.Len(t, log.all(), 1, "and was logged once")
+			require.Len(t, j.all(), 3, "number of journal entries after one OnClose")
+			require.Len(t, log.all(), 1, "number of log records")
 		})
 	}
 }
@@ -177,8 +177,8 @@ func testOnClosePanics(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// The callbacks of one connection come in order and never overlap, however the
-// frames arrive and whoever else sends.
+// The callbacks of one connection run in order and never overlap, regardless of how the frames
+// arrive and of other senders.
 func TestCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 	onEachDriver(t, testCallbacksOfOneConnectionNeverOverlap)
 }
@@ -214,7 +214,7 @@ func testCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 				return
 			default:
 				m.Broadcast(wsmanager.Text("noise"))
-				time.Sleep(time.Millisecond) // the client does not read: leave the outbox some room
+				time.Sleep(time.Millisecond) // the client does not read: leave room in the outbox
 			}
 		}
 	})
@@ -232,11 +232,11 @@ func testCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 	require.EqualValues(t, 2000, next.Load())
 }
 
-func TestFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
-	onEachDriver(t, testFarewellDoesNotReachTheOneWhoLeft)
+func TestBroadcastInOnCloseSkipsTheClosedConnection(t *testing.T) {
+	onEachDriver(t, testBroadcastInOnCloseSkipsTheClosedConnection)
 }
 
-func testFarewellDoesNotReachTheOneWhoLeft(t *testing.T) {
+func testBroadcastInOnCloseSkipsTheClosedConnection(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text("+" + c.ID()))
@@ -281,11 +281,11 @@ func testMessagesAfterCloseAreDropped(t *testing.T) {
 	require.Equal(t, []string{"connect", `close: wsmanager: closed here with 4000 ("enough")`}, j.await(t, 2))
 }
 
-// What was sent before Close arrives before the close frame.
+// Messages that are sent before Close arrive before the close frame.
 func TestCloseIsGraceful(t *testing.T) { onEachDriver(t, testCloseIsGraceful) }
 
 func testCloseIsGraceful(t *testing.T) {
-	const messages, size = 200, 4000 // more than the socket's buffers take at once
+	const messages, size = 200, 4000 // exceeds the socket buffers
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 			for i := range messages {
@@ -305,7 +305,7 @@ func testCloseIsGraceful(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// The end does not wait for any time-out where the peer does its part.
+// If the peer completes its part of the close, the end does not wait for a timeout.
 func TestEndsNeedNoTimeout(t *testing.T) { onEachDriver(t, testEndsNeedNoTimeout) }
 
 func testEndsNeedNoTimeout(t *testing.T) {
@@ -313,20 +313,20 @@ func testEndsNeedNoTimeout(t *testing.T) {
 		name string
 		end  func(*wsmanager.Conn, *wstest.Client)
 	}{
-		{"closed here, and answered", func(s *wsmanager.Conn, c *wstest.Client) {
+		{"closed by the server, and answered", func(s *wsmanager.Conn, c *wstest.Client) {
 			_ = s.Close(4000, "")
 			c.ExpectClose(4000)
 		}},
-		{"closed there", func(_ *wsmanager.Conn, c *wstest.Client) {
+		{"closed by the client", func(_ *wsmanager.Conn, c *wstest.Client) {
 			c.SendClose(4000, "")
 			c.ExpectClose(4000)
 		}},
-		{"failed: the end is there to be read at once", func(_ *wsmanager.Conn, c *wstest.Client) {
+		{"failed, and the peer closes its end", func(_ *wsmanager.Conn, c *wstest.Client) {
 			c.SendRaw([]byte("\xff\xff"))
 			c.ExpectClose(1002)
 			_ = c.Conn().Close()
 		}},
-		{"closed here, and answered by nonsense", func(s *wsmanager.Conn, c *wstest.Client) {
+		{"closed by the server, and answered with an invalid frame", func(s *wsmanager.Conn, c *wstest.Client) {
 			_ = s.Close(4000, "")
 			f, err := c.ReadFrame()
 			require.NoError(t, err)
@@ -346,7 +346,7 @@ func testEndsNeedNoTimeout(t *testing.T) {
 			j.await(t, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
-			require.NoError(t, m.Shutdown(ctx), "the transport is closed")
+			require.NoError(t, m.Shutdown(ctx), "the transport is not closed")
 		})
 	}
 }
@@ -389,7 +389,7 @@ func testContext(t *testing.T) {
 	require.ErrorIs(t, conn.Context().Err(), context.Canceled)
 }
 
-// A context that is asked for only after the end is done as well.
+// A Context that is first requested after the end is already done.
 func TestContextAfterTheEnd(t *testing.T) { onEachDriver(t, testContextAfterTheEnd) }
 
 func testContextAfterTheEnd(t *testing.T) {
@@ -399,7 +399,7 @@ func testContextAfterTheEnd(t *testing.T) {
 	c.SendClose(1000, "")
 	conn := <-ended
 	require.ErrorIs(t, conn.Context().Err(), context.Canceled)
-	require.ErrorIs(t, context.Cause(conn.Context()), context.Canceled, "an orderly end has no cause of its own")
+	require.ErrorIs(t, context.Cause(conn.Context()), context.Canceled, "a normal close sets no other cause")
 }
 
 func TestPing(t *testing.T) { onEachDriver(t, testPing) }
@@ -411,7 +411,7 @@ func testPing(t *testing.T) {
 		c.SendPing([]byte(payload))
 		c.ExpectPong([]byte(payload))
 	}
-	c.SendRaw(wstest.Frame(ws.OpPong, true, []byte("nobody asked")))
+	c.SendRaw(wstest.Frame(ws.OpPong, true, []byte("unsolicited")))
 	c.SendText("hello")
 	c.ExpectText("hello")
 }

@@ -30,11 +30,10 @@ func testMaxConnections(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "There are too many connections.\n", string(body))
 	require.Equal(t, "the limit of 2 connections is reached", log.record(t, 0)["err"])
-	require.Equal(t, 2, asked, "nobody is authenticated in vain")
+	require.Equal(t, 2, asked, "OnAccept is not called above the limit")
 	require.EqualValues(t, 1, m.Stats().Refused.Limit)
 
-	// There is room again once one is gone for good, and no handshake that was
-	// refused keeps a place.
+	// A slot becomes free when a connection has ended, and refused handshakes hold none.
 	first.SendClose(1000, "")
 	first.ExpectClose(1000)
 	require.Eventually(t, func() bool {
@@ -43,12 +42,12 @@ func testMaxConnections(t *testing.T) {
 	second.SendText("still here")
 }
 
-// Handshakes that come to nothing give their place back.
-func TestMaxConnectionsCountsNoRefusals(t *testing.T) {
-	onEachDriver(t, testMaxConnectionsCountsNoRefusals)
+// Failed handshakes release their slot.
+func TestRefusalsReleaseTheirSlot(t *testing.T) {
+	onEachDriver(t, testRefusalsReleaseTheirSlot)
 }
 
-func testMaxConnectionsCountsNoRefusals(t *testing.T) {
+func testRefusalsReleaseTheirSlot(t *testing.T) {
 	opts := quiet()
 	opts.MaxConnections = 1
 	_, url := serve(t, wsmanager.Callbacks{
@@ -65,8 +64,8 @@ func testMaxConnectionsCountsNoRefusals(t *testing.T) {
 	dialOver(t, url, nil)
 }
 
-// A peer may send as many messages as the rate and the burst say; one more closes
-// with 1008. What came before is handled.
+// A peer may send as many messages as MessageRate and MessageBurst permit. One more closes the
+// connection with 1008; the earlier messages are handled.
 func TestMessageRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
@@ -79,7 +78,7 @@ func TestMessageRate(t *testing.T) {
 		}, opts)
 		c := inMemory(t, m)
 		send := func() { c.SendText("x") }
-		for range 50 { // at the rate, for ever
+		for range 50 { // exactly at the rate
 			send()
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -101,10 +100,10 @@ func TestMessageRate(t *testing.T) {
 	})
 }
 
-// 20 control frames a second, by default; the answers to our own pings are none
-// of the peer's doing.
+// The default limit is 20 control frames per second. Pongs that answer our own pings do not
+// count.
 func TestControlRate(t *testing.T) {
-	for name, op := range map[string]ws.OpCode{"pings": ws.OpPing, "pongs that nobody asked for": ws.OpPong} {
+	for name, op := range map[string]ws.OpCode{"pings": ws.OpPing, "unsolicited pongs": ws.OpPong} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got error
@@ -118,7 +117,7 @@ func TestControlRate(t *testing.T) {
 						if err != nil {
 							return
 						}
-						_, _ = io.CopyN(io.Discard, c.Conn(), h.Length) // the next read tells
+						_, _ = io.CopyN(io.Discard, c.Conn(), h.Length) // the next ReadHeader returns the error
 						reads <- h.OpCode
 					}
 				}()

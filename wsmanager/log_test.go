@@ -12,29 +12,30 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// byContext is a log whose records note what their context holds, as handlers do
-// that correlate logs with traces.
-type byContext struct {
+// contextRecorder is a log handler that records a value of each record's context, like
+// handlers that correlate logs with traces.
+type contextRecorder struct {
 	slog.Handler
 	j *journal
 }
 
 type traceKey struct{}
 
-func (h byContext) Enabled(context.Context, slog.Level) bool { return true }
+func (h contextRecorder) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h byContext) Handle(ctx context.Context, r slog.Record) error {
+func (h contextRecorder) Handle(ctx context.Context, r slog.Record) error {
 	h.j.note("%s: %v", r.Message, ctx.Value(traceKey{}))
 	return nil
 }
 
-// A refusal belongs to its request; a connection to nothing but Options.BaseContext.
+// The record of a refusal carries the request's context; records of a connection carry
+// Options.BaseContext.
 func TestLogRecordsCarryTheirContext(t *testing.T) { onEachDriver(t, testLogRecordsCarryTheirContext) }
 
 func testLogRecordsCarryTheirContext(t *testing.T) {
 	j := newJournal()
 	_, url := serve(t, wsmanager.Callbacks{}, wsmanager.Options{
-		Logger:      slog.New(byContext{slog.DiscardHandler, j}),
+		Logger:      slog.New(contextRecorder{slog.DiscardHandler, j}),
 		BaseContext: context.WithValue(context.Background(), traceKey{}, "base"),
 	}, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,8 +51,8 @@ func testLogRecordsCarryTheirContext(t *testing.T) {
 	require.Equal(t, []string{"websocket refused: request", "websocket connected: base", "websocket closed: base"}, j.await(t, 3))
 }
 
-// `return c.Send(m)` is what most callbacks end with: that the connection was
-// closing already is no news, and no warning.
+// Most callbacks end with `return c.Send(m)`. If the connection is already closing, that error
+// deserves neither a warning nor an attribute.
 func TestSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	onEachDriver(t, testSendOnAClosingConnectionIsNoWarning)
 }
@@ -60,7 +61,7 @@ func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	opts, log := logged()
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
-			_ = c.Close(1000, "") // somebody else, say
+			_ = c.Close(1000, "") // like a concurrent Close from another goroutine
 			return c.Send(m)
 		},
 	}, opts, nil)
@@ -72,7 +73,7 @@ func testSendOnAClosingConnectionIsNoWarning(t *testing.T) {
 	require.NotContains(t, rec, "secondary_err")
 }
 
-// A connection that Shutdown has ended is as it should be.
+// A connection that Shutdown closes is logged at level INFO.
 func TestShutdownIsNoWarning(t *testing.T) { onEachDriver(t, testShutdownIsNoWarning) }
 
 func testShutdownIsNoWarning(t *testing.T) {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
 	if !chosen {
-		// Parallel tests wait most of their time, so more of them than processors run at once.
+		// Parallel tests mostly wait, so more of them than processors can run at once.
 		if err := flag.Set("test.parallel", "16"); err != nil {
 			panic(err)
 		}
@@ -33,11 +33,11 @@ func TestMain(m *testing.M) {
 	wstest.Main(m)
 }
 
-// journal notes what happens, in order.
+// journal records entries in order.
 type journal struct {
 	mu      sync.Mutex
 	entries []string
-	changed chan struct{} // closed with the next entry
+	changed chan struct{} // closed when the next entry is added
 }
 
 func newJournal() *journal { return &journal{changed: make(chan struct{})} }
@@ -56,7 +56,7 @@ func (j *journal) all() []string {
 	return append([]string(nil), j.entries...)
 }
 
-// await waits until there are n entries and returns them.
+// await waits for n entries and returns all of them.
 func (j *journal) await(t *testing.T, n int) []string {
 	t.Helper()
 	timeout := time.After(wstest.Patience)
@@ -70,18 +70,18 @@ func (j *journal) await(t *testing.T, n int) []string {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("%d entries did not come: %q", n, entries)
+			t.Fatalf("got fewer than %d entries: %q", n, entries)
 		}
 	}
 }
 
-// Write makes a journal of a log: a line is an entry.
+// Write adds a line of a log as an entry.
 func (j *journal) Write(p []byte) (int, error) {
 	j.note("%s", bytes.TrimSpace(p))
 	return len(p), nil
 }
 
-// record is the nth entry of a log in JSON.
+// record returns the nth entry of a JSON log.
 func (j *journal) record(t *testing.T, n int) map[string]any {
 	t.Helper()
 	var rec map[string]any
@@ -89,7 +89,7 @@ func (j *journal) record(t *testing.T, n int) map[string]any {
 	return rec
 }
 
-// noting is callbacks that note everything and echo messages.
+// noting returns callbacks that record every call and echo messages.
 func noting(j *journal) wsmanager.Callbacks {
 	return wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },
@@ -101,19 +101,19 @@ func noting(j *journal) wsmanager.Callbacks {
 	}
 }
 
-// quiet is options without a log.
+// quiet returns options that discard the log.
 func quiet() wsmanager.Options {
 	return wsmanager.Options{Logger: slog.New(slog.DiscardHandler)}
 }
 
-// logged is options with a log in JSON.
+// logged returns options with a JSON log, and its journal.
 func logged() (wsmanager.Options, *journal) {
 	j := newJournal()
 	return wsmanager.Options{Logger: slog.New(slog.NewJSONHandler(j, nil))}, j
 }
 
-// serve makes a Manager with the driver that the test runs on and serves h, or the Manager itself if h is nil. At the
-// end of the test the Manager is shut down.
+// serve creates a Manager with the driver of the test and serves h, or the Manager itself if h
+// is nil. It shuts the Manager down at the end of the test.
 func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(*wsmanager.Manager) http.Handler) (*wsmanager.Manager, string) {
 	t.Helper()
 	m, err := wsmanager.New(cb, on(t, opts))
@@ -127,7 +127,7 @@ func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(
 	speaks(t, srv)
 	srv.Start()
 	t.Cleanup(func() {
-		// Clients of the test may be gone or not; either way nothing is left.
+		// Shutdown succeeds with and without open client connections.
 		shutdown(t, m)
 		srv.Close()
 	})
@@ -137,13 +137,14 @@ func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(
 func shutdown(t *testing.T, m *wsmanager.Manager) {
 	t.Helper()
 	if err := m.Shutdown(t.Context()); err != nil {
-		// t.Context is over in clean-ups: then Shutdown cuts, and says so.
+		// t.Context is cancelled during cleanup: Shutdown then cuts connections and returns an
+		// error.
 		require.ErrorContains(t, err, "context canceled")
-		require.NotContains(t, err.Error(), "callbacks", "every callback has returned")
+		require.NotContains(t, err.Error(), "callbacks", "a callback has not returned")
 	}
 }
 
-// ids are the ids of the registered connections.
+// ids returns the ids of the registered connections.
 func ids(m *wsmanager.Manager) []string {
 	var out []string
 	for c := range m.All().Local() {
@@ -152,14 +153,14 @@ func ids(m *wsmanager.Manager) []string {
 	return out
 }
 
-// only is the one registered connection.
+// only returns the only registered connection.
 func only(t *testing.T, m *wsmanager.Manager) *wsmanager.Conn {
 	t.Helper()
 	require.Equal(t, 1, m.All().Len())
 	for c := range m.All().Local() {
 		return c
 	}
-	t.Fatal("Len says 1, All has none")
+	t.Fatal("Len returned 1, but All is empty")
 	return nil
 }
 

@@ -18,14 +18,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// worst are the ways in which a function of the application can fail to return.
-var worst = map[string]func(){
+// nonReturning are the ways in which a function of the application can end without returning.
+var nonReturning = map[string]func(){
 	"panics":          func() { panic("oops") },
 	"panics with nil": func() { panic(nil) },
 	"exits":           runtime.Goexit,
 }
 
-// nothingLeft waits until Shutdown finds nothing left.
+// nothingLeft checks that Shutdown succeeds and no connection remains.
 func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
@@ -34,12 +34,12 @@ func nothingLeft(t *testing.T, m *wsmanager.Manager) {
 	require.Zero(t, m.All().Len())
 }
 
-// An OnAccept that does not return is the request's misfortune: its place is given
-// back, and it is counted.
+// If OnAccept does not return, only its request fails. The slot is released and the failure is
+// counted.
 func TestOnAcceptThatMisbehaves(t *testing.T) { onEachDriver(t, testOnAcceptThatMisbehaves) }
 
 func testOnAcceptThatMisbehaves(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		t.Run(name, func(t *testing.T) {
 			opts := quiet()
 			opts.MaxConnections = 1
@@ -50,7 +50,7 @@ func testOnAcceptThatMisbehaves(t *testing.T) {
 				return wsmanager.Accept{}, nil
 			}}, opts, nil)
 			for range 3 {
-				_, err := roundTripOver(t, wstest.Request(t, url+"/bad")) //nolint:bodyclose // there is none
+				_, err := roundTripOver(t, wstest.Request(t, url+"/bad")) //nolint:bodyclose // no response
 				require.Error(t, err)
 			}
 			c := dialOver(t, url, nil)
@@ -62,8 +62,8 @@ func testOnAcceptThatMisbehaves(t *testing.T) {
 	}
 }
 
-// A callback that never returns, whichever it is, keeps Shutdown no longer than its
-// deadline, and is counted in its error.
+// A callback that never returns does not delay Shutdown beyond its deadline, and is counted in
+// its error.
 func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 	onEachDriverAtOnce(t, testShutdownWithACallbackThatBlocks)
 }
@@ -71,7 +71,7 @@ func TestShutdownWithACallbackThatBlocks(t *testing.T) {
 func testShutdownWithACallbackThatBlocks(t *testing.T) {
 	for _, in := range []string{"OnAccept", "OnConnect", "OnMessage", "OnClose", "a filter", "an encoder"} {
 		t.Run(in, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waits
 			inside, release := make(chan struct{}), make(chan struct{})
 			var once sync.Once
 			block := func(where string) {
@@ -126,14 +126,14 @@ func testShutdownWithACallbackThatBlocks(t *testing.T) {
 	}
 }
 
-// A filter or an encoder that fails does so in the callback that has called it: that
-// one's connection ends, once, and no broadcast of anybody else waits or is lost.
+// A filter or an encoder that panics does so in the callback that called it. Only the
+// connection of that callback ends, once. Other broadcasts are neither delayed nor lost.
 func TestFiltersAndEncodersThatMisbehave(t *testing.T) {
 	onEachDriver(t, testFiltersAndEncodersThatMisbehave)
 }
 
 func testFiltersAndEncodersThatMisbehave(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		for what, broadcast := range map[string]func(m *wsmanager.Manager){
 			"a filter": func(m *wsmanager.Manager) {
 				m.All().WhereLocal(func(*wsmanager.Conn) bool { do(); return true }).Send(wsmanager.Text("never"))
@@ -193,8 +193,8 @@ func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 	}
 }
 
-// After Close, after the end and after Shutdown nothing is sent, nothing hangs, and
-// everything says so.
+// After Close, after the end, and after Shutdown, every method returns immediately, sends
+// nothing and reports that.
 func TestEveryMethodAfterTheEnd(t *testing.T) { onEachDriver(t, testEveryMethodAfterTheEnd) }
 
 func testEveryMethodAfterTheEnd(t *testing.T) {
@@ -262,18 +262,18 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 	require.ErrorIs(t, m.Conns(conn.ID()).Close(1000, ""), wsmanager.ErrNoConn)
 }
 
-// Shutdowns at the same time, each with its own patience: the impatient one cuts, and
-// the patient one finds that all has ended.
-func TestShutdownsOfDifferentPatience(t *testing.T) {
-	onEachDriver(t, testShutdownsOfDifferentPatience)
+// Concurrent Shutdowns with different deadlines: the one with the short deadline cuts the
+// connections, the other one succeeds.
+func TestConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
+	onEachDriver(t, testConcurrentShutdownsWithDifferentDeadlines)
 }
 
-func testShutdownsOfDifferentPatience(t *testing.T) {
+func testConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
 	var closes atomic.Int32
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, quiet(), nil)
 	const n = 10
 	for range n {
-		dialOver(t, url, nil) // nobody answers the close frame
+		dialOver(t, url, nil) // without an answer to the close frame
 	}
 	results := make(chan error, 5)
 	for _, patience := range []time.Duration{wstest.Patience, wstest.Patience, 50 * time.Millisecond, 0, wstest.Patience} {
@@ -293,7 +293,7 @@ func testShutdownsOfDifferentPatience(t *testing.T) {
 	nothingLeft(t, m)
 }
 
-// A Shutdown that OnAccept waits for waits for that OnAccept: it ends at its deadline,
+// A Shutdown that is called inside OnAccept waits for that OnAccept. It ends at its deadline,
 // and the handshake is refused.
 func TestShutdownInsideOnAccept(t *testing.T) { onEachDriverAtOnce(t, testShutdownInsideOnAccept) }
 
@@ -311,8 +311,8 @@ func testShutdownInsideOnAccept(t *testing.T) {
 	nothingLeft(t, m)
 }
 
-// Shutdown comes while hundreds of handshakes are under way: each is refused with 503,
-// or becomes a connection that is closed with 1001. None is in between.
+// Shutdown is called while 100 clients connect. Each is either refused with 503 or becomes a
+// connection that is closed with 1001.
 func TestShutdownAmongHandshakes(t *testing.T) { onSocketDrivers(t, testShutdownAmongHandshakes) }
 
 func testShutdownAmongHandshakes(t *testing.T) {
@@ -355,7 +355,7 @@ func testShutdownAmongHandshakes(t *testing.T) {
 			outcomes <- o
 		}()
 		if i == n/2 {
-			begun.Wait() // some are connected, others on their way, others to come
+			begun.Wait() // some are connected, others in the handshake, others not started
 			go func() { _ = m.Shutdown(context.Background()) }()
 		}
 	}
@@ -368,7 +368,7 @@ func testShutdownAmongHandshakes(t *testing.T) {
 			continue
 		}
 		accepted++
-		require.NoError(t, o.closed, "1001 of the server's is an orderly end")
+		require.NoError(t, o.closed, "1001 from the server is a normal close")
 	}
 	nothingLeft(t, m)
 	require.EqualValues(t, accepted, connects.Load())
@@ -377,14 +377,14 @@ func testShutdownAmongHandshakes(t *testing.T) {
 	require.EqualValues(t, n-accepted, m.Stats().Refused.ShuttingDown)
 }
 
-// The callbacks of a connection that was dialled may do their worst as well: the server
-// reads 1011, and nothing is left.
+// A failing callback of a dialled connection sends 1011 to the server and leaves no connection
+// behind.
 func TestDialledCallbacksThatMisbehave(t *testing.T) {
 	onSocketDrivers(t, testDialledCallbacksThatMisbehave)
 }
 
 func testDialledCallbacksThatMisbehave(t *testing.T) {
-	for name, do := range worst {
+	for name, do := range nonReturning {
 		for _, in := range []string{"OnConnect", "OnMessage", "OnClose"} {
 			t.Run(in+" "+name, func(t *testing.T) {
 				ends := make(chan error, 1)
@@ -423,15 +423,15 @@ func testDialledCallbacksThatMisbehave(t *testing.T) {
 	}
 }
 
-// panicking is a log handler with a mistake in it.
+// panicking is a log handler that always panics.
 type panicking struct{ slog.Handler }
 
 func (panicking) Enabled(context.Context, slog.Level) bool  { return true }
 func (panicking) Handle(context.Context, slog.Record) error { panic("a log handler") }
 
-// A log handler that panicked at the record of a connection's end took the process
-// along, from a goroutine that nobody recovers; at the one of its beginning, it left a
-// connection that nobody read from.
+// A log handler that panicked at the record of a connection's end crashed the process, because
+// it ran on a goroutine without recover. If it panicked at the record of the start, it left a
+// connection without a reader.
 func TestLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 	onEachDriver(t, testLoggerThatPanicsCrashedTheProcess)
 }

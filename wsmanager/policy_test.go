@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What each policy does with ten messages for an outbox of three, while the first
-// bytes of one have left.
+// TestSlowConsumerPolicies sends ten messages to an outbox of three while another message is
+// partly written.
 func TestSlowConsumerPolicies(t *testing.T) {
 	for _, tt := range []struct {
 		policy  SlowConsumer
@@ -63,7 +63,7 @@ func TestSlowConsumerPolicies(t *testing.T) {
 				s := m.Stats()
 				require.Equal(t, tt.dropped, s.Dropped)
 				queued := 1 + countByte(results, 'q')
-				require.Equal(t, queued, int(s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed), "all that was queued is accounted for")
+				require.Equal(t, queued, int(s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed), "every queued message is counted once")
 			})
 		}
 	}
@@ -78,7 +78,7 @@ func countByte(p []byte, b byte) (n int) {
 	return n
 }
 
-// OnAccept may choose another policy for one connection.
+// OnAccept may choose a different policy for a connection.
 func TestPolicyOfOneConnection(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 1}})
 	tr := newFakeTransport(0)
@@ -92,7 +92,7 @@ func TestPolicyOfOneConnection(t *testing.T) {
 	require.Equal(t, []string{"half", "9"}, tr.frames(t))
 }
 
-// By bytes: as many of the oldest go as the new one needs.
+// With a byte limit, as many of the oldest messages are dropped as the new one needs.
 func TestDropOldestByBytes(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 100}, Limits: Limits{MaxMessageSize: 50}, SlowConsumer: SlowConsumerDropOldest})
 	tr := newFakeTransport(0)
@@ -113,8 +113,8 @@ func TestDropOldestByBytes(t *testing.T) {
 	require.Equal(t, big, got[len(got)-1])
 }
 
-// Pongs and the close frame find a place in a full outbox, and a pong passes the
-// data that waits; it does not split a message.
+// A full outbox still accepts pongs and the close frame. A pong precedes queued messages, but
+// does not split a message.
 func TestControlFramesAreExempt(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 	tr := newFakeTransport(0)
@@ -124,7 +124,7 @@ func TestControlFramesAreExempt(t *testing.T) {
 	require.ErrorIs(t, c.Send(Text("m1")), ErrOutboxFull)
 	c.mu.Lock()
 	for i := range 100 {
-		c.out.sendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // the newest is kept
+		c.out.sendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // only the newest is kept
 	}
 	c.mu.Unlock()
 	tr.goOn <- struct{}{}
@@ -136,8 +136,9 @@ func TestControlFramesAreExempt(t *testing.T) {
 	require.Equal(t, []string{"half", "0xa", "m0", "half too", "0x8"}, tr.frames(t))
 }
 
-// What waits when the connection is cut is counted, what is on its way as well.
-func TestDropsAtTheCut(t *testing.T) {
+// Messages that are queued or partly written when the connection is cut are counted as
+// dropped.
+func TestCutCountsDroppedMessages(t *testing.T) {
 	for name, blocking := range map[string]bool{"plain socket": false, "blocking writes": true} {
 		t.Run(name, func(t *testing.T) {
 			m, _ := fakeManager(t, Options{})
@@ -163,7 +164,8 @@ func TestDropsAtTheCut(t *testing.T) {
 	}
 }
 
-// A message of many chunks is one message, and its parts stay together.
+// A message that is written in several chunks counts as one message, and its parts are
+// contiguous.
 func TestBigMessagesInChunks(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
@@ -188,8 +190,8 @@ func TestBigMessagesInChunks(t *testing.T) {
 	require.Zero(t, s.Dropped)
 }
 
-// Where nothing can be tried, a burst is told from a stuck write by time; the
-// bytes are bounded in any case.
+// On transports without TryWrite, a burst is distinguished from a blocked write by time. The
+// byte limit always applies.
 func TestBurstRule(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -198,7 +200,7 @@ func TestBurstRule(t *testing.T) {
 		size     int
 		want     int
 	}{
-		{"plain socket", false, false, 10, 9}, // beside the one on its way
+		{"plain socket", false, false, 10, 9}, // in addition to the one being written
 		{"a burst", true, false, 10, 159},
 		{"a burst, by bytes", true, false, 1000, 10},
 		{"a stuck write", true, true, 10, 9},
@@ -221,7 +223,7 @@ func TestBurstRule(t *testing.T) {
 	}
 }
 
-// Who wants no limit of messages is never crowded by them.
+// With the maximum message limit, the number of messages never makes the outbox crowded.
 func TestBurstWithoutALimit(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: math.MaxInt}})
 	tr := newFakeTransport(0)

@@ -38,9 +38,9 @@ func testPrepareJSON(t *testing.T) {
 	require.ErrorContains(t, err, "unsupported type")
 }
 
-func TestPreparedThatCannotBeSent(t *testing.T) { onEachDriver(t, testPreparedThatCannotBeSent) }
+func TestInvalidPrepared(t *testing.T) { onEachDriver(t, testInvalidPrepared) }
 
-func testPreparedThatCannotBeSent(t *testing.T) {
+func testInvalidPrepared(t *testing.T) {
 	opts, log := logged()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 2000, 1000
 	r := newRoom(t, opts, map[string]string{"ann": ""})
@@ -74,8 +74,8 @@ func testPreparedThatCannotBeSent(t *testing.T) {
 	require.Empty(t, r.heard()["ann"])
 }
 
-// Each variant is encoded once, however many connections and sends there are, and
-// only if somebody speaks it.
+// Each variant is encoded once for any number of connections and sends, and only if a
+// recipient uses it.
 func TestVariants(t *testing.T) { onEachDriver(t, testVariants) }
 
 func testVariants(t *testing.T) {
@@ -111,8 +111,8 @@ func testVariants(t *testing.T) {
 	}
 }
 
-// Until it is ready a deferred connection gets what is sent to it alone, and
-// nothing that is sent to many.
+// Until Ready, a deferred connection receives messages that are sent to it alone, but no
+// broadcasts.
 func TestDeferred(t *testing.T) { onEachDriver(t, testDeferred) }
 
 func testDeferred(t *testing.T) {
@@ -159,7 +159,7 @@ func testReadyAfterTheEnd(t *testing.T) {
 	require.ErrorIs(t, <-ended, wsmanager.ErrClosed)
 }
 
-// A protocol chosen by the first message: what the hub does.
+// The first message selects the protocol, as in the hub.
 func TestReadyByTheFirstMessage(t *testing.T) { onEachDriver(t, testReadyByTheFirstMessage) }
 
 func testReadyByTheFirstMessage(t *testing.T) {
@@ -187,7 +187,7 @@ func testReadyByTheFirstMessage(t *testing.T) {
 		}
 		return wsmanager.Text("{}"), nil
 	})
-	for sent := (wsmanager.Sent{}); sent.Queued < 2; { // welcome may be here before Ready
+	for sent := (wsmanager.Sent{}); sent.Queued < 2; { // the client may receive "welcome" before Ready
 		sent = m.All().SendPrepared(p)
 	}
 	text.ExpectText("{}")
@@ -197,7 +197,7 @@ func testReadyByTheFirstMessage(t *testing.T) {
 	require.Equal(t, []byte{0xff}, f.Payload)
 }
 
-// An encoder that panics does so at the one who sends, and nobody else is hurt.
+// The panic of an encoder reaches the sender. Other connections are not affected.
 func TestEncoderThatPanics(t *testing.T) { onEachDriver(t, testEncoderThatPanics) }
 
 func testEncoderThatPanics(t *testing.T) {
@@ -210,7 +210,7 @@ func testEncoderThatPanics(t *testing.T) {
 	require.Equal(t, map[string][]string{"ann": {"on it goes"}}, r.heard())
 }
 
-// A function of the application may itself broadcast to the same set.
+// An encoder or filter may itself broadcast to the same set.
 func TestBroadcastsWithinBroadcasts(t *testing.T) { onEachDriver(t, testBroadcastsWithinBroadcasts) }
 
 func testBroadcastsWithinBroadcasts(t *testing.T) {

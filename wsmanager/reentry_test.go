@@ -14,9 +14,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// everything calls every method that there is, on a connection of its own callback
-// (nil if there is none yet) and on the Manager.
-func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
+// callEveryMethod calls every method of the Manager and of a connection, on the connection of
+// the running callback (nil if none exists yet).
+func callEveryMethod(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	msg := wsmanager.Text("x")
 	want := func(*wsmanager.Conn) bool { inner(); return true }
 	prepared := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { inner(); return msg, nil })
@@ -61,8 +61,8 @@ func everything(m *wsmanager.Manager, c *wsmanager.Conn, inner func()) {
 	_ = m.Send(c.ID(), msg)
 }
 
-// Every method may be called from inside every callback, also while others do so
-// and while messages come in bursts. At last a callback closes its own connection.
+// Every method may be called inside every callback, also concurrently with others and while
+// messages arrive in bursts. Finally a callback closes its own connection.
 func TestEveryMethodInsideEveryCallback(t *testing.T) {
 	onEachDriver(t, testEveryMethodInsideEveryCallback)
 }
@@ -78,19 +78,19 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 	}
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) {
-			everything(m, nil, inner)
+			callEveryMethod(m, nil, inner)
 			return wsmanager.Accept{User: "ann", Groups: []string{"g"}}, nil
 		},
-		OnConnect: func(c *wsmanager.Conn) error { everything(c.Manager(), c, inner); return nil },
+		OnConnect: func(c *wsmanager.Conn) error { callEveryMethod(c.Manager(), c, inner); return nil },
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
-			everything(c.Manager(), c, inner)
+			callEveryMethod(c.Manager(), c, inner)
 			if string(msg.Payload) == "last" {
 				return c.Manager().Conns(c.ID()).Close(1000, "")
 			}
 			return nil
 		},
 		OnClose: func(c *wsmanager.Conn, _ error) {
-			everything(c.Manager(), c, inner)
+			callEveryMethod(c.Manager(), c, inner)
 			_ = c.Close(1000, "")
 			closed <- struct{}{}
 		},
@@ -115,7 +115,7 @@ func testEveryMethodInsideEveryCallback(t *testing.T) {
 		case <-closed:
 		case <-time.After(wstest.Patience):
 			buf := make([]byte, 1<<20)
-			t.Fatalf("a callback hangs:\n%s", buf[:runtime.Stack(buf, true)])
+			t.Fatalf("a callback is blocked:\n%s", buf[:runtime.Stack(buf, true)])
 		}
 	}
 	require.NoError(t, m.Shutdown(t.Context()))

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a crowd has needed is given back when it is gone, in a group as well.
+// After many connections have closed, their group releases its memory.
 func TestGroupsShrink(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	var conns []*Conn
@@ -31,7 +31,7 @@ func TestGroupsShrink(t *testing.T) {
 	require.Nil(t, m.groups.get("g"))
 }
 
-// A pooled slice of the registry kept connections alive that were long gone.
+// A pooled slice of the registry kept closed connections reachable.
 func TestSnapshotsKeptConnectionsAlive(t *testing.T) {
 	var r allConns
 	r.init()

@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A connection whose end began while Shutdown looked for what is left was found in
-// two places, and its OnClose, if that did not return, counted as two callbacks.
+// A connection that began to close while Shutdown collected the remaining connections was
+// found in two sets. If its OnClose did not return, it was counted as two callbacks.
 func TestUnendedConnectionsAreCountedOnce(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	a := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})

@@ -21,7 +21,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// The tests here are named after what once went wrong.
+// Each test in this file is named after a bug that has been fixed.
 
 func TestAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 	onEachDriver(t, testAppendingToAPayloadOverwroteTheNextFrame)
@@ -40,9 +40,8 @@ func testAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 	require.Equal(t, []string{"one!!!!!!", "two!!!!!!"}, j.await(t, 2))
 }
 
-// A component above, or a listener, that sets a read deadline: the connection
-// ends with it, and nothing else does. One in an event loop is not net/http's any
-// more.
+// A handler or a listener sets a read deadline. Only that connection ends. An event loop takes
+// the connection over from net/http, so the deadline has no effect there.
 func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	onEachDriver(t, testForeignReadDeadlineCrashedTheProcess)
 }
@@ -57,7 +56,7 @@ func testForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	}, opts, func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(w, r)
-			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // no error: net/http lets it
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) // net/http returns no error
 		})
 	})
 	c := dialOver(t, url, nil)
@@ -65,7 +64,7 @@ func testForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	c.ExpectEOF()
 }
 
-// net/http waits for the body of a request when it is hijacked.
+// net/http waits for the request body when a handler hijacks the connection.
 func TestHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 	onSocketDrivers(t, testHandshakeWithABodyWasNeverTimedOut)
 }
@@ -78,14 +77,14 @@ func testHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			req := wstest.Request(t, url)
-			body, end := io.Pipe() // never comes
+			body, end := io.Pipe() // no data ever
 			defer end.Close()
 			req.Body = body
 			spoil(req)
 			conn, err := net.Dial("tcp", req.URL.Host)
 			require.NoError(t, err)
 			defer conn.Close()
-			go func() { _ = req.Write(conn) }() // hangs in the body
+			go func() { _ = req.Write(conn) }() // blocks in the body
 			require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 			res, err := http.ReadResponse(bufio.NewReader(conn), req)
 			require.NoError(t, err)
@@ -96,8 +95,8 @@ func testHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 	}
 }
 
-// While a callback runs nothing is read, so a peer that answers all pings looked
-// idle.
+// Nothing is read while a callback runs. Therefore a peer that answered all pings was closed
+// as idle.
 func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -110,7 +109,7 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 		pongs := make(chan []byte, 100)
 		go func() {
 			for p := range pongs {
-				_, _ = c.Conn().Write(p) // waits until the callback has returned
+				_, _ = c.Conn().Write(p) // blocks until the callback has returned
 			}
 		}()
 		pongs <- wstest.Frame(ws.OpText, true, []byte("x"))
@@ -129,7 +128,7 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 	})
 }
 
-func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
+func TestHugeDurationsOverflowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()
 		opts.Timeouts.PingInterval, opts.Timeouts.Idle = math.MaxInt64/10*9, math.MaxInt64
@@ -142,7 +141,7 @@ func TestHugeDurationsOverflowedIntoAtOnce(t *testing.T) {
 	})
 }
 
-// Progress of less than a chunk was none.
+// Progress below one chunk was not counted.
 func TestSlowReaderWasCutInTheMiddleOfAChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
@@ -150,7 +149,7 @@ func TestSlowReaderWasCutInTheMiddleOfAChunk(t *testing.T) {
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 60<<10))))
 		buf := make([]byte, 2<<10)
 		for got := 0; got < 60<<10; got += len(buf) {
-			time.Sleep(time.Second) // half a minute in all
+			time.Sleep(time.Second) // 30 s in total
 			_, err := io.ReadFull(c.Conn(), buf)
 			require.NoError(t, err)
 		}
@@ -159,14 +158,14 @@ func TestSlowReaderWasCutInTheMiddleOfAChunk(t *testing.T) {
 	})
 }
 
-// cannotHijack says that it can.
+// cannotHijack implements http.Hijacker but always fails.
 type cannotHijack struct{ http.ResponseWriter }
 
 func (cannotHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return nil, nil, errors.New("it was only a wrapper")
 }
 
-// A 101 without a tunnel left an HTTP connection that a proxy takes for one.
+// A 101 without a hijacked connection left an HTTP connection that a proxy takes for a tunnel.
 func TestFailedHijackLeftALiveConnection(t *testing.T) {
 	onSocketDrivers(t, testFailedHijackLeftALiveConnection)
 }
@@ -181,9 +180,9 @@ func testFailedHijackLeftALiveConnection(t *testing.T) {
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 	require.NoError(t, wstest.Request(t, url).Write(conn))
-	_ = wstest.Request(t, url).Write(conn) // the next, smuggled; it may be ended already
+	_ = wstest.Request(t, url).Write(conn) // the smuggled next request; the connection may be closed already
 	answer, err := io.ReadAll(conn)
-	if err != nil { // with the second request unread the end may be a reset
+	if err != nil { // the close may be a reset because the second request is unread
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 	}
 	require.Equal(t, 0, len(answer), "%s", answer)
@@ -191,28 +190,28 @@ func testFailedHijackLeftALiveConnection(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// watching calls a function when the status is written.
-type watching struct {
+// statusHook calls f when the status is written.
+type statusHook struct {
 	http.ResponseWriter
 	f func()
 }
 
-func (w watching) WriteHeader(code int)                         { w.f(); w.ResponseWriter.WriteHeader(code) }
-func (w watching) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
+func (w statusHook) WriteHeader(code int)                         { w.f(); w.ResponseWriter.WriteHeader(code) }
+func (w statusHook) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errors.New("no") }
 
-// Whoever found a connection whose handshake then broke off held one that was
-// open for ever.
-func TestBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
-	onSocketDrivers(t, testBrokenHandshakeLeftAConnectionInLimbo)
+// If a handshake failed after the connection was registered, a connection found through the
+// Manager stayed open indefinitely.
+func TestFailedHandshakeLeftAnOpenConnection(t *testing.T) {
+	onSocketDrivers(t, testFailedHandshakeLeftAnOpenConnection)
 }
 
-func testBrokenHandshakeLeftAConnectionInLimbo(t *testing.T) {
+func testFailedHandshakeLeftAnOpenConnection(t *testing.T) {
 	found := make(chan *wsmanager.Conn, 1)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(*wsmanager.Conn, error) { panic("no OnClose without OnConnect") },
 	}, quiet(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			m.ServeHTTP(watching{w, func() {
+			m.ServeHTTP(statusHook{w, func() {
 				for c := range m.All().Local() {
 					require.NotEmpty(t, c.RemoteAddr().String())
 					require.NoError(t, c.Send(wsmanager.Text("not yet")))
@@ -254,7 +253,7 @@ func testPanicAfterCloseWasNotLogged(t *testing.T) {
 	}
 }
 
-// pipeWriter is a response writer that is taken over to become conn.
+// pipeWriter is a response writer whose Hijack returns conn.
 type pipeWriter struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
@@ -264,7 +263,7 @@ func (w pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }
 
-// noAddr is a connection that does not know its other end.
+// noAddr is a connection without a remote address.
 type noAddr struct{ net.Conn }
 
 func (noAddr) RemoteAddr() net.Addr { return nil }
@@ -276,7 +275,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 	r := wstest.Request(t, "http://example.com")
 	r.RemoteAddr = "192.0.2.1:1234"
 	status := make(chan int, 1)
-	go func() { // a pipe takes nothing that nobody reads
+	go func() { // net.Pipe has no buffer
 		res, err := http.ReadResponse(bufio.NewReader(client), nil)
 		if err != nil {
 			status <- 0
@@ -292,14 +291,14 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// A wrapped socket without CloseWrite was closed at once, with the close frame
-// still unread, and over TLS that could hold up everybody for seconds.
+// A wrapped socket without CloseWrite was closed immediately, before the peer had read the
+// close frame. Over TLS that could block other connections for seconds.
 func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
 	onEachDriver(t, testSocketWithoutCloseWriteWasClosedAtOnce)
 }
 
 func testSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
-	needH1(t, "it is about sockets")
+	needH1(t, "applies to sockets only")
 	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}
@@ -310,14 +309,14 @@ func testSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
-	c.SendClose(1002, "") // a reset would fail this, or the next
+	c.SendClose(1002, "") // a reset would fail this write or the next one
 	c.SendRaw(make([]byte, 100<<10))
 	require.NoError(t, c.Conn().Close())
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// plainListener hands out connections that have nothing but net.Conn's methods,
-// as those do that count or limit.
+// plainListener returns connections that implement only net.Conn, like listeners that count or
+// limit connections.
 type plainListener struct{ net.Listener }
 
 func (l plainListener) Accept() (net.Conn, error) {
@@ -325,13 +324,13 @@ func (l plainListener) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{c}, err
 }
 
-// Whoever connected because another had got a broadcast could get it as well:
-// "she is now connected" before "you are now connected".
-func TestBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
-	onEachDriverAtOnce(t, testBroadcastReachedThoseWhoCameAfterIt)
+// A client that connected in reaction to another client's message could receive the broadcast
+// of that message too: "she is now connected" before "you are now connected".
+func TestBroadcastReachedLaterConnections(t *testing.T) {
+	onEachDriverAtOnce(t, testBroadcastReachedLaterConnections)
 }
 
-func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
+func testBroadcastReachedLaterConnections(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error {
 			c.Manager().Broadcast(wsmanager.Text(c.ID()))
@@ -344,21 +343,21 @@ func testBroadcastReachedThoseWhoCameAfterIt(t *testing.T) {
 		require.True(t, registered)
 		other := dialOver(t, url, nil)
 		first := other.Text()
-		c.ExpectText(first) // the other's own, not its own again
+		c.ExpectText(first) // the message of the other connection, not its own again
 		c.Kill()
 		other.Kill()
 		require.Eventually(t, func() bool { return m.All().Len() == 0 }, wstest.Patience, 100*time.Microsecond)
 	}
 }
 
-// A close frame that had arrived together with what failed the connection was found
-// before the failure was noted: a panic, or a flood, ended as an orderly close of the
-// peer's, and OnClose was told nothing.
-func TestCloseFrameBehindAFailureHidIt(t *testing.T) {
-	onEachDriver(t, testCloseFrameBehindAFailureHidIt)
+// A close frame that arrived in the same read as the cause of a failure was handled before the
+// failure was recorded. A panic or a flood was then reported as a normal close by the peer,
+// and OnClose received no error.
+func TestCloseFrameHidAnEarlierFailure(t *testing.T) {
+	onEachDriver(t, testCloseFrameHidAnEarlierFailure)
 }
 
-func testCloseFrameBehindAFailureHidIt(t *testing.T) {
+func testCloseFrameHidAnEarlierFailure(t *testing.T) {
 	fine := func(*wsmanager.Conn) error { return nil }
 	bomb := compressedFrames(t, ws.OpBinary, make([]byte, 1<<20), 9, 0)
 	for name, tt := range map[string]struct {
@@ -368,16 +367,16 @@ func testCloseFrameBehindAFailureHidIt(t *testing.T) {
 	}{
 		"a panic":          {func(*wsmanager.Conn) error { panic("oh") }, nil, 1011},
 		"bad deflate":      {fine, append([]byte{0xc1, 0x84, 0, 0, 0, 0}, "\xff\xff\xff\xff"...), 1007},
-		"a bomb":           {fine, bomb, 1009},
+		"a deflate bomb":   {fine, bomb, 1009},
 		"a flood of pongs": {fine, bytes.Repeat(wstest.Frame(ws.OpPong, true, nil), 1000), 1008},
 	} {
 		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, tt.bad, tt.code) })
 	}
 }
 
-// Over a connection that can't be shut in one direction, the peer's answer to
-// the close frame of a failed connection ends it, not Timeouts.Close: a client
-// waits for the server to close first (RFC 6455, section 7.1.1).
+// On a connection without half-close, the peer's answer to the close frame of a failed
+// connection ends it, before Timeouts.Close: a client waits for the server to close first (RFC
+// 6455, section 7.1.1).
 func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	onEachDriver(t, testAnsweredFailureIsClosedAtOnce)
 }
@@ -396,16 +395,15 @@ func testAnsweredFailureIsClosedAtOnce(t *testing.T) {
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpClose, f.Header.OpCode)
-	// An error: over HTTP/2 it is closed without waiting for the answer.
+	// The write fails over HTTP/2: the server ends the stream without waiting for the answer.
 	_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(1011, "")))
 	require.NoError(t, c.Conn().SetReadDeadline(time.Now().Add(wstest.Patience)))
 	_, err = c.Conn().Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// A callback that works until the connection's Context ends was never told: the
-// Context ended only after the callback had returned. So it outlived its peer,
-// its connection and Shutdown.
+// The Context ended only after the callback had returned. A callback that works until its
+// Context ends therefore outlived its peer, its connection and Shutdown.
 func TestContextEndsWhileACallbackRuns(t *testing.T) {
 	onEachDriver(t, testContextEndsWhileACallbackRuns)
 }
@@ -441,7 +439,7 @@ func testContextEndsWhileACallbackRuns(t *testing.T) {
 			case <-time.After(wstest.Patience):
 				close(giveUp)
 				require.Error(t, <-ended)
-				t.Fatal("the connection was cut, and its Context has not ended")
+				t.Fatal("the Context has not ended after the connection was cut")
 			}
 			require.Error(t, <-ended)
 			require.NoError(t, m.Shutdown(t.Context()))

@@ -9,31 +9,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// meddling is a transport that uses the Manager in the middle of a write, as any
-// other goroutine may at that moment. Were a lock of the registry or of groups
-// held, it would wait for ever.
-type meddling struct {
+// reentrantTransport uses the Manager during a write, as other goroutines may. It would
+// deadlock if the writer held a lock of the registry or of groups.
+type reentrantTransport struct {
 	*fakeTransport
-	meddle func()
+	reenter func()
 }
 
-func (t *meddling) TryWrite(p []byte) (int, error) {
-	t.meddle()
+func (t *reentrantTransport) TryWrite(p []byte) (int, error) {
+	t.reenter()
 	return t.fakeTransport.TryWrite(p)
 }
 
-// Of single messages; for batches see TestBatchThatStallsHoldsUpNoOtherConnection.
+// This covers single messages. For batches see TestBatchThatStallsHoldsUpNoOtherConnection.
 func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
-	tr := &meddling{fakeTransport: newFakeTransport(1 << 20)}
+	tr := &reentrantTransport{fakeTransport: newFakeTransport(1 << 20)}
 	writes := 0
-	tr.meddle = func() {
+	tr.reenter = func() {
 		writes++
 		a := Accept{Groups: []string{"g", "h"}}
-		other := m.newConn(fmt.Sprint("meddler", writes), a, nil, "fake")
-		other.m.register(other, a) // takes the write locks
+		other := m.newConn(fmt.Sprint("other", writes), a, nil, "fake")
+		other.m.register(other, a) // needs the write locks
 		if m.Group("g").Len() != 2 || m.All().Len() != 2 || len(m.Stats().Closed) != 0 {
-			t.Error("the meddler is not there")
+			t.Error("the other connection is not registered")
 		}
 		other.m.unregister(other)
 	}
@@ -59,11 +58,11 @@ func TestNoLockIsHeldWhileWriting(t *testing.T) {
 	}
 }
 
-func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
+func TestNoLockIsHeldInFiltersAndEncoders(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{Groups: []string{"g"}})
 	asked := 0
-	meddle := func() {
+	reenter := func() {
 		asked++
 		require.NoError(t, c.Join(fmt.Sprint(asked)))
 		require.NoError(t, c.Leave("g"))
@@ -71,9 +70,9 @@ func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
 		require.NoError(t, c.Send(Text("x")))
 		require.Equal(t, Sent{Queued: 1}, m.Group("g").Send(Text("x")))
 	}
-	want := func(*Conn) bool { meddle(); return true }
+	want := func(*Conn) bool { reenter(); return true }
 	encoding := func() *Prepared {
-		return PrepareFunc(func(Variant) (Message, error) { meddle(); return Text("x"), nil })
+		return PrepareFunc(func(Variant) (Message, error) { reenter(); return Text("x"), nil })
 	}
 	m.All().WhereLocal(want).Send(Text("x"))
 	m.Group("g").WhereLocal(want).Send(Text("x"))
@@ -81,16 +80,15 @@ func TestNoLockIsHeldWhileTheApplicationIsAsked(t *testing.T) {
 	m.Group("g").SendPrepared(encoding())
 	require.NoError(t, c.SendPrepared(encoding()))
 	for range m.All().Local() {
-		meddle()
+		reenter()
 	}
 	for range m.Group("g").Local() {
-		meddle()
+		reenter()
 	}
 	require.Equal(t, 7, asked)
 }
 
-// However many messages wait, one goroutine writes them, and none does when
-// nothing waits.
+// One goroutine writes all queued messages, and none runs when the queue is empty.
 func TestNoGoroutinePerMessage(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
@@ -108,8 +106,8 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	require.Nil(t, c.out.outbox)
 }
 
-// Nothing gets into the middle of a frame of which a part has left, not even a
-// control frame, and not even if the socket would take it.
+// Nothing is written inside a partly written frame, not even a control frame and not even if
+// the socket would accept it.
 func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
@@ -125,12 +123,12 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	require.NoError(t, c.Close(1000, ""))
 	tr.letGo()
 	idle(t, m)
-	require.Equal(t, []string{"half of it is out", "direct", "to all", "0x8"}, tr.frames(t), "whole frames, and none but messages between a message and the close frame")
+	require.Equal(t, []string{"half of it is out", "direct", "to all", "0x8"}, tr.frames(t), "complete frames, and only messages before the close frame")
 }
 
-// A panic fails the connection: what waits is dropped, and the close frame does
-// not wait behind it.
-func TestPanicDropsWhatWaits(t *testing.T) {
+// A panic fails the connection: queued messages are dropped, and the close frame is sent
+// without waiting for them.
+func TestPanicDropsQueuedMessages(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
@@ -144,9 +142,9 @@ func TestPanicDropsWhatWaits(t *testing.T) {
 	require.Equal(t, uint64(1), m.Stats().Dropped.Closed)
 }
 
-// A ping that is due and the answer to the peer's newest wait in places of their
-// own, before all messages that wait.
-func TestPingAndPongWaitSideBySide(t *testing.T) {
+// A due ping and the pong for the newest ping of the peer are queued separately, before all
+// queued messages.
+func TestPingAndPongAreQueuedSeparately(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})

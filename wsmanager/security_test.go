@@ -16,8 +16,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Origins that no browser sends, and some that only look like this host. Those that
-// net/http itself refuses never get here.
+// Origins that browsers never send, and origins that only resemble the host. Those that
+// net/http refuses itself do not reach the Manager.
 func TestOriginTricks(t *testing.T) {
 	for _, tt := range []struct {
 		host, origin string
@@ -28,7 +28,7 @@ func TestOriginTricks(t *testing.T) {
 		{"xn--bcher-kva.example", "https://xn--bcher-kva.example", 101},
 		{"xn--bcher-kva.example", "https://b\u00fccher.example", 403},
 		{"xn--bcher-kva.example", "https://bucher.example", 403},
-		{"example.com", "http://ex\u0430mple.com", 403}, // a Cyrillic letter
+		{"example.com", "http://ex\u0430mple.com", 403}, // Cyrillic small letter a
 		{"example.com", "http://ex%61mple.com", 403},
 		{"example.com", "http://example.com%00.evil.example", 403},
 		{"example.com", "http://example.com.", 403},
@@ -37,7 +37,7 @@ func TestOriginTricks(t *testing.T) {
 		{"example.com", "http://evil-example.com", 403},
 		{"example.com", "http://example.com:080", 403},
 		{"example.com", "http://example.com:0", 403},
-		{"example.com", "http://example.com:65616", 403}, // 80, in 16 bits
+		{"example.com", "http://example.com:65616", 403}, // 80 modulo 2^16
 		{"example.com:80", "http://example.com:65616", 403},
 		{"example.com", "http://example.com:443", 403},
 		{"example.com", "https://example.com:80", 403},
@@ -81,8 +81,8 @@ func TestOriginTricks(t *testing.T) {
 	}
 }
 
-// A page that came over plain HTTP can have been written by anybody on its way. It
-// was let in to the same host over TLS, with the cookies that TLS was to keep.
+// A page that was loaded over plain HTTP can be modified by any attacker on its path. It was
+// allowed to connect to the same host over TLS, with the cookies that TLS protects.
 func TestPlainPageReachedATLSServer(t *testing.T) { onSocketDrivers(t, testPlainPageReachedATLSServer) }
 
 func testPlainPageReachedATLSServer(t *testing.T) {
@@ -95,7 +95,7 @@ func testPlainPageReachedATLSServer(t *testing.T) {
 	}{
 		{"a page over TLS", "https://example.com", quiet(), 101},
 		{"a plain page", "http://example.com", quiet(), 403},
-		{"a plain page of that port", "http://example.com:443", quiet(), 403},
+		{"a plain page with port 443", "http://example.com:443", quiet(), 403},
 		{"no browser", "", quiet(), 101},
 		{"a plain page that is listed", "http://example.com", allowed, 101},
 	} {
@@ -107,7 +107,7 @@ func testPlainPageReachedATLSServer(t *testing.T) {
 	}
 }
 
-// handshakeTLS is a handshake with a Host and an Origin over TLS.
+// handshakeTLS sends a handshake with this Host and Origin over TLS.
 func handshakeTLS(t *testing.T, srv *httptest.Server, host, origin string) *wstest.Client {
 	t.Helper()
 	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
@@ -121,7 +121,8 @@ func handshakeTLS(t *testing.T, srv *httptest.Server, host, origin string) *wste
 	return wstest.HandshakeOn(t, conn, req, nil)
 }
 
-// Behind a proxy that ends TLS nothing shows it; there it can be asked for.
+// Behind a proxy that terminates TLS, the server can't detect TLS. An option requires secure
+// origins instead.
 func TestSecureOriginsOnly(t *testing.T) { onEachDriver(t, testSecureOriginsOnly) }
 
 func testSecureOriginsOnly(t *testing.T) {
@@ -141,7 +142,7 @@ func testSecureOriginsOnly(t *testing.T) {
 	}
 }
 
-// What would never match is found by New.
+// New rejects allowed origins that can never match.
 func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
 	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{
 		"https://b\u00fccher.example", "https://[fe80::1%25eth0]", "https://example.com:0443", "https://example.com:70000", "https://example.com/",
@@ -159,8 +160,8 @@ func TestAllowedOriginsThatNoBrowserSends(t *testing.T) {
 	require.NoError(t, err, "a browser sends https://[2001:db8::1]")
 }
 
-// One is spoken that the client has offered and OnAccept has chosen, letter by letter,
-// or none.
+// A subprotocol is used only if the client has offered it and OnAccept has chosen it, compared
+// exactly.
 func TestSubprotocolConfusion(t *testing.T) { onEachDriver(t, testSubprotocolConfusion) }
 
 func testSubprotocolConfusion(t *testing.T) {
@@ -198,8 +199,8 @@ func testSubprotocolConfusion(t *testing.T) {
 	}
 }
 
-// A component above that had set the header told the client of a sub-protocol that
-// nobody had chosen.
+// If other middleware had set the header, the client received a subprotocol that OnAccept had
+// not chosen.
 func TestSubprotocolSetAboveReachedTheClient(t *testing.T) {
 	onEachDriver(t, testSubprotocolSetAboveReachedTheClient)
 }
@@ -215,8 +216,8 @@ func testSubprotocolSetAboveReachedTheClient(t *testing.T) {
 	require.Empty(t, c.Response.Header.Values("Sec-WebSocket-Protocol"))
 }
 
-// Nothing that OnAccept says can begin a header or an answer of its own. What net/http
-// would drop or change in silence is a mistake that is told.
+// No value from OnAccept can inject a header or a response. Values that net/http would drop or
+// change silently cause an error.
 func TestHeaderInjection(t *testing.T) { onEachDriver(t, testHeaderInjection) }
 
 func testHeaderInjection(t *testing.T) {
@@ -248,7 +249,7 @@ func testHeaderInjection(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{OnAccept: tt.accept}, quiet(), func(m *wsmanager.Manager) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					r.Header["Sec-Websocket-Protocol"] = []string{evil} // no client can
+					r.Header["Sec-Websocket-Protocol"] = []string{evil} // a client can't send this
 					m.ServeHTTP(w, r)
 				})
 			})
@@ -267,8 +268,8 @@ func testHeaderInjection(t *testing.T) {
 	}
 }
 
-// A client could fill the log with as much as net/http takes for headers, at each
-// refusal.
+// At each refusal, a client could write as much data into the log as net/http accepts in
+// headers.
 func TestRefusalsLoggedAllThatWasSent(t *testing.T) {
 	onEachDriver(t, testRefusalsLoggedAllThatWasSent)
 }
@@ -303,7 +304,7 @@ func testRefusalsLoggedAllThatWasSent(t *testing.T) {
 	}
 }
 
-// Nothing that a client chooses begins a record of its own, in either form of log.
+// No client input begins a new log record, in either log format.
 func TestLogInjection(t *testing.T) { onEachDriver(t, testLogInjection) }
 
 func testLogInjection(t *testing.T) {
@@ -322,13 +323,13 @@ func testLogInjection(t *testing.T) {
 			lines := j.await(t, 1)
 			require.NotContains(t, lines[0], "\n")
 			require.NotContains(t, lines[0], "\x1b")
-			require.Contains(t, lines[0], "forged", "it is there, quoted")
+			require.Contains(t, lines[0], "forged", "the input is logged, quoted")
 		})
 	}
 }
 
-// What goes wrong here is for the log. A close frame says no more than its code, a
-// refusal no more than its own sentence.
+// Internal errors appear in the log only. A close frame contains only its code, and a refusal
+// only its fixed text.
 func TestNothingIsRevealed(t *testing.T) { onEachDriver(t, testNothingIsRevealed) }
 
 func testNothingIsRevealed(t *testing.T) {
@@ -359,7 +360,7 @@ func testNothingIsRevealed(t *testing.T) {
 		{func(c *wstest.Client) { c.SendText("close error") }, 4000, "public"},
 		{func(c *wstest.Client) { c.SendRaw([]byte{0xff, 0xff}) }, 1002, ""},
 		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, []byte("\xff"))) }, 1007, ""},
-		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, make([]byte, 70_000))[:20]) }, 1009, ""}, // its header says it
+		{func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpText, true, make([]byte, 70_000))[:20]) }, 1009, ""}, // the header alone exceeds the limit
 		{func(c *wstest.Client) {
 			for range 4 {
 				c.SendText("x")
@@ -372,8 +373,8 @@ func testNothingIsRevealed(t *testing.T) {
 	}
 }
 
-// A page whose name an attacker points at this server is of the same host, by its own
-// word: DNS rebinding. What helps is to serve the names that one has and no others.
+// DNS rebinding: an attacker's host name that resolves to this server is same-origin by its
+// own headers. The defence is to serve only known host names.
 func TestRebinding(t *testing.T) { onEachDriver(t, testRebinding) }
 
 func testRebinding(t *testing.T) {

@@ -28,7 +28,7 @@ func testSendByID(t *testing.T) {
 	require.NoError(t, m.Send(annID, wsmanager.Text("for ann")))
 	ann.ExpectText("for ann")
 	m.Broadcast(wsmanager.Text("for all"))
-	bob.ExpectText("for all") // and nothing before
+	bob.ExpectText("for all") // and no earlier message
 	ann.ExpectText("for all")
 	require.ErrorIs(t, m.Send("nobody", wsmanager.Text("x")), wsmanager.ErrNoConn)
 	require.ErrorIs(t, m.Conns("nobody").Close(1000, ""), wsmanager.ErrNoConn)
@@ -57,9 +57,9 @@ func testSets(t *testing.T) {
 	require.ErrorIs(t, a.Send(only(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
 }
 
-func TestMessagesThatCannotBeSent(t *testing.T) { onEachDriver(t, testMessagesThatCannotBeSent) }
+func TestInvalidMessages(t *testing.T) { onEachDriver(t, testInvalidMessages) }
 
-func testMessagesThatCannotBeSent(t *testing.T) {
+func testInvalidMessages(t *testing.T) {
 	opts := quiet()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
@@ -73,7 +73,7 @@ func testMessagesThatCannotBeSent(t *testing.T) {
 	c.ExpectText("still open")
 }
 
-// Send has taken the bytes when it returns.
+// Send does not retain the caller's bytes after it returns.
 func TestSendTakesTheBytes(t *testing.T) { onEachDriver(t, testSendTakesTheBytes) }
 
 func testSendTakesTheBytes(t *testing.T) {
@@ -81,7 +81,7 @@ func testSendTakesTheBytes(t *testing.T) {
 	c := dialOver(t, url, nil)
 	conn := only(t, m)
 	p := make([]byte, 4000)
-	const n = 200 // enough that some have to wait
+	const n = 200 // enough that some messages are queued
 	for i := range n {
 		for j := range p {
 			p[j] = byte(i)
@@ -95,8 +95,8 @@ func testSendTakesTheBytes(t *testing.T) {
 	}
 }
 
-// Any number of goroutines send, to one and to all, while the receiver is slow:
-// whole frames arrive, each once, and in the order of each sender.
+// Any number of goroutines send to one and to all connections while the receiver is slow.
+// Complete frames arrive, each once, in the order of each sender.
 func TestConcurrentSends(t *testing.T) { onEachDriver(t, testConcurrentSends) }
 
 func testConcurrentSends(t *testing.T) {
@@ -134,8 +134,8 @@ func testConcurrentSends(t *testing.T) {
 	}
 }
 
-// A peer that does not read is closed with 1013 once its outbox is full, loses
-// what was queued, and holds up nobody.
+// A peer that does not read is closed with 1013 when its outbox is full. Its queued messages
+// are lost, and other connections are not delayed.
 func TestSlowConsumer(t *testing.T) { onEachDriver(t, testSlowConsumer) }
 
 func testSlowConsumer(t *testing.T) {
@@ -146,7 +146,7 @@ func testSlowConsumer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, log := logged()
 			opts.Outbox.Messages, opts.Outbox.Bytes = tt.messages, tt.bytes
-			opts.Timeouts.Close = wstest.Patience // it reads at last
+			opts.Timeouts.Close = wstest.Patience // must not expire before the client reads
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{
 				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },
@@ -161,7 +161,7 @@ func testSlowConsumer(t *testing.T) {
 				quick.ExpectText(payload)
 				dropped = got.Dropped
 				sent++
-				require.Less(t, sent, 100_000, "it is never full")
+				require.Less(t, sent, 100_000, "the outbox is never full")
 			}
 			require.Equal(t, []string{"true"}, j.await(t, 1), "OnClose does not wait for the peer")
 			require.ErrorIs(t, m.Send(slowID, wsmanager.Text("x")), wsmanager.ErrNoConn)
@@ -172,7 +172,7 @@ func testSlowConsumer(t *testing.T) {
 			require.EqualValues(t, 1013, rec["code"])
 			require.Equal(t, slowID, rec["id"])
 
-			// When it reads at last, it finds whole frames and the close frame.
+			// When the peer reads again, it finds complete frames and then the close frame.
 			received := 0
 			for {
 				f, err := slow.ReadFrame()
@@ -184,13 +184,13 @@ func testSlowConsumer(t *testing.T) {
 				received++
 			}
 			require.Less(t, received, sent)
-			_, _ = slow.Conn().Write(wstest.Frame(8, true, []byte("\x03\xf5"))) // over HTTP/2 nobody waits for it
+			_, _ = slow.Conn().Write(wstest.Frame(8, true, []byte("\x03\xf5"))) // over HTTP/2 the server does not wait for the answer
 			slow.ExpectEOF()
 		})
 	}
 }
 
-// ErrOutboxFull is for the one whose send found it full, ErrClosed for the next.
+// The send that finds the outbox full returns ErrOutboxFull, the next one ErrClosed.
 func TestOutboxFull(t *testing.T) { onEachDriver(t, testOutboxFull) }
 
 func testOutboxFull(t *testing.T) {
@@ -217,13 +217,13 @@ func TestOptions(t *testing.T) {
 		{"zero", wsmanager.Options{}, nil},
 		{"message above outbox", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 2 << 20}}, []string{"Options.Outbox.Bytes: 1048576 is too small for a message of Limits.MaxMessageSize (2097152) and its frame header"}},
 		{"message that just fits", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 1<<20 - 10}}, nil},
-		{"message that fits but for its header", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 1 << 20}}, []string{"Outbox.Bytes: 1048576 is too small"}},
+		{"message that fits without its header", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 1 << 20}}, []string{"Outbox.Bytes: 1048576 is too small"}},
 		{"idle below ping", wsmanager.Options{Timeouts: wsmanager.Timeouts{Idle: 1}}, []string{"Timeouts.Idle: 1ns is not above Timeouts.PingInterval (50s)"}},
 		{"idle within the jitter of pings", wsmanager.Options{Timeouts: wsmanager.Timeouts{PingInterval: 50 * time.Second, Idle: 55 * time.Second}}, []string{"and the 10 % by which it varies"}},
 		{"idle above the jitter of pings", wsmanager.Options{Timeouts: wsmanager.Timeouts{PingInterval: 50 * time.Second, Idle: 55*time.Second + 1}}, nil},
 		{"message size that overflows with its header", wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: math.MaxInt}}, []string{"Outbox.Bytes: 1048576 is too small"}},
-		{"rate that is no number", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.NaN()}}, []string{"Limits.MessageRate: NaN is not a rate"}},
-		{"rate without an end", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.Inf(1)}}, []string{"Limits.MessageRate: +Inf is not a rate"}},
+		{"rate that is not a number", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.NaN()}}, []string{"Limits.MessageRate: NaN is not a rate"}},
+		{"infinite rate", wsmanager.Options{Limits: wsmanager.Limits{MessageRate: math.Inf(1)}}, []string{"Limits.MessageRate: +Inf is not a rate"}},
 		{"everything at once", wsmanager.Options{
 			MaxConnections: -1,
 			Limits:         wsmanager.Limits{MessageRate: -1, MessageBurst: -1, ControlRate: -1, MaxGroups: -1, MaxMessageSize: -1},
@@ -256,7 +256,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// An id is 128 bits of randomness in text, and never comes twice.
+// An ID is the text form of 128 random bits and is unique.
 func TestIDs(t *testing.T) { onEachDriver(t, testIDs) }
 
 func testIDs(t *testing.T) {
@@ -273,7 +273,7 @@ func testIDs(t *testing.T) {
 	require.Len(t, seen, 50)
 }
 
-// All may be left early, and other methods called from its body.
+// The loop over All may end early, and its body may call other methods.
 func TestAllHoldsNoLock(t *testing.T) { onEachDriver(t, testAllHoldsNoLock) }
 
 func testAllHoldsNoLock(t *testing.T) {

@@ -252,13 +252,16 @@ func (s *session) release() {
 // connection's slot of admission.
 func (s *session) released() {
 	s.in.dispatch.afterCallbacks((*callbackHost)(s), func() {
+		s.mu.Lock()
+		err := s.life.takeSecondaryErr()
+		s.mu.Unlock()
+		if transport.AsPanic(err) != nil {
+			logClosingPanic(s.conn(), err) // before Shutdown may return
+		}
 		s.m.admission.trackClosing(s.conn(), false)
 		s.m.admission.releaseSlot()
 		s.mu.Lock()
-		err := s.life.released()
-		s.mu.Unlock()
-		if transport.AsPanic(err) != nil {
-			logClosingPanic(s.conn(), err)
-		}
+		defer s.mu.Unlock()
+		s.life.released()
 	})
 }

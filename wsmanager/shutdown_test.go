@@ -42,7 +42,7 @@ func testShutdown(t *testing.T) {
 	}
 	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
-	require.NoError(t, m.Shutdown(context.Background()), "again is fine")
+	require.NoError(t, m.Shutdown(context.Background()), "a repeated Shutdown succeeds")
 }
 
 func TestShutdownWithoutConnections(t *testing.T) {
@@ -71,12 +71,14 @@ func testShutdownCuts(t *testing.T) {
 	require.Zero(t, m.All().Len())
 }
 
-// What Shutdown does not find in the registry any more, because OnClose was called
-// while the peer still holds its end, is cut as well.
-func TestShutdownCutsWhatLingers(t *testing.T) { onEachDriver(t, testShutdownCutsWhatLingers) }
+// Shutdown also cuts connections that have left the registry because OnClose has run, while
+// the peer keeps its end open.
+func TestShutdownCutsLingeringConnections(t *testing.T) {
+	onEachDriver(t, testShutdownCutsLingeringConnections)
+}
 
-func testShutdownCutsWhatLingers(t *testing.T) {
-	needH1(t, "nothing lingers: the stream ends behind the close frame")
+func testShutdownCutsLingeringConnections(t *testing.T) {
+	needH1(t, "the stream ends after the close frame and does not linger")
 	opts := quiet()
 	opts.Timeouts.Close = time.Hour
 	j := newJournal()
@@ -96,7 +98,7 @@ func testShutdownCutsWhatLingers(t *testing.T) {
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 
-// A callback that never returns does not keep Shutdown beyond its deadline.
+// A callback that never returns does not delay Shutdown beyond its deadline.
 func TestShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 	onEachDriverAtOnce(t, testShutdownCountsCallbacksThatHaveNotReturned)
 }
@@ -120,5 +122,5 @@ func testShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 	require.ErrorContains(t, err, "3 callbacks have not returned")
 	close(release)
 	j.await(t, 7)
-	require.NoError(t, m.Shutdown(t.Context()), "now they have")
+	require.NoError(t, m.Shutdown(t.Context()), "all callbacks have returned")
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// slow is a connection whose client has stopped to read, long enough ago that it
-// is known: the first message, "stuck", is on its way.
-func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
+// newSlowConn returns a connection whose client stopped reading long enough ago to be
+// detected. Its first message, "stuck", is partly written.
+func newSlowConn(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
 	t.Helper()
 	opts := quiet()
 	opts.Outbox.Messages, opts.SlowConsumer, opts.Timeouts.Write = 4, policy, time.Minute
@@ -30,11 +30,12 @@ func slow(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.M
 	return m, c, only(t, m)
 }
 
-// What a client finds that begins to read again after it was sent too much.
-func TestWhatASlowClientFinds(t *testing.T) {
+// TestSlowClientReadsAgain checks the messages of a client that reads again after it was sent
+// too much.
+func TestSlowClientReadsAgain(t *testing.T) {
 	for _, tt := range []struct {
 		policy  wsmanager.SlowConsumer
-		finds   []string // after "stuck"
+		finds   []string // received after "stuck"
 		dropped wsmanager.Dropped
 	}{
 		{wsmanager.SlowConsumerClose, []string{"close 1013"}, wsmanager.Dropped{OutboxFull: 1, Closed: 3}},
@@ -44,7 +45,7 @@ func TestWhatASlowClientFinds(t *testing.T) {
 		t.Run(tt.policy.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
-				m, c, conn := slow(t, tt.policy, j)
+				m, c, conn := newSlowConn(t, tt.policy, j)
 				queued, full := 1, 0
 				for i := range 100 {
 					sent := m.Broadcast(wsmanager.Text(fmt.Sprint(i)))
@@ -52,7 +53,7 @@ func TestWhatASlowClientFinds(t *testing.T) {
 				}
 				synctest.Wait()
 				if tt.policy == wsmanager.SlowConsumerClose {
-					require.Len(t, j.all(), 1, "OnClose does not wait for it")
+					require.Len(t, j.all(), 1, "OnClose runs without waiting for the peer")
 					require.ErrorIs(t, conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 				} else {
 					require.Empty(t, j.all())
@@ -76,19 +77,19 @@ func TestWhatASlowClientFinds(t *testing.T) {
 				synctest.Wait()
 				s := m.Stats()
 				require.Equal(t, tt.dropped, s.Dropped)
-				require.EqualValues(t, queued, s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed, "all that was queued is accounted for")
+				require.EqualValues(t, queued, s.MessagesOut+s.Dropped.Oldest+s.Dropped.Closed, "every queued message is counted once")
 				require.EqualValues(t, full, s.Dropped.OutboxFull)
 			})
 		})
 	}
 }
 
-// A client that was told 1013 and does not even read that is cut after the close
-// time-out; nobody waits for it.
+// A client that does not even read the close frame with 1013 is cut after the close timeout.
+// No caller waits for it.
 func TestSlowClientThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		m, c, _ := slow(t, wsmanager.SlowConsumerClose, j)
+		m, c, _ := newSlowConn(t, wsmanager.SlowConsumerClose, j)
 		began := time.Now()
 		for m.All().Len() > 0 {
 			m.Broadcast(wsmanager.Text("x"))
@@ -97,20 +98,19 @@ func TestSlowClientThatNeverReads(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		require.Len(t, j.all(), 1)
 		require.NoError(t, m.Shutdown(t.Context()))
-		require.InDelta(t, 5, time.Since(began).Seconds(), 1, "then nothing of it is left")
+		require.InDelta(t, 5, time.Since(began).Seconds(), 1, "the connection is gone after Timeouts.Close")
 		_, err := c.ReadFrame()
 		require.Error(t, err)
 	})
 }
 
-// The server can end a stuck connection at once: from then on nothing is taken for
-// it, and it is gone, with its descriptor. One that may only be slow is given until
-// the close time-out: if it begins to read in time it finds what was sent before,
-// and the code.
+// The server can close a stuck connection immediately: from then on it accepts no messages,
+// and its descriptor is closed. A connection that may only be slow has until the close
+// timeout. If its client reads in time, it finds the earlier messages and the close code.
 func TestCloseByIDOfAStuckConnection(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		lives bool // it has taken something within a second
+		lives bool // has read something within the last second
 		reads bool
 		takes time.Duration
 	}{
@@ -121,7 +121,7 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				j := newJournal()
-				m, c, conn := slow(t, wsmanager.SlowConsumerDropNewest, j)
+				m, c, conn := newSlowConn(t, wsmanager.SlowConsumerDropNewest, j)
 				if tt.lives {
 					c.ExpectText("stuck" + repeat("!", 100))
 					require.NoError(t, conn.Send(wsmanager.Text("stuck again")))
@@ -134,7 +134,7 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 				require.NoError(t, m.Conns(conn.ID()).Close(4001, "too slow"))
 				require.ErrorIs(t, conn.Send(wsmanager.Text("y")), wsmanager.ErrClosed)
 				require.Equal(t, wsmanager.Sent{}, m.Broadcast(wsmanager.Text("y")))
-				require.Zero(t, time.Since(began), "none of this waits")
+				require.Zero(t, time.Since(began), "Close and Send return immediately")
 				if tt.reads {
 					c.ExpectText("stuck again")
 					require.Equal(t, "too slow", c.ExpectClose(4001))
@@ -143,7 +143,7 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 				require.InDelta(t, tt.takes.Seconds(), time.Since(began).Seconds(), tt.takes.Seconds()/5)
 				if !tt.lives {
 					_, err := c.ReadFrame()
-					require.Error(t, err, "in the middle of a frame")
+					require.Error(t, err, "cut in the middle of a frame")
 				}
 				require.Zero(t, m.All().Len())
 				require.NoError(t, m.Shutdown(t.Context()))
@@ -152,18 +152,18 @@ func TestCloseByIDOfAStuckConnection(t *testing.T) {
 	}
 }
 
-// A write time-out is for those who read next to nothing: less, where the
-// connection is no plain socket, than 16 KiB in that time.
+// The write timeout cuts peers that read almost nothing. If the transport is not a plain
+// socket, that is less than 16 KiB per timeout.
 func TestWriteTimeoutOfASlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		m, c, _ := slow(t, wsmanager.SlowConsumerDropOldest, j)
+		m, c, _ := newSlowConn(t, wsmanager.SlowConsumerDropOldest, j)
 		for range 200 { // a little more than three minutes
 			time.Sleep(time.Second)
-			m.Broadcast(wsmanager.Binary(make([]byte, 20<<10))) // more than it reads
+			m.Broadcast(wsmanager.Binary(make([]byte, 20<<10))) // more than the client reads
 			_, err := io.ReadFull(c.Conn(), make([]byte, 1<<10))
 			require.NoError(t, err)
-			c.SendPong(nil) // the pings are far behind
+			c.SendPong(nil) // the pings are far behind in the queue
 		}
 		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Minute)
@@ -173,8 +173,8 @@ func TestWriteTimeoutOfASlowClient(t *testing.T) {
 	})
 }
 
-// The same bytes can be in an outbox often, and come to more than an int has room for
-// where it has 32 bits.
+// The same bytes can be queued several times in an outbox, and their sum can overflow a 32-bit
+// int.
 func TestOutboxOfTwoGigabytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := quiet()

@@ -36,13 +36,13 @@ func testStatsOfTraffic(t *testing.T) {
 		s := m.Stats()
 		return [4]int{int(s.MessagesIn), int(s.BytesIn), int(s.MessagesOut), int(s.BytesOut)}
 	}
-	// A client may have read what the server counts just then.
+	// A client may have read a message before the server counts it.
 	settles(t, func() bool { return traffic() == [4]int{40, in, 40, out} })
 	s := m.Stats()
 	require.Equal(t, 10, s.Connections)
 	require.EqualValues(t, 10, s.Accepted)
 
-	// Nothing is lost when connections end.
+	// The counters keep the traffic of closed connections.
 	for _, c := range clients {
 		c.SendClose(1000, "")
 		c.ExpectClose(1000)
@@ -62,7 +62,7 @@ func testStatsOfTraffic(t *testing.T) {
 func TestStatsOfRefusals(t *testing.T) { onEachDriver(t, testStatsOfRefusals) }
 
 func testStatsOfRefusals(t *testing.T) {
-	needH1(t, "there is no key; see TestStreamRefusals")
+	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
 	m, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			switch r.URL.Path {
@@ -87,8 +87,8 @@ func testStatsOfRefusals(t *testing.T) {
 	try("/", func(h http.Header) { h.Set("Origin", "http://evil.example") })
 	try("/reject", func(http.Header) {})
 	try("/fail", func(http.Header) {})
-	_, err := http.DefaultClient.Do(wstest.Request(t, url+"/panic")) //nolint:bodyclose // there is none
-	require.Error(t, err, "the panic goes on to the server")
+	_, err := http.DefaultClient.Do(wstest.Request(t, url+"/panic")) //nolint:bodyclose // no response
+	require.Error(t, err, "the panic reaches the server")
 	require.NoError(t, m.Shutdown(t.Context()))
 	try("/", func(http.Header) {})
 	require.Equal(t, wsmanager.Refused{NotWebSocket: 1, Malformed: 2, Origin: 1, Rejected: 1, Failed: 2, ShuttingDown: 1}, m.Stats().Refused)

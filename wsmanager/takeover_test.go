@@ -19,17 +19,17 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// heldConn is a connection to a server whose callbacks wait until the test lets them go.
+// heldConn is a connection to a server whose callbacks block until the test releases them.
 type heldConn struct {
 	t   *testing.T
 	m   *wsmanager.Manager
 	srv *httptest.Server
 	c   *wstest.Client
-	j   *journal // messages as their callbacks begin, and the end
+	j   *journal // entries: each message when its callback begins, and the end
 	at  struct {
-		connect bool                  // OnConnect is held too
-		message func(string) bool     // whether OnMessage of this text is held
-		then    func(*heldConn) error // what a held callback does when it is let go
+		connect bool                  // OnConnect blocks too
+		message func(string) bool     // reports whether OnMessage blocks for this text
+		then    func(*heldConn) error // runs in a blocked callback after its release
 		opts    func(*wsmanager.Options)
 		header  http.Header
 		early   []byte
@@ -40,11 +40,11 @@ type heldConn struct {
 	release chan struct{}
 	served  chan struct{} // closed when ServeHTTP has returned
 	running atomic.Int32
-	first   atomic.Pointer[wsmanager.Conn] // the same as conn
+	first   atomic.Pointer[wsmanager.Conn] // the same as conn, for concurrent readers
 }
 
-// hold is a client's connection whose callbacks are held.
-func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
+// newHeldConn connects a client whose callbacks block.
+func newHeldConn(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	t.Helper()
 	h := &heldConn{t: t, j: newJournal(), entered: make(chan struct{}, 100), release: make(chan struct{}, 100), served: make(chan struct{})}
 	h.at.message = func(text string) bool { return strings.HasPrefix(text, "hold") }
@@ -80,7 +80,7 @@ func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 		h.m.ServeHTTP(w, r)
 	}))
 	h.srv = srv
-	if !overTLS { // the client over TLS speaks HTTP/1.1
+	if !overTLS { // the client over TLS uses HTTP/1.1
 		speaks(t, srv)
 	}
 	t.Cleanup(func() {
@@ -103,16 +103,16 @@ func hold(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	return h
 }
 
-// call is a callback. No two may run at a time.
+// call runs as a callback and checks that callbacks do not overlap.
 func (h *heldConn) call(c *wsmanager.Conn, text string, hold bool) error {
 	if !h.first.CompareAndSwap(nil, c) && h.first.Load() != c {
-		return nil // another's
+		return nil // of another connection
 	}
 	if h.running.Add(1) != 1 {
 		h.t.Errorf("%.60q: two callbacks at a time", text)
 	}
 	defer h.running.Add(-1)
-	if h.conn == nil { // before anybody reads it
+	if h.conn == nil { // before any concurrent read
 		h.conn = c
 	}
 	h.j.note("%s", text)
@@ -127,28 +127,28 @@ func (h *heldConn) call(c *wsmanager.Conn, text string, hold bool) error {
 	return nil
 }
 
-// inside waits until a callback is held.
-func (h *heldConn) inside() *heldConn {
+// awaitCallback waits until a callback blocks.
+func (h *heldConn) awaitCallback() *heldConn {
 	h.t.Helper()
 	select {
 	case <-h.entered:
 	case <-time.After(wstest.Patience):
-		h.t.Fatal("no callback is called")
+		h.t.Fatal("no callback has been called")
 	}
 	return h
 }
 
-// letGo lets one callback go.
-func (h *heldConn) letGo() { h.release <- struct{}{} }
+// resume releases one callback.
+func (h *heldConn) resume() { h.release <- struct{}{} }
 
-// ping sends a ping that has to be answered.
+// ping sends a ping and expects its pong.
 func (h *heldConn) ping(text string) {
 	h.t.Helper()
 	h.c.SendPing([]byte(text))
 	h.c.ExpectPong([]byte(text))
 }
 
-// contextEnds waits until the connection's Context has ended, and returns why.
+// contextEnds waits until the connection's Context has ended and returns its cause.
 func (h *heldConn) contextEnds() error {
 	h.t.Helper()
 	ctx := h.conn.Context()
@@ -170,7 +170,7 @@ func join(parts ...[]byte) (all []byte) {
 	return all
 }
 
-// expectPongs reads pongs up to the last; those before it may have been left out for it.
+// expectPongs reads pongs up to the last text. A later pong may replace earlier ones.
 func (h *heldConn) expectPongs(texts ...string) {
 	h.t.Helper()
 	for last := ""; last != texts[len(texts)-1]; {
@@ -182,30 +182,30 @@ func (h *heldConn) expectPongs(texts ...string) {
 	}
 }
 
-// A callback that takes its time keeps nothing from being read: see takeoverCases.
+// Frames are read while a callback runs: see takeoverCases.
 func TestWhileACallbackRuns(t *testing.T) { onEachDriver(t, testWhileACallbackRuns) }
 
 func testWhileACallbackRuns(t *testing.T) {
 	for _, tt := range takeoverCases {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.do(t, hold(t, false, tt.set))
+			tt.do(t, newHeldConn(t, false, tt.set))
 		})
 		if driverOf(t) != onGoroutine {
-			continue // TLS once is enough: it is the same driver
+			continue // TLS uses the same driver
 		}
 		t.Run(tt.name+" over TLS", func(t *testing.T) {
 			t.Parallel()
-			tt.do(t, hold(t, true, tt.set))
+			tt.do(t, newHeldConn(t, true, tt.set))
 		})
 	}
 }
 
-// A callback that ends its goroutine ends its connection, also if that is not read there
-// any more.
-func TestTakenCallbackExits(t *testing.T) { onEachDriver(t, testTakenCallbackExits) }
+// A callback that calls runtime.Goexit ends its connection, also if another goroutine has
+// taken over reading.
+func TestCallbackExitsAfterATakeover(t *testing.T) { onEachDriver(t, testCallbackExitsAfterATakeover) }
 
-func testTakenCallbackExits(t *testing.T) {
+func testCallbackExitsAfterATakeover(t *testing.T) {
 	needH1(t, "net/http resets the stream of a handler that did not return")
 	for name, set := range map[string]func(h *heldConn){
 		"OnMessage": func(h *heldConn) {},
@@ -213,17 +213,17 @@ func testTakenCallbackExits(t *testing.T) {
 		"Block":     func(h *heldConn) { h.at.block = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hold(t, false, func(h *heldConn) {
+			h := newHeldConn(t, false, func(h *heldConn) {
 				set(h)
 				h.at.then = func(*heldConn) error { runtime.Goexit(); return nil }
 			})
 			if name != "OnConnect" {
 				h.c.SendText("hold")
 			}
-			h.inside()
+			h.awaitCallback()
 			h.c.SendText("dropped")
 			h.ping("p")
-			h.letGo()
+			h.resume()
 			h.c.ExpectClose(1011)
 			entries := h.j.await(t, 2)
 			settles(t, func() bool { entries = h.j.all(); return strings.Contains(entries[len(entries)-1], "closed:") })
@@ -236,7 +236,7 @@ func testTakenCallbackExits(t *testing.T) {
 	}
 }
 
-// another is a second client.
+// another connects a second client.
 func (h *heldConn) another() *wstest.Client {
 	h.t.Helper()
 	if h.srv.TLS != nil {
@@ -245,8 +245,8 @@ func (h *heldConn) another() *wstest.Client {
 	return dialOver(h.t, h.srv.URL, nil)
 }
 
-// closes is ExpectClose while the callback runs. A stream of HTTP/2 ends with its request,
-// which is in the callback.
+// closes is ExpectClose while the callback runs. An HTTP/2 stream ends with its request, which
+// ends after the callback.
 func (h *heldConn) closes(code int) (reason string) {
 	h.t.Helper()
 	if driverOf(h.t) != onH2 {

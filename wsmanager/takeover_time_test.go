@@ -22,9 +22,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Whenever a ping comes while a callback runs, it is answered within half a second; so is
-// a close frame, with which the Context ends. Once the callback has run for half a second
-// it is at once. A callback that is soon done costs no takeover.
+// Pings and close frames that arrive while a callback runs are answered within 500 ms, and a
+// close frame ends the Context. After the callback has run for 500 ms, the answer is
+// immediate. A short callback causes no takeover.
 func TestWhenPingsAreAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Duration, 1)
@@ -34,11 +34,11 @@ func TestWhenPingsAreAnswered(t *testing.T) {
 				if string(m.Payload) == "soon" {
 					time.Sleep(240 * time.Millisecond)
 					if wsmanager.Taken(c) {
-						t.Error("a takeover for a callback that is soon done")
+						t.Error("a takeover for a short callback")
 					}
 					return nil
 				}
-				for range 100 { // a stream of answers
+				for range 100 { // a series of answers
 					time.Sleep(100 * time.Millisecond)
 					if errors.Is(c.Send(wsmanager.Text("part")), wsmanager.ErrClosed) {
 						ended <- time.Since(start)
@@ -72,23 +72,23 @@ func TestWhenPingsAreAnswered(t *testing.T) {
 			}
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		}
-		require.LessOrEqual(t, slowest, 500*time.Millisecond+240*10*time.Millisecond, "the first has been behind those that are soon done")
+		require.LessOrEqual(t, slowest, 500*time.Millisecond+240*10*time.Millisecond, "the first ping waits for the short callbacks")
 		require.Zero(t, later)
 		closing := time.Since(start)
 		c.SendClose(1000, "")
 		c.ExpectClose(1000)
 		synctest.Wait()
-		require.Less(t, time.Since(start)-closing, 100*time.Millisecond, "closed while the callback runs")
-		require.LessOrEqual(t, <-ended-closing, 200*time.Millisecond, "and the callback has heard of it")
+		require.Less(t, time.Since(start)-closing, 100*time.Millisecond, "answer to the close frame while the callback runs")
+		require.LessOrEqual(t, <-ended-closing, 200*time.Millisecond, "end of the callback's Context")
 	})
 }
 
-// A connection that was dialled answers its server in the same way.
+// A dialled connection answers its server in the same way.
 func TestDialPingsWhileACallbackRuns(t *testing.T) {
 	for _, driver := range []wsmanager.Driver{wsmanager.DriverGoroutine, wsmanager.DriverEventLoop} {
 		t.Run(driver.String(), func(t *testing.T) {
 			if driver == wsmanager.DriverEventLoop && !wsmanager.HasLoops() {
-				t.Skip("there is no event loop on this system")
+				t.Skip("this system has no event loop")
 			}
 			release := make(chan struct{})
 			defer sync.OnceFunc(func() { close(release) })()
@@ -112,7 +112,7 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 							return err
 						}
 						if want := map[ws.OpCode]ws.OpCode{ws.OpPing: ws.OpPong, ws.OpClose: ws.OpClose}[f.Header.OpCode]; answer.Header.OpCode != want {
-							return errors.New("got another frame")
+							return errors.New("unexpected frame")
 						}
 					}
 					return nil
@@ -146,20 +146,20 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 	}
 }
 
-// Connections whose callbacks take about as long as it takes until a takeover, so that the
-// callback's return and the takeover meet at every step. Each message is handled once, in
-// order, never beside another; each ping is answered, and each connection ends.
+// The callbacks take about as long as the delay before a takeover, so that takeovers race with
+// returning callbacks at every step. Each message is handled once, in order and without
+// overlap. Each ping is answered, and each connection ends.
 func TestTakeoversUnderStress(t *testing.T) { onEachDriverAtOnce(t, testTakeoversUnderStress) }
 
 func testTakeoversUnderStress(t *testing.T) {
 	const clients, messages = 40, 50
-	type state struct { // not atomic: the race detector sees calls that are not ordered
+	type state struct { // not atomic: the race detector reports unordered callbacks
 		next  uint32
 		calls int
 	}
 	var takes, ended atomic.Int64
 	opts := quiet()
-	opts.Limits.MaxMessageSize = 2000 // so that readers wait for room
+	opts.Limits.MaxMessageSize = 2000 // small, so that readers wait for room
 	opts.Limits.ControlRate = 1 << 20
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: func(*http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Value: &state{}}, nil },
@@ -187,7 +187,7 @@ func testTakeoversUnderStress(t *testing.T) {
 		},
 		OnClose: func(c *wsmanager.Conn, err error) {
 			if s, _ := wsmanager.Value[*state](c); s.calls != 0 || s.next != messages || err != nil {
-				t.Errorf("closed after %d messages, beside %d callbacks: %v", s.next, s.calls, err)
+				t.Errorf("closed after %d messages, during %d callbacks: %v", s.next, s.calls, err)
 			}
 			ended.Add(1)
 		},
@@ -199,7 +199,7 @@ func testTakeoversUnderStress(t *testing.T) {
 		c := dialOver(t, srv.URL, nil)
 		all.Go(func() {
 			conn := c.Conn()
-			_ = conn.SetDeadline(time.Now().Add(wstest.Patience)) // the reads tell
+			_ = conn.SetDeadline(time.Now().Add(wstest.Patience)) // errors appear in the reads
 			go func() {
 				payload := make([]byte, 200)
 				for i := range uint32(messages) {
@@ -234,7 +234,7 @@ func testTakeoversUnderStress(t *testing.T) {
 	}
 	all.Wait()
 	settles(t, func() bool { return ended.Load() == clients || t.Failed() })
-	t.Logf("%d callbacks ended beside a reader", takes.Load())
+	t.Logf("%d callbacks ended after a takeover", takes.Load())
 	require.Positive(t, takes.Load())
 	require.NoError(t, m.Shutdown(context.Background()))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// What is printed of values, and of those that are none.
+// TestTexts checks the String methods, also for invalid values.
 func TestTexts(t *testing.T) {
 	require.Equal(t, "text binary unknown", wsmanager.TextMessage.String()+" "+wsmanager.BinaryMessage.String()+" "+wsmanager.MessageType(8).String())
 	require.Equal(t, "drop oldest", wsmanager.SlowConsumerDropOldest.String())
@@ -26,8 +26,8 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// An error that wraps another one of the package has the prefix once.
-func TestOnePrefix(t *testing.T) {
+// An error that wraps another error of the package has the prefix only once.
+func TestErrorPrefixOccursOnce(t *testing.T) {
 	d, err := wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, dialling())
 	require.NoError(t, err)
 	shutdown(t, d.Manager())
@@ -43,8 +43,8 @@ func TestOnePrefix(t *testing.T) {
 	}
 }
 
-// The errors of the application and of the package are found in those of an attempt, whose
-// text has the prefix once.
+// An attempt's error wraps the error of the application or of the package, and its text has
+// the prefix only once.
 func TestOnDialErrors(t *testing.T) {
 	own := errors.New("no ticket")
 	for want, err := range map[string]error{

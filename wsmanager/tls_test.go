@@ -26,7 +26,7 @@ func overTLS(t *testing.T, m *wsmanager.Manager) *wstest.Client {
 	return upgradeTLS(t, srv, nil, nil)
 }
 
-// upgradeTLS connects a client to a server with TLS.
+// upgradeTLS connects a client to a TLS server.
 func upgradeTLS(t *testing.T, srv *httptest.Server, header http.Header, early []byte) *wstest.Client {
 	t.Helper()
 	pool := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
@@ -41,15 +41,15 @@ func upgradeTLS(t *testing.T, srv *httptest.Server, header http.Header, early []
 	return c
 }
 
-// Over TLS every message passes the outbox. A burst to a peer that reads as fast
-// as it can is not the peer's fault, not even on one processor.
+// Over TLS every message is queued in the outbox. A burst must not close a peer that reads as
+// fast as it can, not even with one processor.
 func TestBurstOverTLS(t *testing.T) { onSocketDrivers(t, testBurstOverTLS) }
 
 func testBurstOverTLS(t *testing.T) {
 	for _, procs := range []int{1, runtime.GOMAXPROCS(0)} {
 		t.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-			const burst, size = 3000, 300 // 12 times the messages of the outbox, in fewer bytes
+			const burst, size = 3000, 300 // 12 times the outbox's message limit, below its byte limit
 			m := wsmanager.MustNew(wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
 					for i := range burst {
@@ -70,7 +70,7 @@ func testBurstOverTLS(t *testing.T) {
 	}
 }
 
-// One that reads nothing meets its policy all the same, and in bounds.
+// A client that reads nothing is closed by the policy, within the limits of the outbox.
 func TestSlowConsumerOverTLS(t *testing.T) { onSocketDrivers(t, testSlowConsumerOverTLS) }
 
 func testSlowConsumerOverTLS(t *testing.T) {
@@ -90,8 +90,8 @@ func testSlowConsumerOverTLS(t *testing.T) {
 	require.Equal(t, []string{"wsmanager: closed here with 1013: the peer reads too slowly"}, j.await(t, 1))
 }
 
-// Messages of all sizes come through the small buffer that an idle connection
-// holds, and the big one.
+// Messages of all sizes are read correctly with the small buffer of an idle connection and
+// with the big one.
 func TestReadsOverTLS(t *testing.T) { onSocketDrivers(t, testReadsOverTLS) }
 
 func testReadsOverTLS(t *testing.T) {

@@ -12,8 +12,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// A server behind a proxy on the same machine may listen on a socket of the file
-// system.
+// A server behind a proxy on the same machine may listen on a Unix socket.
 func TestOverAUnixSocket(t *testing.T) { onSocketDrivers(t, testOverAUnixSocket) }
 
 func testOverAUnixSocket(t *testing.T) {
@@ -23,7 +22,7 @@ func testOverAUnixSocket(t *testing.T) {
 	j := newJournal()
 	m := wsmanager.MustNew(noting(j), on(t, quiet()))
 	srv := httptest.NewUnstartedServer(m)
-	_ = srv.Listener.Close() // the TCP one, which nobody has used
+	_ = srv.Listener.Close() // the TCP listener is unused
 	srv.Listener = ln
 	srv.Start()
 	defer srv.Close()

@@ -11,9 +11,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// Over HTTP/2 the answer is a 200, of which the same holds: it has what components
-// above have set, all that can be reached see it, and nothing of theirs gets between the
-// frames.
+// Over HTTP/2 the response is a 200 with the same rules as the 101: it carries the headers
+// that middleware has set, all reachable writers see it, and nothing that they write gets
+// between the frames.
 func TestStreamBelowAnyWriter(t *testing.T) { onStreams(t, testStreamBelowAnyWriter) }
 
 func testStreamBelowAnyWriter(t *testing.T) {
@@ -56,7 +56,7 @@ func testStreamBelowAnyWriter(t *testing.T) {
 			require.Len(t, h["Date"], 1)
 			delete(h, "Date")
 			require.Equal(t, http.Header{
-				"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {wstest.Accept}, // the gateway's
+				"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {wstest.Accept}, // added by the gateway
 				"Sec-Websocket-Protocol": {"v2"}, "X-Above": {"set"}, "X-Accept": {"set"}, "X-Starting": {"set"},
 			}, h)
 			c.ExpectText("hello")

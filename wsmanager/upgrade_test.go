@@ -22,8 +22,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// above serves m below the writer that wrap makes, and below an observer; a component
-// above all has set headers, some of which belong to another answer.
+// above serves m below the writer that wrap returns and below an observer. The outermost
+// component sets headers, some of which do not fit a 101.
 func above(m *wsmanager.Manager, s *seen, wrap func(http.ResponseWriter) http.ResponseWriter) http.Handler {
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		_ = res.OnStarting(func(h http.Header, status int) {
@@ -43,8 +43,8 @@ func above(m *wsmanager.Manager, s *seen, wrap func(http.ResponseWriter) http.Re
 	})
 }
 
-// Exactly one 101 reaches the client under any writer that can be hijacked, with what
-// components above have set; early bytes are kept; what can be reached is told.
+// Below any writer that can be hijacked, the client receives exactly one 101 with the headers
+// that middleware has set, early bytes are kept, and all reachable writers see the status.
 func TestSwitchBelowAnyWriter(t *testing.T) { onSocketDrivers(t, testSwitchBelowAnyWriter) }
 
 func testSwitchBelowAnyWriter(t *testing.T) {
@@ -53,9 +53,9 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 	type wrapper = func(http.ResponseWriter, *seen) http.ResponseWriter
 	for name, tt := range map[string]struct {
 		wrap  wrapper
-		tells []string // which writers see the 101, beside the pipeline's
+		tells []string // writers that see the 101, in addition to the pipeline's
 		late  bool     // sets a cookie in WriteHeader
-		twice bool     // gives its status on once more than there is need for
+		twice bool     // forwards its status once more than necessary
 	}{
 		"none":                      {wrap: func(w http.ResponseWriter, _ *seen) http.ResponseWriter { return w }},
 		"forwards":                  {wrap: func(w http.ResponseWriter, s *seen) http.ResponseWriter { return fwd(w, s, "f") }, tells: []string{"f"}},
@@ -101,7 +101,7 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 				return c, bufio.NewReadWriter(br, rw.Writer)
 			}}
 		}, tells: []string{"stores"}},
-		"something left in the writer": {wrap: func(w http.ResponseWriter, s *seen) http.ResponseWriter {
+		"unflushed bytes in the writer": {wrap: func(w http.ResponseWriter, s *seen) http.ResponseWriter {
 			return rewraps{sto(w, s), func(c net.Conn, rw *bufio.ReadWriter) (net.Conn, *bufio.ReadWriter) {
 				_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\n\r\n")
 				return c, rw
@@ -125,7 +125,7 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 			})
 			req := wstest.Request(t, srv.URL)
 			req.Header.Set("Sec-WebSocket-Protocol", "v1, v2")
-			c := dialPlain(t, req, wstest.Frame(ws.OpText, true, []byte("early")))
+			c := dialRawClient(t, req, wstest.Frame(ws.OpText, true, []byte("early")))
 			head := c.head(t)
 			require.Equal(t, "HTTP/1.1 101 Switching Protocols", head[0])
 			want := []string{
@@ -149,13 +149,13 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 			if tt.twice {
 				require.Regexp(t, `^http: superfluous response.WriteHeader call.*\n$`, complaints.String())
 			} else {
-				require.Empty(t, complaints.String(), "net/http has nothing to say")
+				require.Empty(t, complaints.String(), "net/http logs no error")
 			}
 		})
 	}
 }
 
-// So it is over TLS.
+// The same holds over TLS.
 func TestSwitchBelowAWriterOverTLS(t *testing.T) { onSocketDrivers(t, testSwitchBelowAWriterOverTLS) }
 
 func testSwitchBelowAWriterOverTLS(t *testing.T) {
@@ -173,7 +173,7 @@ func testSwitchBelowAWriterOverTLS(t *testing.T) {
 	c.ExpectText("hello")
 }
 
-// Answers that are no 101 are as they were, whatever the writer.
+// Refusals are the same below every writer.
 func TestRefusalsBelowAnyWriter(t *testing.T) { onEachDriver(t, testRefusalsBelowAnyWriter) }
 
 func testRefusalsBelowAnyWriter(t *testing.T) {
@@ -198,8 +198,8 @@ func testRefusalsBelowAnyWriter(t *testing.T) {
 	}
 }
 
-// What can't be answered leaves nothing behind: no callback runs, nothing is registered,
-// and one record names the writer.
+// If the 101 can't be sent, no callback runs, no connection remains registered, and one log
+// record names the writer.
 func TestSwitchThatCannotBeSent(t *testing.T) { onSocketDrivers(t, testSwitchThatCannotBeSent) }
 
 func testSwitchThatCannotBeSent(t *testing.T) {
@@ -208,12 +208,12 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		wrap   func(http.ResponseWriter) http.ResponseWriter
-		status int // of the answer; 0 if there is none
+		status int // of the response; 0 for none
 		record int
 		err    []string
 	}{
 		{"Hijack fails", func(w http.ResponseWriter) http.ResponseWriter { return unhijackable{fwd(w)} }, 0, 101, []string{"wsmanager_test.unhijackable", "not this one"}},
-		{"Hijack fails at one that can't be looked into", func(w http.ResponseWriter) http.ResponseWriter { return closed(unhijackable{fwd(w)}) }, 500, 500, []string{"*wsmanager_test.closures", "not this one"}},
+		{"Hijack fails at an opaque writer", func(w http.ResponseWriter) http.ResponseWriter { return closed(unhijackable{fwd(w)}) }, 500, 500, []string{"*wsmanager_test.closures", "not this one"}},
 		{"Hijack returns nothing", func(w http.ResponseWriter) http.ResponseWriter { return silent{fwd(w)} }, 0, 101, []string{"wsmanager_test.silent", "neither a connection nor an error"}},
 		{"another status", func(w http.ResponseWriter) http.ResponseWriter { return changes{fwd(w)} }, 200, 101, []string{"wsmanager_test.changes", "changed to 200"}},
 		{"a response that has begun", func(w http.ResponseWriter) http.ResponseWriter { w.WriteHeader(204); return fwd(w) }, 0, 101, []string{"*wsmanager_test.forwards", "had begun", "204"}},
@@ -232,7 +232,7 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 			}
 			m := wsmanager.MustNew(cb, on(t, opts))
 			srv := start(t, m, func(srv *httptest.Server) { srv.Config.Handler = above(m, &seen{}, tt.wrap) })
-			c := dialPlain(t, wstest.Request(t, srv.URL), nil)
+			c := dialRawClient(t, wstest.Request(t, srv.URL), nil)
 			if tt.status == 0 {
 				_, err := c.br.ReadByte()
 				require.ErrorIs(t, err, io.EOF)
@@ -260,7 +260,8 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// So it is with a panic; and who recovers it answers without what the 101 had.
+// After a panic in Hijack nothing remains either, and a handler that recovers responds without
+// the headers of the 101.
 func TestPanicInHijack(t *testing.T) { onSocketDrivers(t, testPanicInHijack) }
 
 func testPanicInHijack(t *testing.T) {
@@ -279,10 +280,10 @@ func testPanicInHijack(t *testing.T) {
 	require.Empty(t, res.Header.Get("Set-Cookie"))
 	require.Empty(t, res.Header.Get("Sec-WebSocket-Accept"))
 	require.Zero(t, m.All().Len())
-	require.NoError(t, m.Shutdown(t.Context()), "nothing is counted as under way")
+	require.NoError(t, m.Shutdown(t.Context()), "no handshake is counted as pending")
 }
 
-// The answer that net/http does not send is held to Timeouts.Handshake as well.
+// Timeouts.Handshake also limits an answer that net/http does not write.
 func TestHandshakeTimeoutBelowAWriter(t *testing.T) {
 	onSocketDrivers(t, testHandshakeTimeoutBelowAWriter)
 }
@@ -292,7 +293,7 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 		opts, records := logged()
 		j := newJournal()
 		m := wsmanager.MustNew(noting(j), on(t, opts))
-		ln := wstest.Listen(64) // less than a 101 has
+		ln := wstest.Listen(64) // less than the size of a 101
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(&stores{ResponseWriter: w, seen: &seen{}}, r)
 		})}
@@ -301,14 +302,14 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, wstest.Request(t, "/").Write(conn))
 		synctest.Wait()
-		require.Equal(t, 1, m.All().Len(), "registered before the answer is out")
+		require.Equal(t, 1, m.All().Len(), "registered before the answer is written")
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 1, m.All().Len())
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Zero(t, m.All().Len())
-		require.Empty(t, j.all(), "no callback has heard of it")
+		require.Empty(t, j.all(), "no callback runs")
 		require.Contains(t, records.record(t, 0)["err"], "i/o timeout")
 		require.Contains(t, records.record(t, 0)["err"], "*wsmanager_test.stores")
 		require.EqualValues(t, 1, m.Stats().Refused.BrokenOff)
@@ -317,29 +318,29 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 	})
 }
 
-// plain is a client that looks at bytes.
-type plain struct {
+// rawClient is a client that reads raw bytes.
+type rawClient struct {
 	conn net.Conn
 	br   *bufio.Reader
 }
 
-// dialPlain sends the request and early in one segment.
-func dialPlain(t *testing.T, req *http.Request, early []byte) *plain {
+// dialRawClient sends the request and early in one segment.
+func dialRawClient(t *testing.T, req *http.Request, early []byte) *rawClient {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", req.URL.Host, wstest.Patience)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() }) // closed already, where the test has ended well
+	t.Cleanup(func() { _ = conn.Close() }) // already closed if the test has succeeded
 	require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
 	var text bytes.Buffer
 	require.NoError(t, req.Write(&text))
 	text.Write(early)
 	_, err = conn.Write(text.Bytes())
 	require.NoError(t, err)
-	return &plain{conn, bufio.NewReader(conn)}
+	return &rawClient{conn, bufio.NewReader(conn)}
 }
 
-// head returns the lines of the answer's head.
-func (c *plain) head(t *testing.T) (lines []string) {
+// head returns the lines of the response head.
+func (c *rawClient) head(t *testing.T) (lines []string) {
 	t.Helper()
 	for {
 		line, err := c.br.ReadString('\n')
@@ -352,8 +353,8 @@ func (c *plain) head(t *testing.T) (lines []string) {
 	}
 }
 
-// texts expects text frames, and nothing else.
-func (c *plain) texts(t *testing.T, want ...string) {
+// texts expects these text frames and no other frame.
+func (c *rawClient) texts(t *testing.T, want ...string) {
 	t.Helper()
 	for _, text := range want {
 		f, err := ws.ReadFrame(c.br) //nolint:staticcheck // the bytes are those of our own server
@@ -363,8 +364,8 @@ func (c *plain) texts(t *testing.T, want ...string) {
 	}
 }
 
-// end closes the connection in order.
-func (c *plain) end(t *testing.T) {
+// end performs the closing handshake.
+func (c *rawClient) end(t *testing.T) {
 	t.Helper()
 	_, err := c.conn.Write(wstest.Frame(ws.OpClose, true, ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
 	require.NoError(t, err)
@@ -374,7 +375,7 @@ func (c *plain) end(t *testing.T) {
 	require.NoError(t, c.conn.Close())
 }
 
-// withoutDate is the lines without the one that has the time, which is there once.
+// withoutDate returns the lines except the Date header, which must occur once.
 func withoutDate(t *testing.T, lines []string) (rest []string) {
 	t.Helper()
 	for _, line := range lines {

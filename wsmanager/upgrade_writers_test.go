@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// seen is the statuses that the writers of a request were given, by the writer's name.
+// seen records the statuses that the writers of a request received, by the writer's name.
 type seen struct {
 	mu    sync.Mutex
 	codes map[string][]int
@@ -34,10 +34,10 @@ func (s *seen) last(name string) int {
 	return codes[len(codes)-1]
 }
 
-// The writers that follow are of kinds that middleware has. Each wraps another writer
-// and can be hijacked.
+// The following writers model those of common middleware. Each wraps another writer and can be
+// hijacked.
 
-// forwards notes the status, passes it on, and has no Unwrap.
+// forwards records the status, passes it on, and has no Unwrap.
 type forwards struct {
 	http.ResponseWriter
 	name string
@@ -58,7 +58,7 @@ type forwardsOpen struct{ *forwards }
 
 func (w forwardsOpen) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// stores keeps the status, and has no Unwrap: the logger of many a blog post.
+// stores keeps the status and has no Unwrap, like the logging writers of many tutorials.
 type stores struct {
 	http.ResponseWriter
 	seen *seen
@@ -85,7 +85,7 @@ type storesOpen struct{ *stores }
 
 func (w storesOpen) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// commits is stores, and sends the status when it is hijacked.
+// commits is stores that sends the status when it is hijacked.
 type commits struct{ *stores }
 
 func (w commits) Hijack() (net.Conn, *bufio.ReadWriter, error) { w.commit(); return w.stores.Hijack() }
@@ -95,8 +95,8 @@ type commitsOpen struct{ commits }
 
 func (w commitsOpen) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// iris behaves as the writer of that framework: it embeds, keeps the status, has
-// WriteHeader only note it, and hides what it wraps behind a method of another name.
+// iris models the writer of that framework: it embeds a writer, WriteHeader only stores the
+// status, and the wrapped writer is returned by a method with a different name than Unwrap.
 type iris struct {
 	http.ResponseWriter
 	status, written int
@@ -122,8 +122,8 @@ func (w *iris) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.Hijack()
 }
 
-// goZero behaves as that framework's: a named field, a status that is noted and passed
-// on.
+// goZero models the writer of that framework: a named field, and a status that is stored and
+// passed on.
 type goZero struct {
 	Writer http.ResponseWriter
 	Code   int
@@ -139,7 +139,7 @@ func (w *goZero) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return nil, nil, errors.New("server doesn't support hijacking")
 }
 
-// closures holds what it wraps where nothing can look.
+// closures hides the wrapped writer in function values, where reflection can't find it.
 type closures struct {
 	header      func() http.Header
 	write       func([]byte) (int, error)
@@ -156,7 +156,7 @@ func (w *closures) Write(p []byte) (int, error)                  { return w.writ
 func (w *closures) WriteHeader(code int)                         { w.writeHeader(code) }
 func (w *closures) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
 
-// private has what it wraps in a part of its own, under names that nobody else can use.
+// private has the wrapped writer in an embedded type with unexported names.
 type private struct{ part }
 
 type part struct {
@@ -171,8 +171,8 @@ func (w *private) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.inner.(http.Hijacker).Hijack()
 }
 
-// buffers holds a response back, its header as well, in a recorder; what it can be
-// hijacked from is beside that.
+// buffers holds a response and its header back in a recorder. The writer that it hijacks is a
+// separate field.
 type buffers struct {
 	*httptest.ResponseRecorder
 	real http.ResponseWriter
@@ -187,7 +187,7 @@ type buffersOpen struct{ *buffers }
 
 func (w buffersOpen) Unwrap() http.ResponseWriter { return w.real }
 
-// encodes does with a response what compressors do.
+// encodes changes a response like compression middleware.
 type encodes struct{ *forwards }
 
 func (w encodes) WriteHeader(code int) {
@@ -198,7 +198,7 @@ func (w encodes) WriteHeader(code int) {
 	w.forwards.WriteHeader(code)
 }
 
-// cookies sets a header as late as it can.
+// cookies sets a header at the last moment, in WriteHeader.
 type cookies struct{ *forwards }
 
 func (w cookies) WriteHeader(code int) {
@@ -207,8 +207,7 @@ func (w cookies) WriteHeader(code int) {
 }
 func (w cookies) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// rewraps gives away a connection of its own, with a buffer of its own, in which it has
-// left something; once it has been told how by change.
+// rewraps returns the connection and the buffer that change returns, which may contain bytes.
 type rewraps struct {
 	*stores
 	change func(net.Conn, *bufio.ReadWriter) (net.Conn, *bufio.ReadWriter)
@@ -227,29 +226,29 @@ type endless struct{ *stores }
 
 func (w *endless) Unwrap() http.ResponseWriter { return w }
 
-// changes makes another status of every one.
+// changes replaces every status with 200.
 type changes struct{ *forwards }
 
 func (w changes) WriteHeader(int) { w.forwards.WriteHeader(http.StatusOK) }
 
-// unhijackable says no when it is asked, as a wrapper of http.TimeoutHandler's does.
+// unhijackable fails in Hijack, like a wrapper around http.TimeoutHandler's writer.
 type unhijackable struct{ *forwards }
 
 var errNoHijack = errors.New("not this one")
 
 func (unhijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, errNoHijack }
 
-// silent says neither yes nor no.
+// silent returns neither a connection nor an error from Hijack.
 type silent struct{ *forwards }
 
 func (silent) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, nil }
 
-// panics does so when it is hijacked.
+// panics panics in Hijack.
 type panics struct{ *stores }
 
 func (panics) Hijack() (net.Conn, *bufio.ReadWriter, error) { panic("not this one") }
 
-// gzips keeps the status until it is flushed, and begins its format then.
+// gzips keeps the status until Flush, and then begins its encoded output.
 type gzips struct{ *stores }
 
 func (w gzips) Unwrap() http.ResponseWriter { return w.ResponseWriter }

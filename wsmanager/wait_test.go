@@ -10,22 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waiters returns how many sends wait for room.
+// waiters returns the number of sends that wait for room.
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.outbox.Waiters()
 }
 
-// awaitWaiters waits until n sends wait.
+// awaitWaiters waits until n sends wait for room.
 func awaitWaiters(t *testing.T, c *Conn, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return c.waiters() == n }, 10*time.Second, 50*time.Microsecond)
 }
 
-// fullToHalf is a connection whose outbox takes no more of SendContext: "half" is
-// on its way and m0 waits, of four that fit.
-func fullToHalf(t *testing.T) (*Manager, *Conn, *fakeTransport) {
+// newFullConn returns a connection whose outbox is full for SendContext: "half" is being
+// written, and m0 is queued, with room for four messages.
+func newFullConn(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 	t.Helper()
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 4}})
 	tr := newFakeTransport(0)
@@ -35,10 +35,9 @@ func fullToHalf(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 	return m, c, tr
 }
 
-// Sends that wait go in the order in which they came, each once, and leave room
-// for broadcasts.
+// Waiting sends proceed in the order of their calls, each once, and leave room for broadcasts.
 func TestSendContextWaitsInOrder(t *testing.T) {
-	m, c, tr := fullToHalf(t)
+	m, c, tr := newFullConn(t)
 	results := make(chan error, 10)
 	want := []string{"half", "m0", "broadcast"}
 	for i := range 10 {
@@ -57,9 +56,9 @@ func TestSendContextWaitsInOrder(t *testing.T) {
 	require.Equal(t, stateOpen, c.life.state)
 }
 
-// No goroutine is made for a send that waits.
+// A waiting send needs no additional goroutine.
 func TestSendContextNeedsNoGoroutine(t *testing.T) {
-	_, c, _ := fullToHalf(t)
+	_, c, _ := newFullConn(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	results := make(chan error, 50)
 	before := runtime.NumGoroutine()
@@ -87,11 +86,11 @@ func TestSendContextEnds(t *testing.T) {
 		{"with Shutdown", func(m *Manager, c *Conn, _ context.CancelCauseFunc) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			_ = m.Shutdown(ctx) // says that it had to cut
+			_ = m.Shutdown(ctx) // returns an error because it cuts the connection
 		}, ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m, c, tr := fullToHalf(t)
+			m, c, tr := newFullConn(t)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			result := make(chan error)
@@ -102,13 +101,13 @@ func TestSendContextEnds(t *testing.T) {
 			require.Zero(t, c.waiters())
 			tr.letGo()
 			idle(t, m)
-			require.NotContains(t, tr.wrote.String(), "never sent") // a cut may leave half a frame
+			require.NotContains(t, tr.wrote.String(), "never sent") // a cut may leave a partial frame
 		})
 	}
 }
 
-// A send that gives up does not hold up those behind it.
-func TestSendContextGivesUpItsPlace(t *testing.T) {
+// A send that gives up does not delay those behind it.
+func TestCancelledSendContextUnblocksLaterSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
@@ -127,8 +126,8 @@ func TestSendContextGivesUpItsPlace(t *testing.T) {
 	require.Equal(t, []string{"half", "small"}, tr.frames(t))
 }
 
-func TestSendContextOfWhatCannotBeSent(t *testing.T) {
-	m, c, _ := fullToHalf(t)
+func TestSendContextOfInvalidMessages(t *testing.T) {
+	m, c, _ := newFullConn(t)
 	require.ErrorIs(t, c.SendContext(t.Context(), Message{}), ErrMessageType)
 	require.ErrorIs(t, c.SendContext(t.Context(), Binary(make([]byte, m.opts.OutboxBytes))), ErrMessageTooBig)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -138,7 +137,7 @@ func TestSendContextOfWhatCannotBeSent(t *testing.T) {
 	require.ErrorIs(t, c.SendContext(t.Context(), Text("x")), ErrClosed)
 }
 
-// With room it is a Send: nothing waits, and straight to the socket.
+// With room, SendContext behaves like Send and writes directly to the socket.
 func TestSendContextWithRoom(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(1 << 20)
@@ -147,7 +146,7 @@ func TestSendContextWithRoom(t *testing.T) {
 	require.Equal(t, []string{"x"}, tr.frames(t))
 }
 
-// A message that is more than half of the outbox goes when it is alone.
+// A message of more than half of the outbox is accepted when the outbox is empty.
 func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
@@ -162,14 +161,14 @@ func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 
 // A prepared message is not copied while it waits.
 func TestSendPreparedContext(t *testing.T) {
-	m, c, tr := fullToHalf(t)
+	m, c, tr := newFullConn(t)
 	p := Prepare(Text("prepared"))
 	result := make(chan error)
 	go func() { result <- c.SendPreparedContext(t.Context(), p) }()
 	awaitWaiters(t, c, 1)
 	frame, err := m.frame(p, 0)
 	require.NoError(t, err)
-	tr.goOn <- struct{}{} // "half" and m0 are written
+	tr.goOn <- struct{}{} // writes "half" and m0
 	require.NoError(t, <-result)
 	c.mu.Lock()
 	require.Same(t, &frame[0], &c.out.outbox.Last()[0])

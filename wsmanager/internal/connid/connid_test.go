@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Ids that are made at the same time never meet, and each of their 128 bits is as often
-// set as not: within six standard deviations, which chance leaves once in five hundred
-// million.
+// IDs that are created concurrently are unique, and each of their 128 bits is set in half of
+// them, within six standard deviations. Random data exceeds that once in 500 million tests.
 func TestIDsAreRandom(t *testing.T) {
 	const makers, each = 8, 5000
 	made := make([][]string, makers)
@@ -28,7 +27,7 @@ func TestIDsAreRandom(t *testing.T) {
 	var ones [8 * size]int
 	for _, part := range made {
 		for _, id := range part {
-			require.False(t, seen[id], "%s came twice", id)
+			require.False(t, seen[id], "%s is not unique", id)
 			seen[id] = true
 			raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(id)
 			require.NoError(t, err)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,7 @@ func (t *netConn) readInto(buf []byte, consume func(p []byte) error) (err error)
 		}
 	}()
 	n, err := t.conn.Read(buf)
+	checkCount(n, len(buf))
 	reading = false
 	t.full = n == len(buf)
 	if n > 0 {
@@ -78,8 +80,11 @@ func (t *netConn) Write(p []byte, progress func()) (written int, err error) {
 	for written < len(p) {
 		n, err := t.writeOnce(p[written:min(len(p), written+writePiece)])
 		written += n
-		if err != nil {
+		switch {
+		case err != nil:
 			return written, err
+		case n == 0:
+			return written, io.ErrShortWrite // a repetition may have no end
 		}
 		progress()
 	}
@@ -88,7 +93,9 @@ func (t *netConn) Write(p []byte, progress func()) (written int, err error) {
 
 func (t *netConn) writeOnce(p []byte) (n int, err error) {
 	defer func() { recovered(recover(), t.conn, "Write", &err) }()
-	return t.conn.Write(p)
+	written, err := t.conn.Write(p)
+	checkCount(written, len(p))
+	return written, err
 }
 
 // Interrupt implements Transport. An error of SetReadDeadline means that the connection is

@@ -35,3 +35,13 @@ func recovered(v any, conn net.Conn, method string, err *error) {
 		*err = &PanicError{Method: method, Conn: fmt.Sprintf("%T", conn), Value: v, Stack: debug.Stack()}
 	}
 }
+
+// checkCount panics, as bufio does, if a method has returned an impossible number of bytes. It
+// is not inlined, because the stack of an idle reader is kept small.
+//
+//go:noinline
+func checkCount(n, size int) {
+	if n < 0 || n > size {
+		panic(fmt.Sprintf("its count of %d bytes is %d", size, n))
+	}
+}

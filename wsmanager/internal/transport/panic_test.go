@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -38,6 +40,35 @@ func TestPanicsBecomeErrors(t *testing.T) {
 		})
 	}
 	require.Error(t, tr.(Reader).Resume())
+}
+
+// miscounts is a connection that reads and writes more bytes than there are, or fewer than none.
+type miscounts struct {
+	net.Conn
+	n int
+}
+
+func (c miscounts) Read([]byte) (int, error)  { return c.n, nil }
+func (c miscounts) Write([]byte) (int, error) { return c.n, nil }
+
+// They would end the process if they made a writer panic, because it has its own goroutine.
+func TestInvalidCountsAreErrors(t *testing.T) {
+	for name, n := range map[string]int{"too many": readBufferSize + 1, "negative": -1} {
+		t.Run(name, func(t *testing.T) {
+			tr := New(miscounts{n: n}, &net.TCPAddr{})
+			written, err := tr.(BlockingWriter).Write([]byte("x"), func() { t.Error("no progress") })
+			require.Zero(t, written)
+			require.EqualError(t, err, fmt.Sprintf("wsmanager: Write of a transport.miscounts panicked: its count of 1 bytes is %d", n))
+			err = tr.(Reader).Read(func([]byte) error { t.Error("no bytes"); return nil })
+			require.EqualError(t, err, fmt.Sprintf("wsmanager: Read of a transport.miscounts panicked: its count of %d bytes is %d", idleBufferSize, n))
+		})
+	}
+}
+
+// A write of nothing without an error would be repeated without end, and count as progress.
+func TestWritesOfNothingAreErrors(t *testing.T) {
+	_, err := New(miscounts{n: 0}, &net.TCPAddr{}).(BlockingWriter).Write([]byte("x"), func() { t.Error("no progress") })
+	require.ErrorIs(t, err, io.ErrShortWrite)
 }
 
 // readable is a connection that always has a byte to read.
