@@ -100,5 +100,6 @@ func drainUntilClosed(c *Conn) {
 			err = t.Resume()
 		}
 	}
+	c.session().drained(err)
 	c.session().release()
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -183,3 +184,41 @@ func TestShutdownWaitsForTheRecordOfAPanicInClose(t *testing.T) {
 type unclosable struct{ *net.TCPConn }
 
 func (unclosable) Close() error { panic("fault in Close") }
+
+// readFails is a net.Conn of an application whose Read panics once it is armed.
+type readFails struct {
+	*net.TCPConn
+	armed *atomic.Bool
+}
+
+func (c readFails) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if c.armed.Load() {
+		panic("fault in Read")
+	}
+	return n, err
+}
+
+// A panic while the end of the peer's direction is awaited is logged, like any other.
+func TestPanicOfAReadAfterTheCloseFrames(t *testing.T) {
+	opts, log := logged()
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
+	var armed atomic.Bool
+	srv := start(t, m, func(srv *httptest.Server) {
+		srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn {
+			return readFails{c.(*net.TCPConn), &armed}
+		}}
+	})
+	peer := dialOver(t, srv.URL, nil)
+	peer.SendClose(1000, "")
+	f, err := peer.ReadFrame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpClose, f.Header.OpCode)
+	require.Equal(t, "websocket closed", log.record(t, 0)["msg"])
+	armed.Store(true)
+	require.NoError(t, peer.Conn().Close())
+	rec := log.record(t, 1)
+	require.Equal(t, "closing a websocket panicked", rec["msg"])
+	require.Equal(t, "wsmanager: Read of a wsmanager_test.readFails panicked: fault in Read", rec["err"])
+	require.Contains(t, rec["stack"], "readFails.Read")
+}

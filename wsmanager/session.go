@@ -242,6 +242,16 @@ func (s *session) finish(err error) {
 	})
 }
 
+// drained cuts the connection, which has ended for the application, when nothing more can be
+// read because of err. If it was cut before, err is a consequence of that.
+func (s *session) drained(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.state != stateCut {
+		s.life.transportFailed(s, err)
+	}
+}
+
 // release closes the transport and stops the timer.
 func (s *session) release() {
 	s.cut(nil)

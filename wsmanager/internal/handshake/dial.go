@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -81,31 +81,24 @@ func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (res *Result, err e
 	return res, err
 }
 
-// past is a deadline that interrupts reads and writes.
-var past = time.Unix(1, 0)
-
 // runWithContext runs f, which reads from and writes to conn, and interrupts it if ctx
 // ends. It returns the cause of ctx then.
 func runWithContext(ctx context.Context, conn net.Conn, f func() error) error {
-	stop := context.AfterFunc(ctx, func() {
-		if conn.SetDeadline(past) != nil { // a NetDial may return a net.Conn without deadlines
-			closeNow(conn)
-		}
-	})
+	interrupted := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() { interrupted <- transport.Expire(conn) })
 	err := f()
-	if !stop() {
-		var refused *RefusedError
-		if errors.As(err, &refused) {
-			return err // only the body is incomplete
-		}
-		return context.Cause(ctx)
+	if stop() {
+		return err
 	}
-	return err
-}
-
-// closeNow closes conn without the alert of TLS.
-func closeNow(conn net.Conn) {
-	_ = transport.Socket(conn).Close() // the caller reports why it is closed
+	panicked := <-interrupted
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return err // only the body is incomplete
+	case panicked != nil:
+		return fmt.Errorf("%w: %w", context.Cause(ctx), panicked)
+	}
+	return context.Cause(ctx)
 }
 
 // contextErr returns the cause of ctx if ctx has ended, because err may be only its

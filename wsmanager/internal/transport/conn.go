@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -138,6 +139,19 @@ func (t *netConn) closeSocket() (err error) {
 func (t *netConn) expire() (err error) {
 	defer func() { recovered(recover(), t.conn, "SetDeadline", &err) }()
 	return t.conn.SetDeadline(past)
+}
+
+// Expire ends all reads and writes of a connection that is in no transport yet, with a
+// deadline. If the connection has no deadlines, it is closed, without the alert of TLS. The
+// only error is a *PanicError.
+func Expire(conn net.Conn) error {
+	t := &netConn{conn: conn}
+	if err := t.expire(); err != nil {
+		if p := AsPanic(errors.Join(err, t.closeSocket())); p != nil {
+			return p
+		}
+	}
+	return nil
 }
 
 // RemoteAddr implements Transport. It returns an empty address if the connection has none.
