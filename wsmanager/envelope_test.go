@@ -163,6 +163,11 @@ func TestWindow(t *testing.T) {
 	require.True(t, w.add(math.MaxUint64))
 	require.False(t, w.add(math.MaxUint64))
 	require.False(t, w.add(1))
+
+	w = window{}
+	require.True(t, w.add(math.MaxUint64-2))
+	require.True(t, w.add(math.MaxUint64), "just above another")
+	require.True(t, w.add(math.MaxUint64-1))
 }
 
 // Nodes that nobody has heard of for long make room for others.
