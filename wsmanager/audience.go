@@ -188,10 +188,10 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 	return sent
 }
 
-// sendTo sends p to one connection of an audience, if the connection is ready, and counts
-// the result. It logs the first error of encoding p.
+// sendTo sends p to one connection of an audience, if the connection is ready and not closing,
+// and counts the result. It logs the first error of encoding p.
 func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
-	e, ok := c.reception.encoding()
+	e, ok := c.reception.receiving()
 	if !ok {
 		return
 	}

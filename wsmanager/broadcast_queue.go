@@ -167,6 +167,13 @@ func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
 	return list
 }
 
+// has reports whether a connection with the encoding receives.
+func (q *broadcastQueue) has(e encoding) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return int(e) < len(q.receivers) && q.receivers[e] > 0
+}
+
 func (q *broadcastQueue) receiversLocked() (all int) {
 	for _, n := range q.receivers {
 		all += n

@@ -165,6 +165,32 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 	require.Equal(t, Dropped{Unsendable: 3}, m.Stats().Dropped)
 }
 
+// A variant that no connection has at the moment is not a reason why connections do not get a
+// message.
+func TestVariantsOfFormerReceivers(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	fakeConn(t, m, "zero", newFakeTransport(1<<20), Accept{Groups: []string{"g"}})
+	one := fakeConn(t, m, "one", newFakeTransport(1<<20), Accept{Variant: 1, Groups: []string{"g"}})
+	send := func(a Audience) Sent {
+		return a.SendPrepared(PrepareFunc(func(v Variant) (Message, error) {
+			if v != 0 {
+				return Message{}, ErrMessageType
+			}
+			return Text("x"), nil
+		}))
+	}
+	for _, a := range []Audience{m.All(), m.Group("g").Audience, m.Groups("g", "h"), m.Conns("zero", "one")} {
+		sent := send(a)
+		require.ErrorIs(t, sent.Err, ErrMessageType)
+		require.Equal(t, Sent{Queued: 1, Dropped: 1, Err: sent.Err}, sent)
+	}
+	require.NoError(t, one.Close(StatusNormalClosure, ""))
+	for _, a := range []Audience{m.All(), m.Group("g").Audience, m.Groups("g", "h"), m.Conns("zero", "one")} {
+		require.Equal(t, Sent{Queued: 1}, send(a), "one is closing")
+	}
+	require.Equal(t, Dropped{Unsendable: 4}, m.Stats().Dropped)
+}
+
 // What is too much to be joined goes one by one.
 func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	m, _ := fakeManager(t, Options{})

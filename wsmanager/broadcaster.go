@@ -36,7 +36,7 @@ func (br *broadcaster) init(m *Manager) {
 func (br *broadcaster) send(q *broadcastQueue, p *Prepared, except names) Sent {
 	br.batcher.activate()
 	b := broadcasts.Get().(*broadcast)
-	err := br.encode(b, p, br.encodings(q))
+	err := br.encode(b, p, q)
 	if !except.empty() {
 		for id := range except.all() {
 			if c := br.registry.get(id); c != nil {
@@ -59,14 +59,20 @@ func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
 	return s
 }
 
-// encode encodes p for a broadcast. An encoding that fails has a nil frame; the error is
-// logged once for each variant, and the first one is returned.
-func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) (first error) {
+// encode encodes p for a broadcast to the set of q. An encoding that fails has a nil frame; the
+// error is logged once for each variant, and the first one is returned. It does not matter if
+// no connection of the set has the encoding at the moment.
+func (br *broadcaster) encode(b *broadcast, p *Prepared, q *broadcastQueue) (first error) {
+	needed := br.encodings(q)
 	b.encoded = needed
 	var failed encodingSet
 	for e := range needed.all {
 		frame, err := br.frame(p, e)
 		if err != nil {
+			if !q.has(e) {
+				b.encoded &^= 1 << e // a connection that enters now is not in the audience
+				continue
+			}
 			if plain := encodingOf(e.variant(), false); !failed.has(plain) {
 				failed |= 1 << plain
 				br.logUnsendable(err, e)
