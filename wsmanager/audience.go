@@ -79,8 +79,11 @@ func (a Audience) Except(ids ...string) Audience {
 // true. It never reaches other nodes, because a function can't be sent to them. keep is
 // called by the methods of the audience, on their goroutine and under no lock, for each
 // connection just before the method applies to it. A group is a faster way to reach a few of
-// many connections.
+// many connections. WhereLocal panics if keep is nil.
 func (a Audience) WhereLocal(keep func(*Conn) bool) Audience {
+	if keep == nil {
+		panic("wsmanager: WhereLocal: keep is nil")
+	}
 	if before := a.keep; before != nil {
 		a.keep = func(c *Conn) bool { return before(c) && keep(c) }
 	} else {
