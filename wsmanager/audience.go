@@ -148,6 +148,7 @@ func (a *Audience) send(p *Prepared) (sent Sent) {
 
 // sendConns sends p to connections by id, which may be on other nodes.
 func (a *Audience) sendConns(p *Prepared) (sent Sent) {
+	var remote error
 	for id := range a.names.all() {
 		if a.except.has(id) {
 			continue
@@ -155,9 +156,10 @@ func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 		if c := a.m.registry.get(id); c != nil {
 			a.sendTo(c, p, &sent)
 		} else if err := a.m.bus.sendPrepared(id, p); err != ErrNoConn {
-			sent.setErr(err)
+			remote = cmp.Or(remote, err)
 		}
 	}
+	sent.setErr(remote)
 	return sent
 }
 

@@ -373,6 +373,25 @@ func TestQueueBounds(t *testing.T) {
 	})
 }
 
+// A message that cannot be encoded is the error of a send to ids, also if the queue is full.
+func TestErrOfASendToIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manual{}, Options{BackplaneQueue: BackplaneQueue{Bytes: 2000}, Outbox: Outbox{Bytes: 2000}, Limits: Limits{MaxMessageSize: 1000}})
+		here := "m-" + m.bus.node
+		fakeConn(t, m, here, newFakeTransport(1<<20), Accept{Variant: 1})
+		p := PrepareFunc(func(v Variant) (Message, error) {
+			if v == 1 {
+				return Message{}, ErrMessageType
+			}
+			return Binary(make([]byte, 1990)), nil // the queue has no room for it in an envelope
+		})
+		for _, ids := range [][]string{{"a-OTHER", here}, {here, "z-OTHER"}} {
+			require.ErrorIs(t, m.Conns(ids...).SendPrepared(p).Err, ErrMessageType, "%q", ids)
+		}
+		require.ErrorIs(t, m.Conns("a-OTHER").SendPrepared(p).Err, ErrBackplane)
+	})
+}
+
 func TestShutdownWithABus(t *testing.T) {
 	t.Run("publishes the farewells, then leaves", inBubble(func(t *testing.T) {
 		bus := &manual{}
