@@ -123,8 +123,9 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 			sent.add(b.frames[e] != nil, n)
 		}
 	}
+	early := b.entered // those that entered meanwhile; excepted has no duplicates
 	for _, r := range excepted {
-		if !slices.Contains(b.entered, r) {
+		if !slices.Contains(early, r) {
 			b.entered = append(b.entered, r)
 		}
 	}

@@ -221,3 +221,20 @@ func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
 	idle(t, m)
 	require.Equal(t, []string{"half", "direct", "t0", "t1", "t2", "t3", "direct too"}, tr.frames(t))
 }
+
+// The lock of a queue is held in proportion to the number of exceptions.
+func TestManyExceptions(t *testing.T) {
+	var q broadcastQueue
+	b := &broadcast{}
+	const n = 100_000
+	conns := make([]Conn, n)
+	excepted := make([]recipient, n)
+	for i := range conns {
+		excepted[i] = recipient{c: &conns[i]}
+	}
+	b.entered = []recipient{excepted[0], excepted[n-1]} // as enter notes them
+	start := time.Now()
+	q.countLocked(b, excepted)
+	require.Less(t, time.Since(start), time.Second) // a comparison of all with all takes several seconds
+	require.Len(t, b.entered, n)
+}
