@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -389,6 +390,15 @@ func TestErrOfASendToIDs(t *testing.T) {
 			require.ErrorIs(t, m.Conns(ids...).SendPrepared(p).Err, ErrMessageType, "%q", ids)
 		}
 		require.ErrorIs(t, m.Conns("a-OTHER").SendPrepared(p).Err, ErrBackplane)
+	})
+}
+
+// The node of a connection that was told to join may not have subscribed to the group yet.
+func TestRemoteJoinWithoutATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manual{}, Options{BackplaneQueue: BackplaneQueue{Timeout: math.MaxInt64}})
+		require.NoError(t, m.Conns("id-OTHER").Join("g"))
+		require.Equal(t, topicAll, m.bus.topicFor(audienceGroups, "g"))
 	})
 }
 
