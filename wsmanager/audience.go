@@ -79,8 +79,11 @@ func (a Audience) Except(ids ...string) Audience {
 // true. It never reaches other nodes, because a function can't be sent to them. keep is
 // called by the methods of the audience, on their goroutine and under no lock, for each
 // connection just before the method applies to it. A group is a faster way to reach a few of
-// many connections.
+// many connections. WhereLocal panics if keep is nil.
 func (a Audience) WhereLocal(keep func(*Conn) bool) Audience {
+	if keep == nil {
+		panic("wsmanager: WhereLocal: keep is nil")
+	}
 	if before := a.keep; before != nil {
 		a.keep = func(c *Conn) bool { return before(c) && keep(c) }
 	} else {
@@ -145,6 +148,7 @@ func (a *Audience) send(p *Prepared) (sent Sent) {
 
 // sendConns sends p to connections by id, which may be on other nodes.
 func (a *Audience) sendConns(p *Prepared) (sent Sent) {
+	var remote error
 	for id := range a.names.all() {
 		if a.except.has(id) {
 			continue
@@ -152,9 +156,10 @@ func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 		if c := a.m.registry.get(id); c != nil {
 			a.sendTo(c, p, &sent)
 		} else if err := a.m.bus.sendPrepared(id, p); err != ErrNoConn {
-			sent.setErr(err)
+			remote = cmp.Or(remote, err)
 		}
 	}
+	sent.setErr(remote)
 	return sent
 }
 
@@ -188,10 +193,10 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 	return sent
 }
 
-// sendTo sends p to one connection of an audience, if the connection is ready, and counts
-// the result. It logs the first error of encoding p.
+// sendTo sends p to one connection of an audience, if the connection is ready and not closing,
+// and counts the result. It logs the first error of encoding p.
 func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
-	e, ok := c.reception.encoding()
+	e, ok := c.reception.receiving()
 	if !ok {
 		return
 	}

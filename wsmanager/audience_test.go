@@ -180,3 +180,10 @@ func testSentErr(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary([]byte{0xff})), "binary is not text")
 	r.clients["ann"].ExpectBinary([]byte{0xff})
 }
+
+// A predicate that is nil must not make the audience larger.
+func TestWhereLocalOfNoPredicate(t *testing.T) {
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	require.Panics(t, func() { m.All().WhereLocal(nil) })
+	require.Panics(t, func() { m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).WhereLocal(nil) })
+}

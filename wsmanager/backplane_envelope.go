@@ -199,6 +199,9 @@ func readEnvelope(p []byte) (e envelope, err error) {
 		if m.variants == 0 || m.variants&variants != 0 || checkType(m.Message) != nil {
 			r.bad = true
 		}
+		if r.bad {
+			break // a count may be hostile
+		}
 		variants |= m.variants
 		e.messages = append(e.messages, m)
 	}

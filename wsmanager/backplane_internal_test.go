@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -371,6 +372,34 @@ func TestQueueBounds(t *testing.T) {
 		require.NoError(t, m.FlushBackplane(t.Context()))
 		require.Equal(t, 3, bus.published())
 		require.NoError(t, m.PingBackplane(t.Context()))
+	})
+}
+
+// A message that cannot be encoded is the error of a send to ids, also if the queue is full.
+func TestErrOfASendToIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manualBus{}, Options{BackplaneQueue: BackplaneQueue{Bytes: 2000}, Outbox: Outbox{Bytes: 2000}, Limits: Limits{MaxMessageSize: 1000}})
+		here := "m-" + m.bus.node
+		fakeConn(t, m, here, newFakeTransport(1<<20), Accept{Variant: 1})
+		p := PrepareFunc(func(v Variant) (Message, error) {
+			if v == 1 {
+				return Message{}, ErrMessageType
+			}
+			return Binary(make([]byte, 1990)), nil // the queue has no room for it in an envelope
+		})
+		for _, ids := range [][]string{{"a-OTHER", here}, {here, "z-OTHER"}} {
+			require.ErrorIs(t, m.Conns(ids...).SendPrepared(p).Err, ErrMessageType, "%q", ids)
+		}
+		require.ErrorIs(t, m.Conns("a-OTHER").SendPrepared(p).Err, ErrBackplane)
+	})
+}
+
+// The node of a connection that was told to join may not have subscribed to the group yet.
+func TestRemoteJoinWithoutATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := busManager(t, &manualBus{}, Options{BackplaneQueue: BackplaneQueue{Timeout: math.MaxInt64}})
+		require.NoError(t, m.Conns("id-OTHER").Join("g"))
+		require.Equal(t, topicAll, m.bus.topicFor(audienceGroups, "g"))
 	})
 }
 

@@ -140,7 +140,7 @@ func (w *window) add(sequence uint64) bool {
 		if sequence-w.last >= windowSize {
 			clear(w.seen[:])
 		} else {
-			for s := w.last + 1; s <= sequence; s++ {
+			for s := sequence; s != w.last; s-- { // upwards, the largest sequence would not end the loop
 				w.seen[s%windowSize/64] &^= 1 << (s % 64)
 			}
 		}

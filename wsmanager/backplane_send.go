@@ -114,7 +114,8 @@ func (b *bus) topicFor(kind audienceKind, name string) string {
 // noteRemoteJoin notes that connections of other nodes were told to join a group.
 func (b *bus) noteRemoteJoin(e *envelope, err error) {
 	if e.kind == envelopeJoin && err == nil {
-		b.pendingJoins.add(string(e.text), b.m.wheel.Elapsed(), 2*b.m.opts.BackplaneTimeout)
+		ttl := 2 * min(b.m.opts.BackplaneTimeout, 1<<61) // the sum with the time does not overflow
+		b.pendingJoins.add(string(e.text), b.m.wheel.Elapsed(), ttl)
 	}
 }
 

@@ -12,14 +12,20 @@ func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
 	return s
 }
 
-// encode encodes p for a broadcast. An encoding that fails has a nil frame. encode logs one
-// error for each variant that failed, and returns the first error.
-func (br *broadcaster) encode(b *broadcast, p *Prepared, needed encodingSet) (first error) {
+// encode encodes p for a broadcast to the set of q. An encoding that fails has a nil frame.
+// encode logs one error for each variant that failed, and returns the first error. An
+// encoding that no connection of the set has now is not an error.
+func (br *broadcaster) encode(b *broadcast, p *Prepared, q *broadcastQueue) (first error) {
+	needed := br.encodings(q)
 	b.encoded = needed
 	var failed encodingSet
 	for e := range needed.all {
 		frame, err := br.frame(p, e)
 		if err != nil {
+			if !q.has(e) {
+				b.encoded &^= 1 << e // a connection that enters now is not in the audience
+				continue
+			}
 			if plain := encodingOf(e.variant(), false); !failed.has(plain) {
 				failed |= 1 << plain
 				br.logUnsendable(err, e)

@@ -55,7 +55,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 						g := fmt.Sprint("g", rand.IntN(groups))
 						text := func(set string) Message { return Text(fmt.Sprintf("%d %d %s", s, n, set)) }
 						var sent Sent
-						switch rand.IntN(9) {
+						switch rand.IntN(12) {
 						case 0, 1:
 							sent = m.Broadcast(text("all"))
 						case 2:
@@ -80,6 +80,15 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 							runtime.Gosched()
 							m.broadcaster.batcher.leave(epoch)
 							m.broadcaster.flushDeferred()
+						case 9:
+							union := m.Groups(g, fmt.Sprint("g", rand.IntN(groups)), g, "")
+							sent = union.Except(all[rand.IntN(conns)].id).Send(text("union"))
+						case 10:
+							sent = m.Conns(c.id, all[rand.IntN(conns)].id, c.id).Send(text("ids"))
+						case 11:
+							_ = m.Users("u0", "u1").Leave(g)
+							_ = m.Groups("g0", "g1").Except(c.id).Join(g)
+							sent = m.Group(g).Send(text(g))
 						}
 						queued.Add(int64(sent.Queued))
 					}
@@ -105,7 +114,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 					}
 					last[sender] = n
 					_, set, _ := strings.Cut(rest, " ")
-					if set == "direct" {
+					if set == "direct" || set == "union" || set == "ids" {
 						continue
 					}
 					positions := inOrder[fmt.Sprint(i, " ", set)]

@@ -129,8 +129,9 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 			sent.add(b.frames[e] != nil, n)
 		}
 	}
+	early := b.exceptedMembers // those that have entered meanwhile; excepted has no duplicates
 	for _, r := range excepted {
-		if !slices.Contains(b.exceptedMembers, r) {
+		if !slices.Contains(early, r) {
 			b.exceptedMembers = append(b.exceptedMembers, r)
 		}
 	}
@@ -171,6 +172,13 @@ func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
 		c.mu.Unlock()
 	}
 	return list
+}
+
+// has reports whether a connection with the encoding receives.
+func (q *broadcastQueue) has(e encoding) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return int(e) < len(q.receivers) && q.receivers[e] > 0
 }
 
 func (q *broadcastQueue) receiversLocked() (all int) {

@@ -165,6 +165,32 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 	require.Equal(t, Dropped{Unsendable: 3}, m.Stats().Dropped)
 }
 
+// A variant that no connection has at the moment is not a reason why connections do not get a
+// message.
+func TestVariantsOfFormerReceivers(t *testing.T) {
+	m, _ := fakeManager(t, Options{})
+	fakeConn(t, m, "zero", newFakeTransport(1<<20), Accept{Groups: []string{"g"}})
+	one := fakeConn(t, m, "one", newFakeTransport(1<<20), Accept{Variant: 1, Groups: []string{"g"}})
+	send := func(a Audience) Sent {
+		return a.SendPrepared(PrepareFunc(func(v Variant) (Message, error) {
+			if v != 0 {
+				return Message{}, ErrMessageType
+			}
+			return Text("x"), nil
+		}))
+	}
+	for _, a := range []Audience{m.All(), m.Group("g").Audience, m.Groups("g", "h"), m.Conns("zero", "one")} {
+		sent := send(a)
+		require.ErrorIs(t, sent.Err, ErrMessageType)
+		require.Equal(t, Sent{Queued: 1, Dropped: 1, Err: sent.Err}, sent)
+	}
+	require.NoError(t, one.Close(StatusNormalClosure, ""))
+	for _, a := range []Audience{m.All(), m.Group("g").Audience, m.Groups("g", "h"), m.Conns("zero", "one")} {
+		require.Equal(t, Sent{Queued: 1}, send(a), "one is closing")
+	}
+	require.Equal(t, Dropped{Unsendable: 4}, m.Stats().Dropped)
+}
+
 // Broadcasts that are too big together are written one by one.
 func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
@@ -194,4 +220,21 @@ func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
 	tr.letGo()
 	idle(t, m)
 	require.Equal(t, []string{"half", "direct", "t0", "t1", "t2", "t3", "direct too"}, tr.frames(t))
+}
+
+// The lock of a queue is held in proportion to the number of exceptions.
+func TestManyExceptions(t *testing.T) {
+	var q broadcastQueue
+	b := &broadcast{}
+	const n = 100_000
+	conns := make([]Conn, n)
+	excepted := make([]recipient, n)
+	for i := range conns {
+		excepted[i] = recipient{c: &conns[i]}
+	}
+	b.exceptedMembers = []recipient{excepted[0], excepted[n-1]} // as enter adds them
+	start := time.Now()
+	q.countLocked(b, excepted)
+	require.Less(t, time.Since(start), time.Second) // a comparison of all with all takes several seconds
+	require.Len(t, b.exceptedMembers, n)
 }

@@ -35,7 +35,7 @@ func (br *broadcaster) init(m *Manager) {
 func (br *broadcaster) send(q *broadcastQueue, p *Prepared, except names) Sent {
 	br.batcher.activate()
 	b := broadcasts.Get().(*broadcast)
-	err := br.encode(b, p, br.encodings(q))
+	err := br.encode(b, p, q)
 	if !except.empty() {
 		for id := range except.all() {
 			if c := br.registry.get(id); c != nil {

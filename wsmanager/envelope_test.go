@@ -2,9 +2,11 @@ package wsmanager
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -113,12 +115,30 @@ func TestInvalidEnvelopes(t *testing.T) {
 	}
 }
 
+// A count of messages that the envelope does not contain costs no more memory than the
+// envelope.
+func TestEnvelopesOfManyMessages(t *testing.T) {
+	e := envelope{kind: envelopeAll, sequence: 1, node: []byte("N"), messages: []variantMessage{{1, Text("")}}}
+	p := e.append(nil)
+	const n = 1 << 20
+	p = binary.AppendUvarint(p[:len(p)-4], n)
+	for range n {
+		p = append(p, 1, byte(TextMessage), 0) // all for the same variant
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := readEnvelope(p)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, errEnvelope)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(len(p)))
+}
+
 // Every input is refused or decoded. A decoded envelope stays equal when it is encoded and
 // decoded again.
 func FuzzEnvelope(f *testing.F) {
 	for _, e := range envelopes() {
-		if e.kind != envelopeConn { // envelopeConn would have a megabyte
-			f.Add(e.append(nil))
+		if p := e.append(nil); len(p) < 2000 {
+			f.Add(p)
 		}
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -129,7 +149,8 @@ func FuzzEnvelope(f *testing.F) {
 			require.True(t, errors.Is(err, errEnvelope) || errors.Is(err, errEnvelopeVersion))
 			return
 		}
-		require.LessOrEqual(t, len(e.except)+len(e.messages), len(p))
+		require.LessOrEqual(t, len(e.except)+len(e.messages)+len(e.names), len(p))
+		require.LessOrEqual(t, len(e.messages), MaxVariants)
 		again, err := readEnvelope(e.append(nil)) // the input may have had longer varints than necessary
 		require.NoError(t, err)
 		requireEnvelope(t, e, again)
@@ -165,6 +186,11 @@ func TestWindow(t *testing.T) {
 	require.True(t, w.add(math.MaxUint64))
 	require.False(t, w.add(math.MaxUint64))
 	require.False(t, w.add(1))
+
+	w = window{}
+	require.True(t, w.add(math.MaxUint64-2))
+	require.True(t, w.add(math.MaxUint64), "just above another")
+	require.True(t, w.add(math.MaxUint64-1))
 }
 
 // Nodes without recent messages are evicted for other nodes.

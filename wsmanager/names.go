@@ -9,7 +9,7 @@ import (
 // user has an empty name. A set with at most one name needs no allocation.
 type names struct {
 	one  string
-	more []string // sorted, without duplicates; nil for at most one name
+	more []string // two or more, sorted, without duplicates; nil for at most one name
 }
 
 // namesOf returns a set that shares no memory with list.
@@ -20,7 +20,7 @@ func namesOf(list []string) names {
 	case 1:
 		return names{one: list[0]}
 	}
-	return names{more: sortUnique(slices.Clone(list))}
+	return unique(slices.Clone(list))
 }
 
 // with returns the set with more names.
@@ -31,17 +31,28 @@ func (n names) with(list []string) names {
 	case len(list) == 0:
 		return n
 	}
-	return names{more: sortUnique(slices.Concat(n.more, []string{n.one}, list))}
+	return unique(slices.Concat(n.more, []string{n.one}, list))
 }
 
-func sortUnique(list []string) []string {
+// unique returns the set of the names in list, which it then owns.
+func unique(list []string) names {
 	slices.Sort(list)
-	return slices.Compact(list)
+	list = slices.Compact(list)
+	if len(list) > 0 && list[0] == "" {
+		list = list[1:]
+	}
+	switch len(list) {
+	case 0:
+		return names{}
+	case 1:
+		return names{one: list[0]}
+	}
+	return names{more: list}
 }
 
 func (n names) empty() bool { return n.one == "" && n.more == nil }
 
-// several reports whether the set may have more than one name.
+// several reports whether the set has more than one name.
 func (n names) several() bool { return n.more != nil }
 
 func (n names) has(name string) bool {
@@ -59,7 +70,7 @@ func (n names) all() iter.Seq[string] {
 			return
 		}
 		for _, name := range n.more {
-			if name != "" && !yield(name) {
+			if !yield(name) {
 				return
 			}
 		}
