@@ -89,5 +89,8 @@ func (c *Conn) writerAdvances() bool {
 func (c *Conn) endCause() *CloseError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.life.cold == nil {
+		return nil
+	}
 	return c.life.cold.cause
 }
