@@ -233,6 +233,6 @@ func TestManyExceptions(t *testing.T) {
 		excepted[i] = recipient{c: &conns[i]}
 	}
 	b.exceptedMembers = []recipient{excepted[0], excepted[n-1]} // as enter adds them
-	q.countLocked(b, excepted) // compares with those that have entered, not all with all
+	q.countLocked(b, excepted)                                  // compares with those that have entered, not all with all
 	require.Len(t, b.exceptedMembers, n)
 }
