@@ -5,12 +5,11 @@
 //
 //	go test ./internal/wordlint
 //
-// Four files control them:
+// Three files control them:
 //
 //   - words.txt has the words and forms, one regular expression on each line.
 //   - exceptions.txt has single occurrences that are allowed, each with a reason.
 //   - pages.txt has Markdown pages that are not checked yet, each with a reason.
-//   - pending.txt has directories whose Go files are not rewritten yet. It only shrinks.
 //
 // An entry without an occurrence is an error. So the lists never allow more than is needed.
 //

@@ -55,7 +55,7 @@ func TestRepository(t *testing.T) {
 		return nil
 	}))
 	require.Greater(t, len(files), 500)
-	for _, problem := range judge(files, entries(t, "exceptions.txt"), entries(t, "pages.txt"), entries(t, "pending.txt")) {
+	for _, problem := range judge(files, entries(t, "exceptions.txt"), entries(t, "pages.txt")) {
 		t.Error(problem)
 	}
 }
@@ -82,7 +82,7 @@ func entries(t *testing.T, name string) []wordlint.Entry {
 
 // judge returns the occurrences that no list allows, and the entries of the lists that
 // allow nothing.
-func judge(files map[string]source, exceptions, pages, pending []wordlint.Entry) (problems []string) {
+func judge(files map[string]source, exceptions, pages []wordlint.Entry) (problems []string) {
 	used := map[wordlint.Entry]bool{}
 	allows := func(list []wordlint.Entry, applies func(wordlint.Entry) bool) bool {
 		at := slices.IndexFunc(list, applies)
@@ -98,7 +98,6 @@ func judge(files map[string]source, exceptions, pages, pending []wordlint.Entry)
 			switch {
 			case allows(exceptions, func(e wordlint.Entry) bool { return e.Path == name && strings.Contains(line, e.Text) }):
 			case path.Ext(name) == ".md" && allows(pages, func(e wordlint.Entry) bool { return e.Path == name }):
-			case path.Ext(name) == ".go" && allows(pending, func(e wordlint.Entry) bool { return e.Path == path.Dir(name) }):
 			default:
 				problems = append(problems, fmt.Sprintf("%s:%d: %q is in words.txt", name, hit.Line, hit.Text))
 			}
@@ -112,7 +111,7 @@ func judge(files map[string]source, exceptions, pages, pending []wordlint.Entry)
 	for _, list := range []struct {
 		name    string
 		entries []wordlint.Entry
-	}{{"exceptions.txt", exceptions}, {"pages.txt", pages}, {"pending.txt", pending}} {
+	}{{"exceptions.txt", exceptions}, {"pages.txt", pages}} {
 		for _, e := range list.entries {
 			if !used[e] {
 				problems = append(problems, fmt.Sprintf("%s: %s %q allows nothing; remove the line", list.name, e.Path, e.Text))

@@ -137,22 +137,19 @@ func TestJudge(t *testing.T) {
 	entry := func(path, text string) entries { return entries{{Path: path, Text: text, Reason: "it is a test"}} }
 	all := []string{`c.md:1: "red" is in words.txt`, `p/a.go:2: "red" is in words.txt`, `p/a.go:3: "green" is in words.txt`, `p/q/b.go:1: "green" is in words.txt`}
 	for name, test := range map[string]struct {
-		exceptions, pages, pending entries
-		want                       []string
+		exceptions, pages entries
+		want              []string
 	}{
-		"no lists":                       {nil, nil, nil, all},
-		"an exception":                   {entry("p/a.go", "a red"), nil, nil, []string{all[0], all[2], all[3]}},
-		"an exception of another line":   {entry("p/a.go", "blue"), nil, nil, append(all[:4:4], `exceptions.txt: p/a.go "blue" allows nothing; remove the line`)},
-		"an exception for a whole file":  {entry("p/a.go", ""), nil, nil, []string{all[0], all[3], "exceptions.txt: p/a.go: say which text is allowed"}},
-		"a page":                         {nil, entry("c.md", ""), nil, all[1:]},
-		"a clean page":                   {nil, entry("clean.md", ""), nil, append(all[:4:4], `pages.txt: clean.md "" allows nothing; remove the line`)},
-		"a page that is a Go file":       {nil, entry("p/a.go", ""), nil, append(all[:4:4], `pages.txt: p/a.go "" allows nothing; remove the line`)},
-		"a directory":                    {nil, nil, entry("p", ""), []string{all[0], all[3]}},
-		"a directory without files":      {nil, nil, entry("s", ""), append(all[:4:4], `pending.txt: s "" allows nothing; remove the line`)},
-		"a directory that was rewritten": {nil, nil, entry("r", ""), append(all[:4:4], `pending.txt: r "" allows nothing; remove the line`)},
+		"no lists":                      {nil, nil, all},
+		"an exception":                  {entry("p/a.go", "a red"), nil, []string{all[0], all[2], all[3]}},
+		"an exception of another line":  {entry("p/a.go", "blue"), nil, append(all[:4:4], `exceptions.txt: p/a.go "blue" allows nothing; remove the line`)},
+		"an exception for a whole file": {entry("p/a.go", ""), nil, []string{all[0], all[3], "exceptions.txt: p/a.go: say which text is allowed"}},
+		"a page":                        {nil, entry("c.md", ""), all[1:]},
+		"a clean page":                  {nil, entry("clean.md", ""), append(all[:4:4], `pages.txt: clean.md "" allows nothing; remove the line`)},
+		"a page that is a Go file":      {nil, entry("p/a.go", ""), append(all[:4:4], `pages.txt: p/a.go "" allows nothing; remove the line`)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, test.want, judge(files, test.exceptions, test.pages, test.pending))
+			require.Equal(t, test.want, judge(files, test.exceptions, test.pages))
 		})
 	}
 }
