@@ -1,6 +1,6 @@
 // Stalled measures the effect of one client that does not read on the other clients of a
-// Manager, on the server's memory, and whether each policy for slow consumers does what it
-// promises.
+// Manager and on the server's memory, and checks the promise of each policy for slow
+// consumers.
 //
 // The server broadcasts at a steady rate to -n connections. Two kinds of runs alternate:
 // all clients read, and one of them reads nothing. Latency is counted from the time when a

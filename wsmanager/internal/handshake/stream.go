@@ -29,27 +29,19 @@ func prepareStream(w http.ResponseWriter, timeout time.Duration) error {
 //
 // An error is a *BrokenError.
 func (q *Request) OpenStream(w http.ResponseWriter, a *Answer) (http.ResponseWriter, error) {
-	h := w.Header()
-	before := h.Clone()
-	q.writeHeader(h, a)
-	sent := false
-	defer func() {
-		if !sent { // also if an outer component panics in WriteHeader
-			restoreHeader(h, before, a)
-		}
-	}()
 	innermost := httpx.Innermost(w)
-	announce(w, findStreamWriter(innermost), http.StatusOK, notInStream)
-	// If a component stores the status, net/http sends 200 in its place, with this header.
-	copyHeader(innermost.Header(), h, notInStream)
-	rc := http.NewResponseController(innermost)
-	err := rc.Flush()
-	if err == nil {
-		err = rc.SetWriteDeadline(time.Time{})
-	}
+	err := q.sendAnswer(w, a, func(h http.Header) error {
+		announce(w, findStreamWriter(innermost), http.StatusOK, notInStream)
+		// If a component stores the status, net/http sends 200 in its place, with this header.
+		copyHeader(innermost.Header(), h, notInStream)
+		rc := http.NewResponseController(innermost)
+		if err := rc.Flush(); err != nil {
+			return err
+		}
+		return rc.SetWriteDeadline(time.Time{})
+	})
 	if err != nil {
 		return nil, &BrokenError{Err: fmt.Errorf("sending the answer: %w", err)}
 	}
-	sent = true
 	return innermost, nil
 }

@@ -38,18 +38,28 @@ func (q *Request) Prepare(w http.ResponseWriter, timeout time.Duration) error {
 // After a *Refusal the header of w is as it was, except for changes by other components.
 // Any other error is a *BrokenError.
 func (q *Request) Upgrade(w http.ResponseWriter, a *Answer, timeout time.Duration) (conn net.Conn, early []byte, err error) {
+	err = q.sendAnswer(w, a, func(http.Header) (err error) {
+		conn, early, err = hijack(w, timeout)
+		return err
+	})
+	return conn, early, err
+}
+
+// sendAnswer writes the header of the answer into that of w and calls send with it. If send fails or
+// panics, as an outer component may in WriteHeader, it restores the header.
+func (q *Request) sendAnswer(w http.ResponseWriter, a *Answer, send func(http.Header) error) (err error) {
 	h := w.Header()
 	before := h.Clone()
 	q.writeHeader(h, a)
 	sent := false
 	defer func() {
-		if !sent { // also if an outer component panics in WriteHeader
+		if !sent {
 			restoreHeader(h, before, a)
 		}
 	}()
-	conn, early, err = hijack(w, timeout)
+	err = send(h)
 	sent = err == nil
-	return conn, early, err
+	return err
 }
 
 func hijack(w http.ResponseWriter, timeout time.Duration) (conn net.Conn, early []byte, err error) {
