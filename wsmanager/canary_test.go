@@ -32,7 +32,7 @@ import (
 // contain only the bytes that were written to them.
 //
 // SPEAKINGTUBE_CHURN=60s makes the test run for a minute.
-func TestCanaries(t *testing.T) { onSocketDrivers(t, testCanaries) }
+func TestCanaries(t *testing.T) { onSocketDriversAtOnce(t, testCanaries) }
 
 func testCanaries(t *testing.T) {
 	run := &canaries{t: t}

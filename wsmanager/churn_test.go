@@ -53,7 +53,7 @@ func (l *ledger) sent(s wsmanager.Sent) {
 // drops.
 //
 // SPEAKINGTUBE_CHURN=60s makes each run take a minute.
-func TestChurn(t *testing.T) { onSocketDrivers(t, atOnce(testChurn)) }
+func TestChurn(t *testing.T) { onSocketDriversAtOnce(t, testChurn) }
 
 func testChurn(t *testing.T) {
 	plain := func(ln net.Listener) net.Listener { return smallBuffers{ln} }

@@ -12,7 +12,7 @@ import (
 
 // No message of another goroutine arrives between the last message and the close frame, or
 // after it.
-func TestCloseWith(t *testing.T) { onEachDriver(t, testCloseWith) }
+func TestCloseWith(t *testing.T) { onEachDriverAtOnce(t, testCloseWith) }
 
 func testCloseWith(t *testing.T) {
 	opts := quiet()

@@ -246,7 +246,7 @@ func (g conformanceGroup) options() wsmanager.Options {
 	return opts
 }
 
-func TestConformance(t *testing.T) { onEachDriver(t, testConformance) }
+func TestConformance(t *testing.T) { onEachDriverAtOnce(t, testConformance) }
 
 func testConformance(t *testing.T) {
 	needH1(t, "the end of the TCP connection is looked at")
@@ -261,7 +261,7 @@ func testConformance(t *testing.T) {
 	}
 }
 
-func TestConformanceOfTheClient(t *testing.T) { onSocketDrivers(t, testConformanceOfTheClient) }
+func TestConformanceOfTheClient(t *testing.T) { onSocketDriversAtOnce(t, testConformanceOfTheClient) }
 
 func testConformanceOfTheClient(t *testing.T) {
 	needH1(t, "our client speaks HTTP/1.1")

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -141,11 +142,29 @@ func testDialProxyFailures(t *testing.T) {
 	answering := func(answer string) string {
 		return rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, answer) })
 	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a connection is accepted by the system only
+	require.NoError(t, err)
+	defer silent.Close()
+	noTLS, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer noTLS.Close()
+	go func() {
+		conn, err := noTLS.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.ReadFull(conn, make([]byte, 5)) // the header of a TLS record; the rest may contain any byte
+		_, _ = io.WriteString(conn, "what?\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+	}()
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	for name, tt := range map[string]struct{ proxy, want string }{
 		"refuses connections":       {closed.URL, "the proxy 127.0.0.1"},
-		"no TLS":                    {strings.Replace(answering("what?\r\n"), "ws:", "https:", 1), "the proxy 127.0.0.1"},
+		"no TLS":                    {"https://" + noTLS.Addr().String(), "the proxy 127.0.0.1"},
+		"silent":                    {"http://" + silent.Addr().String(), "no handshake within"},
+		"silent with TLS":           {"https://" + silent.Addr().String(), "no handshake within"},
 		"no HTTP":                   {strings.Replace(answering("220 smtp.example.com ESMTP\r\n"), "ws:", "http:", 1), "malformed HTTP"},
 		"ends at once":              {strings.Replace(answering(""), "ws:", "http:", 1), "EOF"},
 		"response too long":         {strings.Replace(answering("HTTP/1.1 200 OK\r\nX: "+repeat("x", 70_000)), "ws:", "http:", 1), "bigger than"},
@@ -156,14 +175,18 @@ func testDialProxyFailures(t *testing.T) {
 			require.NoError(t, err)
 			opts := dialling()
 			opts.Network.Proxy = http.ProxyURL(via)
+			if strings.HasPrefix(name, "silent") {
+				opts.Timeouts.Handshake = 50 * time.Millisecond
+			}
 			_, err = dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 			require.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, err, "the proxy "+via.Host)
 		})
 	}
 	opts := dialling()
 	lost := errors.New("lost the list")
 	opts.Network.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
-	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
+	_, err = dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
 	require.ErrorIs(t, err, lost)
 }
 

@@ -54,7 +54,7 @@ func rawServer(t *testing.T, f func(conn net.Conn, accept string)) string {
 const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 // Invalid handshake responses give another error than responses that refuse the handshake.
-func TestDialBadAnswers(t *testing.T) { onSocketDrivers(t, atOnce(testDialBadAnswers)) }
+func TestDialBadAnswers(t *testing.T) { onSocketDriversAtOnce(t, testDialBadAnswers) }
 
 func testDialBadAnswers(t *testing.T) {
 	for name, answer := range map[string]string{
@@ -124,7 +124,7 @@ func testDialBadAnswers(t *testing.T) {
 
 // If a server is silent or slow, Dial returns after Timeouts.Handshake or at the end of the
 // context.
-func TestDialTimeout(t *testing.T) { onSocketDrivers(t, atOnce(testDialTimeout)) }
+func TestDialTimeout(t *testing.T) { onSocketDriversAtOnce(t, testDialTimeout) }
 
 func testDialTimeout(t *testing.T) {
 	for name, behave := range map[string]func(net.Conn){

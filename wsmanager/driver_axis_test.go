@@ -41,10 +41,11 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 	onDrivers(t, test, onAuto, onGoroutine, onH2)
 }
 
-// onEachDriverAtOnce is onEachDriver with parallel subtests, for a test that mostly waits
-// and does not count resources of the process.
+// onEachDriverAtOnce is onEachDriver for a test that does not count resources of the process.
+// It runs beside the other parallel tests, and so do its subtests.
 func onEachDriverAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
+	t.Parallel()
 	onEachDriver(t, atOnce(test))
 }
 
@@ -60,6 +61,13 @@ func atOnce(test func(*testing.T)) func(*testing.T) {
 func onSocketDrivers(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	onDrivers(t, test, onAuto, onGoroutine)
+}
+
+// onSocketDriversAtOnce is to onSocketDrivers what onEachDriverAtOnce is to onEachDriver.
+func onSocketDriversAtOnce(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	t.Parallel()
+	onSocketDrivers(t, atOnce(test))
 }
 
 // onStreams runs a test that sets up HTTP/2 itself.

@@ -313,7 +313,7 @@ func (w during101) WriteHeader(status int)      { w.f(); w.ResponseWriter.WriteH
 // While OnConnect runs, the connection is not read. Messages to it are written all the
 // same, and its queue drains.
 func TestBroadcastsDuringOnConnectAreWritten(t *testing.T) {
-	onEachDriver(t, testBroadcastsDuringOnConnectAreWritten)
+	onEachDriverAtOnce(t, testBroadcastsDuringOnConnectAreWritten)
 }
 
 func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
@@ -345,7 +345,7 @@ func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 // A send that blocks inside a callback blocks its own connection only, and continues when
 // the peer reads.
 func TestSendContextInsideACallbackWaits(t *testing.T) {
-	onEachDriver(t, testSendContextInsideACallbackWaits)
+	onEachDriverAtOnce(t, testSendContextInsideACallbackWaits)
 }
 
 func testSendContextInsideACallbackWaits(t *testing.T) {

@@ -237,7 +237,7 @@ func testFaultsOfAServersConnection(t *testing.T) {
 
 // The same faults end a dialled connection in the same way.
 func TestFaultsOfADialledConnection(t *testing.T) {
-	onSocketDrivers(t, atOnce(testFaultsOfADialledConnection))
+	onSocketDriversAtOnce(t, testFaultsOfADialledConnection)
 }
 
 func testFaultsOfADialledConnection(t *testing.T) {
@@ -268,7 +268,7 @@ func testFaultsOfADialledConnection(t *testing.T) {
 // A handshake can fail after any byte. Then either both sides or neither have a connection,
 // except that the server may have one that the client never learned of. That connection ends
 // like any other.
-func TestFaultsInAHandshake(t *testing.T) { onSocketDrivers(t, atOnce(testFaultsInAHandshake)) }
+func TestFaultsInAHandshake(t *testing.T) { onSocketDriversAtOnce(t, testFaultsInAHandshake) }
 
 func testFaultsInAHandshake(t *testing.T) {
 	for _, cut := range []wstest.Cut{wstest.CutReset, wstest.CutHalfClose, wstest.CutBlackhole} {
@@ -346,7 +346,7 @@ func testShutdownAmongFaults(t *testing.T) {
 
 // A Client whose network fails repeatedly delivers its messages in order and at most once.
 // When the network works again, it delivers all of them.
-func TestClientThroughFaults(t *testing.T) { onSocketDrivers(t, atOnce(testClientThroughFaults)) }
+func TestClientThroughFaults(t *testing.T) { onSocketDriversAtOnce(t, testClientThroughFaults) }
 
 func testClientThroughFaults(t *testing.T) {
 	var mu sync.Mutex

@@ -405,7 +405,7 @@ func testAnsweredFailureIsClosedAtOnce(t *testing.T) {
 // The Context ended only after the callback had returned. A callback that works until its
 // Context ends therefore outlived its peer, its connection and Shutdown.
 func TestContextEndsWhileACallbackRuns(t *testing.T) {
-	onEachDriver(t, testContextEndsWhileACallbackRuns)
+	onEachDriverAtOnce(t, testContextEndsWhileACallbackRuns)
 }
 
 func testContextEndsWhileACallbackRuns(t *testing.T) {

@@ -183,7 +183,7 @@ func (h *heldConn) expectPongs(texts ...string) {
 }
 
 // Frames are read while a callback runs: see takeoverCases.
-func TestWhileACallbackRuns(t *testing.T) { onEachDriver(t, testWhileACallbackRuns) }
+func TestWhileACallbackRuns(t *testing.T) { onEachDriverAtOnce(t, testWhileACallbackRuns) }
 
 func testWhileACallbackRuns(t *testing.T) {
 	for _, tt := range takeoverCases {

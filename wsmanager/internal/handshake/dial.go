@@ -59,7 +59,7 @@ type Result struct {
 func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (res *Result, err error) {
 	conn, err := cfg.connect(ctx, t.url)
 	if err != nil {
-		return nil, contextErr(ctx, err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -102,9 +102,9 @@ func runWithContext(ctx context.Context, conn net.Conn, f func() error) error {
 }
 
 // contextErr returns the cause of ctx if ctx has ended, because err may be only its
-// consequence. Otherwise it returns err.
+// consequence. Otherwise it returns err. A nil error stays nil.
 func contextErr(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err

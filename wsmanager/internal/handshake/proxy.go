@@ -10,29 +10,42 @@ import (
 	"net/url"
 )
 
-// connect connects to the server at u, through a proxy if one is chosen for it.
+// connect connects to the server at u, through a proxy if one is chosen for it. Every error
+// names the proxy, also if ctx has ended: then it wraps the cause of ctx.
 func (cfg *ClientConfig) connect(ctx context.Context, u *url.URL) (net.Conn, error) {
 	proxy, err := cfg.chooseProxy(u)
 	if err != nil {
 		return nil, err
 	}
 	if proxy == nil {
-		return cfg.netDial(ctx, address(u))
+		conn, err := cfg.netDial(ctx, address(u))
+		return conn, contextErr(ctx, err)
 	}
 	if proxy.Scheme != "http" && proxy.Scheme != "https" {
 		return nil, fmt.Errorf("a proxy of the scheme %q is not supported: use http or https, or Network.Dial", proxy.Scheme)
 	}
-	conn, err := cfg.netDial(ctx, address(proxy))
-	if err == nil && proxy.Scheme == "https" {
-		plain := conn
+	conn, err := cfg.connectThrough(ctx, proxy, address(u))
+	var refused *RefusedError
+	if err != nil && !errors.As(err, &refused) { // a RefusedError says that the proxy has refused
+		err = fmt.Errorf("the proxy %s: %w", proxy.Host, err)
+	}
+	return conn, err
+}
+
+// connectThrough makes a tunnel to addr through a proxy.
+func (cfg *ClientConfig) connectThrough(ctx context.Context, proxy *url.URL, addr string) (net.Conn, error) {
+	plain, err := cfg.netDial(ctx, address(proxy))
+	if err != nil {
+		return nil, contextErr(ctx, err)
+	}
+	conn := plain
+	if proxy.Scheme == "https" {
 		if conn, err = cfg.startTLS(ctx, plain, proxy); err != nil {
 			_ = plain.Close() // the error to report is err
+			return nil, contextErr(ctx, err)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the proxy %s: %w", proxy.Host, err)
-	}
-	if err := runWithContext(ctx, conn, func() error { return openTunnel(conn, proxy, address(u)) }); err != nil {
+	if err := runWithContext(ctx, conn, func() error { return openTunnel(conn, proxy, addr) }); err != nil {
 		_ = conn.Close() // the error to report is err
 		return nil, err
 	}
@@ -78,7 +91,7 @@ func address(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-var errProxySentMore = errors.New("the proxy sent data after its answer to CONNECT")
+var errSentAfterAnswer = errors.New("data after its answer to CONNECT")
 
 // openTunnel asks the proxy for a connection to addr (RFC 9110, section 9.3.6).
 func openTunnel(conn net.Conn, proxy *url.URL, addr string) error {
@@ -92,18 +105,18 @@ func openTunnel(conn net.Conn, proxy *url.URL, addr string) error {
 		req.Header.Set("Proxy-Authorization", basicAuth(proxy.User))
 	}
 	if err := req.Write(conn); err != nil {
-		return fmt.Errorf("the proxy %s: %w", proxy.Host, err)
+		return err
 	}
 	br := bufio.NewReader(&headReader{r: conn, left: maxHead})
 	res, err := http.ReadResponse(br, req)
 	if err != nil {
-		return fmt.Errorf("the proxy %s: %w", proxy.Host, err)
+		return err
 	}
 	if res.StatusCode/100 != 2 {
 		return newRefusedError(res, true)
 	}
 	if br.Buffered() > 0 { // the client speaks first, over TLS and without
-		return errProxySentMore
+		return errSentAfterAnswer
 	}
 	return nil
 }
