@@ -20,7 +20,7 @@ func TestDelay(t *testing.T) {
 		{2, 0, 0, 3 * time.Second},
 		{3, 0, 0, 9 * time.Second},
 		{4, 0, 0, 10 * time.Second},
-		{1 << 40, 0, 0, 10 * time.Second},
+		{1 << 30, 0, 0, 10 * time.Second},
 		{1, 5 * time.Second, 5 * time.Second, 5 * time.Second},
 		{4, 5 * time.Second, 5 * time.Second, 10 * time.Second},
 		{1, time.Hour, 10 * time.Second, 10 * time.Second},
