@@ -1,5 +1,7 @@
 package wsmanager
 
+import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+
 // callbackHost is a Conn as its dispatcher sees it: the implementation of dispatchHost.
 type callbackHost Conn
 
@@ -17,7 +19,7 @@ func (h *callbackHost) makeHandover() *handover { return &h.life.details().hando
 func (h *callbackHost) maxQueuedSize() int      { return h.m.opts.MaxMessageSize }
 func (h *callbackHost) resumeReading()          { h.in.touch(h.m.wheel.Now()) }
 
-func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.transport) }
+func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.Transport()) }
 
 func (h *callbackHost) readOn(d driver, tenure uint32) {
 	go d.readOn((*Conn)(h), h.in.takeUnread(), tenure)
@@ -31,8 +33,8 @@ func (h *callbackHost) onMessage(m Message) error { return h.m.callbacks.OnMessa
 func (h *callbackHost) onQueued(m received) error {
 	payload := m.payload
 	if m.compressed {
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		plain, err := h.m.inflate(buf, m.typ, payload)
 		if err != nil {
 			return err

@@ -111,3 +111,9 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	c.session().attach(t)
 	return d, nil
 }
+
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }

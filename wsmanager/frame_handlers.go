@@ -4,6 +4,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // openFrames is the frame.Handler of an open connection.
@@ -26,8 +27,8 @@ func (f *openFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error
 	if wanted, err := f.accept(received{t, true, payload}); !wanted {
 		return err
 	}
-	buf := getFrame()
-	defer putFrame(buf)
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
 	plain, err := f.m.inflate(buf, t, payload)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, e
 // accept counts a message and reports whether to handle it now. If not, the error is the
 // reason for which the connection ends, or nil if it is closing or the message was queued.
 func (f *openFrames) accept(m received) (wanted bool, err error) {
-	f.out.traffic().MessagesIn.Add(1)
+	f.out.Traffic().MessagesIn.Add(1)
 	if f.reception.isClosing() {
 		return false, nil
 	}
@@ -85,14 +86,14 @@ func (f *openFrames) OnPing(payload []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.out.sendControl((*session)(f), ws.OpPong, payload)
+	f.out.SendControl((*session)(f), ws.OpPong, payload)
 	return nil
 }
 
 // OnPong implements frame.Handler. Pongs that answer our pings do not count against
 // Options.Limits.ControlRate.
 func (f *openFrames) OnPong([]byte) error {
-	if f.out.pongReceived() {
+	if f.out.PongReceived() {
 		return nil
 	}
 	return f.in.checkControlRate(f.m.wheel.Elapsed(), f.m.opts.ControlRate)

@@ -11,6 +11,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -32,7 +33,7 @@ type Manager struct {
 	broadcaster broadcaster
 	compressor  compressor
 	admission   admission
-	sending     sendConfig
+	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity.Counter
@@ -90,9 +91,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.admission.init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
-	m.sending = sendConfig{
-		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
+	m.sending = sender.Config{
+		MaxMessages: opts.OutboxMessages, MaxBytes: opts.OutboxBytes, StuckAfter: sender.StuckAfter,
+		Ticker: &m.wheel.Ticker, Counters: &m.counters, Active: &m.active,
 	}
 	if opts.Backplane != nil {
 		startBus(m)

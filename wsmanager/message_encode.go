@@ -14,7 +14,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
-	buf := getFrame()
+	buf := frame.GetBuffer()
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
 		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
