@@ -112,7 +112,7 @@ type Limits struct {
 	// it must not exceed Outbox.Bytes, so that each received message can be sent on. With
 	// Callbacks.OnPiece it is the most bytes of a piece, and the size of a message has no
 	// limit: count its bytes if it should have one. A compressed message is decompressed only as
-	// far as its pieces are handled, and holds 40 KB until it is complete. Default: 64 KiB.
+	// far as its pieces are handled, and holds 56 KB until it is complete. Default: 64 KiB.
 	MaxMessageSize int
 
 	// MessageRate is how many messages per second the peer may send on average. A peer that

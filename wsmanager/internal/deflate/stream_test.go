@@ -45,6 +45,7 @@ func stream(t testing.TB, compressed []byte, n, limit int) (string, error) {
 				t.Fatalf("%d bytes, the limit is %d", len(p), limit)
 			}
 			out.Write(p)
+			clear(p) // it belongs to the caller
 		}
 	}
 	return out.String(), nil
@@ -106,7 +107,7 @@ func TestStreamAgreesWithFlate(t *testing.T) {
 	}
 }
 
-// What has arrived is delivered, without waiting for the rest of a block.
+// Bytes that have arrived are delivered, without waiting for the rest of a block.
 func TestStreamDeliversWhatHasArrived(t *testing.T) {
 	compressed := []byte(deflated(noise(20_000), 0) + deflated("Hello", 6))
 	in := NewStream()
@@ -126,7 +127,7 @@ func TestStreamOfABomb(t *testing.T) {
 	in.Feed(bomb)
 	allocs := testing.AllocsPerRun(100, func() {
 		p, more, err := in.Next(64 << 10)
-		if len(p) != windowSize || !more || err != nil {
+		if len(p) != pieceSize || !more || err != nil {
 			panic(fmt.Sprint(len(p), more, err))
 		}
 	})

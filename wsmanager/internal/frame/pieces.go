@@ -23,7 +23,7 @@ type Inflater interface {
 	End()
 
 	// Next returns the next inflated bytes, at most limit. They are valid until the next
-	// call. more is false if no further bytes follow without Feed or End. An error is an
+	// call, and may be changed. more is false if no further bytes follow without Feed or End. An error is an
 	// [*Error].
 	Next(limit int) (p []byte, more bool, err error)
 
