@@ -35,7 +35,7 @@ func (goroutineDriver) serve(c *Conn, early []byte) {
 
 // readOn reads on a fresh goroutine, like start, after the callbacks for rest.
 func (goroutineDriver) readOn(c *Conn, rest []byte, tenure uint32) {
-	if len(rest) == 0 || openConn(c, tenure, func() error { return c.session().feed(rest) }) {
+	if rest == nil || openConn(c, tenure, func() error { return c.session().feed(rest) }) {
 		go readConn(c, tenure)
 	}
 }

@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -60,6 +61,9 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 
 func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	s, err := opts.settings()
+	if mistake := cb.check(); mistake != nil {
+		err = errors.Join(mistake, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// encode makes the frame of a message for this connection. putFrame takes the buffer back.
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err

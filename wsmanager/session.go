@@ -61,6 +61,7 @@ func (s *session) readyDue() (at int64, waits bool) {
 // frameConfig implements receiveHost.
 func (s *session) frameConfig() frame.Config {
 	cfg := frame.Config{Masked: s.m.keys == nil, Limit: s.m.opts.MaxMessageSize}
+	cfg.Pieces, cfg.Inflater = s.m.callbacks.OnPiece != nil, deflate.NewStream
 	if s.who.deflate {
 		cfg.CompressedLimit = deflate.MaxCompressed(cfg.Limit)
 	}
