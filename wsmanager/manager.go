@@ -7,7 +7,6 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
@@ -72,9 +71,6 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 		AllowedOrigins:    opts.AllowedOrigins,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
-	}
-	if opts.Compression.Enabled {
-		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error

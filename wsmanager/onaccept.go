@@ -57,6 +57,8 @@ func (m *Manager) checkAccept(a Accept) error {
 		return fmt.Errorf("the variant %d is not below %d", a.Variant, MaxVariants)
 	case a.SlowConsumer != 0 && !a.SlowConsumer.valid():
 		return fmt.Errorf("the SlowConsumer %d does not exist", a.SlowConsumer)
+	case a.Compression > CompressionOff:
+		return fmt.Errorf("the Compression %d does not exist", a.Compression)
 	}
 	return nil
 }

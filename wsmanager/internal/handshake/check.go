@@ -11,7 +11,7 @@ import (
 )
 
 // ServerConfig is what a server accepts. The zero value accepts requests without an
-// origin or of the server's own, without extensions.
+// origin or of the server's own.
 type ServerConfig struct {
 	// AllowedOrigins are further origins, each as [Origin.String] returns it.
 	AllowedOrigins []string
@@ -21,17 +21,11 @@ type ServerConfig struct {
 
 	// AnyOrigin switches the check of origins off.
 	AnyOrigin bool
-
-	// Negotiate returns the Sec-WebSocket-Extensions to answer the client's with, "" for
-	// none. An error means that the header is malformed. If Negotiate is nil, the server
-	// agrees on no extension.
-	Negotiate func(lines []string) (answer string, err error)
 }
 
 // Request is a valid handshake.
 type Request struct {
-	Stream     bool   // over HTTP/2 (RFC 8441)
-	Extensions string // the Sec-WebSocket-Extensions to answer with, "" for none
+	Stream bool // over HTTP/2 (RFC 8441)
 
 	key string // Sec-WebSocket-Key; HTTP/2 has none
 }
@@ -46,13 +40,12 @@ a GET request over HTTP/1.1 with the headers "Connection: Upgrade",
 
 // Texts for clients, which both protocols use.
 const (
-	textVersion    = "This server speaks version 13 of the WebSocket protocol (RFC 6455)."
-	textExtensions = "The Sec-WebSocket-Extensions are malformed."
-	textOrigin     = "This origin may not connect."
+	textVersion = "This server speaks version 13 of the WebSocket protocol (RFC 6455)."
+	textOrigin  = "This origin may not connect."
 )
 
-// Check validates a request in the order request line and headers, extensions, origin. The
-// error is a *Refusal. Check sets the headers of w that the answer to it needs.
+// Check validates a request: first request line and headers, then the origin. The error is
+// a *Refusal. Check sets the headers of w that the answer to it needs.
 func Check(w http.ResponseWriter, r *http.Request, cfg *ServerConfig) (Request, error) {
 	q := Request{Stream: isStream(r)}
 	var err error
@@ -63,11 +56,6 @@ func Check(w http.ResponseWriter, r *http.Request, cfg *ServerConfig) (Request, 
 	}
 	if err != nil {
 		return Request{}, err
-	}
-	if lines := r.Header["Sec-Websocket-Extensions"]; cfg.Negotiate != nil && len(lines) > 0 {
-		if q.Extensions, err = cfg.Negotiate(lines); err != nil {
-			return Request{}, malformed(http.StatusBadRequest, textExtensions, err)
-		}
 	}
 	if err := cfg.checkOrigin(r); err != nil {
 		return Request{}, &Refusal{ForeignOrigin, http.StatusForbidden, textOrigin, err}

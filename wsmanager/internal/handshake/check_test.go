@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -60,7 +59,7 @@ func TestCheck(t *testing.T) {
 		{"no key", request, set("Sec-WebSocket-Key"), Malformed, 400, http.Header{}},
 		{"two keys", request, set("Sec-WebSocket-Key", testKey, testKey), Malformed, 400, http.Header{}},
 		{"a short key", request, set("Sec-WebSocket-Key", "c2hvcnQ="), Malformed, 400, http.Header{}},
-		{"malformed extensions", request, set("Sec-WebSocket-Extensions", "bad"), Malformed, 400, http.Header{}},
+		{"extensions that can't be parsed", request, set("Sec-WebSocket-Extensions", "bad;"), 0, 0, nil},
 		{"a foreign origin", request, set("Origin", "http://evil.example"), ForeignOrigin, 403, http.Header{}},
 
 		{"HTTP/2", streamRequest, none, 0, 0, nil},
@@ -71,21 +70,13 @@ func TestCheck(t *testing.T) {
 		{"a foreign origin over HTTP/2", streamRequest, set("Origin", "http://evil.example"), ForeignOrigin, 403, http.Header{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := ServerConfig{Negotiate: func(lines []string) (string, error) {
-				require.NotEmpty(t, lines)
-				if lines[0] == "bad" {
-					return "", errors.New("bad")
-				}
-				return "agreed", nil
-			}}
 			r := tt.make()
 			tt.change(r)
 			rec := httptest.NewRecorder()
-			q, err := Check(rec, r, &cfg)
+			q, err := Check(rec, r, &ServerConfig{})
 			if tt.status == 0 {
 				require.NoError(t, err)
 				require.Equal(t, r.ProtoMajor == 2, q.Stream)
-				require.Empty(t, q.Extensions)
 				if !q.Stream {
 					require.Equal(t, testKey, q.key)
 				}
@@ -102,17 +93,6 @@ func TestCheck(t *testing.T) {
 			require.Zero(t, q)
 		})
 	}
-}
-
-func TestCheckNegotiates(t *testing.T) {
-	r := request()
-	r.Header.Set("Sec-WebSocket-Extensions", "x")
-	q, err := Check(httptest.NewRecorder(), r, &ServerConfig{Negotiate: func([]string) (string, error) { return "agreed", nil }})
-	require.NoError(t, err)
-	require.Equal(t, "agreed", q.Extensions)
-	q, err = Check(httptest.NewRecorder(), r, &ServerConfig{})
-	require.NoError(t, err)
-	require.Empty(t, q.Extensions)
 }
 
 func TestErrorsQuoteLittle(t *testing.T) {
