@@ -42,7 +42,7 @@ func testHandshakeRefusals(t *testing.T) {
 		}, 101, "", [2]string{"Connection", "Upgrade"}},
 		{"lists over several lines", set("Connection", "keep-alive", "Upgrade"), 101, "", [2]string{}},
 		{"a plain GET", func(r *http.Request) { r.Header = http.Header{} }, 426, "This is a WebSocket endpoint.", [2]string{"Upgrade", "websocket"}},
-		{"a plain POST", func(r *http.Request) { r.Header = http.Header{}; r.Method = "POST" }, 426, `"Sec-WebSocket-Version: 13"`, [2]string{"Connection", "Upgrade"}},
+		{"a plain POST", func(r *http.Request) { r.Header = http.Header{}; r.Method = "POST" }, 426, `"Sec-WebSocket-Version: 13"`, [2]string{"Upgrade", "websocket"}},
 		{"no Upgrade", del("Upgrade"), 426, "This is a WebSocket endpoint.", [2]string{}},
 		{"no Connection", del("Connection"), 426, "This is a WebSocket endpoint.", [2]string{}},
 		{"another protocol", set("Upgrade", "h2c"), 426, "This is a WebSocket endpoint.", [2]string{}},

@@ -45,7 +45,8 @@ const (
 )
 
 // Check validates a request: first request line and headers, then the origin. The error is
-// a *Refusal. Check sets the headers of w that the answer to it needs.
+// a *Refusal. Check sets the headers of w that the answer to it needs, except Connection: see
+// [CloseAfterAnswer].
 func Check(w http.ResponseWriter, r *http.Request, cfg *ServerConfig) (Request, error) {
 	q := Request{Stream: isStream(r)}
 	var err error
@@ -77,11 +78,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", notWebSocket(http.StatusNotImplemented, "This is a WebSocket endpoint.", fmt.Errorf("the request asks for the protocol %q", p))
 	}
 	if !WantsWebSocket(r) || !httpx.ListContains(h["Connection"], "upgrade") {
-		// RFC 9110, section 15.5.22: a 426 has to name the protocol.
-		if r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "Upgrade")
-			w.Header().Set("Upgrade", "websocket")
-		}
+		nameProtocol(w, r)
 		return "", notWebSocket(http.StatusUpgradeRequired, usage, errors.New("the request does not ask for a WebSocket"))
 	}
 	if r.Method != http.MethodGet {
@@ -92,14 +89,12 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", malformed(http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is "+r.Proto))
 	}
 	if err := checkVersion(r); err != nil {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
+		nameProtocol(w, r)
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return "", malformed(http.StatusUpgradeRequired, textVersion, err)
 	}
 	if r.ContentLength != 0 {
 		// Hijack would wait for the body, and no time limit covers that.
-		w.Header().Set("Connection", "close")
 		return "", malformed(http.StatusBadRequest, "A WebSocket handshake has no body.", errors.New("the request has a body"))
 	}
 	keys := h["Sec-Websocket-Key"]
@@ -111,6 +106,14 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", malformed(http.StatusBadRequest, "The Sec-WebSocket-Key must be 16 bytes in base64.", errors.New("the key is malformed"))
 	}
 	return key, nil
+}
+
+// nameProtocol sets the header Upgrade, which a 426 must have (RFC 9110, section 15.5.22).
+// HTTP/2 has no such header.
+func nameProtocol(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Upgrade", "websocket")
+	}
 }
 
 // checkStream validates a handshake over HTTP/2 (RFC 8441, section 5). It has no key:
