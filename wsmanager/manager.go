@@ -69,6 +69,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
+		AllowOrigin:       opts.AllowOrigin,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
@@ -13,8 +14,12 @@ import (
 // ServerConfig is what a server accepts. The zero value accepts requests without an
 // origin or of the server's own.
 type ServerConfig struct {
-	// AllowedOrigins are further origins, each as [Origin.String] returns it.
-	AllowedOrigins []string
+	// AllowedOrigins are further origins.
+	AllowedOrigins Origins
+
+	// AllowOrigin decides about each origin that is neither the server's own nor in
+	// AllowedOrigins, if it is not nil. The URL has the scheme and the host.
+	AllowOrigin func(*http.Request, *url.URL) bool
 
 	// SecureOriginsOnly refuses pages of the same host that were loaded without TLS.
 	SecureOriginsOnly bool
