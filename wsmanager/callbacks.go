@@ -97,6 +97,11 @@ type Accept struct {
 	// SlowConsumer is the policy of the connection. 0 is the one of the Options.
 	SlowConsumer SlowConsumer
 
+	// Compression is the choice of compression for the connection. Use CompressionOff for
+	// clients that offer it and fail with it, such as old versions of Safari. 0 is the one of
+	// the Options.
+	Compression CompressionChoice
+
 	// Variant is the encoding in which the connection receives broadcasts and prepared
 	// messages.
 	Variant Variant
