@@ -59,13 +59,13 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := m.admission.acquireSlot(); err != nil {
+	if err := acquireSlot(m); err != nil {
 		return err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.admission.releaseSlot()
+			m.admission.Release()
 		}
 	}()
 	a, err := m.accept(r)
