@@ -93,9 +93,9 @@ func testHandshakeRefusals(t *testing.T) {
 func TestOrigins(t *testing.T) { onEachDriver(t, testOrigins) }
 
 func testOrigins(t *testing.T) {
-	allowed := quiet()
+	allowed := optionsWithoutLog()
 	allowed.Origins.Allowed = []string{"https://app.example.com", "http://dev.example.com:3000"}
-	anyone := quiet()
+	anyone := optionsWithoutLog()
 	anyone.Origins.DangerouslyAllowAny = true
 	for _, tt := range []struct {
 		name    string
@@ -104,26 +104,26 @@ func testOrigins(t *testing.T) {
 		origins []string
 		want    int
 	}{
-		{"none: not a browser", quiet(), "example.com", nil, 101},
-		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
-		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
-		{"same host, another letter case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
-		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
-		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
-		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
-		{"IPv6", quiet(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
-		{"IPv6 without port", quiet(), "[::1]", []string{"http://[::1]"}, 101},
-		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
-		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
-		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
-		{"a subdomain", quiet(), "example.com", []string{"http://www.example.com"}, 403},
-		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
-		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
-		{"null", quiet(), "example.com", []string{"null"}, 403},
-		{"empty", quiet(), "example.com", []string{""}, 403},
-		{"two", quiet(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
-		{"another scheme", quiet(), "example.com", []string{"file://example.com"}, 403},
-		{"with a path", quiet(), "example.com", []string{"http://example.com/x"}, 403},
+		{"none: not a browser", optionsWithoutLog(), "example.com", nil, 101},
+		{"same host", optionsWithoutLog(), "example.com", []string{"http://example.com"}, 101},
+		{"same host behind TLS", optionsWithoutLog(), "example.com", []string{"https://example.com"}, 101},
+		{"same host, another letter case", optionsWithoutLog(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
+		{"same host and port", optionsWithoutLog(), "example.com:8080", []string{"http://example.com:8080"}, 101},
+		{"default port written out", optionsWithoutLog(), "example.com:443", []string{"https://example.com"}, 101},
+		{"default port written out by the page", optionsWithoutLog(), "example.com", []string{"http://example.com:80"}, 101},
+		{"IPv6", optionsWithoutLog(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
+		{"IPv6 without port", optionsWithoutLog(), "[::1]", []string{"http://[::1]"}, 101},
+		{"another port", optionsWithoutLog(), "example.com:8080", []string{"http://example.com:8081"}, 403},
+		{"another port, the default", optionsWithoutLog(), "example.com:8080", []string{"http://example.com"}, 403},
+		{"another host", optionsWithoutLog(), "example.com", []string{"http://evil.example"}, 403},
+		{"a subdomain", optionsWithoutLog(), "example.com", []string{"http://www.example.com"}, 403},
+		{"a lookalike", optionsWithoutLog(), "example.com", []string{"http://example.com.evil.example"}, 403},
+		{"user info", optionsWithoutLog(), "example.com", []string{"http://example.com@evil.example"}, 403},
+		{"null", optionsWithoutLog(), "example.com", []string{"null"}, 403},
+		{"empty", optionsWithoutLog(), "example.com", []string{""}, 403},
+		{"two", optionsWithoutLog(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
+		{"another scheme", optionsWithoutLog(), "example.com", []string{"file://example.com"}, 403},
+		{"with a path", optionsWithoutLog(), "example.com", []string{"http://example.com/x"}, 403},
 		{"listed", allowed, "example.com", []string{"https://app.example.com"}, 101},
 		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
 		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
@@ -149,7 +149,7 @@ func testOrigins(t *testing.T) {
 func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
 
 func testAllowedOriginsAreCopied(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Origins.Allowed = []string{"https://app.example.com"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	require.Equal(t, []string{"https://app.example.com"}, opts.Origins.Allowed)
@@ -193,7 +193,7 @@ func testOnAccept(t *testing.T) {
 			if tt.status == 101 {
 				require.Equal(t, "v2", c.Response.Header.Get("Sec-WebSocket-Protocol"))
 				require.Equal(t, []string{"a=1", "b=2"}, c.Response.Header["Set-Cookie"])
-				require.Equal(t, "v2", only(t, m).Subprotocol())
+				require.Equal(t, "v2", onlyConn(t, m).Subprotocol())
 				return
 			}
 			body, err := io.ReadAll(c.Response.Body)
@@ -217,12 +217,12 @@ func testValue(t *testing.T) {
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{Value: user{r.URL.Query().Get("name")}}, nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	dialOver(t, url+"?name=ann", nil)
-	u, ok := wsmanager.Value[user](only(t, m))
+	u, ok := wsmanager.Value[user](onlyConn(t, m))
 	require.True(t, ok)
 	require.Equal(t, "ann", u.name)
-	_, ok = wsmanager.Value[string](only(t, m))
+	_, ok = wsmanager.Value[string](onlyConn(t, m))
 	require.False(t, ok)
 }
 
@@ -232,7 +232,7 @@ func TestRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
 }
 
 func testRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("news")))
@@ -249,7 +249,7 @@ func TestEarlyFrames(t *testing.T) { onEachDriver(t, testEarlyFrames) }
 
 func testEarlyFrames(t *testing.T) {
 	j := newJournal()
-	_, url := serve(t, noting(j), quiet(), nil)
+	_, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	early := append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...)
 	half := wstest.Frame(ws.OpText, true, []byte("three"))
 	c := handshakeOver(t, wstest.Request(t, url), append(early, half[:4]...))
@@ -264,7 +264,7 @@ func testEarlyFrames(t *testing.T) {
 func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
 
 func testHandshakeOverHTTP10(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	req := wstest.Request(t, url)
 	var text bytes.Buffer
 	require.NoError(t, req.Write(&text))
@@ -294,7 +294,7 @@ func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
 
 func testBelowWrappers(t *testing.T) {
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "abc")
 			w.Header().Add("Set-Cookie", "seen=1")
@@ -330,7 +330,7 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
 
 func testPanicInWriteHeader(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
 			m.ServeHTTP(panicky{w}, r)
@@ -350,7 +350,7 @@ func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
 
 func testMiddlewareForm(t *testing.T) {
 	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
 	res, err := http.Get(url)
@@ -371,7 +371,7 @@ func testMiddlewareForm(t *testing.T) {
 }
 
 func TestOverHTTP2(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	srv := httptest.NewUnstartedServer(m)
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
@@ -387,7 +387,7 @@ func TestOverTLS(t *testing.T) { onSocketDrivers(t, testOverTLS) }
 
 func testOverTLS(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), on(t, quiet()))
+	m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.StartTLS()
 	defer srv.Close()
@@ -404,7 +404,7 @@ func testOverTLS(t *testing.T) {
 			require.NoError(t, err)
 			c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
 			require.Equal(t, 101, c.Response.StatusCode)
-			require.NotNil(t, only(t, m).TLS())
+			require.NotNil(t, onlyConn(t, m).TLS())
 			for range 50 {
 				c.SendText(repeat("x", 1000))
 				c.ExpectText(repeat("x", 1000))
@@ -422,19 +422,19 @@ func testOverTLS(t *testing.T) {
 func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
-	accepting, goOn := make(chan struct{}), make(chan struct{})
+	accepting, proceed := make(chan struct{}), make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 		close(accepting)
-		<-goOn
+		<-proceed
 		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
-	}}, quiet(), nil)
+	}}, optionsWithoutLog(), nil)
 	ended := make(chan error, 1)
 	go func() {
 		<-accepting
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		ended <- m.Shutdown(ctx) // also waits for the handshake
-		close(goOn)
+		close(proceed)
 	}()
 	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
