@@ -30,9 +30,9 @@ func batchManager(t *testing.T, opts Options, onMessage func(*Conn, Message) err
 	return m, from, to, trs
 }
 
-// bubble runs a subtest with a stopped clock, so that the timer does not deliver deferred
+// runInFakeTime runs a subtest with a stopped clock, so that the timer does not deliver deferred
 // broadcasts when the machine is slow.
-func bubble(t *testing.T, name string, f func(t *testing.T)) {
+func runInFakeTime(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
@@ -54,7 +54,7 @@ func TestDeferredBroadcastsAreJoined(t *testing.T) {
 		"to all":     (*Manager).Broadcast,
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Send(msg) },
 	} {
-		bubble(t, name, func(t *testing.T) {
+		runInFakeTime(t, name, func(t *testing.T) {
 			m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
 				return nil
@@ -98,7 +98,7 @@ func TestNothingOvertakesADeferredBroadcast(t *testing.T) {
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
 	} {
-		bubble(t, tt.name, func(t *testing.T) {
+		runInFakeTime(t, tt.name, func(t *testing.T) {
 			late = newFakeTransport(1 << 20)
 			_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				c.m.Broadcast(msg)
@@ -147,11 +147,11 @@ func TestGroupChangesBetweenDeferredBroadcasts(t *testing.T) {
 // other goroutines are not deferred again.
 func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		goOn := make(chan struct{})
+		proceed := make(chan struct{})
 		m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			c.m.Broadcast(msg)
 			if string(msg.Payload) == "slow" {
-				<-goOn
+				<-proceed
 			}
 			return nil
 		})
@@ -164,7 +164,7 @@ func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 		require.Equal(t, []string{"slow"}, trs[1].frames(t))
 		m.Broadcast(Text("of another"))
 		require.Equal(t, []string{"slow", "of another"}, trs[1].frames(t))
-		close(goOn)
+		close(proceed)
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
 		require.Zero(t, uint32(m.broadcaster.batcher.running.Load()))
@@ -200,7 +200,7 @@ func TestDropsOfDeferredBroadcasts(t *testing.T) {
 			require.Equal(t, want, c.m.Broadcast(msg))
 			return nil
 		})
-		stuck(t, to, trs[1], "half")
+		sendAndBlock(t, to, trs[1], "half")
 		require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
@@ -211,7 +211,7 @@ func TestDropsOfDeferredBroadcasts(t *testing.T) {
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
 		m.broadcaster.flushDeferred()
-		idle(t, m)
+		awaitNoWriters(t, m)
 		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
 		m.broadcaster.flushDeferred()
@@ -232,31 +232,31 @@ func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	bubble(t, "Shutdown", func(t *testing.T) {
+	runInFakeTime(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
 		m.active.Add() // Shutdown must not take the fake connections for ended
 		require.Error(t, m.Shutdown(ended))
 		m.active.Done()
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "the peer's close frame", func(t *testing.T) {
+	runInFakeTime(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "a callback's CloseError", func(t *testing.T) {
+	runInFakeTime(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
 		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "the peer vanishes", func(t *testing.T) {
+	runInFakeTime(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
 		to.session().finish(io.EOF)
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "the broadcast was counted as queued")
 	})
-	bubble(t, "the connection is cut", func(t *testing.T) {
+	runInFakeTime(t, "the connection is cut", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.Broadcast(Text("deferred as well"))
 		to.mu.Lock()
@@ -266,7 +266,7 @@ func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both broadcasts were counted as queued")
 	})
-	bubble(t, "the end of the segment", func(t *testing.T) {
+	runInFakeTime(t, "the end of the segment", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.session().consume(segment("x")))
 		require.Equal(t, []string{"deferred"}, tr.frames(t), "delivered at the end of the messages, not by the timer")

@@ -25,8 +25,8 @@ func (w *watchedSet) appendTo(list []recipient) []recipient {
 	return w.recipients.appendTo(list)
 }
 
-// watchSet calls look before the delivery of each batch of q, with the batch's number.
-func watchSet(q *broadcastQueue, look func(n int)) {
+// watchBatches calls look before the delivery of each batch of q, with the batch's number.
+func watchBatches(q *broadcastQueue, look func(n int)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.to = &watchedSet{recipients: q.to, look: look}
@@ -44,7 +44,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 			m.Broadcast(Text(fmt.Sprint(i)))
 		}
 		returned := make(chan struct{})
-		watchSet(&m.registry.queue, func(n int) {
+		watchBatches(&m.registry.queue, func(n int) {
 			switch n {
 			case 1:
 				m.Broadcast(Text("of another"))
@@ -60,7 +60,7 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		close(returned)
 		m.broadcaster.batcher.leave(epoch)
 		m.broadcaster.flushDeferred()
-		idle(t, m)
+		awaitNoWriters(t, m)
 		got := tr.frames(t)
 		require.Len(t, got, maxPending+2)
 		require.Equal(t, []string{"of another", "last"}, got[maxPending:])
@@ -157,7 +157,7 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			}
 			require.Equal(t, Sent{Queued: tt.sent}, sent)
 			<-first
-			idle(t, m)
+			awaitNoWriters(t, m)
 			require.NotContains(t, insideGot.frames(t), "excepted")
 			require.NotContains(t, outsideGot.frames(t), "excepted")
 			q.mu.Lock()
@@ -175,7 +175,7 @@ func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
 	q := &m.registry.queue
 	lookups := 0
-	watchSet(q, func(n int) {
+	watchBatches(q, func(n int) {
 		lookups = n
 		switch {
 		case n == 1:
@@ -190,7 +190,7 @@ func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 		}
 	})
 	m.Broadcast(Text("first"))
-	idle(t, m)
+	awaitNoWriters(t, m)
 	require.Equal(t, 2, lookups)
 	require.Equal(t, Sent{}, m.Broadcast(Text("after")))
 	require.Equal(t, 2, lookups)

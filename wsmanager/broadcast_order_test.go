@@ -96,7 +96,7 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 			}
 			wg.Wait()
 			m.broadcaster.flushDeferred()
-			idle(t, m)
+			awaitNoWriters(t, m)
 
 			inOrder := make(map[string]map[string]int) // for each receiver: positions of the broadcasts, by set
 			var arrived int64

@@ -26,9 +26,9 @@ func (g *gatedSet) appendTo(list []recipient) []recipient {
 	return g.recipients.appendTo(list)
 }
 
-// pile runs the broadcasts so that the first is delivered alone, and all others as one
+// broadcastAsBatch runs the broadcasts so that the first is delivered alone, and all others as one
 // batch in their order.
-func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
+func broadcastAsBatch(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	t.Helper()
 	q := &m.registry.queue
 	set := q.to
@@ -75,7 +75,7 @@ func TestPendingBroadcastsAreJoined(t *testing.T) {
 		trs = append(trs, tr)
 		fakeConn(t, m, fmt.Sprint(i), tr, Accept{})
 	}
-	for _, sent := range pile(t, m, texts(m, 5)...) {
+	for _, sent := range broadcastAsBatch(t, m, texts(m, 5)...) {
 		require.Equal(t, Sent{Queued: 3}, sent)
 	}
 	for _, tr := range trs {
@@ -97,7 +97,7 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	calls[2] = func() Sent {
 		return m.broadcaster.send(&m.registry.queue, Prepare(Text("not for a")), namesOf([]string{"a", "nobody"}))
 	}
-	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, pile(t, m, calls...))
+	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, broadcastAsBatch(t, m, calls...))
 	require.Equal(t, []string{"t0", "t1", "t3"}, a.frames(t))
 	require.Equal(t, []string{"t0", "t1", "not for a", "t3"}, b.frames(t))
 }
@@ -110,11 +110,11 @@ func TestJoinedBroadcastsTakenInPart(t *testing.T) {
 			m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(room)
 			fakeConn(t, m, "a", tr, Accept{})
-			for _, sent := range pile(t, m, texts(m, 6)...) {
+			for _, sent := range broadcastAsBatch(t, m, texts(m, 6)...) {
 				require.Equal(t, 1, sent.Queued, "the caller does not wait for the batch")
 			}
-			tr.letGo()
-			idle(t, m)
+			tr.releaseWrites()
+			awaitNoWriters(t, m)
 			got := tr.frames(t)
 			require.Subset(t, []string{"t0", "t1", "t2", "t3", "t4", "t5"}, got)
 			require.IsIncreasing(t, got)
@@ -152,7 +152,7 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 		}
 		return m.broadcaster.send(&m.registry.queue, Prepare(Text("for all")), names{})
 	})
-	sent := pile(t, m, calls...)
+	sent := broadcastAsBatch(t, m, calls...)
 	for i := range sent[:3] {
 		require.ErrorIs(t, sent[i].Err, ErrMessageType)
 		sent[i].Err = nil
@@ -202,7 +202,7 @@ func TestBigBroadcastsAreNotJoined(t *testing.T) {
 			return m.broadcaster.send(&m.registry.queue, Prepare(Binary(make([]byte, 60<<10))), names{})
 		})
 	}
-	pile(t, m, calls...)
+	broadcastAsBatch(t, m, calls...)
 	require.Len(t, tr.frames(t), 4)
 	require.Equal(t, 4, tr.count())
 }
@@ -212,13 +212,13 @@ func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("direct")))
 	tr.setRoom(1 << 20) // the kernel would accept more, but the queued frame must be written first
-	pile(t, m, texts(m, 4)...)
+	broadcastAsBatch(t, m, texts(m, 4)...)
 	require.NoError(t, c.Send(Text("direct too")))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "direct", "t0", "t1", "t2", "t3", "direct too"}, tr.frames(t))
 }
 

@@ -96,7 +96,7 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	}
 	<-s.gate.begun
 	t.Cleanup(func() {
-		idle(t, m)
+		awaitNoWriters(t, m)
 		c.m.unregister(c)
 		c.session().release()
 	})
@@ -163,7 +163,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 						t.Error("the operation waits for the batch")
 					}
 					close(s.gate.open)
-					idle(t, s.m)
+					awaitNoWriters(t, s.m)
 					require.Equal(t, append(append([]string(nil), batch...), op.receiver...), s.got.frames(t))
 					other := op.other
 					if toAll {
@@ -185,7 +185,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 	s := stall(t, true, "deferred")
 	close(s.gate.open)
-	idle(t, s.m)
+	awaitNoWriters(t, s.m)
 	require.Equal(t, 1, s.got.count())
 	require.Equal(t, 1, s.gate.count())
 	require.Equal(t, batch, s.gate.frames(t))
@@ -253,12 +253,12 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 				}, 20*time.Millisecond, time.Millisecond)
 				conns[0].mu.Unlock()
 				<-returned
-				idle(t, m)
+				awaitNoWriters(t, m)
 				return
 			}
 			<-returned
 			conns[0].mu.Unlock()
-			idle(t, m)
+			awaitNoWriters(t, m)
 			for _, tr := range trs {
 				require.Equal(t, []string{"0", "1", "2", "3", "4"}, tr.frames(t))
 				require.Less(t, tr.count(), 5)
@@ -304,7 +304,7 @@ func TestPendingBroadcastsAreBounded(t *testing.T) {
 			close(g.open)
 			<-first
 			<-more
-			idle(t, m)
+			awaitNoWriters(t, m)
 			require.Len(t, g.frames(t), tt.room+2)
 		})
 	}

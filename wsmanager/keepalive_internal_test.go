@@ -48,7 +48,7 @@ func TestEveryByteIsProgress(t *testing.T) {
 		<-tr.entered
 		clock.Step(9 * time.Second)
 		require.False(t, c.reception.isClosing(), "closed after 9 s, below the timeout")
-		tr.goOn <- struct{}{}
+		tr.proceed <- struct{}{}
 	}
 	<-tr.entered
 	clock.Step(12 * time.Second)
@@ -56,5 +56,5 @@ func TestEveryByteIsProgress(t *testing.T) {
 	require.ErrorIs(t, c.life.cold.cause, ErrWriteTimeout)
 	c.m.unregister(c)
 	c.session().release()
-	idle(t, m)
+	awaitNoWriters(t, m)
 }
