@@ -25,7 +25,9 @@ func (h *callbackHost) readOn(d driver, tenure uint32) {
 
 func (h *callbackHost) watch() { h.m.watch.add((*Conn)(h)) }
 
-func (h *callbackHost) onMessage(m Message) error { return h.m.callbacks.OnMessage((*Conn)(h), m) }
+func (h *callbackHost) onMessage(m Message) error {
+	return callbackFailed(h.m.callbacks.OnMessage((*Conn)(h), m), h.m.opts.InvalidUTF8)
+}
 
 // onQueued calls OnMessage for a message that was queued.
 func (h *callbackHost) onQueued(m received) error {
@@ -39,7 +41,7 @@ func (h *callbackHost) onQueued(m received) error {
 		}
 		payload = plain
 	}
-	return callbackFailed(h.onMessage(Message{Type: m.typ, Payload: payload}))
+	return h.onMessage(Message{Type: m.typ, Payload: payload})
 }
 
 func (h *callbackHost) panicked(v any) error { return h.session().panicked(v) }

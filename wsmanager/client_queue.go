@@ -45,11 +45,9 @@ func (q *clientQueue) init(m *Manager) {
 
 // encode makes the frame of a message, without a mask.
 func (q *clientQueue) encode(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
+	msg, err := outgoing(q.m, msg)
+	if err != nil {
 		return nil, err
-	}
-	if frame.Size(len(msg.Payload)) > q.m.maxFrame() {
-		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
 	*buf = frame.Append(*buf, ws.OpCode(msg.Type), msg.Payload)

@@ -45,9 +45,9 @@ type dispatchHost interface {
 
 	// The dispatcher does not hold the lock when it calls these methods.
 
-	watch() // adds the connection to Manager.watch
-	onMessage(m Message) error
-	onQueued(m received) error
+	watch()                     // adds the connection to Manager.watch
+	onMessage(m Message) error  // returns the result of callbackFailed
+	onQueued(m received) error  // the same, for a message that was queued
 	panicked(v any) error       // records a panic, and returns the error that ends the connection
 	endTaken(err error)         // ends the connection after a callback of callQueued has returned err; does nothing if err is nil
 	reportClosePanic(err error) // logs a panic of OnClose
@@ -113,10 +113,11 @@ func (d *dispatcher) callMessage(h dispatchHost, m Message) (err error) {
 			err = frame.ErrTaken
 		}
 	}()
-	return callbackFailed(h.onMessage(m))
+	return h.onMessage(m)
 }
 
-// call calls a callback other than OnMessage and OnClose.
+// call calls a callback other than OnMessage and OnClose. f returns the result of
+// callbackFailed.
 func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 	d.begin(h)
 	err = errExited
@@ -128,7 +129,7 @@ func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 			err = frame.ErrTaken
 		}
 	}()
-	return callbackFailed(f())
+	return f()
 }
 
 // callClose calls OnClose, the last callback.
@@ -149,13 +150,16 @@ var errExited error = &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w
 
 // callbackFailed converts the error of a callback to the *CloseError that ends the
 // connection.
-func callbackFailed(err error) error {
+func callbackFailed(err error, policy InvalidUTF8) error {
 	if err == nil {
 		return nil
 	}
 	var ce *CloseError
-	if errors.As(err, &ce) && checkClose(ce.Code, ce.Reason) == nil {
-		return &CloseError{Code: ce.Code, Reason: ce.Reason, Err: ce.Err}
+	if errors.As(err, &ce) {
+		reason := policy.reason(ce.Reason)
+		if checkClose(ce.Code, reason) == nil {
+			return &CloseError{Code: ce.Code, Reason: reason, Err: ce.Err}
+		}
 	}
 	return &CloseError{Code: StatusInternalError, Err: err}
 }

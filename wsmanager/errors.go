@@ -24,8 +24,8 @@ var (
 	// Outbox.Bytes.
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
 
-	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] if a text
-	// is not valid UTF-8: each receiver would close its connection.
+	// ErrInvalidUTF8 is returned by sends if a text is not valid UTF-8: each receiver would close
+	// its connection. See [InvalidUTF8].
 	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
 	// ErrMessageType is returned by sends if the message is neither text nor binary: use [Text]

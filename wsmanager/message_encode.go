@@ -8,11 +8,9 @@ import (
 
 // encode makes the frame of a message for this connection. putFrame takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
+	msg, err := outgoing(c.m, msg)
+	if err != nil {
 		return nil, err
-	}
-	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
-		return nil, ErrMessageTooBig
 	}
 	buf := getFrame()
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
@@ -28,6 +26,21 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	return buf, nil
 }
 
+// outgoing returns a message as a connection of m sends it, or the error of the send.
+func outgoing(m *Manager, msg Message) (Message, error) {
+	if err := checkType(msg); err != nil {
+		return Message{}, err
+	}
+	if frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // before a pass over the payload
+	}
+	msg, err := m.opts.InvalidUTF8.text(msg)
+	if err == nil && frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // with the replacements
+	}
+	return msg, err
+}
+
 // frame returns the unmasked frame of p in the connection's encoding.
 func (c *Conn) frame(p *Prepared) ([]byte, error) {
 	e, ok := c.reception.encoding()
@@ -39,7 +52,7 @@ func (c *Conn) frame(p *Prepared) ([]byte, error) {
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.
 func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
-	return p.frame(e, &m.compressor, m.maxFrame())
+	return p.frame(e, &m.compressor, m.maxFrame(), m.opts.InvalidUTF8)
 }
 
 // checkPrepared returns the error of p if it is the same in all encodings.

@@ -120,7 +120,7 @@ func (s *session) open(early []byte) error {
 	}
 	if f := s.m.callbacks.OnConnect; f != nil {
 		h := (*callbackHost)(s)
-		if err := s.in.dispatch.call(h, func() error { return f(s.conn()) }); err != nil {
+		if err := s.in.dispatch.call(h, func() error { return callbackFailed(f(s.conn()), s.m.opts.InvalidUTF8) }); err != nil {
 			if err = h.endAsAsked(err); err != nil {
 				return err
 			}

@@ -23,9 +23,9 @@ func (m *Manager) onWritten(written func(trackingToken)) {
 // trackedMessage is a message as the application has sent it. Each connection compresses and
 // masks it anew.
 type trackedMessage struct {
-	frame    []byte    // neither compressed nor masked
-	prepared *Prepared // the owner of frame; nil if the frame has no other owner
-	plain    bool      // Message.NoCompression
+	frame    []byte         // neither compressed nor masked
+	prepared *preparedFrame // the owner of frame; nil if the frame has no other owner
+	plain    bool           // Message.NoCompression
 }
 
 // sendTracked writes a message, or queues it without regard to the limits of the outbox. If part
@@ -66,7 +66,7 @@ func (m *trackedMessage) append(dst []byte, s *session) []byte {
 	switch {
 	case !s.who.deflate || m.plain || !s.m.compressor.wants(size):
 	case m.prepared != nil:
-		dst = append(dst, m.prepared.forVariant(0).deflated(&s.m.compressor)...)
+		dst = append(dst, m.prepared.deflated(&s.m.compressor)...)
 		compressed = true
 	default:
 		dst, compressed = s.m.compressor.append(dst, MessageType(m.frame[0]&0x0f), m.frame[len(m.frame)-size:])
