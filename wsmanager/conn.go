@@ -67,6 +67,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	if a.SlowConsumer != 0 {
 		c.out.policy = a.SlowConsumer
 	}
+	c.life.setExpiry(a.Expires)
 	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
 		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
 	}

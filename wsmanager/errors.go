@@ -59,6 +59,10 @@ var (
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
 
+	// ErrExpired is the cause if the time of Accept.Expires, or that of [Conn.Renew], has come.
+	// The connection was closed with 1008 and the reason "expired".
+	ErrExpired = errors.New("wsmanager: the connection has expired")
+
 	// ErrRateLimit is the cause if the peer sent more than Limits.MessageRate or
 	// Limits.ControlRate. The connection was closed with 1008.
 	ErrRateLimit = errors.New("wsmanager: the peer sends too much")

@@ -13,7 +13,7 @@ import (
 // receiver and timers report to it. Its methods need the connection's lock. Files:
 // close_handshake.go has the way from open to cut, keepalive.go the timers.
 type lifecycle struct {
-	cold    *coldState // nil until the connection closes, or its Context is requested
+	cold    *coldState // nil until the connection closes, has an expiry, or its Context is requested
 	pingDue timewheel.Tick32
 
 	state connState
@@ -32,6 +32,7 @@ type coldState struct {
 	stack          []byte      // of a callback that panicked
 	closeFrameSent bool        // ours
 	due            int64       // tick at which a closing connection is cut
+	expires        wallTime    // when the connection is closed; 0 if it does not expire
 
 	handover handover
 }
@@ -114,6 +115,9 @@ func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 	if l.state == stateCut {
 		_ = s.closeTransport() // Shutdown did not wait for the handshake
 		return
+	}
+	if l.state == stateOpen && l.expired(h.ticker()) {
+		l.expire(h, closeFail)
 	}
 	l.scheduleNext(h)
 	s.flush(h)
