@@ -21,6 +21,7 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	d.cause, d.due = cause, h.ticker().After(h.options().CloseTimeout)
 	s := h.sender()
 	s.closing()
+	d.pings.Fail()
 	if mode != closeGraceful {
 		s.dropMessages()
 	}
@@ -167,7 +168,7 @@ func (l *lifecycle) cut(h lifecycleHost, cause *CloseError) {
 	l.state = stateCut
 	h.markClosing()
 	l.handover().active().releaseReader()
-	l.details()
+	l.details().pings.Fail()
 	h.sender().cut()
 	l.cancelContext() // a callback may wait for it
 	if err := h.sender().closeTransport(); transport.AsPanic(err) != nil {

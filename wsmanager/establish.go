@@ -93,7 +93,7 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	attached := false
 	defer func() {
 		if !attached {
-			c.session().abandon()
+			abandon(c)
 		}
 	}()
 	if c.m.admission.isDraining() { // Shutdown may have walked the registry before c was in it
@@ -111,3 +111,15 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	c.session().attach(t)
 	return d, nil
 }
+
+// abandon ends a registered connection whose handshake failed. No callback has got the
+// connection, but other goroutines may have found it in the registry.
+func abandon(c *Conn) {
+	c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.m.unregister(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.endForApplication()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")

@@ -22,7 +22,7 @@ func (l *lifecycle) schedulePing(h lifecycleHost, now int64) {
 
 // ping sends a ping and schedules the next one.
 func (l *lifecycle) ping(h lifecycleHost, now int64) {
-	h.sender().sendControl(h, ws.OpPing, nil)
+	h.sender().sendControl(h, ws.OpPing, l.keepAlivePayload(h))
 	l.schedulePing(h, now)
 }
 

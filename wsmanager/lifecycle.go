@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/pings"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -13,7 +14,7 @@ import (
 // receiver and timers report to it. Its methods need the connection's lock. Files:
 // close_handshake.go has the way from open to cut, keepalive.go the timers.
 type lifecycle struct {
-	cold    *coldState // nil until the connection closes, has an expiry, or its Context is requested
+	cold    *coldState // nil until the connection closes, or one of the fields is needed
 	pingDue timewheel.Tick32
 
 	state connState
@@ -33,6 +34,7 @@ type coldState struct {
 	closeFrameSent bool        // ours
 	due            int64       // tick at which a closing connection is cut
 	expires        wallTime    // when the connection is closed; 0 if it does not expire
+	pings          *pings.List // nil until the first Ping or Latency
 
 	handover handover
 }
@@ -120,6 +122,7 @@ func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 		l.expire(h, closeFail)
 	}
 	l.scheduleNext(h)
+	l.resendPing(h)
 	s.flush(h)
 	if l.mode == closeFail && l.state == stateClosing {
 		l.interrupt(h) // the outbox became full before the transport was set

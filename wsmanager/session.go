@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -97,18 +96,6 @@ func (s *session) attach(t transport.Transport) {
 	defer s.mu.Unlock()
 	s.life.attach(s, t)
 }
-
-// abandon ends a registered connection whose handshake failed. No callback has got the
-// connection, but other goroutines may have found it in the registry.
-func (s *session) abandon() {
-	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	s.m.unregister(s.conn())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life.endForApplication()
-}
-
-var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 
 // open calls OnConnect, and handles the bytes that arrived with the handshake.
 func (s *session) open(early []byte) error {
