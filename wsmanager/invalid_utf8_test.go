@@ -195,7 +195,7 @@ func testInvalidCloseReasons(t *testing.T) {
 				} else {
 					require.Equal(t, want, c.ExpectClose(4000))
 				}
-				receive(t, ended)
+				require.Error(t, receive(t, ended))
 			}
 		})
 	}
