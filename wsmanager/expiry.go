@@ -52,7 +52,7 @@ func (l *lifecycle) renew(h lifecycleHost, until time.Time) error {
 		return ErrClosed
 	}
 	l.setExpiry(until)
-	if !h.sender().attached {
+	if !h.sender().Attached() {
 		return nil // attach does the rest
 	}
 	if l.expired(h.ticker()) {
@@ -92,8 +92,5 @@ func (l *lifecycle) expire(h lifecycleHost, mode closeMode) {
 		l.closeAfter(h, nil, cause)
 	} else {
 		l.close(h, cause, mode)
-	}
-	if l.cold.cause == cause { // otherwise a pending broadcast has filled the outbox
-		h.sender().cfg.counters.Expired.Add(1)
 	}
 }

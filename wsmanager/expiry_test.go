@@ -237,10 +237,11 @@ func testExpiryAndCallbacks(t *testing.T) {
 			causes <- context.Cause(c.Context())
 			return c.Renew(time.Time{})
 		})
-		c, _ := e.connect(t)
+		c, conn := e.connect(t)
 		c.SendText("begin")
 		receive(t, began)
-		e.step(2 * time.Hour) // which lets another goroutine read, too
+		settles(t, func() bool { e.step(time.Second); return wsmanager.Taken(conn) })
+		e.step(2 * time.Hour)
 		e.expectExpired(t, c)
 		require.ErrorIs(t, receive(t, causes), wsmanager.ErrExpired)
 	})

@@ -1,16 +1,17 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -32,7 +33,7 @@ type Manager struct {
 	broadcaster broadcaster
 	compressor  compressor
 	admission   admission
-	sending     sendConfig
+	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity.Counter
@@ -59,6 +60,9 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 
 func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	s, err := opts.settings()
+	if mistake := cb.check(); mistake != nil {
+		err = errors.Join(mistake, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +74,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
+		AllowOrigin:       opts.AllowOrigin,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
-	}
-	if opts.Compression.Enabled {
-		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
@@ -90,9 +92,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.admission.init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
-	m.sending = sendConfig{
-		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
+	m.sending = sender.Config{
+		MaxMessages: opts.OutboxMessages, MaxBytes: opts.OutboxBytes, StuckAfter: sender.StuckAfter,
+		Ticker: &m.wheel.Ticker, Counters: &m.counters, Active: &m.active,
 	}
 	if opts.Backplane != nil {
 		startBus(m)

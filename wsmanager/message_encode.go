@@ -6,13 +6,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// encode makes the frame of a message for this connection. putFrame takes the buffer back.
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
 	msg, err := outgoing(c.m, msg)
 	if err != nil {
 		return nil, err
 	}
-	buf := getFrame()
+	buf := frame.GetBuffer()
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
 		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {

@@ -77,7 +77,7 @@ func startPing(c *Conn) (*pings.Ping, error) {
 		return nil, ErrClosed
 	}
 	p := c.life.pings().Add(c.m.wheel.Elapsed())
-	c.out.sendControl(c.session(), ws.OpPing, p.Payload()) // or attach does
+	c.out.SendControl(c.session(), ws.OpPing, p.Payload()) // or attach does
 	return p, nil
 }
 
@@ -124,7 +124,7 @@ func (l *lifecycle) resendPing(h lifecycleHost) {
 		return
 	}
 	if p := l.cold.pings.Resend(h.ticker().Elapsed()); p != nil {
-		h.sender().sendControl(h, ws.OpPing, p.Payload())
+		h.sender().SendControl(h, ws.OpPing, p.Payload())
 	}
 }
 

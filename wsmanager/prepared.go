@@ -127,8 +127,8 @@ func (p *Prepared) sendable(v Variant, limit int, policy InvalidUTF8) (*prepared
 func (f *preparedFrame) deflated(cp *compressor) []byte {
 	f.compress.Do(func() {
 		m := f.message()
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		var ok bool
 		if *buf, ok = cp.append(*buf, m.Type, m.Payload); ok {
 			f.compressed = bytes.Clone(*buf)
