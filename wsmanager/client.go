@@ -258,7 +258,7 @@ func (cl *Client) close(with *CloseError, result error) {
 // stays open), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 if the message cannot be
 // sent.
 func (cl *Client) Send(m Message) error {
-	buf, err := cl.dialer.m.encodePlain(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (cl *Client) Send(m Message) error {
 // after the end of the connection SendContext waits for the next one, which begins only after
 // the callback has returned.
 func (cl *Client) SendContext(ctx context.Context, m Message) error {
-	buf, err := cl.dialer.m.encodePlain(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}

@@ -140,9 +140,6 @@ func (s *session) feed(p []byte) error {
 	return err
 }
 
-// discard handles bytes that arrive after finish: only the peer's close frame matters.
-func (s *session) discard(p []byte) { s.in.discard(s, p) }
-
 func (s *session) peerClosed(code StatusCode, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ func (m *Manager) newClientQueue() *clientqueue.Queue {
 
 // encodePlain makes the frame of a message, neither compressed nor masked. frame.PutBuffer takes
 // the buffer back.
-func (m *Manager) encodePlain(msg Message) (*[]byte, error) {
+func encodePlain(m *Manager, msg Message) (*[]byte, error) {
 	msg, err := outgoing(m, msg)
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func (m *Manager) encodePlain(msg Message) (*[]byte, error) {
 func (s *session) SendTracked(d clientqueue.Delivery) error {
 	buf := frame.GetBuffer()
 	defer frame.PutBuffer(buf)
-	*buf = s.appendTracked(*buf, &d.Message)
+	*buf = appendTracked(*buf, s, &d.Message)
 	s.mu.Lock()
 	s.catchUp()
 	err := s.out.SendUnlimited(s, *buf)
@@ -47,8 +47,8 @@ func (s *session) SendTracked(d clientqueue.Delivery) error {
 	return err
 }
 
-// appendTracked appends the frame of a message for this connection to dst, which is empty.
-func (s *session) appendTracked(dst []byte, m *clientqueue.Message) []byte {
+// appendTracked appends the frame of a message for the connection to dst, which is empty.
+func appendTracked(dst []byte, s *session, m *clientqueue.Message) []byte {
 	size := frame.PayloadSize(m.Frame)
 	compressed := false
 	switch f, prepared := m.Source.(*preparedFrame); {
