@@ -258,7 +258,7 @@ var imports = map[string][]string{
 	"wsmanager": {
 		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
-		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/pings", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
@@ -278,6 +278,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
 	"wsmanager/internal/outbox":          nil,
+	"wsmanager/internal/pings":           nil,
 	"wsmanager/internal/ratelimit":       nil,
 	"wsmanager/internal/registry":        nil,
 	"wsmanager/internal/stepclock":       nil,

@@ -219,6 +219,9 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 // connections are closed nevertheless. With a backplane, nil does not mean that the
 // connections of other nodes are closed, only that the nodes are told.
 func (a Audience) Close(code StatusCode, reason string) error {
+	if a.m != nil { // nil in the zero Audience
+		reason = a.m.opts.InvalidUTF8.reason(reason)
+	}
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}

@@ -295,14 +295,14 @@ const allVariants = 1<<MaxVariants - 1
 // variants of the connections on other nodes are not known. Equal messages are joined.
 func (b *bus) messages(p *Prepared) []variantMessage {
 	if p.encode == nil {
-		if msg, ok := b.message(&p.one); ok {
+		if msg, ok := b.message(p, 0); ok {
 			return []variantMessage{{allVariants, msg}}
 		}
 		return nil
 	}
 	var all []variantMessage
 	for v := range Variant(MaxVariants) {
-		msg, ok := b.message(p.forVariant(v))
+		msg, ok := b.message(p, v)
 		if !ok {
 			continue
 		}
@@ -317,12 +317,13 @@ func (b *bus) messages(p *Prepared) []variantMessage {
 	return all
 }
 
-// message returns the message that an encoding was made from, and false if it cannot be sent.
-func (b *bus) message(e *preparedFrame) (Message, bool) {
-	if e.err != nil || len(e.frame) > b.m.maxFrame() {
+// message returns the message of a variant, and false if it cannot be sent.
+func (b *bus) message(p *Prepared, v Variant) (Message, bool) {
+	f, err := p.sendable(v, b.m.maxFrame(), b.m.opts.InvalidUTF8)
+	if err != nil {
 		return Message{}, false
 	}
-	return Message{Type: MessageType(e.frame[0] & 0x0f), Payload: e.frame[len(e.frame)-e.size:], NoCompression: e.plain}, true
+	return f.message(), true
 }
 
 var errNoVariant = errors.New("wsmanager: the sending node has not encoded the message for this variant")

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // nodeMark separates a connection's id from the id of its node. With a backplane, each
@@ -157,11 +156,9 @@ func (b *bus) send(id string, msg Message) error {
 	if b == nil {
 		return ErrNoConn
 	}
-	if err := checkType(msg); err != nil {
+	msg, err := outgoing(b.m, msg)
+	if err != nil {
 		return err
-	}
-	if frame.Size(len(msg.Payload)) > b.m.maxFrame() {
-		return ErrMessageTooBig
 	}
 	return b.postToConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
 }

@@ -128,13 +128,13 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 			a := Accept{Groups: []string{"g"}, User: "ann"}
 			c := s.m.newConn("new", a, nil, "fake")
 			c.m.register(c, a)
-			c.session().abandon()
+			abandon(c)
 		}, nil, nil},
 		{"Ready", func(s *stalled) {
 			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
 			c.m.register(c, Accept{Deferred: true})
 			_ = c.Ready(0)
-			c.session().abandon()
+			abandon(c)
 		}, nil, nil},
 		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Send(Text("x")) }, nil, []string{"x"}},
 		{"a broadcast to some", func(s *stalled) {

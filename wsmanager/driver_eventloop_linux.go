@@ -140,7 +140,7 @@ func (h *eventHandler) transport() *eventLoopTransport {
 func (h *eventHandler) Data(p []byte) bool {
 	t, c := h.transport(), (*Conn)(h)
 	if t.finished {
-		c.session().discard(p) // until the peer has answered or closed its direction, or Timeouts.Close has passed
+		c.in.discard(c.session(), p) // until the peer has answered or closed its direction, or Timeouts.Close has passed
 		return true
 	}
 	if err := c.session().consume(p); err != nil && err != frame.ErrTaken {

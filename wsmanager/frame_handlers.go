@@ -113,7 +113,8 @@ func (f *openFrames) OnPing(payload []byte) error {
 
 // OnPong implements frame.Handler. Pongs that answer our pings do not count against
 // Options.Limits.ControlRate.
-func (f *openFrames) OnPong([]byte) error {
+func (f *openFrames) OnPong(payload []byte) error {
+	pongReceived((*Conn)(f), payload)
 	if f.out.PongReceived() {
 		return nil
 	}

@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -100,18 +99,6 @@ func (s *session) attach(t transport.Transport) {
 	s.life.attach(s, t)
 }
 
-// abandon ends a registered connection whose handshake failed. No callback has got the
-// connection, but other goroutines may have found it in the registry.
-func (s *session) abandon() {
-	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	s.m.unregister(s.conn())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life.endForApplication()
-}
-
-var errNoHandshake = errors.New("wsmanager: the handshake broke off")
-
 // open calls OnConnect, and handles the bytes that arrived with the handshake.
 func (s *session) open(early []byte) error {
 	logStart(s.conn())
@@ -122,7 +109,7 @@ func (s *session) open(early []byte) error {
 	}
 	if f := s.m.callbacks.OnConnect; f != nil {
 		h := (*callbackHost)(s)
-		if err := s.in.dispatch.call(h, func() error { return f(s.conn()) }); err != nil {
+		if err := s.in.dispatch.call(h, func() error { return callbackFailed(f(s.conn()), s.m.opts.InvalidUTF8) }); err != nil {
 			if err = h.endAsAsked(err); err != nil {
 				return err
 			}
@@ -152,9 +139,6 @@ func (s *session) feed(p []byte) error {
 	s.in.touch(s.m.wheel.Coarse()) // the connection was not read while a callback ran
 	return err
 }
-
-// discard handles bytes that arrive after finish: only the peer's close frame matters.
-func (s *session) discard(p []byte) { s.in.discard(s, p) }
 
 func (s *session) peerClosed(code StatusCode, reason string) {
 	s.mu.Lock()
@@ -234,6 +218,9 @@ func (s *session) finish(err error) {
 	s.m.admission.SetClosing(s.conn(), true)
 	s.m.unregister(s.conn())
 	s.m.counters.Close(uint16(cause.Code))
+	if cause.Err == ErrExpired {
+		s.m.counters.Expired.Add(1)
+	}
 	s.mu.Lock()
 	s.life.endForApplication()
 	s.mu.Unlock()
