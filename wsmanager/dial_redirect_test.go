@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -231,6 +232,25 @@ func testDialRefusesRedirects(t *testing.T) {
 			require.Equal(t, 1, strings.Count(err.Error(), "wsmanager: "), err.Error())
 		})
 	}
+}
+
+// The rest of the body of a refusal is not awaited.
+func TestDialRefusedWithoutEnd(t *testing.T) { onSocketDrivers(t, testDialRefusedWithoutEnd) }
+
+func testDialRefusedWithoutEnd(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write(make([]byte, 5000)) // more than a RefusedError contains
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	opts := dialling()
+	opts.Timeouts.Handshake = time.Hour
+	_, err := dialAs(t.Context(), t, srv.URL, wsmanager.Callbacks{}, opts)
+	var refused *wsmanager.RefusedError
+	require.ErrorAs(t, err, &refused)
+	require.Len(t, refused.Body, 4<<10)
 }
 
 // The error of the server at the end of a redirect names this server.

@@ -54,8 +54,8 @@ func exchangeError(err error) error {
 	return err
 }
 
-// readRefusal reads the answer behind its first line. req is nil or the request. The caller
-// closes the body.
+// readRefusal reads the answer behind its first line. req is nil or the request. The body need
+// not be closed: it owns nothing.
 func readRefusal(line statusLine, br *bufio.Reader, req *http.Request) *http.Response {
 	// net/http reads the body. It does not accept all first lines that parseStatusLine does.
 	first := fmt.Sprintf("HTTP/1.%d %03d %s\r\n", line.minor, line.status, line.reason)

@@ -43,8 +43,8 @@ func (h *hops) wrap(err error) error {
 	return err
 }
 
-// refused closes the body of an answer other than 101. It returns errFollow, or a
-// *RefusedError.
+// refused returns errFollow for a redirect that is followed, and a *RefusedError for any other
+// answer. The body of the former is not read: the connection ends.
 func (h *hops) refused(res *http.Response) error {
 	if h.max == 0 || !isRedirect(res.StatusCode) {
 		return newRefusedError(res)
@@ -55,7 +55,6 @@ func (h *hops) refused(res *http.Response) error {
 		refused.Detail.NotFollowed = err.Error()
 		return refused
 	}
-	_ = res.Body.Close() // it is not read: the connection ends
 	h.target = next
 	h.seen = append(h.seen, next.url.String())
 	return errFollow

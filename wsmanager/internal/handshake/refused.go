@@ -61,9 +61,9 @@ func redact(ref string) string {
 	return u.String()
 }
 
-// newRefusedError reads the beginning of the body and closes it.
+// newRefusedError reads the beginning of the body. It does not close the body, because that
+// would read the rest of it, which may have no end.
 func newRefusedError(res *http.Response) *RefusedError {
-	defer res.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusedBody)) // an incomplete body is better than none
 	return &RefusedError{StatusCode: res.StatusCode, Header: res.Header, Body: body}
 }
