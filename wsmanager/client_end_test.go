@@ -28,7 +28,7 @@ func TestClientCloseIsNotAFailure(t *testing.T) {
 		opts := net.options()
 		opts.Reconnect.MaxAttempts = 1
 		opts.Timeouts.Close = 10 * time.Millisecond
-		opts.Reconnect.Retry = func(err error) bool { t.Errorf("Retry was called with %v", err); return false }
+		opts.Reconnect.Retry = func(f wsmanager.Failure) bool { t.Errorf("Retry was called with %v", f); return false }
 		cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		done := make(chan error, 1)

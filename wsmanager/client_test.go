@@ -353,7 +353,7 @@ func TestClientGivesUp(t *testing.T) {
 	})
 	t.Run("Retry returns false", func(t *testing.T) {
 		e := client(t, func(o *wsmanager.ClientOptions) {
-			o.Reconnect.Retry = func(err error) bool { return !errors.Is(err, down) }
+			o.Reconnect.Retry = func(f wsmanager.Failure) bool { return !errors.Is(f.Err, down) }
 		})
 		require.Equal(t, 1, e.Attempts)
 	})

@@ -130,9 +130,9 @@ func testDialThroughProxy(t *testing.T) {
 		}
 	}
 	opts := dialOptionsWithoutLog()
-	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
+	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks4", Host: "127.0.0.1:1"})
 	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
-	require.ErrorContains(t, err, `"socks5" is not supported`)
+	require.ErrorContains(t, err, `"socks4" is not supported`)
 }
 
 // If a proxy can't be selected, reached or understood, the error names the proxy.

@@ -65,7 +65,7 @@ func testInvalidTextIsRejected(t *testing.T) {
 	require.ErrorIs(t, r.conns["ann"].CloseWith(wsmanager.Text("\xff"), 1000, ""), wsmanager.ErrInvalidUTF8)
 	require.ErrorIs(t, r.conns["ann"].SendJSON(json.RawMessage("\"\xff\"")), wsmanager.ErrInvalidUTF8)
 	require.ErrorIs(t, r.m.All().SendJSON(json.RawMessage("\"\xff\"")).Err, wsmanager.ErrInvalidUTF8)
-	require.Len(t, r.heard()["ann"], len(sends), "the valid ones")
+	require.Len(t, r.messagesUpToMark()["ann"], len(sends), "the valid ones")
 	require.NoError(t, r.conns["ann"].Send(wsmanager.Binary([]byte{0xff})), "binary is not text")
 	r.clients["ann"].ExpectBinary([]byte{0xff})
 }
@@ -81,7 +81,7 @@ func testInvalidTextIsReplaced(t *testing.T) {
 	for name, send := range sends {
 		for text, tt := range invalidTexts {
 			require.NoError(t, send(r.conns["ann"], tt.text), "%s: %s", name, text)
-			require.Equal(t, []string{tt.replaced}, r.heard()["ann"], "%s: %s", name, text)
+			require.Equal(t, []string{tt.replaced}, r.messagesUpToMark()["ann"], "%s: %s", name, text)
 		}
 	}
 	payload := []byte("caf\xe9")
@@ -91,7 +91,7 @@ func testInvalidTextIsReplaced(t *testing.T) {
 	require.NoError(t, r.conns["ann"].SendJSON(json.RawMessage("\"\xff\"")))
 	require.NoError(t, r.m.All().SendJSON(json.RawMessage("\"\xff\"")).Err)
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.All().SendPrepared(p))
-	require.Equal(t, []string{"caf\ufffd", "\"\ufffd\"", "\"\ufffd\"", "caf\ufffd"}, r.heard()["ann"])
+	require.Equal(t, []string{"caf\ufffd", "\"\ufffd\"", "\"\ufffd\"", "caf\ufffd"}, r.messagesUpToMark()["ann"])
 
 	require.NoError(t, r.conns["ann"].Send(wsmanager.Binary(payload)), "binary is not text")
 	r.clients["ann"].ExpectBinary(payload)
@@ -116,10 +116,10 @@ func testReplacedTextIsTooBig(t *testing.T) {
 	fits, grows := repeat("a\xff", 240), repeat("a\xff", 260) // twice as long with the replacements
 	for name, send := range sends {
 		require.NoError(t, send(r.conns["ann"], fits), name)
-		require.Equal(t, []string{repeat("a\ufffd", 240)}, r.heard()["ann"], name)
+		require.Equal(t, []string{repeat("a\ufffd", 240)}, r.messagesUpToMark()["ann"], name)
 		require.ErrorIs(t, send(r.conns["ann"], grows), wsmanager.ErrMessageTooBig, name)
 	}
-	require.Empty(t, r.heard())
+	require.Empty(t, r.messagesUpToMark())
 }
 
 // A compressed broadcast is compressed after the replacement.
@@ -131,7 +131,7 @@ func testReplacedTextIsCompressed(t *testing.T) {
 	opts.Compression.Enabled = true
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	zipped, plain := dialOver(t, url, offering), dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 2 })
+	awaitCondition(t, func() bool { return m.All().Len() == 2 })
 	text, want := repeat("caf\xe9 ", 1000), repeat("caf\ufffd ", 1000)
 	p := wsmanager.Prepare(wsmanager.Text(text))
 	for range 2 {
@@ -171,11 +171,11 @@ func testInvalidCloseReasons(t *testing.T) {
 					OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
 				}, opts, nil)
 				for way, closing := range map[string]func() error{
-					"Conn":     func() error { return only(t, m).Close(4000, tt.reason) },
+					"Conn":     func() error { return onlyConn(t, m).Close(4000, tt.reason) },
 					"Audience": func() error { return m.All().Close(4000, tt.reason) },
 				} {
 					c := dialOver(t, url, nil)
-					settles(t, func() bool { return m.All().Len() == 1 })
+					awaitCondition(t, func() bool { return m.All().Len() == 1 })
 					if policy == wsmanager.InvalidUTF8Reject {
 						require.ErrorContains(t, closing(), "the reason is not valid UTF-8", way)
 						require.NoError(t, m.All().Close(4000, want))
@@ -186,7 +186,7 @@ func testInvalidCloseReasons(t *testing.T) {
 					var ce *wsmanager.CloseError
 					require.ErrorAs(t, receive(t, ended), &ce)
 					require.Equal(t, want, ce.Reason)
-					settles(t, func() bool { return m.All().Len() == 0 })
+					awaitCondition(t, func() bool { return m.All().Len() == 0 })
 				}
 				c := dialOver(t, url, nil)
 				c.SendText("x")
@@ -263,7 +263,7 @@ func TestInvalidUTF8Options(t *testing.T) {
 	opts.InvalidUTF8 = 9
 	_, err := wsmanager.New(wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "Options.InvalidUTF8: 9 is not a policy")
-	dial := dialling()
+	dial := dialOptionsWithoutLog()
 	dial.InvalidUTF8 = 9
 	_, err = wsmanager.NewDialer("ws://127.0.0.1", wsmanager.Callbacks{}, dial)
 	require.ErrorContains(t, err, "DialOptions.InvalidUTF8: 9 is not a policy")
@@ -309,7 +309,7 @@ func TestInvalidTextsOfOtherNodes(t *testing.T) {
 				}
 			}
 			require.NoError(t, sender.FlushBackplane(t.Context()))
-			got := r.heard()["ann"]
+			got := r.messagesUpToMark()["ann"]
 			if tt.want == nil {
 				require.Empty(t, got)
 				return
