@@ -223,7 +223,7 @@ func TestPingAndCallbacks(t *testing.T) { onEachDriverAtOnce(t, testPingAndCallb
 
 func testPingAndCallbacks(t *testing.T) {
 	results := make(chan pinged, 10)
-	entered, goOn := make(chan *wsmanager.Conn, 1), make(chan bool)
+	entered, proceed := make(chan *wsmanager.Conn, 1), make(chan bool)
 	call := func(ctx context.Context, c *wsmanager.Conn) {
 		rtt, err := c.Ping(ctx)
 		results <- pinged{rtt, err}
@@ -238,7 +238,7 @@ func testPingAndCallbacks(t *testing.T) {
 				call(c.Context(), c)
 			case "hold":
 				entered <- c
-				<-goOn
+				<-proceed
 			}
 			return c.Send(m)
 		},
@@ -264,7 +264,7 @@ func testPingAndCallbacks(t *testing.T) {
 		c.SendPong(c.ExpectPing())
 		require.NoError(t, receive(t, p).err, "while OnMessage runs")
 	}
-	close(goOn)
+	close(proceed)
 	c.ExpectText("hold")
 	require.Equal(t, []string{"ping", "next", "ping", "next", "ping", "next", "hold"}, messages)
 	c.SendClose(1000, "")

@@ -18,7 +18,7 @@ func TestBrowserAsPeer(t *testing.T) {
 	b := browser(t)
 	page := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer page.Close()
-	own := tab(t, b, page.URL+"/")
+	own := openTab(t, b, page.URL+"/")
 	for _, driver := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine} {
 		t.Run(driver.String(), func(t *testing.T) {
 			s := exampletest.ServePeers(t, driver)
