@@ -256,7 +256,7 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/broadcast", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
@@ -290,6 +290,7 @@ var imports = map[string][]string{
 	"internal/wordlint":                  nil,
 
 	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
+	"wsmanager/internal/broadcast":             {"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/timewheel"},
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/extconnect":            nil,
 }

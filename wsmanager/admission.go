@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -76,8 +77,8 @@ func (a *admission) trackClosing(c *Conn, on bool) {
 
 // open returns the connections whose transport may be open. registered is walked first,
 // because a connection is tracked before it leaves the registry.
-func (a *admission) open(registered recipients) []*Conn {
-	conns := slices.Collect(walk(registered))
+func (a *admission) open(registered iter.Seq[*Conn]) []*Conn {
+	conns := slices.Collect(registered)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	conns = slices.DeleteFunc(conns, func(c *Conn) bool {

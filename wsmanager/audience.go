@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 )
 
@@ -169,13 +170,13 @@ func (a *Audience) sendLocal(p *Prepared) Sent {
 	if a.keep == nil && !a.names.several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.broadcaster.send(&a.m.registry.queue, p, a.except)
+			return a.m.broadcast(&a.m.broadcaster.All, p, a.except)
 		case audienceGroups, audienceUsers:
-			set := a.sets().get(a.names.one)
+			set := a.sets().Get(a.names.one)
 			if set == nil {
 				return Sent{}
 			}
-			return a.m.broadcaster.send(&set.queue, p, a.except)
+			return a.m.broadcast(&set.Queue, p, a.except)
 		}
 	}
 	return a.sendEach(p)
@@ -183,11 +184,11 @@ func (a *Audience) sendLocal(p *Prepared) Sent {
 
 // sendEach sends p to one connection after the other.
 func (a *Audience) sendEach(p *Prepared) (sent Sent) {
-	buf := a.snapshot()
-	defer putSnapshot(buf)
-	for _, r := range *buf {
-		if r.c.reception.isReady() && a.has(r.c) {
-			a.sendTo(r.c, p, &sent)
+	s := a.snapshot()
+	defer s.Release()
+	for _, r := range s.Recipients {
+		if c := r.Conn.conn(); c.reception.IsReady() && a.has(c) {
+			a.sendTo(c, p, &sent)
 		}
 	}
 	return sent
@@ -196,7 +197,7 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 // sendTo sends p to one connection of an audience, if the connection is ready and not closing,
 // and counts the result. It logs the first error of encoding p.
 func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
-	e, ok := c.reception.receiving()
+	e, ok := c.reception.Receiving()
 	if !ok {
 		return
 	}
@@ -208,7 +209,7 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 	sent.Dropped++
 	a.m.counters.Drop(counters.Unsendable, 1)
 	if sent.Err == nil {
-		a.m.broadcaster.logUnsendable(err, e)
+		a.m.logUnsendable(err, e)
 		sent.Err = err
 	}
 }
@@ -278,13 +279,14 @@ func (a *Audience) applyConns(e *envelope) (first error) {
 
 // applyLocal does what e says with this node's connections.
 func (a *Audience) applyLocal(e *envelope) (first error) {
-	buf := a.snapshot()
-	defer putSnapshot(buf)
-	for _, r := range *buf {
-		if !a.has(r.c) {
+	s := a.snapshot()
+	defer s.Release()
+	for _, r := range s.Recipients {
+		c := r.Conn.conn()
+		if !a.has(c) {
 			continue
 		}
-		if err := r.c.apply(e); !errors.Is(err, ErrClosed) { // a closing connection is leaving the set
+		if err := c.apply(e); !errors.Is(err, ErrClosed) { // a closing connection is leaving the set
 			first = cmp.Or(first, err)
 		}
 	}
@@ -299,10 +301,10 @@ func (a Audience) Local() iter.Seq[*Conn] {
 		if a.kind == audienceNone {
 			return
 		}
-		buf := a.snapshot()
-		defer putSnapshot(buf)
-		for _, r := range *buf {
-			if a.has(r.c) && !yield(r.c) {
+		s := a.snapshot()
+		defer s.Release()
+		for _, r := range s.Recipients {
+			if c := r.Conn.conn(); a.has(c) && !yield(c) {
 				return
 			}
 		}
@@ -314,10 +316,10 @@ func (a Audience) Len() (n int) {
 	if a.keep == nil && a.except.empty() && !a.names.several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.registry.len()
+			return a.m.registry.Len()
 		case audienceGroups, audienceUsers:
-			if set := a.sets().get(a.names.one); set != nil {
-				return set.len()
+			if set := a.sets().Get(a.names.one); set != nil {
+				return set.Len()
 			}
 			return 0
 		}
@@ -329,7 +331,7 @@ func (a Audience) Len() (n int) {
 }
 
 // sets returns the groups or the users of the Manager.
-func (a *Audience) sets() *groups {
+func (a *Audience) sets() *broadcast.Groups[*broadcastConn] {
 	if a.kind == audienceUsers {
 		return &a.m.users
 	}
@@ -341,26 +343,23 @@ func (a *Audience) has(c *Conn) bool {
 	return !a.except.has(c.id) && (a.keep == nil || a.keep(c))
 }
 
-// snapshot returns this node's connections of the named sets, each once. putSnapshot takes
-// the slice back.
-func (a *Audience) snapshot() *[]recipient {
+// snapshot returns this node's connections of the named sets, each once.
+func (a *Audience) snapshot() *broadcast.Snapshot[*broadcastConn] {
 	if a.kind == audienceAll {
-		return snapshot(&a.m.registry)
+		return broadcast.SnapshotOf(&a.m.registry)
 	}
-	buf := snapshots.Get().(*[]recipient)
-	list := (*buf)[:0]
+	s := broadcast.NewSnapshot[*broadcastConn]()
 	for name := range a.names.all() {
 		if a.kind == audienceConns {
-			if c := a.m.registry.get(name); c != nil {
-				list = append(list, recipient{c: c})
+			if c := a.m.registry.Get(name); c != nil {
+				s.Recipients = append(s.Recipients, broadcast.Recipient[*broadcastConn]{Conn: c})
 			}
-		} else if set := a.sets().get(name); set != nil {
-			list = set.appendTo(list)
+		} else if set := a.sets().Get(name); set != nil {
+			s.Recipients = set.AppendTo(s.Recipients)
 		}
 	}
 	if a.kind == audienceGroups && a.names.several() {
-		list = uniqueConns(list)
+		s.Unique()
 	}
-	*buf = list
-	return buf
+	return s
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
@@ -20,19 +21,17 @@ type Conn struct {
 	who   *identity
 	since time.Duration // when it was made, since the wheel's zero
 
-	reception reception // changes under mu
-	delivered uint32    // number of the last broadcast to all that was sent to it; guarded by mu
+	reception broadcast.Reception[*broadcastConn] // changes under mu
 
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
-	mu          sync.Mutex
-	out         sender
-	in          receiver
-	life        lifecycle
-	memberships *memberships // nil until it is in a group
+	mu   sync.Mutex
+	out  sender
+	in   receiver
+	life lifecycle
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *session                  // guarded by the lock of the registry's shard
+	next  *broadcastConn            // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.

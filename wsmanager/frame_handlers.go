@@ -50,7 +50,7 @@ func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, e
 // reason for which the connection ends, or nil if it is closing or the message was queued.
 func (f *openFrames) accept(m received) (wanted bool, err error) {
 	f.out.traffic().MessagesIn.Add(1)
-	if f.reception.isClosing() {
+	if f.reception.IsClosing() {
 		return false, nil
 	}
 	if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
@@ -67,9 +67,10 @@ func (f *openFrames) handle(t MessageType, payload []byte, more bool) error {
 	if f.m.callbacks.OnMessage == nil {
 		return nil
 	}
-	if more && f.m.broadcaster.batcher.wanted.Load() {
-		epoch := f.m.broadcaster.batcher.enter()
-		defer f.m.broadcaster.batcher.leave(epoch)
+	if more {
+		if epoch, ok := f.m.broadcaster.BeginCallback(); ok {
+			defer f.m.broadcaster.EndCallback(epoch)
+		}
 	}
 	err := f.in.dispatch.callMessage((*callbackHost)(f), Message{Type: t, Payload: payload})
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
@@ -27,9 +28,9 @@ type Manager struct {
 	onShutdown func()                 // called when Shutdown begins; may be nil
 
 	registry    allConns
-	groups      groups
-	users       groups
-	broadcaster broadcaster
+	groups      broadcast.Groups[*broadcastConn]
+	users       broadcast.Groups[*broadcastConn]
+	broadcaster broadcast.Broadcaster[*broadcastConn]
 	compressor  compressor
 	admission   admission
 	sending     sendConfig
@@ -82,10 +83,10 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}
-	m.registry.init()
-	m.groups.init()
-	m.users.init()
-	m.broadcaster.init(m)
+	m.registry.Init()
+	m.groups.Init()
+	m.users.Init()
+	m.broadcaster.Init(&m.registry, &m.wheel.Ticker, &m.active, &m.counters)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
 	m.admission.init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))

@@ -3,6 +3,7 @@ package wsmanager
 import (
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -30,7 +31,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 
 // frame returns the unmasked frame of p in the connection's encoding.
 func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
+	e, ok := c.reception.Encoding()
 	if !ok {
 		return nil, ErrNotReady
 	}
@@ -38,7 +39,7 @@ func (c *Conn) frame(p *Prepared) ([]byte, error) {
 }
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.
-func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
+func (m *Manager) frame(p *Prepared, e broadcast.Encoding) ([]byte, error) {
 	return p.frame(e, &m.compressor, m.maxFrame())
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -124,14 +125,14 @@ func (p *Prepared) forVariant(v Variant) *preparedFrame {
 
 // frame returns the unmasked frame in an encoding. It returns ErrMessageTooBig if the plain
 // frame is longer than limit.
-func (p *Prepared) frame(e encoding, cp *compressor, limit int) ([]byte, error) {
-	f := p.forVariant(e.variant())
+func (p *Prepared) frame(e broadcast.Encoding, cp *compressor, limit int) ([]byte, error) {
+	f := p.forVariant(Variant(e.Variant()))
 	switch {
 	case f.err != nil:
 		return nil, f.err
 	case len(f.frame) > limit:
 		return nil, ErrMessageTooBig
-	case e.deflate() && !f.plain && cp.wants(f.size):
+	case e.Deflate() && !f.plain && cp.wants(f.size):
 		return f.deflated(cp), nil
 	}
 	return f.frame, nil
