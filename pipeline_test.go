@@ -281,7 +281,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/registry":        nil,
 	"wsmanager/internal/stepclock":       nil,
 	"wsmanager/internal/timewheel":       nil,
-	"wsmanager/internal/transport":       nil,
+	"wsmanager/internal/transport":       {"wsmanager/internal/evloop"},
 	"wsmanager/internal/frame":           nil,
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},

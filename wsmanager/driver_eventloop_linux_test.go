@@ -9,12 +9,12 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// A link-local address has a zone, which eventLoopTransport can't store.
+// A link-local address has a zone, which transport.Loop can't store.
 func TestAddressWithAZone(t *testing.T) {
 	remote := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}
-	loop := &eventLoopTransport{}
-	c := &Conn{out: sender{transport: &addressedLoopTransport{loop, remote}}}
-	require.Same(t, loop, (*eventHandler)(c).transport())
+	loop := &transport.Loop{}
+	c := &Conn{out: sender{transport: loop.WithRemote(remote)}}
+	require.Same(t, (*loopDriver)(loop), (*eventHandler)(c).driver())
 	require.Same(t, remote, c.RemoteAddr())
 	require.True(t, InLoop(c))
 	require.Implements(t, (*transport.WritableNotifier)(nil), c.out.transport)
