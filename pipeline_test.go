@@ -258,7 +258,7 @@ var imports = map[string][]string{
 	"wsmanager": {
 		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/broadcast", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
-		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/names", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
@@ -276,6 +276,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/connid":          nil,
 	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
+	"wsmanager/internal/names":           nil,
 	"wsmanager/internal/outbox":          nil,
 	"wsmanager/internal/ratelimit":       nil,
 	"wsmanager/internal/registry":        nil,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // Audience is a set of connections of a Manager: all of them, those of groups or users, or
@@ -24,8 +25,8 @@ import (
 type Audience struct {
 	m      *Manager
 	kind   audienceKind
-	names  names // of groups, users or connections
-	except names // ids
+	names  names.Set // of groups, users or connections
+	except names.Set // ids
 	keep   func(*Conn) bool
 }
 
@@ -43,7 +44,7 @@ const (
 type Group struct{ Audience }
 
 // Name returns the name of the group.
-func (g Group) Name() string { return g.names.one }
+func (g Group) Name() string { return g.names.Only() }
 
 // All returns the audience of all registered connections.
 func (m *Manager) All() Audience { return Audience{m: m, kind: audienceAll} }
@@ -51,28 +52,28 @@ func (m *Manager) All() Audience { return Audience{m: m, kind: audienceAll} }
 // Group returns the audience of the connections that have joined the name. A group exists
 // as long as it has members; an empty group costs nothing.
 func (m *Manager) Group(name string) Group {
-	return Group{Audience{m: m, kind: audienceGroups, names: names{one: name}}}
+	return Group{Audience{m: m, kind: audienceGroups, names: names.One(name)}}
 }
 
 // Groups returns the audience of the connections that have joined at least one of the names.
 func (m *Manager) Groups(list ...string) Audience {
-	return Audience{m: m, kind: audienceGroups, names: namesOf(list)}
+	return Audience{m: m, kind: audienceGroups, names: names.Of(list)}
 }
 
 // Users returns the audience of the connections that were accepted with one of these names
 // in Accept.User. A user may have several connections.
 func (m *Manager) Users(list ...string) Audience {
-	return Audience{m: m, kind: audienceUsers, names: namesOf(list)}
+	return Audience{m: m, kind: audienceUsers, names: names.Of(list)}
 }
 
 // Conns returns the audience of the connections with these ids.
 func (m *Manager) Conns(ids ...string) Audience {
-	return Audience{m: m, kind: audienceConns, names: namesOf(ids)}
+	return Audience{m: m, kind: audienceConns, names: names.Of(ids)}
 }
 
 // Except returns the audience without the connections with these ids.
 func (a Audience) Except(ids ...string) Audience {
-	a.except = a.except.with(ids)
+	a.except = a.except.With(ids)
 	return a
 }
 
@@ -150,8 +151,8 @@ func (a *Audience) send(p *Prepared) (sent Sent) {
 // sendConns sends p to connections by id, which may be on other nodes.
 func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 	var remote error
-	for id := range a.names.all() {
-		if a.except.has(id) {
+	for id := range a.names.All() {
+		if a.except.Has(id) {
 			continue
 		}
 		if c := a.m.registry.get(id); c != nil {
@@ -167,12 +168,12 @@ func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 // sendLocal sends p to this node's connections: through the broadcast queue of a set, or to
 // one connection after the other.
 func (a *Audience) sendLocal(p *Prepared) Sent {
-	if a.keep == nil && !a.names.several() {
+	if a.keep == nil && !a.names.Several() {
 		switch a.kind {
 		case audienceAll:
 			return a.m.broadcast(&a.m.broadcaster.All, p, a.except)
 		case audienceGroups, audienceUsers:
-			set := a.sets().Get(a.names.one)
+			set := a.sets().Get(a.names.Only())
 			if set == nil {
 				return Sent{}
 			}
@@ -262,8 +263,8 @@ func (a *Audience) apply(e *envelope) (err error) {
 
 // applyConns does what e says with connections by id, which may be on other nodes.
 func (a *Audience) applyConns(e *envelope) (first error) {
-	for id := range a.names.all() {
-		if a.except.has(id) {
+	for id := range a.names.All() {
+		if a.except.Has(id) {
 			continue
 		}
 		var err error
@@ -313,12 +314,12 @@ func (a Audience) Local() iter.Seq[*Conn] {
 
 // Len returns the number of connections of the audience on this node.
 func (a Audience) Len() (n int) {
-	if a.keep == nil && a.except.empty() && !a.names.several() {
+	if a.keep == nil && a.except.Empty() && !a.names.Several() {
 		switch a.kind {
 		case audienceAll:
 			return a.m.registry.Len()
 		case audienceGroups, audienceUsers:
-			if set := a.sets().Get(a.names.one); set != nil {
+			if set := a.sets().Get(a.names.Only()); set != nil {
 				return set.Len()
 			}
 			return 0
@@ -340,7 +341,7 @@ func (a *Audience) sets() *broadcast.Groups[*broadcastConn] {
 
 // has reports whether a connection of the named sets is in the audience.
 func (a *Audience) has(c *Conn) bool {
-	return !a.except.has(c.id) && (a.keep == nil || a.keep(c))
+	return !a.except.Has(c.id) && (a.keep == nil || a.keep(c))
 }
 
 // snapshot returns this node's connections of the named sets, each once.
@@ -349,7 +350,7 @@ func (a *Audience) snapshot() *broadcast.Snapshot[*broadcastConn] {
 		return broadcast.SnapshotOf(&a.m.registry)
 	}
 	s := broadcast.NewSnapshot[*broadcastConn]()
-	for name := range a.names.all() {
+	for name := range a.names.All() {
 		if a.kind == audienceConns {
 			if c := a.m.registry.Get(name); c != nil {
 				s.Recipients = append(s.Recipients, broadcast.Recipient[*broadcastConn]{Conn: c})
@@ -358,7 +359,7 @@ func (a *Audience) snapshot() *broadcast.Snapshot[*broadcastConn] {
 			s.Recipients = set.AppendTo(s.Recipients)
 		}
 	}
-	if a.kind == audienceGroups && a.names.several() {
+	if a.kind == audienceGroups && a.names.Several() {
 		s.Unique()
 	}
 	return s

@@ -4,17 +4,18 @@ import (
 	"cmp"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // broadcast sends p to the connections of a queue's set, except those with the ids. All
 // functions of the application are called before the broadcast is published, because
 // another goroutine may deliver it.
-func (m *Manager) broadcast(q *broadcast.Queue[*broadcastConn], p *Prepared, except names) Sent {
+func (m *Manager) broadcast(q *broadcast.Queue[*broadcastConn], p *Prepared, except names.Set) Sent {
 	m.broadcaster.Activate()
 	b := broadcast.NewBroadcast[*broadcastConn]()
 	err := m.encodeBroadcast(b, p, q)
-	if !except.empty() {
-		for id := range except.all() {
+	if !except.Empty() {
+		for id := range except.All() {
 			if c := m.registry.Get(id); c != nil {
 				b.Except(c)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // gatedSet is a set whose first walk blocks, so that broadcasts are queued behind the first
@@ -57,7 +58,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 func texts(m *Manager, n int) (calls []func() Sent) {
 	for i := range n {
 		calls = append(calls, func() Sent {
-			return m.broadcast(&m.broadcaster.All, Prepare(Text(fmt.Sprintf("t%d", i))), names{})
+			return m.broadcast(&m.broadcaster.All, Prepare(Text(fmt.Sprintf("t%d", i))), names.Set{})
 		})
 	}
 	return calls
@@ -93,7 +94,7 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	fakeConn(t, m, "b", b, Accept{})
 	calls := texts(m, 4)
 	calls[2] = func() Sent {
-		return m.broadcast(&m.broadcaster.All, Prepare(Text("not for a")), namesOf([]string{"a", "nobody"}))
+		return m.broadcast(&m.broadcaster.All, Prepare(Text("not for a")), names.Of([]string{"a", "nobody"}))
 	}
 	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, pile(t, m, calls...))
 	require.Equal(t, []string{"t0", "t1", "t3"}, a.frames(t))
@@ -141,14 +142,14 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 			}
 			return Text(fmt.Sprintf("m%d in %d", i, v)), nil
 		})
-		calls = append(calls, func() Sent { return m.broadcast(&m.broadcaster.All, p, names{}) })
+		calls = append(calls, func() Sent { return m.broadcast(&m.broadcaster.All, p, names.Set{}) })
 	}
 	calls = append(calls, func() Sent {
 		late, _ := m.Conn("late")
 		if err := late.Ready(3); err != nil { // require must not be called outside of the test's goroutine
 			t.Error(err)
 		}
-		return m.broadcast(&m.broadcaster.All, Prepare(Text("for all")), names{})
+		return m.broadcast(&m.broadcaster.All, Prepare(Text("for all")), names.Set{})
 	})
 	sent := pile(t, m, calls...)
 	for i := range sent[:3] {
@@ -197,7 +198,7 @@ func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	var calls []func() Sent
 	for range 4 {
 		calls = append(calls, func() Sent {
-			return m.broadcast(&m.broadcaster.All, Prepare(Binary(make([]byte, 60<<10))), names{})
+			return m.broadcast(&m.broadcaster.All, Prepare(Binary(make([]byte, 60<<10))), names.Set{})
 		})
 	}
 	pile(t, m, calls...)
