@@ -1,6 +1,10 @@
 package wsmanager
 
-import "github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+import (
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
+)
 
 // broadcastConn is a Conn as broadcasts see it.
 type broadcastConn Conn
@@ -29,10 +33,10 @@ func (b *broadcastConn) Unlock() { b.mu.Unlock() }
 
 // UnlockAndYield implements broadcast.Conn.
 func (b *broadcastConn) UnlockAndYield() {
-	crowded := b.out.crowded()
+	crowded := b.out.Crowded()
 	b.mu.Unlock()
 	if crowded {
-		yieldToWriter()
+		sender.YieldToWriter()
 	}
 }
 
@@ -40,41 +44,25 @@ func (b *broadcastConn) UnlockAndYield() {
 func (b *broadcastConn) Reception() *broadcast.Reception[*broadcastConn] { return &b.reception }
 
 // Send implements broadcast.Conn. A client masks a copy of the frame.
-func (b *broadcastConn) Send(frame []byte) broadcast.Outcome {
+func (b *broadcastConn) Send(shared []byte) broadcast.Outcome {
 	keys := b.m.keys
 	if keys == nil {
-		return outcomeOf(b.out.send((*session)(b), frame, true))
+		return outcomeOf(b.out.Send((*session)(b), shared, true))
 	}
-	buf := getFrame()
-	defer putFrame(buf)
-	*buf = keys.Mask(append(*buf, frame...), 0)
-	return outcomeOf(b.out.send((*session)(b), *buf, false))
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
+	*buf = keys.Mask(append(*buf, shared...), 0)
+	return outcomeOf(b.out.Send((*session)(b), *buf, false))
 }
 
 // WriteFrames implements broadcast.Conn.
 func (b *broadcastConn) WriteFrames(joined []byte, frames [][]byte) (sent int) {
-	if b.life.state != stateOpen || !b.out.mayWrite() {
-		return 0
-	}
-	n, _ := b.out.tryWrite((*session)(b), joined) // an error has changed life.state
-	for sent < len(frames) && n >= len(frames[sent]) {
-		n -= len(frames[sent])
-		sent++
-	}
-	b.out.traffic().MessagesOut.Add(uint64(sent))
-	if n > 0 && b.life.state == stateOpen {
-		b.out.push((*session)(b), frames[sent], n, true)
-		sent++
-	}
-	return sent
+	return b.out.SendJoined((*session)(b), joined, frames)
 }
 
 // Enqueue implements broadcast.Conn.
-func (b *broadcastConn) Enqueue(frame []byte) broadcast.Outcome {
-	if b.life.state != stateOpen {
-		return broadcast.Closed
-	}
-	return outcomeOf(b.out.enqueue((*session)(b), frame, true))
+func (b *broadcastConn) Enqueue(shared []byte) broadcast.Outcome {
+	return outcomeOf(b.out.Enqueue((*session)(b), shared))
 }
 
 // outcomeOf returns the outcome of a send with one of the sender's errors.

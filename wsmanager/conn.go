@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -26,7 +29,7 @@ type Conn struct {
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
 	mu   sync.Mutex
-	out  sender
+	out  sender.Sender
 	in   receiver
 	life lifecycle
 
@@ -55,17 +58,10 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	c := &Conn{
 		m: m, id: id, who: &anonymous,
 		since: m.wheel.Elapsed(),
-		out: sender{
-			cfg:       &m.sending,
-			transport: &handshaking{remote: textAddr(remote)},
-			policy:    m.opts.SlowConsumer,
-			stripe:    uint8(m.joined.Add(1) % counters.Stripes),
-		},
-		in: receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
+		in:    receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
 	}
-	if a.SlowConsumer != 0 {
-		c.out.policy = a.SlowConsumer
-	}
+	policy := cmp.Or(a.SlowConsumer, m.opts.SlowConsumer)
+	c.out.Init(&m.sending, textAddr(remote), sender.Policy(policy), uint8(m.joined.Add(1)%counters.Stripes))
 	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
 		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
 	}
@@ -94,7 +90,7 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.transport.RemoteAddr()
+	return c.out.Transport().RemoteAddr()
 }
 
 // Context returns a context that ends with the connection: before OnClose is called, and
@@ -120,7 +116,7 @@ func (c *Conn) Send(m Message) error {
 		return err
 	}
 	err = c.session().send(*buf, false)
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return err
 }
 
@@ -153,6 +149,6 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 		return err
 	}
 	c.session().closeAfter(*buf, &CloseError{Code: code, Reason: reason})
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return nil
 }

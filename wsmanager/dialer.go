@@ -80,6 +80,9 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, w *mistakes, auto 
 	if cb.OnAccept != nil {
 		w.errs = append(w.errs, errors.New("wsmanager: Callbacks.OnAccept: it is set, but a client accepts nothing; remove it"))
 	}
+	if err := cb.check(); err != nil {
+		w.errs = append(w.errs, err)
+	}
 	s := opts.settings(w)
 	if s.Driver == DriverEventLoop && d.target != nil && d.target.IsTLS() {
 		w.add("Driver", "the event loop can't serve TLS, which the URL requires; use DriverAuto")

@@ -93,7 +93,7 @@ func (d *loopDriver) finish(c *Conn, err error) {
 type eventHandler Conn
 
 func (h *eventHandler) driver() *loopDriver {
-	return (*loopDriver)(transport.LoopOf(h.out.transport))
+	return (*loopDriver)(transport.LoopOf(h.out.Transport()))
 }
 
 // Data implements evloop.Handler.
@@ -114,7 +114,7 @@ func (h *eventHandler) Kicked() { h.driver().finish((*Conn)(h), transport.ErrInt
 
 // Writable implements evloop.Handler.
 func (h *eventHandler) Writable() {
-	if h.out.pump((*session)(h)) {
+	if h.out.Pump((*session)(h)) {
 		(*transport.Loop)(h.driver()).NotifyWritable()
 	}
 }

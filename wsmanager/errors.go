@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // Errors of sends and of other calls on a connection. They may be wrapped: use [errors.Is].
 var (
 	// ErrClosed is returned after a connection began to close. The message is not sent.
-	ErrClosed = errors.New("wsmanager: the connection is closed")
+	ErrClosed = sender.ErrClosed
 
 	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
 	// [Manager.Conns], for an id that is not registered on this node and not of another node.
@@ -18,7 +20,7 @@ var (
 
 	// ErrOutboxFull is returned by sends if the outbox is full. The message is dropped. The
 	// connection is closed with 1013, unless its [SlowConsumer] policy is another.
-	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
+	ErrOutboxFull = sender.ErrOutboxFull
 
 	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
 	// Outbox.Bytes.

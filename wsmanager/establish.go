@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -21,10 +22,12 @@ func (m *Manager) acceptConn(w http.ResponseWriter, r *http.Request, req *handsh
 		return nil, nil, nil, err
 	}
 	c = m.newConn(m.bus.newConnID(), a, r.TLS, r.RemoteAddr)
-	if req.Extensions != "" {
-		c.agreeDeflate()
-	}
 	answer := handshake.Answer{Subprotocol: a.Subprotocol, Header: a.Header}
+	if m.opts.Compression.Enabled && a.Compression != CompressionOff {
+		if answer.Extensions = deflate.Negotiate(r.Header["Sec-Websocket-Extensions"]); answer.Extensions != "" {
+			c.agreeDeflate()
+		}
+	}
 	d, err = c.establish(a, func() (t transport.Transport, d driver, err error) {
 		if req.Stream {
 			return m.openStream(w, r, req, &answer)
@@ -111,3 +114,9 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	c.session().attach(t)
 	return d, nil
 }
+
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }

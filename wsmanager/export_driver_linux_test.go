@@ -6,5 +6,5 @@ import "github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 func InLoop(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return transport.LoopOf(c.out.transport) != nil
+	return transport.LoopOf(c.out.Transport()) != nil
 }

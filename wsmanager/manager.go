@@ -1,6 +1,7 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -8,10 +9,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -33,7 +34,7 @@ type Manager struct {
 	broadcaster broadcast.Broadcaster[*broadcastConn]
 	compressor  compressor
 	admission   admission
-	sending     sendConfig
+	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity.Counter
@@ -60,6 +61,9 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 
 func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	s, err := opts.settings()
+	if mistake := cb.check(); mistake != nil {
+		err = errors.Join(mistake, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +75,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
+		AllowOrigin:       opts.AllowOrigin,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
-	}
-	if opts.Compression.Enabled {
-		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
@@ -91,9 +93,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.admission.init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
-	m.sending = sendConfig{
-		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
+	m.sending = sender.Config{
+		MaxMessages: opts.OutboxMessages, MaxBytes: opts.OutboxBytes, StuckAfter: sender.StuckAfter,
+		Ticker: &m.wheel.Ticker, Counters: &m.counters, Active: &m.active,
 	}
 	if opts.Backplane != nil {
 		startBus(m)

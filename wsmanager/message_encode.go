@@ -7,7 +7,7 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// encode makes the frame of a message for this connection. putFrame takes the buffer back.
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if err := checkType(msg); err != nil {
 		return nil, err
@@ -15,7 +15,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
 		return nil, ErrMessageTooBig
 	}
-	buf := getFrame()
+	buf := frame.GetBuffer()
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
 		var ok bool
 		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Broadcast is one message that is sent to a set of connections. Make one with
@@ -143,7 +144,7 @@ func (bf *batchFrames[C]) joined(e Encoding, n int) (data []byte, frames [][]byt
 		}
 		complete := !slices.ContainsFunc(f.frames, func(p []byte) bool { return p == nil })
 		if complete && size <= MaxJoined {
-			f.joined = getJoined()
+			f.joined = frame.GetBuffer()
 			for _, p := range f.frames {
 				*f.joined = append(*f.joined, p...)
 			}
@@ -163,16 +164,7 @@ func (bf *batchFrames[C]) excepts(c C) bool {
 func (bf *batchFrames[C]) release() {
 	for i := range bf.byEncoding {
 		if buf := bf.byEncoding[i].joined; buf != nil {
-			joinedFrames.Put(buf)
+			frame.PutBuffer(buf)
 		}
 	}
-}
-
-// joinedFrames has buffers for joined frames. They have at most about MaxJoined bytes.
-var joinedFrames = sync.Pool{New: func() any { return new([]byte) }}
-
-func getJoined() *[]byte {
-	buf := joinedFrames.Get().(*[]byte)
-	*buf = (*buf)[:0]
-	return buf
 }

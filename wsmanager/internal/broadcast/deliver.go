@@ -1,5 +1,7 @@
 package broadcast
 
+import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+
 // deliver sends the batch of q, which ends with the number last, to the connections that
 // are in the set now.
 func (br *Broadcaster[C]) deliver(q *Queue[C], last uint32) {
@@ -77,8 +79,8 @@ func (br *Broadcaster[C]) sendList(c C, list []*Broadcast[C], e Encoding, catchU
 		}
 		return
 	}
-	buf := getJoined()
-	defer joinedFrames.Put(buf)
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
 	for _, f := range j.frames {
 		*buf = append(*buf, f...)
 	}
