@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
@@ -33,7 +34,7 @@ type Manager struct {
 	users       broadcast.Groups[*broadcastConn]
 	broadcaster broadcast.Broadcaster[*broadcastConn]
 	compressor  compressor
-	admission   admission
+	admission   admission.Gate[*Conn]
 	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
@@ -90,7 +91,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.users.Init()
 	m.broadcaster.Init(&m.registry, &m.wheel.Ticker, &m.active, &m.counters)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
-	m.admission.init(opts.MaxConnections, &m.active)
+	m.admission.Init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
 	m.sending = sender.Config{
