@@ -81,7 +81,7 @@ func TestExpiryIsPunctual(t *testing.T) {
 		m, clock := fakeManager(t, Options{Timeouts: Timeouts{PingInterval: 50 * time.Second, Idle: 2 * time.Hour}})
 		began := clock.Now()
 		c := fakeConn(t, m, "a", newFakeTransport(10_000), Accept{Expires: began.Add(after)})
-		for !c.reception.isClosing() {
+		for !c.reception.IsClosing() {
 			clock.Step(50 * time.Millisecond)
 		}
 		took := clock.Now().Sub(began)

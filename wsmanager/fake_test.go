@@ -105,7 +105,7 @@ func (t *fakeWrites) Interrupt() error     { return nil }
 func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
 func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
-func (t *fakeWrites) take() (driver, bool) { return nil, false }
+func (t *fakeWrites) Take() bool           { return false }
 
 // setRoom sets how many bytes the next calls of TryWrite accept.
 func (t *fakeWrites) setRoom(n int) {
