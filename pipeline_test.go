@@ -254,9 +254,9 @@ const module = "github.com/speakingtube/speakingtube"
 var imports = map[string][]string{
 	"branch":     {"internal/httpx"},
 	"pipeline":   {"branch", "internal/httpx"},
-	"middleware": {"pipeline", "branch", "internal/httpx"},
+	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "internal/logattrs", "wsmanager/internal/activity", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
@@ -286,6 +286,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
+	"internal/logattrs":                  nil,
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 
