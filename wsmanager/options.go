@@ -149,12 +149,15 @@ type Limits struct {
 	// MaxMessageSize is the most bytes of a received message. A bigger one closes the
 	// connection with 1009, as soon as its frame header or its inflated size exceeds the limit.
 	// Together with its frame header (up to 10 bytes; 14 for a client, whose frames are masked)
-	// it must not exceed Outbox.Bytes, so that each received message can be sent on. Default:
-	// 64 KiB.
+	// it must not exceed Outbox.Bytes, so that each received message can be sent on. With
+	// Callbacks.OnPiece it is the most bytes of a piece, and the size of a message has no
+	// limit: count its bytes if it should have one. A compressed message is decompressed only as
+	// far as its pieces are handled, and holds 56 KB until it is complete. Default: 64 KiB.
 	MaxMessageSize int
 
 	// MessageRate is how many messages per second the peer may send on average. A peer that
-	// sends more is closed with 1008 (ErrRateLimit). Default: 0, no limit.
+	// sends more is closed with 1008 (ErrRateLimit). With Callbacks.OnPiece a message counts when
+	// it begins, and its pieces do not count. Default: 0, no limit.
 	MessageRate float64
 
 	// MessageBurst is how many messages the peer may send at once if MessageRate is set.
