@@ -104,7 +104,7 @@ type Network struct {
 	// is not set.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader is added to the CONNECT requests to proxies. Its Proxy-Authorization
+	// ProxyConnectHeader is added to the CONNECT requests to all proxies. Its Proxy-Authorization
 	// replaces the user of the proxy's URL. Headers of a body and of the handshake, and Host,
 	// are mistakes. Default: none.
 	ProxyConnectHeader http.Header
