@@ -256,7 +256,7 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/backoff", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/pings", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
@@ -295,6 +295,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/outbox",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
+	"wsmanager/internal/admission":             {"wsmanager/internal/activity"},
 	"wsmanager/internal/clientqueue":           {"wsmanager/internal/counters", "wsmanager/internal/sender"},
 	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
 	"wsmanager/extendedconnect/internal/early": nil,

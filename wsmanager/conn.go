@@ -1,14 +1,14 @@
 package wsmanager
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/gobwas/ws"
+
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -53,22 +53,6 @@ var (
 	anonymous        identity
 	anonymousDeflate = identity{deflate: true}
 )
-
-// newConn makes a connection that is not registered yet.
-func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
-	c := &Conn{
-		m: m, id: id, who: &anonymous,
-		since: m.wheel.Elapsed(),
-		in:    receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
-	}
-	c.life.setExpiry(a.Expires)
-	policy := cmp.Or(a.SlowConsumer, m.opts.SlowConsumer)
-	c.out.Init(&m.sending, textAddr(remote), sender.Policy(policy), uint8(m.joined.Add(1)%counters.Stripes))
-	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
-		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
-	}
-	return c
-}
 
 // ID returns the connection's id: 128 bits of random text, which are never used again. With a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a secret:
@@ -156,4 +140,33 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 	c.session().closeAfter(*buf, &CloseError{Code: code, Reason: reason})
 	frame.PutBuffer(buf)
 	return nil
+}
+
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
+func (c *Conn) encode(msg Message) (*[]byte, error) {
+	msg, err := outgoing(c.m, msg)
+	if err != nil {
+		return nil, err
+	}
+	buf := frame.GetBuffer()
+	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
+		var ok bool
+		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
+			if c.m.keys != nil {
+				*buf = c.m.keys.Mask(*buf, 0)
+			}
+			return buf, nil
+		}
+	}
+	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
+	return buf, nil
+}
+
+// frame returns the unmasked frame of p in the connection's encoding.
+func (c *Conn) frame(p *Prepared) ([]byte, error) {
+	e, ok := c.reception.encoding()
+	if !ok {
+		return nil, ErrNotReady
+	}
+	return c.m.frame(p, e)
 }

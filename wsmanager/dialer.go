@@ -156,13 +156,13 @@ var errHandshakeTimeout = fmt.Errorf("no handshake within Timeouts.Handshake: %w
 // connect does the whole attempt, from admission to the start of the driver.
 func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	m := a.m
-	if err := m.admission.acquireSlot(); err != nil {
+	if err := acquireSlot(m); err != nil {
 		return nil, err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.admission.releaseSlot()
+			m.admission.Release()
 		}
 	}()
 	ctx, cancel := context.WithCancelCause(ctx)

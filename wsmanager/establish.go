@@ -1,14 +1,18 @@
 package wsmanager
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -99,7 +103,7 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 			abandon(c)
 		}
 	}()
-	if c.m.admission.isDraining() { // Shutdown may have walked the registry before c was in it
+	if c.m.admission.IsDraining() { // Shutdown may have walked the registry before c was in it
 		return nil, ErrShutdown
 	}
 	t, d, err := open()
@@ -126,6 +130,22 @@ func abandon(c *Conn) {
 }
 
 var errNoHandshake = errors.New("wsmanager: the handshake broke off")
+
+// newConn makes a connection that is not registered yet.
+func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
+	c := &Conn{
+		m: m, id: id, who: &anonymous,
+		since: m.wheel.Elapsed(),
+		in:    receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
+	}
+	c.life.setExpiry(a.Expires)
+	policy := cmp.Or(a.SlowConsumer, m.opts.SlowConsumer)
+	c.out.Init(&m.sending, textAddr(remote), sender.Policy(policy), uint8(m.joined.Add(1)%counters.Stripes))
+	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
+		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
+	}
+	return c
+}
 
 // textAddr is an address of which only the text is known.
 type textAddr string

@@ -99,14 +99,6 @@ func (l *lifecycle) cancelContext() {
 	}
 }
 
-// callbackError returns the error for OnClose.
-func (e *CloseError) callbackError() error {
-	if e == nil || e.orderly() {
-		return nil
-	}
-	return e
-}
-
 // attach sets the transport when the handshake has been sent. Frames that were queued until
 // now are sent.
 func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -32,7 +33,7 @@ type Manager struct {
 	users       groups
 	broadcaster broadcaster
 	compressor  compressor
-	admission   admission
+	admission   admission.Gate[*Conn]
 	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
@@ -89,7 +90,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.users.init()
 	m.broadcaster.init(m)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
-	m.admission.init(opts.MaxConnections, &m.active)
+	m.admission.Init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
 	m.sending = sender.Config{

@@ -1,30 +1,6 @@
 package wsmanager
 
-import (
-	"github.com/gobwas/ws"
-
-	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
-)
-
-// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
-func (c *Conn) encode(msg Message) (*[]byte, error) {
-	msg, err := outgoing(c.m, msg)
-	if err != nil {
-		return nil, err
-	}
-	buf := frame.GetBuffer()
-	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
-		var ok bool
-		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
-			if c.m.keys != nil {
-				*buf = c.m.keys.Mask(*buf, 0)
-			}
-			return buf, nil
-		}
-	}
-	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
-	return buf, nil
-}
+import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 
 // outgoing returns a message as a connection of m sends it, or the error of the send.
 func outgoing(m *Manager, msg Message) (Message, error) {
@@ -39,15 +15,6 @@ func outgoing(m *Manager, msg Message) (Message, error) {
 		return Message{}, ErrMessageTooBig // with the replacements
 	}
 	return msg, err
-}
-
-// frame returns the unmasked frame of p in the connection's encoding.
-func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
-	if !ok {
-		return nil, ErrNotReady
-	}
-	return c.m.frame(p, e)
 }
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.

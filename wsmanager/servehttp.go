@@ -69,7 +69,7 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 		if handedOver {
 			return
 		}
-		m.admission.releaseSlot()
+		m.admission.Release()
 		if err == nil { // an outer component has panicked, and another one may answer
 			handshake.CloseAfterAnswer(w, r, http.StatusInternalServerError)
 		}
@@ -95,7 +95,7 @@ func (m *Manager) decide(w http.ResponseWriter, r *http.Request) (req handshake.
 	admitted, decided := false, false
 	defer func() {
 		if admitted && (!decided || err != nil) {
-			m.admission.releaseSlot()
+			m.admission.Release()
 		}
 		if !decided {
 			m.counters.Refuse(counters.Failed)
@@ -103,7 +103,7 @@ func (m *Manager) decide(w http.ResponseWriter, r *http.Request) (req handshake.
 		}
 	}()
 	if req, err = handshake.Check(w, r, &m.handshake); err == nil {
-		err = m.admission.acquireSlot()
+		err = acquireSlot(m)
 		admitted = err == nil
 	}
 	if err == nil {

@@ -215,7 +215,7 @@ func (s *session) finish(err error) {
 	cause := s.life.readerStopped(s, err)
 	s.mu.Unlock()
 
-	s.m.admission.trackClosing(s.conn(), true)
+	s.m.admission.SetClosing(s.conn(), true)
 	s.m.unregister(s.conn())
 	s.m.counters.Close(uint16(cause.Code))
 	if cause.Err == ErrExpired {
@@ -259,8 +259,8 @@ func (s *session) released() {
 		if transport.AsPanic(err) != nil {
 			logClosingPanic(s.conn(), err) // before Shutdown may return
 		}
-		s.m.admission.trackClosing(s.conn(), false)
-		s.m.admission.releaseSlot()
+		s.m.admission.SetClosing(s.conn(), false)
+		s.m.admission.Release()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.life.released()
