@@ -341,8 +341,8 @@ func testClientConnectsAgainAfterTheExpiry(t *testing.T) {
 			a.Expires = time.Now().Add(-time.Hour)
 		}
 		return a, nil
-	}}, quiet(), nil)
-	dial := dialling()
+	}}, optionsWithoutLog(), nil)
+	dial := dialOptionsWithoutLog()
 	tokens := 0
 	dial.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 		tokens++
