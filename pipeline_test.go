@@ -262,7 +262,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"wsmanager"},
+	"wsmanager/hub":    {"wsmanager", "wsmanager/hub/internal/token"},
 
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
@@ -272,6 +272,7 @@ var imports = map[string][]string{
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
+	"wsmanager/hub/internal/token":       {"internal/httpx"},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/connid":          nil,
 	"wsmanager/internal/counters":        nil,

@@ -78,7 +78,7 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 		return
 	}
 	h := c.hub
-	h.tickets.used(c.ticket)
+	h.tickets.used(c.ticket, c)
 	if c.ticket != nil {
 		c.id = c.ticket.id
 	} else {

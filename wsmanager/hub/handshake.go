@@ -110,4 +110,4 @@ func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
 
 // isStateful reports whether stateful reconnect was negotiated. If the client's handshake asks for version 1, the
 // connection still belongs to the stateful Manager, but has no replay.
-func (c *conn) isStateful() bool { return c.ticket != nil && c.ticket.stateful }
+func (c *conn) isStateful() bool { return c.ticket != nil && c.ticket.Stateful }

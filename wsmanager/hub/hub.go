@@ -43,7 +43,7 @@ func New(methods Methods, opts Options) (*Hub, error) {
 	opts, optsErr := opts.withDefaults()
 	h := &Hub{opts: opts, methods: table}
 	h.sessions = opts.sessionConfig()
-	h.tickets = tickets{lifetime: opts.NegotiationTimeout, limit: opts.MaxNegotiations, byToken: make(map[string]*ticket)}
+	h.tickets = newTickets(&opts)
 	h.stateful.init(opts.WebSocket.Limits.MaxGroups)
 	var managersErr error
 	if optsErr == nil { // wrong options would be reported twice

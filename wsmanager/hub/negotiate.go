@@ -21,7 +21,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.negotiate(w, r)
 		return
 	}
-	if k := h.tickets.find(query(r, "id")); k != nil && k.stateful {
+	if k := h.tickets.open(query(r, "id")); k != nil && k.Stateful {
 		h.serveResumable.ServeHTTP(w, r)
 		return
 	}
@@ -100,15 +100,15 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
-	k := h.tickets.issue(identity.User, version, stateful)
+	token, id := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
-		ConnectionID:         k.id,
+		ConnectionID:         id,
 		AvailableTransports:  []transport{{"WebSockets", []string{"Text", "Binary"}}},
 		UseStatefulReconnect: stateful,
 	}
 	if version > 0 {
-		answer.ConnectionToken = k.token
+		answer.ConnectionToken = token
 	}
 	writeJSON(w, answer)
 }
@@ -173,7 +173,7 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	if k == nil {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	}
-	if k.user != identity.User {
+	if !k.IsFor(identity.User) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
 	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(identity, k) })
@@ -182,9 +182,9 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
-	case k.stateful && !fresh:
+	case k.Stateful && !fresh:
 		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}}, nil
-	case k.stateful:
+	case k.Stateful:
 		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
 	}
 	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil

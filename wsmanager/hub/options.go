@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/token"
 )
 
 // Options configure a Hub. The zero value is safe for production. The defaults are those of ASP.NET Core if it has the
@@ -97,11 +98,22 @@ type Options struct {
 	// ResumeWindow is how long a broken connection can be resumed. Default: 15 s.
 	ResumeWindow time.Duration
 
-	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. Default: 15 s.
+	// Keys seal the tokens of negotiations, which clients can neither make nor read. Each key has 16, 24 or 32 random bytes
+	// (AES-128, AES-192 or AES-256). The first key seals, all keys open: to replace a key, add the new one behind it on all
+	// nodes, then put it first, and remove the old one after NegotiationTimeout. Resumed connections need the key of their
+	// token as long as they last. Nodes with the same keys accept each other's tokens, so a client need not connect to the
+	// node that it has negotiated with; then their clocks must agree within a few seconds. Hubs of different purposes need
+	// different keys. Default: one random key, which only this hub knows.
+	Keys [][]byte
+
+	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. A token begins at most
+	// one connection on each node. Default: 15 s.
 	NegotiationTimeout time.Duration
 
-	// MaxNegotiations limits how many negotiated connections may not have been made yet. At the limit a new negotiation
-	// replaces the oldest. Default: 10 000.
+	// MaxNegotiations limits how many tokens the hub remembers whose connection has ended within NegotiationTimeout after
+	// the negotiation. Negotiations themselves, and connections that last, take no place. At the limit the hub forgets the
+	// oldest of these tokens, and refuses all tokens that are not newer: they are valid for a shorter time. Default:
+	// 100 000.
 	MaxNegotiations int
 
 	// DangerouslyDetailedErrors adds the text of all errors and panics to the errors that clients read. It is for development
@@ -139,7 +151,12 @@ func (o Options) withDefaults() (Options, error) {
 	d.number("MaxPendingBytes", &o.MaxPendingBytes, 1<<20)
 	d.number("StreamBuffer", &o.StreamBuffer, 10)
 	d.number("StatefulBuffer", &o.StatefulBuffer, 100_000)
-	d.number("MaxNegotiations", &o.MaxNegotiations, 10_000)
+	d.number("MaxNegotiations", &o.MaxNegotiations, 100_000)
+	for i, key := range o.Keys {
+		if !token.ValidKey(key) {
+			d.add("Keys[%d] has %d bytes: a key has 16, 24 or 32", i, len(key))
+		}
+	}
 	if o.ClientTimeout <= o.KeepAliveInterval {
 		d.add("ClientTimeout (%v) must be above KeepAliveInterval (%v), because clients ping when they receive something", o.ClientTimeout, o.KeepAliveInterval)
 	}
