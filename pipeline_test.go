@@ -262,7 +262,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"wsmanager", "wsmanager/hub/internal/token"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/token"},
 
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},

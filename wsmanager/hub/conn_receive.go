@@ -43,7 +43,7 @@ func (c *conn) violation(err error) {
 	case errors.Is(err, ErrTooManyCalls):
 		text = "Too many calls are waiting."
 	}
-	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", err))
+	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 }
 
 // handle implements inbound. It queues calls and handles all other messages at once, because calls may wait for them.

@@ -86,7 +86,7 @@ func (c *Connection) tryResume(s *clientSocket, err error) *clientSocket {
 	replay.suspend()
 	next, err := c.dial(c.stopped, &clientSocket{c: c, session: s.session, endpoint: s.endpoint, resuming: true})
 	if err != nil {
-		c.logger().Debug("hub connection could not be resumed", "err", err)
+		c.logger().Debug("hub connection could not be resumed", logged(err))
 		return nil
 	}
 	return next
@@ -143,7 +143,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", "attempt", attempt, "err", connectErr)
+		c.logger().Debug("hub connection could not reconnect", "attempt", attempt, logged(connectErr))
 		lastErr = connectErr
 	}
 }

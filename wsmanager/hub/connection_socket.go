@@ -143,7 +143,7 @@ func (s *clientSocket) received(m wsmanager.Message) {
 	if err == nil || errors.Is(err, errSocketEnded) {
 		return
 	}
-	err = inContext("invalid message of the server", err)
+	err = inContext("invalid message of the server", quoting(err))
 	select {
 	case s.handshakeResult <- err: // dial may still wait for it
 	default:

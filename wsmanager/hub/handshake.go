@@ -105,7 +105,7 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 
 func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
 	_ = ws.Send(wsmanager.Message{Type: wsmanager.TextMessage, Payload: handshakeAnswer(text)}) // the client may have left
-	c.close(nil, wsmanager.StatusNormalClosure, err)
+	c.close(nil, wsmanager.StatusNormalClosure, quoting(err))
 }
 
 // isStateful reports whether stateful reconnect was negotiated. If the client's handshake asks for version 1, the
