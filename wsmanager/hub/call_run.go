@@ -26,6 +26,7 @@ func (k *call) run() {
 		answer = k.answer()
 	}
 	k.unregister()
+	k.c.hub.counters.called(answer)
 	if answer.ID = k.inv.ID; answer.ID != "" {
 		err := k.c.session.writeMessage(k.c.ctx, answer)
 		if errors.Is(err, wsmanager.ErrMessageTooBig) {

@@ -33,6 +33,7 @@ type conn struct {
 	changed     *sync.Cond // on mu; signals that a call has ended or released its slot, or that the connection is closing
 	timer       *time.Timer
 	resumeTimer *time.Timer // ends the connection unless it is resumed; nil while there is a socket
+	expiry      *time.Timer // ends the connection at Identity.Expires; nil without
 	ready       bool        // the handshake is done
 	closing     bool
 	ended       bool
@@ -52,8 +53,8 @@ type conn struct {
 	pendingInvocations map[string]chan<- *Completion
 }
 
-func (h *Hub) newConn(identity Identity, k *ticket) *conn {
-	c := &conn{hub: h, identity: identity, ticket: k}
+func (h *Hub) newConn(ctx context.Context, identity Identity, k *ticket) *conn {
+	c := &conn{hub: h, ctx: ctx, identity: identity, ticket: k}
 	c.session.owner, c.session.config = c, &h.sessions
 	c.changed = sync.NewCond(&c.mu)
 	c.slots = slots{owner: c, changed: c.changed, limit: h.opts.MaxParallelCalls}
@@ -63,7 +64,8 @@ func (h *Hub) newConn(identity Identity, k *ticket) *conn {
 // serverSocket is one socket of a conn. Its callbacks own it.
 type serverSocket struct {
 	conn          *conn
-	resumeAttempt uint64 // 0 for the first socket; of several attempts the latest counts
+	resumeAttempt uint64    // 0 for the first socket; of several attempts the latest counts
+	renewed       *Identity // of the request that resumes; nil for the first socket
 
 	ws      *wsmanager.Conn
 	partial []byte // start of a record whose end has not arrived
@@ -75,6 +77,10 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	c := s.conn
 	if s.resumeAttempt > 0 {
 		c.resume(ws, s.resumeAttempt)
+		if c.session.socket.Load() == ws {
+			c.hub.counters.resumptions.Add(1)
+			c.expireAt(s.renewed.Expires)
+		}
 		return
 	}
 	h := c.hub
@@ -84,11 +90,12 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	} else {
 		c.id = ws.ID()
 	}
-	c.ctx, c.cancel = context.WithCancelCause(h.baseContext())
+	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
 	c.session.installed(ws)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.timer = time.AfterFunc(h.opts.HandshakeTimeout, c.checkTimers)
+	c.mu.Unlock()
+	c.expireAt(c.identity.Expires)
 }
 
 // closed handles wsmanager's OnClose.
@@ -166,7 +173,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 // closeLevel is the level of the log record of close.
 func closeLevel(code wsmanager.StatusCode, cause error) slog.Level {
 	switch {
-	case errors.Is(cause, ErrClientTimeout), errors.Is(cause, errNotResumed):
+	case errors.Is(cause, ErrClientTimeout), errors.Is(cause, errNotResumed), errors.Is(cause, ErrExpired):
 		return slog.LevelInfo
 	case errors.Is(cause, ErrAborted), errors.Is(cause, ErrShutdown), errors.Is(cause, errClientClosed):
 		return slog.LevelDebug
@@ -202,6 +209,9 @@ func (c *conn) end(err error) {
 	c.timer.Stop()
 	if c.resumeTimer != nil {
 		c.resumeTimer.Stop()
+	}
+	if c.expiry != nil {
+		c.expiry.Stop()
 	}
 	c.changed.Broadcast()
 	c.mu.Unlock()

@@ -95,6 +95,7 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 	c.timer.Reset(h.opts.KeepAliveInterval)
 	c.mu.Unlock()
 	h.conns.Store(c.id, c)
+	h.counters.handshakes.Add(1)
 	if c.isStateful() {
 		h.stateful.add(c)
 	} else {

@@ -30,6 +30,7 @@ type Hub struct {
 	conns    sync.Map // *conn by id, from the handshake to the end
 	stateful statefulConns
 	running  goroutineGroup // of calls, hooks and streams
+	counters counters
 
 	handshakes sync.RWMutex // read-locked while a handshake is answered; see conn.completeHandshake
 

@@ -90,6 +90,7 @@ func testConnectionLogsAreShort(t *testing.T) {
 		Logger:   slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Handlers: hub.Methods{"fail": func(s string) (int, error) { return 0, errors.New(s) }},
 	})
+	require.Error(t, c.Call(testContext(t), "None"), "the hub has the connection when it answers")
 	for _, method := range []string{long, "fail"} {
 		_, err := hub.Invoke[int](testContext(t), h.Clients().Client(c.ID()), method, long)
 		require.Error(t, err)

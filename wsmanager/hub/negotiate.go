@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -33,10 +35,12 @@ func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
 	switch id := query(r, "id"); {
 	case id == "":
 		http.Error(w, "Connection ID required", http.StatusBadRequest)
-	case h.tickets.find(id) == nil:
-		http.Error(w, "No Connection with that ID", http.StatusNotFound)
 	default:
-		http.Error(w, "This hub serves WebSockets only.", http.StatusNotFound)
+		text := "No Connection with that ID"
+		if k, _ := h.tickets.find(id); k != nil {
+			text = "This hub serves WebSockets only."
+		}
+		http.Error(w, text, http.StatusNotFound)
 	}
 }
 
@@ -100,6 +104,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
+	h.counters.negotiations.Add(1)
 	token, id := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
@@ -134,7 +139,11 @@ func (h *Hub) authenticate(r *http.Request) (Identity, error) {
 	if h.opts.Authenticate == nil {
 		return Identity{}, nil
 	}
-	return h.opts.Authenticate(r, accessToken(r))
+	identity, err := h.opts.Authenticate(r, accessToken(r))
+	if err == nil && identity.expired() {
+		err = errIdentityExpired
+	}
+	return identity, err
 }
 
 // accessToken returns the bearer token of a request.
@@ -159,6 +168,17 @@ func query(r *http.Request, name string) string {
 	return ""
 }
 
+// connContext returns the context of a new connection.
+func (h *Hub) connContext(r *http.Request) (context.Context, error) {
+	ctx := h.baseContext()
+	if h.opts.ConnContext != nil {
+		if ctx = h.opts.ConnContext(ctx, r); ctx == nil {
+			return nil, errors.New("hub: Options.ConnContext returned nil")
+		}
+	}
+	return ctx, nil
+}
+
 // accept handles wsmanager's OnAccept.
 func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	identity, err := h.authenticate(r)
@@ -167,23 +187,31 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	}
 	token := query(r, "id")
 	if token == "" {
-		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(identity, nil)}, Deferred: true}, nil
+		ctx, err := h.connContext(r)
+		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(ctx, identity, nil)}, Deferred: true}, err
 	}
-	k := h.tickets.find(token)
+	k, fresh := h.tickets.find(token)
 	if k == nil {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	}
 	if !k.IsFor(identity.User) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
-	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(identity, k) })
+	var ctx context.Context
+	if fresh { // outside of claim, which must not call the application
+		if ctx, err = h.connContext(r); err != nil {
+			return wsmanager.Accept{}, err
+		}
+	}
+	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(ctx, identity, k) })
 	switch {
 	case c == nil:
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
 	case k.Stateful && !fresh:
-		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}}, nil
+		renewed := identity // on the heap only if it is needed
+		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}}, nil
 	case k.Stateful:
 		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
 	}

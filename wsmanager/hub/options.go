@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,13 @@ type Options struct {
 	// all clients may connect, with the zero Identity.
 	Authenticate func(r *http.Request, token string) (Identity, error)
 
+	// ConnContext may change the context of each new connection, from which the contexts of its calls and hooks derive. ctx is
+	// WebSocket.BaseContext. r is the request of the first socket: the application keeps what it needs of it as values of
+	// the context, for example the address or a header, but neither r nor r.Context(). It is called after Authenticate, and
+	// not for sockets that resume. It must not return nil. The end of the context ends the contexts of calls, but not the
+	// connection.
+	ConnContext func(ctx context.Context, r *http.Request) context.Context
+
 	// Redirect may send a client that negotiates to another server. It returns the URL of a hub and an access token for it,
 	// or "" to keep the client. The client's start fails with the text of an [Error]; other errors are answered like errors
 	// of Authenticate. Default: no client is redirected.
@@ -42,10 +50,14 @@ type Options struct {
 	Connected func(ctx *Context) error
 
 	// Disconnected is called exactly once for each connection for which Connected was called, after Connected has returned.
-	// Calls of the connection may still run; their contexts have ended. ctx has not ended, and sends to other connections
-	// are delivered. err is nil if the client or Abort closed the connection. A connection that may be resumed has not
+	// Calls of the connection may still run unless DisconnectedAfterCalls is set; their contexts have ended. ctx has not
+	// ended, and sends to other connections are delivered. err is nil if the client or Abort closed the connection. A connection that may be resumed has not
 	// ended.
 	Disconnected func(ctx *Context, err error)
+
+	// DisconnectedAfterCalls calls Disconnected after the last call of the connection has returned. A call that ignores the
+	// end of its context delays it. Default: Disconnected does not wait.
+	DisconnectedAfterCalls bool
 
 	// Filters run around each call. The first is the outermost.
 	Filters []Filter
@@ -136,6 +148,11 @@ type Identity struct {
 
 	// Value is for the application, for example claims or a session. See [Context.Identity].
 	Value any
+
+	// Expires is when the server ends the connection, with a Close message that lets the client reconnect with a new token
+	// ([ErrExpired]). The request that resumes a broken connection sets a new time. A request of an identity that has
+	// expired is refused with 401. The zero time is never.
+	Expires time.Time
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -46,16 +46,16 @@ func (t *tickets) open(text string) *ticket {
 	return &ticket{*k, id}
 }
 
-// find returns the ticket of a token if it has a connection or may begin one, or nil.
-func (t *tickets) find(text string) *ticket {
-	k := t.open(text)
-	if k == nil {
-		return nil
+// find returns the ticket of a token if it has a connection, or may begin one: then it is fresh. Otherwise k is nil.
+func (t *tickets) find(text string) (k *ticket, fresh bool) {
+	if k = t.open(text); k == nil {
+		return nil, false
 	}
-	if _, state := t.record.Find(&k.Token, time.Now()); state == token.Invalid {
-		return nil
+	_, state := t.record.Find(&k.Token, time.Now())
+	if state == token.Invalid {
+		return nil, false
 	}
-	return k
+	return k, state == token.Fresh
 }
 
 // claim returns the ticket's connection, which it makes if the ticket may begin one. c is nil if the ticket is not valid.

@@ -116,6 +116,13 @@ func (r *Record[C]) End(t *Token, now time.Time) {
 	}
 }
 
+// Remembered returns how many used tokens the Record remembers, without those of connections that last.
+func (r *Record[C]) Remembered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.used)
+}
+
 func (r *Record[C]) addLocked(u *use, now time.Time) {
 	r.expireLocked(now)
 	if len(r.oldest) >= r.limit {

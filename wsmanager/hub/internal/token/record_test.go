@@ -180,10 +180,10 @@ func TestExpiredTokensAreFreed(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
-			require.NotZero(t, token.Remembered(r))
+			require.NotZero(t, r.Remembered())
 			time.Sleep(2 * lifetime)
 			synctest.Wait()
-			require.Zero(t, token.Remembered(r), "round %d", round)
+			require.Zero(t, r.Remembered(), "round %d", round)
 		}
 	})
 }
