@@ -21,11 +21,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.negotiate(w, r)
 		return
 	}
-	if k := h.tickets.find(query(r, "id")); k != nil && k.stateful {
-		h.serveResumable.ServeHTTP(w, r)
-		return
-	}
-	h.serveStateless.ServeHTTP(w, r)
+	h.serve.ServeHTTP(w, r)
 }
 
 // serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
@@ -182,10 +178,10 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
-	case k.stateful && !fresh:
-		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}}, nil
-	case k.stateful:
-		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
+	case !fresh && !c.session.replay.mayResume():
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusTooManyRequests, "The connection was resumed too often.")
+	case !fresh:
+		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}, Deferred: true}, nil
 	}
 	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
 }
