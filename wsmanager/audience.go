@@ -314,7 +314,7 @@ func (a Audience) Len() (n int) {
 	if a.keep == nil && a.except.empty() && !a.names.several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.registry.len()
+			return a.m.registry.len() - int(a.m.carriers.Load())
 		case audienceGroups, audienceUsers:
 			if set := a.sets().get(a.names.one); set != nil {
 				return set.len()
@@ -338,7 +338,7 @@ func (a *Audience) sets() *groups {
 
 // has reports whether a connection of the named sets is in the audience.
 func (a *Audience) has(c *Conn) bool {
-	return !a.except.has(c.id) && (a.keep == nil || a.keep(c))
+	return !c.reception.isCarrier() && !a.except.has(c.id) && (a.keep == nil || a.keep(c))
 }
 
 // snapshot returns this node's connections of the named sets, each once. putSnapshot takes

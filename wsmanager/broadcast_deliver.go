@@ -250,6 +250,16 @@ func sendBroadcastLocked(c *Conn, b *broadcast, e encoding, catchUp bool) {
 // sendJoinedLocked sends the frames of several broadcasts. data is the concatenation of the
 // frames.
 func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, catchUp bool) {
+	if t, ok := c.out.transport.(*sinkTransport); ok {
+		err := ErrClosed
+		if c.life.state == stateOpen {
+			err = t.deliver(c.session(), true, frames...)
+		}
+		for _, b := range list {
+			b.note(c, err, catchUp)
+		}
+		return
+	}
 	i := 0
 	if c.life.state == stateOpen && c.out.mayWrite() {
 		n, _ := c.out.tryWrite(c.session(), data) // an error has changed c.life.state

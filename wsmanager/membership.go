@@ -36,6 +36,9 @@ func (m *Manager) register(c *Conn, a Accept) {
 // connections of its user. It can't join a group afterwards.
 func (m *Manager) unregister(c *Conn) {
 	m.registry.remove(c)
+	if c.reception.isCarrier() {
+		m.carriers.Add(-1)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.life.left = true

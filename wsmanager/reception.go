@@ -11,6 +11,7 @@ const (
 	encodingBits = 1<<8 - 1 // encoding + 1; 0 until the connection is ready
 	closingBit   = 1 << 8   // lifecycle.state is not stateOpen
 	receivingBit = 1 << 9   // the connection gets broadcasts to all: see recipient.receiving
+	carrierBit   = 1 << 10  // see Carry
 )
 
 // encoding returns the connection's encoding; false until the connection is ready.
@@ -35,5 +36,11 @@ func (r *reception) setReceiving(on bool) {
 
 func (r *reception) setEncoding(e encoding) { r.bits.Or(uint32(e) + 1) }
 func (r *reception) isReady() bool          { return r.bits.Load()&encodingBits != 0 }
-func (r *reception) isClosing() bool        { return r.bits.Load()&closingBit != 0 }
-func (r *reception) markClosing()           { r.bits.Or(closingBit) }
+
+// awaitsReady reports whether the connection has to become ready in time.
+func (r *reception) awaitsReady() bool { return r.bits.Load()&(encodingBits|carrierBit) == 0 }
+
+func (r *reception) isClosing() bool { return r.bits.Load()&closingBit != 0 }
+func (r *reception) isCarrier() bool { return r.bits.Load()&carrierBit != 0 }
+func (r *reception) markCarrier()    { r.bits.Or(carrierBit) }
+func (r *reception) markClosing()    { r.bits.Or(closingBit) }

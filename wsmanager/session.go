@@ -54,7 +54,7 @@ func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel
-	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.isReady()
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), s.reception.awaitsReady()
 }
 
 // frameConfig implements receiveHost.
@@ -75,7 +75,15 @@ func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
 func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
 func (s *session) markClosing()              { s.reception.markClosing() }
 func (s *session) writerStarted()            { s.life.scheduleNext(s) }
-func (s *session) closeFrameSent()           { s.life.closeFrameSent(s) }
+
+// closeFrameSent implements sendHost. A connection without a socket has no peer that answers.
+func (s *session) closeFrameSent() {
+	if _, ok := s.out.transport.(*sinkTransport); ok {
+		s.life.cut(s, nil)
+		return
+	}
+	s.life.closeFrameSent(s)
+}
 
 func (s *session) writeFailed(err error) { s.life.transportFailed(s, err) }
 

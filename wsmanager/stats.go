@@ -5,7 +5,7 @@ import "github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 // Stats has the counters of a Manager; see [Manager.Stats]. All except Connections, Groups,
 // Users, Backplane.Connected and Backplane.Queued only grow.
 type Stats struct {
-	Connections int // registered now
+	Connections int // registered now; without those that carry others: see Carry
 	Groups      int // with members now
 	Users       int // with connections now
 
@@ -99,7 +99,7 @@ func (m *Manager) Stats() Stats {
 	n := &m.counters
 	traffic := n.Total()
 	s := Stats{
-		Connections: m.registry.len(),
+		Connections: m.registry.len() - int(m.carriers.Load()),
 		Groups:      m.groups.len(),
 		Users:       m.users.len(),
 		Accepted:    n.Accepted.Load(),

@@ -18,12 +18,14 @@ type conn struct {
 	identity Identity
 	ticket   *ticket // nil if the connection was not negotiated
 	id       string
+	socket   *wsmanager.Conn // the first one
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelCauseFunc
 
 	items          sync.Map // of the application
 	session        session
 	variant        wsmanager.Variant // of the session's protocol
+	endSink        func()            // ends session.sink; nil without
 	connectedDone  chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
 	resumeAttempts atomic.Uint64
 
@@ -76,6 +78,7 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	s.ws = ws
 	c := s.conn
 	if s.resumeAttempt > 0 {
+		_ = wsmanager.Carry(ws, wsmanager.SlowConsumerDropNewest) // fails if the socket has ended
 		c.resume(ws, s.resumeAttempt)
 		if c.session.socket.Load() == ws {
 			c.hub.counters.resumptions.Add(1)
@@ -90,6 +93,7 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	} else {
 		c.id = ws.ID()
 	}
+	c.socket = ws
 	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
 	c.session.installed(ws)
 	c.mu.Lock()
@@ -156,7 +160,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.hub.logger().LogAttrs(c.ctx, closeLevel(code, cause), "hub closes connection", c.logID(), logged(cause))
 
 	c.hub.tickets.remove(c.ticket) // before the client can see the end and try to resume
-	ws := c.detachSocket(ready)
+	ws, live := c.detachSocket(ready)
 	if ws == nil {
 		c.cancel(cause)
 		c.hub.running.run(func() { c.end(cause) }) // end waits for Connected, which may be the caller
@@ -164,7 +168,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	}
 	defer c.cancel(cause) // after Close, so that no result of a canceled call follows it
 	if m != nil && ready {
-		c.session.closeSocket(ws, m, code)
+		c.session.closeSocket(ws, m, code, live)
 		return
 	}
 	_ = ws.Close(code, "") // fails for invalid codes only
@@ -183,10 +187,11 @@ func closeLevel(code wsmanager.StatusCode, cause error) slog.Level {
 	return slog.LevelWarn
 }
 
-// detachSocket returns the present socket, or nil. The connection gets no other.
-func (c *conn) detachSocket(ready bool) *wsmanager.Conn {
+// detachSocket returns the present socket, or nil, and whether the client is ready for messages on it. The connection gets
+// no other socket.
+func (c *conn) detachSocket(ready bool) (ws *wsmanager.Conn, live bool) {
 	if !ready || c.session.replay == nil {
-		return c.session.socket.Load()
+		return c.session.socket.Load(), true
 	}
 	return c.session.replay.stop()
 }
@@ -231,7 +236,9 @@ func (c *conn) end(err error) {
 	if c.session.replay != nil {
 		c.session.replay.stop()
 	}
-	h.stateful.remove(c)
+	if c.endSink != nil {
+		c.endSink()
+	}
 	h.conns.Delete(c.id)
 	<-c.connectedDone
 	h.callDisconnected(c, cause)
@@ -240,9 +247,11 @@ func (c *conn) end(err error) {
 // addWaiting implements sessionOwner. The server's reader does not depend on its writes.
 func (c *conn) addWaiting(int) {}
 
-// replayOverflow implements sessionOwner.
+// replayOverflow implements sessionOwner. The connection's sink is locked.
 func (c *conn) replayOverflow(err error) {
-	c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+	c.hub.running.run(func() {
+		c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+	})
 }
 
 // closingLocked implements slotOwner.

@@ -48,11 +48,6 @@ func (c *Connection) dial(ctx context.Context, s *clientSocket) (*clientSocket, 
 	defer cancel()
 	opts := c.opts.WebSocket
 	opts.Handshake.Header = s.endpoint.header
-	if s.endpoint.stateful {
-		opts.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
-		opts.Outbox.Messages = max(opts.Outbox.Messages, opts.Outbox.Bytes/16, 1)
-		opts.Outbox.Bytes = doubled(opts.Outbox.Bytes) // for replayed messages and new ones
-	}
 	ws, err := wsmanager.Dial(ctx, s.endpoint.url, wsmanager.Callbacks{
 		OnConnect: s.connected,
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { s.received(m); return nil },
@@ -215,7 +210,7 @@ func (s *clientSocket) install() error {
 	s.session.installed(s.ws)
 	c.socket = s
 	if s.resuming {
-		s.session.replay.resume(s.ws)
+		s.session.replay.resumeClient(s.ws)
 		return nil
 	}
 	if s.endpoint.stateful {

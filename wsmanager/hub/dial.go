@@ -233,6 +233,7 @@ func (o *DialOptions) sessionConfig() sessionConfig {
 		maxMessageSize:    o.MaxMessageSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
+		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),
 		reportWaits:       true,
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/middleware"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // Clients choose the texts that a hub quotes in its log. A record has the beginning of them.
@@ -123,9 +125,9 @@ func testTokensStayOutOfLogs(t *testing.T) {
 		require.Equal(t, http.StatusConflict, status(t, url+"?ID="+token))
 		p.send("nonsense")
 		p.readToClose(1000)
-		text := logs.take()
+		text := ""
 		for _, want := range []string{"hub method failed", "hub closes connection", "id=xxx", "ID=xxx"} {
-			require.Contains(t, text, want)
+			require.Eventually(t, func() bool { text += logs.take(); return strings.Contains(text, want) }, wstest.Patience, time.Millisecond)
 		}
 		require.NotContains(t, text, token)
 		require.NotContains(t, text, "stct_")

@@ -23,11 +23,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.negotiate(w, r)
 		return
 	}
-	if k := h.tickets.open(query(r, "id")); k != nil && k.Stateful {
-		h.serveResumable.ServeHTTP(w, r)
-		return
-	}
-	h.serveStateless.ServeHTTP(w, r)
+	h.serve.ServeHTTP(w, r)
 }
 
 // serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
@@ -209,11 +205,11 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
 	case !fresh && !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
-	case k.Stateful && !fresh:
+	case !fresh && !c.session.replay.mayResume():
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusTooManyRequests, "The connection was resumed too often.")
+	case !fresh:
 		renewed := identity // on the heap only if it is needed
-		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}}, nil
-	case k.Stateful:
-		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
+		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}, Deferred: true}, nil
 	}
 	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
 }

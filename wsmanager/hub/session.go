@@ -16,9 +16,14 @@ type session struct {
 	owner  sessionOwner
 	config *sessionConfig
 
-	protocol      Protocol // a server sets it with handshakeDone
-	replay        *replay  // nil unless the connection is stateful; set with handshakeDone
-	handshakeDone bool     // written by the reader only
+	protocol Protocol // a server sets it with handshakeDone
+	replay   *replay  // nil unless the connection is stateful; set with handshakeDone
+
+	// sink is the hub's member of audiences for a connection that outlives its socket. All counted messages pass through it,
+	// so that they keep their order with broadcasts. nil if the socket itself is the member, and for clients.
+	sink *wsmanager.Conn
+
+	handshakeDone bool // written by the reader only
 
 	socket   atomic.Pointer[wsmanager.Conn] // nil while the session has none
 	lastSent atomic.Int64                   // in the clock of sessionConfig.start
@@ -53,8 +58,11 @@ type sessionConfig struct {
 	keepAliveInterval time.Duration
 	timeout           time.Duration // without a message from the other side
 	maxMessageSize    int
-	replayLimit       int // bytes that may be unacknowledged
+	replayLimit       int // bytes of memory that unacknowledged messages may take
 	replayBuffer      int // bytes that may be unacknowledged before writes wait
+
+	maxJoined int            // bytes of records in one WebSocket message; a single record may be bigger
+	run       func(f func()) // runs f on a goroutine that the owner waits for
 
 	// reportWaits says that the outbox reports that it is full instead of closing the socket. Then only writes that have
 	// to wait call addWaiting.
@@ -114,8 +122,14 @@ func (s *session) receiveRecord(in inbound, record []byte) error {
 	if err != nil || m == nil {
 		return err
 	}
-	if s.replay != nil && m.Kind().counted() && !s.replay.arrived() {
-		return nil // it was handled before the connection broke
+	if s.replay != nil && m.Kind().counted() {
+		if !s.replay.arrives() {
+			return nil // it was handled before the connection broke
+		}
+		if err = in.handle(m); err == nil {
+			s.replay.handled()
+		}
+		return err
 	}
 	switch m := m.(type) {
 	case *Ping: // lastRead is already set
