@@ -264,6 +264,7 @@ var imports = map[string][]string{
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/token"},
 
+	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
