@@ -262,7 +262,9 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"wsmanager"},
+	"wsmanager/hub":    {"wsmanager", "wsmanager/hub/internal/cutter"},
+
+	"wsmanager/hub/internal/cutter": {},
 
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
