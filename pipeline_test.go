@@ -262,7 +262,9 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/token"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
+
+	"wsmanager/hub/internal/cutter": {},
 
 	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // conn is a client's connection on the server. It has one socket, or with stateful reconnect several in turn.
@@ -24,6 +25,7 @@ type conn struct {
 
 	items          sync.Map // of the application
 	session        session
+	sending        sendGate
 	variant        wsmanager.Variant // of the session's protocol
 	endSink        func()            // ends session.sink; nil without
 	connectedDone  chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
@@ -48,7 +50,8 @@ type conn struct {
 	calls        map[string]*call // calls with an id that have not ended
 	uploads      map[string]*upload
 	pendingCalls int // calls that have not ended
-	pendingBytes int // of pendingCalls, see Invocation.size
+	uploadItems  int // that no method has taken
+	pendingBytes int // memory of pendingCalls and uploadItems; limited by Options.MaxPendingBytes
 	slots        slots
 
 	lastInvocationID   uint64
@@ -58,6 +61,7 @@ type conn struct {
 func (h *Hub) newConn(ctx context.Context, identity Identity, k *ticket) *conn {
 	c := &conn{hub: h, ctx: ctx, identity: identity, ticket: k}
 	c.session.owner, c.session.config = c, &h.sessions
+	c.sending.limit = h.opts.MaxPendingBytes
 	c.changed = sync.NewCond(&c.mu)
 	c.slots = slots{owner: c, changed: c.changed, limit: h.opts.MaxParallelCalls}
 	return c
@@ -70,7 +74,8 @@ type serverSocket struct {
 	renewed       *Identity // of the request that resumes; nil for the first socket
 
 	ws      *wsmanager.Conn
-	partial []byte // start of a record whose end has not arrived
+	ended   bool          // ws has ended; set while the reader waits. Guarded by conn.mu
+	records cutter.Cutter // the start of a record whose end has not arrived
 }
 
 // connected handles wsmanager's OnConnect.

@@ -95,7 +95,7 @@ type handlerCall struct {
 // enqueue queues a call of the server.
 func (q *handlerQueue) enqueue(s *clientSocket, inv *Invocation) error {
 	c := q.c
-	size := inv.size()
+	size := callOverhead + inv.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.waitForSpaceLocked(s, func() bool { return len(q.queue) >= c.opts.StreamBuffer }) {
@@ -119,7 +119,7 @@ func (q *handlerQueue) startCallsLocked() {
 		if q.queue = q.queue[1:]; len(q.queue) == 0 {
 			q.queue = nil // frees the array of a long queue
 		}
-		c.buffered -= in.inv.size()
+		c.buffered -= callOverhead + in.inv.size()
 		c.changed.Broadcast()
 		h := &handlerCall{c: c}
 		q.slots.tryAcquireLocked(&h.slot)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // clientSocket is a socket of a Connection, from the attempt to connect it to its end.
@@ -20,9 +21,10 @@ type clientSocket struct {
 
 	// Owned by the socket's callbacks.
 	ws      *wsmanager.Conn
-	partial []byte // start of a record whose end has not arrived
+	records cutter.Cutter // the start of a record whose end has not arrived
 
 	// Guarded by Connection.mu.
+	gone         bool   // ws has ended; set while the reader waits
 	abandoned    bool   // the Connection does not use the socket any further
 	closeMessage *Close // of the server; nil if none was received
 	cause        error  // why the client ended the socket
@@ -134,7 +136,7 @@ func (s *clientSocket) closed(_ *wsmanager.Conn, err error) {
 
 // received handles wsmanager's OnMessage.
 func (s *clientSocket) received(m wsmanager.Message) {
-	err := s.session.receive(s, &s.partial, m)
+	err := s.session.receive(s, &s.records, m.Type, m.Payload)
 	if err == nil || errors.Is(err, errSocketEnded) {
 		return
 	}
@@ -169,7 +171,7 @@ var errSocketEnded = errors.New("hub: the socket has ended")
 func (s *clientSocket) active() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return !s.abandoned
+	return !s.abandoned && !s.gone
 }
 
 // handshake implements inbound.

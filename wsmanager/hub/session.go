@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // session is one connection of the hub protocol, from its handshake to its end: it reads records from its sockets, sends
@@ -79,42 +80,43 @@ func (s *session) installed(ws *wsmanager.Conn) {
 	s.socket.Store(ws)
 }
 
-// receive reads the records of a WebSocket message. A record may be split over several messages of a socket: partial is
-// the part that has been received. The error is that of the handshake until handshakeDone is set.
-func (s *session) receive(in inbound, partial *[]byte, m wsmanager.Message) error {
+// receive reads the records of a piece of a WebSocket message, whose type is t. A record may be split over several messages
+// of a socket: records has what is left over. The error is that of the handshake until handshakeDone is set.
+func (s *session) receive(in inbound, records *cutter.Cutter, t wsmanager.MessageType, piece []byte) error {
 	s.lastRead.Store(int64(s.config.now()))
 	s.reading.Store(true)
 	defer func() {
 		s.lastRead.Store(int64(s.config.now()))
 		s.reading.Store(false)
 	}()
-	data := m.Payload
-	if len(*partial) > 0 {
-		data = append(*partial, data...)
-	}
-	*partial = nil
-	for len(data) > 0 && in.active() {
-		cut := cutText
-		if s.handshakeDone {
-			cut = s.protocol.Cut
-		}
-		record, n, err := cut(data, s.config.maxMessageSize)
+	records.Push(piece)
+	for in.active() {
+		record, ok, err := records.Next(s.cut)
 		switch {
 		case err != nil:
-		case n == 0:
-			*partial = append([]byte(nil), data...)
+		case !ok:
+			records.Keep()
 			return nil
 		case !s.handshakeDone:
-			err = in.handshake(record, m.Type)
+			err = in.handshake(record, t)
 		default:
 			err = s.receiveRecord(in, record)
 		}
 		if err != nil {
+			records.Drop()
 			return err
 		}
-		data = data[n:]
 	}
+	records.Drop()
 	return nil
+}
+
+// cut implements cutter.Func.
+func (s *session) cut(data []byte, seen int) (record []byte, size int, err error) {
+	if _, text := s.protocol.(jsonProtocol); text || !s.handshakeDone {
+		return cutText(data, seen, s.config.maxMessageSize)
+	}
+	return s.protocol.Cut(data, s.config.maxMessageSize)
 }
 
 func (s *session) receiveRecord(in inbound, record []byte) error {
