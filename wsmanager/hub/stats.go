@@ -1,6 +1,10 @@
 package hub
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/speakingtube/speakingtube/wsmanager"
+)
 
 // Stats has the counters of a Hub; see [Hub.Stats].
 type Stats struct {
@@ -14,6 +18,8 @@ type Stats struct {
 	Resumptions  uint64 // of connections that were broken
 	Calls        uint64 // of clients, that were answered or needed no answer
 	FailedCalls  uint64 // of Calls: with an error
+
+	WebSockets wsmanager.Stats // of the sockets below the connections
 }
 
 // counters are those of Stats that only grow.
@@ -38,6 +44,7 @@ func (h *Hub) Stats() Stats {
 		Resumptions:  h.counters.resumptions.Load(),
 		Calls:        h.counters.calls.Load(),
 		FailedCalls:  h.counters.failedCalls.Load(),
+		WebSockets:   h.manager.Stats(),
 	}
 	for _, v := range h.conns.Range {
 		c := v.(*conn)
