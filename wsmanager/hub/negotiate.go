@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/token"
 )
 
 // ServeHTTP serves the two requests of a client: the POST to …/negotiate, and the handshake of a WebSocket, with or without
@@ -33,7 +34,7 @@ func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Connection ID required", http.StatusBadRequest)
 	default:
 		text := "No Connection with that ID"
-		if k, _ := h.tickets.find(id); k != nil {
+		if h.tickets.find(id) != nil {
 			text = "This hub serves WebSockets only."
 		}
 		http.Error(w, text, http.StatusNotFound)
@@ -101,7 +102,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
 	h.counters.negotiations.Add(1)
-	token, id := h.tickets.issue(identity.User, version, stateful)
+	text, id := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
 		ConnectionID:         id,
@@ -109,7 +110,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		UseStatefulReconnect: stateful,
 	}
 	if version > 0 {
-		answer.ConnectionToken = token
+		answer.ConnectionToken = text
 	}
 	writeJSON(w, answer)
 }
@@ -181,35 +182,41 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	if err != nil {
 		return wsmanager.Accept{}, err
 	}
-	token := query(r, "id")
-	if token == "" {
-		ctx, err := h.connContext(r)
-		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(ctx, identity, nil)}, Deferred: true}, err
+	id := query(r, "id")
+	if id == "" {
+		return h.acceptNew(r, identity, nil)
 	}
-	k, fresh := h.tickets.find(token)
+	k := h.tickets.find(id)
 	if k == nil {
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+		return wsmanager.Accept{}, errNoSuchConnection
 	}
 	if !k.IsFor(identity.User) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
-	var ctx context.Context
-	if fresh { // outside of claim, which must not call the application
-		if ctx, err = h.connContext(r); err != nil {
-			return wsmanager.Accept{}, err
-		}
-	}
-	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(ctx, identity, k) })
-	switch {
-	case c == nil:
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
-	case !fresh && !c.resumable():
+	switch c, state := h.tickets.claim(k); {
+	case state == token.Invalid:
+		return wsmanager.Accept{}, errNoSuchConnection
+	case state == token.Fresh:
+		return h.acceptNew(r, identity, k)
+	case state == token.Claimed, !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
-	case !fresh && !c.session.replay.mayResume():
+	case !c.session.replay.mayResume():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusTooManyRequests, "The connection was resumed too often.")
-	case !fresh:
+	default:
 		renewed := identity // on the heap only if it is needed
-		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}, Deferred: true}, nil
+		socket := &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}
+		return wsmanager.Accept{Value: socket, Deferred: true}, nil
 	}
-	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
+}
+
+var errNoSuchConnection = wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+
+// acceptNew accepts the first socket of a connection. k is nil if the connection was not negotiated.
+func (h *Hub) acceptNew(r *http.Request, identity Identity, k *ticket) (wsmanager.Accept, error) {
+	ctx, err := h.connContext(r)
+	if err != nil {
+		h.tickets.remove(k)
+		return wsmanager.Accept{}, err
+	}
+	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(ctx, identity, k)}, Deferred: true}, nil
 }

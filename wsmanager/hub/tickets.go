@@ -46,28 +46,25 @@ func (t *tickets) open(text string) *ticket {
 	return &ticket{*k, id}
 }
 
-// find returns the ticket of a token if it has a connection, or may begin one: then it is fresh. Otherwise k is nil.
-func (t *tickets) find(text string) (k *ticket, fresh bool) {
-	if k = t.open(text); k == nil {
-		return nil, false
+// find returns the ticket of a token if it has a connection or may begin one, or nil.
+func (t *tickets) find(text string) *ticket {
+	k := t.open(text)
+	if k == nil {
+		return nil
 	}
-	_, state := t.record.Find(&k.Token, time.Now())
-	if state == token.Invalid {
-		return nil, false
+	if _, state := t.record.Find(&k.Token, time.Now()); state == token.Invalid {
+		return nil
 	}
-	return k, state == token.Fresh
+	return k
 }
 
-// claim returns the ticket's connection, which it makes if the ticket may begin one. c is nil if the ticket is not valid.
-func (t *tickets) claim(k *ticket, newConn func() *conn) (c *conn, fresh bool) {
-	c, state := t.record.Claim(&k.Token, time.Now(), newConn)
-	return c, state == token.Fresh
-}
+// claim returns the state of a ticket, and its connection if it has one. If it is fresh, the caller makes the connection.
+func (t *tickets) claim(k *ticket) (*conn, token.State) { return t.record.Claim(&k.Token, time.Now()) }
 
 // used notes that the ticket's connection was made. The token then lasts as long as the connection.
 func (t *tickets) used(k *ticket, c *conn) {
 	if k != nil {
-		t.record.Connected(&k.Token, c)
+		t.record.Connect(&k.Token, c)
 	}
 }
 

@@ -123,10 +123,15 @@ const greeting = "\x00greeting"
 
 // waitRegistered waits until the hub can send to the client: a client may read the answer to its handshake a little earlier.
 func (c *Client) waitRegistered() {
+	c.t.Helper()
+	timer := time.NewTimer(c.patience)
+	defer timer.Stop()
 	for errors.Is(c.hub.Clients().Client(c.ID()).Send(greeting), hub.ErrNoConnection) {
 		select {
 		case <-c.conn.Done(): // the hub has closed the connection
 			return
+		case <-timer.C:
+			c.t.Fatalf("hubtest: the hub does not have the connection: does Options.Handler serve another hub?")
 		case <-time.After(100 * time.Microsecond):
 		}
 	}

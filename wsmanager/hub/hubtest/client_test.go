@@ -158,6 +158,10 @@ func TestFailures(t *testing.T) {
 			})
 		})
 	}
+	synctest.Test(t, func(t *testing.T) {
+		h, other := newHub(t, hub.Options{}), newHub(t, hub.Options{})
+		require.Contains(t, textOf(t, func(f testing.TB) { hubtest.Connect(f, h, hubtest.Options{Handler: other}) }), "another hub")
+	})
 	h := newHub(t, hub.Options{})
 	require.Contains(t, textOf(t, func(f testing.TB) { _ = hubtest.ConnectFails(f, h, hubtest.Options{}) }), "has accepted")
 }

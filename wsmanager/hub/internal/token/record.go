@@ -25,12 +25,13 @@ type Record[C any] struct {
 	expiring *time.Timer // runs while used is not empty
 }
 
-// use is a token that has begun a connection whose socket has not connected yet, or whose connection has ended.
+// use is a token that has begun a connection whose socket has not connected yet, or whose connection has ended. It does not
+// hold the connection: that of a socket which never connects is garbage.
 type use struct {
 	id     ID
 	sealed time.Time
 	index  int // in the heap
-	conn   any // a C; nil after the end
+	ended  bool
 }
 
 // NewRecord makes a Record of tokens that may begin a connection for a time after they were sealed, and that remembers a
@@ -44,12 +45,13 @@ type State uint8
 
 // The states of a token.
 const (
-	Invalid State = iota // it is expired, or its connection has ended
-	Fresh                // it may begin a connection
-	Begun                // it has begun a connection, which has not ended
+	Invalid   State = iota // it is expired, or its connection has ended
+	Fresh                  // it may begin a connection
+	Claimed                // it has begun a connection, whose socket has not connected
+	Connected              // it has begun a connection, which has not ended
 )
 
-// Find returns the state of a token, and its connection if it is Begun.
+// Find returns the state of a token, and its connection if it is Connected.
 func (r *Record[C]) Find(t *Token, now time.Time) (C, State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,14 +60,15 @@ func (r *Record[C]) Find(t *Token, now time.Time) (C, State) {
 
 func (r *Record[C]) findLocked(t *Token, now time.Time) (c C, s State) {
 	if c, ok := r.live[t.ID]; ok {
-		return c, Begun
+		return c, Connected
 	}
 	r.expireLocked(now)
-	if u := r.used[t.ID]; u != nil {
-		if c, ok := u.conn.(C); ok {
-			return c, Begun
-		}
+	switch u := r.used[t.ID]; {
+	case u == nil:
+	case u.ended:
 		return c, Invalid
+	default:
+		return c, Claimed
 	}
 	// Clocks of nodes differ: a token may be sealed in the future, but not by more than its lifetime.
 	if age := now.Sub(t.Sealed); age >= r.lifetime || age < -r.lifetime || !t.Sealed.After(r.refused) {
@@ -74,21 +77,20 @@ func (r *Record[C]) findLocked(t *Token, now time.Time) (c C, s State) {
 	return c, Fresh
 }
 
-// Claim returns the connection of a token, which it makes if the token is Fresh. The connection is counted among the used
-// tokens until Connected is called.
-func (r *Record[C]) Claim(t *Token, now time.Time, newConn func() C) (C, State) {
+// Claim is Find for a request that begins a connection if the token is Fresh. The token counts among the used tokens until
+// Connect is called.
+func (r *Record[C]) Claim(t *Token, now time.Time) (C, State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, s := r.findLocked(t, now)
 	if s == Fresh {
-		c = newConn()
-		r.addLocked(&use{id: t.ID, sealed: t.Sealed, conn: c}, now)
+		r.addLocked(&use{id: t.ID, sealed: t.Sealed}, now)
 	}
 	return c, s
 }
 
-// Connected notes that the connection of a token has a socket. The token then lasts as long as the connection.
-func (r *Record[C]) Connected(t *Token, c C) {
+// Connect notes that the connection of a token has a socket. The token then lasts as long as the connection.
+func (r *Record[C]) Connect(t *Token, c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.live[t.ID] = c
@@ -104,13 +106,15 @@ func (r *Record[C]) End(t *Token, now time.Time) {
 	defer r.mu.Unlock()
 	if _, ok := r.live[t.ID]; !ok {
 		if u := r.used[t.ID]; u != nil {
-			u.conn = nil
+			u.ended = true
 		}
 		return
 	}
-	delete(r.live, t.ID)
+	if delete(r.live, t.ID); len(r.live) == 0 {
+		r.live = make(map[ID]C) // a map does not shrink
+	}
 	if now.Sub(t.Sealed) < r.lifetime {
-		r.addLocked(&use{id: t.ID, sealed: t.Sealed}, now)
+		r.addLocked(&use{id: t.ID, sealed: t.Sealed, ended: true}, now)
 	} else {
 		r.refuseLocked(t.Sealed)
 	}

@@ -18,16 +18,12 @@ var start = time.Unix(1_700_000_000, 0)
 
 type conn struct{ name string }
 
-func newConn() *conn { return &conn{"new"} }
-
-func never() *conn { panic("the token must not begin a connection") }
-
 func requireState(t *testing.T, want token.State, r *token.Record[*conn], k *token.Token, at time.Time) {
 	t.Helper()
 	_, found := r.Find(k, at)
 	require.Equal(t, want, found)
 	if want != token.Fresh {
-		_, claimed := r.Claim(k, at, never)
+		_, claimed := r.Claim(k, at)
 		require.Equal(t, want, claimed)
 	}
 }
@@ -37,15 +33,15 @@ func TestRecord(t *testing.T) {
 	r := token.NewRecord[*conn](lifetime, 10)
 	k := token.New("", start)
 	requireState(t, token.Fresh, r, k, start)
-	c, state := r.Claim(k, start, newConn)
+	_, state := r.Claim(k, start)
 	require.Equal(t, token.Fresh, state)
-	for _, step := range []func(){func() {}, func() { r.Connected(k, c) }} {
-		step()
-		requireState(t, token.Begun, r, k, start)
-		again, _ := r.Find(k, start)
-		require.Same(t, c, again)
-	}
-	requireState(t, token.Begun, r, k, start.Add(time.Hour))
+	requireState(t, token.Claimed, r, k, start)
+	c := &conn{"new"}
+	r.Connect(k, c)
+	requireState(t, token.Connected, r, k, start)
+	again, _ := r.Find(k, start)
+	require.Same(t, c, again)
+	requireState(t, token.Connected, r, k, start.Add(time.Hour))
 	for range 2 {
 		r.End(k, start.Add(time.Second))
 		requireState(t, token.Invalid, r, k, start.Add(time.Second))
@@ -85,8 +81,8 @@ func TestClockIsSetBack(t *testing.T) {
 	} {
 		r := token.NewRecord[*conn](lifetime, 10)
 		k := token.New("", start)
-		c, _ := r.Claim(k, start, newConn)
-		r.Connected(k, c)
+		_, _ = r.Claim(k, start)
+		r.Connect(k, &conn{})
 		end(r, k)
 		_, state := r.Find(k, start)
 		require.Equal(t, token.Invalid, state, name)
@@ -102,9 +98,9 @@ func TestLimit(t *testing.T) {
 	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Millisecond) }
 	begin := func(i int) *token.Token {
 		k := token.New("", at(i))
-		c, state := r.Claim(k, at(i), newConn)
+		_, state := r.Claim(k, at(i))
 		require.Equal(t, token.Fresh, state)
-		r.Connected(k, c)
+		r.Connect(k, &conn{})
 		return k
 	}
 	unused := token.New("", at(0))
@@ -126,7 +122,7 @@ func TestLimit(t *testing.T) {
 	requireState(t, token.Invalid, r, unused, at(2000))
 	requireState(t, token.Fresh, r, token.New("", at(1001)), at(2000))
 	for _, k := range lasting {
-		requireState(t, token.Begun, r, k, at(2000))
+		requireState(t, token.Connected, r, k, at(2000))
 	}
 	for _, k := range ended {
 		requireState(t, token.Invalid, r, k, at(2000))
@@ -142,11 +138,11 @@ func TestLimit(t *testing.T) {
 func TestConnectedAfterForgotten(t *testing.T) {
 	r := token.NewRecord[*conn](lifetime, 1)
 	first, second := token.New("", start), token.New("", start.Add(1))
-	c, _ := r.Claim(first, start, newConn)
-	_, _ = r.Claim(second, start, newConn)
+	_, _ = r.Claim(first, start)
+	_, _ = r.Claim(second, start)
 	requireState(t, token.Invalid, r, first, start)
-	r.Connected(first, c)
-	requireState(t, token.Begun, r, first, start)
+	r.Connect(first, &conn{})
+	requireState(t, token.Connected, r, first, start)
 	r.End(first, start)
 	requireState(t, token.Invalid, r, first, start)
 	r.End(second, start) // its socket never came
@@ -160,7 +156,11 @@ func TestClaimAtOnce(t *testing.T) {
 	var made atomic.Int64
 	var wg sync.WaitGroup
 	for range 100 {
-		wg.Go(func() { r.Claim(k, start, func() *conn { made.Add(1); return newConn() }) })
+		wg.Go(func() {
+			if _, state := r.Claim(k, start); state == token.Fresh {
+				made.Add(1)
+			}
+		})
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, made.Load())
@@ -173,9 +173,9 @@ func TestExpiredTokensAreFreed(t *testing.T) {
 		for round := range 3 {
 			for i := range 10 {
 				k := token.New("", time.Now())
-				c, _ := r.Claim(k, time.Now(), newConn)
+				_, _ = r.Claim(k, time.Now())
 				if i%2 == 0 {
-					r.Connected(k, c)
+					r.Connect(k, &conn{})
 					r.End(k, time.Now())
 				}
 				time.Sleep(time.Second)
