@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -143,7 +144,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", "attempt", attempt, logged(connectErr))
+		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), logged(connectErr))
 		lastErr = connectErr
 	}
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"fmt"
 	"reflect"
 )
@@ -24,7 +25,7 @@ func (c *Connection) startUploads(ctx context.Context, s *session, inv *Invocati
 				text, public := publicText(err)
 				if !public {
 					text = "The client's stream failed."
-					c.logger().Warn("hub stream failed", "method", inv.Target, logged(err))
+					c.logger().Warn("hub stream failed", slog.String("method", inv.Target), logged(err))
 				}
 				end.Error = text
 			}

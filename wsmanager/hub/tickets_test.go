@@ -77,7 +77,9 @@ func TestNegotiationFlood(t *testing.T) {
 	require.Less(t, int64(heap())-int64(before), int64(negotiations*50), "bytes")
 	srv := httptest.NewServer(h)
 	defer srv.Close()
-	dial(t, srv.URL+"/hub?id="+first).shake()
+	p := dial(t, srv.URL+"/hub?id="+first).shake()
+	p.SendClose(1000, "")
+	p.ExpectClose(1000)
 	require.NoError(t, h.Shutdown(t.Context()))
 }
 
