@@ -3,8 +3,8 @@ package hub
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"fmt"
+	"log/slog"
 	"reflect"
 )
 
