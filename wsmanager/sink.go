@@ -17,7 +17,7 @@ type Sink interface {
 }
 
 // NewSinkConn registers a connection of m that has no socket. It is a member of audiences,
-// groups and users like all others, and what is sent to it goes to the sink, in the same order
+// groups and users like all others, and messages to it go to the sink, in the same order
 // and in the same batches as to a socket. So it can keep its memberships while sockets come and
 // go (see [Carry]), or stand for a client with another transport.
 //
@@ -40,8 +40,8 @@ func NewSinkConn(m *Manager, a Accept, sink Sink) (c *Conn, end func(), err erro
 }
 
 // Carry makes a connection that is not ready (see Accept.Deferred) carry the messages of another
-// one, which was made by [NewSinkConn]: it belongs to no audience, and gets only what is sent to
-// it alone, under the policy. It need not become ready. Carry returns ErrReady if the connection
+// one, which was made by [NewSinkConn]: it belongs to no audience, and gets only the messages
+// that are sent to it alone, under the policy. It need not become ready. Carry returns ErrReady if the connection
 // is ready, and ErrClosed if it has ended.
 func Carry(c *Conn, policy SlowConsumer) error {
 	if !policy.valid() {
@@ -80,7 +80,7 @@ func (s *session) endSink() {
 }
 
 // sinkTransport is the transport of a connection without a socket. Messages do not pass
-// through it: the sender delivers them. What is left are control frames, which it drops.
+// through it: the sender delivers them. It drops the rest, control frames.
 type sinkTransport struct {
 	handshaking
 	sink Sink

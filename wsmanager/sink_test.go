@@ -39,7 +39,7 @@ func (s *sink) take() (texts []string, batches int) {
 	return texts, batches
 }
 
-// A connection without a socket is a member of audiences, and what is sent to them arrives.
+// A connection without a socket is a member of audiences, and gets the messages that are sent to them.
 func TestSinkIsAMember(t *testing.T) {
 	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
 	var s sink

@@ -17,7 +17,8 @@ const ackInterval = time.Second
 // messages until the other side acknowledges them, sends them again on a new socket, and drops messages that it has
 // already received.
 //
-// Files: replay_send.go writes the kept messages to the socket, replay_resume.go changes sockets.
+// Files: replay_send.go writes the kept messages to the socket, replay_resume.go changes sockets, replay_ended.go
+// sends items of streams again that have ended.
 type replay struct {
 	session *session
 
@@ -29,12 +30,14 @@ type replay struct {
 
 	sent           int64 // number of the last message
 	unacked        unackedQueue
-	written        int64         // number of the last message that was passed to ws
-	pumping        bool          // a goroutine waits for room in the outbox of ws
-	drained        func()        // called when the goroutine has passed all messages to ws, or ws has ended; may be nil
-	reserved       int           // bytes of writes that have found space and are not in unacked yet
-	spaceAvailable chan struct{} // closed when a waiting write should check again; nil without waiting writes
-	readPaused     bool          // the reader is blocked, so no acknowledgement is read
+	written        int64            // number of the last message that was passed to ws
+	trailers       map[int64][]byte // what follows a record when it is sent again, by number
+	failed         bool             // ws takes no more messages
+	pumping        bool             // a goroutine waits for room in the outbox of ws
+	drained        func()           // called when the goroutine has passed all messages to ws, or ws has ended; may be nil
+	reserved       int              // bytes of writes that have found space and are not in unacked yet
+	spaceAvailable chan struct{}    // closed when a waiting write should check again; nil without waiting writes
+	readPaused     bool             // the reader is blocked, so no acknowledgement is read
 	allowance      replayAllowance
 
 	received         int64 // highest number that was handled
@@ -71,12 +74,11 @@ func (r *replay) deliverLocked(records [][]byte) error {
 	case r.unacked.len() > 0 && size > limit+r.reserved-r.unacked.size:
 		return ErrSlowConsumer
 	}
-	before := r.sent
 	for _, record := range records {
 		r.sent++
 		r.unacked.push(record)
 	}
-	r.sendLocked(before, records)
+	r.sendLocked()
 	return nil
 }
 

@@ -19,14 +19,16 @@ func (r *replay) resumeClient(ws *wsmanager.Conn) {
 // changeSocketLocked continues on a new socket. Nothing is sent on it before goLiveLocked.
 func (r *replay) changeSocketLocked(ws *wsmanager.Conn) {
 	r.ws, r.live, r.awaitingSequence = ws, false, true
-	r.pumping = false // the goroutine ends, because its socket is another
+	r.pumping, r.failed = false, false // the goroutine ends, because its socket is another
 }
 
 // goLiveLocked sends the number of the first unacknowledged message, and then all of them.
 func (r *replay) goLiveLocked() {
 	r.live = true
 	_ = r.sendSequenceLocked(&Sequence{SequenceID: r.firstUnackedLocked()}) // an error means that the socket has ended
-	r.flushLocked()
+	r.trailers = r.trailersLocked(r.written)
+	r.written = r.firstUnackedLocked() - 1
+	r.sendLocked()
 	if r.acked != r.received {
 		r.ackTimer.Reset(ackInterval)
 	}

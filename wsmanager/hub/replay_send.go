@@ -9,22 +9,38 @@ import (
 // The records of a session are kept in replay.unacked in any case, so the outbox of a socket need not have room for all of
 // them: what does not fit is passed to it by a goroutine, as room becomes available.
 
-// sendLocked sends the records that follow the message with the number before. If others wait, these wait behind them.
-func (r *replay) sendLocked(before int64, records [][]byte) {
-	if r.ws == nil || !r.live || r.pumping || r.written != before {
+// sendLocked passes the records to the socket that it has not got.
+func (r *replay) sendLocked() {
+	if r.ws == nil || !r.live || r.pumping || r.failed {
 		return
 	}
 	buf := joinBuffers.Get().(*[]byte)
 	defer joinBuffers.Put(buf)
-	for len(records) > 0 {
-		payload, n := joinRecords(buf, records, r.session.config.maxJoined)
+	for r.written < r.sent {
+		payload, n := r.joinLocked(buf)
 		if r.passLocked(payload) != nil {
-			r.pumpLocked()
+			r.pumping = true
+			ws := r.ws
+			r.session.config.run(func() { r.pump(ws) })
 			return
 		}
 		r.written += int64(n)
-		records = records[n:]
 	}
+}
+
+// joinLocked joins the records that follow r.written, as many as may be in one WebSocket message.
+func (r *replay) joinLocked(buf *[]byte) (payload []byte, n int) {
+	first := r.written + 1
+	records := r.unacked.from(int(first - r.firstUnackedLocked()))
+	if len(r.trailers) == 0 {
+		return joinRecords(buf, records, r.session.config.maxJoined)
+	}
+	*buf = (*buf)[:0]
+	for n == 0 || n < len(records) && len(*buf)+len(records[n]) <= r.session.config.maxJoined {
+		*buf = append(append(*buf, records[n]...), r.trailers[first+int64(n)]...)
+		n++
+	}
+	return *buf, n
 }
 
 // passLocked passes records to the outbox of the socket, if it has room.
@@ -33,51 +49,37 @@ func (r *replay) passLocked(payload []byte) error {
 	return r.ws.Send(r.session.frame(payload))
 }
 
-// flushLocked sends the records that the socket has not got.
-func (r *replay) flushLocked() {
-	r.written = r.firstUnackedLocked() - 1
-	if r.unacked.len() > 0 {
-		r.sendLocked(r.written, r.unacked.from(0))
-	}
-}
-
-// pumpLocked starts the goroutine that waits for room in the outbox.
-func (r *replay) pumpLocked() {
-	r.pumping = true
-	ws := r.ws
-	r.session.config.run(func() { r.pump(ws) })
-}
-
+// pump waits for room in the outbox of a socket.
 func (r *replay) pump(ws *wsmanager.Conn) {
 	buf := new([]byte)
 	for {
 		r.mu.Lock()
 		if r.ws != ws || r.written >= r.sent {
-			r.endPumpLocked(ws)
+			r.endPumpLocked(ws, nil)
 			return
 		}
-		last := r.written
-		payload, n := joinRecords(buf, r.unacked.from(int(last+1-r.firstUnackedLocked())), r.session.config.maxJoined)
+		before := r.written
+		payload, n := r.joinLocked(buf)
 		r.mu.Unlock()
 		r.session.touch()
 		err := ws.SendContext(context.Background(), r.session.frame(payload)) // fails when the socket ends
 		r.mu.Lock()
 		if err != nil {
-			r.endPumpLocked(ws)
+			r.endPumpLocked(ws, err)
 			return
 		}
 		if r.ws == ws {
-			r.written = max(r.written, last+int64(n))
+			r.written = max(r.written, before+int64(n))
 		}
 		r.mu.Unlock()
 	}
 }
 
 // endPumpLocked ends pump, and unlocks.
-func (r *replay) endPumpLocked(ws *wsmanager.Conn) {
+func (r *replay) endPumpLocked(ws *wsmanager.Conn, err error) {
 	var drained func()
 	if r.ws == ws {
-		r.pumping = false
+		r.pumping, r.failed = false, err != nil
 		drained, r.drained = r.drained, nil
 	}
 	r.mu.Unlock()

@@ -81,7 +81,7 @@ func (s *session) installed(ws *wsmanager.Conn) {
 }
 
 // receive reads the records of a piece of a WebSocket message, whose type is t. A record may be split over several messages
-// of a socket: records has what is left over. The error is that of the handshake until handshakeDone is set.
+// of a socket: records has the rest. The error is that of the handshake until handshakeDone is set.
 func (s *session) receive(in inbound, records *cutter.Cutter, t wsmanager.MessageType, piece []byte) error {
 	s.lastRead.Store(int64(s.config.now()))
 	s.reading.Store(true)

@@ -22,8 +22,8 @@ func (q *unackedQueue) push(record []byte) {
 	q.size += recordSize(len(record))
 }
 
-// drop removes the first n records. Its cost is proportional to n over time: the rest moves only when it is shorter than
-// what was removed.
+// drop removes the first n records. Its cost is proportional to n over time: the rest moves only when it is shorter than the
+// part that was removed.
 func (q *unackedQueue) drop(n int) {
 	for i := q.head; i < q.head+n; i++ {
 		q.bytes -= len(q.records[i])

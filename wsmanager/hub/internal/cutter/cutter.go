@@ -40,7 +40,7 @@ func (c *Cutter) Next(cut Func) (record []byte, ok bool, err error) {
 	return record, true, nil
 }
 
-// Keep keeps what was not cut for the next piece. The records that were cut are not valid any more.
+// Keep keeps the bytes that were not cut for the next piece. The records that were cut are not valid any more.
 func (c *Cutter) Keep() {
 	switch {
 	case len(c.data) == 0:
