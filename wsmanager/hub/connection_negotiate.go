@@ -31,6 +31,9 @@ type endpoint struct {
 	header   http.Header
 	id       string // of the connection; "" if it is not known
 	stateful bool
+
+	at          *url.URL // url without the id
+	credentials credentials
 }
 
 // negotiationAnswer is the server's answer: a negotiation, a redirection or an error.
@@ -43,11 +46,9 @@ type negotiationAnswer struct {
 // negotiate returns where to connect. It follows redirections.
 func (n *negotiator) negotiate(ctx context.Context) (*endpoint, error) {
 	cr := credentials{header: n.opts.WebSocket.Handshake.Header, origin: n.target, tokenFor: n.target}
-	if n.opts.AccessToken != nil {
-		var err error
-		if cr.token, err = n.opts.AccessToken(ctx); err != nil {
-			return nil, fmt.Errorf("getting the access token: %w", err)
-		}
+	var err error
+	if cr.token, err = n.accessToken(ctx); err != nil {
+		return nil, err
 	}
 	at := n.target
 	if n.opts.SkipNegotiation {
@@ -72,6 +73,33 @@ func (n *negotiator) negotiate(ctx context.Context) (*endpoint, error) {
 		}
 	}
 	return nil, errors.New("the negotiation redirects too often")
+}
+
+// accessToken gets a token of the caller, or "".
+func (n *negotiator) accessToken(ctx context.Context) (string, error) {
+	if n.opts.AccessToken == nil {
+		return "", nil
+	}
+	token, err := n.opts.AccessToken(ctx)
+	if err != nil {
+		return "", fmt.Errorf("getting the access token: %w", err)
+	}
+	return token, nil
+}
+
+// renew returns the endpoint for a socket that resumes, with a new token of the caller: the one that began the connection
+// may have expired. A token of a redirection stays.
+func (n *negotiator) renew(ctx context.Context, e *endpoint) (*endpoint, error) {
+	if n.opts.AccessToken == nil || e.credentials.tokenFor != n.target {
+		return e, nil
+	}
+	renewed := *e
+	var err error
+	if renewed.credentials.token, err = n.accessToken(ctx); err != nil {
+		return nil, err
+	}
+	renewed.header = renewed.credentials.headerFor(e.at)
+	return &renewed, nil
 }
 
 // accept makes the endpoint of a negotiation.
@@ -115,7 +143,7 @@ func newEndpoint(at *url.URL, cr *credentials, id string) *endpoint {
 	if id != "" {
 		addQuery(&u, "id="+url.QueryEscape(id))
 	}
-	return &endpoint{url: u.String(), header: cr.headerFor(at)}
+	return &endpoint{url: u.String(), header: cr.headerFor(at), at: at, credentials: *cr}
 }
 
 func addQuery(u *url.URL, more string) {

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -86,6 +88,42 @@ func (n *network) options() hub.DialOptions {
 		},
 	}
 	return opts
+}
+
+// A socket that resumes the connection has a new token of the caller, because the first one may have expired.
+func TestResumeHasANewToken(t *testing.T) { onEachDriver(t, testResumeHasANewToken) }
+
+func testResumeHasANewToken(t *testing.T) {
+	requests := make(chan string, 10)
+	h, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: true, Authenticate: func(r *http.Request, token string) (hub.Identity, error) {
+		requests <- r.Method + " " + token
+		return hub.Identity{}, nil
+	}})
+	var calls atomic.Int64
+	conns := make(chan net.Conn, 10)
+	var dialer net.Dialer
+	opts := hub.DialOptions{
+		StatefulReconnect: true,
+		ReconnectDelays:   []time.Duration{},
+		AccessToken:       func(context.Context) (string, error) { return fmt.Sprint("token ", calls.Add(1)), nil },
+	}
+	opts.WebSocket.Network.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		conns <- conn
+		return conn, err
+	}
+	c := client(t, url, opts)
+	require.Equal(t, "POST token 1", <-requests)
+	require.Equal(t, "GET token 1", <-requests)
+	<-conns // of the negotiation
+	for i := range 3 {
+		require.NoError(t, (<-conns).Close())
+		require.Equal(t, fmt.Sprint("GET token ", i+2), awaitValue(t, requests))
+		n, err := hub.Invoke[int](testContext(t), c, "Add", i, 1)
+		require.NoError(t, err)
+		require.Equal(t, i+1, n)
+	}
+	require.Equal(t, 1, h.Len())
 }
 
 // A negotiation sends credentials to the host that the caller has named, and never over a weaker scheme. HTTP redirects and

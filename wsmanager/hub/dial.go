@@ -27,7 +27,7 @@ type DialOptions struct {
 	// slog.Default() of the time.
 	Logger *slog.Logger
 
-	// AccessToken returns a token for each attempt to connect, or "". The token is sent as a bearer token with the
+	// AccessToken returns a token for each attempt to connect or to resume, or "". The token is sent as a bearer token with the
 	// negotiation and with the WebSocket. An error fails the attempt. If the hub redirects the client to another host, that
 	// host gets the token that the hub has given for it, but neither this token nor the headers of WebSocket.
 	AccessToken func(ctx context.Context) (string, error)
