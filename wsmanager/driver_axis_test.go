@@ -45,8 +45,16 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 // It runs beside the other parallel tests, and so do its subtests.
 func onEachDriverAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
-	t.Parallel()
+	besideOthers(t)
 	onEachDriver(t, atOnce(test))
+}
+
+// besideOthers makes a test parallel. The race detector makes tests bound by the processors
+// so slow that others would miss their time limits: with it, only subtests are parallel.
+func besideOthers(t *testing.T) {
+	if !underRace {
+		t.Parallel()
+	}
 }
 
 func atOnce(test func(*testing.T)) func(*testing.T) {
@@ -66,7 +74,7 @@ func onSocketDrivers(t *testing.T, test func(*testing.T)) {
 // onSocketDriversAtOnce is to onSocketDrivers what onEachDriverAtOnce is to onEachDriver.
 func onSocketDriversAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
-	t.Parallel()
+	besideOthers(t)
 	onSocketDrivers(t, atOnce(test))
 }
 

@@ -352,6 +352,7 @@ func testSendContextInsideACallbackWaits(t *testing.T) {
 	const messages, size = 300, 20_000
 	opts := quiet()
 	opts.Outbox.Messages = 2
+	opts.Timeouts.Write = time.Minute // the peer reads late on a busy machine
 	waiting := make(chan struct{})
 	sent := make(chan error, 1)
 	m := wsmanager.MustNew(wsmanager.Callbacks{

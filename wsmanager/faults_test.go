@@ -370,7 +370,7 @@ func testClientThroughFaults(t *testing.T) {
 	}, sopts, nil)
 	p := startProxy(t, url)
 	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
-	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 2*time.Second, 100*time.Millisecond
 	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)
 	done := make(chan error, 1)

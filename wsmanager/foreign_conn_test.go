@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -104,7 +105,13 @@ func TestPanicsOfForeignConns(t *testing.T) {
 			opts.Timeouts.Close = 50 * time.Millisecond
 			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 			faulty := &faultyConn{panics: tt.panics, ended: make(chan struct{})}
+			hijacked := make(chan struct{}, 2)
 			srv := start(t, m, func(srv *httptest.Server) {
+				srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+					if state == http.StateHijacked {
+						hijacked <- struct{}{}
+					}
+				}
 				srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn {
 					if faulty.Conn != nil {
 						return c
@@ -114,6 +121,7 @@ func TestPanicsOfForeignConns(t *testing.T) {
 				}}
 			})
 			peer := dialOver(t, srv.URL, nil)
+			receive(t, hijacked) // net/http sends the 101 before its last calls of the net.Conn
 			slow := only(t, m)
 			other := dialOver(t, srv.URL, nil)
 			faulty.armed.Store(true)
