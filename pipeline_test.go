@@ -256,10 +256,10 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
-		"wsmanager/internal/registry", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
+		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
 	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
@@ -277,6 +277,7 @@ var imports = map[string][]string{
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
 	"wsmanager/internal/activity":        nil,
+	"wsmanager/internal/backoff":         nil,
 	"wsmanager/internal/connid":          nil,
 	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
@@ -293,6 +294,12 @@ var imports = map[string][]string{
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 
+	"wsmanager/internal/sender": {
+		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/outbox",
+		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
+	},
+	"wsmanager/internal/admission":             {"wsmanager/internal/activity"},
+	"wsmanager/internal/clientqueue":           {"wsmanager/internal/counters", "wsmanager/internal/sender"},
 	"wsmanager/internal/handshake":             {"internal/httpx", "wsmanager/internal/transport"},
 	"wsmanager/extendedconnect/internal/early": nil,
 	"wsmanager/internal/extconnect":            nil,

@@ -417,4 +417,19 @@ func TestBodyTooLarge(t *testing.T) {
 	})
 }
 
+// Recover keeps a Connection: close that a handler has set among other options, as a refused
+// upgrade does before it panics. It drops the options of the answer that is lost.
+func TestRecoverKeepsConnectionClose(t *testing.T) {
+	h := middleware.Recover(middleware.RecoverOptions{Logger: silent})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Connection"] = []string{"close", "Upgrade"}
+		w.Header().Set("Upgrade", "websocket")
+		panic("at the disco")
+	}))
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, 500, rec.Code)
+	require.Equal(t, []string{"close"}, rec.Header()["Connection"])
+	require.NotContains(t, rec.Header(), "Upgrade")
+}
+
 var silentLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

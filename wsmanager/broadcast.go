@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // broadcast is one message that is sent to a set of connections.
@@ -121,7 +122,7 @@ func (bf *batchFrames) joined(e encoding, n int) (data []byte, frames [][]byte) 
 		}
 		complete := !slices.ContainsFunc(f.frames, func(p []byte) bool { return p == nil })
 		if complete && size <= maxJoined {
-			f.joined = getFrame()
+			f.joined = frame.GetBuffer()
 			for _, p := range f.frames {
 				*f.joined = append(*f.joined, p...)
 			}
@@ -141,7 +142,7 @@ func (bf *batchFrames) excepts(c *Conn) bool {
 func (bf *batchFrames) release() {
 	for i := range bf.byEncoding {
 		if buf := bf.byEncoding[i].joined; buf != nil {
-			putFrame(buf)
+			frame.PutBuffer(buf)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // deliver sends the batch of q, which ends with the number last, to the connections that
@@ -46,10 +48,10 @@ func (br *broadcaster) deliverTo(q *broadcastQueue, r recipient, last uint32, bf
 			sendBroadcastsLocked(c, batch, e, false)
 		}
 	}
-	crowded := c.out.crowded()
+	crowded := c.out.Crowded()
 	c.mu.Unlock()
 	if crowded {
-		yieldToWriter()
+		sender.YieldToWriter()
 	}
 }
 
@@ -220,12 +222,12 @@ func sendBroadcastsLocked(c *Conn, list []*broadcast, e encoding, catchUp bool) 
 	}
 	if size > maxJoined {
 		for i, b := range j.broadcasts {
-			b.note(c, c.out.send(c.session(), j.frames[i], true), catchUp)
+			b.note(c, c.out.Send(c.session(), j.frames[i], true), catchUp)
 		}
 		return
 	}
-	buf := getFrame()
-	defer putFrame(buf)
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
 	for _, f := range j.frames {
 		*buf = append(*buf, f...)
 	}
@@ -238,47 +240,17 @@ func sendBroadcastLocked(c *Conn, b *broadcast, e encoding, catchUp bool) {
 	case b.frames[e] == nil:
 		b.dropUnsendable(c, catchUp)
 	case c.m.keys != nil:
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		*buf = c.m.keys.Mask(append(*buf, b.frames[e]...), 0)
-		b.note(c, c.out.send(c.session(), *buf, false), catchUp)
+		b.note(c, c.out.Send(c.session(), *buf, false), catchUp)
 	default:
-		b.note(c, c.out.send(c.session(), b.frames[e], true), catchUp)
+		b.note(c, c.out.Send(c.session(), b.frames[e], true), catchUp)
 	}
 }
 
 // sendJoinedLocked sends the frames of several broadcasts. data is the concatenation of the
 // frames.
 func sendJoinedLocked(c *Conn, data []byte, frames [][]byte, list []*broadcast, catchUp bool) {
-	if t, ok := c.out.transport.(*sinkTransport); ok {
-		err := ErrClosed
-		if c.life.state == stateOpen {
-			err = t.deliver(c.session(), true, frames...)
-		}
-		for _, b := range list {
-			b.note(c, err, catchUp)
-		}
-		return
-	}
-	i := 0
-	if c.life.state == stateOpen && c.out.mayWrite() {
-		n, _ := c.out.tryWrite(c.session(), data) // an error has changed c.life.state
-		for ; i < len(frames) && n >= len(frames[i]); i++ {
-			n -= len(frames[i])
-			list[i].note(c, nil, catchUp)
-		}
-		c.out.traffic().MessagesOut.Add(uint64(i))
-		if n > 0 && c.life.state == stateOpen {
-			c.out.push(c.session(), frames[i], n, true)
-			list[i].note(c, nil, catchUp)
-			i++
-		}
-	}
-	for ; i < len(frames); i++ {
-		err := ErrClosed
-		if c.life.state == stateOpen {
-			err = c.out.enqueue(c.session(), frames[i], true)
-		}
-		list[i].note(c, err, catchUp)
-	}
+	c.out.SendJoined(c.session(), data, frames, func(i int, err error) { list[i].note(c, err, catchUp) })
 }

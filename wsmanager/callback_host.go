@@ -1,5 +1,7 @@
 package wsmanager
 
+import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+
 // callbackHost is a Conn as its dispatcher sees it: the implementation of dispatchHost.
 type callbackHost Conn
 
@@ -17,7 +19,7 @@ func (h *callbackHost) makeHandover() *handover { return &h.life.details().hando
 func (h *callbackHost) maxQueuedSize() int      { return h.m.opts.MaxMessageSize }
 func (h *callbackHost) resumeReading()          { h.in.touch(h.m.wheel.Now()) }
 
-func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.transport) }
+func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.Transport()) }
 
 func (h *callbackHost) readOn(d driver, tenure uint32) {
 	go d.readOn((*Conn)(h), h.in.takeUnread(), tenure)
@@ -25,21 +27,24 @@ func (h *callbackHost) readOn(d driver, tenure uint32) {
 
 func (h *callbackHost) watch() { h.m.watch.add((*Conn)(h)) }
 
-func (h *callbackHost) onMessage(m Message) error { return h.m.callbacks.OnMessage((*Conn)(h), m) }
+func (h *callbackHost) onReceived(m received) error {
+	if f := h.m.callbacks.OnPiece; f != nil {
+		return f((*Conn)(h), Piece{Type: m.typ, Data: m.payload, First: m.first, Last: m.last})
+	}
+	return h.m.callbacks.OnMessage((*Conn)(h), Message{Type: m.typ, Payload: m.payload})
+}
 
-// onQueued calls OnMessage for a message that was queued.
 func (h *callbackHost) onQueued(m received) error {
-	payload := m.payload
 	if m.compressed {
-		buf := getFrame()
-		defer putFrame(buf)
-		plain, err := h.m.inflate(buf, m.typ, payload)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
+		plain, err := h.m.inflate(buf, m.typ, m.payload)
 		if err != nil {
 			return err
 		}
-		payload = plain
+		m.payload = plain
 	}
-	return callbackFailed(h.onMessage(Message{Type: m.typ, Payload: payload}))
+	return callbackFailed(h.onReceived(m))
 }
 
 func (h *callbackHost) panicked(v any) error { return h.session().panicked(v) }

@@ -1,11 +1,14 @@
 package wsmanager
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
 
 // Callbacks are the functions of the application that a Manager calls. Each may be nil.
 //
 // For one connection the order is: OnAccept; after registration OnConnect; OnMessage for each
-// message; OnClose. They never run at the same time. Broadcasts reach the connection from
+// message, or OnPiece for each piece; OnClose. They never run at the same time. Broadcasts reach the connection from
 // registration on (but see Accept.Deferred), so some may arrive before OnConnect has returned.
 // Its own messages are handled afterwards.
 //
@@ -38,6 +41,16 @@ type Callbacks struct {
 	// before the peer's end are handled after it too.
 	OnMessage func(c *Conn, m Message) error
 
+	// OnPiece is called instead of OnMessage, with the bytes of each message as they arrive. New
+	// reports an error if both are set. A message may have any size and takes no memory: use
+	// it for uploads, or for protocols with records of their own in a message. See [Piece].
+	//
+	// The contract is that of OnMessage. While a callback runs, no more is read than is queued
+	// after half a second: pieces of Options.Limits.MaxMessageSize bytes in total. So a peer is
+	// slowed down to the speed of the callback. A message of which the last piece has not
+	// arrived when OnClose is called is incomplete.
+	OnPiece func(c *Conn, p Piece) error
+
 	// OnClose is called exactly once after every OnConnect, also after one that failed, when
 	// the connection has left the registry and its groups. Its Context has ended, and sends
 	// return ErrClosed. err is nil if the peer or Conn.Close ended the connection with 1000,
@@ -45,6 +58,17 @@ type Callbacks struct {
 	// ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown or ErrPanic in its chain if
 	// that is the cause.
 	OnClose func(c *Conn, err error)
+}
+
+// receives reports whether a callback gets messages.
+func (cb *Callbacks) receives() bool { return cb.OnMessage != nil || cb.OnPiece != nil }
+
+// check returns the mistake in the callbacks, or nil.
+func (cb *Callbacks) check() error {
+	if cb.OnMessage != nil && cb.OnPiece != nil {
+		return errors.New("wsmanager: Callbacks.OnPiece: it is set beside OnMessage, and each message can be received by one of them only; set OnMessage for whole messages, or OnPiece for parts as they arrive")
+	}
+	return nil
 }
 
 // Accept is the answer of OnAccept to a request that becomes a connection.
@@ -72,6 +96,11 @@ type Accept struct {
 
 	// SlowConsumer is the policy of the connection. 0 is the one of the Options.
 	SlowConsumer SlowConsumer
+
+	// Compression is the choice of compression for the connection. Use CompressionOff for
+	// clients that offer it and fail with it, such as old versions of Safari. 0 is the one of
+	// the Options.
+	Compression CompressionChoice
 
 	// Variant is the encoding in which the connection receives broadcasts and prepared
 	// messages.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/backoff"
 )
 
 // ClientOptions configure a [Client]. The zero value is safe for production: a field or a
@@ -116,16 +117,12 @@ func (o *Reconnect) complete(w *mistakes) {
 
 // delay returns the delay before the next attempt.
 func (o *Reconnect) delay(failures int, last error) time.Duration {
-	limit := float64(o.MinDelay)
-	for i := 1; i < failures && limit < float64(o.MaxDelay); i++ {
-		limit *= o.Factor
-	}
-	delay := time.Duration(rand.Float64() * min(limit, float64(o.MaxDelay)))
+	policy := backoff.Policy{Min: o.MinDelay, Max: o.MaxDelay, Factor: o.Factor}
 	var refused *RefusedError
 	if errors.As(last, &refused) {
-		delay = max(delay, min(refused.retryAfter(), o.MaxDelay))
+		return policy.Delay(failures, backoff.RetryAfter(refused.Header))
 	}
-	return delay
+	return policy.Delay(failures, 0)
 }
 
 // dialOptions returns the options of the Client's connections. Their outboxes drop no message

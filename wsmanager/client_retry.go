@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -75,13 +74,4 @@ func Retryable(err error) bool {
 		}
 	}
 	return !errors.Is(err, context.Canceled)
-}
-
-// retryAfter returns the delay that the server has requested, 0 if none.
-func (e *RefusedError) retryAfter() time.Duration {
-	seconds, err := strconv.ParseInt(e.Header.Get("Retry-After"), 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0 {
-		return 0 // for a number out of range, ParseInt returns the nearest limit
-	}
-	return time.Duration(min(seconds, 1<<30)) * time.Second
 }

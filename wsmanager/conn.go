@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -26,7 +29,7 @@ type Conn struct {
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
 	mu          sync.Mutex
-	out         sender
+	out         sender.Sender
 	in          receiver
 	life        lifecycle
 	memberships *memberships // nil until it is in a group
@@ -51,28 +54,6 @@ var (
 	anonymousDeflate = identity{deflate: true}
 )
 
-// newConn makes a connection that is not registered yet.
-func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
-	c := &Conn{
-		m: m, id: id, who: &anonymous,
-		since: m.wheel.Elapsed(),
-		out: sender{
-			cfg:       &m.sending,
-			transport: &handshaking{remote: textAddr(remote)},
-			policy:    m.opts.SlowConsumer,
-			stripe:    uint8(m.joined.Add(1) % counters.Stripes),
-		},
-		in: receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
-	}
-	if a.SlowConsumer != 0 {
-		c.out.policy = a.SlowConsumer
-	}
-	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
-		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
-	}
-	return c
-}
-
 // ID returns the connection's id: 128 bits of random text, which are never used again. With a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a secret:
 // knowing it authorises nothing.
@@ -95,7 +76,7 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.transport.RemoteAddr()
+	return c.out.Transport().RemoteAddr()
 }
 
 // Context returns a context that ends with the connection: before OnClose is called, and
@@ -121,7 +102,7 @@ func (c *Conn) Send(m Message) error {
 		return err
 	}
 	err = c.session().send(*buf, false)
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return err
 }
 
@@ -154,6 +135,37 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 		return err
 	}
 	c.session().closeAfter(*buf, &CloseError{Code: code, Reason: reason})
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return nil
+}
+
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
+func (c *Conn) encode(msg Message) (*[]byte, error) {
+	if err := checkType(msg); err != nil {
+		return nil, err
+	}
+	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
+		return nil, ErrMessageTooBig
+	}
+	buf := frame.GetBuffer()
+	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
+		var ok bool
+		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
+			if c.m.keys != nil {
+				*buf = c.m.keys.Mask(*buf, 0)
+			}
+			return buf, nil
+		}
+	}
+	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
+	return buf, nil
+}
+
+// frame returns the unmasked frame of p in the connection's encoding.
+func (c *Conn) frame(p *Prepared) ([]byte, error) {
+	e, ok := c.reception.encoding()
+	if !ok {
+		return nil, ErrNotReady
+	}
+	return c.m.frame(p, e)
 }

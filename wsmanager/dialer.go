@@ -80,6 +80,9 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, w *mistakes, auto 
 	if cb.OnAccept != nil {
 		w.errs = append(w.errs, errors.New("wsmanager: Callbacks.OnAccept: it is set, but a client accepts nothing; remove it"))
 	}
+	if err := cb.check(); err != nil {
+		w.errs = append(w.errs, err)
+	}
 	s := opts.settings(w)
 	if s.Driver == DriverEventLoop && d.target != nil && d.target.IsTLS() {
 		w.add("Driver", "the event loop can't serve TLS, which the URL requires; use DriverAuto")
@@ -153,13 +156,13 @@ var errHandshakeTimeout = fmt.Errorf("no handshake within Timeouts.Handshake: %w
 // connect does the whole attempt, from admission to the start of the driver.
 func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	m := a.m
-	if err := m.admission.acquireSlot(); err != nil {
+	if err := acquireSlot(m); err != nil {
 		return nil, err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.admission.releaseSlot()
+			m.admission.Release()
 		}
 	}()
 	ctx, cancel := context.WithCancelCause(ctx)

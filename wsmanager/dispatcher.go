@@ -45,12 +45,12 @@ type dispatchHost interface {
 
 	// The dispatcher does not hold the lock when it calls these methods.
 
-	watch() // adds the connection to Manager.watch
-	onMessage(m Message) error
-	onQueued(m received) error
-	panicked(v any) error       // records a panic, and returns the error that ends the connection
-	endTaken(err error)         // ends the connection after a callback of callQueued has returned err; does nothing if err is nil
-	reportClosePanic(err error) // logs a panic of OnClose
+	watch()                      // adds the connection to Manager.watch
+	onReceived(m received) error // calls OnMessage or OnPiece
+	onQueued(m received) error   // the same for a queued message
+	panicked(v any) error        // records a panic, and returns the error that ends the connection
+	endTaken(err error)          // ends the connection after a callback of callQueued has returned err; does nothing if err is nil
+	reportClosePanic(err error)  // logs a panic of OnClose
 }
 
 // runs reports whether a callback has not returned.
@@ -101,8 +101,8 @@ func (d *dispatcher) returned(h dispatchHost, err error) (taken bool) {
 	}
 }
 
-// callMessage calls OnMessage, without a closure.
-func (d *dispatcher) callMessage(h dispatchHost, m Message) (err error) {
+// callMessage calls OnMessage or OnPiece, without a closure.
+func (d *dispatcher) callMessage(h dispatchHost, m received) (err error) {
 	d.begin(h)
 	err = errExited // remains if the callback ends the goroutine
 	defer func() {
@@ -113,10 +113,10 @@ func (d *dispatcher) callMessage(h dispatchHost, m Message) (err error) {
 			err = frame.ErrTaken
 		}
 	}()
-	return callbackFailed(h.onMessage(m))
+	return callbackFailed(h.onReceived(m))
 }
 
-// call calls a callback other than OnMessage and OnClose.
+// call calls OnConnect.
 func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 	d.begin(h)
 	err = errExited

@@ -61,8 +61,8 @@ type driver interface {
 	serve(c *Conn, early []byte)
 
 	// readOn replaces the reader of a connection. It is called on a goroutine of its own.
-	// rest has the bytes that the former reader has read and not handled. tenure is the
-	// number of the new reader.
+	// rest has the bytes that the former reader has read and not handled; nil if it has
+	// handled everything. tenure is the number of the new reader.
 	readOn(c *Conn, rest []byte, tenure uint32)
 }
 

@@ -130,10 +130,10 @@ func (t *eventLoopTransport) finish(c *Conn, err error) {
 type eventHandler Conn
 
 func (h *eventHandler) transport() *eventLoopTransport {
-	if t, ok := h.out.transport.(*addressedLoopTransport); ok {
+	if t, ok := h.out.Transport().(*addressedLoopTransport); ok {
 		return t.eventLoopTransport
 	}
-	return h.out.transport.(*eventLoopTransport)
+	return h.out.Transport().(*eventLoopTransport)
 }
 
 // Data implements evloop.Handler.
@@ -154,7 +154,7 @@ func (h *eventHandler) Kicked() { h.transport().finish((*Conn)(h), transport.Err
 
 // Writable implements evloop.Handler.
 func (h *eventHandler) Writable() {
-	if h.out.pump((*session)(h)) {
+	if h.out.Pump((*session)(h)) {
 		h.transport().NotifyWritable()
 	}
 }

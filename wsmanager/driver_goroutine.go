@@ -35,7 +35,7 @@ func (goroutineDriver) serve(c *Conn, early []byte) {
 
 // readOn reads on a fresh goroutine, like start, after the callbacks for rest.
 func (goroutineDriver) readOn(c *Conn, rest []byte, tenure uint32) {
-	if len(rest) == 0 || openConn(c, tenure, func() error { return c.session().feed(rest) }) {
+	if rest == nil || openConn(c, tenure, func() error { return c.session().feed(rest) }) {
 		go readConn(c, tenure)
 	}
 }
@@ -72,7 +72,7 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t, consume := c.out.transport.(transport.Reader), c.session().consume
+	t, consume := c.out.Transport().(transport.Reader), c.session().consume
 	for err == nil {
 		err = t.Read(consume)
 	}
@@ -89,7 +89,7 @@ func endConn(c *Conn, err error) {
 // drainUntilClosed reads and discards the bytes that the peer still sends, until it has
 // answered our close frame or closed its direction, or Timeouts.Close has passed.
 func drainUntilClosed(c *Conn) {
-	t := c.out.transport.(transport.Reader)
+	t := c.out.Transport().(transport.Reader)
 	discard := func(p []byte) error {
 		c.session().discard(p)
 		return nil

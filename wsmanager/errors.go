@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // Errors of sends and of other calls on a connection. They may be wrapped: use [errors.Is].
 var (
 	// ErrClosed is returned after a connection began to close. The message is not sent.
-	ErrClosed = errors.New("wsmanager: the connection is closed")
+	ErrClosed = sender.ErrClosed
 
 	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
 	// [Manager.Conns], for an id that is not registered on this node and not of another node.
@@ -18,7 +20,7 @@ var (
 
 	// ErrOutboxFull is returned by sends if the outbox is full. The message is dropped. The
 	// connection is closed with 1013, unless its [SlowConsumer] policy is another.
-	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
+	ErrOutboxFull = sender.ErrOutboxFull
 
 	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
 	// Outbox.Bytes.
@@ -92,40 +94,6 @@ func (e *contextError) Error() string { return prefix + e.step + ": " + withoutP
 
 // Unwrap returns the cause.
 func (e *contextError) Unwrap() error { return e.err }
-
-// CloseError describes how a connection ended. OnClose gets one for each end that was not
-// orderly. OnConnect and OnMessage may return one to choose the code and the reason that the
-// peer reads.
-type CloseError struct {
-	Code   StatusCode // as sent or received; 1006 if there was no close frame
-	Reason string     // as sent or received
-	Remote bool       // the peer ended the connection
-	Err    error      // the cause, nil if the code says it all
-}
-
-// Error implements error.
-func (e *CloseError) Error() string {
-	by := "here"
-	if e.Remote {
-		by = "by the peer"
-	}
-	s := fmt.Sprintf(prefix+"closed %s with %d", by, e.Code)
-	if e.Reason != "" {
-		s += fmt.Sprintf(" (%q)", e.Reason)
-	}
-	if e.Err != nil {
-		s += ": " + withoutPrefix(e.Err)
-	}
-	return s
-}
-
-// Unwrap returns the cause.
-func (e *CloseError) Unwrap() error { return e.Err }
-
-// orderly reports whether OnClose gets nil.
-func (e *CloseError) orderly() bool {
-	return e.Err == nil && (e.Code == StatusNormalClosure || e.Code == StatusGoingAway || e.Code == StatusNoStatusReceived)
-}
 
 // rejection is an error of [Reject].
 type rejection struct {

@@ -83,5 +83,5 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// wsmanager: Options.Timeouts.Idle: 10s is not above Timeouts.PingInterval (50s) and the 10 % by which it varies, so a peer that only answers pings would be closed; set a longer Idle or a shorter PingInterval
-	// wsmanager: Options.Origins.Allowed: "app.example.com" must begin with "http://" or "https://"
+	// wsmanager: Options.Origins.Allowed: "app.example.com" must begin with "https://", "http://" or the scheme of an app and "://"
 }

@@ -4,7 +4,7 @@ package wsmanager
 func InLoop(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.out.transport.(type) {
+	switch c.out.Transport().(type) {
 	case *eventLoopTransport, *addressedLoopTransport:
 		return true
 	}

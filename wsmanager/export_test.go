@@ -33,7 +33,7 @@ func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration
 
 // SetStuckAfter changes the time without progress after which a write counts as stuck. m
 // must have no connections yet.
-func SetStuckAfter(m *Manager, d time.Duration) { m.sending.stuckAfter = d }
+func SetStuckAfter(m *Manager, d time.Duration) { m.sending.StuckAfter = d }
 
 // CheckUTF8 reports whether p is a valid beginning of a text, and whether it is complete.
 func CheckUTF8(p []byte) (ok, complete bool) {
@@ -83,3 +83,17 @@ func SetWatchInterval(m *Manager, d time.Duration) { m.watch.interval = d }
 // Taken reports whether the callbacks of the connection run on another goroutine than the
 // reader.
 func Taken(c *Conn) bool { return c.in.dispatch.taken() }
+
+// RunsCallback reports whether a callback of the connection has not returned.
+func RunsCallback(c *Conn) bool { return c.in.dispatch.runs() }
+
+// ReadingStopped reports whether the reader waits for callbacks, because the queue is full.
+func ReadingStopped(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.life.handover().active()
+	return k != nil && k.room != nil
+}
+
+// Closing reports whether the connection has begun to close.
+func Closing(c *Conn) bool { return c.reception.isClosing() }

@@ -4,6 +4,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // openFrames is the frame.Handler of an open connection.
@@ -11,28 +12,44 @@ type openFrames Conn
 
 // OnData implements frame.Handler.
 func (f *openFrames) OnData(op ws.OpCode, payload []byte, more bool) error {
-	t := MessageType(op)
-	if wanted, err := f.accept(received{t, false, payload}); !wanted {
+	m := received{typ: MessageType(op), first: true, last: true, payload: payload}
+	if wanted, err := f.accept(m); !wanted {
 		return err
 	}
-	return f.handle(t, payload, more)
+	return f.handle(m, more)
 }
 
 // OnCompressed implements frame.Handler. It inflates a message once it has arrived
 // completely, so that a slow peer holds no inflater and no more memory than its bytes.
 // Messages that will be dropped are not inflated.
 func (f *openFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error {
-	t := MessageType(op)
-	if wanted, err := f.accept(received{t, true, payload}); !wanted {
+	m := received{typ: MessageType(op), first: true, last: true, compressed: true, payload: payload}
+	if wanted, err := f.accept(m); !wanted {
 		return err
 	}
-	buf := getFrame()
-	defer putFrame(buf)
-	plain, err := f.m.inflate(buf, t, payload)
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
+	plain, err := f.m.inflate(buf, m.typ, payload)
 	if err != nil {
 		return err
 	}
-	return f.handle(t, plain, more)
+	m.compressed, m.payload = false, plain
+	return f.handle(m, more)
+}
+
+// OnPiece implements frame.Handler. Pieces are inflated already.
+func (f *openFrames) OnPiece(p frame.Piece) error {
+	if f.reception.isClosing() {
+		f.in.frames.Skip()
+	}
+	if p.Last && p.Compressed {
+		f.m.counters.Compression.Inflated.Add(1)
+	}
+	m := received{typ: MessageType(p.Op), first: p.First, last: p.Last, payload: p.Data}
+	if wanted, err := f.accept(m); !wanted {
+		return err
+	}
+	return f.handle(m, p.More)
 }
 
 // inflate inflates a message into the buffer. Its error is a *CloseError.
@@ -46,32 +63,37 @@ func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, e
 	return plain[:len(plain):len(plain)], nil
 }
 
-// accept counts a message and reports whether to handle it now. If not, the error is the
-// reason for which the connection ends, or nil if it is closing or the message was queued.
+// accept counts a message and reports whether to handle it, or this piece of it, now. If not,
+// the error is the reason for which the connection ends, or nil if it is closing or the
+// message was queued.
 func (f *openFrames) accept(m received) (wanted bool, err error) {
-	f.out.traffic().MessagesIn.Add(1)
+	if m.last {
+		f.out.Traffic().MessagesIn.Add(1)
+	}
 	if f.reception.isClosing() {
 		return false, nil
 	}
-	if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
-		return false, err
+	if m.first {
+		if err := f.in.checkMessageRate(f.m.wheel.Clock()); err != nil {
+			return false, err
+		}
 	}
-	if f.in.dispatch.taken() && f.m.callbacks.OnMessage != nil && f.in.dispatch.enqueue((*callbackHost)(f), m) {
+	if f.in.dispatch.taken() && f.m.callbacks.receives() && f.in.dispatch.enqueue((*callbackHost)(f), m) {
 		return false, nil
 	}
 	return true, nil
 }
 
-// handle passes a message to OnMessage.
-func (f *openFrames) handle(t MessageType, payload []byte, more bool) error {
-	if f.m.callbacks.OnMessage == nil {
+// handle passes a message to OnMessage, or a piece to OnPiece.
+func (f *openFrames) handle(m received, more bool) error {
+	if !f.m.callbacks.receives() {
 		return nil
 	}
 	if more && f.m.broadcaster.batcher.wanted.Load() {
 		epoch := f.m.broadcaster.batcher.enter()
 		defer f.m.broadcaster.batcher.leave(epoch)
 	}
-	err := f.in.dispatch.callMessage((*callbackHost)(f), Message{Type: t, Payload: payload})
+	err := f.in.dispatch.callMessage((*callbackHost)(f), m)
 	if err == nil {
 		return nil
 	}
@@ -85,14 +107,14 @@ func (f *openFrames) OnPing(payload []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.out.sendControl((*session)(f), ws.OpPong, payload)
+	f.out.SendControl((*session)(f), ws.OpPong, payload)
 	return nil
 }
 
 // OnPong implements frame.Handler. Pongs that answer our pings do not count against
 // Options.Limits.ControlRate.
 func (f *openFrames) OnPong([]byte) error {
-	if f.out.pongReceived() {
+	if f.out.PongReceived() {
 		return nil
 	}
 	return f.in.checkControlRate(f.m.wheel.Elapsed(), f.m.opts.ControlRate)
@@ -110,6 +132,7 @@ type endedFrames Conn
 
 func (f *endedFrames) OnData(ws.OpCode, []byte, bool) error       { return nil }
 func (f *endedFrames) OnCompressed(ws.OpCode, []byte, bool) error { return nil }
+func (f *endedFrames) OnPiece(frame.Piece) error                  { return nil }
 func (f *endedFrames) OnPing([]byte) error                        { return nil }
 func (f *endedFrames) OnPong([]byte) error                        { return nil }
 

@@ -6,7 +6,7 @@ package wsmanager
 // calls the callbacks for the queued messages, in order. After the last of them the takeover
 // ends, and the reader calls the callbacks again. Guarded by the connection's lock.
 type takeover struct {
-	queue []received    // messages for callbacks, in order
+	queue []received    // messages or pieces for callbacks, in order
 	size  int           // of queue, in bytes
 	keep  bool          // the peer's direction ended while the connection was open: the queue arrived before that
 	room  chan struct{} // closed when the reader may continue; nil while it does not wait
@@ -28,14 +28,15 @@ func (o *handover) active() *takeover {
 	return o.current
 }
 
-// received is a message that waits for its callback.
+// received is a message, or a piece of one, for a callback.
 type received struct {
-	typ        MessageType
-	compressed bool
-	payload    []byte
+	typ         MessageType
+	compressed  bool // to be inflated; never a piece
+	first, last bool // both, unless it is a piece
+	payload     []byte
 }
 
-// receivedSize is the number of bytes that a queued message counts in addition to its
+// receivedSize is the number of bytes that a queued message or piece counts in addition to its
 // payload. It is at least the size of a received.
 const receivedSize = 64
 

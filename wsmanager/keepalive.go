@@ -22,7 +22,7 @@ func (l *lifecycle) schedulePing(h lifecycleHost, now int64) {
 
 // ping sends a ping and schedules the next one.
 func (l *lifecycle) ping(h lifecycleHost, now int64) {
-	h.sender().sendControl(h, ws.OpPing, nil)
+	h.sender().SendControl(h, ws.OpPing, nil)
 	l.schedulePing(h, now)
 }
 
@@ -48,7 +48,7 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 			at = min(at, ready)
 		}
 	}
-	if since, writing := h.sender().lastProgress(); writing {
+	if since, writing := h.sender().LastProgress(); writing {
 		at = min(at, w.TickOf(since)+w.Ticks(h.options().WriteTimeout))
 	}
 	return at, true
@@ -58,7 +58,7 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 func (l *lifecycle) due(h lifecycleHost, now int64) {
 	w := h.ticker()
 	in := h.receiver()
-	since, writing := h.sender().lastProgress()
+	since, writing := h.sender().LastProgress()
 	switch {
 	case l.state == stateCut:
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -39,9 +40,9 @@ type coldState struct {
 // lifecycleHost is the connection as its state machine sees it. The lock is held in calls of
 // its methods, except Lock.
 type lifecycleHost interface {
-	sendHost
+	sender.Host
 
-	sender() *sender
+	sender() *sender.Sender
 	receiver() *receiver
 	options() *settings
 	ticker() *timewheel.Ticker
@@ -95,28 +96,20 @@ func (l *lifecycle) cancelContext() {
 	}
 }
 
-// callbackError returns the error for OnClose.
-func (e *CloseError) callbackError() error {
-	if e == nil || e.orderly() {
-		return nil
-	}
-	return e
-}
-
 // attach sets the transport when the handshake has been sent. Frames that were queued until
 // now are sent.
 func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 	s := h.sender()
-	s.transport, s.attached = t, true
+	s.Attach(t)
 	now := h.ticker().Now()
 	h.receiver().touch(now)
 	l.schedulePing(h, now)
 	if l.state == stateCut {
-		_ = s.closeTransport() // Shutdown did not wait for the handshake
+		_ = s.CloseTransport() // Shutdown did not wait for the handshake
 		return
 	}
 	l.scheduleNext(h)
-	s.flush(h)
+	s.Flush(h)
 	if l.mode == closeFail && l.state == stateClosing {
 		l.interrupt(h) // the outbox became full before the transport was set
 	}
@@ -152,7 +145,7 @@ func (l *lifecycle) transportFailed(h lifecycleHost, err error) {
 
 // interrupt ends the read in progress, so that OnClose does not wait for the peer.
 func (l *lifecycle) interrupt(h lifecycleHost) {
-	if err := h.sender().transport.Interrupt(); err != nil {
+	if err := h.sender().Transport().Interrupt(); err != nil {
 		l.transportFailed(h, err)
 	}
 }

@@ -86,6 +86,7 @@ func testEnds(t *testing.T) {
 		{"a message that is too big", text(repeat("x", 65537)), 1009, "wsmanager: closed here with 1009: a message is bigger than 65536 bytes", nil, "WARN", "server", 1009},
 		{"a header that promises 2^63-1 bytes", raw("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xffabcd"), 1009, "wsmanager: closed here with 1009: a message is bigger than 65536 bytes", nil, "WARN", "server", 1009},
 		{"a length with its top bit", raw("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xffabcd"), 1002, "wsmanager: closed here with 1002: the payload length has its top bit set", nil, "WARN", "server", 1002},
+		{"a close frame whose reason is not valid UTF-8", func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpClose, true, []byte("\x03\xe8bye\xff"))) }, 1007, "wsmanager: closed here with 1007: the reason of a close frame is not valid UTF-8", nil, "WARN", "server", 1007},
 		{"a close frame with a bad code", closes(1005, ""), 1002, "wsmanager: closed here with 1002: a close frame has the code 1005", nil, "WARN", "server", 1002},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,16 +1,18 @@
 package wsmanager
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -31,8 +33,8 @@ type Manager struct {
 	users       groups
 	broadcaster broadcaster
 	compressor  compressor
-	admission   admission
-	sending     sendConfig
+	admission   admission.Gate[*Conn]
+	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity.Counter
@@ -60,6 +62,9 @@ func MustNew(cb Callbacks, opts Options) *Manager {
 
 func newManager(cb Callbacks, opts Options, c timewheel.Clock) (*Manager, error) {
 	s, err := opts.settings()
+	if mistake := cb.check(); mistake != nil {
+		err = errors.Join(mistake, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +76,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
+		AllowOrigin:       opts.AllowOrigin,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
-	}
-	if opts.Compression.Enabled {
-		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
@@ -88,12 +91,12 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m.users.init()
 	m.broadcaster.init(m)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
-	m.admission.init(opts.MaxConnections, &m.active)
+	m.admission.Init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
-	m.sending = sendConfig{
-		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
+	m.sending = sender.Config{
+		MaxMessages: opts.OutboxMessages, MaxBytes: opts.OutboxBytes, StuckAfter: sender.StuckAfter,
+		Ticker: &m.wheel.Ticker, Counters: &m.counters, Active: &m.active,
 	}
 	if opts.Backplane != nil {
 		startBus(m)

@@ -440,11 +440,14 @@ func testLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 	for name, onClose := range map[string]func(){"OnClose returns": func() {}, "OnClose panics": func() { panic("oops") }} {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
+			connected := make(chan struct{}, 3)
 			m, url := serve(t, wsmanager.Callbacks{
-				OnClose: func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
+				OnConnect: func(*wsmanager.Conn) error { connected <- struct{}{}; return nil },
+				OnClose:   func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
 			}, wsmanager.Options{Logger: slog.New(panicking{slog.DiscardHandler})}, nil)
 			for range 3 {
 				c := dialOver(t, url, nil)
+				receive(t, connected) // before it, the server may not have noticed that the answer was sent
 				c.Kill()
 			}
 			require.Len(t, j.await(t, 3), 3)

@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -86,12 +88,39 @@ type Options struct {
 //
 // A page of the host and port in the request's Host header may connect. If the request came
 // over TLS, the page must have come over TLS too. Clients that send no Origin are not
-// browsers and may connect. The opaque origin "null" may not.
+// browsers and may connect. The origin "null", which any page can get, and those of files may
+// not.
 type Origins struct {
 	// Allowed are further origins, each as a browser sends it: "https://app.example.com", with
 	// the port unless it is the default of the scheme, and with a host that is not ASCII as
-	// "xn--…". Wildcards are not supported. Default: none.
+	// "xn--…". Default: none.
+	//
+	// Apps and extensions have schemes of their own: "capacitor://localhost",
+	// "tauri://localhost", "chrome-extension://ID". Such an origin is compared literally, except
+	// for the case of its scheme. An app chooses its origin itself: any app with a WebView can
+	// have "capacitor://localhost", but each app has its own cookies.
+	//
+	// "https://*.example.com" stands for the hosts with one label or more before
+	// ".example.com", not for example.com itself, and for one scheme and one port. The wildcard
+	// must be the whole first label, and the domain after it must not be a public suffix, such
+	// as co.uk or github.io, in the list that golang.org/x/net/publicsuffix has. Each of the
+	// subdomains may use the visitor's cookies: also one that shows content of users, that
+	// someone else operates, or whose DNS record points to an address that was given up. List
+	// the origins if they are known.
 	Allowed []string
+
+	// AllowOrigin is called for each origin that is neither of this host nor in Allowed, and
+	// returns whether it may connect. origin has the scheme, and the host with the port unless
+	// that is the default of the scheme. Both are in lower case, except for the host of a scheme
+	// other than http and https. Check all of them: "https://example.com.evil.example" begins
+	// with "https://example.com", and "https://evilexample.com" ends with "example.com". It is
+	// not called for "null", for files, for a header that is not an origin, and for a page of this
+	// host that must come over TLS and did not.
+	//
+	// It is called on the goroutine of the request, before OnAccept and before MaxConnections is
+	// checked, for any number of requests at a time. A panic refuses the handshake, and propagates
+	// as the panic of any http.Handler does. Default: none of these origins may connect.
+	AllowOrigin func(r *http.Request, origin *url.URL) bool
 
 	// SecureOnly refuses pages of the same host that came over plain HTTP, also if TLS ends at
 	// a proxy and the request does not show it. Any machine on the way can modify such a page
@@ -99,8 +128,9 @@ type Origins struct {
 	// because all pages of a server without TLS come over plain HTTP.
 	SecureOnly bool
 
-	// DangerouslyAllowAny accepts pages of all origins, also "null". It is only for endpoints
-	// that grant nothing to a cookie or to the client's place in the network. Default: false.
+	// DangerouslyAllowAny accepts pages of all origins, also "null" and those of files.
+	// AllowOrigin is not called then. It is only for endpoints that grant nothing to a cookie or
+	// to the client's place in the network. Default: false.
 	DangerouslyAllowAny bool
 }
 
@@ -109,12 +139,15 @@ type Limits struct {
 	// MaxMessageSize is the most bytes of a received message. A bigger one closes the
 	// connection with 1009, as soon as its frame header or its inflated size exceeds the limit.
 	// Together with its frame header (up to 10 bytes; 14 for a client, whose frames are masked)
-	// it must not exceed Outbox.Bytes, so that each received message can be sent on. Default:
-	// 64 KiB.
+	// it must not exceed Outbox.Bytes, so that each received message can be sent on. With
+	// Callbacks.OnPiece it is the most bytes of a piece, and the size of a message has no
+	// limit: count its bytes if it should have one. A compressed message is decompressed only as
+	// far as its pieces are handled, and holds 56 KB until it is complete. Default: 64 KiB.
 	MaxMessageSize int
 
 	// MessageRate is how many messages per second the peer may send on average. A peer that
-	// sends more is closed with 1008 (ErrRateLimit). Default: 0, no limit.
+	// sends more is closed with 1008 (ErrRateLimit). With Callbacks.OnPiece a message counts when
+	// it begins, and its pieces do not count. Default: 0, no limit.
 	MessageRate float64
 
 	// MessageBurst is how many messages the peer may send at once if MessageRate is set.

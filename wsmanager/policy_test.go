@@ -8,6 +8,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // TestSlowConsumerPolicies sends ten messages to an outbox of three while another message is
@@ -124,7 +126,7 @@ func TestControlFramesAreExempt(t *testing.T) {
 	require.ErrorIs(t, c.Send(Text("m1")), ErrOutboxFull)
 	c.mu.Lock()
 	for i := range 100 {
-		c.out.sendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // only the newest is kept
+		c.out.SendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // only the newest is kept
 	}
 	c.mu.Unlock()
 	tr.goOn <- struct{}{}
@@ -177,7 +179,7 @@ func TestBigMessagesInChunks(t *testing.T) {
 	require.NoError(t, c.Send(Text("small")))
 	require.NoError(t, c.Send(Text(big)))
 	c.mu.Lock()
-	c.out.sendControl(c.session(), ws.OpPing, nil)
+	c.out.SendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("last")))
 	require.NoError(t, c.Close(1000, ""))
@@ -212,7 +214,7 @@ func TestBurstRule(t *testing.T) {
 			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
 			<-tr.entered
 			if tt.stuck {
-				clock.Step(2 * stuckAfter)
+				clock.Step(2 * sender.StuckAfter)
 			}
 			n := 0
 			for c.Send(Binary(make([]byte, tt.size))) == nil {
@@ -231,7 +233,7 @@ func TestBurstWithoutALimit(t *testing.T) {
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
 	require.NoError(t, c.Send(Text("x")))
-	require.False(t, c.out.crowded())
+	require.False(t, c.out.Crowded())
 	tr.letGo()
 	idle(t, m)
 }

@@ -92,8 +92,8 @@ var errEncodePanicked = errors.New("wsmanager: PrepareFunc's function panicked")
 func (f *preparedFrame) deflated(cp *compressor) []byte {
 	f.compress.Do(func() {
 		payload := f.frame[len(f.frame)-f.size:]
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		var ok bool
 		if *buf, ok = cp.append(*buf, MessageType(f.frame[0]&0x0f), payload); ok {
 			f.compressed = bytes.Clone(*buf)

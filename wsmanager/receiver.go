@@ -65,18 +65,19 @@ func (r *receiver) discard(h receiveHost, p []byte) {
 		r.frames = frame.GetReader(h.frameConfig())
 	}
 	if !r.frames.Failed() {
+		r.frames.Skip()
 		_, _ = r.frames.Feed(p, h.framesAfterEnd()) // after an error no close frame can be found
 	}
 }
 
 // takeUnread returns a copy of the bytes that the frame reader has not handled, because the
-// message of the running callback is in the same buffer. The frame reader forgets them.
-func (r *receiver) takeUnread() (rest []byte) {
-	if r.frames != nil {
-		rest = append(rest, r.frames.Unread()...)
-		r.frames.SetUnread(nil)
+// message of the running callback is in the same buffer. It is nil if the frame reader has
+// nothing to do before further bytes arrive.
+func (r *receiver) takeUnread() []byte {
+	if r.frames == nil {
+		return nil
 	}
-	return rest
+	return r.frames.TakeUnread()
 }
 
 // touch notes that the peer was heard at a tick.

@@ -103,7 +103,7 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	tr.letGo()
 	idle(t, m)
 	require.Len(t, tr.frames(t), 201)
-	require.Nil(t, c.out.outbox)
+	require.True(t, c.out.Idle())
 }
 
 // Nothing is written inside a partly written frame, not even a control frame and not even if
@@ -116,7 +116,7 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	tr.setRoom(1 << 20)
 	require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 	c.mu.Lock()
-	c.out.sendControl(c.session(), ws.OpPing, nil)
+	c.out.SendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("direct")))
 	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("to all")))
@@ -153,7 +153,7 @@ func TestPingAndPongAreQueuedSeparately(t *testing.T) {
 	for range 3 {
 		require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 		c.mu.Lock()
-		c.out.sendControl(c.session(), ws.OpPing, nil)
+		c.out.SendControl(c.session(), ws.OpPing, nil)
 		c.mu.Unlock()
 	}
 	tr.letGo()

@@ -230,13 +230,13 @@ func TestOptions(t *testing.T) {
 			SlowConsumer:   9,
 			Outbox:         wsmanager.Outbox{Messages: -1, Bytes: -1},
 			Timeouts:       wsmanager.Timeouts{PingInterval: -1, Idle: -1, Write: -1, Handshake: -1, Close: -1},
-			Origins:        wsmanager.Origins{Allowed: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"}},
+			Origins:        wsmanager.Origins{Allowed: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp:a", "%"}},
 		}, []string{
 			"wsmanager: Options.Limits.MaxMessageSize: -1 is negative; set a positive number, or 0 for the default of 65536", "Outbox.Messages: -1 is", "Outbox.Bytes: -1 is",
 			"MaxConnections: -1 is negative; set a positive number, or 0 for no limit", "MessageRate: -1 is not a rate; set a positive number of messages per second, or 0 for no limit", "MessageBurst: -1 is",
 			"ControlRate: -1 is negative; set a positive number, or 0 for the default of 20", "MaxGroups: -1 is", "SlowConsumer: 9 is not a policy",
 			"PingInterval: -1ns is negative; set a positive duration, or 0 for the default of 50s", "Idle: -1ns is", "Write: -1ns is", "Handshake: -1ns is", "Close: -1ns is",
-			`Origins.Allowed: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is not a URL`,
+			`Origins.Allowed: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp:a" must begin with`, `"%" is not a URL`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

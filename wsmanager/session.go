@@ -7,6 +7,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -47,7 +48,7 @@ func (s *session) Due(now int64) {
 
 // Methods that tell the parts about the connection: sender to framesAfterEnd.
 
-func (s *session) sender() *sender           { return &s.out }
+func (s *session) sender() *sender.Sender    { return &s.out }
 func (s *session) receiver() *receiver       { return &s.in }
 func (s *session) options() *settings        { return &s.m.opts }
 func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
@@ -60,6 +61,7 @@ func (s *session) readyDue() (at int64, waits bool) {
 // frameConfig implements receiveHost.
 func (s *session) frameConfig() frame.Config {
 	cfg := frame.Config{Masked: s.m.keys == nil, Limit: s.m.opts.MaxMessageSize}
+	cfg.Pieces, cfg.Inflater = s.m.callbacks.OnPiece != nil, deflate.NewStream
 	if s.who.deflate {
 		cfg.CompressedLimit = deflate.MaxCompressed(cfg.Limit)
 	}
@@ -74,20 +76,20 @@ func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
 func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
 func (s *session) markClosing()              { s.reception.markClosing() }
-func (s *session) writerStarted()            { s.life.scheduleNext(s) }
+func (s *session) WriterStarted()            { s.life.scheduleNext(s) }
 
-// closeFrameSent implements sendHost. A connection without a socket has no peer that answers.
-func (s *session) closeFrameSent() {
-	if _, ok := s.out.transport.(*sinkTransport); ok {
+// CloseFrameSent implements sender.Host. A connection without a socket has no peer that answers.
+func (s *session) CloseFrameSent() {
+	if _, ok := s.out.Transport().(*transport.Sink); ok {
 		s.life.cut(s, nil)
 		return
 	}
 	s.life.closeFrameSent(s)
 }
 
-func (s *session) writeFailed(err error) { s.life.transportFailed(s, err) }
+func (s *session) WriteFailed(err error) { s.life.transportFailed(s, err) }
 
-func (s *session) consumerTooSlow() {
+func (s *session) ConsumerTooSlow() {
 	s.life.close(s, &CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
 }
 
@@ -122,7 +124,7 @@ var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 func (s *session) open(early []byte) error {
 	logStart(s.conn())
 	if len(early) > 0 {
-		s.out.traffic().BytesIn.Add(uint64(len(early)))
+		s.out.Traffic().BytesIn.Add(uint64(len(early)))
 		s.in.frames = frame.GetReader(s.frameConfig())
 		s.in.frames.SetUnread(early) // for a goroutine that takes over while OnConnect runs
 	}
@@ -144,7 +146,7 @@ func (s *session) open(early []byte) error {
 // consume counts and handles bytes from the peer.
 func (s *session) consume(p []byte) error {
 	s.in.touch(s.m.wheel.Coarse())
-	s.out.traffic().BytesIn.Add(uint64(len(p)))
+	s.out.Traffic().BytesIn.Add(uint64(len(p)))
 	return s.feed(p)
 }
 
@@ -172,18 +174,20 @@ func (s *session) peerClosed(code StatusCode, reason string) {
 // shared. A client masks a copy of a shared frame.
 func (s *session) send(plain []byte, shared bool) error {
 	if shared && s.m.keys != nil {
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		*buf = s.m.keys.Mask(append(*buf, plain...), 0)
 		plain, shared = *buf, false
 	}
 	s.mu.Lock()
-	s.catchUp()
-	err := s.out.send(s, plain, shared)
-	crowded := s.out.crowded()
+	if s.m.broadcaster.behindLocked(s.conn()) { // catchUp, inlined
+		s.m.broadcaster.catchUpLocked(s.conn())
+	}
+	err := s.out.Send(s, plain, shared)
+	crowded := s.out.Crowded()
 	s.mu.Unlock()
 	if crowded {
-		yieldToWriter()
+		sender.YieldToWriter()
 	}
 	return err
 }
@@ -235,7 +239,7 @@ func (s *session) finish(err error) {
 	cause := s.life.readerStopped(s, err)
 	s.mu.Unlock()
 
-	s.m.admission.trackClosing(s.conn(), true)
+	s.m.admission.SetClosing(s.conn(), true)
 	s.m.unregister(s.conn())
 	s.m.counters.Close(uint16(cause.Code))
 	s.mu.Lock()
@@ -276,8 +280,8 @@ func (s *session) released() {
 		if transport.AsPanic(err) != nil {
 			logClosingPanic(s.conn(), err) // before Shutdown may return
 		}
-		s.m.admission.trackClosing(s.conn(), false)
-		s.m.admission.releaseSlot()
+		s.m.admission.SetClosing(s.conn(), false)
+		s.m.admission.Release()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.life.released()

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"slices"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
@@ -41,7 +42,8 @@ type settings struct {
 
 	// Only servers have the following.
 
-	AllowedOrigins            []string
+	AllowedOrigins            handshake.Origins
+	AllowOrigin               func(*http.Request, *url.URL) bool
 	SecureOriginsOnly         bool
 	DangerouslyAllowAnyOrigin bool
 	MaxConnections            int
@@ -186,13 +188,11 @@ func (o *Options) settings() (settings, error) {
 
 func (s *settings) setOrigins(o *Origins, w *mistakes) {
 	s.SecureOriginsOnly, s.DangerouslyAllowAnyOrigin = o.SecureOnly, o.DangerouslyAllowAny
-	s.AllowedOrigins = slices.Clone(o.Allowed)
-	for i, text := range o.Allowed {
-		origin, err := handshake.ParseOrigin(text)
-		if err != nil {
+	s.AllowOrigin = o.AllowOrigin
+	for _, text := range o.Allowed {
+		if err := s.AllowedOrigins.Add(text); err != nil {
 			w.add("Origins.Allowed", "%q %w", text, err)
 		}
-		s.AllowedOrigins[i] = origin.String()
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // Sink takes the messages of a connection that has no socket: see [NewSinkConn].
@@ -27,14 +30,14 @@ type Sink interface {
 // end may be called more than once. NewSinkConn returns an error for an invalid Accept, and
 // ErrShutdown after the beginning of Shutdown.
 func NewSinkConn(m *Manager, a Accept, sink Sink) (c *Conn, end func(), err error) {
-	if err := m.checkAccept(a); err != nil {
+	if err := a.check(m.opts.MaxGroups); err != nil {
 		return nil, nil, inContext("NewSinkConn", err)
 	}
-	if m.admission.isDraining() {
+	if m.admission.IsDraining() {
 		return nil, nil, ErrShutdown
 	}
 	c = m.newConn(m.bus.newConnID(), a, nil, "")
-	c.out.transport, c.out.attached = &sinkTransport{sink: sink}, true
+	c.out.Attach(&transport.Sink{Deliver: func(frames [][]byte, shared bool) error { return deliver(sink, frames, shared) }})
 	m.register(c, a)
 	return c, c.session().endSink, nil
 }
@@ -59,7 +62,7 @@ func Carry(c *Conn, policy SlowConsumer) error {
 		member.leave()
 	}
 	c.memberships = nil
-	c.out.policy = policy
+	c.out.SetPolicy(sender.Policy(policy))
 	c.reception.markCarrier()
 	c.m.carriers.Add(1)
 	return nil
@@ -79,22 +82,8 @@ func (s *session) endSink() {
 	s.m.wheel.Remove(s)
 }
 
-// sinkTransport is the transport of a connection without a socket. Messages do not pass
-// through it: the sender delivers them. It drops the rest, control frames.
-type sinkTransport struct {
-	handshaking
-	sink Sink
-}
-
-var errNoSocket = errors.New("wsmanager: the connection has no socket")
-
-func (t *sinkTransport) Interrupt() error                   { return nil }
-func (t *sinkTransport) CloseWrite() error                  { return errNoSocket }
-func (t *sinkTransport) Close() error                       { return nil }
-func (t *sinkTransport) TryWrite(frame []byte) (int, error) { return len(frame), nil }
-
-// deliver passes frames to the sink. A frame that is not shared is copied.
-func (t *sinkTransport) deliver(h sendHost, shared bool, frames ...[]byte) error {
+// deliver passes the payloads of frames to a sink.
+func deliver(sink Sink, frames [][]byte, shared bool) error {
 	var one [1][]byte
 	payloads := one[:0]
 	if len(frames) > 1 {
@@ -103,10 +92,7 @@ func (t *sinkTransport) deliver(h sendHost, shared bool, frames ...[]byte) error
 	typ := MessageType(frames[0][0] & 0x0f)
 	for i, f := range frames {
 		if other := MessageType(f[0] & 0x0f); other != typ { // a connection has one variant, so this is rare
-			if err := t.deliver(h, shared, frames[:i]...); err != nil {
-				return err
-			}
-			return t.deliver(h, shared, frames[i:]...)
+			return errors.Join(deliver(sink, frames[:i], shared), deliver(sink, frames[i:], shared))
 		}
 		p := framePayload(f)
 		if !shared {
@@ -114,11 +100,7 @@ func (t *sinkTransport) deliver(h sendHost, shared bool, frames ...[]byte) error
 		}
 		payloads = append(payloads, p)
 	}
-	if err := t.sink.Deliver(typ, payloads); err != nil {
-		h.writeFailed(err)
-		return ErrClosed
-	}
-	return nil
+	return sink.Deliver(typ, payloads)
 }
 
 // framePayload returns the payload of an unmasked frame.

@@ -41,7 +41,8 @@ func (d *dispatcher) replaced(h dispatchHost, tenure uint32) bool {
 
 // enqueue queues a message during a takeover. It is called on the reader's goroutine, and
 // waits while the queue has no room, so that the peer is slowed down. It returns false if no
-// takeover is in progress: then the reader calls the callback itself.
+// takeover is in progress: then the reader calls the callback itself. If the connection is
+// closing, the message is dropped, also if the takeover has ended meanwhile.
 func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
 	h.Lock()
 	defer h.Unlock()
@@ -49,10 +50,10 @@ func (d *dispatcher) enqueue(h dispatchHost, m received) bool {
 	for {
 		k := h.handover().active()
 		switch {
-		case k == nil:
-			return false
 		case !h.isOpen():
 			return true // dropped, like all messages that arrive while the connection closes
+		case k == nil:
+			return false
 		case len(k.queue) == 0 || k.size+size <= h.maxQueuedSize():
 			m.payload = bytes.Clone(m.payload)
 			k.queue = append(k.queue, m)

@@ -14,7 +14,7 @@ import (
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.outbox.Waiters()
+	return c.out.Waiting()
 }
 
 // awaitWaiters waits until n sends wait for room.
@@ -171,7 +171,7 @@ func TestSendPreparedContext(t *testing.T) {
 	tr.goOn <- struct{}{} // writes "half" and m0
 	require.NoError(t, <-result)
 	c.mu.Lock()
-	require.Same(t, &frame[0], &c.out.outbox.Last()[0])
+	require.Same(t, &frame[0], &c.out.LastFrame()[0])
 	c.mu.Unlock()
 	tr.letGo()
 	idle(t, m)

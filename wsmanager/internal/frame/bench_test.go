@@ -16,6 +16,7 @@ type discard struct{}
 
 func (discard) OnData(ws.OpCode, []byte, bool) error       { return nil }
 func (discard) OnCompressed(ws.OpCode, []byte, bool) error { return nil }
+func (discard) OnPiece(frame.Piece) error                  { return nil }
 func (discard) OnPing([]byte) error                        { return nil }
 func (discard) OnPong([]byte) error                        { return nil }
 func (discard) OnClose(ws.StatusCode, string) error        { return nil }

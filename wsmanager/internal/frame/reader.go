@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,6 +18,9 @@ type Handler interface {
 	// OnCompressed is OnData for a message that the handler has to inflate and, if it is
 	// a text, to check for valid UTF-8.
 	OnCompressed(op ws.OpCode, payload []byte, more bool) error
+	// OnPiece receives the next part of a message, in place of OnData and OnCompressed, if
+	// Config.Pieces is set.
+	OnPiece(p Piece) error
 	OnPing(payload []byte) error
 	OnPong(payload []byte) error
 	// OnClose receives a close frame: 1005 if it has no code.
@@ -35,6 +39,14 @@ type Config struct {
 	// CompressedLimit is the limit of a message before it is inflated, in bytes. 0:
 	// compression was not negotiated, and a compressed message is a protocol error.
 	CompressedLimit int
+
+	// Pieces delivers messages in pieces of at most Limit bytes, as they arrive. Then Limit
+	// and CompressedLimit do not bound the message.
+	Pieces bool
+
+	// Inflater returns an Inflater for one message. It is needed for Pieces if compression was
+	// negotiated.
+	Inflater func() Inflater
 }
 
 // Reader turns the bytes of one direction of a connection into messages and control
@@ -57,7 +69,9 @@ type Reader struct {
 	text       UTF8
 	ctl        []byte // payload of an incomplete control frame
 
-	unread []byte // while a Handler receives a message: the bytes behind it
+	unread []byte // while a Handler receives a message or a piece: the bytes behind it
+
+	pieces pieces // of the current message
 }
 
 // readers pools Readers: a connection needs one only while it receives something.
@@ -88,14 +102,25 @@ func (r *Reader) Failed() bool { return r.failed }
 // frame, in bytes.
 func (r *Reader) Buffered() int { return cap(r.msg) + cap(r.ctl) }
 
-// SetUnread sets the bytes that [Reader.Unread] returns, for callbacks that run before
+// SetUnread sets the bytes that [Reader.TakeUnread] returns, for callbacks that run before
 // the first Feed. nil resets it.
 func (r *Reader) SetUnread(p []byte) { r.unread = p }
 
-// Unread returns the part of Feed's argument behind the message that a [Handler] is
-// receiving, or nil. A goroutine that takes over the Reader copies it, since Feed's
-// caller owns the memory, and continues there.
-func (r *Reader) Unread() []byte { return r.unread }
+// TakeUnread returns a copy of the part of Feed's argument behind the message or piece that a
+// [Handler] is receiving, because Feed's caller owns the memory. A goroutine that takes over
+// the Reader calls it, and then Feed with the result, unless that is nil. It is empty and not
+// nil if Feed has only to continue a message that was received already.
+func (r *Reader) TakeUnread() []byte {
+	rest := bytes.Clone(r.unread)
+	r.unread = nil
+	if r.pieces.inflater != nil {
+		r.pieces.inflater = r.pieces.inflater.Clone() // the handler's piece is in the memory of the present one
+	}
+	if r.pieces.inflating && rest == nil {
+		rest = []byte{}
+	}
+	return rest
+}
 
 // Feed reads p, changing it in place, and calls h for each event. On an error it returns
 // the number of bytes read until then. If the error is h's, Feed can be called again for
@@ -103,6 +128,11 @@ func (r *Reader) Unread() []byte { return r.unread }
 // the caller must not either.
 func (r *Reader) Feed(p []byte, h Handler) (read int, err error) {
 	size := len(p)
+	if r.pieces.inflating { // continues after a takeover, or an error of h
+		if err := r.inflate(p, h); err != nil {
+			return 0, err
+		}
+	}
 	for len(p) > 0 {
 		if !r.inFrame {
 			n, err := r.header(p)
@@ -116,6 +146,9 @@ func (r *Reader) Feed(p []byte, h Handler) (read int, err error) {
 			}
 		}
 		n := int(min(int64(len(p)), r.head.Length-r.done))
+		if r.cfg.Pieces {
+			n = min(n, r.cfg.Limit)
+		}
 		chunk := p[:n:n] // appending to a payload must not overwrite the bytes behind it
 		p = p[n:]
 		if r.head.Masked {
@@ -125,6 +158,8 @@ func (r *Reader) Feed(p []byte, h Handler) (read int, err error) {
 		var err error
 		if r.head.OpCode.IsControl() {
 			err = r.control(chunk, h)
+		} else if r.cfg.Pieces {
+			err = r.piece(chunk, p, h)
 		} else {
 			err = r.data(chunk, p, h)
 		}
@@ -164,12 +199,16 @@ func (r *Reader) header(p []byte) (int, error) {
 	if n == 0 {
 		return taken, nil
 	}
-	if limit := r.wireLimit(compressed); !h.OpCode.IsControl() && h.Length > int64(limit-len(r.msg)) {
+	if limit := r.wireLimit(compressed); !r.cfg.Pieces && !h.OpCode.IsControl() && h.Length > int64(limit-len(r.msg)) {
 		return 0, &Error{Code: ws.StatusMessageTooBig, Err: fmt.Errorf("a message is bigger than %d bytes", limit)}
 	}
 	r.hdrLen, r.inFrame, r.head, r.done = 0, true, h, 0
 	if begins {
 		r.op, r.compressed, r.text, r.empty = h.OpCode, compressed, UTF8{}, 0
+		r.pieces.started = false
+	}
+	if r.cfg.Pieces && h.Length > 0 && !h.OpCode.IsControl() {
+		r.empty = 0 // the message may have any number of fragments
 	}
 	if h.Length == 0 && !h.Fin {
 		if r.empty++; r.empty > maxEmptyFragments {
@@ -180,8 +219,9 @@ func (r *Reader) header(p []byte) (int, error) {
 }
 
 // maxEmptyFragments is the number of fragments without payload that may precede the last
-// one of a message. The message limit bounds the other fragments; without this limit a
-// peer could send empty ones endlessly, and limits per message would not see them.
+// one of a message, or with Config.Pieces the next one that has a payload. The message limit
+// bounds the other fragments; without this limit a peer could send empty ones endlessly, and
+// limits per message would not see them.
 const maxEmptyFragments = 100
 
 // ErrEmptyFragments is the cause of an [Error] about a message with too many fragments

@@ -55,8 +55,7 @@ const fuzzHandshake = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrad
 
 // accepting is a server that hangs up after the handshake.
 func accepting(w http.ResponseWriter, r *http.Request) {
-	cfg := handshake.ServerConfig{Negotiate: func([]string) (string, error) { return "", nil }}
-	q, err := handshake.Check(w, r, &cfg)
+	q, err := handshake.Check(w, r, &handshake.ServerConfig{})
 	if err == nil {
 		err = q.Prepare(w, wstest.Patience)
 	}

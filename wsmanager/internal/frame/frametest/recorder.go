@@ -23,8 +23,13 @@ type Recorder struct {
 	// Takes reports whether the reader is taken over during a message. nil: never.
 	Takes func() bool
 
-	reader *frame.Reader // set if Takes is
-	unread []byte        // bytes behind the message during which the reader was taken over
+	reader  *frame.Reader // of Record
+	feeding []byte        // the argument of Feed
+	unread  []byte        // bytes behind the message during which the reader was taken over
+	begun   bool          // a piece of a message has arrived, not the last one
+	message []byte        // the pieces of the message
+	readOn  bool          // the next reader has read unread already
+	result  error         // its error
 }
 
 // Record passes stream to r in pieces of n bytes, all at once if n is 0. It returns the
@@ -37,8 +42,14 @@ func (e *Recorder) Record(r *frame.Reader, stream []byte, n int) (events []strin
 	}
 	for i := 0; i < len(stream); i += n {
 		piece := bytes.Clone(stream[i:min(i+n, len(stream))]) // Feed changes it
+		e.feeding = piece
 		_, err := r.Feed(piece, e)
 		for err == frame.ErrTaken {
+			if e.readOn {
+				err, e.readOn, e.result = e.result, false, nil
+				continue
+			}
+			e.feeding = e.unread
 			_, err = r.Feed(e.unread, e)
 		}
 		held = max(held, r.Buffered())
@@ -60,10 +71,8 @@ func (e *Recorder) takeOver() error {
 	if e.Takes == nil || !e.Takes() {
 		return nil
 	}
-	unread := e.reader.Unread()
-	e.reader.SetUnread(nil)
-	e.unread = bytes.Clone(unread)
-	clear(unread) // Feed must not read it after ErrTaken
+	e.unread = e.reader.TakeUnread()
+	clear(e.feeding[len(e.feeding)-len(e.unread):]) // Feed must not read it after ErrTaken
 	return frame.ErrTaken
 }
 
@@ -83,6 +92,40 @@ func (e *Recorder) OnCompressed(op ws.OpCode, payload []byte, _ bool) error {
 	}
 	e.Events = append(e.Events, fmt.Sprintf("compressed %s %q", Kind(op), payload))
 	return e.takeOver()
+}
+
+// OnPiece implements frame.Handler. It records a message when its last piece has arrived, and
+// before that an event for each piece that is not as promised. If the reader is taken over,
+// the next one reads on before OnPiece returns.
+func (e *Recorder) OnPiece(p frame.Piece) error {
+	if p.First == e.begun {
+		e.Events = append(e.Events, fmt.Sprintf("first: %v, after %q", p.First, e.message))
+	}
+	if len(p.Data) == 0 && !p.Last {
+		e.Events = append(e.Events, "an empty piece")
+	}
+	held := bytes.Clone(p.Data)
+	e.begun, e.message = !p.Last, append(e.message, held...)
+	if p.Last {
+		e.Events = append(e.Events, fmt.Sprintf("%s %q", Kind(p.Op), e.message))
+		e.message = e.message[:0]
+	}
+	if err := e.takeOver(); err == nil {
+		return nil
+	}
+	var err error
+	e.feeding = e.unread
+	if e.unread != nil {
+		_, err = e.reader.Feed(e.unread, e)
+	}
+	if err != frame.ErrTaken {
+		e.result = err
+	}
+	if !bytes.Equal(held, p.Data) {
+		e.Events = append(e.Events, fmt.Sprintf("%q has become %q", held, p.Data))
+	}
+	e.unread, e.readOn = nil, true
+	return frame.ErrTaken
 }
 
 // OnPing implements frame.Handler.
