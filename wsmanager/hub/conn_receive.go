@@ -7,15 +7,15 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// received handles wsmanager's OnMessage.
-func (s *serverSocket) received(m wsmanager.Message) {
+// received handles wsmanager's OnPiece.
+func (s *serverSocket) received(p wsmanager.Piece) {
 	c := s.conn
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
 	if c.socketGone(s) {
 		return
 	}
-	err := c.session.receive(s, &s.records, m.Type, m.Payload)
+	err := c.session.receive(s, &s.records, p.Type, p.Data)
 	switch {
 	case err == nil, errors.Is(err, errSocketGone):
 	case !c.session.handshakeDone:

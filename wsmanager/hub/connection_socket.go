@@ -52,7 +52,7 @@ func (c *Connection) dial(ctx context.Context, s *clientSocket) (*clientSocket, 
 	opts.Handshake.Header = s.endpoint.header
 	ws, err := wsmanager.Dial(ctx, s.endpoint.url, wsmanager.Callbacks{
 		OnConnect: s.connected,
-		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { s.received(m); return nil },
+		OnPiece:   func(_ *wsmanager.Conn, p wsmanager.Piece) error { s.received(p); return nil },
 		OnClose:   s.closed,
 	}, opts)
 	if err != nil {
@@ -134,9 +134,9 @@ func (s *clientSocket) closed(_ *wsmanager.Conn, err error) {
 	close(s.done)
 }
 
-// received handles wsmanager's OnMessage.
-func (s *clientSocket) received(m wsmanager.Message) {
-	err := s.session.receive(s, &s.records, m.Type, m.Payload)
+// received handles wsmanager's OnPiece.
+func (s *clientSocket) received(p wsmanager.Piece) {
+	err := s.session.receive(s, &s.records, p.Type, p.Data)
 	if err == nil || errors.Is(err, errSocketEnded) {
 		return
 	}

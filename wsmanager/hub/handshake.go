@@ -97,11 +97,11 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 	c.ready, c.connecting = true, true
 	c.timer.Reset(h.opts.KeepAliveInterval)
 	c.mu.Unlock()
-	h.conns.Store(c.id, c)
 	h.counters.handshakes.Add(1)
 	if c.session.sink == nil {
 		_ = ws.Ready(c.variant) // fails if the socket is closing; then OnClose follows
 	}
+	h.conns.Store(c.id, c)
 	return true
 }
 

@@ -62,9 +62,9 @@ func (h *Hub) callbacks() wsmanager.Callbacks {
 			s.connected(ws)
 			return nil
 		},
-		OnMessage: func(ws *wsmanager.Conn, m wsmanager.Message) error {
+		OnPiece: func(ws *wsmanager.Conn, p wsmanager.Piece) error {
 			s, _ := wsmanager.Value[*serverSocket](ws)
-			s.received(m)
+			s.received(p)
 			return nil
 		},
 		OnClose: func(ws *wsmanager.Conn, err error) {

@@ -75,7 +75,7 @@ type Options struct {
 	HandshakeTimeout time.Duration
 
 	// MaxMessageSize limits the bytes of one hub message of a client. A bigger message ends the connection. A WebSocket
-	// message may hold several hub messages: see WebSocket. Default: 32 KiB.
+	// message may hold any number of hub messages. Default: 32 KiB.
 	MaxMessageSize int
 
 	// MaxParallelCalls limits how many calls of one client run at a time. Further calls wait and begin in order. Calls that
@@ -136,9 +136,9 @@ type Options struct {
 	DangerouslyDetailedErrors bool
 
 	// WebSocket configures the connections below the hub: origins, compression, slow consumers, outboxes, driver. Some
-	// defaults are different here. Limits.MaxMessageSize is 1023 KiB, because the JavaScript client joins messages that it sends
-	// together into one WebSocket message; a bigger one ends the connection with 1009 and without a Close message. Logger is
-	// Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
+	// defaults are different here. A WebSocket message may have any size, because clients join hub messages that they send
+	// together: hub messages are handled while it arrives. Limits.MaxMessageSize, 1023 KiB, only says how much is read ahead
+	// while the hub takes nothing from a client. Logger is Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
 	// of its own process only.
 	WebSocket wsmanager.Options
 }
