@@ -262,8 +262,11 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"wsmanager"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
 
+	"wsmanager/hub/internal/cutter": {},
+
+	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
@@ -272,6 +275,7 @@ var imports = map[string][]string{
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
+	"wsmanager/hub/internal/token":       {"internal/httpx"},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/backoff":         nil,
 	"wsmanager/internal/connid":          nil,

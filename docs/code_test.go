@@ -31,7 +31,7 @@ var given = []string{
 	"compression, cors, rateLimit, authentication pipeline.Middleware",
 	"chat *wsmanager.Manager", "c *wsmanager.Conn", "m wsmanager.Message", "id string",
 	"bus wsmanager.Backplane", "lines chan string", "ids []string",
-	"methods hub.Methods", "token string", "items chan int",
+	"newKitchen func() *hub.Hub", "t *testing.T", "methods hub.Methods", "token string", "items chan int",
 	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
 	"verify func(token string) (user string, expires time.Time, err error)",

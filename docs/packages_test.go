@@ -21,6 +21,7 @@ func TestPackageDocs(t *testing.T) {
 		"wsmanager": {"Usage", "Concurrency", "Failure", "Testing"}, "wsmanager/wstest": {"Usage", "Concurrency", "Failure"},
 		"wsmanager/backplanetest": {"Usage", "Concurrency", "Failure"}, "wsmanager/extendedconnect": {"Usage", "Concurrency", "Failure", "Testing"},
 		"wsmanager/hub": {"Usage", "Concurrency", "Failure", "Testing"}, "wsmanager/hub/msgpack": {"Usage", "Concurrency", "Failure", "Testing"},
+		"wsmanager/hub/hubtest": {"Usage", "Concurrency", "Failure"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := packageDoc(t, filepath.Join(root, filepath.FromSlash(name)))

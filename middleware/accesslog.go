@@ -25,9 +25,13 @@ type AccessLogOptions struct {
 
 	// RedactQuery names the query parameters whose values are logged as "xxx",
 	// ignoring case. Default: access_token, api_key, apikey, code, key,
-	// password, secret, sig, signature, ticket, token. An empty, non-nil list redacts
-	// nothing.
+	// password, secret, sig, signature, ticket, token. Connection tokens of hubs are
+	// redacted too, by their prefix: other values of id stay. An empty, non-nil list
+	// redacts nothing.
 	RedactQuery []string
+
+	// RedactQueryAlso names further parameters. It adds to RedactQuery and its default.
+	RedactQueryAlso []string
 
 	// Attrs returns further attributes of the record, such as the user or a header. It is
 	// called when the response is complete, on the request's goroutine. Below
@@ -70,7 +74,8 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 	if opts.RedactQuery == nil {
 		opts.RedactQuery = defaultRedact
 	}
-	log := &accessLog{opts, isOneOf(slices.Clone(opts.RedactQuery))}
+	names := slices.Concat(opts.RedactQuery, opts.RedactQueryAlso)
+	log := &accessLog{AccessLogOptions: opts, redacts: len(names) > 0, secret: isOneOf(names)}
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		rec := &accessRecord{log: log, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
 		rec.quiet = opts.Quiet != nil && opts.Quiet(r)
@@ -92,7 +97,8 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 // accessLog holds the validated options of AccessLog.
 type accessLog struct {
 	AccessLogOptions
-	secret secretMatcher
+	redacts bool
+	secret  secretMatcher
 }
 
 // accessRecord collects the data of one request's record.
@@ -208,6 +214,9 @@ func (rec *accessRecord) url() string {
 		target = rec.r.URL.RequestURI()
 	}
 	path, query, _ := strings.Cut(target, "?")
+	if !rec.log.redacts {
+		return target
+	}
 	redacted := redactQuery(query, rec.log.secret)
 	if redacted == query {
 		return target

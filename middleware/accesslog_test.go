@@ -51,6 +51,9 @@ func TestAccessLog(t *testing.T) {
 		{"cut in the middle", "/cut", "/cut", "ERROR", 200, 4, true},
 		{"secrets are redacted", "/x?a=1&token=hunter2&Access_Token=hunter2&b=%2F", "/x?a=1&token=xxx&Access_Token=xxx&b=%2F", "INFO", 200, 5, nil},
 		{"an escaped secret", "/x?t%6fken=hunter2", "/x?t%6fken=xxx", "INFO", 200, 5, nil},
+		{"a connection token", "/hub?id=stct_abc&x=stct&ID=5", "/hub?id=xxx&x=stct&ID=5", "INFO", 200, 5, nil},
+		{"an escaped connection token", "/hub?transport=1&Id=s%74ct%5fabc", "/hub?transport=1&Id=xxx", "INFO", 200, 5, nil},
+		{"another id", "/hub?id=abc&id=xstct_&id=", "/hub?id=abc&id=xstct_&id=", "INFO", 200, 5, nil},
 		{"an escaped path", "/a%0Ab", "/a%0Ab", "INFO", 200, 5, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,6 +108,30 @@ func TestAccessLogOfAClientThatLeft(t *testing.T) {
 	require.Equal(t, true, response["aborted"])
 	require.Equal(t, "INFO", rec["level"])
 	require.Equal(t, "/x?token=shown", request["url"], "an empty list redacts nothing")
+}
+
+// A list that adds names keeps the defaults; a list that replaces them keeps connection tokens
+// secret, unless it is empty.
+func TestAccessLogRedactsFurtherParameters(t *testing.T) {
+	const target = "/x?token=a&session=b&id=stct_c&id=d"
+	for name, row := range map[string]struct {
+		opts middleware.AccessLogOptions
+		want string
+	}{
+		"default":            {middleware.AccessLogOptions{}, "/x?token=xxx&session=b&id=xxx&id=d"},
+		"added":              {middleware.AccessLogOptions{RedactQueryAlso: []string{"SESSION"}}, "/x?token=xxx&session=xxx&id=xxx&id=d"},
+		"replaced":           {middleware.AccessLogOptions{RedactQuery: []string{"session"}}, "/x?token=a&session=xxx&id=xxx&id=d"},
+		"replaced and added": {middleware.AccessLogOptions{RedactQuery: []string{"session"}, RedactQueryAlso: []string{"id"}}, "/x?token=a&session=xxx&id=xxx&id=xxx"},
+		"nothing":            {middleware.AccessLogOptions{RedactQuery: []string{}}, target},
+		"added to nothing":   {middleware.AccessLogOptions{RedactQuery: []string{}, RedactQueryAlso: []string{"session"}}, "/x?token=a&session=xxx&id=xxx&id=d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &logs{}
+			row.opts.Logger = l.logger()
+			middleware.AccessLog(row.opts)(text("hello")).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, nil))
+			require.Equal(t, row.want, group(l.records(t)[0], "request")["url"])
+		})
+	}
 }
 
 // The route and the id are known only to components below, and are logged anyway.

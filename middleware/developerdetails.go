@@ -132,7 +132,7 @@ func (d *details) addRequest(r *http.Request) {
 	d.Cookies = truncated(sorted(d.Cookies))
 	for name, values := range r.URL.Query() {
 		for _, v := range values {
-			if isSecretParam(name) {
+			if isSecretParam(name) || isSecretValue(v) {
 				v = redacted
 			}
 			d.Query = append(d.Query, field{name, v})

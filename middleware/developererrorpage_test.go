@@ -186,7 +186,7 @@ func TestDeveloperErrorPagePolicy(t *testing.T) {
 }
 
 func TestDeveloperErrorPageRedacts(t *testing.T) {
-	r := httptest.NewRequest(http.MethodGet, strings.ReplaceAll("/?Api_Key=$&sig=$&my_session=$&t%6fken=$&page=2", "$", secret), nil)
+	r := httptest.NewRequest(http.MethodGet, strings.ReplaceAll("/?Api_Key=$&sig=$&my_session=$&t%6fken=$&id=stct_$&page=2", "$", secret), nil)
 	r.RemoteAddr, r.Host = "[::1]:1", "app.localhost:8080"
 	for _, name := range []string{
 		"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "X-Auth-Request-User", "X-Csrf-Token", "X-Amz-Security-Token",
@@ -195,7 +195,7 @@ func TestDeveloperErrorPageRedacts(t *testing.T) {
 		r.Header.Add(name, secret)
 		r.Header.Add(name, "x="+secret)
 	}
-	r.Header.Set("Referer", "https://ann:"+secret+"@example.com/?code="+secret+"&page=1#top")
+	r.Header.Set("Referer", "https://ann:"+secret+"@example.com/?code="+secret+"&id=stct_"+secret+"&page=1#top")
 	for _, accept := range []string{"text/html", "application/json", "text/plain"} {
 		r.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()

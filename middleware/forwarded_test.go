@@ -420,3 +420,16 @@ func FuzzForwarded(f *testing.F) {
 		require.True(t, found, "%s is not in %q", got, plain)
 	})
 }
+
+// A header that is ignored is logged with its beginning.
+func TestForwardedLogIsShort(t *testing.T) {
+	l := &logs{}
+	opts := middleware.ForwardedOptions{Trusted: []string{"10.0.0.1"}, Headers: []string{"X-Forwarded-For"}, Logger: l.all()}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr = "10.0.0.1:1"
+	r.Header.Set("X-Forwarded-For", strings.Repeat("x", 50_000))
+	middleware.Forwarded(opts)(text("hello")).ServeHTTP(httptest.NewRecorder(), r)
+	value := l.records(t)[0]["value"].(string)
+	require.Less(t, len(value), 2100)
+	require.True(t, strings.HasPrefix(value, "xxx") && strings.HasSuffix(value, " …"), value)
+}

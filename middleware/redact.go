@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // secretMatcher reports whether the value of a header or parameter with this name must not
@@ -56,15 +58,21 @@ func unescaped(s string) string {
 	return s
 }
 
-// redactQuery redacts the values of secret parameters in a query. A part that can't be
-// decoded stays. Without secrets it returns the query itself.
+// isSecretValue reports whether a value of a query is recognisable as a secret, whatever the
+// name of its parameter.
+func isSecretValue(value string) bool {
+	return strings.HasPrefix(unescaped(value), httpx.ConnectionTokenPrefix)
+}
+
+// redactQuery redacts the values of secret parameters in a query, and secret values. A part
+// that can't be decoded stays. Without secrets it returns the query itself.
 func redactQuery(query string, secret secretMatcher) string {
 	var sb strings.Builder
 	kept := 0 // length of the part of query that is already in sb, or omitted from it
 	for at := 0; at < len(query); {
 		pair, _, _ := strings.Cut(query[at:], "&")
 		key, value, hasValue := strings.Cut(pair, "=")
-		if hasValue && secret(unescaped(key)) {
+		if hasValue && (secret(unescaped(key)) || isSecretValue(value)) {
 			end := at + len(pair)
 			sb.WriteString(query[kept : end-len(value)])
 			sb.WriteString("xxx")

@@ -320,7 +320,7 @@ func (a Audience) Len() (n int) {
 	if a.keep == nil && a.except.Empty() && !a.names.Several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.registry.Len()
+			return a.m.registry.Len() - int(a.m.carriers.Load())
 		case audienceGroups, audienceUsers:
 			if set := a.sets().Get(a.names.Only()); set != nil {
 				return set.Len()
@@ -344,7 +344,7 @@ func (a *Audience) sets() *broadcast.Groups[*broadcastConn] {
 
 // has reports whether a connection of the named sets is in the audience.
 func (a *Audience) has(c *Conn) bool {
-	return !a.except.Has(c.id) && (a.keep == nil || a.keep(c))
+	return !c.reception.IsCarrier() && !a.except.Has(c.id) && (a.keep == nil || a.keep(c))
 }
 
 // snapshot returns this node's connections of the named sets, each once.

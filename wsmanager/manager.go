@@ -41,6 +41,7 @@ type Manager struct {
 	active      activity.Counter
 	watch       watch
 
+	carriers  atomic.Int64  // registered connections that carry others; see Carry
 	accepting atomic.Int64  // OnAccept calls that have not returned
 	joined    atomic.Uint32 // connections that were made
 }

@@ -28,6 +28,9 @@ func (m *Manager) register(c *Conn, a Accept) {
 // connections of its user. It can't join a group afterwards.
 func (m *Manager) unregister(c *Conn) {
 	m.registry.Remove(c.asReceiver())
+	if c.reception.IsCarrier() {
+		m.carriers.Add(-1)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.life.left = true

@@ -11,7 +11,7 @@ func (c *Conn) Variant() (Variant, bool) {
 
 // Ready ends the state that Accept.Deferred has begun: from now on broadcasts, also those to
 // its groups and user, reach the connection, in the format of the variant. It returns
-// ErrReady if the connection is ready already, and ErrClosed if it has ended.
+// ErrReady if the connection is ready already or carries another one ([Carry]), and ErrClosed if it has ended.
 func (c *Conn) Ready(v Variant) error {
 	if v >= MaxVariants {
 		return fmt.Errorf("wsmanager: variant %d is not below %d", v, MaxVariants)
@@ -21,7 +21,7 @@ func (c *Conn) Ready(v Variant) error {
 	switch {
 	case c.life.left:
 		return ErrClosed
-	case c.reception.IsReady():
+	case c.reception.IsReady(), c.reception.IsCarrier():
 		return ErrReady
 	}
 	c.m.broadcaster.BecomeReady(c.asReceiver(), encodingOf(v, c.who.deflate))

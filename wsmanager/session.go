@@ -51,7 +51,7 @@ func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel
-	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.IsReady()
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), s.reception.AwaitsReady()
 }
 
 // frameConfig implements receiveHost.
@@ -73,7 +73,15 @@ func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
 func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.EndReception((*broadcastConn)(s), send) }
 func (s *session) markClosing()              { s.reception.MarkClosing() }
 func (s *session) WriterStarted()            { s.life.scheduleNext(s) }
-func (s *session) CloseFrameSent()           { s.life.closeFrameSent(s) }
+
+// CloseFrameSent implements sender.Host. A connection without a socket has no peer that answers.
+func (s *session) CloseFrameSent() {
+	if _, ok := s.out.Transport().(*transport.Sink); ok {
+		s.life.cut(s, nil)
+		return
+	}
+	s.life.closeFrameSent(s)
+}
 
 func (s *session) WriteFailed(err error) { s.life.transportFailed(s, err) }
 

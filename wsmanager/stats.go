@@ -5,7 +5,7 @@ import "github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 // Stats has the counters of a Manager; see [Manager.Stats]. All except Connections, Groups,
 // Users, Backplane.Connected and Backplane.Queued only grow.
 type Stats struct {
-	Connections int // registered now
+	Connections int // registered now; without those that carry others: see Carry
 	Groups      int // with members now
 	Users       int // with connections now
 
@@ -103,7 +103,7 @@ func (m *Manager) Stats() Stats {
 	n := &m.counters
 	traffic := n.Total()
 	s := Stats{
-		Connections: m.registry.Len(),
+		Connections: m.registry.Len() - int(m.carriers.Load()),
 		Groups:      m.groups.Len(),
 		Users:       m.users.Len(),
 		Accepted:    n.Accepted.Load(),

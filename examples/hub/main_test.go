@@ -1,17 +1,18 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/hubtest"
 	"github.com/speakingtube/speakingtube/wsmanager/hub/msgpack"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
@@ -61,66 +62,33 @@ func TestHTTP(t *testing.T) {
 
 // The methods, by a client in Go, in both protocols.
 func TestMethods(t *testing.T) {
-	s := start(t, "127.0.0.1:0")
 	for _, p := range []hub.Protocol{hub.JSON(), msgpack.New(msgpack.Options{})} {
 		t.Run(p.Name(), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
-			defer cancel()
-			type message struct{ id, text string }
-			messages := make(chan message, 10)
-			c, err := hub.Dial(ctx, s.URL+"/hub", hub.DialOptions{Protocol: p, Logger: slog.New(slog.DiscardHandler), Handlers: hub.Methods{
-				"message":   func(id, text string) { messages <- message{id, text} },
-				"clientAdd": func(a, b int) int { return a + b },
-			}})
-			require.NoError(t, err)
-			defer c.Close()
+			var out exampletest.Output
+			log := slog.New(slog.NewTextHandler(&out, nil))
+			h := testHub(t, methods(), options(log, newBoard()))
+			c := hubtest.Connect(t, h, hubtest.Options{
+				Handler: app(h, log).MustBuild(), Protocol: p,
+				Handlers: hub.Methods{"clientAdd": func(a, b int) int { return a + b }},
+			})
+			require.Equal(t, "hello", hubtest.Invoke[string](c, "Echo", "hello"))
+			require.Equal(t, 42, hubtest.Invoke[int](c, "Add", 40, 2))
+			require.Equal(t, "boom", c.CallFails("Fail"))
+			require.Equal(t, []int{0, 1, 2}, slices.Collect(hubtest.Stream[int](c, "Counter", 3, 1)))
+			require.Equal(t, 6, hubtest.Invoke[int](c, "Sum", slices.Values([]int{1, 2, 3})))
+			require.Equal(t, 11, hubtest.Invoke[int](c, "AskClient", 5, 6))
 
-			text, err := hub.Invoke[string](ctx, c, "Echo", "hello")
-			require.NoError(t, err)
-			require.Equal(t, "hello", text)
-			n, err := hub.Invoke[int](ctx, c, "Add", 40, 2)
-			require.NoError(t, err)
-			require.Equal(t, 42, n)
-			var remote *hub.RemoteError
-			require.ErrorAs(t, c.Call(ctx, "Fail"), &remote)
-			require.Equal(t, "boom", remote.Text)
-			var items []int
-			for i, err := range hub.Stream[int](ctx, c, "Counter", 3, 1) {
-				require.NoError(t, err)
-				items = append(items, i)
-			}
-			require.Equal(t, []int{0, 1, 2}, items)
-			numbers := make(chan int, 3)
-			numbers <- 1
-			numbers <- 2
-			numbers <- 3
-			close(numbers)
-			n, err = hub.Invoke[int](ctx, c, "Sum", (<-chan int)(numbers))
-			require.NoError(t, err)
-			require.Equal(t, 6, n)
-			n, err = hub.Invoke[int](ctx, c, "AskClient", 5, 6)
-			require.NoError(t, err)
-			require.Equal(t, 11, n)
-
-			require.NoError(t, c.Call(ctx, "ToGroup", "g", "nobody hears it"))
-			require.NoError(t, c.Call(ctx, "JoinGroup", "g"))
-			require.NoError(t, c.Call(ctx, "ToGroup", "g", "members"))
-			require.NoError(t, c.Call(ctx, "Broadcast", "all"))
-			for _, want := range []string{"members", "all"} {
-				select {
-				case m := <-messages:
-					require.Equal(t, message{c.ID(), want}, m)
-				case <-ctx.Done():
-					t.Fatal("no message came")
-				}
-			}
-			require.NotRegexp(t, `/hub\?id=(?:[^x]|x[^x])`, s.Out.String(), "the secret of a connection is in the log")
-			_ = c.Send(ctx, "Abort") // the answer may be that it has ended
-			select {
-			case <-c.Done():
-			case <-ctx.Done():
-				t.Fatal("it did not end")
-			}
+			c.Call("ToGroup", "g", "for no members")
+			c.Call("JoinGroup", "g")
+			c.Call("ToGroup", "g", "members")
+			c.Call("Broadcast", "all")
+			c.Expect("message", c.ID(), "members")
+			c.Expect("message", c.ID(), "all")
+			c.ExpectNone()
+			c.Send("Abort")
+			require.NoError(t, c.WaitClosed())
+			out.WaitFor(t, `request.url="/hub\?id=xxx"`)
+			require.NotContains(t, out.String(), "stct_", "the secret of a connection is in the log")
 		})
 	}
 }

@@ -63,7 +63,7 @@ func (e *bindError) Error() string {
 	if e.err == nil {
 		return e.text
 	}
-	return e.text + " " + e.err.Error()
+	return e.text + " " + quoting(e.err).Error()
 }
 
 func (e *bindError) Unwrap() error { return e.err }

@@ -11,7 +11,7 @@ type call struct {
 	inv     *Invocation
 	method  *method // nil for an unknown name
 	problem string  // the error that the caller gets instead of a result; "" if the method is called
-	size    int     // in bytes, for Options.MaxPendingBytes
+	size    int     // see memory
 	uploads []*upload
 
 	ctx    *Context // nil before the call begins
@@ -23,33 +23,32 @@ type call struct {
 	slot     slotHolder
 }
 
-// newCall finds the method. Streaming calls need no slot.
+// newCall finds the method. Streaming calls need no slot. A call that is refused keeps no arguments.
 func (c *conn) newCall(inv *Invocation) *call {
-	k := &call{c: c, inv: inv, method: c.hub.methods.find(inv.Target), size: inv.size()}
+	k := &call{c: c, inv: inv, method: c.hub.methods.find(inv.Target)}
 	switch {
 	case k.method == nil:
-		k.problem = "Unknown hub method '" + inv.Target + "'"
+		k.refuse("Unknown hub method '" + inv.Target + "'")
 	case k.method.mismatch(inv) != "":
-		k.problem = failedToInvoke(inv.Target) + " " + k.method.mismatch(inv)
+		k.refuse(failedToInvoke(inv.Target) + " " + k.method.mismatch(inv))
 	case inv.Stream && k.method.result != streamResult:
-		k.problem = "The client attempted to invoke the non-streaming '" + inv.Target + "' method with a streaming invocation."
+		k.refuse("The client attempted to invoke the non-streaming '" + inv.Target + "' method with a streaming invocation.")
 	case !inv.Stream && k.method.result == streamResult:
-		k.problem = "The client attempted to invoke the streaming '" + inv.Target + "' method with a non-streaming invocation."
+		k.refuse("The client attempted to invoke the streaming '" + inv.Target + "' method with a non-streaming invocation.")
+	default:
+		k.slot.exempt = k.method.result == streamResult || k.method.uploads > 0
 	}
-	k.slot.exempt = k.problem == "" && (k.method.result == streamResult || k.method.uploads > 0)
 	return k
 }
 
 // enqueue queues a call. It runs on the reader's goroutine and blocks it while the client has too many pending calls.
-func (c *conn) enqueue(inv *Invocation) error {
+func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	k := c.newCall(inv)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.waitForPendingCallsLocked(k.size); err != nil {
+	size := k.memory()
+	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
 		return err
-	}
-	if c.closing {
-		return nil
 	}
 	if inv.ID != "" && c.calls[inv.ID] != nil {
 		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
@@ -62,6 +61,7 @@ func (c *conn) enqueue(inv *Invocation) error {
 	if k.problem == "" {
 		k.openUploadsLocked()
 	}
+	k.size = k.memory()
 	c.pendingCalls++
 	c.pendingBytes += k.size
 	c.queue = append(c.queue, k)
@@ -69,39 +69,44 @@ func (c *conn) enqueue(inv *Invocation) error {
 	return nil
 }
 
-// waitForPendingCallsLocked waits until a call of this size may be queued, or the connection is closing. It fails if no
-// pending call can end without further messages of the client, which the caller, as the reader, would not receive.
-func (c *conn) waitForPendingCallsLocked(size int) error {
+// tooManyCallsLocked reports whether a call of this size has to wait. One that is alone never has to.
+func (c *conn) tooManyCallsLocked(size int) bool {
 	o := &c.hub.opts
-	paused := false
-	for !c.closing && c.pendingCalls > 0 && (c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes) {
-		if c.slots.active == 0 && c.slots.reacquiring == 0 && (!c.connecting || c.hookWaits > 0) {
-			return ErrTooManyCalls
-		}
-		if !paused {
-			paused = true
-			c.session.setReadPaused(true)
-			defer c.session.setReadPaused(false)
-		}
-		c.changed.Wait()
-	}
-	return nil
+	return c.pendingCalls > 0 && (c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes)
 }
 
-// refuse answers the call with an error. Such a call needs a slot, so that its answer comes in the order of the calls.
-func (k *call) refuse(problem string) { k.problem, k.slot.exempt = problem, false }
+// refuse makes the call's answer an error. Such a call needs a slot, so that its answer comes in the order of the calls.
+func (k *call) refuse(problem string) {
+	k.problem, k.slot.exempt = problem, false
+	k.inv = &Invocation{ID: k.inv.ID, Stream: k.inv.Stream}
+}
 
-// messageOverhead is how many bytes a queued message counts besides its values.
-const messageOverhead = 64
+// What a pending call, its arguments, its streams and their items take besides their bytes, in bytes of memory.
+const (
+	callOverhead     = 512  // call, Invocation, entries in the queue and by id
+	exemptOverhead   = 2048 // goroutine and contexts of a call that needs no slot; the others are limited in number
+	argumentOverhead = 32   // slice header, and what the allocator rounds up
+	uploadOverhead   = 256
+	itemOverhead     = 96
+)
 
-// size is how many bytes of memory an invocation counts for.
+// memory is how many bytes a pending call counts for Options.MaxPendingBytes.
+func (k *call) memory() int {
+	n := callOverhead + k.inv.size() + len(k.problem)
+	if k.slot.exempt {
+		n += exemptOverhead + uploadOverhead*k.method.uploads
+	}
+	return n
+}
+
+// size is how many bytes of memory the values of an invocation take.
 func (inv *Invocation) size() int {
-	n := messageOverhead + len(inv.ID) + len(inv.Target)
+	n := len(inv.ID) + len(inv.Target)
 	for _, a := range inv.Arguments {
-		n += len(a)
+		n += argumentOverhead + len(a)
 	}
 	for _, id := range inv.StreamIDs {
-		n += len(id)
+		n += argumentOverhead + len(id)
 	}
 	return n
 }
@@ -116,7 +121,7 @@ func (k *call) openUploadsLocked() {
 		}
 	}
 	for _, id := range k.inv.StreamIDs {
-		u := &upload{call: k, elements: make(chan element, c.hub.opts.StreamBuffer), stopped: make(chan struct{})}
+		u := &upload{call: k, arrived: make(chan struct{}, 1), stopped: make(chan struct{})}
 		k.uploads = append(k.uploads, u)
 		if c.uploads == nil {
 			c.uploads = make(map[string]*upload)
@@ -167,7 +172,7 @@ func (k *call) unregister() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, u := range k.uploads {
-		u.stop()
+		u.stopLocked()
 		if id := k.inv.StreamIDs[i]; c.uploads[id] == u {
 			delete(c.uploads, id)
 		}

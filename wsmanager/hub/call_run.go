@@ -14,56 +14,81 @@ import (
 // run runs a call and sends its answer.
 func (k *call) run() {
 	defer k.finish()
-	var answer *Completion
-	switch {
+	answer := &answerMessage{}
+	defer func() { k.c.hub.counters.called(&answer.Completion) }()
+	switch cause := context.Cause(k.ctx); {
 	case k.problem != "":
-		answer = &Completion{Error: k.problem}
-	case context.Cause(k.ctx) == ErrCanceled && !k.inv.Stream:
-		answer = &Completion{Error: "The invocation was canceled."}
-	case context.Cause(k.ctx) != nil:
-		answer = &Completion{}
+		answer.Error = k.problem
+	case cause == ErrCanceled && !k.inv.Stream:
+		answer.Error = "The invocation was canceled."
+	case cause != nil && cause != ErrCanceled: // a stream that the client has canceled already begins nevertheless
 	default:
-		answer = k.answer()
+		k.answer(answer)
 	}
 	k.unregister()
-	if answer.ID = k.inv.ID; answer.ID != "" {
-		err := k.c.session.writeMessage(k.c.ctx, answer)
-		if errors.Is(err, wsmanager.ErrMessageTooBig) {
-			answer = k.failure(err)
-			answer.ID = k.inv.ID
-			_ = k.c.session.writeMessage(k.c.ctx, answer) // all other errors mean that the connection is ending
-		}
+	if answer.ID = k.inv.ID; answer.ID == "" {
+		return
+	}
+	err := k.reply(answer)
+	var unencodable *encodingError
+	if errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig) {
+		*answer = answerMessage{Completion: *k.failure(err)}
+		answer.ID = k.inv.ID
+		_ = k.reply(answer) // all other errors mean that the connection is ending
 	}
 }
 
-// answer calls the method and makes the answer. It recovers from panics of the method.
-func (k *call) answer() (answer *Completion) {
+// answerMessage is the answer of a call. Its result is encoded when it is sent.
+type answerMessage struct {
+	Completion
+	result    any
+	hasResult bool
+}
+
+// encode implements outgoing.
+func (m *answerMessage) encode(p Protocol) ([]byte, error) {
+	if m.hasResult {
+		raw, err := encodeResult(p, m.result)
+		if err != nil {
+			return nil, err
+		}
+		m.Result = raw
+		defer func() { m.Result = nil }() // not needed while the record waits
+	}
+	return p.Append(nil, &m.Completion)
+}
+
+// reply sends the answer. It recovers from panics of the result's type.
+func (k *call) reply(answer *answerMessage) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			answer = k.failure(&panicError{v, debug.Stack()})
+			err = &encodingError{&panicError{v, debug.Stack()}}
+		}
+	}()
+	return k.c.writeMessage(k.c.ctx, answer)
+}
+
+// answer calls the method and makes the answer. It recovers from panics of the method.
+func (k *call) answer(answer *answerMessage) {
+	defer func() {
+		if v := recover(); v != nil {
+			answer.Completion = *k.failure(&panicError{v, debug.Stack()})
 		}
 	}()
 	result, err := k.execute()
 	if err == nil {
 		err = k.uploadError()
 	}
+	switch {
+	case err != nil:
+	case k.method.result == streamResult:
+		err = k.sendStream(result)
+	case k.method.result == oneResult:
+		answer.result, answer.hasResult = result, true
+	}
 	if err != nil {
-		return k.failure(err)
+		answer.Completion = *k.failure(err)
 	}
-	switch k.method.result {
-	case streamResult:
-		if err := k.sendStream(result); err != nil {
-			return k.failure(err)
-		}
-		return &Completion{}
-	case oneResult:
-		raw, err := encodeResult(k.c.session.protocol, result)
-		if err != nil {
-			return k.failure(err)
-		}
-		return &Completion{Result: raw}
-	}
-	return &Completion{}
 }
 
 // encodeResult encodes a result. A Completion with a nil Raw would have none.
@@ -121,7 +146,7 @@ func (k *call) failure(err error) *Completion {
 	default:
 		text = "An unexpected error occurred invoking '" + name + "' on the server."
 	}
-	attrs := []slog.Attr{slog.String("method", k.method.name), slog.String("conn", k.c.id), slog.Any("err", err)}
+	attrs := []slog.Attr{slog.String("method", k.method.name), k.c.logID(), logged(err)}
 	if errors.As(err, &panicked) {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}

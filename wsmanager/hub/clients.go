@@ -140,12 +140,9 @@ func (r Receivers) Send(method string, args ...any) error {
 			}
 		}
 	case byUser:
-		sent = r.hub.stateless.Users(r.names...).SendPrepared(e.prepared())
+		sent = r.hub.manager.Users(r.names...).SendPrepared(e.prepared())
 	case byGroup:
 		sent = e.toGroups(r.names, r.except)
-	}
-	for c := range r.hub.stateful.members(r) {
-		e.post(c)
 	}
 	return e.result(sent)
 }
@@ -237,21 +234,19 @@ func (e *event) post(c *conn) {
 }
 
 func (e *event) broadcast(except []string) wsmanager.Sent {
-	return e.hub.stateless.All().Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
+	return e.hub.manager.All().Except(e.hub.memberIDs(except)...).SendPrepared(e.prepared())
 }
 
 func (e *event) toGroups(names, except []string) wsmanager.Sent {
-	return e.hub.stateless.Groups(names...).Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
+	return e.hub.manager.Groups(names...).Except(e.hub.memberIDs(except)...).SendPrepared(e.prepared())
 }
 
-// socketIDs returns the ids that the Managers use for the sockets of these connections.
-func (h *Hub) socketIDs(ids []string) []string {
+// memberIDs returns the ids that the Manager uses for these connections.
+func (h *Hub) memberIDs(ids []string) []string {
 	var out []string
 	for _, id := range ids {
 		if c := h.find(id); c != nil {
-			if ws := c.session.socket.Load(); ws != nil {
-				out = append(out, ws.ID())
-			}
+			out = append(out, c.member().ID())
 		}
 	}
 	return out

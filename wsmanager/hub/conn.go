@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // conn is a client's connection on the server. It has one socket, or with stateful reconnect several in turn.
@@ -18,12 +19,15 @@ type conn struct {
 	identity Identity
 	ticket   *ticket // nil if the connection was not negotiated
 	id       string
+	socket   *wsmanager.Conn // the first one
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelCauseFunc
 
 	items          sync.Map // of the application
 	session        session
+	sending        sendGate
 	variant        wsmanager.Variant // of the session's protocol
+	endSink        func()            // ends session.sink; nil without
 	connectedDone  chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
 	resumeAttempts atomic.Uint64
 
@@ -33,6 +37,7 @@ type conn struct {
 	changed     *sync.Cond // on mu; signals that a call has ended or released its slot, or that the connection is closing
 	timer       *time.Timer
 	resumeTimer *time.Timer // ends the connection unless it is resumed; nil while there is a socket
+	expiry      *time.Timer // ends the connection at Identity.Expires; nil without
 	ready       bool        // the handshake is done
 	closing     bool
 	ended       bool
@@ -45,16 +50,18 @@ type conn struct {
 	calls        map[string]*call // calls with an id that have not ended
 	uploads      map[string]*upload
 	pendingCalls int // calls that have not ended
-	pendingBytes int // of pendingCalls, see Invocation.size
+	uploadItems  int // that no method has taken
+	pendingBytes int // memory of pendingCalls and uploadItems; limited by Options.MaxPendingBytes
 	slots        slots
 
 	lastInvocationID   uint64
 	pendingInvocations map[string]chan<- *Completion
 }
 
-func (h *Hub) newConn(identity Identity, k *ticket) *conn {
-	c := &conn{hub: h, identity: identity, ticket: k}
+func (h *Hub) newConn(ctx context.Context, identity Identity, k *ticket) *conn {
+	c := &conn{hub: h, ctx: ctx, identity: identity, ticket: k}
 	c.session.owner, c.session.config = c, &h.sessions
+	c.sending.limit = h.opts.MaxPendingBytes
 	c.changed = sync.NewCond(&c.mu)
 	c.slots = slots{owner: c, changed: c.changed, limit: h.opts.MaxParallelCalls}
 	return c
@@ -63,10 +70,12 @@ func (h *Hub) newConn(identity Identity, k *ticket) *conn {
 // serverSocket is one socket of a conn. Its callbacks own it.
 type serverSocket struct {
 	conn          *conn
-	resumeAttempt uint64 // 0 for the first socket; of several attempts the latest counts
+	resumeAttempt uint64    // 0 for the first socket; of several attempts the latest counts
+	renewed       *Identity // of the request that resumes; nil for the first socket
 
 	ws      *wsmanager.Conn
-	partial []byte // start of a record whose end has not arrived
+	ended   bool          // ws has ended; set while the reader waits. Guarded by conn.mu
+	records cutter.Cutter // the start of a record whose end has not arrived
 }
 
 // connected handles wsmanager's OnConnect.
@@ -74,21 +83,28 @@ func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	s.ws = ws
 	c := s.conn
 	if s.resumeAttempt > 0 {
+		_ = wsmanager.Carry(ws, wsmanager.SlowConsumerDropNewest) // fails if the socket has ended
 		c.resume(ws, s.resumeAttempt)
+		if c.session.socket.Load() == ws {
+			c.hub.counters.resumptions.Add(1)
+			c.expireAt(s.renewed.Expires)
+		}
 		return
 	}
 	h := c.hub
-	h.tickets.used(c.ticket)
+	h.tickets.used(c.ticket, c)
 	if c.ticket != nil {
 		c.id = c.ticket.id
 	} else {
 		c.id = ws.ID()
 	}
-	c.ctx, c.cancel = context.WithCancelCause(h.baseContext())
+	c.socket = ws
+	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
 	c.session.installed(ws)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.timer = time.AfterFunc(h.opts.HandshakeTimeout, c.checkTimers)
+	c.mu.Unlock()
+	c.expireAt(c.identity.Expires)
 }
 
 // closed handles wsmanager's OnClose.
@@ -146,10 +162,10 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.timer.Stop()
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	c.hub.logger().LogAttrs(c.ctx, closeLevel(code, cause), "hub closes connection", slog.String("conn", c.id), slog.Any("err", cause))
+	c.hub.logger().LogAttrs(c.ctx, closeLevel(code, cause), "hub closes connection", c.logID(), logged(cause))
 
 	c.hub.tickets.remove(c.ticket) // before the client can see the end and try to resume
-	ws := c.detachSocket(ready)
+	ws, live := c.detachSocket(ready)
 	if ws == nil {
 		c.cancel(cause)
 		c.hub.running.run(func() { c.end(cause) }) // end waits for Connected, which may be the caller
@@ -157,7 +173,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	}
 	defer c.cancel(cause) // after Close, so that no result of a canceled call follows it
 	if m != nil && ready {
-		c.session.closeSocket(ws, m, code)
+		c.session.closeSocket(ws, m, code, live)
 		return
 	}
 	_ = ws.Close(code, "") // fails for invalid codes only
@@ -166,7 +182,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 // closeLevel is the level of the log record of close.
 func closeLevel(code wsmanager.StatusCode, cause error) slog.Level {
 	switch {
-	case errors.Is(cause, ErrClientTimeout), errors.Is(cause, errNotResumed):
+	case errors.Is(cause, ErrClientTimeout), errors.Is(cause, errNotResumed), errors.Is(cause, ErrExpired):
 		return slog.LevelInfo
 	case errors.Is(cause, ErrAborted), errors.Is(cause, ErrShutdown), errors.Is(cause, errClientClosed):
 		return slog.LevelDebug
@@ -176,10 +192,11 @@ func closeLevel(code wsmanager.StatusCode, cause error) slog.Level {
 	return slog.LevelWarn
 }
 
-// detachSocket returns the present socket, or nil. The connection gets no other.
-func (c *conn) detachSocket(ready bool) *wsmanager.Conn {
+// detachSocket returns the present socket, or nil, and whether the client is ready for messages on it. The connection gets
+// no other socket.
+func (c *conn) detachSocket(ready bool) (ws *wsmanager.Conn, live bool) {
 	if !ready || c.session.replay == nil {
-		return c.session.socket.Load()
+		return c.session.socket.Load(), true
 	}
 	return c.session.replay.stop()
 }
@@ -203,6 +220,9 @@ func (c *conn) end(err error) {
 	if c.resumeTimer != nil {
 		c.resumeTimer.Stop()
 	}
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	if errors.Is(cause, ErrAborted) || errors.Is(cause, errClientClosed) {
@@ -221,7 +241,9 @@ func (c *conn) end(err error) {
 	if c.session.replay != nil {
 		c.session.replay.stop()
 	}
-	h.stateful.remove(c)
+	if c.endSink != nil {
+		c.endSink()
+	}
 	h.conns.Delete(c.id)
 	<-c.connectedDone
 	h.callDisconnected(c, cause)
@@ -230,9 +252,11 @@ func (c *conn) end(err error) {
 // addWaiting implements sessionOwner. The server's reader does not depend on its writes.
 func (c *conn) addWaiting(int) {}
 
-// replayOverflow implements sessionOwner.
+// replayOverflow implements sessionOwner. The connection's sink is locked.
 func (c *conn) replayOverflow(err error) {
-	c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+	c.hub.running.run(func() {
+		c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+	})
 }
 
 // closingLocked implements slotOwner.

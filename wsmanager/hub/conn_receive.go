@@ -7,17 +7,17 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// received handles wsmanager's OnMessage.
-func (s *serverSocket) received(m wsmanager.Message) {
+// received handles wsmanager's OnPiece.
+func (s *serverSocket) received(p wsmanager.Piece) {
 	c := s.conn
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
-	if c.session.socket.Load() != s.ws {
-		return // the client has resumed on another socket
+	if c.socketGone(s) {
+		return
 	}
-	err := c.session.receive(s, &s.partial, m)
+	err := c.session.receive(s, &s.records, p.Type, p.Data)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errSocketGone):
 	case !c.session.handshakeDone:
 		c.refuseHandshake(s.ws, "Handshake was canceled.", err)
 	default:
@@ -26,12 +26,13 @@ func (s *serverSocket) received(m wsmanager.Message) {
 }
 
 // active implements inbound.
-func (s *serverSocket) active() bool { return !s.conn.isClosing() }
+func (s *serverSocket) active() bool { return !s.conn.socketGone(s) }
 
-func (c *conn) isClosing() bool {
+// socketGone reports whether messages of the socket do not count any more.
+func (c *conn) socketGone(s *serverSocket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing
+	return c.closing || s.goneLocked()
 }
 
 // violation ends the connection of a client that breaks the protocol or exceeds a limit.
@@ -43,7 +44,7 @@ func (c *conn) violation(err error) {
 	case errors.Is(err, ErrTooManyCalls):
 		text = "Too many calls are waiting."
 	}
-	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", err))
+	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 }
 
 // handle implements inbound. It queues calls and handles all other messages at once, because calls may wait for them.
@@ -51,13 +52,13 @@ func (s *serverSocket) handle(msg Message) error {
 	c := s.conn
 	switch m := msg.(type) {
 	case *Invocation:
-		return c.enqueue(m)
+		return c.enqueue(s, m)
 	case *StreamItem:
-		_, err := c.deliverUpload(m.ID, element{item: m.Item})
+		_, err := c.deliverUpload(s, m.ID, element{item: m.Item})
 		return err
 	case *Completion:
 		// Streams come first: ids of invocations have a prefix that clients do not use, see conn.invoke.
-		found, err := c.deliverUpload(m.ID, element{end: true, failure: m.Error})
+		found, err := c.deliverUpload(s, m.ID, element{end: true, failure: m.Error})
 		if !found {
 			c.completeInvocation(m)
 		}

@@ -17,6 +17,19 @@ func (c *conn) resumable() bool {
 	return c.ready && !c.closing && c.session.replay != nil
 }
 
+// outliveSocket makes the session independent of its first socket: a sink is the connection's member of audiences, and the
+// sockets only carry messages. The replay keeps what does not fit into an outbox.
+func (c *conn) outliveSocket(ws *wsmanager.Conn) (err error) {
+	if err := wsmanager.Carry(ws, wsmanager.SlowConsumerDropNewest); err != nil {
+		return err
+	}
+	s := &c.session
+	s.replay = newReplay(s, ws)
+	a := wsmanager.Accept{User: c.identity.User, Variant: c.variant}
+	s.sink, c.endSink, err = wsmanager.NewSinkConn(c.hub.manager, a, s)
+	return err
+}
+
 // suspend keeps the connection for Options.ResumeWindow after its socket broke. It returns false if the connection cannot
 // be resumed.
 func (c *conn) suspend(ws *wsmanager.Conn) bool {
@@ -36,19 +49,31 @@ func (c *conn) suspend(ws *wsmanager.Conn) bool {
 	}
 	r.ws = nil
 	c.session.socket.Store(nil)
-	c.resumeTimer = time.AfterFunc(c.hub.opts.ResumeWindow, func() { c.hub.running.run(c.resumeExpired) })
+	c.awaitResumeLocked(c.hub.opts.ResumeWindow)
 	return true
 }
 
-// resumeExpired ends a connection that was not resumed in time.
+// awaitResumeLocked ends the connection after d, unless it is resumed until then.
+func (c *conn) awaitResumeLocked(d time.Duration) {
+	if c.resumeTimer != nil {
+		c.resumeTimer.Stop()
+	}
+	c.resumeTimer = time.AfterFunc(d, func() { c.hub.running.run(c.resumeExpired) })
+}
+
+// resumeExpired ends a connection that was not resumed in time: it has no socket, or the client has sent no Sequence on it.
 func (c *conn) resumeExpired() {
-	if c.session.socket.Load() == nil {
+	switch {
+	case c.session.replay.isLive():
+	case c.session.socket.Load() == nil:
 		c.close(nil, wsmanager.StatusNormalClosure, errNotResumed)
+	default:
+		c.close(&Close{Error: "The client has not resumed the connection in time."}, wsmanager.StatusNormalClosure, ErrHandshakeTimeout)
 	}
 }
 
-// resume continues on a new socket and replays the unacknowledged messages. If the connection still has a socket, that one
-// is closed: the client knows before the server that it is broken.
+// resume continues on a new socket. If the connection still has a socket, that one is closed: the client knows before the
+// server that it is broken. The unacknowledged messages are replayed when the client's Sequence arrives: see replay.resync.
 func (c *conn) resume(ws *wsmanager.Conn, attempt uint64) {
 	r := c.session.replay
 	c.mu.Lock()
@@ -59,16 +84,14 @@ func (c *conn) resume(ws *wsmanager.Conn, attempt uint64) {
 		_ = ws.Close(wsmanager.StatusNormalClosure, "") // fails for invalid codes only
 		return
 	}
-	if c.resumeTimer != nil {
-		c.resumeTimer.Stop()
-		c.resumeTimer = nil
-	}
+	c.awaitResumeLocked(c.hub.opts.HandshakeTimeout)
 	old := r.ws
 	r.attempt = attempt
 	c.session.lastRead.Store(int64(c.hub.sessions.now()))
 	c.session.socket.Store(ws)
-	r.resumeLocked(ws)
-	if old != nil { // its OnClose does not end the connection, because the connection has another socket
+	r.changeSocketLocked(ws)
+	c.changed.Broadcast() // the reader of the old socket may wait
+	if old != nil {       // its OnClose does not end the connection, because the connection has another socket
 		_ = old.Close(wsmanager.StatusNormalClosure, "") // fails for invalid codes only
 	}
 }

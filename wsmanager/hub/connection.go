@@ -49,6 +49,7 @@ func newConnection(target *url.URL, handlers map[string][]*method, opts DialOpti
 		calls: make(map[string]*pendingCall),
 	}
 	c.negotiator = negotiator{&c.opts, target}
+	c.sessions.run = c.running.run
 	c.changed = sync.NewCond(&c.mu)
 	c.handlers = handlerQueue{c: c, byName: handlers}
 	c.handlers.slots = slots{owner: &c.handlers, changed: c.changed, limit: 1}
@@ -121,7 +122,7 @@ func (c *Connection) Close() {
 		session.replay.stop()
 	}
 	if socket != nil {
-		socket.session.closeSocket(socket.ws, &Close{}, wsmanager.StatusNormalClosure)
+		socket.session.closeSocket(socket.ws, &Close{}, wsmanager.StatusNormalClosure, true)
 	}
 }
 

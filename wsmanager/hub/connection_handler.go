@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // On registers a handler for calls of the server to the method with this name, which matches case-insensitively. off removes
@@ -93,7 +95,7 @@ type handlerCall struct {
 // enqueue queues a call of the server.
 func (q *handlerQueue) enqueue(s *clientSocket, inv *Invocation) error {
 	c := q.c
-	size := inv.size()
+	size := callOverhead + inv.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.waitForSpaceLocked(s, func() bool { return len(q.queue) >= c.opts.StreamBuffer }) {
@@ -117,7 +119,7 @@ func (q *handlerQueue) startCallsLocked() {
 		if q.queue = q.queue[1:]; len(q.queue) == 0 {
 			q.queue = nil // frees the array of a long queue
 		}
-		c.buffered -= in.inv.size()
+		c.buffered -= callOverhead + in.inv.size()
 		c.changed.Broadcast()
 		h := &handlerCall{c: c}
 		q.slots.tryAcquireLocked(&h.slot)
@@ -158,7 +160,7 @@ func (q *handlerQueue) dispatch(ctx context.Context, inv *Invocation) *Completio
 		if inv.ID != "" {
 			level = slog.LevelWarn
 		}
-		q.c.logger().Log(ctx, level, "hub client has no handler", "method", inv.Target)
+		q.c.logger().Log(ctx, level, "hub client has no handler", "method", httpx.Truncate(inv.Target, maxLogged))
 	}
 	var answer *Completion
 	for _, m := range handlers {
@@ -181,7 +183,7 @@ func (q *handlerQueue) dispatch(ctx context.Context, inv *Invocation) *Completio
 func (q *handlerQueue) handle(ctx context.Context, m *method, inv *Invocation) (answer *Completion) {
 	c := q.c
 	failed := func(text string, err error, attrs ...any) *Completion {
-		c.logger().Warn("hub handler failed", append([]any{"method", inv.Target, "err", err}, attrs...)...)
+		c.logger().Warn("hub handler failed", append([]any{"method", httpx.Truncate(inv.Target, maxLogged), logged(err)}, attrs...)...)
 		return &Completion{Error: text}
 	}
 	unexpected := "An unexpected error occurred invoking '" + inv.Target + "' on the client."

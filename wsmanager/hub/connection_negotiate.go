@@ -31,6 +31,9 @@ type endpoint struct {
 	header   http.Header
 	id       string // of the connection; "" if it is not known
 	stateful bool
+
+	at          *url.URL // url without the id
+	credentials credentials
 }
 
 // negotiationAnswer is the server's answer: a negotiation, a redirection or an error.
@@ -42,21 +45,19 @@ type negotiationAnswer struct {
 
 // negotiate returns where to connect. It follows redirections.
 func (n *negotiator) negotiate(ctx context.Context) (*endpoint, error) {
-	token := ""
-	if n.opts.AccessToken != nil {
-		var err error
-		if token, err = n.opts.AccessToken(ctx); err != nil {
-			return nil, fmt.Errorf("getting the access token: %w", err)
-		}
+	cr := credentials{header: n.opts.WebSocket.Handshake.Header, origin: n.target, tokenFor: n.target}
+	var err error
+	if cr.token, err = n.accessToken(ctx); err != nil {
+		return nil, err
 	}
-	at := *n.target
+	at := n.target
 	if n.opts.SkipNegotiation {
-		return n.endpoint(at, token, ""), nil
+		return newEndpoint(at, &cr, ""), nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, n.opts.HandshakeTimeout, ErrHandshakeTimeout)
 	defer cancel()
 	for range maxRedirections {
-		answer, err := n.request(ctx, at, token)
+		answer, err := n.request(ctx, *at, &cr)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -65,25 +66,44 @@ func (n *negotiator) negotiate(ctx context.Context) (*endpoint, error) {
 		case answer.Error != "":
 			return nil, &RemoteError{"negotiate", answer.Error}
 		case answer.URL == "":
-			return n.accept(answer, at, token)
+			return n.accept(answer, at, &cr)
 		}
-		next, err := parseURL(answer.URL)
-		if err != nil {
-			return nil, inContext("following a redirection", err)
-		}
-		if next.Scheme == "http" && at.Scheme == "https" {
-			return nil, errors.New("the negotiation redirects from https to http")
-		}
-		at = *next
-		if answer.AccessToken != "" {
-			token = answer.AccessToken
+		if at, err = cr.follow(answer, at); err != nil {
+			return nil, err
 		}
 	}
 	return nil, errors.New("the negotiation redirects too often")
 }
 
+// accessToken gets a token of the caller, or "".
+func (n *negotiator) accessToken(ctx context.Context) (string, error) {
+	if n.opts.AccessToken == nil {
+		return "", nil
+	}
+	token, err := n.opts.AccessToken(ctx)
+	if err != nil {
+		return "", fmt.Errorf("getting the access token: %w", err)
+	}
+	return token, nil
+}
+
+// renew returns the endpoint for a socket that resumes, with a new token of the caller: the one that began the connection
+// may have expired. A token of a redirection stays.
+func (n *negotiator) renew(ctx context.Context, e *endpoint) (*endpoint, error) {
+	if n.opts.AccessToken == nil || e.credentials.tokenFor != n.target {
+		return e, nil
+	}
+	renewed := *e
+	var err error
+	if renewed.credentials.token, err = n.accessToken(ctx); err != nil {
+		return nil, err
+	}
+	renewed.header = renewed.credentials.headerFor(e.at)
+	return &renewed, nil
+}
+
 // accept makes the endpoint of a negotiation.
-func (n *negotiator) accept(answer *negotiationAnswer, at url.URL, token string) (*endpoint, error) {
+func (n *negotiator) accept(answer *negotiationAnswer, at *url.URL, cr *credentials) (*endpoint, error) {
 	if err := n.check(answer); err != nil {
 		return nil, err
 	}
@@ -91,7 +111,7 @@ func (n *negotiator) accept(answer *negotiationAnswer, at url.URL, token string)
 	if answer.NegotiateVersion > 0 {
 		id = answer.ConnectionToken
 	}
-	e := n.endpoint(at, token, id)
+	e := newEndpoint(at, cr, id)
 	e.id = answer.ConnectionID
 	e.stateful = answer.UseStatefulReconnect && n.opts.StatefulReconnect
 	return e, nil
@@ -118,11 +138,12 @@ func (n *negotiator) check(answer *negotiationAnswer) error {
 	return errors.New("the server offers no WebSockets")
 }
 
-func (n *negotiator) endpoint(at url.URL, token, id string) *endpoint {
+func newEndpoint(at *url.URL, cr *credentials, id string) *endpoint {
+	u := *at
 	if id != "" {
-		addQuery(&at, "id="+url.QueryEscape(id))
+		addQuery(&u, "id="+url.QueryEscape(id))
 	}
-	return &endpoint{url: at.String(), header: n.header(token)}
+	return &endpoint{url: u.String(), header: cr.headerFor(at), at: at, credentials: *cr}
 }
 
 func addQuery(u *url.URL, more string) {
@@ -132,19 +153,8 @@ func addQuery(u *url.URL, more string) {
 	u.RawQuery += more
 }
 
-func (n *negotiator) header(token string) http.Header {
-	h := n.opts.WebSocket.Handshake.Header.Clone()
-	if h == nil {
-		h = make(http.Header)
-	}
-	if token != "" {
-		h.Set("Authorization", "Bearer "+token)
-	}
-	return h
-}
-
 // request sends one request and reads its answer.
-func (n *negotiator) request(ctx context.Context, at url.URL, token string) (*negotiationAnswer, error) {
+func (n *negotiator) request(ctx context.Context, at url.URL, cr *credentials) (*negotiationAnswer, error) {
 	if at.RawPath != "" {
 		at.RawPath = strings.TrimSuffix(at.RawPath, "/") + "/negotiate"
 	}
@@ -157,13 +167,15 @@ func (n *negotiator) request(ctx context.Context, at url.URL, token string) (*ne
 	if err != nil {
 		return nil, err
 	}
-	req.Header = n.header(token)
+	req.Header = cr.headerFor(&at)
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
 	req.Header.Del("Host")
 	req.Header.Set("X-Requested-With", "XMLHttpRequest") // Microsoft's clients send it; an HTML form cannot
-	res, err := n.opts.HTTPClient.Do(req)
+	client, guard := *n.opts.HTTPClient, &redirectGuard{check: n.opts.HTTPClient.CheckRedirect}
+	client.CheckRedirect = guard.checkRedirect
+	res, err := client.Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
@@ -184,6 +196,9 @@ func (n *negotiator) request(ctx context.Context, at url.URL, token string) (*ne
 	answer := &negotiationAnswer{}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return nil, fmt.Errorf("negotiating: decoding the answer: %w", err)
+	}
+	if answer.URL != "" && guard.redirected && !n.opts.AllowRedirectedURL {
+		return nil, errors.New("negotiating: the answer to a redirected request redirects to another hub: see DialOptions.AllowRedirectedURL")
 	}
 	return answer, nil
 }

@@ -28,8 +28,11 @@ type reply struct {
 	err    error  // all other errors; only with end
 }
 
-// size is how many bytes the reply counts of DialOptions.ReceiveBuffer.
-func (r *reply) size() int { return messageOverhead + len(r.item) }
+// size is how many bytes of memory the reply counts of DialOptions.ReceiveBuffer.
+func (r *reply) size() int { return replyOverhead + len(r.item) + len(r.remote) }
+
+// replyOverhead is what a waiting reply takes besides its bytes.
+const replyOverhead = 128
 
 // begin sends a call that will be answered.
 func (c *Connection) begin(ctx context.Context, method string, args []any, stream bool) (*pendingCall, error) {
@@ -154,12 +157,22 @@ func (k *pendingCall) next(ctx context.Context) (reply, error) {
 }
 
 // waitForSpaceLocked runs on the reader's goroutine. It blocks the reader while a buffer is full, unless another goroutine
-// waits for a message that may be behind it. It returns false if the socket has ended.
+// waits for a message that may be behind it. It returns false if the socket has ended, at once:
+// the reader would not learn otherwise that the server has disappeared.
 func (c *Connection) waitForSpaceLocked(s *clientSocket, full func() bool) bool {
-	for full() && c.waiting == 0 && !c.closing && !s.abandoned {
-		c.changed.Wait()
+	waits := func() bool { return full() && c.waiting == 0 && !c.closing && !s.abandoned && !s.gone }
+	if waits() {
+		defer context.AfterFunc(s.ws.Context(), func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			s.gone = true
+			c.changed.Broadcast()
+		})()
+		for waits() {
+			c.changed.Wait()
+		}
 	}
-	return !c.closing && !s.abandoned
+	return !c.closing && !s.abandoned && !s.gone
 }
 
 // deliverItem delivers an item to its call.
@@ -180,7 +193,7 @@ func (c *Connection) deliverItem(s *clientSocket, m *StreamItem) error {
 	switch {
 	case !k.stream:
 		err = fmt.Errorf("hub: the result of %q is a stream", k.method)
-	case c.buffered+messageOverhead+len(m.Item) > c.opts.ReceiveBuffer:
+	case c.buffered+replyOverhead+len(m.Item) > c.opts.ReceiveBuffer:
 		err = ErrSlowConsumer
 	default:
 		k.pushLocked(reply{item: m.Item})

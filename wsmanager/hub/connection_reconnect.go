@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -84,12 +85,20 @@ func (c *Connection) tryResume(s *clientSocket, err error) *clientSocket {
 		return nil
 	}
 	replay.suspend()
-	next, err := c.dial(c.stopped, &clientSocket{c: c, session: s.session, endpoint: s.endpoint, resuming: true})
+	next, err := c.resume(s)
 	if err != nil {
-		c.logger().Debug("hub connection could not be resumed", "err", err)
+		c.logger().Debug("hub connection could not be resumed", logged(err))
 		return nil
 	}
 	return next
+}
+
+func (c *Connection) resume(s *clientSocket) (*clientSocket, error) {
+	e, err := c.negotiator.renew(c.stopped, s.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return c.dial(c.stopped, &clientSocket{c: c, session: s.session, endpoint: e, resuming: true})
 }
 
 // failCalls fails all pending calls after the connection has broken.
@@ -143,7 +152,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", "attempt", attempt, "err", connectErr)
+		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), logged(connectErr))
 		lastErr = connectErr
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // clientSocket is a socket of a Connection, from the attempt to connect it to its end.
@@ -20,9 +21,10 @@ type clientSocket struct {
 
 	// Owned by the socket's callbacks.
 	ws      *wsmanager.Conn
-	partial []byte // start of a record whose end has not arrived
+	records cutter.Cutter // the start of a record whose end has not arrived
 
 	// Guarded by Connection.mu.
+	gone         bool   // ws has ended; set while the reader waits
 	abandoned    bool   // the Connection does not use the socket any further
 	closeMessage *Close // of the server; nil if none was received
 	cause        error  // why the client ended the socket
@@ -48,14 +50,9 @@ func (c *Connection) dial(ctx context.Context, s *clientSocket) (*clientSocket, 
 	defer cancel()
 	opts := c.opts.WebSocket
 	opts.Handshake.Header = s.endpoint.header
-	if s.endpoint.stateful {
-		opts.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
-		opts.Outbox.Messages = max(opts.Outbox.Messages, opts.Outbox.Bytes/16, 1)
-		opts.Outbox.Bytes = doubled(opts.Outbox.Bytes) // for replayed messages and new ones
-	}
 	ws, err := wsmanager.Dial(ctx, s.endpoint.url, wsmanager.Callbacks{
 		OnConnect: s.connected,
-		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { s.received(m); return nil },
+		OnPiece:   func(_ *wsmanager.Conn, p wsmanager.Piece) error { s.received(p); return nil },
 		OnClose:   s.closed,
 	}, opts)
 	if err != nil {
@@ -137,13 +134,13 @@ func (s *clientSocket) closed(_ *wsmanager.Conn, err error) {
 	close(s.done)
 }
 
-// received handles wsmanager's OnMessage.
-func (s *clientSocket) received(m wsmanager.Message) {
-	err := s.session.receive(s, &s.partial, m)
+// received handles wsmanager's OnPiece.
+func (s *clientSocket) received(p wsmanager.Piece) {
+	err := s.session.receive(s, &s.records, p.Type, p.Data)
 	if err == nil || errors.Is(err, errSocketEnded) {
 		return
 	}
-	err = inContext("invalid message of the server", err)
+	err = inContext("invalid message of the server", quoting(err))
 	select {
 	case s.handshakeResult <- err: // dial may still wait for it
 	default:
@@ -174,7 +171,7 @@ var errSocketEnded = errors.New("hub: the socket has ended")
 func (s *clientSocket) active() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return !s.abandoned
+	return !s.abandoned && !s.gone
 }
 
 // handshake implements inbound.
@@ -215,7 +212,7 @@ func (s *clientSocket) install() error {
 	s.session.installed(s.ws)
 	c.socket = s
 	if s.resuming {
-		s.session.replay.resume(s.ws)
+		s.session.replay.resumeClient(s.ws)
 		return nil
 	}
 	if s.endpoint.stateful {

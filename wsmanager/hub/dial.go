@@ -27,8 +27,9 @@ type DialOptions struct {
 	// slog.Default() of the time.
 	Logger *slog.Logger
 
-	// AccessToken returns a token for each attempt to connect, or "". The token is sent as a bearer token with the
-	// negotiation and with the WebSocket. An error fails the attempt.
+	// AccessToken returns a token for each attempt to connect or to resume, or "". The token is sent as a bearer token with the
+	// negotiation and with the WebSocket. An error fails the attempt. If the hub redirects the client to another host, that
+	// host gets the token that the hub has given for it, but neither this token nor the headers of WebSocket.
 	AccessToken func(ctx context.Context) (string, error)
 
 	// SkipNegotiation connects without a negotiation, which saves a request and needs no sticky sessions. Such a connection
@@ -84,8 +85,14 @@ type DialOptions struct {
 	// [ErrSlowConsumer]; if a call exceeds it, the connection ends with ErrSlowConsumer. Default: 16 MiB.
 	ReceiveBuffer int
 
-	// HTTPClient sends negotiations. Default: a client with the Network of WebSocket.
+	// HTTPClient sends negotiations. Default: a client with the Network of WebSocket. A negotiation follows HTTP redirects
+	// that keep it a POST (307 and 308), within the limits of the client's CheckRedirect, and never from https to http.
 	HTTPClient *http.Client
+
+	// AllowRedirectedURL allows an answer to a negotiation to send the client to another hub although the request was
+	// redirected by HTTP. Such an answer does not come from the server that the URL names. Default: the attempt to connect
+	// fails.
+	AllowRedirectedURL bool
 
 	// WebSocket configures the WebSocket: headers (which are also sent with the negotiation), TLS, proxy, compression and
 	// outbox. The default of its Limits.MaxMessageSize is twice DialOptions.MaxMessageSize, and Logger is DialOptions.Logger.
@@ -226,6 +233,7 @@ func (o *DialOptions) sessionConfig() sessionConfig {
 		maxMessageSize:    o.MaxMessageSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
+		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),
 		reportWaits:       true,
 	}
 }

@@ -66,8 +66,9 @@
 //
 // # Testing
 //
-// A hub is an http.Handler and [Dial] is a client for it, so tests can use httptest.NewServer and a Connection. Tests that
-// inspect or corrupt the data on the wire can use the client in wsmanager/wstest.
+// Package wsmanager/hub/hubtest has a client for tests of an application, in memory and in fake time. A hub is an
+// http.Handler and [Dial] is a client for it, so tests can also use httptest.NewServer and a Connection. Tests that inspect
+// or corrupt the data on the wire can use the client in wsmanager/wstest.
 //
 // # Protocols
 //

@@ -1,5 +1,7 @@
 package hub
 
+import "github.com/speakingtube/speakingtube/wsmanager"
+
 // Join adds a connection to a group until it leaves or ends. It does nothing if the connection is already a member. The
 // name has 1 to 256 bytes, and its case matters. Join returns ErrNoConnection if there is no connection with this id, and
 // errors of wsmanager's Conn.Join.
@@ -18,17 +20,16 @@ func (h *Hub) Leave(id, group string) {
 	}
 }
 
-func (c *conn) join(group string) error {
-	if c.isStateful() {
-		return c.hub.stateful.join(c, group)
-	}
-	return c.session.socket.Load().Join(group)
-}
+func (c *conn) join(group string) error { return c.member().Join(group) }
 
 func (c *conn) leave(group string) {
-	if c.isStateful() {
-		c.hub.stateful.leave(c, group)
-		return
+	_ = c.member().Leave(group) // the name is empty or too long for any group, or the memberships end with the connection
+}
+
+// member is the connection in the Manager's audiences. It exists from the handshake on.
+func (c *conn) member() *wsmanager.Conn {
+	if c.session.sink != nil {
+		return c.session.sink
 	}
-	_ = c.session.socket.Load().Leave(group) // the name is empty or too long for any group, or the memberships end with the socket
+	return c.socket
 }

@@ -88,26 +88,28 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 		return false
 	}
 	c.session.protocol, c.session.handshakeDone = protocol, true
-	if c.isStateful() && version == 2 {
-		c.session.replay = newReplay(&c.session, ws)
+	if c.negotiatedStateful() && version == 2 {
+		if err := c.outliveSocket(ws); err != nil {
+			c.mu.Unlock()
+			return false // the socket has ended, or the Manager is shutting down
+		}
 	}
 	c.ready, c.connecting = true, true
 	c.timer.Reset(h.opts.KeepAliveInterval)
 	c.mu.Unlock()
-	h.conns.Store(c.id, c)
-	if c.isStateful() {
-		h.stateful.add(c)
-	} else {
+	h.counters.handshakes.Add(1)
+	if c.session.sink == nil {
 		_ = ws.Ready(c.variant) // fails if the socket is closing; then OnClose follows
 	}
+	h.conns.Store(c.id, c)
 	return true
 }
 
 func (c *conn) refuseHandshake(ws *wsmanager.Conn, text string, err error) {
 	_ = ws.Send(wsmanager.Message{Type: wsmanager.TextMessage, Payload: handshakeAnswer(text)}) // the client may have left
-	c.close(nil, wsmanager.StatusNormalClosure, err)
+	c.close(nil, wsmanager.StatusNormalClosure, quoting(err))
 }
 
-// isStateful reports whether stateful reconnect was negotiated. If the client's handshake asks for version 1, the
-// connection still belongs to the stateful Manager, but has no replay.
-func (c *conn) isStateful() bool { return c.ticket != nil && c.ticket.stateful }
+// negotiatedStateful reports whether the client has negotiated stateful reconnect. It is used only if the handshake asks for
+// version 2.
+func (c *conn) negotiatedStateful() bool { return c.ticket != nil && c.ticket.Stateful }

@@ -39,9 +39,28 @@ func (h *Hub) callConnected(c *conn) (err error) {
 }
 
 func (h *Hub) callDisconnected(c *conn, cause error) {
-	if h.opts.Disconnected == nil {
-		return
+	switch {
+	case h.opts.Disconnected == nil:
+	case h.opts.DisconnectedAfterCalls:
+		h.running.run(func() { // the caller may be the goroutine that serves other sockets
+			c.waitForCalls()
+			h.runDisconnected(c, cause)
+		})
+	default:
+		h.runDisconnected(c, cause)
 	}
+}
+
+// waitForCalls waits until all calls that have begun have returned. The connection has ended, so no other call begins.
+func (c *conn) waitForCalls() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.pendingCalls > len(c.queue) {
+		c.changed.Wait()
+	}
+}
+
+func (h *Hub) runDisconnected(c *conn, cause error) {
 	defer func() {
 		if v := recover(); v != nil {
 			_ = h.hookPanicked("Disconnected", c, v) // the log record is all that can be done
@@ -52,7 +71,7 @@ func (h *Hub) callDisconnected(c *conn, cause error) {
 
 func (h *Hub) hookPanicked(hook string, c *conn, v any) error {
 	err := &panicError{v, debug.Stack()}
-	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), slog.String("conn", c.id),
-		slog.Any("err", err), slog.String("stack", string(err.stack)))
+	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), c.logID(),
+		logged(err), slog.String("stack", string(err.stack)))
 	return err
 }

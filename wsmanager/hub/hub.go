@@ -19,17 +19,15 @@ type Hub struct {
 	sessions sessionConfig
 	methods  methodTable
 
-	stateless *wsmanager.Manager // its broadcasts reach all connections except those of the field stateful
-	resumable *wsmanager.Manager // sockets of stateful connections; it sends no broadcasts
-
-	// The Managers behind middleware that passes requests without a WebSocket to serveOther.
-	serveStateless http.Handler
-	serveResumable http.Handler
+	// manager has the sockets, and the index of the hub's connections by group and user. The member of a connection is its
+	// socket, or a sink connection if it outlives its sockets: see conn.member.
+	manager *wsmanager.Manager
+	serve   http.Handler // manager, behind middleware that passes requests without a WebSocket to serveOther
 
 	tickets  tickets
-	conns    sync.Map // *conn by id, from the handshake to the end
-	stateful statefulConns
-	running  goroutineGroup // of calls, hooks and streams
+	conns    sync.Map       // *conn by id, from the handshake to the end
+	running  goroutineGroup // of calls, hooks, streams and replays
+	counters counters
 
 	handshakes sync.RWMutex // read-locked while a handshake is answered; see conn.completeHandshake
 
@@ -43,31 +41,30 @@ func New(methods Methods, opts Options) (*Hub, error) {
 	opts, optsErr := opts.withDefaults()
 	h := &Hub{opts: opts, methods: table}
 	h.sessions = opts.sessionConfig()
-	h.tickets = tickets{lifetime: opts.NegotiationTimeout, limit: opts.MaxNegotiations, byToken: make(map[string]*ticket)}
-	h.stateful.init(opts.WebSocket.Limits.MaxGroups)
-	var managersErr error
+	h.sessions.run = h.running.run
+	h.tickets = newTickets(&opts)
+	var managerErr error
 	if optsErr == nil { // wrong options would be reported twice
-		managersErr = h.newManagers()
+		h.manager, managerErr = wsmanager.New(h.callbacks(), opts.WebSocket)
 	}
-	if err := errors.Join(methodsErr, optsErr, managersErr); err != nil {
+	if err := errors.Join(methodsErr, optsErr, managerErr); err != nil {
 		return nil, err
 	}
-	h.serveStateless = h.stateless.Middleware(http.HandlerFunc(h.serveOther))
-	h.serveResumable = h.resumable.Middleware(http.HandlerFunc(h.serveOther))
+	h.serve = h.manager.Middleware(http.HandlerFunc(h.serveOther))
 	return h, nil
 }
 
-func (h *Hub) newManagers() (err error) {
-	callbacks := wsmanager.Callbacks{
+func (h *Hub) callbacks() wsmanager.Callbacks {
+	return wsmanager.Callbacks{
 		OnAccept: h.accept,
 		OnConnect: func(ws *wsmanager.Conn) error {
 			s, _ := wsmanager.Value[*serverSocket](ws)
 			s.connected(ws)
 			return nil
 		},
-		OnMessage: func(ws *wsmanager.Conn, m wsmanager.Message) error {
+		OnPiece: func(ws *wsmanager.Conn, p wsmanager.Piece) error {
 			s, _ := wsmanager.Value[*serverSocket](ws)
-			s.received(m)
+			s.received(p)
 			return nil
 		},
 		OnClose: func(ws *wsmanager.Conn, err error) {
@@ -75,15 +72,6 @@ func (h *Hub) newManagers() (err error) {
 			s.closed(err)
 		},
 	}
-	ws := h.opts.WebSocket
-	if h.stateless, err = wsmanager.New(callbacks, ws); err != nil {
-		return err
-	}
-	ws.SlowConsumer = wsmanager.SlowConsumerClose // a dropped message would leave a gap in the numbers
-	ws.Outbox.Messages = max(ws.Outbox.Messages, ws.Outbox.Bytes/16, 1)
-	ws.Outbox.Bytes = doubled(ws.Outbox.Bytes) // for replayed messages and new ones
-	h.resumable, err = wsmanager.New(callbacks, ws)
-	return err
 }
 
 // MustNew is New for literals. It panics with the error of New.
@@ -138,13 +126,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, c := range h.conns.Range {
 		c.(*conn).close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrShutdown)
 	}
-	var wg sync.WaitGroup
-	var errs [2]error
-	for i, m := range []*wsmanager.Manager{h.stateless, h.resumable} {
-		wg.Go(func() { errs[i] = m.Shutdown(ctx) })
-	}
-	wg.Wait()
-	return errors.Join(errs[0], errs[1], h.running.wait(ctx))
+	return errors.Join(h.manager.Shutdown(ctx), h.running.wait(ctx))
 }
 
 func (h *Hub) isDraining() bool {
@@ -162,5 +144,9 @@ func (o *Options) sessionConfig() sessionConfig {
 		maxMessageSize:    o.MaxMessageSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
+		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),
 	}
 }
+
+// joinedLimit is how many bytes of records are joined into one WebSocket message, for an outbox of so many bytes.
+func joinedLimit(outbox int) int { return min(64<<10, outbox/4) }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -37,11 +38,11 @@ func (c *conn) invoke(ctx context.Context, method string, args []any, result any
 	id, answer := c.registerInvocation()
 	defer c.unregisterInvocation(id)
 	protocol := c.session.protocol
-	record, err := encodeInvocation(protocol, id, method, args)
-	if err != nil {
-		return err
-	}
-	if err := c.session.write(ctx, record); err != nil {
+	if err := c.writeMessage(ctx, &invocationMessage{id, method, args}); err != nil {
+		var unencodable *encodingError
+		if errors.As(err, &unencodable) {
+			return unencodable.err
+		}
 		return err
 	}
 	// The slot is released after the write, so that the invocations of successive calls are sent in the order of the calls.
@@ -69,6 +70,17 @@ func (c *conn) invoke(ctx context.Context, method string, args []any, result any
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
 	}
+}
+
+// invocationMessage is a call of a client's method.
+type invocationMessage struct {
+	id, method string
+	args       []any
+}
+
+// encode implements outgoing.
+func (m *invocationMessage) encode(p Protocol) ([]byte, error) {
+	return encodeInvocation(p, m.id, m.method, m.args)
 }
 
 // registerInvocation makes an id with the prefix "s". It keeps the id apart from the client's ids: a Completion looks the

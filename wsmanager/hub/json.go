@@ -22,11 +22,15 @@ const separator = 0x1e
 func (jsonProtocol) Name() string                       { return "json" }
 func (jsonProtocol) MessageType() wsmanager.MessageType { return wsmanager.TextMessage }
 
-func (jsonProtocol) Cut(data []byte, limit int) ([]byte, int, error) { return cutText(data, limit) }
+func (jsonProtocol) Cut(data []byte, limit int) ([]byte, int, error) { return cutText(data, 0, limit) }
 
-// cutText cuts off a record that ends with a separator. Handshakes have this form in all protocols.
-func cutText(data []byte, limit int) ([]byte, int, error) {
-	i := bytes.IndexByte(data, separator)
+// cutText cuts off a record that ends with a separator. The first seen bytes of data were searched before. Handshakes have
+// this form in all protocols.
+func cutText(data []byte, seen, limit int) ([]byte, int, error) {
+	i := bytes.IndexByte(data[seen:], separator)
+	if i >= 0 {
+		i += seen
+	}
 	switch {
 	case i > limit, i < 0 && len(data) > limit:
 		return nil, 0, fmt.Errorf("%w: the limit is %d bytes", ErrRecordTooBig, limit)

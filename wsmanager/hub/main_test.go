@@ -55,15 +55,20 @@ func serve(t testing.TB, methods hub.Methods, opts hub.Options) (*hub.Hub, strin
 	}
 	h, err := hub.New(methods, opts)
 	require.NoError(t, err)
+	url := serveHandler(t, h)
+	t.Cleanup(func() { _ = h.Shutdown(t.Context()) }) // the context has ended: Shutdown cuts the remaining connections and returns an error
+	return h, url
+}
+
+// serveHandler serves a hub with its middleware at /hub.
+func serveHandler(t testing.TB, h http.Handler) string {
+	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/hub", h)
 	mux.Handle("/hub/", h)
 	srv := httptest.NewServer(mux)
-	t.Cleanup(func() {
-		_ = h.Shutdown(t.Context()) // the context has ended: Shutdown cuts the remaining connections and returns an error
-		srv.Close()
-	})
-	return h, srv.URL + "/hub"
+	t.Cleanup(srv.Close)
+	return srv.URL + "/hub"
 }
 
 // peer is a client that sends and reads JSON records.

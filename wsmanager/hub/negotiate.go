@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/token"
 )
 
 // ServeHTTP serves the two requests of a client: the POST to …/negotiate, and the handshake of a WebSocket, with or without
@@ -24,11 +27,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.negotiate(w, r)
 		return
 	}
-	if k := h.tickets.find(query(r, "id")); k != nil && k.stateful {
-		h.serveResumable.ServeHTTP(w, r)
-		return
-	}
-	h.serveStateless.ServeHTTP(w, r)
+	h.serve.ServeHTTP(w, r)
 }
 
 // serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
@@ -36,10 +35,12 @@ func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
 	switch id := query(r, "id"); {
 	case id == "":
 		http.Error(w, "Connection ID required", http.StatusBadRequest)
-	case h.tickets.find(id) == nil:
-		http.Error(w, "No Connection with that ID", http.StatusNotFound)
 	default:
-		http.Error(w, "This hub serves WebSockets only.", http.StatusNotFound)
+		text := "No Connection with that ID"
+		if h.tickets.find(id) != nil {
+			text = "This hub serves WebSockets only."
+		}
+		http.Error(w, text, http.StatusNotFound)
 	}
 }
 
@@ -103,15 +104,16 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stateful := version > 0 && h.opts.StatefulReconnect && strings.EqualFold(query(r, "useStatefulReconnect"), "true")
-	k := h.tickets.issue(identity.User, version, stateful)
+	h.counters.negotiations.Add(1)
+	text, id := h.tickets.issue(identity.User, version, stateful)
 	answer := negotiation{
 		NegotiateVersion:     version,
-		ConnectionID:         k.id,
+		ConnectionID:         id,
 		AvailableTransports:  []transport{{"WebSockets", []string{"Text", "Binary"}}},
 		UseStatefulReconnect: stateful,
 	}
 	if version > 0 {
-		answer.ConnectionToken = k.token
+		answer.ConnectionToken = text
 	}
 	writeJSON(w, answer)
 }
@@ -127,7 +129,7 @@ func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text, ok := wsmanager.Rejection(err)
 	if !ok {
 		status, text = http.StatusInternalServerError, "The server failed to negotiate."
-		h.logger().ErrorContext(r.Context(), "hub negotiation failed", "err", err)
+		h.logger().ErrorContext(r.Context(), "hub negotiation failed", logged(err))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, text, status)
@@ -137,7 +139,11 @@ func (h *Hub) authenticate(r *http.Request) (Identity, error) {
 	if h.opts.Authenticate == nil {
 		return Identity{}, nil
 	}
-	return h.opts.Authenticate(r, accessToken(r))
+	identity, err := h.opts.Authenticate(r, accessToken(r))
+	if err == nil && identity.expired() {
+		err = errIdentityExpired
+	}
+	return identity, err
 }
 
 // accessToken returns the bearer token of a request.
@@ -162,33 +168,58 @@ func query(r *http.Request, name string) string {
 	return ""
 }
 
+// connContext returns the context of a new connection.
+func (h *Hub) connContext(r *http.Request) (context.Context, error) {
+	ctx := h.baseContext()
+	if h.opts.ConnContext != nil {
+		if ctx = h.opts.ConnContext(ctx, r); ctx == nil {
+			return nil, errors.New("hub: Options.ConnContext returned nil")
+		}
+	}
+	return ctx, nil
+}
+
 // accept handles wsmanager's OnAccept.
 func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	identity, err := h.authenticate(r)
 	if err != nil {
 		return wsmanager.Accept{}, err
 	}
-	token := query(r, "id")
-	if token == "" {
-		return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(identity, nil)}, Deferred: true}, nil
+	id := query(r, "id")
+	if id == "" {
+		return h.acceptNew(r, identity, nil)
 	}
-	k := h.tickets.find(token)
+	k := h.tickets.find(id)
 	if k == nil {
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+		return wsmanager.Accept{}, errNoSuchConnection
 	}
-	if k.user != identity.User {
+	if !k.IsFor(identity.User) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusForbidden, "The connection was negotiated by another user.")
 	}
-	c, fresh := h.tickets.claim(k, func() *conn { return h.newConn(identity, k) })
-	switch {
-	case c == nil:
-		return wsmanager.Accept{}, wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
-	case !fresh && !c.resumable():
+	switch c, state := h.tickets.claim(k); {
+	case state == token.Invalid:
+		return wsmanager.Accept{}, errNoSuchConnection
+	case state == token.Fresh:
+		return h.acceptNew(r, identity, k)
+	case state == token.Claimed, !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
-	case k.stateful && !fresh:
-		return wsmanager.Accept{Value: &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1)}}, nil
-	case k.stateful:
-		return wsmanager.Accept{Value: &serverSocket{conn: c}}, nil
+	case !c.session.replay.mayResume():
+		return wsmanager.Accept{}, wsmanager.Reject(http.StatusTooManyRequests, "The connection was resumed too often.")
+	default:
+		renewed := identity // on the heap only if it is needed
+		socket := &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}
+		return wsmanager.Accept{Value: socket, Deferred: true}, nil
 	}
-	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: c}, Deferred: true}, nil
+}
+
+var errNoSuchConnection = wsmanager.Reject(http.StatusNotFound, "No Connection with that ID")
+
+// acceptNew accepts the first socket of a connection. k is nil if the connection was not negotiated.
+func (h *Hub) acceptNew(r *http.Request, identity Identity, k *ticket) (wsmanager.Accept, error) {
+	ctx, err := h.connContext(r)
+	if err != nil {
+		h.tickets.remove(k)
+		return wsmanager.Accept{}, err
+	}
+	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(ctx, identity, k)}, Deferred: true}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -103,27 +102,6 @@ func testOtherTransports(t *testing.T) {
 			require.Equal(t, "Connection ID required\n", string(body))
 		}
 	}
-}
-
-// Negotiated connections that are not made expire. At MaxNegotiations the oldest is replaced.
-func TestMaxNegotiations(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, err := hub.New(nil, hub.Options{MaxNegotiations: 2, Logger: optionsWithoutLog().Logger, WebSocket: wsmanager.Options{Driver: wsmanager.DriverGoroutine}})
-		require.NoError(t, err)
-		issue := func() string { return token(t, h) }
-		try := func(token string) int {
-			return wstest.HandshakeHandler(t, h, wstest.Request(t, "/hub?id="+token), nil, wstest.Memory{Patience: time.Hour}).Response.StatusCode
-		}
-		first, second, third := issue(), issue(), issue()
-		require.Equal(t, http.StatusNotFound, try(first), "the third negotiation has replaced it")
-		require.Equal(t, http.StatusSwitchingProtocols, try(second))
-		time.Sleep(15*time.Second - time.Millisecond)
-		require.Equal(t, http.StatusSwitchingProtocols, try(third), "before it expires")
-		late := issue()
-		time.Sleep(15 * time.Second)
-		require.Equal(t, http.StatusNotFound, try(late))
-		require.NoError(t, h.Shutdown(t.Context()))
-	})
 }
 
 // Each request is authenticated, and a connection must come from the user that has negotiated it.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/token"
 )
 
 // Options configure a Hub. The zero value is safe for production. The defaults are those of ASP.NET Core if it has the
@@ -31,6 +33,13 @@ type Options struct {
 	// all clients may connect, with the zero Identity.
 	Authenticate func(r *http.Request, token string) (Identity, error)
 
+	// ConnContext may change the context of each new connection, from which the contexts of its calls and hooks derive. ctx is
+	// WebSocket.BaseContext. r is the request of the first socket: the application keeps what it needs of it as values of
+	// the context, for example the address or a header, but neither r nor r.Context(). It is called after Authenticate, and
+	// not for sockets that resume. It must not return nil. The end of the context ends the contexts of calls, but not the
+	// connection.
+	ConnContext func(ctx context.Context, r *http.Request) context.Context
+
 	// Redirect may send a client that negotiates to another server. It returns the URL of a hub and an access token for it,
 	// or "" to keep the client. The client's start fails with the text of an [Error]; other errors are answered like errors
 	// of Authenticate. Default: no client is redirected.
@@ -41,10 +50,14 @@ type Options struct {
 	Connected func(ctx *Context) error
 
 	// Disconnected is called exactly once for each connection for which Connected was called, after Connected has returned.
-	// Calls of the connection may still run; their contexts have ended. ctx has not ended, and sends to other connections
-	// are delivered. err is nil if the client or Abort closed the connection. A connection that may be resumed has not
+	// Calls of the connection may still run unless DisconnectedAfterCalls is set; their contexts have ended. ctx has not
+	// ended, and sends to other connections are delivered. err is nil if the client or Abort closed the connection. A connection that may be resumed has not
 	// ended.
 	Disconnected func(ctx *Context, err error)
+
+	// DisconnectedAfterCalls calls Disconnected after the last call of the connection has returned. A call that ignores the
+	// end of its context delays it. Default: Disconnected does not wait.
+	DisconnectedAfterCalls bool
 
 	// Filters run around each call. The first is the outermost.
 	Filters []Filter
@@ -62,7 +75,7 @@ type Options struct {
 	HandshakeTimeout time.Duration
 
 	// MaxMessageSize limits the bytes of one hub message of a client. A bigger message ends the connection. A WebSocket
-	// message may hold several hub messages: see WebSocket. Default: 32 KiB.
+	// message may hold any number of hub messages. Default: 32 KiB.
 	MaxMessageSize int
 
 	// MaxParallelCalls limits how many calls of one client run at a time. Further calls wait and begin in order. Calls that
@@ -75,8 +88,11 @@ type Options struct {
 	// running calls are streams or wait for the client, the connection ends. Default: 1024.
 	MaxPendingCalls int
 
-	// MaxPendingBytes limits the bytes of the arguments, names and ids of the calls that count for MaxPendingCalls, with the
-	// same consequences. Default: 1 MiB.
+	// MaxPendingBytes limits the memory of one client's data that waits: of the calls that count for MaxPendingCalls, with
+	// arguments, names, ids and about 512 bytes for each call or 2560 for one that streams, with the same consequences; and
+	// of the items of its streams, for which the server stops reading until a method has taken some. Separately, it limits
+	// the encoded results and items that wait until the client reads; further ones are encoded later. One that is alone may
+	// be larger. Default: 1 MiB.
 	MaxPendingBytes int
 
 	// StreamBuffer is how many items of a client's stream are buffered for the method. When the buffer is full, the server
@@ -97,11 +113,22 @@ type Options struct {
 	// ResumeWindow is how long a broken connection can be resumed. Default: 15 s.
 	ResumeWindow time.Duration
 
-	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. Default: 15 s.
+	// Keys seal the tokens of negotiations, which clients can neither make nor read. Each key has 16, 24 or 32 random bytes
+	// (AES-128, AES-192 or AES-256). The first key seals, all keys open: to replace a key, add the new one behind it on all
+	// nodes, then put it first, and remove the old one after NegotiationTimeout. Resumed connections need the key of their
+	// token as long as they last. Nodes with the same keys accept each other's tokens, so a client need not connect to the
+	// node that it has negotiated with; then their clocks must agree within a few seconds. Hubs of different purposes need
+	// different keys. Default: one random key, which only this hub knows.
+	Keys [][]byte
+
+	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. A token begins at most
+	// one connection on each node. Default: 15 s.
 	NegotiationTimeout time.Duration
 
-	// MaxNegotiations limits how many negotiated connections may not have been made yet. At the limit a new negotiation
-	// replaces the oldest. Default: 10 000.
+	// MaxNegotiations limits how many tokens the hub remembers whose connection has ended within NegotiationTimeout after
+	// the negotiation. Negotiations themselves, and connections that last, take no place. At the limit the hub forgets the
+	// oldest of these tokens, and refuses all tokens that are not newer: they are valid for a shorter time. Default:
+	// 100 000.
 	MaxNegotiations int
 
 	// DangerouslyDetailedErrors adds the text of all errors and panics to the errors that clients read. It is for development
@@ -109,9 +136,9 @@ type Options struct {
 	DangerouslyDetailedErrors bool
 
 	// WebSocket configures the connections below the hub: origins, compression, slow consumers, outboxes, driver. Some
-	// defaults are different here. Limits.MaxMessageSize is 1023 KiB, because the JavaScript client joins messages that it sends
-	// together into one WebSocket message; a bigger one ends the connection with 1009 and without a Close message. Logger is
-	// Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
+	// defaults are different here. A WebSocket message may have any size, because clients join hub messages that they send
+	// together: hub messages are handled while it arrives. Limits.MaxMessageSize, 1023 KiB, only says how much is read ahead
+	// while the hub takes nothing from a client. Logger is Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
 	// of its own process only.
 	WebSocket wsmanager.Options
 }
@@ -124,6 +151,11 @@ type Identity struct {
 
 	// Value is for the application, for example claims or a session. See [Context.Identity].
 	Value any
+
+	// Expires is when the server ends the connection, with a Close message that lets the client reconnect with a new token
+	// ([ErrExpired]). The request that resumes a broken connection sets a new time. A request of an identity that has
+	// expired is refused with 401. The zero time is never.
+	Expires time.Time
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -139,7 +171,12 @@ func (o Options) withDefaults() (Options, error) {
 	d.number("MaxPendingBytes", &o.MaxPendingBytes, 1<<20)
 	d.number("StreamBuffer", &o.StreamBuffer, 10)
 	d.number("StatefulBuffer", &o.StatefulBuffer, 100_000)
-	d.number("MaxNegotiations", &o.MaxNegotiations, 10_000)
+	d.number("MaxNegotiations", &o.MaxNegotiations, 100_000)
+	for i, key := range o.Keys {
+		if !token.ValidKey(key) {
+			d.add("Keys[%d] has %d bytes: a key has 16, 24 or 32", i, len(key))
+		}
+	}
 	if o.ClientTimeout <= o.KeepAliveInterval {
 		d.add("ClientTimeout (%v) must be above KeepAliveInterval (%v), because clients ping when they receive something", o.ClientTimeout, o.KeepAliveInterval)
 	}

@@ -21,7 +21,8 @@ type Protocol interface {
 
 	// Cut cuts the first record off data. record is its content, which may refer to data, and n its size with framing. n is
 	// 0 if data ends before the record. If the content is longer than limit, Cut fails as soon as it can tell, with
-	// [ErrRecordTooBig] in the error's chain.
+	// [ErrRecordTooBig] in the error's chain. If the record has not ended, Cut is called again when more bytes have arrived,
+	// with all of them, so it should find the end from a length at the start and not by a search.
 	Cut(data []byte, limit int) (record []byte, n int, err error)
 
 	// Parse decodes a record. The Message must not refer to record's memory. For an unknown type of message Parse returns

@@ -16,33 +16,45 @@ const ackInterval = time.Second
 // replay lets a session outlive its socket (SignalR Hub Protocol, version 2). Both sides count messages. A side keeps
 // messages until the other side acknowledges them, sends them again on a new socket, and drops messages that it has
 // already received.
+//
+// Files: replay_send.go writes the kept messages to the socket, replay_resume.go changes sockets, replay_ended.go
+// sends items of streams again that have ended.
 type replay struct {
 	session *session
 
-	mu      sync.Mutex      // guards all fields below; locked after conn.mu
+	mu      sync.Mutex      // guards all fields below; locked after conn.mu and after the lock of the hub's sink connection
 	ws      *wsmanager.Conn // nil between two sockets
 	attempt uint64          // number of the resume attempt that ws belongs to
+	live    bool            // the other side is ready for messages on ws
 	stopped bool            // the session gets no other socket
 
 	sent           int64 // number of the last message
-	unacked        [][]byte
-	unackedBytes   int
-	spaceAvailable chan struct{} // closed when a waiting write should check again; nil without waiting writes
-	readPaused     bool          // the reader is blocked, so no acknowledgement is read
+	unacked        unackedQueue
+	written        int64            // number of the last message that was passed to ws
+	trailers       map[int64][]byte // what follows a record when it is sent again, by number
+	failed         bool             // ws takes no more messages
+	pumping        bool             // a goroutine waits for room in the outbox of ws
+	drained        func()           // called when the goroutine has passed all messages to ws, or ws has ended; may be nil
+	reserved       int              // bytes of writes that have found space and are not in unacked yet
+	spaceAvailable chan struct{}    // closed when a waiting write should check again; nil without waiting writes
+	readPaused     bool             // the reader is blocked, so no acknowledgement is read
+	allowance      replayAllowance
 
-	received         int64 // highest number that has arrived
+	received         int64 // highest number that was handled
 	next             int64 // number of the next message
 	awaitingSequence bool  // messages have no number until a Sequence arrives
 	acked            int64 // highest number that was acknowledged to the other side
 	ackTimer         *time.Timer
 }
 
-func newReplay(s *session, ws *wsmanager.Conn) *replay { return &replay{session: s, ws: ws, next: 1} }
+func newReplay(s *session, ws *wsmanager.Conn) *replay {
+	return &replay{session: s, ws: ws, live: true, next: 1, allowance: newReplayAllowance(s.config)}
+}
 
-// post sends a counted record. Between two sockets it only keeps the record.
-func (r *replay) post(record []byte) error {
+// deliver keeps counted records and sends them. Between two sockets it only keeps them. It does not wait.
+func (r *replay) deliver(records [][]byte) error {
 	r.mu.Lock()
-	err := r.postLocked(record)
+	err := r.deliverLocked(records)
 	r.mu.Unlock()
 	if errors.Is(err, ErrSlowConsumer) {
 		r.session.owner.replayOverflow(err)
@@ -50,41 +62,53 @@ func (r *replay) post(record []byte) error {
 	return err
 }
 
-func (r *replay) postLocked(record []byte) error {
+func (r *replay) deliverLocked(records [][]byte) error {
 	limit := r.session.config.replayLimit
+	size := 0
+	for _, record := range records {
+		size += recordSize(len(record))
+	}
 	switch {
 	case r.stopped:
 		return ErrClosed
-	case len(record) > limit:
-		return wsmanager.ErrMessageTooBig
-	case len(record) > limit-r.unackedBytes:
+	case r.unacked.len() > 0 && size > limit+r.reserved-r.unacked.size:
 		return ErrSlowConsumer
 	}
-	r.sent++
-	r.unacked = append(r.unacked, record)
-	r.unackedBytes += len(record)
-	r.sendLocked(record)
+	for _, record := range records {
+		r.sent++
+		r.unacked.push(record)
+	}
+	r.sendLocked()
 	return nil
 }
 
-// sendLocked sends a record on the socket, if there is one. If the socket is closing, the record is replayed on the next
-// one.
-func (r *replay) sendLocked(record []byte) {
-	if r.ws != nil {
-		r.session.touch()
-		_ = r.ws.Send(r.session.frame(record))
+// write waits while too many bytes are unacknowledged. Then it calls send, which delivers the record.
+func (r *replay) write(ctx context.Context, record []byte, send func([]byte) error) error {
+	if err := r.reserve(ctx, len(record)); err != nil {
+		return err
 	}
+	defer r.release(len(record))
+	return send(record)
 }
 
-// write waits while too many bytes are unacknowledged.
-func (r *replay) write(ctx context.Context, record []byte) error {
+// reserve waits for space for a record of n bytes.
+func (r *replay) reserve(ctx context.Context, n int) error {
 	c := r.session.config
 	for {
 		r.mu.Lock()
-		fits := len(record) <= c.replayLimit-r.unackedBytes && (r.unackedBytes < c.replayBuffer || r.readPaused)
-		if r.stopped || len(record) > c.replayLimit || fits {
-			defer r.mu.Unlock()
-			return r.postLocked(record)
+		room := c.replayLimit - r.unacked.size - r.reserved
+		switch {
+		case r.stopped:
+			r.mu.Unlock()
+			return ErrClosed
+		case n > c.replayLimit:
+			r.mu.Unlock()
+			return wsmanager.ErrMessageTooBig
+		case recordSize(n) <= room && (r.unacked.bytes+r.reserved < c.replayBuffer || r.readPaused),
+			r.unacked.len() == 0 && r.reserved == 0:
+			r.reserved += n
+			r.mu.Unlock()
+			return nil
 		}
 		if r.spaceAvailable == nil {
 			r.spaceAvailable = make(chan struct{})
@@ -95,6 +119,14 @@ func (r *replay) write(ctx context.Context, record []byte) error {
 			return err
 		}
 	}
+}
+
+// release ends a reservation.
+func (r *replay) release(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved -= n
+	r.signalSpaceLocked() // another record of n bytes may have waited for the reservation only
 }
 
 func (r *replay) waitForSpace(ctx context.Context, space <-chan struct{}) error {
@@ -125,14 +157,6 @@ func (r *replay) writesBlocked() bool {
 	return r.readPaused && r.spaceAvailable != nil
 }
 
-// control sends a record that is not counted, if there is a socket.
-func (r *replay) control(record []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sendLocked(record)
-	return nil
-}
-
 func (r *replay) signalSpaceLocked() {
 	if r.spaceAvailable != nil {
 		close(r.spaceAvailable)
@@ -140,7 +164,7 @@ func (r *replay) signalSpaceLocked() {
 	}
 }
 
-func (r *replay) firstUnackedLocked() int64 { return r.sent - int64(len(r.unacked)) + 1 }
+func (r *replay) firstUnackedLocked() int64 { return r.sent - int64(r.unacked.len()) + 1 }
 
 // acknowledge drops the messages up to number n, which the other side has received.
 func (r *replay) acknowledge(n int64) error {
@@ -153,102 +177,46 @@ func (r *replay) acknowledge(n int64) error {
 	case n < first:
 		return nil
 	}
-	for _, record := range r.unacked[:n-first+1] {
-		r.unackedBytes -= len(record)
-	}
-	r.unacked = append([][]byte(nil), r.unacked[n-first+1:]...)
+	r.unacked.drop(int(n - first + 1))
+	r.written = max(r.written, n)
 	r.signalSpaceLocked()
 	return nil
 }
 
-// arrived counts a received message and reports whether it is new.
-func (r *replay) arrived() bool {
+// arrives counts a message that has arrived, and reports whether it is new. handled follows if it was handled.
+func (r *replay) arrives() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.awaitingSequence {
 		return false
 	}
-	n := r.next
 	r.next++
-	if n <= r.received {
-		return false
-	}
-	r.received = n
+	return r.next-1 > r.received
+}
+
+// handled notes that the new message that has arrived last need not be sent again. A message that is not handled, because
+// its socket has ended before there was space for it, arrives again on the next socket.
+func (r *replay) handled() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.received++
 	if r.ackTimer == nil {
 		r.ackTimer = time.AfterFunc(ackInterval, r.sendAck)
 	} else if r.received == r.acked+1 {
 		r.ackTimer.Reset(ackInterval)
 	}
-	return true
 }
 
-// sendAck acknowledges all received messages.
+// sendAck acknowledges all handled messages.
 func (r *replay) sendAck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopped || r.ws == nil || r.acked == r.received {
+	if r.stopped || r.ws == nil || !r.live || r.acked == r.received {
+		return
+	}
+	if r.sendSequenceLocked(&Ack{SequenceID: r.received}) != nil {
+		r.ackTimer.Reset(ackInterval) // the outbox is full, or the socket has ended
 		return
 	}
 	r.acked = r.received
-	r.sendSequenceLocked(&Ack{SequenceID: r.received})
-}
-
-// sendSequenceLocked sends an Ack or a Sequence. Version 2 needs a protocol that encodes both.
-func (r *replay) sendSequenceLocked(m Message) {
-	if record, err := r.session.protocol.Append(nil, m); err == nil {
-		r.sendLocked(record)
-	}
-}
-
-// resync handles a Sequence, the other side's first message on a new socket: n is the number of its next message.
-func (r *replay) resync(n int64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n < 1 || n > r.received+1 {
-		return fmt.Errorf("a Sequence that begins with message %d, but %d messages have arrived", n, r.received)
-	}
-	r.next, r.awaitingSequence = n, false
-	if r.acked >= n { // the Ack was lost with the old socket
-		r.acked = n - 1
-		r.ackTimer.Reset(ackInterval)
-	}
-	return nil
-}
-
-// resume continues on a new socket.
-func (r *replay) resume(ws *wsmanager.Conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.resumeLocked(ws)
-}
-
-// resumeLocked sends the number of the first unacknowledged message, and then all of them.
-func (r *replay) resumeLocked(ws *wsmanager.Conn) {
-	r.ws, r.awaitingSequence = ws, true
-	r.sendSequenceLocked(&Sequence{SequenceID: r.firstUnackedLocked()})
-	for _, record := range r.unacked {
-		r.sendLocked(record)
-	}
-	if r.acked != r.received {
-		r.ackTimer.Reset(ackInterval)
-	}
-}
-
-// suspend is called when a socket has ended and another may follow.
-func (r *replay) suspend() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ws = nil
-}
-
-// stop ends the replay. It returns the present socket, or nil.
-func (r *replay) stop() *wsmanager.Conn {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopped = true
-	r.signalSpaceLocked()
-	if r.ackTimer != nil {
-		r.ackTimer.Stop()
-	}
-	return r.ws
 }

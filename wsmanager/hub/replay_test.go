@@ -83,9 +83,9 @@ func TestResume(t *testing.T) {
 		require.NoError(t, h.Clients().Client(s.id).Send("say", 2))
 
 		p = s.resume()
-		p.expect(sequence(3), `{"type":3,"invocationId":"2","result":2}`, say(1), say(2))
 		p.send(invocation("never", "Echo", "before the Sequence"))
 		p.send(sequence(3), invocation("2", "Echo", 2), invocation("3", "Echo", 3)) // the third message again, and the fourth
+		p.expect(sequence(3), `{"type":3,"invocationId":"2","result":2}`, say(1), say(2))
 		p.expect(`{"type":3,"invocationId":"3","result":3}`)
 		p.expect(ack(4))
 		p.send(ack(6))
@@ -95,14 +95,14 @@ func TestResume(t *testing.T) {
 
 		// All messages are acknowledged, so none is replayed.
 		p = s.resume()
-		p.expect(sequence(7))
 		p.send(sequence(5), invocation("4", "Echo", 4))
-		p.expect(`{"type":3,"invocationId":"4","result":4}`)
+		p.expect(sequence(7), `{"type":3,"invocationId":"4","result":4}`)
 
 		// The old socket is still open.
 		q := s.resume()
+		q.send(sequence(6))
 		q.expect(sequence(7), `{"type":3,"invocationId":"4","result":4}`)
-		q.send(sequence(6), ack(7))
+		q.send(ack(7))
 		p.SendText(invocation("old", "Echo", "from the old socket") + "\x1e")
 		p.ExpectClose(1000)
 		require.NoError(t, h.Clients().All().Send("say", 3))
@@ -130,8 +130,9 @@ func TestResumeDuringCalls(t *testing.T) {
 			p.Kill()
 			synctest.Wait()
 			p = s.resume()
+			p.send(sequence(sent))
 			p.expect(sequence(1), `{"type":1,"invocationId":"s1","target":"m","arguments":[]}`)
-			p.send(sequence(sent), fmt.Sprintf(`{"type":2,"invocationId":"u","item":%d}`, i)) // the last one again
+			p.send(fmt.Sprintf(`{"type":2,"invocationId":"u","item":%d}`, i)) // the last one again
 		}
 		p.send(`{"type":3,"invocationId":"s1","result":7}`, `{"type":3,"invocationId":"u"}`)
 		got := []string{p.record(), p.record()}
@@ -193,8 +194,8 @@ func TestResumableEnds(t *testing.T) {
 				p.Kill()
 				time.Sleep(15*time.Second - time.Millisecond)
 				p = s.resume()
-				p.expect(sequence(1))
 				p.send(sequence(1))
+				p.expect(sequence(1))
 			}
 			require.Empty(t, ended)
 			p.send(`{"type":7}`)

@@ -134,6 +134,7 @@ func TestSendFailsForOneProtocol(t *testing.T) {
 	var broken atomic.Bool
 	h, url := serve(t, nil, hub.Options{Protocols: []hub.Protocol{hub.JSON(), bloated{hub.JSON()}, mistyped{hub.JSON(), &broken}}})
 	json := connect(t, url)
+	require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, 1e6)
 	require.NoError(t, h.Clients().All().Send("say", "x"), "no receiver has the other protocols")
 	json.expect(`{"type":1,"target":"say","arguments":["x"]}`)
 	for i, name := range []string{"bloated", "mistyped"} {

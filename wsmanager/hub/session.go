@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // session is one connection of the hub protocol, from its handshake to its end: it reads records from its sockets, sends
@@ -16,9 +17,14 @@ type session struct {
 	owner  sessionOwner
 	config *sessionConfig
 
-	protocol      Protocol // a server sets it with handshakeDone
-	replay        *replay  // nil unless the connection is stateful; set with handshakeDone
-	handshakeDone bool     // written by the reader only
+	protocol Protocol // a server sets it with handshakeDone
+	replay   *replay  // nil unless the connection is stateful; set with handshakeDone
+
+	// sink is the hub's member of audiences for a connection that outlives its socket. All counted messages pass through it,
+	// so that they keep their order with broadcasts. nil if the socket itself is the member, and for clients.
+	sink *wsmanager.Conn
+
+	handshakeDone bool // written by the reader only
 
 	socket   atomic.Pointer[wsmanager.Conn] // nil while the session has none
 	lastSent atomic.Int64                   // in the clock of sessionConfig.start
@@ -53,8 +59,11 @@ type sessionConfig struct {
 	keepAliveInterval time.Duration
 	timeout           time.Duration // without a message from the other side
 	maxMessageSize    int
-	replayLimit       int // bytes that may be unacknowledged
+	replayLimit       int // bytes of memory that unacknowledged messages may take
 	replayBuffer      int // bytes that may be unacknowledged before writes wait
+
+	maxJoined int            // bytes of records in one WebSocket message; a single record may be bigger
+	run       func(f func()) // runs f on a goroutine that the owner waits for
 
 	// reportWaits says that the outbox reports that it is full instead of closing the socket. Then only writes that have
 	// to wait call addWaiting.
@@ -71,42 +80,43 @@ func (s *session) installed(ws *wsmanager.Conn) {
 	s.socket.Store(ws)
 }
 
-// receive reads the records of a WebSocket message. A record may be split over several messages of a socket: partial is
-// the part that has been received. The error is that of the handshake until handshakeDone is set.
-func (s *session) receive(in inbound, partial *[]byte, m wsmanager.Message) error {
+// receive reads the records of a piece of a WebSocket message, whose type is t. A record may be split over several messages
+// of a socket: records has the rest. The error is that of the handshake until handshakeDone is set.
+func (s *session) receive(in inbound, records *cutter.Cutter, t wsmanager.MessageType, piece []byte) error {
 	s.lastRead.Store(int64(s.config.now()))
 	s.reading.Store(true)
 	defer func() {
 		s.lastRead.Store(int64(s.config.now()))
 		s.reading.Store(false)
 	}()
-	data := m.Payload
-	if len(*partial) > 0 {
-		data = append(*partial, data...)
-	}
-	*partial = nil
-	for len(data) > 0 && in.active() {
-		cut := cutText
-		if s.handshakeDone {
-			cut = s.protocol.Cut
-		}
-		record, n, err := cut(data, s.config.maxMessageSize)
+	records.Push(piece)
+	for in.active() {
+		record, ok, err := records.Next(s.cut)
 		switch {
 		case err != nil:
-		case n == 0:
-			*partial = append([]byte(nil), data...)
+		case !ok:
+			records.Keep()
 			return nil
 		case !s.handshakeDone:
-			err = in.handshake(record, m.Type)
+			err = in.handshake(record, t)
 		default:
 			err = s.receiveRecord(in, record)
 		}
 		if err != nil {
+			records.Drop()
 			return err
 		}
-		data = data[n:]
 	}
+	records.Drop()
 	return nil
+}
+
+// cut implements cutter.Func.
+func (s *session) cut(data []byte, seen int) (record []byte, size int, err error) {
+	if _, text := s.protocol.(jsonProtocol); text || !s.handshakeDone {
+		return cutText(data, seen, s.config.maxMessageSize)
+	}
+	return s.protocol.Cut(data, s.config.maxMessageSize)
 }
 
 func (s *session) receiveRecord(in inbound, record []byte) error {
@@ -114,8 +124,14 @@ func (s *session) receiveRecord(in inbound, record []byte) error {
 	if err != nil || m == nil {
 		return err
 	}
-	if s.replay != nil && m.Kind().counted() && !s.replay.arrived() {
-		return nil // it was handled before the connection broke
+	if s.replay != nil && m.Kind().counted() {
+		if !s.replay.arrives() {
+			return nil // it was handled before the connection broke
+		}
+		if err = in.handle(m); err == nil {
+			s.replay.handled()
+		}
+		return err
 	}
 	switch m := m.(type) {
 	case *Ping: // lastRead is already set

@@ -17,10 +17,18 @@ func (s *session) touch() { s.lastSent.Store(int64(s.config.now())) }
 
 // post sends a counted record without waiting. The session keeps the record.
 func (s *session) post(record []byte) error {
-	if s.replay != nil {
-		return s.replay.post(record)
+	switch {
+	case s.sink != nil:
+		return s.sink.Send(s.frame(record))
+	case s.replay != nil:
+		return s.replay.deliver([][]byte{record})
 	}
 	return s.send(record)
+}
+
+// Deliver implements wsmanager.Sink.
+func (s *session) Deliver(_ wsmanager.MessageType, records [][]byte) error {
+	return s.replay.deliver(records)
 }
 
 func (s *session) send(record []byte) error {
@@ -35,7 +43,7 @@ func (s *session) send(record []byte) error {
 // write sends a counted record and waits until there is space for it. The session keeps the record.
 func (s *session) write(ctx context.Context, record []byte) error {
 	if s.replay != nil {
-		return s.replay.write(ctx, record)
+		return s.replay.write(ctx, record, s.post)
 	}
 	ws := s.socket.Load()
 	if ws == nil {
@@ -76,11 +84,27 @@ func (s *session) control(m Message) error {
 	return s.send(record)
 }
 
-// closeSocket sends a Close message behind everything that was sent before, and closes the socket.
-func (s *session) closeSocket(ws *wsmanager.Conn, m *Close, code wsmanager.StatusCode) {
-	if record, err := s.protocol.Append(nil, m); err == nil { // a protocol without Close leaves it to the close frame
-		_ = ws.CloseWith(s.frame(record), code, "") // fails for invalid codes and big messages only
+// closeSocket sends a Close message behind everything that was sent before, and closes the socket. live is false if the
+// other side waits for a Sequence, without which it would ignore the Close.
+func (s *session) closeSocket(ws *wsmanager.Conn, m *Close, code wsmanager.StatusCode, live bool) {
+	var last []byte
+	if !live {
+		last, _ = s.protocol.Append(last, s.replay.sequence()) // version 2 needs a protocol that encodes it
+	}
+	last, err := s.protocol.Append(last, m)
+	if err != nil { // a protocol without Close leaves it to the close frame
+		last = nil
+	}
+	end := func() {
+		if last != nil {
+			_ = ws.CloseWith(s.frame(last), code, "") // fails for invalid codes and big messages only
+			return
+		}
+		_ = ws.Close(code, "") // fails for invalid codes only
+	}
+	if s.replay != nil {
+		s.replay.whenDrained(end)
 		return
 	}
-	_ = ws.Close(code, "") // fails for invalid codes only
+	end()
 }

@@ -28,11 +28,24 @@ func (k *call) sendItem(item reflect.Value) error {
 	if err := k.ctx.Err(); err != nil {
 		return context.Cause(k.ctx)
 	}
-	raw, err := k.c.session.protocol.Encode(item.Interface())
+	return k.c.writeMessage(k.ctx, &itemMessage{StreamItem{ID: k.inv.ID}, item.Interface()})
+}
+
+// itemMessage is an item of a result. It is encoded when it is sent.
+type itemMessage struct {
+	StreamItem
+	value any
+}
+
+// encode implements outgoing.
+func (m *itemMessage) encode(p Protocol) ([]byte, error) {
+	raw, err := p.Encode(m.value)
 	if err != nil {
-		return fmt.Errorf("encoding an item: %w", err)
+		return nil, fmt.Errorf("encoding an item: %w", err)
 	}
-	return k.c.session.writeMessage(k.ctx, &StreamItem{ID: k.inv.ID, Item: raw})
+	m.Item = raw
+	defer func() { m.Item = nil }() // not needed while the record waits
+	return p.Append(nil, &m.StreamItem)
 }
 
 // rangeOver calls send for the items of a stream until the stream ends or one of them fails. The end of ctx interrupts the

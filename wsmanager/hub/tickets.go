@@ -1,123 +1,76 @@
 package hub
 
 import (
-	"container/list"
-	"crypto/rand"
-	"encoding/base64"
-	"sync"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/token"
 )
 
-// ticket is a negotiated connection. A client that has the token may make the connection once.
+// ticket is a negotiated connection, as the token of its client describes it.
 type ticket struct {
-	// Immutable.
-	token    string // a secret
-	id       string // of the connection; other clients may know it
-	user     string
-	stateful bool
-	expires  time.Time
-
-	// Guarded by tickets.mu.
-	conn    *conn         // nil until a handshake had the token
-	waiting *list.Element // nil when the connection was made
+	token.Token
+	id string // of the connection; other clients may know it
 }
 
-// tickets holds the tickets that wait for their connection and those of connections that have not ended. Waiting tickets
-// are limited in number and expire.
+// tickets makes and checks the tokens of negotiations, and knows the connections that they have begun.
 type tickets struct {
-	lifetime time.Duration
-	limit    int
-
-	mu      sync.Mutex // guards all fields below
-	byToken map[string]*ticket
-	waiting list.List // of *ticket, the oldest first
+	sealer *token.Sealer
+	record *token.Record[*conn]
 }
 
-// secret makes a text from 128 random bits that needs no escaping in a URL.
-func secret() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, see its documentation
-	return base64.RawURLEncoding.EncodeToString(b[:])
+func newTickets(o *Options) tickets {
+	return tickets{token.NewSealer(o.Keys), token.NewRecord[*conn](o.NegotiationTimeout, o.MaxNegotiations)}
 }
 
-// issue makes a ticket. In negotiation version 0 the token and the id are the same.
-func (t *tickets) issue(user string, version int, stateful bool) *ticket {
-	k := &ticket{token: secret(), id: secret(), user: user, stateful: stateful, expires: time.Now().Add(t.lifetime)}
-	if version == 0 {
-		k.id = k.token
+// issue makes a token and the id of the connection that it may begin. In negotiation version 0 they are the same.
+func (t *tickets) issue(user string, version int, stateful bool) (text, id string) {
+	k := token.New(user, time.Now())
+	k.Stateful, k.Version0 = stateful, version == 0
+	text = t.sealer.Seal(k)
+	if k.Version0 {
+		return text, text
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.expireLocked()
-	if t.waiting.Len() >= t.limit {
-		t.removeLocked(t.waiting.Front().Value.(*ticket))
+	return text, k.ID.String()
+}
+
+// open returns the ticket of a token, or nil if the token is not genuine.
+func (t *tickets) open(text string) *ticket {
+	k := t.sealer.Open(text)
+	if k == nil {
+		return nil
 	}
-	t.byToken[k.token] = k
-	k.waiting = t.waiting.PushBack(k)
+	id := text
+	if !k.Version0 {
+		id = k.ID.String()
+	}
+	return &ticket{*k, id}
+}
+
+// find returns the ticket of a token if it has a connection or may begin one, or nil.
+func (t *tickets) find(text string) *ticket {
+	k := t.open(text)
+	if k == nil {
+		return nil
+	}
+	if _, state := t.record.Find(&k.Token, time.Now()); state == token.Invalid {
+		return nil
+	}
 	return k
 }
 
-// expireLocked removes expired tickets. All tickets have the same lifetime, so the list is in order of expiry.
-func (t *tickets) expireLocked() {
-	now := time.Now()
-	for e := t.waiting.Front(); e != nil; e = t.waiting.Front() {
-		k := e.Value.(*ticket)
-		if now.Before(k.expires) {
-			return
-		}
-		t.removeLocked(k)
-	}
-}
+// claim returns the state of a ticket, and its connection if it has one. If it is fresh, the caller makes the connection.
+func (t *tickets) claim(k *ticket) (*conn, token.State) { return t.record.Claim(&k.Token, time.Now()) }
 
-func (t *tickets) removeLocked(k *ticket) {
-	delete(t.byToken, k.token)
-	if k.waiting != nil {
-		t.waiting.Remove(k.waiting)
-		k.waiting = nil
-	}
-}
-
-// find returns the ticket with the token, or nil.
-func (t *tickets) find(token string) *ticket {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.expireLocked()
-	return t.byToken[token]
-}
-
-// claim returns the ticket's connection, which it makes if there is none. c is nil if the ticket was removed.
-func (t *tickets) claim(k *ticket, newConn func() *conn) (c *conn, fresh bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byToken[k.token] != k {
-		return nil, false
-	}
-	if k.conn != nil {
-		return k.conn, false
-	}
-	k.conn = newConn()
-	return k.conn, true
-}
-
-// used notes that the ticket's connection was made. The ticket then lasts as long as the connection.
-func (t *tickets) used(k *ticket) {
-	if k == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if k.waiting != nil {
-		t.waiting.Remove(k.waiting)
-		k.waiting = nil
+// used notes that the ticket's connection was made. The token then lasts as long as the connection.
+func (t *tickets) used(k *ticket, c *conn) {
+	if k != nil {
+		t.record.Connect(&k.Token, c)
 	}
 }
 
 // remove makes a ticket's token invalid.
 func (t *tickets) remove(k *ticket) {
-	if k == nil {
-		return
+	if k != nil {
+		t.record.End(&k.Token, time.Now())
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.removeLocked(k)
 }

@@ -5,15 +5,17 @@ import (
 	"errors"
 	"reflect"
 	"runtime/debug"
-	"sync"
 )
 
 // upload is a stream that the client sends as an argument.
 type upload struct {
-	call     *call
-	elements chan element
-	stopped  chan struct{} // closed when no more elements are taken
-	stopOnce sync.Once
+	call    *call
+	arrived chan struct{} // buffered; signals that elements is not empty
+	stopped chan struct{} // closed when no more elements are taken
+
+	// Guarded by conn.mu.
+	elements []element
+	done     bool // stopped is closed
 }
 
 // element is an item or the end of an upload.
@@ -23,72 +25,119 @@ type element struct {
 	failure string // of the client; only with end
 }
 
-func (u *upload) stop() { u.stopOnce.Do(func() { close(u.stopped) }) }
+// memory is how many bytes an element counts for Options.MaxPendingBytes.
+func (e *element) memory() int { return itemOverhead + len(e.item) + len(e.failure) }
+
+// stop ends the stream: elements that were not taken are dropped.
+func (u *upload) stop() {
+	c := u.call.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u.stopLocked()
+}
+
+func (u *upload) stopLocked() {
+	if u.done {
+		return
+	}
+	u.done = true
+	close(u.stopped)
+	for i := range u.elements {
+		u.freeLocked(&u.elements[i])
+	}
+	u.elements = nil
+	u.call.c.changed.Broadcast() // the reader may wait for space
+}
+
+func (u *upload) freeLocked(e *element) {
+	c := u.call.c
+	c.uploadItems--
+	c.pendingBytes -= e.memory()
+}
+
+// fullLocked reports whether the element has to wait. One element may wait in any case, so that streams go on while calls
+// take all memory.
+func (u *upload) fullLocked(e *element) bool {
+	c := u.call.c
+	if u.done {
+		return false
+	}
+	return len(u.elements) >= c.hub.opts.StreamBuffer && !e.end || c.uploadItems > 0 && e.memory() > c.hub.opts.MaxPendingBytes-c.pendingBytes
+}
 
 // deliverUpload delivers an element to its stream and reports whether the stream exists. It runs on the reader's goroutine
-// and blocks it while the stream's buffer is full.
-func (c *conn) deliverUpload(id string, e element) (found bool, err error) {
+// and blocks it while there is no space.
+func (c *conn) deliverUpload(s *serverSocket, id string, e element) (found bool, err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	u := c.uploads[id]
-	if u != nil && e.end {
-		delete(c.uploads, id)
-	}
-	c.mu.Unlock()
 	if u == nil {
 		return false, nil
 	}
-	select {
-	case u.elements <- e:
-		return true, nil
-	default:
-	}
-	c.session.setReadPaused(true)
-	defer c.session.setReadPaused(false)
-	if err := c.waitForConnected(); err != nil {
+	// Before the end of Options.Connected no call begins. If that waits for the client, it may wait for ever.
+	stuck := func() bool { return c.connecting && c.hookWaits > 0 }
+	if err := c.awaitSpaceLocked(s, func() bool { return u.fullLocked(&e) }, stuck); err != nil {
 		return true, err
 	}
+	if e.end && c.uploads[id] == u {
+		delete(c.uploads, id)
+	}
+	if u.done {
+		return true, nil
+	}
+	c.uploadItems++
+	c.pendingBytes += e.memory()
+	u.elements = append(u.elements, e)
 	select {
-	case u.elements <- e:
-	case <-u.stopped:
-	case <-c.ctx.Done():
+	case u.arrived <- struct{}{}:
+	default:
 	}
 	return true, nil
 }
 
-// waitForConnected waits for the end of Options.Connected, before which no call begins. It fails if Connected waits for an
-// answer of the client, which the caller, as the reader, would not receive.
-func (c *conn) waitForConnected() error {
+// take takes the next element, if one has arrived.
+func (u *upload) take() (e element, ok bool) {
+	c := u.call.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.connecting && !c.closing {
-		if c.hookWaits > 0 {
-			return ErrTooManyCalls
-		}
-		c.changed.Wait()
+	if len(u.elements) == 0 {
+		return element{}, false
 	}
-	return nil
+	e = u.elements[0]
+	u.elements[0] = element{}
+	if u.elements = u.elements[1:]; len(u.elements) == 0 {
+		u.elements = nil
+	}
+	u.freeLocked(&e)
+	c.changed.Broadcast()
+	return e, true
 }
 
 // next waits for an element. An error ends the stream.
 func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
-	select {
-	case <-u.stopped:
-		return nil, false, nil
-	default:
-	}
-	select {
-	case e := <-u.elements:
-		if !e.end {
-			return e.item, true, nil
+	for {
+		select {
+		case <-u.stopped:
+			return nil, false, nil
+		default:
 		}
-		u.stop()
-		if e.failure != "" {
-			return nil, false, inContext("the client ended its stream with an error", &RemoteError{u.call.method.name, e.failure})
+		if e, ok := u.take(); ok {
+			switch {
+			case !e.end:
+				return e.item, true, nil
+			case e.failure != "":
+				err = inContext("the client ended its stream with an error", &RemoteError{u.call.method.name, e.failure})
+			}
+			u.stop()
+			return nil, false, err
 		}
-		return nil, false, nil
-	case <-ctx.Done():
-		u.stop()
-		return nil, false, context.Cause(ctx)
+		select {
+		case <-u.arrived:
+		case <-u.stopped:
+		case <-ctx.Done():
+			u.stop()
+			return nil, false, context.Cause(ctx)
+		}
 	}
 }
 

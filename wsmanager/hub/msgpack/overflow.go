@@ -2,6 +2,7 @@ package msgpack
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -15,9 +16,25 @@ import (
 // a value is decoded, it is compared with the type, and an integer that overflows is an error. The library itself detects
 // all other mismatches.
 
+// check checks one value before it is decoded.
+type check struct {
+	tag    string // see Options.Tag
+	excess int    // bytes of elements beyond elementFactor times their encoding
+}
+
+// A slice, an array or a map has memory for each element, also for one that is encoded in one byte: nil, or an empty map. So
+// a few bytes could make the library allocate many structs. Elements may be elementFactor times as large as their encodings,
+// and together maxExcess bytes larger.
+const (
+	elementFactor = 64
+	maxExcess     = 1 << 20
+)
+
+var errTooLarge = errors.New("the value takes too much memory for its length")
+
 // checkIntegerRange checks the integers in the first value of p against type t. skip must have checked p. rest is the data
 // after the value.
-func (c *protocol) checkIntegerRange(p []byte, t reflect.Type) (rest []byte, err error) {
+func (c *check) checkIntegerRange(p []byte, t reflect.Type) (rest []byte, err error) {
 	for t.Kind() == reflect.Pointer {
 		if hasCustomDecoder(t) {
 			return skip(p)
@@ -52,16 +69,38 @@ func (c *protocol) checkIntegerRange(p []byte, t reflect.Type) (rest []byte, err
 }
 
 // checkElements checks n groups of values that have these types.
-func (c *protocol) checkElements(in []byte, n uint64, types ...reflect.Type) (rest []byte, err error) {
+func (c *check) checkElements(in []byte, n uint64, types ...reflect.Type) (rest []byte, err error) {
 	for range n {
 		for _, t := range types {
-			if in, err = c.checkIntegerRange(in, t); err != nil {
+			rest, err := c.checkIntegerRange(in, t)
+			if err != nil {
 				return nil, err
 			}
+			c.excess += max(0, decodedSize(t, in)-elementFactor*(len(in)-len(rest)))
+			if c.excess > maxExcess {
+				return nil, errTooLarge
+			}
+			in = rest
 		}
 	}
 	return in, nil
 }
+
+// decodedSize returns the size of an element of type t that is decoded from p, without what it refers to, except through
+// pointers. It is at most a bit more than maxExcess.
+func decodedSize(t reflect.Type, p []byte) int {
+	size := uintptr(0)
+	for ; t.Kind() == reflect.Pointer; t = t.Elem() {
+		size += t.Size()
+		if p[0] == nilCode {
+			return int(size)
+		}
+	}
+	return int(min(size+t.Size(), 2*maxExcess))
+}
+
+// nilCode is the encoding of nil.
+const nilCode = 0xc0
 
 // mayHaveInteger reports whether a value of the kind may have an integer that can overflow.
 func mayHaveInteger(k reflect.Kind) bool {
@@ -85,7 +124,7 @@ func overflows(t reflect.Type, h header) bool {
 	return !h.negative && h.n > math.MaxInt64 // the library converts integers to floats through int64
 }
 
-func (c *protocol) checkStruct(p []byte, h header, in []byte, t reflect.Type) (rest []byte, err error) {
+func (c *check) checkStruct(p []byte, h header, in []byte, t reflect.Type) (rest []byte, err error) {
 	f := fieldsOf(t, c.tag)
 	switch {
 	case h.kind == kindMap:

@@ -68,7 +68,8 @@ func (p *protocol) Decode(raw hub.Raw, v any) (err error) {
 	if target == nil || target.Kind() != reflect.Pointer {
 		return fmt.Errorf("decoding into a %T: a pointer is needed", v)
 	}
-	if _, err := p.checkIntegerRange(raw, target.Elem()); err != nil {
+	c := check{tag: p.tag}
+	if _, err := c.checkIntegerRange(raw, target.Elem()); err != nil {
 		return err
 	}
 	// The library panics on some data, for example on a map in an any whose keys are maps or arrays.

@@ -19,7 +19,8 @@ type Reception[C comparable] struct {
 const (
 	encodingBits = 1<<8 - 1 // Encoding + 1; 0 until the connection is ready
 	closingBit   = 1 << 8
-	receivingBit = 1 << 9 // the connection gets broadcasts to all: see place.receiving
+	receivingBit = 1 << 9  // the connection gets broadcasts to all: see place.receiving
+	carrierBit   = 1 << 10 // see MarkCarrier
 )
 
 // ownSets are the groups and the user of a connection.
@@ -50,6 +51,17 @@ func (r *Reception[C]) IsClosing() bool { return r.bits.Load()&closingBit != 0 }
 // MarkClosing notes that the connection is closing. Reception of broadcasts has ended, or
 // will not begin.
 func (r *Reception[C]) MarkClosing() { r.bits.Or(closingBit) }
+
+// AwaitsReady reports whether the connection still has to get an encoding.
+func (r *Reception[C]) AwaitsReady() bool { return r.bits.Load()&(encodingBits|carrierBit) == 0 }
+
+// IsCarrier reports whether MarkCarrier was called. It is safe without the lock of the
+// connection.
+func (r *Reception[C]) IsCarrier() bool { return r.bits.Load()&carrierBit != 0 }
+
+// MarkCarrier takes the connection out of all audiences: it carries the messages of another
+// one, and never gets an encoding. It must not be in a set.
+func (r *Reception[C]) MarkCarrier() { r.bits.Or(carrierBit) }
 
 func (r *Reception[C]) setEncoding(e Encoding) { r.bits.Or(uint32(e) + 1) }
 

@@ -89,6 +89,9 @@ func (s *Sender) Init(cfg *Config, remote net.Addr, policy Policy, stripe uint8)
 // were queued until now.
 func (s *Sender) Attach(t transport.Transport) { s.transport, s.attached = t, true }
 
+// SetPolicy changes the policy.
+func (s *Sender) SetPolicy(p Policy) { s.policy = p }
+
 // Attached reports whether Attach was called.
 func (s *Sender) Attached() bool { return s.attached }
 
@@ -136,6 +139,12 @@ func (s *Sender) SendJoined(h Host, data []byte, frames [][]byte) (sent int) {
 	if s.state != open || !s.mayWrite() {
 		return 0
 	}
+	if t, ok := s.transport.(*transport.Sink); ok {
+		if s.deliver(h, t, true, frames...) != nil {
+			return 0 // Enqueue returns ErrClosed
+		}
+		return len(frames)
+	}
 	n, _ := s.tryWrite(h, data) // an error has changed s.state
 	for sent < len(frames) && n >= len(frames[sent]) {
 		n -= len(frames[sent])
@@ -166,6 +175,9 @@ func (s *Sender) write(h Host, frame []byte, shared bool) (sent bool, err error)
 	if !s.mayWrite() {
 		return false, nil
 	}
+	if t, ok := s.transport.(*transport.Sink); ok {
+		return true, s.deliver(h, t, shared, frame)
+	}
 	t, ok := s.transport.(transport.TryWriter)
 	if !ok {
 		return false, nil
@@ -184,6 +196,15 @@ func (s *Sender) write(h Host, frame []byte, shared bool) (sent bool, err error)
 		s.push(h, frame, n, shared)
 	}
 	return n > 0, nil
+}
+
+// deliver passes frames to a sink.
+func (s *Sender) deliver(h Host, t *transport.Sink, shared bool, frames ...[]byte) error {
+	if err := t.Deliver(frames, shared); err != nil {
+		h.WriteFailed(err)
+		return ErrClosed
+	}
+	return nil
 }
 
 // mayWrite reports whether no frame has to be written before a new one.

@@ -194,9 +194,9 @@ await test("51 resuming while the old socket lives", async () => {
   const s = await ready(`?id=${n.connectionToken}`, url, 2);
   await works(s);
   const t = await dial(`?id=${n.connectionToken}`, url, true);
+  t.send(json ? `{"type":9,"sequenceId":2}${rs}` : bytes("03920902")); // the call was the first
   await until(() => t.in.length);
   assert.equal(t.in[0].type, 9);
-  t.send(json ? `{"type":9,"sequenceId":2}${rs}` : bytes("03920902")); // the call was the first
   await until(() => s.ended);
   t.in.length = 0;
   await works(t);
