@@ -146,7 +146,7 @@ func (k *call) failure(err error) *Completion {
 	default:
 		text = "An unexpected error occurred invoking '" + name + "' on the server."
 	}
-	attrs := []slog.Attr{slog.String("method", k.method.name), k.c.logID(), logged(err)}
+	attrs := []slog.Attr{slog.String("method", k.method.name), k.c.logID(), slog.Any("err", logged(err))}
 	if errors.As(err, &panicked) {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}

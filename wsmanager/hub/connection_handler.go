@@ -183,7 +183,7 @@ func (q *handlerQueue) dispatch(ctx context.Context, inv *Invocation) *Completio
 func (q *handlerQueue) handle(ctx context.Context, m *method, inv *Invocation) (answer *Completion) {
 	c := q.c
 	failed := func(text string, err error, attrs ...any) *Completion {
-		c.logger().Warn("hub handler failed", append([]any{"method", httpx.Truncate(inv.Target, maxLogged), logged(err)}, attrs...)...)
+		c.logger().Warn("hub handler failed", append([]any{"method", httpx.Truncate(inv.Target, maxLogged), slog.Any("err", logged(err))}, attrs...)...)
 		return &Completion{Error: text}
 	}
 	unexpected := "An unexpected error occurred invoking '" + inv.Target + "' on the client."

@@ -87,7 +87,7 @@ func (c *Connection) tryResume(s *clientSocket, err error) *clientSocket {
 	replay.suspend()
 	next, err := c.resume(s)
 	if err != nil {
-		c.logger().Debug("hub connection could not be resumed", logged(err))
+		c.logger().Debug("hub connection could not be resumed", slog.Any("err", logged(err)))
 		return nil
 	}
 	return next
@@ -152,7 +152,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), logged(connectErr))
+		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), slog.Any("err", logged(connectErr)))
 		lastErr = connectErr
 	}
 }

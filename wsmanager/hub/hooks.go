@@ -72,6 +72,6 @@ func (h *Hub) runDisconnected(c *conn, cause error) {
 func (h *Hub) hookPanicked(hook string, c *conn, v any) error {
 	err := &panicError{v, debug.Stack()}
 	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), c.logID(),
-		logged(err), slog.String("stack", string(err.stack)))
+		slog.Any("err", logged(err)), slog.String("stack", string(err.stack)))
 	return err
 }

@@ -31,19 +31,19 @@ func quoting(err error) error {
 	return &shortError{err, maxLogged}
 }
 
-// logged is the attribute of an error in a log record.
-func logged(err error) slog.Attr {
+// logged returns an error as a log record has it; nil stays nil.
+func logged(err error) error {
 	if err == nil {
-		return slog.Any("err", nil)
+		return nil
 	}
-	return slog.Any("err", &shortError{err, maxLoggedError})
+	return &shortError{err, maxLoggedError}
 }
 
 // logID is the attribute of a connection in a log record. In negotiation version 0 the id of a connection is a secret, so
 // the log has another one.
 func (c *conn) logID() slog.Attr {
 	if c.ticket != nil {
-		return slog.String("id", c.ticket.ID.String())
+		return slog.String("conn", c.ticket.ID.String())
 	}
-	return slog.String("id", c.id)
+	return slog.String("conn", c.id)
 }

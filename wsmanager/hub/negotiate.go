@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -129,7 +130,7 @@ func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, text, ok := wsmanager.Rejection(err)
 	if !ok {
 		status, text = http.StatusInternalServerError, "The server failed to negotiate."
-		h.logger().ErrorContext(r.Context(), "hub negotiation failed", logged(err))
+		h.logger().ErrorContext(r.Context(), "hub negotiation failed", slog.Any("err", logged(err)))
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, text, status)
