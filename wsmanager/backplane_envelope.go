@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // envelope is the unit of a backplane: a message and its recipients, or an operation on a
@@ -97,14 +99,14 @@ func (e *envelope) setAudience(kind audienceKind, list []string) {
 
 // audience returns the audience that the envelope is for; false if it is for one connection.
 func (e *envelope) audience(m *Manager) (Audience, bool) {
-	a := Audience{m: m, kind: e.scope, names: namesOf(e.names), except: namesOf(e.except)}
+	a := Audience{m: m, kind: e.scope, names: names.Of(e.names), except: names.Of(e.except)}
 	switch e.kind {
 	case envelopeAll:
 		a.kind = audienceAll
 	case envelopeGroup:
-		a.kind, a.names = audienceGroups, names{one: string(e.target)}
+		a.kind, a.names = audienceGroups, names.One(string(e.target))
 	case envelopeUser:
-		a.kind, a.names = audienceUsers, names{one: string(e.target)}
+		a.kind, a.names = audienceUsers, names.One(string(e.target))
 	}
 	return a, a.kind != audienceNone
 }

@@ -69,7 +69,7 @@ func (b *bus) apply(a *Audience, e *envelope) error {
 // has its own topic. A union is one envelope to all nodes, because an envelope for each name
 // would reach a connection several times.
 func (b *bus) postTo(a *Audience, e *envelope) error {
-	for id := range a.except.all() {
+	for id := range a.except.All() {
 		if nodeOf(id) != b.node {
 			e.except = append(e.except, id)
 		}
@@ -92,7 +92,7 @@ func (b *bus) postTo(a *Audience, e *envelope) error {
 
 // publishable returns the names that other nodes may know.
 func (a *Audience) publishable() (list []string) {
-	for name := range a.names.all() {
+	for name := range a.names.All() {
 		if a.kind == audienceUsers || checkGroupName(name) == nil {
 			list = append(list, name)
 		}

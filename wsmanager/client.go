@@ -161,7 +161,7 @@ func (cl *Client) reconnectLoop() error {
 		delay := cl.reconnect.delay(failures, err)
 		if exhausted := cl.reconnect.MaxAttempts > 0 && failures >= cl.reconnect.MaxAttempts ||
 			cl.reconnect.MaxDowntime > 0 && time.Since(downSince)+delay > cl.reconnect.MaxDowntime ||
-			!cl.reconnect.Retry(err); exhausted {
+			!cl.reconnect.Retry(Failure{Err: err, Attempt: failures, Connected: cl.ConnectCount() > 0}); exhausted {
 			return &RetriesExhaustedError{Attempts: failures, Downtime: time.Since(downSince), Unsent: cl.Unsent(), Err: err}
 		}
 		if cl.reconnect.OnRetry != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -23,19 +24,17 @@ type Conn struct {
 	who   *identity
 	since time.Duration // when it was made, since the wheel's zero
 
-	reception reception // changes under mu
-	delivered uint32    // number of the last broadcast to all that was sent to it; guarded by mu
+	reception broadcast.Reception[*broadcastConn] // changes under mu
 
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
-	mu          sync.Mutex
-	out         sender.Sender
-	in          receiver
-	life        lifecycle
-	memberships *memberships // nil until it is in a group
+	mu   sync.Mutex
+	out  sender.Sender
+	in   receiver
+	life lifecycle
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *session                  // guarded by the lock of the registry's shard
+	next  *broadcastConn            // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.
@@ -164,7 +163,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 
 // frame returns the unmasked frame of p in the connection's encoding.
 func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
+	e, ok := c.reception.Encoding()
 	if !ok {
 		return nil, ErrNotReady
 	}

@@ -119,18 +119,6 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	return d, nil
 }
 
-// abandon ends a registered connection whose handshake failed. No callback has got the
-// connection, but other goroutines may have found it in the registry.
-func abandon(c *Conn) {
-	c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	c.m.unregister(c)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.life.endForApplication()
-}
-
-var errNoHandshake = errors.New("wsmanager: the handshake broke off")
-
 // newConn makes a connection that is not registered yet.
 func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
 	c := &Conn{
@@ -146,6 +134,18 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	}
 	return c
 }
+
+// abandon ends a registered connection whose handshake failed. No callback has got the
+// connection, but other goroutines may have found it in the registry.
+func abandon(c *Conn) {
+	c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.m.unregister(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.endForApplication()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 
 // textAddr is an address of which only the text is known.
 type textAddr string

@@ -52,8 +52,8 @@ func TestExpiredBeforeAttachGetsNoMessages(t *testing.T) {
 			}
 			tr := newFakeTransport(1000)
 			c.session().attach(tr)
-			tr.letGo()
-			idle(t, m)
+			tr.releaseWrites()
+			awaitNoWriters(t, m)
 			require.Equal(t, []string{"0x8"}, tr.frames(t))
 			require.ErrorIs(t, c.life.cold.cause, ErrExpired)
 			m.unregister(c)
@@ -67,7 +67,7 @@ func TestExpiryOfAStuckPeer(t *testing.T) {
 	m, clock := fakeManager(t, Options{Timeouts: Timeouts{Write: time.Hour}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{Expires: clock.Now().Add(10 * time.Second)})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	clock.Step(9 * time.Second)
 	require.Equal(t, stateOpen, c.life.state)
 	clock.Step(3 * time.Second)
@@ -81,7 +81,7 @@ func TestExpiryIsPunctual(t *testing.T) {
 		m, clock := fakeManager(t, Options{Timeouts: Timeouts{PingInterval: 50 * time.Second, Idle: 2 * time.Hour}})
 		began := clock.Now()
 		c := fakeConn(t, m, "a", newFakeTransport(10_000), Accept{Expires: began.Add(after)})
-		for !c.reception.isClosing() {
+		for !c.reception.IsClosing() {
 			clock.Step(50 * time.Millisecond)
 		}
 		took := clock.Now().Sub(began)

@@ -18,7 +18,7 @@ import (
 
 // unhurried returns options whose other time-outs exceed the steps of the tests of expiries.
 func unhurried() wsmanager.Options {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts = wsmanager.Timeouts{PingInterval: 100 * time.Hour, Idle: 200 * time.Hour, Write: 100 * time.Hour, Close: 100 * time.Hour}
 	opts.ReadyTimeout = 100 * time.Hour
 	return opts
@@ -57,8 +57,8 @@ func newExpiring(t *testing.T, opts wsmanager.Options, expires func(begins time.
 func (e *expiring) connect(t *testing.T) (*wstest.Client, *wsmanager.Conn) {
 	t.Helper()
 	c := dialOver(t, e.url, nil)
-	settles(t, func() bool { return e.m.All().Len() == 1 })
-	conn := only(t, e.m)
+	awaitCondition(t, func() bool { return e.m.All().Len() == 1 })
+	conn := onlyConn(t, e.m)
 	require.NoError(t, conn.Send(wsmanager.Text("connected")))
 	e.expectText(t, c, "connected")
 	return c, conn
@@ -70,7 +70,7 @@ func (e *expiring) expectText(t *testing.T, c *wstest.Client, text string) {
 	t.Helper()
 	c.ExpectText(text)
 	e.read++
-	settles(t, func() bool { return e.m.Stats().MessagesOut >= e.read })
+	awaitCondition(t, func() bool { return e.m.Stats().MessagesOut >= e.read })
 }
 
 // expectOpen fails the test unless the connection echoes.
@@ -192,7 +192,7 @@ func testExpiryIsGraceful(t *testing.T) {
 	e := newExpiring(t, unhurried(), after(time.Hour), func(*wsmanager.Conn) error { j.note("message"); return nil })
 	c, conn := e.connect(t)
 	require.NoError(t, conn.Send(wsmanager.Text("before")))
-	settles(t, func() bool { return e.m.Stats().MessagesOut == 2 }) // as in expectText
+	awaitCondition(t, func() bool { return e.m.Stats().MessagesOut == 2 }) // as in expectText
 	e.step(2 * time.Hour)
 	require.ErrorIs(t, conn.Send(wsmanager.Text("after")), wsmanager.ErrClosed)
 	require.Zero(t, e.m.Broadcast(wsmanager.Text("after")).Queued)
@@ -241,7 +241,7 @@ func testExpiryAndCallbacks(t *testing.T) {
 		c, conn := e.connect(t)
 		c.SendText("begin")
 		receive(t, began)
-		settles(t, func() bool { e.step(time.Second); return wsmanager.Taken(conn) })
+		awaitCondition(t, func() bool { e.step(time.Second); return wsmanager.Taken(conn) })
 		e.step(2 * time.Hour)
 		e.expectExpired(t, c)
 		require.ErrorIs(t, receive(t, causes), wsmanager.ErrExpired)
@@ -275,7 +275,7 @@ func testRenewRacesWithExpiry(t *testing.T) {
 	for range conns {
 		known := ids(e.m)
 		c := dialOver(t, e.url, nil)
-		settles(t, func() bool { return e.m.All().Len() == len(known)+1 })
+		awaitCondition(t, func() bool { return e.m.All().Len() == len(known)+1 })
 		e.expectOpen(t, c)
 		for conn := range e.m.All().Local() {
 			if _, ok := clients[conn.ID()]; !ok {
@@ -323,9 +323,9 @@ func testRenewRacesWithExpiry(t *testing.T) {
 func TestClientRenews(t *testing.T) { onSocketDriversAtOnce(t, testClientRenews) }
 
 func testClientRenews(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	_, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	ended := make(chan error, 1)
-	c, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, dialling())
+	c, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, dialOptionsWithoutLog())
 	require.NoError(t, err)
 	require.NoError(t, c.Renew(time.Now().Add(time.Hour)))
 	require.NoError(t, c.Context().Err())
@@ -346,8 +346,8 @@ func testClientConnectsAgainAfterTheExpiry(t *testing.T) {
 			a.Expires = time.Now().Add(-time.Hour)
 		}
 		return a, nil
-	}}, quiet(), nil)
-	dial := dialling()
+	}}, optionsWithoutLog(), nil)
+	dial := dialOptionsWithoutLog()
 	tokens := 0
 	dial.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
 		tokens++

@@ -55,7 +55,7 @@ var sends = map[string]func(c *wsmanager.Conn, text string) error{
 func TestInvalidTextIsRejected(t *testing.T) { onEachDriverAtOnce(t, testInvalidTextIsRejected) }
 
 func testInvalidTextIsRejected(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": "group=g"})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": "group=g"})
 	for name, send := range sends {
 		for text, tt := range invalidTexts {
 			require.ErrorIs(t, send(r.conns["ann"], tt.text), wsmanager.ErrInvalidUTF8, "%s: %s", name, text)
@@ -65,7 +65,7 @@ func testInvalidTextIsRejected(t *testing.T) {
 	require.ErrorIs(t, r.conns["ann"].CloseWith(wsmanager.Text("\xff"), 1000, ""), wsmanager.ErrInvalidUTF8)
 	require.ErrorIs(t, r.conns["ann"].SendJSON(json.RawMessage("\"\xff\"")), wsmanager.ErrInvalidUTF8)
 	require.ErrorIs(t, r.m.All().SendJSON(json.RawMessage("\"\xff\"")).Err, wsmanager.ErrInvalidUTF8)
-	require.Len(t, r.heard()["ann"], len(sends), "the valid ones")
+	require.Len(t, r.messagesUpToMark()["ann"], len(sends), "the valid ones")
 	require.NoError(t, r.conns["ann"].Send(wsmanager.Binary([]byte{0xff})), "binary is not text")
 	r.clients["ann"].ExpectBinary([]byte{0xff})
 }
@@ -75,13 +75,13 @@ func testInvalidTextIsRejected(t *testing.T) {
 func TestInvalidTextIsReplaced(t *testing.T) { onEachDriverAtOnce(t, testInvalidTextIsReplaced) }
 
 func testInvalidTextIsReplaced(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.InvalidUTF8 = wsmanager.InvalidUTF8Replace
 	r := newRoom(t, opts, map[string]string{"ann": "group=g"})
 	for name, send := range sends {
 		for text, tt := range invalidTexts {
 			require.NoError(t, send(r.conns["ann"], tt.text), "%s: %s", name, text)
-			require.Equal(t, []string{tt.replaced}, r.heard()["ann"], "%s: %s", name, text)
+			require.Equal(t, []string{tt.replaced}, r.messagesUpToMark()["ann"], "%s: %s", name, text)
 		}
 	}
 	payload := []byte("caf\xe9")
@@ -91,13 +91,13 @@ func testInvalidTextIsReplaced(t *testing.T) {
 	require.NoError(t, r.conns["ann"].SendJSON(json.RawMessage("\"\xff\"")))
 	require.NoError(t, r.m.All().SendJSON(json.RawMessage("\"\xff\"")).Err)
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.All().SendPrepared(p))
-	require.Equal(t, []string{"caf\ufffd", "\"\ufffd\"", "\"\ufffd\"", "caf\ufffd"}, r.heard()["ann"])
+	require.Equal(t, []string{"caf\ufffd", "\"\ufffd\"", "\"\ufffd\"", "caf\ufffd"}, r.messagesUpToMark()["ann"])
 
 	require.NoError(t, r.conns["ann"].Send(wsmanager.Binary(payload)), "binary is not text")
 	r.clients["ann"].ExpectBinary(payload)
 
 	// One Prepared serves Managers of both policies.
-	strict := newRoom(t, quiet(), map[string]string{"bob": ""})
+	strict := newRoom(t, optionsWithoutLog(), map[string]string{"bob": ""})
 	require.Equal(t, wsmanager.Sent{Dropped: 1, Err: wsmanager.ErrInvalidUTF8}, strict.m.All().SendPrepared(p))
 
 	require.NoError(t, r.conns["ann"].CloseWith(wsmanager.Text("bye\xff"), 1000, "caf\xe9"))
@@ -109,29 +109,29 @@ func testInvalidTextIsReplaced(t *testing.T) {
 func TestReplacedTextIsTooBig(t *testing.T) { onEachDriverAtOnce(t, testReplacedTextIsTooBig) }
 
 func testReplacedTextIsTooBig(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.InvalidUTF8 = wsmanager.InvalidUTF8Replace
 	opts.Limits.MaxMessageSize, opts.Outbox.Bytes = 100, 1000
 	r := newRoom(t, opts, map[string]string{"ann": "group=g"})
 	fits, grows := repeat("a\xff", 240), repeat("a\xff", 260) // twice as long with the replacements
 	for name, send := range sends {
 		require.NoError(t, send(r.conns["ann"], fits), name)
-		require.Equal(t, []string{repeat("a\ufffd", 240)}, r.heard()["ann"], name)
+		require.Equal(t, []string{repeat("a\ufffd", 240)}, r.messagesUpToMark()["ann"], name)
 		require.ErrorIs(t, send(r.conns["ann"], grows), wsmanager.ErrMessageTooBig, name)
 	}
-	require.Empty(t, r.heard())
+	require.Empty(t, r.messagesUpToMark())
 }
 
 // A compressed broadcast is compressed after the replacement.
 func TestReplacedTextIsCompressed(t *testing.T) { onEachDriverAtOnce(t, testReplacedTextIsCompressed) }
 
 func testReplacedTextIsCompressed(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.InvalidUTF8 = wsmanager.InvalidUTF8Replace
 	opts.Compression.Enabled = true
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	zipped, plain := dialOver(t, url, offering), dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 2 })
+	awaitCondition(t, func() bool { return m.All().Len() == 2 })
 	text, want := repeat("caf\xe9 ", 1000), repeat("caf\ufffd ", 1000)
 	p := wsmanager.Prepare(wsmanager.Text(text))
 	for range 2 {
@@ -162,7 +162,7 @@ func testInvalidCloseReasons(t *testing.T) {
 			require.True(t, utf8.ValidString(tt.replaced))
 			for policy, want := range map[wsmanager.InvalidUTF8]string{wsmanager.InvalidUTF8Reject: "", wsmanager.InvalidUTF8Replace: tt.replaced} {
 				ended := make(chan error, 10)
-				opts := quiet()
+				opts := optionsWithoutLog()
 				opts.InvalidUTF8 = policy
 				m, url := serve(t, wsmanager.Callbacks{
 					OnMessage: func(*wsmanager.Conn, wsmanager.Message) error {
@@ -171,11 +171,11 @@ func testInvalidCloseReasons(t *testing.T) {
 					OnClose: func(_ *wsmanager.Conn, err error) { ended <- err },
 				}, opts, nil)
 				for way, closing := range map[string]func() error{
-					"Conn":     func() error { return only(t, m).Close(4000, tt.reason) },
+					"Conn":     func() error { return onlyConn(t, m).Close(4000, tt.reason) },
 					"Audience": func() error { return m.All().Close(4000, tt.reason) },
 				} {
 					c := dialOver(t, url, nil)
-					settles(t, func() bool { return m.All().Len() == 1 })
+					awaitCondition(t, func() bool { return m.All().Len() == 1 })
 					if policy == wsmanager.InvalidUTF8Reject {
 						require.ErrorContains(t, closing(), "the reason is not valid UTF-8", way)
 						require.NoError(t, m.All().Close(4000, want))
@@ -186,7 +186,7 @@ func testInvalidCloseReasons(t *testing.T) {
 					var ce *wsmanager.CloseError
 					require.ErrorAs(t, receive(t, ended), &ce)
 					require.Equal(t, want, ce.Reason)
-					settles(t, func() bool { return m.All().Len() == 0 })
+					awaitCondition(t, func() bool { return m.All().Len() == 0 })
 				}
 				c := dialOver(t, url, nil)
 				c.SendText("x")
@@ -207,7 +207,7 @@ func TestClientOfInvalidTexts(t *testing.T) { onSocketDriversAtOnce(t, testClien
 func testClientOfInvalidTexts(t *testing.T) {
 	for policy, want := range map[wsmanager.InvalidUTF8]error{wsmanager.InvalidUTF8Reject: wsmanager.ErrInvalidUTF8, wsmanager.InvalidUTF8Replace: nil} {
 		got := make(chan string, 10)
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Compression.Enabled = true
 		_, url := serve(t, wsmanager.Callbacks{OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
 			got <- string(m.Payload)
@@ -259,11 +259,11 @@ func clientOptionsWith(dial wsmanager.DialOptions) wsmanager.ClientOptions {
 }
 
 func TestInvalidUTF8Options(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.InvalidUTF8 = 9
 	_, err := wsmanager.New(wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "Options.InvalidUTF8: 9 is not a policy")
-	dial := dialling()
+	dial := dialOptionsWithoutLog()
 	dial.InvalidUTF8 = 9
 	_, err = wsmanager.NewDialer("ws://127.0.0.1", wsmanager.Callbacks{}, dial)
 	require.ErrorContains(t, err, "DialOptions.InvalidUTF8: 9 is not a policy")
@@ -285,7 +285,7 @@ func TestInvalidTextsOfOtherNodes(t *testing.T) {
 		"replaced by the other": {0, wsmanager.InvalidUTF8Replace, true, "caf#", nil, []string{"caf\ufffd"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			bus := &wsmanager.LocalBus{}
 			opts.Backplane, opts.InvalidUTF8 = bus, tt.receiver
 			r := newRoom(t, opts, map[string]string{"ann": "group=g"})
@@ -309,7 +309,7 @@ func TestInvalidTextsOfOtherNodes(t *testing.T) {
 				}
 			}
 			require.NoError(t, sender.FlushBackplane(t.Context()))
-			got := r.heard()["ann"]
+			got := r.messagesUpToMark()["ann"]
 			if tt.want == nil {
 				require.Empty(t, got)
 				return

@@ -1,6 +1,9 @@
 package wsmanager
 
-import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+import (
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+)
 
 // outgoing returns a message as a connection of m sends it, or the error of the send.
 func outgoing(m *Manager, msg Message) (Message, error) {
@@ -18,7 +21,7 @@ func outgoing(m *Manager, msg Message) (Message, error) {
 }
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.
-func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
+func (m *Manager) frame(p *Prepared, e broadcast.Encoding) ([]byte, error) {
 	return p.frame(e, &m.compressor, m.maxFrame(), m.opts.InvalidUTF8)
 }
 

@@ -51,7 +51,7 @@ func pingServer(t *testing.T) (*wstest.Client, *wsmanager.Conn, func(time.Durati
 	m, url, step := stepped(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, opts)
 	c := dialOver(t, url, nil)
 	read(t, c)
-	return c, only(t, m), step
+	return c, onlyConn(t, m), step
 }
 
 // read returns when the server has handled all that the client has sent.
@@ -223,7 +223,7 @@ func TestPingAndCallbacks(t *testing.T) { onEachDriverAtOnce(t, testPingAndCallb
 
 func testPingAndCallbacks(t *testing.T) {
 	results := make(chan pinged, 10)
-	entered, goOn := make(chan *wsmanager.Conn, 1), make(chan bool)
+	entered, proceed := make(chan *wsmanager.Conn, 1), make(chan bool)
 	call := func(ctx context.Context, c *wsmanager.Conn) {
 		rtt, err := c.Ping(ctx)
 		results <- pinged{rtt, err}
@@ -238,12 +238,12 @@ func testPingAndCallbacks(t *testing.T) {
 				call(c.Context(), c)
 			case "hold":
 				entered <- c
-				<-goOn
+				<-proceed
 			}
 			return c.Send(m)
 		},
 		OnClose: func(c *wsmanager.Conn, _ error) { call(context.Background(), c) },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendPong(c.ExpectPing())
 	require.NoError(t, receive(t, results).err, "in OnConnect")
@@ -264,13 +264,13 @@ func testPingAndCallbacks(t *testing.T) {
 		c.SendPong(c.ExpectPing())
 		require.NoError(t, receive(t, p).err, "while OnMessage runs")
 	}
-	close(goOn)
+	close(proceed)
 	c.ExpectText("hold")
 	require.Equal(t, []string{"ping", "next", "ping", "next", "ping", "next", "hold"}, messages)
 	c.SendClose(1000, "")
 	c.ExpectClose(1000)
 	require.ErrorIs(t, receive(t, results).err, wsmanager.ErrClosed, "in OnClose")
-	settles(t, func() bool { return m.All().Len() == 0 })
+	awaitCondition(t, func() bool { return m.All().Len() == 0 })
 }
 
 // From the first call of Latency on, the pings of PingInterval have a payload and are measured.
@@ -304,10 +304,10 @@ func testLatencyOfKeepAlive(t *testing.T) {
 func TestPingsAtOnce(t *testing.T) { onSocketDriversAtOnce(t, testPingsAtOnce) }
 
 func testPingsAtOnce(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.ControlRate = 100_000
 	m, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, opts, nil)
-	d, err := wsmanager.NewDialer(url, wsmanager.Callbacks{}, dialOptions(on(t, opts)))
+	d, err := wsmanager.NewDialer(url, wsmanager.Callbacks{}, dialOptions(onDriver(t, opts)))
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, d.Manager()) })
 	var wg sync.WaitGroup
@@ -329,7 +329,7 @@ func testPingsAtOnce(t *testing.T) {
 			})
 		}
 	}
-	settles(t, func() bool { return m.All().Len() == 4 })
+	awaitCondition(t, func() bool { return m.All().Len() == 4 })
 	for c := range m.All().Local() {
 		for range 4 {
 			wg.Go(func() {
@@ -354,10 +354,10 @@ func testPingsAtOnce(t *testing.T) {
 func TestPingOfAReadingClient(t *testing.T) { onEachDriverAtOnce(t, testPingOfAReadingClient) }
 
 func testPingOfAReadingClient(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, http.Header{})
-	settles(t, func() bool { return m.All().Len() == 1 })
-	conn := only(t, m)
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	conn := onlyConn(t, m)
 	go func() {
 		_, err := conn.Ping(t.Context())
 		_ = conn.Send(wsmanager.Text(errText(err)))

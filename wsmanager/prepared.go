@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -158,12 +159,12 @@ func (p *Prepared) forVariant(v Variant) *preparedFrame {
 }
 
 // frame returns the unmasked frame in an encoding. limit is that of the plain frame.
-func (p *Prepared) frame(e encoding, cp *compressor, limit int, policy InvalidUTF8) ([]byte, error) {
-	f, err := p.sendable(e.variant(), limit, policy)
+func (p *Prepared) frame(e broadcast.Encoding, cp *compressor, limit int, policy InvalidUTF8) ([]byte, error) {
+	f, err := p.sendable(Variant(e.Variant()), limit, policy)
 	if err != nil {
 		return nil, err
 	}
-	if e.deflate() && !f.plain && cp.wants(f.size) {
+	if e.Deflate() && !f.plain && cp.wants(f.size) {
 		return f.deflated(cp), nil
 	}
 	return f.frame, nil

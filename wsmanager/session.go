@@ -35,9 +35,6 @@ func (s *session) Unlock() { s.mu.Unlock() }
 // WheelEntry implements timewheel.Element.
 func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
 
-// RegistryLink implements registry.Element.
-func (s *session) RegistryLink() (id string, next **session) { return s.id, &s.next }
-
 // Due implements timewheel.Element.
 func (s *session) Due(now int64) {
 	s.mu.Lock()
@@ -54,7 +51,7 @@ func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel
-	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.isReady()
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.IsReady()
 }
 
 // frameConfig implements receiveHost.
@@ -73,8 +70,8 @@ func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 // Methods that take the reports of the parts: schedule to receiveFailed.
 
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
-func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
-func (s *session) markClosing()              { s.reception.markClosing() }
+func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.EndReception((*broadcastConn)(s), send) }
+func (s *session) markClosing()              { s.reception.MarkClosing() }
 func (s *session) WriterStarted()            { s.life.scheduleNext(s) }
 func (s *session) CloseFrameSent()           { s.life.closeFrameSent(s) }
 
@@ -135,7 +132,7 @@ func (s *session) feed(p []byte) error {
 	if err == frame.ErrTaken {
 		return err
 	}
-	s.m.broadcaster.flushDeferred()
+	s.m.broadcaster.FlushDeferred()
 	s.in.touch(s.m.wheel.Coarse()) // the connection was not read while a callback ran
 	return err
 }
@@ -156,9 +153,7 @@ func (s *session) send(plain []byte, shared bool) error {
 		plain, shared = *buf, false
 	}
 	s.mu.Lock()
-	if s.m.broadcaster.behindLocked(s.conn()) { // catchUp, inlined
-		s.m.broadcaster.catchUpLocked(s.conn())
-	}
+	s.catchUp()
 	err := s.out.Send(s, plain, shared)
 	crowded := s.out.Crowded()
 	s.mu.Unlock()
@@ -171,9 +166,7 @@ func (s *session) send(plain []byte, shared bool) error {
 // catchUp sends the broadcasts that are pending for the connection, so that the next message
 // does not overtake them. The caller holds the lock.
 func (s *session) catchUp() {
-	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
-		b.catchUpLocked(c)
-	}
+	s.m.broadcaster.CatchUp((*broadcastConn)(s), &s.reception)
 }
 
 // closeAfter sends last, the frame of a message or nil, and begins to close the connection.

@@ -103,9 +103,9 @@ func (m *Manager) Stats() Stats {
 	n := &m.counters
 	traffic := n.Total()
 	s := Stats{
-		Connections: m.registry.len(),
-		Groups:      m.groups.len(),
-		Users:       m.users.len(),
+		Connections: m.registry.Len(),
+		Groups:      m.groups.Len(),
+		Users:       m.users.Len(),
 		Accepted:    n.Accepted.Load(),
 		Refused: Refused{
 			NotWebSocket: n.Refused(counters.NotWebSocket),

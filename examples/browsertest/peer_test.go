@@ -20,7 +20,7 @@ func TestBrowserAsPeer(t *testing.T) {
 	b := browser(t)
 	page := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer page.Close()
-	own := tab(t, b, page.URL+"/")
+	own := openTab(t, b, page.URL+"/")
 	big := strings.Repeat("\u20ac", 1_000_000)
 	digest := fmt.Sprintf("text %d %x", len(big), sha256.Sum256([]byte(big)))
 	for _, driver := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverGoroutine} {
