@@ -300,9 +300,11 @@ func testRenewRacesWithExpiry(t *testing.T) {
 	e.step(time.Hour)
 	require.Len(t, results, conns)
 	expired := 0
+	var renewed []*wstest.Client
 	for id, err := range results {
 		if err == nil {
 			e.expectOpen(t, clients[id])
+			renewed = append(renewed, clients[id])
 			continue
 		}
 		expired++
@@ -311,7 +313,10 @@ func testRenewRacesWithExpiry(t *testing.T) {
 	}
 	require.EqualValues(t, expired, e.m.Stats().Expired)
 	e.step(10 * time.Hour)
-	awaitCondition(t, func() bool { return e.m.Stats().Expired == conns })
+	for _, c := range renewed {
+		e.expectExpired(t, c)
+	}
+	require.EqualValues(t, conns, e.m.Stats().Expired)
 }
 
 // A connection of a client expires by Renew.

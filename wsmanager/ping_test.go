@@ -273,6 +273,51 @@ func testPingAndCallbacks(t *testing.T) {
 	awaitCondition(t, func() bool { return m.All().Len() == 0 })
 }
 
+// Pings in callbacks, and of other goroutines while callbacks run, change neither the order of
+// the messages nor their number.
+func TestPingsAmongMessages(t *testing.T) { onEachDriverAtOnce(t, testPingsAmongMessages) }
+
+func testPingsAmongMessages(t *testing.T) {
+	const clients, messages = 4, 60
+	opts := optionsWithoutLog()
+	opts.Limits.ControlRate = 10_000
+	var running sync.WaitGroup
+	m, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+		switch m.Payload[0] % 5 {
+		case 0:
+			if _, err := c.Ping(c.Context()); err != nil {
+				return err
+			}
+		case 1:
+			running.Go(func() { // it may outlast the callback, and the connection
+				if _, err := c.Ping(c.Context()); err != nil && !errors.Is(err, wsmanager.ErrClosed) && c.Context().Err() == nil {
+					t.Error(err)
+				}
+			})
+		}
+		return c.Send(m)
+	}}, opts, nil)
+	var all []byte
+	for i := range messages {
+		all = append(all, wstest.Frame(ws.OpBinary, true, []byte{byte(i)})...)
+	}
+	var connected []*wstest.Client
+	for range clients {
+		c := dialOver(t, url, nil)
+		c.SendRaw(all)
+		connected = append(connected, c)
+	}
+	for _, c := range connected {
+		for i := range messages {
+			c.ExpectBinary([]byte{byte(i)}) // answers pings meanwhile
+		}
+		c.SendClose(1000, "")
+		c.ExpectClose(1000)
+	}
+	require.NoError(t, m.Shutdown(t.Context()))
+	running.Wait()
+}
+
 // From the first call of Latency on, the pings of PingInterval have a payload and are measured.
 func TestLatencyOfKeepAlive(t *testing.T) { onEachDriverAtOnce(t, testLatencyOfKeepAlive) }
 
