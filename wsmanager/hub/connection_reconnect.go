@@ -152,7 +152,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), slog.Any("err", logged(connectErr)))
+		c.logger().Debug("hub connection could not reconnect", "attempt", attempt, "err", logged(connectErr))
 		lastErr = connectErr
 	}
 }

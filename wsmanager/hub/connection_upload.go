@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 )
 
@@ -25,7 +24,7 @@ func (c *Connection) startUploads(ctx context.Context, s *session, inv *Invocati
 				text, public := publicText(err)
 				if !public {
 					text = "The client's stream failed."
-					c.logger().Warn("hub stream failed", slog.String("method", inv.Target), slog.Any("err", logged(err)))
+					c.logger().Warn("hub stream failed", "method", inv.Target, "err", logged(err))
 				}
 				end.Error = text
 			}
