@@ -19,8 +19,8 @@ type Options struct {
 	// LogAttrs returns attributes of a request for the records of its connection and of its
 	// refusal, for example the id of the request and the address of the client behind a proxy:
 	// middleware.LogAttrs does that. Groups with the same name are merged, and an attribute of
-	// this package, except peer, counts before one with the same name. It is called once for each handshake
-	// that has a record or a connection, on the goroutine of the request. The attributes of a
+	// this package, except peer, counts before one with the same name. It is called on the goroutine
+	// of the request, after OnAccept or when the handshake is refused. The attributes of a
 	// connection stay in memory until it has ended, about 300 bytes with middleware.LogAttrs,
 	// so they should not refer to the request. If it panics, the records have no attributes of
 	// it, and os.Stderr gets a line. Default: no further attributes.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,26 @@ func TestRefusedUpgradesCloseTheConnection(t *testing.T) {
 			require.Equal(t, tt.status, res.StatusCode)
 			requireClose(t, res)
 		})
+	}
+}
+
+// The answer arrives also if the request has a body that net/http reads after it: closing
+// earlier would reset the connection.
+func TestRefusedUpgradeWithABodyIsAnswered(t *testing.T) {
+	t.Parallel()
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
+	for _, size := range []int{1, 100_000, 250_000} {
+		srv := httptest.NewServer(m)
+		t.Cleanup(srv.Close)
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(wstest.Patience)))
+		_, err = io.WriteString(conn, "POST /ws HTTP/1.1\r\nHost: example.com\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n"+repeat("x", size))
+		require.NoError(t, err)
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Regexp(t, "^HTTP/1.1 426 ", string(answer))
 	}
 }
 

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"testing"
@@ -31,4 +32,31 @@ func testOrigins(t *testing.T) {
 			require.Equal(t, want, wstest.Handshake(t, req, nil).Response.StatusCode, origin+query)
 		}
 	}
+}
+
+// A hub passes LogAttrs on, and finds its own value of a socket beside the attributes.
+func TestLogAttrs(t *testing.T) { onEachDriver(t, testLogAttrs) }
+
+func testLogAttrs(t *testing.T) {
+	records := make(chan string, 8)
+	_, target := serve(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{
+		Logger: slog.New(slog.NewTextHandler(recordChan(records), nil)),
+		WebSocket: wsmanager.Options{LogAttrs: func(r *http.Request) []slog.Attr {
+			return []slog.Attr{slog.String("trace", r.URL.Query().Get("trace"))}
+		}},
+	})
+	p := dial(t, target+"?trace=x7").shake()
+	p.result("3", "Add", 1, 2)
+	p.SendClose(1000, "")
+	record := <-records
+	require.Contains(t, record, `msg="websocket closed"`)
+	require.Contains(t, record, "trace=x7")
+}
+
+// recordChan is a writer of one record at a time.
+type recordChan chan<- string
+
+func (l recordChan) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }

@@ -49,6 +49,10 @@ func malformed(status int, text string, err error) *Refusal {
 	return &Refusal{Malformed, status, text, err}
 }
 
+// bodyTimeout limits the time in which the body of a refused request is read. It is the time
+// for which net/http waits before it closes a connection that has unread bytes.
+const bodyTimeout = 500 * time.Millisecond
+
 // CloseAfterAnswer makes the server close the connection of r after an answer with this
 // status, which refuses a handshake. Some proxies forward everything that follows a request
 // for an upgrade without a look at the answer. Over a connection that stays open, their
@@ -66,8 +70,9 @@ func CloseAfterAnswer(w http.ResponseWriter, r *http.Request, status int) {
 	}
 	if r.ContentLength != 0 {
 		// After the answer net/http reads a body of up to 256 KiB, for which the client may take
-		// any time.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // without deadlines net/http's own limits apply
+		// any time. A body that is on its way is read: to close a connection that has unread bytes
+		// resets it, and the client may lose the answer.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // without deadlines net/http's own limits apply
 	}
 	// A component may have a header of its own, and copy only a part of it.
 	for range httpx.MaxWriters {
