@@ -1,8 +1,10 @@
 package msgpack_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -445,5 +447,41 @@ func TestIntegerOverflow(t *testing.T) {
 				require.Error(t, err)
 			}
 		})
+	}
+}
+
+// Panics of the library are returned as errors.
+func TestPanicsAreErrors(t *testing.T) {
+	var m map[any]any
+	require.Error(t, protocol.Decode(unhex(t, "819001"), &m)) // an array as a key
+	var u uintptr
+	require.Error(t, protocol.Decode(unhex(t, "01"), &u))
+	require.Error(t, protocol.Decode(unhex(t, "01"), u))
+	require.Error(t, protocol.Decode(unhex(t, "01"), nil))
+	require.Error(t, protocol.Decode(unhex(t, "0101"), new(int)))
+	require.Error(t, protocol.Decode(nil, new(int)))
+	_, err := protocol.Encode(func() {})
+	require.Error(t, err)
+	_, err = protocol.Encode(struct{ C chan int }{make(chan int)})
+	require.Error(t, err)
+	_, err = protocol.Encode(uintptr(1))
+	require.Error(t, err)
+}
+
+// False lengths cost no memory.
+func TestFalseLengthsAllocateNothing(t *testing.T) {
+	for _, first := range []byte{0xc6, 0xc9, 0xdb, 0xdd, 0xdf} {
+		value := binary.BigEndian.AppendUint32([]byte{first}, math.MaxUint32)
+		record := append(unhex(t, "950180c0a14191"), value...)
+		const times = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range times {
+			_, _ = protocol.Parse(record)
+			var v any
+			_ = protocol.Decode(value, &v)
+		}
+		runtime.ReadMemStats(&after)
+		require.Less(t, (after.TotalAlloc-before.TotalAlloc)/times, uint64(4<<10), "%x", first)
 	}
 }
