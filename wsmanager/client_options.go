@@ -43,6 +43,10 @@ type ClientOptions struct {
 	// with ErrOutboxFull, and the connection stays open.
 	Outbox Outbox
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate. If it is on, it is offered to the server. Default: off.
 	Compression Compression
 
@@ -145,6 +149,6 @@ func (o *ClientOptions) dialOptions() DialOptions {
 	return DialOptions{
 		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, SlowConsumer: SlowConsumerDropNewest,
 		Handshake: o.Handshake, Network: o.Network, Value: o.Value,
-		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression,
+		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression, InvalidUTF8: o.InvalidUTF8,
 	}
 }

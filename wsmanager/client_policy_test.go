@@ -62,11 +62,11 @@ func TestClientThroughRedeploy(t *testing.T) {
 					network := newMemory()
 					opts := network.options()
 					opts.Reconnect.MaxDowntime = time.Hour
-					cl, done := running(t, wsmanager.Callbacks{}, opts)
+					cl, done := startClient(t, wsmanager.Callbacks{}, opts)
 					if connected {
 						conn := network.accept(t)
 						time.Sleep(time.Minute) // stable, in the time of the bubble
-						hangUp(t, conn, ws.StatusGoingAway)
+						closeAndAwaitAnswer(t, conn, ws.StatusGoingAway)
 					}
 					retries := tt.before
 					if connected {
@@ -98,8 +98,8 @@ func TestClientGivesUpAfterMaxDowntime(t *testing.T) {
 		network := newMemory()
 		opts := network.options()
 		opts.Reconnect.MaxDowntime = time.Hour
-		_, done := running(t, wsmanager.Callbacks{}, opts)
-		hangUp(t, network.accept(t), ws.StatusGoingAway)
+		_, done := startClient(t, wsmanager.Callbacks{}, opts)
+		closeAndAwaitAnswer(t, network.accept(t), ws.StatusGoingAway)
 		began := time.Now()
 		go func() {
 			for conn := range network.conns {
@@ -131,13 +131,13 @@ func TestClientRetryKnowsWhetherItWasConnected(t *testing.T) {
 			failures = append(failures, f)
 			return len(failures) < 5
 		}
-		_, done := running(t, wsmanager.Callbacks{}, opts)
+		_, done := startClient(t, wsmanager.Callbacks{}, opts)
 		const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 		answerWith(t, network, busy)
 		answerWith(t, network, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 		conn := network.accept(t)
 		time.Sleep(time.Minute) // stable, in the time of the bubble
-		hangUp(t, conn, 1012)
+		closeAndAwaitAnswer(t, conn, 1012)
 		answerWith(t, network, busy)
 		answerWith(t, network, busy)
 		require.Error(t, <-done)

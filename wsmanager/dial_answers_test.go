@@ -74,7 +74,7 @@ func testDialTolerantAnswers(t *testing.T) {
 					_, _ = io.WriteString(conn, strings.ReplaceAll(tt.answer, "%s", accept)+"\x81\x02hi")
 					<-end
 				})
-				opts := dialling()
+				opts := dialOptionsWithoutLog()
 				opts.Handshake.Subprotocols = []string{"a", "b"}
 				opts.Compression.Enabled = compress
 				opts.Handshake.OnResponse = func(h http.Header) error {
@@ -153,7 +153,7 @@ func testDialWrongHeaders(t *testing.T) {
 					_, _ = io.Copy(io.Discard, conn) // the client closes the connection
 				}
 			})
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Handshake.Subprotocols = []string{"a", "b"}
 			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{}, opts)
 			require.ErrorIs(t, err, wsmanager.ErrHandshake)
@@ -198,7 +198,7 @@ func testDialTolerantRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, tt.answer) })
-			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{}, dialling())
+			_, err := dialAs(t.Context(), t, url, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 			var refused *wsmanager.RefusedError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, tt.status, refused.StatusCode)

@@ -25,7 +25,7 @@ func testDialProxyConnectHeader(t *testing.T) {
 	_, target := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 		atServer <- r.Header
 		return wsmanager.Accept{}, nil
-	}}, quiet(), nil)
+	}}, optionsWithoutLog(), nil)
 	static := http.Header{"x-static": {"1", "2"}, "User-Agent": {"test"}}
 	type get = func(context.Context, *url.URL, string) (http.Header, error)
 	for _, tt := range []struct {
@@ -72,7 +72,7 @@ func testDialProxyConnectHeader(t *testing.T) {
 			via, err := url.Parse(p.URL)
 			require.NoError(t, err)
 			via.User = tt.user
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Proxy = http.ProxyURL(via)
 			opts.Network.ProxyConnectHeader = tt.h
 			opts.Network.GetProxyConnectHeader = tt.get
@@ -90,7 +90,7 @@ func testDialProxyConnectHeader(t *testing.T) {
 
 // Mistakes in headers for CONNECT are found before a connection is made.
 func TestDialProxyConnectHeaderMistakes(t *testing.T) {
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Network.ProxyConnectHeader = http.Header{"Bad Name": {"x"}, "X-Split": {"a\r\nb"}, "Content-Length": {"1"}, "Connection": {"close"}, "Host": {"x"}}
 	_, err := wsmanager.NewDialer("ws://example.com", wsmanager.Callbacks{}, opts)
 	for _, want := range []string{
@@ -111,7 +111,7 @@ func TestDialProxyConnectHeaderMistakes(t *testing.T) {
 		"a host":       {http.Header{"Host": {"x"}}, nil, `"Host" is the address`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example"})
 			opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 				t.Error("the client dialled in spite of the error")
@@ -150,7 +150,7 @@ func testDialTolerantTunnels(t *testing.T) {
 				}
 				_, _ = io.WriteString(conn, "HTTP/1.1 418 "+r.Host+"\r\n\r\n")
 			})
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: strings.TrimPrefix(proxy, "ws://")})
 			_, err := dialAs(t.Context(), t, "ws://example.com", wsmanager.Callbacks{}, opts)
 			var refused *wsmanager.RefusedError
@@ -177,7 +177,7 @@ func testDialRefusedByProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := strings.TrimPrefix(rawServer(t, func(conn net.Conn, _ string) { _, _ = io.WriteString(conn, tt.answer) }), "ws://")
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Handshake.MaxRedirects = 5
 			opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: proxy, User: url.UserPassword("me", "secret")})
 			_, err := dialAs(t.Context(), t, "ws://example.com", wsmanager.Callbacks{}, opts)
@@ -191,7 +191,7 @@ func testDialRefusedByProxy(t *testing.T) {
 	for _, via := range []string{"ftp://proxy.example", "socks4://proxy.example", "http://:3128", "socks5://:1080"} {
 		u, err := url.Parse(via)
 		require.NoError(t, err)
-		opts := dialling()
+		opts := dialOptionsWithoutLog()
 		opts.Network.Proxy = http.ProxyURL(u)
 		_, err = dialAs(t.Context(), t, "ws://example.com", wsmanager.Callbacks{}, opts)
 		require.ErrorContains(t, err, "the proxy "+u.Host+": its ")

@@ -46,6 +46,10 @@ type DialOptions struct {
 	// SlowConsumerClose.
 	SlowConsumer SlowConsumer
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate. If it is on, it is offered to the server. Default: off.
 	Compression Compression
 
@@ -121,7 +125,7 @@ type Network struct {
 
 // settings returns the options with defaults filled in, and adds the mistakes to w.
 func (o *DialOptions) settings(w *mistakes) settings {
-	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}
+	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression, o.InvalidUTF8}
 	return common.settings(w, frame.MaskSize)
 }
 

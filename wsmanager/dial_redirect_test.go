@@ -55,9 +55,9 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request, m *wsmanager.Ma
 // start runs the servers and returns options of a client that reaches them.
 func (w *web) start(t *testing.T) wsmanager.DialOptions {
 	t.Helper()
-	o := quiet()
+	o := optionsWithoutLog()
 	o.Origins.DangerouslyAllowAny = true
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, o))
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, onDriver(t, o))
 	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.ServeHTTP(rw, r, m) })
 	plain, secure := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
 	secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
@@ -67,7 +67,7 @@ func (w *web) start(t *testing.T) wsmanager.DialOptions {
 		plain.Close()
 		secure.Close()
 	})
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Network.TLS = &tls.Config{
 		InsecureSkipVerify: true, // the certificate of httptest knows few hosts
 		Certificates:       secure.TLS.Certificates,
@@ -245,7 +245,7 @@ func testDialRefusedWithoutEnd(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer srv.Close()
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Timeouts.Handshake = time.Hour
 	_, err := dialAs(t.Context(), t, srv.URL, wsmanager.Callbacks{}, opts)
 	var refused *wsmanager.RefusedError
@@ -260,7 +260,7 @@ func testDialErrorAfterRedirect(t *testing.T) {
 	answer := rawServer(t, func(conn net.Conn, _ string) { _, _ = conn.Write([]byte("HTTP/1.1 101 \r\n\r\n")) })
 	srv := httptest.NewServer(http.RedirectHandler(strings.Replace(answer, "ws:", "http:", 1)+"/ws?token=secret", http.StatusFound))
 	defer srv.Close()
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	_, err := dialAs(t.Context(), t, srv.URL, wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "which is not followed)", "redirects are off by default")
 	opts.Handshake.MaxRedirects = 1

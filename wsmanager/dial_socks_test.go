@@ -156,7 +156,7 @@ func testDialThroughSOCKS(t *testing.T) {
 				}
 				p := newSOCKS(t, u.Host, user, password)
 				via := &url.URL{Scheme: tt.scheme, Host: p.addr, User: tt.user}
-				opts := dialling()
+				opts := dialOptionsWithoutLog()
 				opts.Network.TLS = cfg
 				opts.Network.Proxy = http.ProxyURL(via)
 				got := make(chan string, 1)
@@ -179,7 +179,7 @@ func TestDialerThroughSOCKS(t *testing.T) { onSocketDrivers(t, testDialerThrough
 func testDialerThroughSOCKS(t *testing.T) {
 	target, _ := echoServer(t, false)
 	p := newSOCKS(t, strings.TrimPrefix(target, "http://"), "", "")
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: p.addr})
 	c, err := newDialer(t, "ws://example.com/", wsmanager.Callbacks{}, opts).Dial(t.Context())
 	require.NoError(t, err)
@@ -237,7 +237,7 @@ func testDialSOCKSFailures(t *testing.T) {
 		{"port 0", answering("\x05\x00"), "example.com:0", "port"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: tt.proxy, User: url.UserPassword("me", "secret")})
 			if tt.name == "silent" {
 				opts.Timeouts.Handshake = 50 * time.Millisecond
@@ -281,10 +281,10 @@ func TestDialSOCKSFromEnvironment(t *testing.T) {
 			}
 			p := newSOCKS(t, strings.TrimPrefix(target, "http://"), "me", "secret")
 			t.Setenv(name, "socks5://me:secret@"+p.addr)
-			connect(t, "ws://example.com/", wsmanager.Callbacks{}, dialling())
+			connect(t, "ws://example.com/", wsmanager.Callbacks{}, dialOptionsWithoutLog())
 			require.Equal(t, []string{"example.com:80"}, p.log())
 			t.Setenv("NO_PROXY", "example.com")
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			direct := errors.New("dialled directly")
 			opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, direct }
 			_, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, opts)
