@@ -104,11 +104,14 @@ func openSOCKS(conn net.Conn, u *url.URL, addr string) error {
 	return err
 }
 
-// connected is a dialer of package proxy that returns an existing connection.
-type connected struct{ conn net.Conn }
+// connected is a dialer of package proxy that returns an existing connection, itself.
+type connected struct{ net.Conn }
 
 // Dial implements proxy.Dialer.
-func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
+func (c connected) Dial(string, string) (net.Conn, error) { return c, nil }
 
 // DialContext implements proxy.ContextDialer: without it package proxy starts a goroutine.
-func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
+func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c, nil }
+
+// Close does nothing: the caller of openSOCKS closes the connection.
+func (connected) Close() error { return nil }
