@@ -256,9 +256,9 @@ var imports = map[string][]string{
 	"pipeline":   {"branch", "internal/httpx"},
 	"middleware": {"pipeline", "branch", "internal/httpx"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/broadcast", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
-		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/outbox", "wsmanager/internal/ratelimit",
+		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/names", "wsmanager/internal/outbox", "wsmanager/internal/pings", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
@@ -281,12 +281,14 @@ var imports = map[string][]string{
 	"wsmanager/internal/connid":          nil,
 	"wsmanager/internal/counters":        nil,
 	"wsmanager/internal/evloop":          nil,
+	"wsmanager/internal/names":           nil,
 	"wsmanager/internal/outbox":          nil,
+	"wsmanager/internal/pings":           nil,
 	"wsmanager/internal/ratelimit":       nil,
 	"wsmanager/internal/registry":        nil,
 	"wsmanager/internal/stepclock":       nil,
 	"wsmanager/internal/timewheel":       nil,
-	"wsmanager/internal/transport":       nil,
+	"wsmanager/internal/transport":       {"wsmanager/internal/evloop"},
 	"wsmanager/internal/frame":           nil,
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
@@ -294,6 +296,9 @@ var imports = map[string][]string{
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 
+	"wsmanager/internal/broadcast": {
+		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/timewheel",
+	},
 	"wsmanager/internal/sender": {
 		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/outbox",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport",

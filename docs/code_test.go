@@ -34,6 +34,7 @@ var given = []string{
 	"newKitchen func() *hub.Hub", "t *testing.T", "methods hub.Methods", "token string", "items chan int",
 	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
+	"verify func(token string) (user string, expires time.Time, err error)",
 	"isTenant func(host string) bool",
 	"store func(ctx context.Context, user string, text []byte) error",
 }

@@ -122,7 +122,7 @@ func testOnAccept(t *testing.T) {
 			if tt.status == 101 {
 				require.Equal(t, "v2", c.Response.Header.Get("Sec-WebSocket-Protocol"))
 				require.Equal(t, []string{"a=1", "b=2"}, c.Response.Header["Set-Cookie"])
-				require.Equal(t, "v2", only(t, m).Subprotocol())
+				require.Equal(t, "v2", onlyConn(t, m).Subprotocol())
 				return
 			}
 			body, err := io.ReadAll(c.Response.Body)
@@ -146,12 +146,12 @@ func testValue(t *testing.T) {
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{Value: user{r.URL.Query().Get("name")}}, nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	dialOver(t, url+"?name=ann", nil)
-	u, ok := wsmanager.Value[user](only(t, m))
+	u, ok := wsmanager.Value[user](onlyConn(t, m))
 	require.True(t, ok)
 	require.Equal(t, "ann", u.name)
-	_, ok = wsmanager.Value[string](only(t, m))
+	_, ok = wsmanager.Value[string](onlyConn(t, m))
 	require.False(t, ok)
 }
 
@@ -161,7 +161,7 @@ func TestRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
 }
 
 func testRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("news")))
@@ -178,7 +178,7 @@ func TestEarlyFrames(t *testing.T) { onEachDriver(t, testEarlyFrames) }
 
 func testEarlyFrames(t *testing.T) {
 	j := newJournal()
-	_, url := serve(t, noting(j), quiet(), nil)
+	_, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	early := append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...)
 	half := wstest.Frame(ws.OpText, true, []byte("three"))
 	c := handshakeOver(t, wstest.Request(t, url), append(early, half[:4]...))
@@ -193,7 +193,7 @@ func testEarlyFrames(t *testing.T) {
 func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
 
 func testHandshakeOverHTTP10(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	req := wstest.Request(t, url)
 	var text bytes.Buffer
 	require.NoError(t, req.Write(&text))
@@ -223,7 +223,7 @@ func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
 
 func testBelowWrappers(t *testing.T) {
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "abc")
 			w.Header().Add("Set-Cookie", "seen=1")
@@ -259,7 +259,7 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
 
 func testPanicInWriteHeader(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
 			m.ServeHTTP(panicky{w}, r)
@@ -279,7 +279,7 @@ func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
 
 func testMiddlewareForm(t *testing.T) {
 	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
 	res, err := http.Get(url)
@@ -300,7 +300,7 @@ func testMiddlewareForm(t *testing.T) {
 }
 
 func TestOverHTTP2(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	srv := httptest.NewUnstartedServer(m)
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
@@ -316,7 +316,7 @@ func TestOverTLS(t *testing.T) { onSocketDrivers(t, testOverTLS) }
 
 func testOverTLS(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), on(t, quiet()))
+	m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.StartTLS()
 	defer srv.Close()
@@ -333,7 +333,7 @@ func testOverTLS(t *testing.T) {
 			require.NoError(t, err)
 			c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
 			require.Equal(t, 101, c.Response.StatusCode)
-			require.NotNil(t, only(t, m).TLS())
+			require.NotNil(t, onlyConn(t, m).TLS())
 			for range 50 {
 				c.SendText(repeat("x", 1000))
 				c.ExpectText(repeat("x", 1000))
@@ -351,19 +351,19 @@ func testOverTLS(t *testing.T) {
 func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
-	accepting, goOn := make(chan struct{}), make(chan struct{})
+	accepting, proceed := make(chan struct{}), make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 		close(accepting)
-		<-goOn
+		<-proceed
 		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
-	}}, quiet(), nil)
+	}}, optionsWithoutLog(), nil)
 	ended := make(chan error, 1)
 	go func() {
 		<-accepting
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		ended <- m.Shutdown(ctx) // also waits for the handshake
-		close(goOn)
+		close(proceed)
 	}()
 	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)

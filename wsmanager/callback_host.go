@@ -28,10 +28,13 @@ func (h *callbackHost) readOn(d driver, tenure uint32) {
 func (h *callbackHost) watch() { h.m.watch.add((*Conn)(h)) }
 
 func (h *callbackHost) onReceived(m received) error {
+	var err error
 	if f := h.m.callbacks.OnPiece; f != nil {
-		return f((*Conn)(h), Piece{Type: m.typ, Data: m.payload, First: m.first, Last: m.last})
+		err = f((*Conn)(h), Piece{Type: m.typ, Data: m.payload, First: m.first, Last: m.last})
+	} else {
+		err = h.m.callbacks.OnMessage((*Conn)(h), Message{Type: m.typ, Payload: m.payload})
 	}
-	return h.m.callbacks.OnMessage((*Conn)(h), Message{Type: m.typ, Payload: m.payload})
+	return callbackFailed(err, h.m.opts.InvalidUTF8)
 }
 
 func (h *callbackHost) onQueued(m received) error {
@@ -44,7 +47,7 @@ func (h *callbackHost) onQueued(m received) error {
 		}
 		m.payload = plain
 	}
-	return callbackFailed(h.onReceived(m))
+	return h.onReceived(m)
 }
 
 func (h *callbackHost) panicked(v any) error { return h.session().panicked(v) }

@@ -161,7 +161,7 @@ func (cl *Client) reconnectLoop() error {
 		delay := cl.reconnect.delay(failures, err)
 		if exhausted := cl.reconnect.MaxAttempts > 0 && failures >= cl.reconnect.MaxAttempts ||
 			cl.reconnect.MaxDowntime > 0 && time.Since(downSince)+delay > cl.reconnect.MaxDowntime ||
-			!cl.reconnect.Retry(err); exhausted {
+			!cl.reconnect.Retry(Failure{Err: err, Attempt: failures, Connected: cl.ConnectCount() > 0}); exhausted {
 			return &RetriesExhaustedError{Attempts: failures, Downtime: time.Since(downSince), Unsent: cl.Unsent(), Err: err}
 		}
 		if cl.reconnect.OnRetry != nil {
@@ -224,6 +224,7 @@ func (cl *Client) ConnectCount() int {
 // [Client.Flush] before if that matters. The errors are those of Conn.Close. Further calls do
 // nothing.
 func (cl *Client) Close(code StatusCode, reason string) error {
+	reason = cl.dialer.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -254,9 +255,10 @@ func (cl *Client) close(with *CloseError, result error) {
 //
 // It returns ErrClosed if the Client is closed or Run has returned, ErrOutboxFull if the
 // messages that wait have reached a limit of Outbox (the message is dropped, and the connection
-// stays open), and ErrMessageTooBig or ErrMessageType if the message cannot be sent.
+// stays open), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 if the message cannot be
+// sent.
 func (cl *Client) Send(m Message) error {
-	buf, err := cl.dialer.m.encodePlain(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}
@@ -270,7 +272,7 @@ func (cl *Client) Send(m Message) error {
 // after the end of the connection SendContext waits for the next one, which begins only after
 // the callback has returned.
 func (cl *Client) SendContext(ctx context.Context, m Message) error {
-	buf, err := cl.dialer.m.encodePlain(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}
@@ -281,11 +283,12 @@ func (cl *Client) SendContext(ctx context.Context, m Message) error {
 // SendPrepared is Send for a prepared message. Besides the errors of Send it returns those of
 // PrepareFunc.
 func (cl *Client) SendPrepared(p *Prepared) error {
-	frame, err := cl.dialer.m.frame(p, 0)
+	m := cl.dialer.m
+	f, err := p.sendable(0, m.maxFrame(), m.opts.InvalidUTF8)
 	if err != nil {
 		return err
 	}
-	return cl.queue.Send(clientqueue.Message{Frame: frame, Source: p, Plain: p.forVariant(0).plain})
+	return cl.queue.Send(clientqueue.Message{Frame: f.frame, Source: f, Plain: f.plain})
 }
 
 // Unsent returns how many messages were accepted and have not been written.

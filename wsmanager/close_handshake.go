@@ -22,6 +22,7 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	d.cause, d.due = cause, h.ticker().After(h.options().CloseTimeout)
 	s := h.sender()
 	s.BeginClose()
+	d.pings.Fail()
 	if mode != closeGraceful {
 		s.DropMessages()
 	}
@@ -166,7 +167,7 @@ func (l *lifecycle) cut(h lifecycleHost, cause *CloseError) {
 	l.state = stateCut
 	h.markClosing()
 	l.handover().active().releaseReader()
-	l.details()
+	l.details().pings.Fail()
 	h.sender().Cut()
 	l.cancelContext() // a callback may wait for it
 	if err := h.sender().CloseTransport(); transport.AsPanic(err) != nil {

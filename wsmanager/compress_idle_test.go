@@ -26,7 +26,7 @@ func TestIdleMemoryWithCompression(t *testing.T) {
 	c.agreeDeflate()
 	c.m.register(c, Accept{})
 	c.session().attach(tr)
-	defer func() { c.m.unregister(c); c.session().release(); idle(t, m) }()
+	defer func() { c.m.unregister(c); c.session().release(); awaitNoWriters(t, m) }()
 	require.Same(t, &anonymousDeflate, c.who)
 	d := deflate.GetDeflater(6)
 	defer deflate.PutDeflater(d)

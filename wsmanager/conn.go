@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
@@ -23,19 +24,17 @@ type Conn struct {
 	who   *identity
 	since time.Duration // when it was made, since the wheel's zero
 
-	reception reception // changes under mu
-	delivered uint32    // number of the last broadcast to all that was sent to it; guarded by mu
+	reception broadcast.Reception[*broadcastConn] // changes under mu
 
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
-	mu          sync.Mutex
-	out         sender.Sender
-	in          receiver
-	life        lifecycle
-	memberships *memberships // nil until it is in a group
+	mu   sync.Mutex
+	out  sender.Sender
+	in   receiver
+	life lifecycle
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *session                  // guarded by the lock of the registry's shard
+	next  *broadcastConn            // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.
@@ -94,8 +93,8 @@ func (c *Conn) Context() context.Context {
 // arrive in the order of their sends.
 //
 // It returns ErrClosed if the connection is closing, ErrOutboxFull if the peer reads too
-// slowly (see [SlowConsumer]), and ErrMessageTooBig or ErrMessageType for messages that
-// cannot be sent. nil does not mean that the peer has received the message.
+// slowly (see [SlowConsumer]), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 for
+// messages that cannot be sent. nil does not mean that the peer has received the message.
 func (c *Conn) Send(m Message) error {
 	buf, err := c.encode(m)
 	if err != nil {
@@ -113,8 +112,10 @@ func (c *Conn) Send(m Message) error {
 // connection that is closing it does nothing.
 //
 // It returns an error, and does nothing, if a close frame cannot carry the code (valid are
-// 1000 to 1003, 1007 to 1014, and 3000 to 4999) or the reason is longer than 123 bytes.
+// 1000 to 1003, 1007 to 1014, and 3000 to 4999), or the reason is longer than 123 bytes or,
+// without [InvalidUTF8Replace], not valid UTF-8.
 func (c *Conn) Close(code StatusCode, reason string) error {
+	reason = c.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -124,9 +125,10 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 
 // CloseWith is Close with a last message before the close frame. No other message is sent
 // between the two. The message is sent even if the outbox is full. Its payload may be reused
-// when CloseWith returns. The errors are those of Close, and ErrMessageTooBig and
-// ErrMessageType for the message; with an error CloseWith has done nothing.
+// when CloseWith returns. The errors are those of Close, and ErrMessageTooBig, ErrMessageType
+// and ErrInvalidUTF8 for the message; with an error CloseWith has done nothing.
 func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
+	reason = c.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -141,11 +143,9 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 
 // encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
+	msg, err := outgoing(c.m, msg)
+	if err != nil {
 		return nil, err
-	}
-	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
-		return nil, ErrMessageTooBig
 	}
 	buf := frame.GetBuffer()
 	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
@@ -163,7 +163,7 @@ func (c *Conn) encode(msg Message) (*[]byte, error) {
 
 // frame returns the unmasked frame of p in the connection's encoding.
 func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
+	e, ok := c.reception.Encoding()
 	if !ok {
 		return nil, ErrNotReady
 	}

@@ -9,13 +9,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// A link-local address has a zone, which eventLoopTransport can't store.
+// A link-local address has a zone, which transport.Loop can't store.
 func TestAddressWithAZone(t *testing.T) {
 	remote := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"}
-	loop := &eventLoopTransport{}
+	loop := &transport.Loop{}
 	c := &Conn{}
-	c.out.Attach(&addressedLoopTransport{loop, remote})
-	require.Same(t, loop, (*eventHandler)(c).transport())
+	c.out.Attach(loop.WithRemote(remote))
+	require.Same(t, (*loopDriver)(loop), (*eventHandler)(c).driver())
 	require.Same(t, remote, c.RemoteAddr())
 	require.True(t, InLoop(c))
 	require.Implements(t, (*transport.WritableNotifier)(nil), c.out.Transport())

@@ -91,7 +91,7 @@ func endConn(c *Conn, err error) {
 func drainUntilClosed(c *Conn) {
 	t := c.out.Transport().(transport.Reader)
 	discard := func(p []byte) error {
-		c.session().discard(p)
+		c.in.discard(c.session(), p)
 		return nil
 	}
 	err := t.Resume()

@@ -26,8 +26,8 @@ var (
 	// Outbox.Bytes.
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
 
-	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] if a text
-	// is not valid UTF-8: each receiver would close its connection.
+	// ErrInvalidUTF8 is returned by sends if a text is not valid UTF-8: each receiver would close
+	// its connection. See [InvalidUTF8].
 	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
 	// ErrMessageType is returned by sends if the message is neither text nor binary: use [Text]
@@ -60,6 +60,10 @@ var (
 	// ErrWriteTimeout is the cause if a write made no progress for Timeouts.Write. The
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
+
+	// ErrExpired is the cause if the time of Accept.Expires, or that of [Conn.Renew], has come.
+	// The connection was closed with 1008 and the reason "expired".
+	ErrExpired = errors.New("wsmanager: the connection has expired")
 
 	// ErrRateLimit is the cause if the peer sent more than Limits.MessageRate or
 	// Limits.ControlRate. The connection was closed with 1008.

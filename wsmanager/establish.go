@@ -100,7 +100,7 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	attached := false
 	defer func() {
 		if !attached {
-			c.session().abandon()
+			abandon(c)
 		}
 	}()
 	if c.m.admission.IsDraining() { // Shutdown may have walked the registry before c was in it
@@ -126,6 +126,7 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 		since: m.wheel.Elapsed(),
 		in:    receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
 	}
+	c.life.setExpiry(a.Expires)
 	policy := cmp.Or(a.SlowConsumer, m.opts.SlowConsumer)
 	c.out.Init(&m.sending, textAddr(remote), sender.Policy(policy), uint8(m.joined.Add(1)%counters.Stripes))
 	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
@@ -133,6 +134,18 @@ func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remot
 	}
 	return c
 }
+
+// abandon ends a registered connection whose handshake failed. No callback has got the
+// connection, but other goroutines may have found it in the registry.
+func abandon(c *Conn) {
+	c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.m.unregister(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.endForApplication()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")
 
 // textAddr is an address of which only the text is known.
 type textAddr string

@@ -20,7 +20,7 @@ func Example() {
 			c.Manager().Broadcast(wsmanager.Text("someone said " + string(m.Payload)))
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(room) // or mux.Handle("/ws", room)
 	defer srv.Close()
 
@@ -61,7 +61,7 @@ func ExampleCallbacks_onAccept() {
 			who, _ := wsmanager.Value[member](c)
 			return c.Send(wsmanager.Text(who.name + " said " + string(m.Payload)))
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 
 	r := httptest.NewRequest(http.MethodGet, "/private", nil)
 	r.Header.Set("Connection", "Upgrade")

@@ -96,4 +96,4 @@ func ReadingStopped(c *Conn) bool {
 }
 
 // Closing reports whether the connection has begun to close.
-func Closing(c *Conn) bool { return c.reception.isClosing() }
+func Closing(c *Conn) bool { return c.reception.IsClosing() }

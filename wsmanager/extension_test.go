@@ -15,7 +15,7 @@ import (
 
 // compressing returns options without a log that compress every message.
 func compressing() wsmanager.Options {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Compression = wsmanager.Compression{Enabled: true, Threshold: 1}
 	return opts
 }
@@ -117,7 +117,7 @@ func testNegotiation(t *testing.T) {
 func TestNoNegotiation(t *testing.T) { onEachDriver(t, testNoNegotiation) }
 
 func testNoNegotiation(t *testing.T) {
-	_, url := serve(t, echoing, quiet(), nil)
+	_, url := serve(t, echoing, optionsWithoutLog(), nil)
 	for _, tt := range offerCases {
 		req := wstest.Request(t, url)
 		req.Header["Sec-WebSocket-Extensions"] = tt.offers

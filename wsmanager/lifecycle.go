@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/pings"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
@@ -14,7 +15,7 @@ import (
 // receiver and timers report to it. Its methods need the connection's lock. Files:
 // close_handshake.go has the way from open to cut, keepalive.go the timers.
 type lifecycle struct {
-	cold    *coldState // nil until the connection closes, or its Context is requested
+	cold    *coldState // nil until the connection closes, or one of the fields is needed
 	pingDue timewheel.Tick32
 
 	state connState
@@ -33,6 +34,8 @@ type coldState struct {
 	stack          []byte      // of a callback that panicked
 	closeFrameSent bool        // ours
 	due            int64       // tick at which a closing connection is cut
+	expires        wallTime    // when the connection is closed; 0 if it does not expire
+	pings          *pings.List // nil until the first Ping or Latency
 
 	handover handover
 }
@@ -108,7 +111,11 @@ func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 		_ = s.CloseTransport() // Shutdown did not wait for the handshake
 		return
 	}
+	if l.state == stateOpen && l.expired(h.ticker()) {
+		l.expire(h, closeFail)
+	}
 	l.scheduleNext(h)
+	l.resendPing(h)
 	s.Flush(h)
 	if l.mode == closeFail && l.state == stateClosing {
 		l.interrupt(h) // the outbox became full before the transport was set

@@ -8,6 +8,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
@@ -29,9 +30,9 @@ type Manager struct {
 	onShutdown func()                 // called when Shutdown begins; may be nil
 
 	registry    allConns
-	groups      groups
-	users       groups
-	broadcaster broadcaster
+	groups      broadcast.Groups[*broadcastConn]
+	users       broadcast.Groups[*broadcastConn]
+	broadcaster broadcast.Broadcaster[*broadcastConn]
 	compressor  compressor
 	admission   admission.Gate[*Conn]
 	sending     sender.Config
@@ -86,10 +87,10 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}
-	m.registry.init()
-	m.groups.init()
-	m.users.init()
-	m.broadcaster.init(m)
+	m.registry.Init()
+	m.groups.Init()
+	m.users.Init()
+	m.broadcaster.Init(&m.registry, &m.wheel.Ticker, &m.active, &m.counters)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
 	m.admission.Init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))

@@ -9,6 +9,7 @@ import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 func (m *Manager) maskFrames() {
 	m.keys = frame.NewMaskKeys()
 	m.sending.Keys = m.keys
+	m.broadcaster.Alone = true
 }
 
 // maxFrame returns the maximum length of a frame before it is masked, in bytes.

@@ -1,8 +1,28 @@
 package wsmanager
 
+import (
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+)
+
+// outgoing returns a message as a connection of m sends it, or the error of the send.
+func outgoing(m *Manager, msg Message) (Message, error) {
+	if err := checkType(msg); err != nil {
+		return Message{}, err
+	}
+	if frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // before a pass over the payload
+	}
+	msg, err := m.opts.InvalidUTF8.text(msg)
+	if err == nil && frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // with the replacements
+	}
+	return msg, err
+}
+
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.
-func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
-	return p.frame(e, &m.compressor, m.maxFrame())
+func (m *Manager) frame(p *Prepared, e broadcast.Encoding) ([]byte, error) {
+	return p.frame(e, &m.compressor, m.maxFrame(), m.opts.InvalidUTF8)
 }
 
 // checkPrepared returns the error of p if it is the same in all encodings.

@@ -48,6 +48,10 @@ type Options struct {
 	// another. Default: SlowConsumerClose.
 	SlowConsumer SlowConsumer
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate, for clients that offer it. Default: off.
 	Compression Compression
 

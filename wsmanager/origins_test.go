@@ -14,18 +14,18 @@ import (
 func TestOrigins(t *testing.T) { onEachDriver(t, testOrigins) }
 
 func testOrigins(t *testing.T) {
-	allowed := quiet()
+	allowed := optionsWithoutLog()
 	allowed.Origins.Allowed = []string{"https://app.example.com", "http://dev.example.com:3000"}
-	anyone := quiet()
+	anyone := optionsWithoutLog()
 	anyone.Origins.DangerouslyAllowAny = true
-	apps := quiet()
+	apps := optionsWithoutLog()
 	apps.Origins.Allowed = []string{
 		"capacitor://localhost", "tauri://localhost", "ionic://localhost", "app://obsidian.md", "com.example.app://main:3000",
 		"chrome-extension://abcdefghijklmnopabcdefghijklmnop", "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc", "vscode-webview://1nbs5gkgqjkm",
 	}
-	wildcard := quiet()
+	wildcard := optionsWithoutLog()
 	wildcard.Origins.Allowed = []string{"https://*.example.com", "http://*.dev.example.com:3000", "https://*.amazonaws.com"}
-	asking := quiet()
+	asking := optionsWithoutLog()
 	asking.Origins.AllowOrigin = func(r *http.Request, origin *url.URL) bool {
 		return r.Host == "example.com" && origin.String() == "https://tenant.example"
 	}
@@ -37,26 +37,26 @@ func testOrigins(t *testing.T) {
 		origins []string
 		want    int
 	}{
-		{"none: not a browser", quiet(), "example.com", nil, 101},
-		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
-		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
-		{"same host, another letter case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
-		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
-		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
-		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
-		{"IPv6", quiet(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
-		{"IPv6 without port", quiet(), "[::1]", []string{"http://[::1]"}, 101},
-		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
-		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
-		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
-		{"a subdomain", quiet(), "example.com", []string{"http://www.example.com"}, 403},
-		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
-		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
-		{"null", quiet(), "example.com", []string{"null"}, 403},
-		{"empty", quiet(), "example.com", []string{""}, 403},
-		{"two", quiet(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
-		{"another scheme", quiet(), "example.com", []string{"file://example.com"}, 403},
-		{"with a path", quiet(), "example.com", []string{"http://example.com/x"}, 403},
+		{"none: not a browser", optionsWithoutLog(), "example.com", nil, 101},
+		{"same host", optionsWithoutLog(), "example.com", []string{"http://example.com"}, 101},
+		{"same host behind TLS", optionsWithoutLog(), "example.com", []string{"https://example.com"}, 101},
+		{"same host, another letter case", optionsWithoutLog(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
+		{"same host and port", optionsWithoutLog(), "example.com:8080", []string{"http://example.com:8080"}, 101},
+		{"default port written out", optionsWithoutLog(), "example.com:443", []string{"https://example.com"}, 101},
+		{"default port written out by the page", optionsWithoutLog(), "example.com", []string{"http://example.com:80"}, 101},
+		{"IPv6", optionsWithoutLog(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
+		{"IPv6 without port", optionsWithoutLog(), "[::1]", []string{"http://[::1]"}, 101},
+		{"another port", optionsWithoutLog(), "example.com:8080", []string{"http://example.com:8081"}, 403},
+		{"another port, the default", optionsWithoutLog(), "example.com:8080", []string{"http://example.com"}, 403},
+		{"another host", optionsWithoutLog(), "example.com", []string{"http://evil.example"}, 403},
+		{"a subdomain", optionsWithoutLog(), "example.com", []string{"http://www.example.com"}, 403},
+		{"a lookalike", optionsWithoutLog(), "example.com", []string{"http://example.com.evil.example"}, 403},
+		{"user info", optionsWithoutLog(), "example.com", []string{"http://example.com@evil.example"}, 403},
+		{"null", optionsWithoutLog(), "example.com", []string{"null"}, 403},
+		{"empty", optionsWithoutLog(), "example.com", []string{""}, 403},
+		{"two", optionsWithoutLog(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
+		{"another scheme", optionsWithoutLog(), "example.com", []string{"file://example.com"}, 403},
+		{"with a path", optionsWithoutLog(), "example.com", []string{"http://example.com/x"}, 403},
 		{"listed", allowed, "example.com", []string{"https://app.example.com"}, 101},
 		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
 		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
@@ -81,8 +81,8 @@ func testOrigins(t *testing.T) {
 		{"an app with a port", apps, "example.com", []string{"capacitor://localhost:8080"}, 403},
 		{"an app without a host", apps, "example.com", []string{"capacitor://"}, 403},
 		{"an app with a path", apps, "example.com", []string{"capacitor://localhost/"}, 403},
-		{"an app that is not listed", quiet(), "example.com", []string{"capacitor://localhost"}, 403},
-		{"an app with the name of the host", quiet(), "localhost", []string{"capacitor://localhost"}, 403},
+		{"an app that is not listed", optionsWithoutLog(), "example.com", []string{"capacitor://localhost"}, 403},
+		{"an app with the name of the host", optionsWithoutLog(), "localhost", []string{"capacitor://localhost"}, 403},
 		{"a file, with apps", apps, "example.com", []string{"file://"}, 403},
 		{"null, with apps", apps, "example.com", []string{"null"}, 403},
 
@@ -124,7 +124,7 @@ func testOrigins(t *testing.T) {
 func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
 
 func testAllowedOriginsAreCopied(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Origins.Allowed = []string{"https://app.example.com"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	require.Equal(t, []string{"https://app.example.com"}, opts.Origins.Allowed)
@@ -151,7 +151,7 @@ func TestAllowOriginIsAskedAboutTheRest(t *testing.T) {
 
 func testAllowOriginIsAskedAboutTheRest(t *testing.T) {
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Origins.Allowed = []string{"https://listed.example"}
 	opts.Origins.SecureOnly = true
 	opts.Origins.AllowOrigin = func(_ *http.Request, origin *url.URL) bool { j.note("%s", origin); return true }
@@ -184,7 +184,7 @@ func TestAllowOriginPanics(t *testing.T) { onEachDriver(t, testAllowOriginPanics
 
 func testAllowOriginPanics(t *testing.T) {
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Origins.AllowOrigin = func(*http.Request, *url.URL) bool { panic("at the disco") }
 	m, target := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 		j.note("accept")

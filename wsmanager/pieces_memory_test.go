@@ -50,9 +50,9 @@ func testMemoryOfPieces(t *testing.T) {
 					done <- received
 				}
 				return nil
-			}}, on(t, compressing()))
+			}}, onDriver(t, compressing()))
 			srv := httptest.NewUnstartedServer(m)
-			speaks(t, srv)
+			serveDriverProtocol(t, srv)
 			// net/http buffers up to 1 MiB for each stream.
 			srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}
 			srv.Start()

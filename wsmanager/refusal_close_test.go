@@ -120,7 +120,7 @@ func TestRefusedUpgradesCloseTheConnection(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			m := wsmanager.MustNew(tt.callback, quiet())
+			m := wsmanager.MustNew(tt.callback, optionsWithoutLog())
 			if tt.prepare != nil {
 				tt.prepare(m)
 			}
@@ -150,7 +150,7 @@ func TestConnectionsAboveTheLimitAreClosed(t *testing.T) {
 }
 
 func testConnectionsAboveTheLimitAreClosed(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.MaxConnections = 1
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	dialOver(t, url, nil)
@@ -202,7 +202,7 @@ func TestRefusedUpgradesCloseTheConnectionBelowAnyWriter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 			res := behindTunnel(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(wrap(w), r) }), handshakeText("Origin: null"))
 			require.Equal(t, 403, res.StatusCode)
 			requireClose(t, res)
@@ -218,7 +218,7 @@ func TestRefusedUpgradesCloseTheConnectionBelowAnyWriter(t *testing.T) {
 		for status, request := range map[int]string{403: handshakeText("Origin: null"), 426: "GET /ws HTTP/1.1\r\nHost: example.com\r\n\r\n"} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				res := behindTunnel(t, mw(wsmanager.MustNew(wsmanager.Callbacks{}, quiet())), request)
+				res := behindTunnel(t, mw(wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())), request)
 				require.Equal(t, status, res.StatusCode)
 				requireClose(t, res)
 			})
@@ -230,7 +230,7 @@ func TestRefusedUpgradesCloseTheConnectionBelowAnyWriter(t *testing.T) {
 // connection too.
 func TestBrokenHandshakeBelowAComponentThatRecovers(t *testing.T) {
 	t.Parallel()
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	res := behindTunnel(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if recover() != nil {
@@ -258,7 +258,7 @@ func testRefusedStreamsLeaveTheConnectionOpen(t *testing.T) {
 			return wsmanager.Accept{}, wsmanager.Reject(426, "Later.")
 		}
 		return wsmanager.Accept{}, nil
-	}}, quiet(), nil)
+	}}, optionsWithoutLog(), nil)
 	c := dialRaw(t, url)
 	for _, tt := range []struct {
 		path, status string

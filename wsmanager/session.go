@@ -1,7 +1,6 @@
 package wsmanager
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -36,9 +35,6 @@ func (s *session) Unlock() { s.mu.Unlock() }
 // WheelEntry implements timewheel.Element.
 func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
 
-// RegistryLink implements registry.Element.
-func (s *session) RegistryLink() (id string, next **session) { return s.id, &s.next }
-
 // Due implements timewheel.Element.
 func (s *session) Due(now int64) {
 	s.mu.Lock()
@@ -55,7 +51,7 @@ func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel
-	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), s.reception.awaitsReady()
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.IsReady() && !s.reception.IsCarrier()
 }
 
 // frameConfig implements receiveHost.
@@ -74,8 +70,8 @@ func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 // Methods that take the reports of the parts: schedule to receiveFailed.
 
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
-func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
-func (s *session) markClosing()              { s.reception.markClosing() }
+func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.EndReception((*broadcastConn)(s), send) }
+func (s *session) markClosing()              { s.reception.MarkClosing() }
 func (s *session) WriterStarted()            { s.life.scheduleNext(s) }
 
 // CloseFrameSent implements sender.Host. A connection without a socket has no peer that answers.
@@ -108,18 +104,6 @@ func (s *session) attach(t transport.Transport) {
 	s.life.attach(s, t)
 }
 
-// abandon ends a registered connection whose handshake failed. No callback has got the
-// connection, but other goroutines may have found it in the registry.
-func (s *session) abandon() {
-	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	s.m.unregister(s.conn())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life.endForApplication()
-}
-
-var errNoHandshake = errors.New("wsmanager: the handshake broke off")
-
 // open calls OnConnect, and handles the bytes that arrived with the handshake.
 func (s *session) open(early []byte) error {
 	logStart(s.conn())
@@ -130,7 +114,7 @@ func (s *session) open(early []byte) error {
 	}
 	if f := s.m.callbacks.OnConnect; f != nil {
 		h := (*callbackHost)(s)
-		if err := s.in.dispatch.call(h, func() error { return f(s.conn()) }); err != nil {
+		if err := s.in.dispatch.call(h, func() error { return callbackFailed(f(s.conn()), s.m.opts.InvalidUTF8) }); err != nil {
 			if err = h.endAsAsked(err); err != nil {
 				return err
 			}
@@ -156,13 +140,10 @@ func (s *session) feed(p []byte) error {
 	if err == frame.ErrTaken {
 		return err
 	}
-	s.m.broadcaster.flushDeferred()
+	s.m.broadcaster.FlushDeferred()
 	s.in.touch(s.m.wheel.Coarse()) // the connection was not read while a callback ran
 	return err
 }
-
-// discard handles bytes that arrive after finish: only the peer's close frame matters.
-func (s *session) discard(p []byte) { s.in.discard(s, p) }
 
 func (s *session) peerClosed(code StatusCode, reason string) {
 	s.mu.Lock()
@@ -180,9 +161,7 @@ func (s *session) send(plain []byte, shared bool) error {
 		plain, shared = *buf, false
 	}
 	s.mu.Lock()
-	if s.m.broadcaster.behindLocked(s.conn()) { // catchUp, inlined
-		s.m.broadcaster.catchUpLocked(s.conn())
-	}
+	s.catchUp()
 	err := s.out.Send(s, plain, shared)
 	crowded := s.out.Crowded()
 	s.mu.Unlock()
@@ -195,9 +174,7 @@ func (s *session) send(plain []byte, shared bool) error {
 // catchUp sends the broadcasts that are pending for the connection, so that the next message
 // does not overtake them. The caller holds the lock.
 func (s *session) catchUp() {
-	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
-		b.catchUpLocked(c)
-	}
+	s.m.broadcaster.CatchUp((*broadcastConn)(s), &s.reception)
 }
 
 // closeAfter sends last, the frame of a message or nil, and begins to close the connection.
@@ -242,6 +219,9 @@ func (s *session) finish(err error) {
 	s.m.admission.SetClosing(s.conn(), true)
 	s.m.unregister(s.conn())
 	s.m.counters.Close(uint16(cause.Code))
+	if cause.Err == ErrExpired {
+		s.m.counters.Expired.Add(1)
+	}
 	s.mu.Lock()
 	s.life.endForApplication()
 	s.mu.Unlock()

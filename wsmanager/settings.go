@@ -23,6 +23,7 @@ type settings struct {
 	Driver       Driver
 	SlowConsumer SlowConsumer
 	Compression  Compression
+	InvalidUTF8  InvalidUTF8
 
 	MaxMessageSize int
 	MessageRate    float64
@@ -65,6 +66,7 @@ type options struct {
 	timeouts     Timeouts
 	outbox       Outbox
 	compression  Compression
+	invalidUTF8  InvalidUTF8
 }
 
 // mistakes collects the mistakes in options.
@@ -108,7 +110,7 @@ func (w *mistakes) duration(path string, v, def time.Duration) time.Duration {
 // settings returns the options with defaults filled in, and adds the mistakes to w. maskSize
 // is the size of the mask in a frame header.
 func (o *options) settings(w *mistakes, maskSize int) settings {
-	s := settings{Logger: o.logger, BaseContext: o.baseContext, Driver: o.driver, SlowConsumer: o.slowConsumer}
+	s := settings{Logger: o.logger, BaseContext: o.baseContext, Driver: o.driver, SlowConsumer: o.slowConsumer, InvalidUTF8: o.invalidUTF8}
 	if s.BaseContext == nil {
 		s.BaseContext = context.Background()
 	}
@@ -119,6 +121,9 @@ func (o *options) settings(w *mistakes, maskSize int) settings {
 		s.SlowConsumer = SlowConsumerClose
 	} else if !s.SlowConsumer.valid() {
 		w.add("SlowConsumer", "%d is not a policy; use one of the constants, or 0 for SlowConsumerClose", s.SlowConsumer)
+	}
+	if s.InvalidUTF8 > InvalidUTF8Replace {
+		w.add("InvalidUTF8", "%d is not a policy; use one of the constants, or 0 for InvalidUTF8Reject", s.InvalidUTF8)
 	}
 	s.setLimits(&o.limits, w)
 	s.setTimeouts(&o.timeouts, w)
@@ -168,7 +173,7 @@ func (s *settings) setCompression(o Compression, w *mistakes) {
 // settings returns the options with defaults filled in, and all mistakes as one error.
 func (o *Options) settings() (settings, error) {
 	w := &mistakes{options: "Options"}
-	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}
+	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression, o.InvalidUTF8}
 	s := common.settings(w, 0)
 	s.ReadyTimeout = w.duration("ReadyTimeout", o.ReadyTimeout, s.ReadyTimeout)
 	s.MaxConnections = w.number("MaxConnections", o.MaxConnections, 0)

@@ -35,15 +35,15 @@ func (m *Manager) endConns(ctx context.Context) error {
 	if m.onShutdown != nil {
 		m.onShutdown()
 	}
-	m.broadcaster.flushDeferred()
-	for c := range walk(&m.registry) {
+	m.broadcaster.FlushDeferred()
+	for c := range m.All().Local() {
 		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.Wait(ctx) {
 		m.loops.Wait(ctx)
 		return nil
 	}
-	open := m.admission.Open(walk(&m.registry))
+	open := m.admission.Open(m.All().Local())
 	for _, c := range open {
 		c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
 	}

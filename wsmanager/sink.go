@@ -55,15 +55,12 @@ func Carry(c *Conn, policy SlowConsumer) error {
 	switch {
 	case c.life.left:
 		return ErrClosed
-	case c.reception.isReady(), c.reception.isCarrier():
+	case c.reception.IsReady(), c.reception.IsCarrier():
 		return ErrReady
 	}
-	for member := range c.memberships.all() {
-		member.leave()
-	}
-	c.memberships = nil
+	c.reception.LeaveAll()
 	c.out.SetPolicy(sender.Policy(policy))
-	c.reception.markCarrier()
+	c.reception.MarkCarrier()
 	c.m.carriers.Add(1)
 	return nil
 }

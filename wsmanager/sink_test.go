@@ -41,7 +41,7 @@ func (s *sink) take() (texts []string, batches int) {
 
 // A connection without a socket is a member of audiences, and gets the messages that are sent to them.
 func TestSinkIsAMember(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	var s sink
 	c, end, err := wsmanager.NewSinkConn(m, wsmanager.Accept{User: "ann", Groups: []string{"g"}, Variant: 1}, &s)
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestSinkIsAMember(t *testing.T) {
 
 // Broadcasts that are made at once arrive in batches, each once and in order.
 func TestSinkGetsBatches(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	sinks := make([]sink, 100)
 	for i := range sinks {
 		_, end, err := wsmanager.NewSinkConn(m, wsmanager.Accept{}, &sinks[i])
@@ -103,7 +103,7 @@ func TestSinkGetsBatches(t *testing.T) {
 
 // A sink's error, Close and Shutdown end the Context and make sends fail; the connection is registered until its end.
 func TestSinkEnds(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	failure := errors.New("the sink is full")
 	for name, cut := range map[string]func(c *wsmanager.Conn){
 		"error": func(c *wsmanager.Conn) { require.ErrorIs(t, c.Send(wsmanager.Text("x")), wsmanager.ErrClosed) },
@@ -148,7 +148,7 @@ func testCarrierIsInNoAudience(t *testing.T) {
 		OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
 			return c.Send(wsmanager.Message{Type: msg.Type, Payload: msg.Payload})
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendText("1")
 	c.ExpectText("1")

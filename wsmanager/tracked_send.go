@@ -18,12 +18,10 @@ func (m *Manager) newClientQueue() *clientqueue.Queue {
 
 // encodePlain makes the frame of a message, neither compressed nor masked. frame.PutBuffer takes
 // the buffer back.
-func (m *Manager) encodePlain(msg Message) (*[]byte, error) {
-	if err := checkType(msg); err != nil {
+func encodePlain(m *Manager, msg Message) (*[]byte, error) {
+	msg, err := outgoing(m, msg)
+	if err != nil {
 		return nil, err
-	}
-	if frame.Size(len(msg.Payload)) > m.maxFrame() {
-		return nil, ErrMessageTooBig
 	}
 	buf := frame.GetBuffer()
 	*buf = frame.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
@@ -34,7 +32,7 @@ func (m *Manager) encodePlain(msg Message) (*[]byte, error) {
 func (s *session) SendTracked(d clientqueue.Delivery) error {
 	buf := frame.GetBuffer()
 	defer frame.PutBuffer(buf)
-	*buf = s.appendTracked(*buf, &d.Message)
+	*buf = appendTracked(*buf, s, &d.Message)
 	s.mu.Lock()
 	s.catchUp()
 	err := s.out.SendUnlimited(s, *buf)
@@ -49,14 +47,14 @@ func (s *session) SendTracked(d clientqueue.Delivery) error {
 	return err
 }
 
-// appendTracked appends the frame of a message for this connection to dst, which is empty.
-func (s *session) appendTracked(dst []byte, m *clientqueue.Message) []byte {
+// appendTracked appends the frame of a message for the connection to dst, which is empty.
+func appendTracked(dst []byte, s *session, m *clientqueue.Message) []byte {
 	size := frame.PayloadSize(m.Frame)
 	compressed := false
-	switch p, prepared := m.Source.(*Prepared); {
+	switch f, prepared := m.Source.(*preparedFrame); {
 	case !s.who.deflate || m.Plain || !s.m.compressor.wants(size):
 	case prepared:
-		dst = append(dst, p.forVariant(0).deflated(&s.m.compressor)...)
+		dst = append(dst, f.deflated(&s.m.compressor)...)
 		compressed = true
 	default:
 		dst, compressed = s.m.compressor.append(dst, MessageType(m.Frame[0]&0x0f), m.Frame[len(m.Frame)-size:])

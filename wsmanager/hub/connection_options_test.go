@@ -65,7 +65,7 @@ func TestExpires(t *testing.T) {
 	expires := make(map[string]time.Duration) // by user, from now
 	begin := time.Time{}
 	ended := make(chan error, 10)
-	bubble(t, echoes, hub.Options{
+	runInFakeTime(t, echoes, hub.Options{
 		StatefulReconnect: true,
 		ResumeWindow:      time.Minute,
 		Authenticate: func(r *http.Request, _ string) (hub.Identity, error) {

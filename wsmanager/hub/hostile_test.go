@@ -204,7 +204,7 @@ func TestHostileClients(t *testing.T) {
 					StatefulReconnect: true, MaxParallelCalls: 100,
 					Disconnected: func(*hub.Context, error) { ended++ },
 				}
-				bubble(t, hostileMethods(), opts, func(t *testing.T, h *hub.Hub) {
+				runInFakeTime(t, hostileMethods(), opts, func(t *testing.T, h *hub.Hub) {
 					first := open(t, h) // fills the pools
 					first.vanish()
 					time.Sleep(time.Minute)
@@ -245,7 +245,7 @@ func TestHostileClients(t *testing.T) {
 func TestHostileClientsCostLittle(t *testing.T) {
 	record := invocation("", "Text", strings.Repeat("x", 30_000))
 	for _, piece := range []int{1 << 20, 1000, 7, 1} {
-		bubble(t, hub.Methods{"Text": func(string) {}}, hub.Options{}, func(t *testing.T, h *hub.Hub) {
+		runInFakeTime(t, hub.Methods{"Text": func(string) {}}, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 			a := &socketAttacker{dialHandler(t, h, "/hub").shake(), piece}
 			a.send(record) // pools are filled
 			synctest.Wait()
@@ -267,7 +267,7 @@ func TestHostileClientsCostLittle(t *testing.T) {
 // A connection that is resumed over and over makes the hub send its buffer a few times only.
 func TestHostileResumes(t *testing.T) {
 	methods := hub.Methods{"Large": func() string { return strings.Repeat("x", 90_000) }}
-	bubble(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("1", "Large"))
 		synctest.Wait()

@@ -40,7 +40,7 @@ func testJoinedRecords(t *testing.T) {
 // record, and records and fragments may be cut anywhere.
 func TestRecordsOfSlowMessage(t *testing.T) {
 	methods := hub.Methods{"Echo": func(v any) any { return v }}
-	bubble(t, methods, hub.Options{}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, methods, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		first := true
 		part := func(text string, last bool) {
@@ -69,7 +69,7 @@ func TestRecordsOfSlowMessage(t *testing.T) {
 // A slow method slows the client down within a message, and the hub holds little of it.
 func TestBackpressureWithinMessage(t *testing.T) {
 	var gate chan bool // made in the bubble
-	bubble(t, hub.Methods{"Take": func(items iter.Seq2[string, error]) (n int) {
+	runInFakeTime(t, hub.Methods{"Take": func(items iter.Seq2[string, error]) (n int) {
 		for range items {
 			<-gate
 			n++

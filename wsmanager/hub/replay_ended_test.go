@@ -65,7 +65,7 @@ func TestReplayOfEndedStreams(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		for read := range 11 { // records before the first cut
 			t.Run(fmt.Sprintf("strict %v/%d", strict, read), func(t *testing.T) {
-				bubble(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+				runInFakeTime(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 					s, p := newStateful(t, h)
 					p.noAcks = true
 					c := &countingClient{next: 1, strict: strict, ended: make(map[string]bool)}

@@ -18,7 +18,7 @@ import (
 // A client begins to read from its new socket before it waits for the server's Sequence, and would ignore one that comes too
 // early. So nothing is sent on a new socket before the client's own Sequence.
 func TestResumeSendsNothingBeforeTheSequence(t *testing.T) {
-	bubble(t, echoes, hub.Options{StatefulReconnect: true, ClientTimeout: time.Hour, HandshakeTimeout: time.Minute}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, hub.Options{StatefulReconnect: true, ClientTimeout: time.Hour, HandshakeTimeout: time.Minute}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("", "Join", "g"), invocation("1", "Echo", 1))
 		p.expect(`{"type":3,"invocationId":"1","result":1}`)
@@ -46,7 +46,7 @@ func TestResumeSendsNothingBeforeTheSequence(t *testing.T) {
 func TestResumeWithoutSequenceEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
-	bubble(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.Kill()
 		synctest.Wait()
@@ -82,7 +82,7 @@ func TestReplayThroughSmallOutbox(t *testing.T) {
 		},
 	}
 	opts := hub.Options{StatefulReconnect: true, WebSocket: wsmanager.Options{Outbox: wsmanager.Outbox{Messages: 2}}}
-	bubble(t, methods, opts, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, methods, opts, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("j", "Join"))
 		p.expect(`{"type":3,"invocationId":"j"}`)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gobwas/ws/wsflate"
-
 	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
@@ -121,7 +119,7 @@ func CheckAnswer(lines []string) (agreed bool, err error) {
 // Offer is a client's offer: no side takes over its context. It has no
 // client_max_window_bits, so the server must not limit the client's window: compress/flate
 // has only the biggest.
-var Offer = wsflate.Parameters{ServerNoContextTakeover: true, ClientNoContextTakeover: true}.Option()
+const Offer = extensionName + "; server_no_context_takeover; client_no_context_takeover"
 
 // isWindowBits reports whether s is a number from 8 to 15 without leading zeros.
 func isWindowBits(s string) bool {

@@ -13,7 +13,7 @@
 // connection: see [BrokenError].
 //
 // A client makes a [Target] from a URL and headers, and calls [Dial], which connects, if
-// necessary through a proxy and with TLS, and does the handshake.
+// necessary through a proxy and with TLS, does the handshake and follows redirects.
 //
 // The caller owns admission, time limits as a context, logs, counters and everything
 // after the handshake. The package knows no connection state and no messages. It negotiates

@@ -132,36 +132,38 @@ func (s *Sender) SendUnlimited(h Host, frame []byte) error {
 	return err
 }
 
-// SendJoined sends several messages whose frames are shared. data is the concatenation of the
-// frames. It calls result with the result of each, in order, as Send returns it.
-func (s *Sender) SendJoined(h Host, data []byte, frames [][]byte, result func(i int, err error)) {
-	i := 0
-	if t, ok := s.transport.(*transport.Sink); ok && s.state == open {
-		err := s.deliver(h, t, true, frames...)
-		for ; i < len(frames); i++ {
-			result(i, err)
-		}
+// SendJoined writes several shared frames together, if nothing has to be written before them.
+// data is their concatenation. It returns how many of them were written or queued: the first
+// ones, maybe none. The caller calls Enqueue for the others.
+func (s *Sender) SendJoined(h Host, data []byte, frames [][]byte) (sent int) {
+	if s.state != open || !s.mayWrite() {
+		return 0
 	}
-	if i < len(frames) && s.state == open && s.mayWrite() {
-		n, _ := s.tryWrite(h, data) // an error has changed s.state
-		for ; i < len(frames) && n >= len(frames[i]); i++ {
-			n -= len(frames[i])
-			result(i, nil)
+	if t, ok := s.transport.(*transport.Sink); ok {
+		if s.deliver(h, t, true, frames...) != nil {
+			return 0
 		}
-		s.Traffic().MessagesOut.Add(uint64(i))
-		if n > 0 && s.state == open {
-			s.push(h, frames[i], n, true)
-			result(i, nil)
-			i++
-		}
+		return len(frames)
 	}
-	for ; i < len(frames); i++ {
-		err := ErrClosed
-		if s.state == open {
-			err = s.enqueue(h, frames[i], true)
-		}
-		result(i, err)
+	n, _ := s.tryWrite(h, data) // an error has changed s.state
+	for sent < len(frames) && n >= len(frames[sent]) {
+		n -= len(frames[sent])
+		sent++
 	}
+	s.Traffic().MessagesOut.Add(uint64(sent))
+	if n > 0 && s.state == open {
+		s.push(h, frames[sent], n, true)
+		sent++
+	}
+	return sent
+}
+
+// Enqueue queues a shared frame behind those of SendJoined. Its errors are those of Send.
+func (s *Sender) Enqueue(h Host, frame []byte) error {
+	if s.state != open {
+		return ErrClosed
+	}
+	return s.enqueue(h, frame, true)
 }
 
 // write writes a frame if no other frame has to be written before it. A frame of which the

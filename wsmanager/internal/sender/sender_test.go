@@ -204,11 +204,11 @@ func TestSendJoined(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, _ := newConfig(1, 100)
 			s, h := newSender(cfg, &fakeTransport{room: tt.room, failure: tt.failure}, DropNewest)
-			var results []error
-			s.SendJoined(h, data, frames, func(i int, err error) {
-				require.Len(t, results, i)
-				results = append(results, err)
-			})
+			sent := s.SendJoined(h, data, frames)
+			results := make([]error, sent)
+			for _, f := range frames[sent:] {
+				results = append(results, s.Enqueue(h, f))
+			}
 			require.Equal(t, tt.results, results)
 			require.Equal(t, tt.out, cfg.Counters.Total().MessagesOut)
 		})

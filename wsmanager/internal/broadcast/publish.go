@@ -1,10 +1,11 @@
-package wsmanager
+package broadcast
 
 import "time"
 
-// publish adds b to the queue, and delivers the queue's broadcasts unless another goroutine or
-// a later call delivers them: see [Sent]. The caller must not use b afterwards.
-func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
+// Publish adds b to the queue, and delivers the queue's broadcasts unless another goroutine or
+// a later call delivers them. In these cases the result counts all receivers as Queued, or as
+// Dropped if their encoding failed. The caller must not use b afterwards.
+func (br *Broadcaster[C]) Publish(q *Queue[C], b *Broadcast[C]) Result {
 	sent := br.lockForRoom(q, b)
 	start := br.clock.Elapsed()
 	switch l := q.backlog; {
@@ -20,10 +21,10 @@ func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
 		q.deferred = true
 		br.appendAndUnlock(q, b)
 		if add {
-			br.batcher.add(q)
+			br.batcher.add(q, br.MaxDefer)
 		}
 		return sent
-	case q.receiversLocked() >= minHandover && start-l.lastEnd < l.lastTook:
+	case q.receiversLocked() >= MinHandover && start-l.lastEnd < l.lastTook:
 		// Broadcasts follow each other faster than each can be delivered alone. The
 		// caller does not wait for the delivery, so that its next broadcasts are
 		// delivered together.
@@ -45,11 +46,11 @@ func (br *broadcaster) publish(q *broadcastQueue, b *broadcast) Sent {
 
 // lockForRoom waits until q has room for a broadcast, and returns with q.mu locked. The result
 // is how many connections b is for at that moment.
-func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
-	excepted := q.membersExcepted(b)
+func (br *Broadcaster[C]) lockForRoom(q *Queue[C], b *Broadcast[C]) Result {
+	excepted := br.membersExcepted(q, b)
 	q.mu.Lock()
 	if q.backlog == nil {
-		q.backlog = &backlog{flush: func() {
+		q.backlog = &backlog[C]{flush: func() {
 			defer br.active.Done()
 			br.flush(q)
 		}}
@@ -62,7 +63,7 @@ func (br *broadcaster) lockForRoom(q *broadcastQueue, b *broadcast) Sent {
 
 // makeRoomLocked delivers the pending broadcasts as one batch, or waits until another
 // goroutine begins to deliver them. It releases q.mu for that time.
-func (br *broadcaster) makeRoomLocked(q *broadcastQueue) {
+func (br *Broadcaster[C]) makeRoomLocked(q *Queue[C]) {
 	if !q.flushing {
 		q.flushing = true
 		q.mu.Unlock()
@@ -85,7 +86,7 @@ func (br *broadcaster) makeRoomLocked(q *broadcastQueue) {
 // appendAndUnlock appends b to the pending broadcasts. Another goroutine may then deliver b
 // and, unless b is awaited, release it. If no goroutine delivers, the caller has to start the
 // delivery.
-func (br *broadcaster) appendAndUnlock(q *broadcastQueue, b *broadcast) {
+func (br *Broadcaster[C]) appendAndUnlock(q *Queue[C], b *Broadcast[C]) {
 	l := q.backlog
 	if len(l.log) == 0 {
 		br.pending.add(q.bit)
@@ -99,13 +100,13 @@ func (br *broadcaster) appendAndUnlock(q *broadcastQueue, b *broadcast) {
 
 // flushAside starts a goroutine that delivers until nothing is pending. The caller has set
 // flushing.
-func (br *broadcaster) flushAside(q *broadcastQueue) {
+func (br *Broadcaster[C]) flushAside(q *Queue[C]) {
 	br.active.Add()
 	go q.backlog.flush()
 }
 
 // flush delivers until nothing is pending. The caller has set flushing.
-func (br *broadcaster) flush(q *broadcastQueue) {
+func (br *Broadcaster[C]) flush(q *Queue[C]) {
 	for more := true; more; {
 		more = br.deliverBatch(q, br.clock.Elapsed())
 	}
@@ -113,7 +114,7 @@ func (br *broadcaster) flush(q *broadcastQueue) {
 
 // flushQueue delivers the deferred broadcasts of q, unless another goroutine delivers
 // them.
-func (br *broadcaster) flushQueue(q *broadcastQueue) {
+func (br *Broadcaster[C]) flushQueue(q *Queue[C]) {
 	q.mu.Lock()
 	q.deferred = false
 	mine := len(q.backlog.log) > 0 && !q.flushing
@@ -129,7 +130,7 @@ func (br *broadcaster) flushQueue(q *broadcastQueue) {
 // deliverBatch delivers the pending broadcasts as one batch that began at start. The caller
 // has set flushing. deliverBatch reports whether more broadcasts are pending afterwards; if
 // not, it has cleared flushing.
-func (br *broadcaster) deliverBatch(q *broadcastQueue, start time.Duration) (more bool) {
+func (br *Broadcaster[C]) deliverBatch(q *Queue[C], start time.Duration) (more bool) {
 	br.deliver(q, q.beginBatch())
 
 	q.mu.Lock()

@@ -1,4 +1,4 @@
-package wsmanager
+package broadcast
 
 import (
 	"sync"
@@ -8,40 +8,40 @@ import (
 
 // batcher defers broadcasts while callbacks run for a peer that has sent several messages
 // at once. The broadcasts of these callbacks are delivered together after the last message,
-// at most maxDefer after the first broadcast.
-type batcher struct {
+// at most MaxDefer after the first broadcast.
+type batcher[C comparable] struct {
 	// running counts, in its low 32 bits, the callbacks that run while more messages of
 	// their peer have arrived. The high 32 bits are the epoch.
 	running atomic.Uint64
 
 	wanted  atomic.Bool // the application has broadcast, so callbacks are counted
 	any     atomic.Bool // queues is not empty
-	expired func()      // called maxDefer after the first broadcast was deferred
+	expired func()      // called some time after the first broadcast was deferred
 
 	mu     sync.Mutex // guards the fields below; held for moments, never during a write
-	queues []*broadcastQueue
+	queues []*Queue[C]
 	timer  *time.Timer
 }
 
-// maxDefer is how long a broadcast is deferred at most.
-const maxDefer = time.Millisecond
+// MaxDefer is how long a broadcast is deferred at most, except in tests.
+const MaxDefer = time.Millisecond
 
 // activate is called for each broadcast. Callbacks are counted from the first broadcast on, so
 // that an application without broadcasts does not pay for enter and leave.
-func (b *batcher) activate() {
+func (b *batcher[C]) activate() {
 	if !b.wanted.Load() {
 		b.wanted.Store(true)
 	}
 }
 
 // defers reports whether a broadcast is to be deferred.
-func (b *batcher) defers() bool { return uint32(b.running.Load()) != 0 }
+func (b *batcher[C]) defers() bool { return uint32(b.running.Load()) != 0 }
 
 // enter counts a callback that begins while more messages of its peer have arrived.
-func (b *batcher) enter() (epoch uint64) { return b.running.Add(1) >> 32 }
+func (b *batcher[C]) enter() (epoch uint64) { return b.running.Add(1) >> 32 }
 
 // leave counts the end of a callback, unless the epoch that enter returned has ended.
-func (b *batcher) leave(epoch uint64) {
+func (b *batcher[C]) leave(epoch uint64) {
 	for {
 		v := b.running.Load()
 		if v>>32 != epoch || b.running.CompareAndSwap(v, v-1) {
@@ -52,7 +52,7 @@ func (b *batcher) leave(epoch uint64) {
 
 // nextEpoch begins an epoch without callbacks: the callbacks that run now defer no more
 // broadcasts.
-func (b *batcher) nextEpoch() {
+func (b *batcher[C]) nextEpoch() {
 	for {
 		v := b.running.Load()
 		if b.running.CompareAndSwap(v, (v>>32+1)<<32) {
@@ -61,8 +61,8 @@ func (b *batcher) nextEpoch() {
 	}
 }
 
-// add adds a queue with deferred broadcasts.
-func (b *batcher) add(q *broadcastQueue) {
+// add adds a queue with deferred broadcasts. They are deferred for maxDefer at most.
+func (b *batcher[C]) add(q *Queue[C], maxDefer time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queues = append(b.queues, q)
@@ -78,7 +78,7 @@ func (b *batcher) add(q *broadcastQueue) {
 }
 
 // take removes and returns the queues with deferred broadcasts.
-func (b *batcher) take() []*broadcastQueue {
+func (b *batcher[C]) take() []*Queue[C] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	queues := b.queues

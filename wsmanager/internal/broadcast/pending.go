@@ -1,4 +1,4 @@
-package wsmanager
+package broadcast
 
 import (
 	"math/bits"

@@ -1,4 +1,4 @@
-package wsmanager
+package broadcast
 
 import (
 	"math"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// broadcastQueue has the pending broadcasts to one set of connections, in order: those whose
+// Queue has the pending broadcasts to one set of connections, in order: those whose
 // delivery has not ended. One goroutine at a time delivers the pending broadcasts as one
 // batch: one write for each receiver. Broadcasts that are published during the delivery form
 // the next batch. (This is flat combining.) The queue's lock is not held during a write.
@@ -16,28 +16,28 @@ import (
 // Each receiver has the number of the last broadcast that was sent to it. Every other send to
 // a connection first sends the broadcasts that are pending for that connection. So no message
 // overtakes a broadcast, and no sender waits for deliveries to other connections.
-type broadcastQueue struct {
-	to        recipients
+type Queue[C comparable] struct {
+	Set       Set[C]        // must be set before the first broadcast
 	bit       uint64        // in pendingSets; 0 for the queue of all connections
-	encodings atomic.Uint32 // an encodingSet: the encodings that receivers have or had
+	encodings atomic.Uint32 // an EncodingSet: the encodings that receivers have or had
 	published atomic.Uint32 // the number of the newest broadcast; changes under mu
 
-	mu        sync.Mutex   // guards the fields below; held for moments, never during a write
-	receivers []int        // for each encoding, the number of receivers
-	counting  []*broadcast // broadcasts with exceptions that are not published yet: see membersExcepted
-	flushing  bool         // a goroutine delivers, or is about to
-	deferred  bool         // the queue is in batcher.queues
-	backlog   *backlog     // nil before the first broadcast
+	mu        sync.Mutex      // guards the fields below; held for moments, never during a write
+	receivers []int           // for each encoding, the number of receivers
+	counting  []*Broadcast[C] // broadcasts with exceptions that are not published yet: see membersExcepted
+	flushing  bool            // a goroutine delivers, or is about to
+	deferred  bool            // the queue is in batcher.queues
+	backlog   *backlog[C]     // nil before the first broadcast
 }
 
-// backlog has the pending broadcasts of a broadcastQueue, whose lock guards it.
-type backlog struct {
-	flush func()       // for go statements, which would allocate a closure each time
-	log   []*broadcast // the pending broadcasts, in order; published is the number of the last one
+// backlog has the pending broadcasts of a Queue, whose lock guards it.
+type backlog[C comparable] struct {
+	flush func()          // for go statements, which would allocate a closure each time
+	log   []*Broadcast[C] // the pending broadcasts, in order; published is the number of the last one
 
 	// batch has the first broadcasts of log, which are being delivered. Only the goroutine
 	// that delivers changes it, so that goroutine reads it without the lock.
-	batch []*broadcast
+	batch []*Broadcast[C]
 
 	bytes    int           // of the frames of the broadcasts in log that follow the batch
 	room     chan struct{} // closed when the next batch begins; nil if no goroutine waits for room
@@ -46,24 +46,24 @@ type backlog struct {
 }
 
 const (
-	// maxPending is how many broadcasts may follow the batch that is being delivered. The
+	// MaxPending is how many broadcasts may follow the batch that is being delivered. The
 	// caller of a further broadcast waits until that batch has been delivered.
-	maxPending = 64
+	MaxPending = 64
 
-	// maxJoined is the largest size of concatenated frames in bytes. Above this size the
+	// MaxJoined is the largest size of concatenated frames in bytes. Above this size the
 	// number of writes is not the main cost. A queue is also full if the frames that follow
 	// the batch are larger.
-	maxJoined = 128 << 10
+	MaxJoined = 128 << 10
 
-	// minHandover is how many receivers a set needs for a broadcast to be handed to
+	// MinHandover is how many receivers a set needs for a broadcast to be handed to
 	// another goroutine. With fewer receivers the handover saves little, and a caller that
 	// delivers gets the exact result.
-	minHandover = 8
+	MinHandover = 8
 )
 
-// enter makes the connection of r, whose lock is held, a receiver of the broadcasts that
-// are published from now on.
-func (q *broadcastQueue) enter(r recipient, e encoding) {
+// enter makes the connection c at p, whose lock is held, a receiver of the broadcasts that are
+// published from now on.
+func (q *Queue[C]) enter(c C, p place[C], e Encoding) {
 	q.encodings.Or(1 << e) // first, so that the connection misses only broadcasts that are encoded already
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -72,40 +72,40 @@ func (q *broadcastQueue) enter(r recipient, e encoding) {
 	}
 	q.receivers[e]++
 	for _, b := range q.counting {
-		if slices.Contains(b.except, r.c) {
-			b.exceptedMembers = append(b.exceptedMembers, r)
+		if slices.Contains(b.except, c) {
+			b.exceptedMembers = append(b.exceptedMembers, p)
 		}
 	}
-	*r.delivered() = q.published.Load()
-	r.setReceiving(true)
+	*p.delivered() = q.published.Load()
+	p.setReceiving(true)
 }
 
 // exit ends the reception that enter has started. It takes the broadcasts that are pending
-// for the connection of r, whose lock is held, and appends them to list.
-func (q *broadcastQueue) exit(r recipient, e encoding, list []*broadcast) []*broadcast {
+// for the connection at p, whose lock is held, and appends them to list.
+func (q *Queue[C]) exit(p place[C], e Encoding, list []*Broadcast[C]) []*Broadcast[C] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !r.receiving() {
+	if !p.receiving() {
 		return list
 	}
 	q.receivers[e]--
-	r.setReceiving(false)
-	return q.takeLocked(math.MaxUint64, list, r.delivered())
+	p.setReceiving(false)
+	return q.takeLocked(math.MaxUint64, list, p.delivered())
 }
 
-// take takes the broadcasts that are pending for the connection of r, whose lock is held, and
+// take takes the broadcasts that are pending for the connection at p, whose lock is held, and
 // appends them to list. The caller must send them. Broadcasts with an order above upTo stay
 // pending.
-func (q *broadcastQueue) take(r recipient, upTo uint64, list []*broadcast) []*broadcast {
-	if !r.receiving() || q.published.Load() == *r.delivered() {
+func (q *Queue[C]) take(p place[C], upTo uint64, list []*Broadcast[C]) []*Broadcast[C] {
+	if !p.receiving() || q.published.Load() == *p.delivered() {
 		return list
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.takeLocked(upTo, list, r.delivered())
+	return q.takeLocked(upTo, list, p.delivered())
 }
 
-func (q *broadcastQueue) takeLocked(upTo uint64, list []*broadcast, delivered *uint32) []*broadcast {
+func (q *Queue[C]) takeLocked(upTo uint64, list []*Broadcast[C], delivered *uint32) []*Broadcast[C] {
 	n := int(q.published.Load() - *delivered)
 	if n == 0 {
 		return list
@@ -123,20 +123,20 @@ func (q *broadcastQueue) takeLocked(upTo uint64, list []*broadcast, delivered *u
 
 // countLocked returns how many receivers b is for: as Queued, or as Dropped if their encoding
 // failed. excepted are the members that membersExcepted has found.
-func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent Sent) {
+func (q *Queue[C]) countLocked(b *Broadcast[C], excepted []place[C]) (sent Result) {
 	for e, n := range q.receivers {
-		if b.encoded.has(encoding(e)) {
+		if b.encoded.Has(Encoding(e)) {
 			sent.add(b.frames[e] != nil, n)
 		}
 	}
 	early := b.exceptedMembers // those that have entered meanwhile; excepted has no duplicates
-	for _, r := range excepted {
-		if !slices.Contains(early, r) {
-			b.exceptedMembers = append(b.exceptedMembers, r)
+	for _, p := range excepted {
+		if !slices.Contains(early, p) {
+			b.exceptedMembers = append(b.exceptedMembers, p)
 		}
 	}
-	for _, r := range b.exceptedMembers {
-		if e, ok := r.c.reception.encoding(); ok && r.receiving() && b.encoded.has(e) {
+	for _, p := range b.exceptedMembers {
+		if e, ok := p.r.Encoding(); ok && p.receiving() && b.encoded.Has(e) {
 			sent.add(b.frames[e] != nil, -1)
 		}
 	}
@@ -149,13 +149,13 @@ func (q *broadcastQueue) countLocked(b *broadcast, excepted []recipient) (sent S
 // membersExcepted returns the members of the set that b.except names. The search locks the
 // connections of b.except. If one of them enters the set later, enter adds it to
 // b.exceptedMembers, so one search is enough, however long b waits for room.
-func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
+func (br *Broadcaster[C]) membersExcepted(q *Queue[C], b *Broadcast[C]) (list []place[C]) {
 	switch {
 	case len(b.except) == 0:
 		return nil
 	case q.bit == 0:
 		for _, c := range b.except {
-			list = append(list, recipient{c: c})
+			list = append(list, place[C]{r: c.Reception()})
 		}
 		return list
 	}
@@ -163,39 +163,40 @@ func (q *broadcastQueue) membersExcepted(b *broadcast) (list []recipient) {
 	q.counting = append(q.counting, b)
 	q.mu.Unlock()
 	for _, c := range b.except {
-		c.mu.Lock()
-		for m := range c.memberships.all() {
-			if &m.of.queue == q {
-				list = append(list, recipient{c, m})
+		c.Lock()
+		r := c.Reception()
+		for m := range r.memberships() {
+			if &m.of.Queue == q {
+				list = append(list, place[C]{r, m})
 			}
 		}
-		c.mu.Unlock()
+		c.Unlock()
 	}
 	return list
 }
 
-// has reports whether a connection with the encoding receives.
-func (q *broadcastQueue) has(e encoding) bool {
+// Has reports whether a connection with the encoding receives.
+func (q *Queue[C]) Has(e Encoding) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return int(e) < len(q.receivers) && q.receivers[e] > 0
 }
 
-func (q *broadcastQueue) receiversLocked() (all int) {
+func (q *Queue[C]) receiversLocked() (all int) {
 	for _, n := range q.receivers {
 		all += n
 	}
 	return all
 }
 
-func (q *broadcastQueue) fullLocked() bool {
+func (q *Queue[C]) fullLocked() bool {
 	l := q.backlog
-	return len(l.log)-len(l.batch) >= maxPending || l.bytes > maxJoined
+	return len(l.log)-len(l.batch) >= MaxPending || l.bytes > MaxJoined
 }
 
 // beginBatch makes the pending broadcasts the batch that is delivered. It returns the number
 // of the last broadcast in the batch.
-func (q *broadcastQueue) beginBatch() (last uint32) {
+func (q *Queue[C]) beginBatch() (last uint32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := q.backlog
@@ -209,7 +210,7 @@ func (q *broadcastQueue) beginBatch() (last uint32) {
 }
 
 // endBatchLocked removes the delivered batch, and returns how many broadcasts are pending.
-func (q *broadcastQueue) endBatchLocked(start, end time.Duration) (pending int) {
+func (q *Queue[C]) endBatchLocked(start, end time.Duration) (pending int) {
 	l := q.backlog
 	n := copy(l.log, l.log[len(l.batch):])
 	clear(l.log[n:])
@@ -224,4 +225,25 @@ func (q *broadcastQueue) endBatchLocked(start, end time.Duration) (pending int) 
 	l.lastEnd = end
 	l.lastTook = end - start
 	return n
+}
+
+// QueueState is the state of a queue at one moment.
+type QueueState struct {
+	Pending    int  // broadcasts whose delivery has not ended, those of the batch included
+	Bytes      int  // of the frames of the broadcasts that follow the batch
+	Batch      int  // broadcasts in the batch that is being delivered
+	Counting   int  // broadcasts with exceptions that are not published yet
+	Delivering bool // a goroutine delivers, or is about to
+	Waiting    bool // a goroutine waits for room
+}
+
+// State returns the present state, for tests.
+func (q *Queue[C]) State() QueueState {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := QueueState{Counting: len(q.counting), Delivering: q.flushing}
+	if l := q.backlog; l != nil {
+		s.Pending, s.Bytes, s.Batch, s.Waiting = len(l.log), l.bytes, len(l.batch), l.room != nil
+	}
+	return s
 }
