@@ -152,7 +152,7 @@ func (c *Connection) reconnect(err error) (*clientSocket, error) {
 		case c.isClosing():
 			return nil, nil
 		}
-		c.logger().Debug("hub connection could not reconnect", slog.Int("attempt", attempt), logged(connectErr))
+		c.logger().LogAttrs(c.ctx, slog.LevelDebug, "hub connection could not reconnect", slog.Int("attempt", attempt), logged(connectErr))
 		lastErr = connectErr
 	}
 }

@@ -25,7 +25,7 @@ func (c *Connection) startUploads(ctx context.Context, s *session, inv *Invocati
 				text, public := publicText(err)
 				if !public {
 					text = "The client's stream failed."
-					c.logger().Warn("hub stream failed", slog.String("method", inv.Target), logged(err))
+					c.logger().LogAttrs(c.ctx, slog.LevelWarn, "hub stream failed", slog.String("method", inv.Target), logged(err))
 				}
 				end.Error = text
 			}

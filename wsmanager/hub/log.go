@@ -43,7 +43,7 @@ func logged(err error) slog.Attr {
 // the log has another one.
 func (c *conn) logID() slog.Attr {
 	if c.ticket != nil {
-		return slog.String("id", c.ticket.ID.String())
+		return slog.String("conn", c.ticket.ID.String())
 	}
-	return slog.String("id", c.id)
+	return slog.String("conn", c.id)
 }
