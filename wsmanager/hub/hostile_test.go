@@ -1,12 +1,8 @@
 package hub_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -18,7 +14,6 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
-	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
@@ -71,7 +66,8 @@ func hostileMethods() hub.Methods {
 		"Upload": func(ctx *hub.Context, _ iter.Seq2[string, error]) { <-ctx.Done() },
 		"Chan":   func(ctx *hub.Context, _ <-chan string) { <-ctx.Done() },
 		"Sum": func(items iter.Seq2[string, error]) (n int) {
-			for range items {
+			for _, err := range items {
+				_ = err // only the number of items matters
 				n++
 			}
 			return n
@@ -119,25 +115,25 @@ var attacks = map[string]func(send func(records ...string) bool){
 		})
 	},
 	"long arguments": func(send func(...string) bool) {
-		repeat(send, 500, func(int) string { return invocation("", "Text", strings.Repeat("x", 30_000)) })
+		repeat(send, 400, func(int) string { return invocation("", "Text", strings.Repeat("x", 30_000)) })
 	},
 	"many arguments": func(send func(...string) bool) {
-		repeat(send, 100, func(i int) string {
+		repeat(send, 40, func(i int) string {
 			return fmt.Sprintf(`{"type":1,"invocationId":"%d","target":"Wait","arguments":[%s0]}`, i, strings.Repeat("0,", 5_000))
 		})
 	},
 	"many streams": func(send func(...string) bool) {
 		send(invocation("", "Wait"))
-		repeat(send, 100, func(i int) string {
+		repeat(send, 40, func(i int) string {
 			return fmt.Sprintf(`{"type":1,"invocationId":"%d","target":"Text","arguments":[],"streamIds":[%s""]}`, i, strings.Repeat(`"",`, 5_000))
 		})
 	},
 	"long names": func(send func(...string) bool) {
 		send(invocation("", "Wait"))
-		repeat(send, 500, func(i int) string { return invocation(fmt.Sprint(i), strings.Repeat("x", 30_000)) })
+		repeat(send, 400, func(i int) string { return invocation(fmt.Sprint(i), strings.Repeat("x", 30_000)) })
 	},
 	"long ids": func(send func(...string) bool) {
-		repeat(send, 500, func(i int) string {
+		repeat(send, 400, func(i int) string {
 			return fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Idle","arguments":[]}`, i, strings.Repeat("x", 30_000))
 		})
 	},
@@ -152,13 +148,13 @@ var attacks = map[string]func(send func(records ...string) bool){
 		})
 	},
 	"large results that nobody reads": func(send func(...string) bool) {
-		repeat(send, 500, func(i int) string { return invocation(fmt.Sprint(i), "Large") })
+		repeat(send, 400, func(i int) string { return invocation(fmt.Sprint(i), "Large") })
 	},
 	"large questions that nobody reads": func(send func(...string) bool) {
-		repeat(send, 500, func(i int) string { return invocation(fmt.Sprint(i), "Ask") })
+		repeat(send, 400, func(i int) string { return invocation(fmt.Sprint(i), "Ask") })
 	},
 	"answers that nobody has asked for": func(send func(...string) bool) {
-		repeat(send, 500, func(i int) string {
+		repeat(send, 400, func(i int) string {
 			return fmt.Sprintf(`{"type":3,"invocationId":"s%d","result":"%s"}`, i, strings.Repeat("x", 30_000))
 		})
 	},
@@ -170,6 +166,12 @@ var attacks = map[string]func(send func(records ...string) bool){
 			return fmt.Sprintf(`{"type":4,"invocationId":"%d","target":"Flood","arguments":[]}`+"\x1e"+`{"type":5,"invocationId":"%d"}`, i, i)
 		})
 	},
+}
+
+// statefulAttacks are those that a stateful connection handles in another way than others.
+var statefulAttacks = map[string]bool{
+	"items of many uploads": true, "large items that nobody reads": true, "large results that nobody reads": true,
+	"large questions that nobody reads": true, "canceled calls": true,
 }
 
 func repeat(send func(...string) bool, n int, record func(i int) string) {
@@ -198,6 +200,9 @@ func live() int64 {
 func TestHostileClients(t *testing.T) {
 	for transport, open := range attackTransports {
 		for name, attack := range attacks {
+			if transport == "WebSocket, stateful" && !statefulAttacks[name] {
+				continue
+			}
 			t.Run(transport+"/"+name, func(t *testing.T) {
 				ended := 0
 				opts := hub.Options{
@@ -296,150 +301,4 @@ func TestHostileResumes(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Zero(t, h.Len())
 	})
-}
-
-// The bubbles above know no kernel. A client that leaves while its reader waits ends its connection also over TCP, with FIN
-// and with RST, on both drivers, behind items and behind calls, stateful or not.
-func TestConnectionEndsWhileItsReaderWaits(t *testing.T) {
-	onEachDriver(t, testConnectionEndsWhileItsReaderWaits)
-}
-
-func testConnectionEndsWhileItsReaderWaits(t *testing.T) {
-	upload := `{"type":1,"invocationId":"u","target":"Upload","arguments":[],"streamIds":["1"]}`
-	for name, records := range map[string][]string{
-		"items": append([]string{upload}, times(14, `{"type":2,"invocationId":"1","item":"x"}`)...),
-		"calls": times(30, `{"type":1,"target":"Wait","arguments":[]}`),
-	} {
-		for _, stateful := range []bool{false, true} {
-			for _, reset := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/stateful %v/reset %v", name, stateful, reset), func(t *testing.T) {
-					t.Parallel()
-					ended := make(chan error, 2)
-					h, url := serve(t, hostileMethods(), hub.Options{
-						StatefulReconnect: true, ResumeWindow: 50 * time.Millisecond, MaxPendingCalls: 10,
-						Disconnected: func(_ *hub.Context, err error) { ended <- err },
-					})
-					var p *peer
-					if stateful {
-						k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true")
-						p = dial(t, url+"?id="+k.ConnectionToken)
-						p.send(`{"protocol":"json","version":2}`)
-						p.expect(`{}`)
-					} else {
-						p = connect(t, url)
-					}
-					p.send(records...)
-					p.send(`{"type":6}`)
-					if tcp, ok := p.Conn().(*net.TCPConn); ok && reset {
-						require.NoError(t, tcp.SetLinger(0))
-					}
-					require.NoError(t, p.Conn().Close())
-					require.Error(t, awaitValue(t, ended))
-					require.Zero(t, h.Len())
-					require.Empty(t, ended)
-				})
-			}
-		}
-	}
-}
-
-func times(n int, record string) (records []string) {
-	for range n {
-		records = append(records, record)
-	}
-	return records
-}
-
-// A client in Go ends its connection when the server disappears while a handler waits and further calls of the server wait
-// for it.
-func TestConnectionOfClientEndsWhileItsReaderWaits(t *testing.T) {
-	onEachDriver(t, testConnectionOfClientEndsWhileItsReaderWaits)
-}
-
-func testConnectionOfClientEndsWhileItsReaderWaits(t *testing.T) {
-	for _, stateful := range []bool{false, true} {
-		t.Run(fmt.Sprintf("stateful %v", stateful), func(t *testing.T) {
-			h, url := serve(t, testMethods(nil), hub.Options{StatefulReconnect: stateful})
-			var line cable
-			began, release := make(chan bool, 100), make(chan bool)
-			reconnecting := make(chan error, 1)
-			c := client(t, url, hub.DialOptions{
-				StreamBuffer: 2, StatefulReconnect: stateful, ReconnectDelays: []time.Duration{time.Hour},
-				WebSocket:      wsmanager.DialOptions{Network: wsmanager.Network{Dial: line.dial}},
-				Handlers:       hub.Methods{"wait": func() { began <- true; <-release }},
-				OnReconnecting: func(err error) { reconnecting <- err },
-			})
-			require.NoError(t, c.Call(testContext(t), "Void")) // broadcasts reach the client
-			for range 20 {
-				require.NoError(t, h.Clients().All().Send("wait"))
-			}
-			awaitValue(t, began)
-			line.kill(true)
-			line.cut()
-			require.Error(t, awaitValue(t, reconnecting))
-			require.False(t, c.Connected())
-			close(release)
-			end(t, c)
-		})
-	}
-}
-
-// A client in Go bounds what a hostile server makes it hold.
-func TestHostileServers(t *testing.T) {
-	for name, record := range map[string]string{
-		"calls":          `{"type":1,"target":"wait","arguments":["` + strings.Repeat("x", 30_000) + `"]}`,
-		"many arguments": `{"type":1,"target":"wait","arguments":[` + strings.Repeat("0,", 5_000) + `0]}`,
-		"many streams":   `{"type":1,"target":"wait","arguments":[""],"streamIds":[` + strings.Repeat(`"",`, 5_000) + `""]}`,
-		"questions":      `{"type":1,"invocationId":"1","target":"nothing","arguments":["` + strings.Repeat("x", 30_000) + `"]}`,
-		"items":          `{"type":2,"invocationId":"1","item":"` + strings.Repeat("x", 30_000) + `"}`,
-		"small items":    strings.Repeat(`{"type":2,"invocationId":"1","item":0}`+"\x1e", 100) + `{"type":6}`,
-		"sequences":      strings.Repeat(`{"type":9,"sequenceId":1}`+"\x1e", 100) + `{"type":6}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				quiet := slog.New(slog.DiscardHandler)
-				m := wsmanager.MustNew(wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
-					if !strings.Contains(string(msg.Payload), "protocol") {
-						return nil
-					}
-					return errors.Join(c.Send(wsmanager.Text("{}\x1e")), attackClient(c, record))
-				}}, wsmanager.Options{Logger: quiet, Driver: wsmanager.DriverGoroutine})
-				l := wstest.Listen(64 << 10)
-				srv := &http.Server{Handler: m}
-				go func() { _ = srv.Serve(l) }() // returns at the end
-				before := live()
-				c, err := hub.Dial(t.Context(), "http://hub/", hub.DialOptions{
-					SkipNegotiation: true, ReceiveBuffer: 2 << 20, ReconnectDelays: []time.Duration{}, Logger: quiet,
-					WebSocket: wsmanager.DialOptions{Network: wsmanager.Network{Dial: func(context.Context, string, string) (net.Conn, error) { return l.Dial() }}},
-					Handlers:  hub.Methods{"wait": func(ctx context.Context, _ string) { <-ctx.Done() }},
-				})
-				require.NoError(t, err)
-				go func() {
-					for range hub.Stream[string](t.Context(), c, "Stream") {
-						<-c.Done() // takes one item only
-					}
-				}()
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
-				require.Less(t, live()-before, int64(maxHostileHeap+4<<20))
-				c.Close()
-				<-c.Done()
-				_ = m.Shutdown(t.Context()) // the client may not have answered the close
-				require.NoError(t, srv.Close())
-				synctest.Wait()
-			})
-		})
-	}
-}
-
-// attackClient sends records until the client takes no more.
-func attackClient(c *wsmanager.Conn, record string) error {
-	go func() {
-		for range 400 {
-			if c.SendContext(c.Context(), wsmanager.Text(record+"\x1e")) != nil {
-				return
-			}
-		}
-	}()
-	return nil
 }

@@ -22,7 +22,7 @@ func TestJoinedRecords(t *testing.T) { onEachDriver(t, testJoinedRecords) }
 func testJoinedRecords(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Size": func(s string) int { return len(s) }}, hub.Options{})
 	p := connect(t, url)
-	for _, row := range []struct{ n, size int }{{1100, 1000}, {60, 20_000}, {5000, 1000}} {
+	for _, row := range []struct{ n, size int }{{1100, 1000}, {60, 20_000}, {2000, 1000}} {
 		var records []string
 		for i := range row.n {
 			records = append(records, invocation(fmt.Sprint(i), "Size", strings.Repeat("x", row.size)))
@@ -70,7 +70,8 @@ func TestRecordsOfSlowMessage(t *testing.T) {
 func TestBackpressureWithinMessage(t *testing.T) {
 	var gate chan bool // made in the bubble
 	runInFakeTime(t, hub.Methods{"Take": func(items iter.Seq2[string, error]) (n int) {
-		for range items {
+		for _, err := range items {
+			_ = err // only the number of items matters
 			<-gate
 			n++
 		}

@@ -40,7 +40,6 @@ func (c *conn) writeMessage(ctx context.Context, m outgoing) error {
 	}
 	size := sentSize(record)
 	if !g.enter(size) {
-		record = nil
 		if err := g.await(ctx); err != nil {
 			return err
 		}
