@@ -116,6 +116,7 @@ func testResumeHasANewToken(t *testing.T) {
 	require.Equal(t, "POST token 1", <-requests)
 	require.Equal(t, "GET token 1", <-requests)
 	<-conns // of the negotiation
+	require.NoError(t, c.Call(testContext(t), "Add", 1, 2), "the hub can resume the connection when it answers")
 	for i := range 3 {
 		require.NoError(t, (<-conns).Close())
 		require.Equal(t, fmt.Sprint("GET token ", i+2), awaitValue(t, requests))

@@ -1,15 +1,14 @@
 package hub
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// ErrExpired is why a connection ended at its Identity.Expires.
-var ErrExpired = errors.New("hub: the identity of the client has expired")
+// ErrExpired is [wsmanager.ErrExpired]: why a connection ended at its Identity.Expires.
+var ErrExpired = wsmanager.ErrExpired
 
 // expired reports whether the identity may not be used any longer.
 func (i *Identity) expired() bool { return !i.Expires.IsZero() && !time.Now().Before(i.Expires) }

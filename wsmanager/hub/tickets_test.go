@@ -2,10 +2,12 @@ package hub_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,4 +141,47 @@ func TestWrongKeys(t *testing.T) {
 	require.ErrorContains(t, err, "Options.Keys[1] has 0 bytes")
 	require.ErrorContains(t, err, "Options.Keys[2] has 31 bytes")
 	require.NotContains(t, err.Error(), "Keys[0]")
+}
+
+// Of many requests with one token at the same time, one begins the connection.
+func TestTokenIsUsedOnce(t *testing.T) { onEachDriver(t, testTokenIsUsedOnce) }
+
+func testTokenIsUsedOnce(t *testing.T) {
+	var began atomic.Int64
+	h, url := serve(t, nil, hub.Options{ConnContext: func(ctx context.Context, _ *http.Request) context.Context {
+		began.Add(1)
+		return ctx
+	}})
+	const requests = 20
+	for range 5 {
+		began.Store(0)
+		k := negotiate(t, url, "negotiateVersion=1")
+		statuses := make(chan int, requests)
+		for range requests {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?id="+k.ConnectionToken, nil)
+			require.NoError(t, err)
+			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {wstest.Key}}
+			go func() {
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					statuses <- 0
+					return
+				}
+				statuses <- res.StatusCode
+				_ = res.Body.Close()
+			}()
+		}
+		upgraded := 0
+		for range requests {
+			switch status := <-statuses; status {
+			case http.StatusSwitchingProtocols:
+				upgraded++
+			default: // the connection may have ended already
+				require.Contains(t, []int{http.StatusConflict, http.StatusNotFound}, status)
+			}
+		}
+		require.Equal(t, 1, upgraded)
+		require.EqualValues(t, 1, began.Load())
+	}
+	require.Zero(t, h.Len())
 }
