@@ -6,7 +6,7 @@ import "sync"
 var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooledFrame is the capacity above which a buffer is not pooled, so that one big message
-// does not hold memory.
+// does not hold memory. The outbox keeps such a buffer: see sender.push.
 const maxPooledFrame = 160 << 10
 
 func getFrame() *[]byte {

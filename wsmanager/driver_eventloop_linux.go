@@ -136,6 +136,9 @@ func (h *eventHandler) transport() *eventLoopTransport {
 	return h.out.transport.(*eventLoopTransport)
 }
 
+// Space implements evloop.Handler.
+func (h *eventHandler) Space() []byte { return h.in.space() }
+
 // Data implements evloop.Handler.
 func (h *eventHandler) Data(p []byte) bool {
 	t, c := h.transport(), (*Conn)(h)

@@ -139,9 +139,11 @@ func (s *sender) tryWrite(h sendHost, p []byte) (n int, err error) {
 	return n, err
 }
 
-// push queues a frame of which the first sent bytes have been written. It applies no limits.
+// push queues a frame of which the first sent bytes have been written. It applies no limits. A
+// frame that is not shared is in a buffer of getFrame, and is copied unless putFrame leaves the
+// buffer to the outbox.
 func (s *sender) push(h sendHost, frame []byte, sent int, shared bool) {
-	if !shared {
+	if !shared && cap(frame) <= maxPooledFrame {
 		frame = append([]byte(nil), frame...)
 	}
 	s.queue().Push(frame, sent)

@@ -48,6 +48,8 @@ func (c *conn) Data(p []byte) bool {
 	return data == nil || data(c, p)
 }
 
+func (c *conn) Space() []byte { return nil }
+
 func (c *conn) Kicked() {
 	c.mu.Lock()
 	kick := c.kick
