@@ -116,6 +116,11 @@ func (c *Conn) Context() context.Context {
 // slowly (see [SlowConsumer]), and ErrMessageTooBig or ErrMessageType for messages that
 // cannot be sent. nil does not mean that the peer has received the message.
 func (c *Conn) Send(m Message) error {
+	if len(m.Payload) > maxPooledFrame && c.m.keys == nil {
+		if sent, err := sendBig(c, m); sent || err != nil {
+			return err
+		}
+	}
 	buf, err := c.encode(m)
 	if err != nil {
 		return err

@@ -10,10 +10,20 @@ import (
 
 // enqueue queues the frame of a message if it fits, and applies the policy if it does not.
 func (s *sender) enqueue(h sendHost, frame []byte, shared bool) error {
-	if !s.fits(len(frame)) {
+	if err := s.makeRoom(h, len(frame)); err != nil {
+		return err
+	}
+	s.push(h, frame, 0, shared)
+	return nil
+}
+
+// makeRoom applies the policy if a frame of n bytes does not fit. After an error the frame must
+// not be queued.
+func (s *sender) makeRoom(h sendHost, n int) error {
+	if !s.fits(n) {
 		switch s.policy {
 		case SlowConsumerDropOldest:
-			for !s.fits(len(frame)) && s.outbox.DropOldest() {
+			for !s.fits(n) && s.outbox.DropOldest() {
 				s.cfg.counters.Drop(counters.Oldest, 1)
 			}
 		case SlowConsumerDropNewest:
@@ -25,7 +35,6 @@ func (s *sender) enqueue(h sendHost, frame []byte, shared bool) error {
 			return ErrOutboxFull
 		}
 	}
-	s.push(h, frame, 0, shared)
 	return nil
 }
 

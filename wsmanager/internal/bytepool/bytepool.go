@@ -4,20 +4,57 @@ import (
 	"math/bits"
 	"sync"
 	"unsafe"
+	"weak"
 )
 
 // Four sizes per power of two, so that at most a quarter of a slice is more than was wanted.
 const (
 	minBits = 9  // of the smallest size, 512
-	maxBits = 20 // of the biggest size, 1 MiB
+	bigBits = 20 // of the biggest size in a sync.Pool, 1 MiB
+	maxBits = 26 // of the biggest size, 64 MiB
 	classes = (maxBits-minBits)*4 + 1
+	small   = (bigBits-minBits)*4 + 1
 )
 
 // MaxSize is the length of the longest slices that are pooled.
 const MaxSize = 1 << maxBits
 
 // pools have pointers to the first bytes, because a slice in an interface would be allocated.
-var pools [classes]sync.Pool
+var pools [small]sync.Pool
+
+// big has the classes above those of pools. A sync.Pool keeps what is in it through a
+// collection, for each processor, which would multiply the memory of big messages.
+var big [classes - small]weakPool
+
+// weakPool has slices that the next collection frees.
+type weakPool struct {
+	mu   sync.Mutex // guards free
+	free []weak.Pointer[byte]
+}
+
+// maxFree bounds the list of a weakPool.
+const maxFree = 16
+
+func (p *weakPool) get() *byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := len(p.free); n > 0; n = len(p.free) {
+		first := p.free[n-1].Value()
+		p.free = p.free[:n-1]
+		if first != nil {
+			return first
+		}
+	}
+	return nil
+}
+
+func (p *weakPool) put(first *byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.free) < maxFree {
+		p.free = append(p.free, weak.Make(first))
+	}
+}
 
 // classOf returns the smallest class with slices of at least n bytes; n is at most MaxSize.
 func classOf(n int) int {
@@ -40,34 +77,39 @@ func Get(n int) []byte {
 		return make([]byte, 0, n)
 	}
 	class := classOf(n)
-	if p, ok := pools[class].Get().(*byte); ok {
-		return unsafe.Slice(p, sizeOf(class))[:0]
+	var first *byte
+	if class >= small {
+		first = big[class-small].get()
+	} else {
+		first, _ = pools[class].Get().(*byte)
 	}
-	return make([]byte, 0, sizeOf(class))
+	if first == nil {
+		return make([]byte, 0, sizeOf(class))
+	}
+	return unsafe.Slice(first, sizeOf(class))[:0]
 }
 
-// Put gives back a slice that Get has returned, or one with the same first byte and the same
-// capacity. Slices of other capacities are left to the garbage collector.
+// Put gives back a slice of Get, or one with the same first byte and capacity. Slices of other
+// capacities are left to the garbage collector.
 func Put(p []byte) {
 	n := cap(p)
 	if n < 1<<minBits || n > MaxSize {
 		return
 	}
-	if class := classOf(n); sizeOf(class) == n {
+	class := classOf(n)
+	switch {
+	case sizeOf(class) != n:
+	case class >= small:
+		big[class-small].put(unsafe.SliceData(p))
+	default:
 		pools[class].Put(unsafe.SliceData(p))
 	}
 }
 
-// Grow returns a slice with the content of p, and room for need bytes in all. p is nil or
-// from Get or Grow, and must not be used afterwards. The capacity grows with need, so that the
-// time of many calls is proportional to the bytes that are added, but not beyond most, rounded
-// up to a size of Get.
-func Grow(p []byte, need, most int) []byte {
-	extra := need + need/2
-	if need <= 64<<10 {
-		extra = 3 * need
-	}
-	grown := append(Get(need+max(0, min(extra, most-need))), p...)
+// Grow returns a slice with the content of p and a capacity of at least n. p is nil or from Get
+// or Grow, and must not be used afterwards.
+func Grow(p []byte, n int) []byte {
+	grown := append(Get(n), p...)
 	Put(p)
 	return grown
 }

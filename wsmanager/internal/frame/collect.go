@@ -27,7 +27,7 @@ func (r *Reader) Space() []byte {
 		return nil
 	}
 	if cap(r.msg)-len(r.msg) < minSpace {
-		r.msg = bytepool.Grow(r.msg, len(r.msg)+minSpace, r.most(0))
+		r.grow(len(r.msg)+minSpace, 0)
 	}
 	n := min(cap(r.msg)-len(r.msg), int(left), maxSpace)
 	return r.msg[len(r.msg) : len(r.msg)+n]
@@ -41,18 +41,30 @@ func (r *Reader) collect(chunk []byte) {
 		return
 	}
 	if n+len(chunk) > cap(r.msg) {
-		r.msg = bytepool.Grow(r.msg, n+len(chunk), r.most(len(chunk)))
+		r.grow(n+len(chunk), len(chunk))
 	}
 	r.msg = append(r.msg, chunk...)
 }
 
-// most returns the most bytes that the message can have, as far as that is known. chunk is the
-// number of bytes that were read and not collected.
-func (r *Reader) most(chunk int) int {
-	if !r.head.Fin {
-		return r.wireLimit(r.compressed)
+// grow makes room for need bytes of the message, and for more: so that the time of all calls
+// is proportional to the length of the message, its memory to the bytes that have arrived, and
+// both to the length that its header announces if this is less. unread is the number of bytes
+// that were read and not collected.
+func (r *Reader) grow(need, unread int) {
+	most := r.wireLimit(r.compressed)
+	if r.head.Fin {
+		most = len(r.msg) + unread + int(r.head.Length-r.done)
 	}
-	return len(r.msg) + chunk + int(r.head.Length-r.done)
+	more := need + need/2 // with the present memory 2.5 times, if that is copied
+	switch {
+	case need < minSpace:
+		more = need
+	case !r.head.Fin: // the length is unknown
+		more = need / 2
+	case need <= 64<<10 || need >= 1<<20: // few copies
+		more = 3 * min(need, most/4)
+	}
+	r.msg = bytepool.Grow(r.msg, need+max(0, min(more, most-need)))
 }
 
 // AppendBounded is append with a capacity that grows with the bytes that have arrived and
