@@ -56,7 +56,7 @@ func TestLinkAllocations(t *testing.T) {
 		{"absolute", []string{"/a"}, "https://example.com/x", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := below(t, "/a/b/c", tt.prefixes...)
+			r := requestBelow(t, "/a/b/c", tt.prefixes...)
 			require.Equal(t, tt.want, testing.AllocsPerRun(100, func() { branch.Link(r, tt.target) }))
 		})
 	}

@@ -48,7 +48,7 @@ func BenchmarkLink(b *testing.B) {
 		prefixes []string
 	}{{"outside", nil}, {"below", []string{"/a"}}, {"below three", []string{"/a", "/b", "/c"}}} {
 		b.Run(tt.name, func(b *testing.B) {
-			r := below(b, "/a/b/c/d", tt.prefixes...)
+			r := requestBelow(b, "/a/b/c/d", tt.prefixes...)
 			b.ReportAllocs()
 			for b.Loop() {
 				branch.Link(r, "/users/7?tab=roles")

@@ -40,7 +40,7 @@ func FuzzMap(f *testing.F) {
 
 		inside := branchRequest(t, r, outer, opts)
 		require.Equal(t, original, *u, "the request is not changed")
-		require.Equal(t, matches(cleaned, outer, matchCase), inside != nil, "%q and %q", cleaned, outer)
+		require.Equal(t, matchesBySegments(cleaned, outer, matchCase), inside != nil, "%q and %q", cleaned, outer)
 		require.Equal(t, inside != nil, branch.PathWith(outer, opts)(r), "Path agrees with Map")
 		onClean := branchRequest(t, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: cleaned}, Header: http.Header{}}, outer, opts)
 		require.Equal(t, inside != nil, onClean != nil, "so does the cleaned path")
@@ -123,8 +123,8 @@ func check(t *testing.T, r *http.Request, cleaned string, base int) {
 	}
 }
 
-// matches implements the rule differently: the first segments are equal.
-func matches(cleaned, prefix string, matchCase bool) bool {
+// matchesBySegments implements the rule differently: the first segments are equal.
+func matchesBySegments(cleaned, prefix string, matchCase bool) bool {
 	have, want := strings.Split(cleaned, "/"), strings.Split(prefix, "/")
 	if len(have) < len(want) {
 		return false

@@ -12,9 +12,9 @@ import (
 	"github.com/speakingtube/speakingtube/branch"
 )
 
-// below returns the request that a handler below the prefixes gets, or the request itself
+// requestBelow returns the request that a handler below the prefixes gets, or the request itself
 // without prefixes.
-func below(t testing.TB, target string, prefixes ...string) *http.Request {
+func requestBelow(t testing.TB, target string, prefixes ...string) *http.Request {
 	t.Helper()
 	var seen *http.Request
 	var h http.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r })
@@ -92,13 +92,13 @@ func TestLink(t *testing.T) {
 		{"scheme with odd characters", "/a/p", []string{"/a"}, "svn+ssh-2.0:x", "svn+ssh-2.0:x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, branch.Link(below(t, tt.request, tt.prefixes...), tt.target))
+			require.Equal(t, tt.want, branch.Link(requestBelow(t, tt.request, tt.prefixes...), tt.target))
 		})
 	}
 }
 
 func TestLinkBehindAProxysBase(t *testing.T) {
-	r, err := branch.WithPathBase(below(t, "/a/p", "/a"), "/ä pp/")
+	r, err := branch.WithPathBase(requestBelow(t, "/a/p", "/a"), "/ä pp/")
 	require.NoError(t, err)
 	require.Equal(t, "/%C3%A4%20pp/a/x", branch.Link(r, "/x"))
 }
@@ -136,7 +136,7 @@ func TestRedirect(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			branch.Redirect(w, below(t, tt.request, tt.prefixes...), tt.target, http.StatusSeeOther)
+			branch.Redirect(w, requestBelow(t, tt.request, tt.prefixes...), tt.target, http.StatusSeeOther)
 			require.Equal(t, http.StatusSeeOther, w.Code)
 			require.Equal(t, tt.want, w.Header().Get("Location"))
 		})
@@ -182,7 +182,7 @@ func FuzzLink(f *testing.F) {
 		if inside {
 			prefixes, base = []string{"/ä b"}, "/ä b"
 		}
-		r := below(t, "/%C3%A4%20b/p/q", prefixes...)
+		r := requestBelow(t, "/%C3%A4%20b/p/q", prefixes...)
 		link := branch.Link(r, target)
 		if u, err := url.Parse(link); err == nil && u.Scheme != "" {
 			require.Equal(t, target, link, "a target with a scheme stays unchanged")
@@ -207,6 +207,6 @@ func FuzzLink(f *testing.F) {
 			}
 		}
 		require.True(t, strings.HasPrefix(location, "/"))
-		require.Equal(t, link, branch.Link(below(t, "/p"), link), "an escape is not escaped again")
+		require.Equal(t, link, branch.Link(requestBelow(t, "/p"), link), "an escape is not escaped again")
 	})
 }

@@ -23,8 +23,8 @@ func show(name string) http.Handler {
 	})
 }
 
-// ask sends a GET for target, unchanged, to the handler.
-func ask(h http.Handler, target string) string {
+// getTarget sends a GET for target, unchanged, to the handler.
+func getTarget(h http.Handler, target string) string {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -99,7 +99,7 @@ var mapTests = []struct {
 func TestMap(t *testing.T) {
 	for _, tt := range mapTests {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, ask(tt.h, tt.target))
+			require.Equal(t, tt.want, getTarget(tt.h, tt.target))
 		})
 	}
 }
@@ -127,7 +127,7 @@ func TestMapAfterAPathWasRewritten(t *testing.T) {
 		})
 	}
 	h := branch.Map("/a", rewrite(branch.Map("/b", show("inner"))(show("outer"))))(show("main"))
-	require.Equal(t, `inner base="/a/b" path="/rewritten" raw="" exact=false`, ask(h, "/a/x%2Fy"))
+	require.Equal(t, `inner base="/a/b" path="/rewritten" raw="" exact=false`, getTarget(h, "/a/x%2Fy"))
 }
 
 func TestPathBaseEndsWithTheBranch(t *testing.T) {
@@ -136,7 +136,7 @@ func TestPathBaseEndsWithTheBranch(t *testing.T) {
 		branch.Map("/a", show("a"))(show("main")).ServeHTTP(w, r)
 		after = branch.PathBase(r) + "|" + r.URL.Path
 	})
-	ask(h, "/a/x")
+	getTarget(h, "/a/x")
 	require.Equal(t, "|/a/x", after)
 }
 
@@ -154,10 +154,10 @@ func TestPathBaseThroughOtherContexts(t *testing.T) {
 		show("b").ServeHTTP(w, r)
 	})
 	h := derive(branch.Map("/a", derive(branch.Map("/b", derive(end))(show("a"))))(show("main")))
-	require.Equal(t, `b base="/a/b" path="/x" raw="" exact=false`, ask(h, "/a/b/x"))
+	require.Equal(t, `b base="/a/b" path="/x" raw="" exact=false`, getTarget(h, "/a/b/x"))
 	require.Equal(t, "kept", value)
 	h = derive(branch.Map("/a", end)(show("main")))
-	ask(h, "/a/x")
+	getTarget(h, "/a/x")
 	require.Equal(t, "kept", value, "a value from outside is visible inside")
 }
 
@@ -198,9 +198,9 @@ func TestFormsOfABranchLeaveNoFiles(t *testing.T) {
 
 func TestUsePathBase(t *testing.T) {
 	h := branch.UsePathBase("/app")(branch.Map("/a", show("a"))(show("main")))
-	require.Equal(t, `a base="/app/a" path="/x" raw="" exact=false`, ask(h, "/app/a/x"))
-	require.Equal(t, `main base="/app" path="/" raw="" exact=true`, ask(h, "/app"))
-	require.Equal(t, `a base="/a" path="/x" raw="" exact=false`, ask(h, "/a/x"), "without the base it passes")
+	require.Equal(t, `a base="/app/a" path="/x" raw="" exact=false`, getTarget(h, "/app/a/x"))
+	require.Equal(t, `main base="/app" path="/" raw="" exact=true`, getTarget(h, "/app"))
+	require.Equal(t, `a base="/a" path="/x" raw="" exact=false`, getTarget(h, "/a/x"), "without the base it passes")
 }
 
 func TestConstructorsRefuseBadArguments(t *testing.T) {

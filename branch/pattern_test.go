@@ -84,7 +84,7 @@ func TestPathValuesOfTheOutsideAreSeenInside(t *testing.T) {
 		_, _ = io.WriteString(w, r.PathValue("tenant")+" "+r.PathValue("id"))
 	}
 	outer := mux(branch.UsePathBase("/t/acme")(http.HandlerFunc(values)).ServeHTTP, "/t/{tenant}/{id}")
-	require.Equal(t, "acme 7", ask(outer, "/t/acme/7"), "the copy has them")
+	require.Equal(t, "acme 7", getTarget(outer, "/t/acme/7"), "the copy has them")
 	outer = mux(branch.Map("/t/acme", mux(values, "/{id}"))(http.NotFoundHandler()).ServeHTTP, "/t/{tenant}/{id}")
-	require.Equal(t, " 7", ask(outer, "/t/acme/7"), "a ServeMux replaces those of the one around it")
+	require.Equal(t, " 7", getTarget(outer, "/t/acme/7"), "a ServeMux replaces those of the one around it")
 }

@@ -14,11 +14,11 @@ import (
 
 func TestWhenNeverComesBackAndLeavesThePath(t *testing.T) {
 	h := branch.When(branch.Query("b"), http.NotFoundHandler())(show("main"))
-	require.Equal(t, "404 page not found\n", ask(h, "/x?b"))
-	require.Equal(t, `main base="" path="/x" raw="" exact=false`, ask(h, "/x"))
+	require.Equal(t, "404 page not found\n", getTarget(h, "/x?b"))
+	require.Equal(t, `main base="" path="/x" raw="" exact=false`, getTarget(h, "/x"))
 
 	h = branch.When(branch.Path("/a"), show("a"))(show("main"))
-	require.Equal(t, `a base="" path="/A/x" raw="" exact=false`, ask(h, "/A/x"))
+	require.Equal(t, `a base="" path="/A/x" raw="" exact=false`, getTarget(h, "/A/x"))
 }
 
 func TestUseWhenRejoins(t *testing.T) {
@@ -31,9 +31,9 @@ func TestUseWhenRejoins(t *testing.T) {
 		})
 	}
 	h := branch.UseWhen(branch.Query("b"), mark)(show("main"))
-	require.Equal(t, `marked main base="" path="/x" raw="" exact=false`, ask(h, "/x?b"))
-	require.Equal(t, `main base="" path="/x" raw="" exact=false`, ask(h, "/x"))
-	require.Equal(t, `marked `, ask(h, "/x?b&stop"))
+	require.Equal(t, `marked main base="" path="/x" raw="" exact=false`, getTarget(h, "/x?b"))
+	require.Equal(t, `main base="" path="/x" raw="" exact=false`, getTarget(h, "/x"))
+	require.Equal(t, `marked `, getTarget(h, "/x?b&stop"))
 }
 
 func TestPredicates(t *testing.T) {

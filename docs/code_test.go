@@ -34,13 +34,15 @@ var given = []string{
 	"methods hub.Methods", "token string", "items chan int",
 	"say func(text string) http.HandlerFunc",
 	"session func(*http.Request) (string, bool)",
+	"verify func(token string) (user string, expires time.Time, err error)",
+	"isTenant func(host string) bool",
 	"store func(ctx context.Context, user string, text []byte) error",
 }
 
 // packages lists the packages of the standard library that pieces of code may use without
 // an import. Ours are allowed too.
 var packages = []string{
-	"context", "crypto/tls", "encoding/json", "errors", "expvar", "fmt", "io", "log/slog", "net", "net/http", "net/http/httptest",
+	"context", "crypto/tls", "encoding/json", "errors", "expvar", "fmt", "io", "log/slog", "net", "net/http", "net/http/httptest", "net/url",
 	"os", "os/signal", "strings", "sync", "syscall", "testing", "testing/synctest", "time",
 }
 

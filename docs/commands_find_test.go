@@ -33,7 +33,7 @@ var (
 func (p page) commands() (list []command) {
 	add := func(heading, line string, prompt bool) bool {
 		c := command{page: p.path, heading: heading, line: strings.Join(strings.Fields(comment.ReplaceAllString(line, "")), " ")}
-		c.args = words(c.line)
+		c.args = splitCommandLine(c.line)
 		for len(c.args) > 0 && assignment.MatchString(c.args[0]) {
 			c.env, c.args = append(c.env, c.args[0]), c.args[1:]
 		}

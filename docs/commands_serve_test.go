@@ -48,7 +48,7 @@ func overlay(t *testing.T) string {
 	for _, main := range mains {
 		b, err := os.ReadFile(main)
 		require.NoError(t, err)
-		put(main, unfix(t, string(b)))
+		put(main, withFreePort(t, string(b)))
 		put(filepath.Join(filepath.Dir(main), "listen.go"), listenGo)
 	}
 	b, err := json.Marshal(map[string]any{"Replace": files})
@@ -58,7 +58,7 @@ func overlay(t *testing.T) string {
 	return name
 }
 
-func unfix(t *testing.T, source string) string {
+func withFreePort(t *testing.T, source string) string {
 	require.Equal(t, 1, strings.Count(source, fixed))
 	return strings.Replace(source, fixed, listen, 1)
 }
@@ -72,10 +72,10 @@ func (p *plan) ownModule(t *testing.T) string {
 	require.NoError(t, err)
 	blocks, _ := page{"README.md", string(b)}.blocks()
 	at := slices.IndexFunc(blocks, func(b block) bool { return strings.HasPrefix(b.text, "package main\n") })
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(unfix(t, blocks[at].text)), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(withFreePort(t, blocks[at].text)), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "listen.go"), []byte(listenGo), 0o600))
 	for _, line := range inOwnModule {
-		args := words(strings.ReplaceAll(line, "/path/to/clone", clone))
+		args := splitCommandLine(strings.ReplaceAll(line, "/path/to/clone", clone))
 		if line == "go run ." {
 			args = []string{"go", "build", "-o", program, "."}
 		}
@@ -97,7 +97,7 @@ func (p *plan) serve(t *testing.T, server string, clients []command) {
 	status := http.StatusOK
 	switch line, isCommand := strings.CutPrefix(server, "go run "); {
 	case isCommand:
-		args := words(line)
+		args := splitCommandLine(line)
 		status = servers[args[0]]
 		s = p.start(t, p.file(args[0]), append(args[1:], "-addr", "127.0.0.1:0")...)
 	case server == first:
@@ -115,7 +115,7 @@ func (p *plan) serve(t *testing.T, server string, clients []command) {
 		if prepare := before[c.line]; prepare != nil {
 			prepare(t, s.addr)
 		}
-		p.ask(t, c, s.addr)
+		p.runClientCommand(t, c, s.addr)
 	}
 	s.stop(t, strings.HasPrefix(server, "./examples/tutorial/"))
 }
@@ -128,8 +128,8 @@ var before = map[string]func(t *testing.T, addr string){
 	},
 }
 
-// ask runs a client. Its output must be the one on the page.
-func (p *plan) ask(t *testing.T, c command, addr string) {
+// runClientCommand runs a client. Its output must be the one on the page.
+func (p *plan) runClientCommand(t *testing.T, c command, addr string) {
 	t.Helper()
 	program, args := c.program()
 	file := program
@@ -147,12 +147,12 @@ func (p *plan) ask(t *testing.T, c command, addr string) {
 	}
 	cmd := p.command(t, file, args...)
 	cmd.Dir = t.TempDir() // for the files that it writes
-	out := alike(p.succeed(t, cmd))
+	out := withoutVaryingParts(p.succeed(t, cmd))
 	for _, want := range c.want {
 		if want == "…" {
 			continue
 		}
-		_, rest, found := strings.Cut("\n"+out, "\n"+alike(want)+"\n")
+		_, rest, found := strings.Cut("\n"+out, "\n"+withoutVaryingParts(want)+"\n")
 		require.True(t, found, "%s\nprints no %q here:\n%s", c.line, want, out)
 		out = rest
 	}
@@ -161,7 +161,7 @@ func (p *plan) ask(t *testing.T, c command, addr string) {
 // varying matches ids and times, which differ in each run.
 var varying = regexp.MustCompile(`\b[0-9a-f]{32}\b|\b[0-9.]+(ns|µs|ms|s)\b`)
 
-func alike(s string) string {
+func withoutVaryingParts(s string) string {
 	return varying.ReplaceAllString(strings.ReplaceAll(s, "\r\n", "\n"), "*")
 }
 
@@ -173,8 +173,8 @@ type running struct {
 	end  chan error // one value
 }
 
-// printed returns the server's output so far.
-func (s *running) printed() string {
+// outputSoFar returns the server's output so far.
+func (s *running) outputSoFar() string {
 	b, err := os.ReadFile(s.out)
 	if err != nil {
 		return err.Error()
@@ -195,7 +195,7 @@ func (p *plan) launch(t *testing.T, file string, args, env []string, ready func(
 	require.NoError(t, s.cmd.Start())
 	go func() { s.end <- s.cmd.Wait() }()
 	for deadline := time.Now().Add(wstest.Patience); time.Now().Before(deadline); {
-		if s.addr = ready(s.printed()); s.addr != "" {
+		if s.addr = ready(s.outputSoFar()); s.addr != "" {
 			return s
 		}
 		select {
@@ -205,7 +205,7 @@ func (p *plan) launch(t *testing.T, file string, args, env []string, ready func(
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	t.Fatalf("%s does not serve:\n%s", s.cmd, s.printed())
+	t.Fatalf("%s does not serve:\n%s", s.cmd, s.outputSoFar())
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (p *plan) start(t *testing.T, file string, args ...string) *running {
 		}
 		return ""
 	})
-	require.NotEmpty(t, s.addr, "%s has ended:\n%s", s.cmd, s.printed())
+	require.NotEmpty(t, s.addr, "%s has ended:\n%s", s.cmd, s.outputSoFar())
 	return s
 }
 
@@ -243,7 +243,7 @@ func (p *plan) startAt(t *testing.T, file string) *running {
 			return s
 		}
 		// Another process may have taken the port.
-		require.Contains(t, s.printed(), "address already in use", "%s has ended", s.cmd)
+		require.Contains(t, s.outputSoFar(), "address already in use", "%s has ended", s.cmd)
 	}
 }
 
@@ -257,8 +257,8 @@ func (s *running) stop(t *testing.T, byInterrupt bool) {
 		if exit := new(exec.ExitError); byInterrupt && errors.As(err, &exit) && exit.Error() == "signal: interrupt" {
 			return
 		}
-		require.NoError(t, err, "%s\n%s", s.cmd, s.printed())
+		require.NoError(t, err, "%s\n%s", s.cmd, s.outputSoFar())
 	case <-time.After(wstest.Patience):
-		t.Fatalf("%s does not end:\n%s", s.cmd, s.printed())
+		t.Fatalf("%s does not end:\n%s", s.cmd, s.outputSoFar())
 	}
 }

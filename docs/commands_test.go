@@ -55,7 +55,7 @@ func TestCheckCommandFindsMistakes(t *testing.T) {
 		"loadtest -url ws://x -quick":                                 "has no flag -quick",
 		`loadtest -url ws://x -header "Authorization: Bearer $TOKEN"`: "",
 	} {
-		problem := checkCommand(t, words(line))
+		problem := checkCommand(t, splitCommandLine(line))
 		if want == "" {
 			require.Empty(t, problem, line)
 		} else {
@@ -64,8 +64,8 @@ func TestCheckCommandFindsMistakes(t *testing.T) {
 	}
 }
 
-// words splits a command line as a shell does, without variables and backslashes.
-func words(line string) []string {
+// splitCommandLine splits a command line as a shell does, without variables and backslashes.
+func splitCommandLine(line string) []string {
 	var list []string
 	for _, m := range regexp.MustCompile(`'([^']*)'|"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
 		list = append(list, m[1]+m[2]+m[3])

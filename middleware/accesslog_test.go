@@ -55,7 +55,7 @@ func TestAccessLog(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &logs{}
-			both(t, app(l), func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, app(l), func(t *testing.T, srv *httptest.Server) {
 				l.buf.Reset()
 				_, _, err := get(t, srv, tt.target)
 				require.Equal(t, tt.aborted == true, err != nil)
@@ -83,7 +83,7 @@ func TestAccessLog(t *testing.T) {
 func TestAccessLogHadAllOfALongURL(t *testing.T) {
 	l := &logs{}
 	h := pipeline.New().Use(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})).Run(text("hello")).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		l.buf.Reset()
 		_, _, err := get(t, srv, "/x?"+strings.Repeat("y", 50_000))
 		require.NoError(t, err)

@@ -87,7 +87,7 @@ func TestBodyLimit(t *testing.T) {
 	bare := http.NewServeMux()
 	bare.Handle("/ignores", limit(ignores))
 
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		for _, tt := range []struct {
 			name, target string
 			n            int
@@ -126,7 +126,7 @@ func TestBodyLimit(t *testing.T) {
 			}
 		}
 	})
-	both(t, bare, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, bare, func(t *testing.T, srv *httptest.Server) {
 		res, _ := post(t, srv, "/ignores", 11, true)
 		require.Equal(t, 413, res.StatusCode)
 	})
@@ -137,7 +137,7 @@ func TestBodyLimitFirm(t *testing.T) {
 	var l logs
 	h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: l.logger()}), middleware.BodyLimitWith(10, middleware.BodyLimitOptions{Firm: true})).
 		RunFunc(func(http.ResponseWriter, *http.Request) { t.Error("a handler ran") }).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, body := post(t, srv, "/", 11, false, "Accept", "application/json")
 		require.Equal(t, 413, res.StatusCode)
 		require.JSONEq(t, `{"type":"about:blank","title":"Request Entity Too Large","status":413}`, body)

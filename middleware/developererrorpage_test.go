@@ -53,17 +53,17 @@ func TestDeveloperErrorPage(t *testing.T) {
 			var r *http.Request
 			_ = r.URL // the nil pointer
 		}), 500, asHTML, []string{"invalid memory address", "_ = r.URL // the nil pointer"}, []string{"runtime." + "sigpanic", "runtime." + "panicmem"}},
-		{"an error as HTML", "text/html", returning(chain), 402, asHTML, []string{
+		{"an error as HTML", "text/html", handlerReturning(chain), 402, asHTML, []string{
 			"a handler returned an error", "charging: bank: connection refused", "*errors.joinError", `<li class="d2"><p>bank: connection refused</p>`,
 			"The client would read: declined",
 		}, []string{"<h2>Stack</h2>"}},
 		{"a panic as text", "", crash("oops"), 500, asText, []string{
 			"500 Internal Server Error\n", "for development only", "\noops\n", "crash.func", "developererrorpage_test.go:", "X-Plain: shown", "theme: (redacted)",
 		}, nil},
-		{"an error as text", "", returning(chain), 402, asText, []string{"    bank: connection refused\n      (*errors.errorString)\n"}, []string{"Stack"}},
+		{"an error as text", "", handlerReturning(chain), 402, asText, []string{"    bank: connection refused\n      (*errors.errorString)\n"}, []string{"Stack"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			both(t, developerPage(tt.h), func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, developerPage(tt.h), func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/shop?id=5&access_token="+secret, "Accept", tt.accept, "X-Plain", "shown", "Cookie", "theme="+secret)
 				require.NoError(t, err)
 				require.Equal(t, tt.status, res.StatusCode)
@@ -80,7 +80,7 @@ func TestDeveloperErrorPage(t *testing.T) {
 		})
 	}
 	t.Run("JSON", func(t *testing.T) {
-		both(t, developerPage(crash(chain)), func(t *testing.T, srv *httptest.Server) {
+		overBothProtocols(t, developerPage(crash(chain)), func(t *testing.T, srv *httptest.Server) {
 			res, body, err := get(t, srv, "/shop?token="+secret, "Accept", "application/json", "Authorization", secret)
 			require.NoError(t, err)
 			require.Equal(t, 402, res.StatusCode)
@@ -125,7 +125,7 @@ func TestDeveloperErrorPage(t *testing.T) {
 }
 
 func TestDeveloperErrorPageOfHEAD(t *testing.T) {
-	both(t, developerPage(crash("oops")), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, developerPage(crash("oops")), func(t *testing.T, srv *httptest.Server) {
 		res, err := srv.Client().Head(srv.URL)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
@@ -147,8 +147,8 @@ func TestDeveloperErrorPageEscapes(t *testing.T) {
 		r.Method, r.Proto = evil, evil
 		r.Header = http.Header{"Accept": {"text/html"}, "X-" + evil: {evil}, "Cookie": {evil + "=" + evil}, "Referer": {"http://x/?" + evil}}
 		for way, h := range map[string]http.Handler{
-			"text": crash(evil), "error": crash(fmt.Errorf("%s: %w", evil, errors.New(evil))), "returned": returning(errors.New(evil)),
-			"problem": returning(&middleware.Problem{Title: evil, Detail: evil, Type: evil, Err: errors.New(evil)}),
+			"text": crash(evil), "error": crash(fmt.Errorf("%s: %w", evil, errors.New(evil))), "returned": handlerReturning(errors.New(evil)),
+			"problem": handlerReturning(&middleware.Problem{Title: evil, Detail: evil, Type: evil, Err: errors.New(evil)}),
 		} {
 			w := httptest.NewRecorder()
 			developerPage(pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
@@ -172,7 +172,7 @@ func TestDeveloperErrorPagePolicy(t *testing.T) {
 		w.Header().Set("Content-Security-Policy", "default-src *")
 		panic("oops")
 	})
-	both(t, developerPage(h), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, developerPage(h), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/", "Accept", "text/html")
 		require.NoError(t, err)
 		style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(body)
@@ -282,7 +282,7 @@ func TestDeveloperErrorPageForOthersAndItsWarning(t *testing.T) {
 // For a panic on another goroutine only the text of the stack is known.
 func TestDeveloperErrorPageOfAnotherGoroutine(t *testing.T) {
 	h := middleware.ResponseTime(middleware.StatusPages(middleware.StatusPagesOptions{})(developerPage(crash(&middleware.PanicError{Value: "there", Stack: []byte("the stack <of> the other")}))))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		_, body, err := get(t, srv, "/", "Accept", "text/html")
 		require.NoError(t, err)
 		require.Contains(t, body, "the stack &lt;of&gt; the other")

@@ -280,15 +280,15 @@ func TestEndpointsOddTargets(t *testing.T) {
 		{"empty path", "GET http://x HTTP/1.1\r\nHost: x", "200", "next"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			status, answer := raw(t, srv, tt.line+"\r\nConnection: close\r\n\r\n")
+			status, answer := sendRawRequest(t, srv, tt.line+"\r\nConnection: close\r\n\r\n")
 			require.Equal(t, tt.status, status, answer)
 			require.Contains(t, answer, tt.contains)
 		})
 	}
 }
 
-// raw sends bytes, and returns the status and the whole answer.
-func raw(t *testing.T, srv *httptest.Server, request string) (status, answer string) {
+// sendRawRequest sends bytes, and returns the status and the whole answer.
+func sendRawRequest(t *testing.T, srv *httptest.Server, request string) (status, answer string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)
@@ -306,7 +306,7 @@ func raw(t *testing.T, srv *httptest.Server, request string) (status, answer str
 func TestEndpointsOverTheWire(t *testing.T) {
 	mux := endpointMux("GET /items/{id}", "/tree/")
 	h := pipeline.New().Use(middleware.ResponseTime).Map("/api", func(b *pipeline.Builder) { b.Use(middleware.Endpoints(mux)).RunFunc(text("next")) }).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		_, body, err := get(t, srv, "/api/items/7")
 		require.NoError(t, err)
 		require.Equal(t, "GET /items/{id} id=7 rest=", body)

@@ -251,8 +251,9 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 // dropLostAnswer removes the headers of the body, or the upgrade, that is not sent.
 func dropLostAnswer(h http.Header) {
 	for name, values := range h {
-		if name == "Connection" && len(values) == 1 && strings.EqualFold(values[0], "close") {
-			continue // http.MaxBytesReader requires it
+		if name == "Connection" && httpx.ListContains(values, "close") {
+			h.Set("Connection", "close") // http.MaxBytesReader requires it, and a refused upgrade
+			continue
 		}
 		if describesBody(name) || name == "Connection" || name == "Upgrade" || strings.HasPrefix(name, "Sec-Websocket-") {
 			h.Del(name)

@@ -30,8 +30,8 @@ const (
 
 var allX = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"}
 
-// seen returns a request as a handler behind Forwarded sees it.
-func seen(t *testing.T, opts middleware.ForwardedOptions, peer string, headers ...string) string {
+// requestBehindForwarded returns a request as a handler behind Forwarded sees it.
+func requestBehindForwarded(t *testing.T, opts middleware.ForwardedOptions, peer string, headers ...string) string {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "http://own.example/x", nil)
 	r.RemoteAddr = peer
@@ -111,7 +111,9 @@ func TestForwarded(t *testing.T) {
 		{"RFC 7239, the address is unknown", rfc, proxy, []string{"Forwarded", `for=unknown;proto=https`}, "10.0.0.1:4711 https://own.example|/x via 10.0.0.1:4711"},
 		{"RFC 7239, no address", rfc, proxy, []string{"Forwarded", `proto=https`}, "10.0.0.1:4711 https://own.example|/x via 10.0.0.1:4711"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, seen(t, tt.opts, tt.peer, tt.headers...)) })
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, requestBehindForwarded(t, tt.opts, tt.peer, tt.headers...))
+		})
 	}
 }
 
@@ -199,14 +201,16 @@ func TestForwardedSpoofing(t *testing.T) {
 		{"prefix: a line break", prefixes, proxy, []string{"X-Forwarded-Prefix", "/a%0d%0aSet-Cookie:x"}, untouched},
 		{"prefix: a query", prefixes, proxy, []string{"X-Forwarded-Prefix", "/a?x="}, untouched},
 	} {
-		t.Run(tt.name, func(t *testing.T) { require.Equal(t, tt.want, seen(t, tt.opts, tt.peer, tt.headers...)) })
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, requestBehindForwarded(t, tt.opts, tt.peer, tt.headers...))
+		})
 	}
 }
 
 func TestForwardedTrustsEverybody(t *testing.T) {
 	opts := middleware.ForwardedOptions{DangerouslyTrustEverybody: true, Headers: []string{"X-Forwarded-For"}, Limit: 2}
-	require.Equal(t, "203.0.113.7:0 http://own.example|/x via 192.0.2.1:80", seen(t, opts, "192.0.2.1:80", "X-Forwarded-For", victim+","+client+",192.0.2.2"))
-	require.Equal(t, "203.0.113.7:0 http://own.example|/x via @", seen(t, opts, "@", "X-Forwarded-For", client))
+	require.Equal(t, "203.0.113.7:0 http://own.example|/x via 192.0.2.1:80", requestBehindForwarded(t, opts, "192.0.2.1:80", "X-Forwarded-For", victim+","+client+",192.0.2.2"))
+	require.Equal(t, "203.0.113.7:0 http://own.example|/x via @", requestBehindForwarded(t, opts, "@", "X-Forwarded-For", client))
 }
 
 // The caller's request does not change, and the next handler's is complete.

@@ -21,7 +21,7 @@ func TestForwardedOnTheWire(t *testing.T) {
 	h := middleware.Forwarded(opts)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, strings.TrimSuffix(describe(r), middleware.PeerAddr(r)))
 	}))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		_, body, err := get(t, srv, "/x", "X-Forwarded-For", client, "X-Forwarded-Proto", "https", "X-Forwarded-Host", "site.example")
 		require.NoError(t, err)
 		require.Equal(t, "203.0.113.7:0 https://site.example|/x via ", body)
@@ -88,12 +88,12 @@ func TestForwardedSaysWhyAtDebug(t *testing.T) {
 	var log logs
 	logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	opts := middleware.ForwardedOptions{Trusted: []string{"10.0.0.1"}, Headers: allX, AllowedHosts: []string{"site.example"}, Logger: logger}
-	seen(t, opts, proxy)
-	seen(t, opts, client+":1", "X-Forwarded-For", victim)
-	seen(t, opts, proxy, "X-Forwarded-For", client, "X-Forwarded-Host", "evil.example")
-	seen(t, opts, proxy, "X-Forwarded-For", client, "X-Forwarded-Host", "evil/", "X-Forwarded-Proto", "x", "X-Forwarded-Prefix", "x")
-	seen(t, opts, proxy, "X-Forwarded-For", "x")
-	seen(t, middleware.ForwardedOptions{Trusted: opts.Trusted, Headers: []string{"Forwarded"}, Logger: logger}, proxy, "Forwarded", "x")
+	requestBehindForwarded(t, opts, proxy)
+	requestBehindForwarded(t, opts, client+":1", "X-Forwarded-For", victim)
+	requestBehindForwarded(t, opts, proxy, "X-Forwarded-For", client, "X-Forwarded-Host", "evil.example")
+	requestBehindForwarded(t, opts, proxy, "X-Forwarded-For", client, "X-Forwarded-Host", "evil/", "X-Forwarded-Proto", "x", "X-Forwarded-Prefix", "x")
+	requestBehindForwarded(t, opts, proxy, "X-Forwarded-For", "x")
+	requestBehindForwarded(t, middleware.ForwardedOptions{Trusted: opts.Trusted, Headers: []string{"Forwarded"}, Logger: logger}, proxy, "Forwarded", "x")
 	var reasons []any
 	for _, rec := range log.records(t) {
 		require.Equal(t, "DEBUG", rec["level"])

@@ -44,7 +44,7 @@ func TestHealthChecksThatMisbehave(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var log logs
 			c := &middleware.HealthCheck{Name: "bad", Check: tt.check, FailureStatus: middleware.Unhealthy}
-			h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c, verdict("good", middleware.Healthy)}, JSON: true, DangerouslyShowErrors: true, Logger: log.logger()})
+			h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{c, constantCheck("good", middleware.Healthy)}, JSON: true, DangerouslyShowErrors: true, Logger: log.logger()})
 			for range 2 { // a second time: the failure does not stick
 				w := probe(h, "/health")
 				require.Equal(t, 503, w.Code)

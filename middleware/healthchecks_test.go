@@ -21,8 +21,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// verdict returns a check that always has the given status.
-func verdict(name string, s middleware.HealthStatus, tags ...string) *middleware.HealthCheck {
+// constantCheck returns a check that always has the given status.
+func constantCheck(name string, s middleware.HealthStatus, tags ...string) *middleware.HealthCheck {
 	return &middleware.HealthCheck{Name: name, Tags: tags, Check: func(context.Context) (middleware.HealthResult, error) {
 		return middleware.HealthResult{Status: s}, nil
 	}}
@@ -68,17 +68,17 @@ func TestHealthChecksVerdict(t *testing.T) {
 		body   string
 	}{
 		{"no checks", nil, 200, "Healthy"},
-		{"all healthy", []*middleware.HealthCheck{verdict("a", h), verdict("b", h)}, 200, "Healthy"},
-		{"one degraded", []*middleware.HealthCheck{verdict("a", h), verdict("b", d), verdict("c", h)}, 200, "Degraded"},
-		{"the worst wins", []*middleware.HealthCheck{verdict("a", d), verdict("b", u), verdict("c", h)}, 503, "Unhealthy"},
+		{"all healthy", []*middleware.HealthCheck{constantCheck("a", h), constantCheck("b", h)}, 200, "Healthy"},
+		{"one degraded", []*middleware.HealthCheck{constantCheck("a", h), constantCheck("b", d), constantCheck("c", h)}, 200, "Degraded"},
+		{"the worst wins", []*middleware.HealthCheck{constantCheck("a", d), constantCheck("b", u), constantCheck("c", h)}, 503, "Unhealthy"},
 		{"an error is unhealthy", []*middleware.HealthCheck{failingCheck("a", errors.New("x"))}, 503, "Unhealthy"},
 		{"an error of a part that is optional", []*middleware.HealthCheck{softly}, 200, "Degraded"},
 		{"no error", []*middleware.HealthCheck{failingCheck("a", nil)}, 200, "Healthy"},
-		{"an invalid status", []*middleware.HealthCheck{verdict("a", 7)}, 503, "Unhealthy"},
-		{"a negative status", []*middleware.HealthCheck{verdict("a", -1)}, 503, "Unhealthy"},
+		{"an invalid status", []*middleware.HealthCheck{constantCheck("a", 7)}, 503, "Unhealthy"},
+		{"a negative status", []*middleware.HealthCheck{constantCheck("a", -1)}, 503, "Unhealthy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			both(t, health(middleware.HealthChecksOptions{Checks: tt.checks}), func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, health(middleware.HealthChecksOptions{Checks: tt.checks}), func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/health")
 				require.NoError(t, err)
 				require.Equal(t, tt.code, res.StatusCode)
@@ -132,9 +132,9 @@ func TestHealthChecksPath(t *testing.T) {
 // The order of endpoints does not matter, because each handles only its own path.
 func TestHealthChecksSideBySide(t *testing.T) {
 	checks := []*middleware.HealthCheck{
-		verdict("process", middleware.Healthy, "live", "ready"),
-		verdict("cache", middleware.Degraded, "ready"),
-		verdict("db", middleware.Unhealthy, "ready", "slow"),
+		constantCheck("process", middleware.Healthy, "live", "ready"),
+		constantCheck("cache", middleware.Degraded, "ready"),
+		constantCheck("db", middleware.Unhealthy, "ready", "slow"),
 	}
 	app := pipeline.New().Use(
 		middleware.HealthChecks(middleware.HealthChecksOptions{Path: "/health", Checks: checks, Logger: silent}),
@@ -188,7 +188,7 @@ func TestHealthChecksPort(t *testing.T) {
 }
 
 func TestHealthChecksMethods(t *testing.T) {
-	both(t, health(middleware.HealthChecksOptions{JSON: true}), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, health(middleware.HealthChecksOptions{JSON: true}), func(t *testing.T, srv *httptest.Server) {
 		for _, tt := range []struct {
 			method string
 			code   int
@@ -217,7 +217,7 @@ func TestHealthChecksMethods(t *testing.T) {
 func TestHealthChecksStatusCodes(t *testing.T) {
 	codes := middleware.HealthStatusCodes{Healthy: 204, Degraded: 218, Unhealthy: 500}
 	for s, want := range map[middleware.HealthStatus]int{middleware.Healthy: 204, middleware.Degraded: 218, middleware.Unhealthy: 500} {
-		w := probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{verdict("a", s)}, StatusCodes: codes}), "/health")
+		w := probe(health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{constantCheck("a", s)}, StatusCodes: codes}), "/health")
 		require.Equal(t, want, w.Code)
 		require.Equal(t, want == 204, w.Body.Len() == 0)
 	}
@@ -289,7 +289,7 @@ func TestHealthChecksRender(t *testing.T) {
 		}
 		return "application/health+json", body, nil
 	}
-	bad := verdict("a", middleware.Unhealthy)
+	bad := constantCheck("a", middleware.Unhealthy)
 	var log logs
 	h := health(middleware.HealthChecksOptions{Checks: []*middleware.HealthCheck{bad}, Render: render, Logger: log.logger()})
 	w := probe(h, "/health")
@@ -369,7 +369,7 @@ func TestHealthChecksMistakes(t *testing.T) {
 // Later changes to the caller's options have no effect.
 func TestHealthChecksOptionsAreCopied(t *testing.T) {
 	tags := []string{"ready"}
-	checks := []*middleware.HealthCheck{verdict("a", middleware.Degraded, "ready")}
+	checks := []*middleware.HealthCheck{constantCheck("a", middleware.Degraded, "ready")}
 	h := health(middleware.HealthChecksOptions{Checks: checks, Tags: tags, JSON: true})
 	checks[0].Tags[0], tags[0] = "x", "x"
 	checks[0] = nil

@@ -53,7 +53,7 @@ func TestAccessLogOfHead(t *testing.T) {
 			<-r.Context().Done()
 		}
 	}))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		l.buf.Reset()
 		res, err := srv.Client().Head(srv.URL)
 		require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestRequestIDBehindAReverseProxy(t *testing.T) {
 	to, err := url.Parse(upstream.URL)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, Transport: &http.Transport{DisableKeepAlives: true}}
-	both(t, pipeline.New().Use(middleware.RequestID(middleware.RequestIDOptions{})).Run(proxy).MustBuild(), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, pipeline.New().Use(middleware.RequestID(middleware.RequestIDOptions{})).Run(proxy).MustBuild(), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, "hello", body)

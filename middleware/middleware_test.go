@@ -60,8 +60,8 @@ func group(rec map[string]any, name string) map[string]any {
 	return g
 }
 
-// both runs f over HTTP/1.1 and HTTP/2.
-func both(t *testing.T, h http.Handler, f func(*testing.T, *httptest.Server)) {
+// overBothProtocols runs f over HTTP/1.1 and HTTP/2.
+func overBothProtocols(t *testing.T, h http.Handler, f func(*testing.T, *httptest.Server)) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
 			srv := httptest.NewUnstartedServer(counted(h))
@@ -120,7 +120,7 @@ func TestResponseTime(t *testing.T) {
 	h := pipeline.New().Use(middleware.ResponseTime).
 		Map("/slow", func(b *pipeline.Builder) { b.Run(slow) }).
 		Map("/empty", func(b *pipeline.Builder) { b.RunFunc(func(http.ResponseWriter, *http.Request) {}) }).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		for _, target := range []string{"/slow", "/empty", "/missing"} {
 			res, _, err := get(t, srv, target)
 			require.NoError(t, err)
@@ -195,7 +195,7 @@ func TestRecover(t *testing.T) {
 		{"an image", "image/png", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/secret?q=1", "Accept", tt.accept)
 				require.NoError(t, err)
 				require.Equal(t, 500, res.StatusCode)
@@ -224,7 +224,7 @@ func TestRecoverKeepsTheServerUp(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "fine")
 		}).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		for range 3 {
 			res, _, err := get(t, srv, "/?panic")
 			require.NoError(t, err)
@@ -243,7 +243,7 @@ func TestRecoverAfterTheStartAbortsTheConnection(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic("oops")
 	}))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, _, err := get(t, srv, "/")
 		require.Error(t, err, "a broken response, not a short one")
 		if res != nil {
@@ -256,7 +256,7 @@ func TestRecoverAfterTheStartAbortsTheConnection(t *testing.T) {
 func TestRecoverLetsAbortHandlerPass(t *testing.T) {
 	l := &logs{}
 	h := middleware.Recover(middleware.RecoverOptions{Logger: l.logger()})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		_, _, err := get(t, srv, "/")
 		require.Error(t, err)
 	})
@@ -274,13 +274,13 @@ func TestRecoverHandler(t *testing.T) {
 			},
 		})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("that") }))
 	}
-	both(t, custom(true), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, custom(true), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusTeapot, res.StatusCode)
 		require.Equal(t, "sorry about a panic: that\n", body)
 	})
-	both(t, custom(false), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, custom(false), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, 500, res.StatusCode)
@@ -300,7 +300,7 @@ func TestRecoverFromOnStarting(t *testing.T) {
 	for name, end := range map[string]http.Handler{"body": text("x"), "empty": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})} {
 		t.Run(name, func(t *testing.T) {
 			h := pipeline.New().Use(middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)}), bad).Run(end).MustBuild()
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/")
 				require.NoError(t, err)
 				require.Equal(t, 500, res.StatusCode)
@@ -365,7 +365,7 @@ func TestStaticFiles(t *testing.T) {
 		app(middleware.StaticFilesOptions{FS: files, DotFiles: true}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.env", nil))
 		require.Equal(t, "secret", w.Body.String())
 	})
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/app.js", "Range", "bytes=1-2")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusPartialContent, res.StatusCode)

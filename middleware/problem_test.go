@@ -55,7 +55,7 @@ func TestWriteProblem(t *testing.T) {
 				w.Header().Set("Vary", "Origin")
 				middleware.WriteProblem(w, r, tt.problem)
 			})
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/", "Accept", tt.accept)
 				require.NoError(t, err)
 				require.Equal(t, tt.status, res.StatusCode)

@@ -43,7 +43,7 @@ func TestTheClientLeft(t *testing.T) {
 					whole = rec(log(h(entered)))
 				}
 				whole, ended := ending(whole)
-				both(t, whole, func(t *testing.T, srv *httptest.Server) {
+				overBothProtocols(t, whole, func(t *testing.T, srv *httptest.Server) {
 					access.buf.Reset()
 					errs.buf.Reset()
 					leave(t, srv, entered, nil)
@@ -116,7 +116,7 @@ func TestIOErrorsOfAClientThatLeft(t *testing.T) {
 				return f(w, r)
 			}))
 			whole, ended := ending(h)
-			both(t, whole, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, whole, func(t *testing.T, srv *httptest.Server) {
 				l.buf.Reset()
 				var body io.Reader
 				if name == "read" {
@@ -144,7 +144,7 @@ func TestAServerThatEndsIsNoClientThatLeft(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupt"))
 	w := httptest.NewRecorder()
-	middleware.Recover(middleware.RecoverOptions{Logger: l.all()})(returning(context.Canceled)).
+	middleware.Recover(middleware.RecoverOptions{Logger: l.all()})(handlerReturning(context.Canceled)).
 		ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
 	require.Equal(t, 500, w.Code)
 	require.Equal(t, "ERROR", l.records(t)[0]["level"])

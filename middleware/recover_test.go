@@ -24,13 +24,13 @@ func (l *logs) all() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// throwing panics with v; returning returns err; failing calls Fail. All three get the same
+// handlerPanicking panics with v; handlerReturning returns err; failing calls Fail. All three get the same
 // answer.
-func throwing(v any) http.Handler {
+func handlerPanicking(v any) http.Handler {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(v) })
 }
 
-func returning(err error) http.Handler {
+func handlerReturning(err error) http.Handler {
 	return middleware.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return err })
 }
 
@@ -76,7 +76,7 @@ func TestFailuresAreMapped(t *testing.T) {
 		{"an error of the application's", fmt.Errorf("secret: %w", errTeapot), 418, "418 I'm a teapot\nshort and stout\n", "INFO"},
 		{"an error whose methods panic", selfPanicking{}, 500, "500 Internal Server Error\n", "ERROR"},
 	} {
-		for way, h := range map[string]http.Handler{"panic": throwing(tt.err), "HandlerFunc": returning(tt.err), "Fail": failing(tt.err)} {
+		for way, h := range map[string]http.Handler{"panic": handlerPanicking(tt.err), "HandlerFunc": handlerReturning(tt.err), "Fail": failing(tt.err)} {
 			t.Run(tt.name+"/"+way, func(t *testing.T) {
 				l := &logs{}
 				rec := middleware.Recover(middleware.RecoverOptions{Logger: l.all(), Problem: mapTeapot})
@@ -88,7 +88,7 @@ func TestFailuresAreMapped(t *testing.T) {
 					"below a buffer": http.TimeoutHandler(rec(h), time.Minute, ""),
 				} {
 					t.Run(place, func(t *testing.T) {
-						both(t, h, func(t *testing.T, srv *httptest.Server) {
+						overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 							l.buf.Reset()
 							res, body, err := get(t, srv, "/x?token=hunter2")
 							require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestPanicsOfEveryKind(t *testing.T) {
 // A panic that was recovered on another goroutine keeps its stack.
 func TestPanicErrorIsPassedOn(t *testing.T) {
 	l := &logs{}
-	h := middleware.Recover(middleware.RecoverOptions{Logger: l.all()})(throwing(&middleware.PanicError{Value: "there", Stack: []byte("the stack of the other")}))
+	h := middleware.Recover(middleware.RecoverOptions{Logger: l.all()})(handlerPanicking(&middleware.PanicError{Value: "there", Stack: []byte("the stack of the other")}))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	rec := l.records(t)[0]
 	require.Equal(t, "there", rec["panic"])
@@ -171,11 +171,11 @@ func TestPanicErrorIsPassedOn(t *testing.T) {
 func TestAbortPassesAsItIs(t *testing.T) {
 	wrapped := fmt.Errorf("enough: %w", http.ErrAbortHandler)
 	for name, h := range map[string]http.Handler{
-		"panic": throwing(wrapped), "HandlerFunc": returning(wrapped), "Fail": failing(wrapped),
-		"in Problem": middleware.Recover(middleware.RecoverOptions{Problem: func(*http.Request, error) *middleware.Problem { panic(wrapped) }, Logger: silent})(throwing("x")),
+		"panic": handlerPanicking(wrapped), "HandlerFunc": handlerReturning(wrapped), "Fail": failing(wrapped),
+		"in Problem": middleware.Recover(middleware.RecoverOptions{Problem: func(*http.Request, error) *middleware.Problem { panic(wrapped) }, Logger: silent})(handlerPanicking("x")),
 		"in Handler": middleware.Recover(middleware.RecoverOptions{
 			Handler: func(http.ResponseWriter, *http.Request, *middleware.Problem, error) { panic(wrapped) }, Logger: silent,
-		})(throwing("x")),
+		})(handlerPanicking("x")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &logs{}
@@ -244,7 +244,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 				if place == "below a buffer" && way == "Fail" {
 					whole = middleware.ResponseTime(whole)
 				}
-				both(t, whole, func(t *testing.T, srv *httptest.Server) {
+				overBothProtocols(t, whole, func(t *testing.T, srv *httptest.Server) {
 					_, _, err := get(t, srv, "/")
 					require.Error(t, err, "a broken response, not a short one")
 					srv.Close()
@@ -278,11 +278,11 @@ func TestSecondFailures(t *testing.T) {
 		}}, "", true, 2},
 		"Handler writes nothing": {middleware.RecoverOptions{Handler: func(http.ResponseWriter, *http.Request, *middleware.Problem, error) {}}, "", false, 1},
 	} {
-		for way, h := range map[string]http.Handler{"panic": throwing(&middleware.Problem{Status: 410}), "error": returning(&middleware.Problem{Status: 410})} {
+		for way, h := range map[string]http.Handler{"panic": handlerPanicking(&middleware.Problem{Status: 410}), "error": handlerReturning(&middleware.Problem{Status: 410})} {
 			t.Run(name+"/"+way, func(t *testing.T) {
 				l := &logs{}
 				tt.opts.Logger = l.all()
-				both(t, middleware.Recover(tt.opts)(h), func(t *testing.T, srv *httptest.Server) {
+				overBothProtocols(t, middleware.Recover(tt.opts)(h), func(t *testing.T, srv *httptest.Server) {
 					l.buf.Reset()
 					res, body, err := get(t, srv, "/")
 					srv.Close()
@@ -317,9 +317,9 @@ func TestRecoverKeepsHeadersOfOnStarting(t *testing.T) {
 		next.ServeHTTP(w, r)
 	})
 	rec := middleware.Recover(middleware.RecoverOptions{Logger: silent})
-	for name, h := range map[string]http.Handler{"inside": rec(stamp(throwing("x"))), "outside": stamp(rec(throwing("x")))} {
+	for name, h := range map[string]http.Handler{"inside": rec(stamp(handlerPanicking("x"))), "outside": stamp(rec(handlerPanicking("x")))} {
 		t.Run(name, func(t *testing.T) {
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, _, err := get(t, srv, "/")
 				require.NoError(t, err)
 				require.Equal(t, "500", res.Header.Get("X-Status"))
@@ -337,10 +337,10 @@ func TestRecoverInRecover(t *testing.T) {
 			http.Error(w, name, p.Status)
 		}})
 	}
-	for way, h := range map[string]http.Handler{"panic": throwing(errTeapot), "HandlerFunc": returning(errTeapot), "Fail": failing(errTeapot)} {
+	for way, h := range map[string]http.Handler{"panic": handlerPanicking(errTeapot), "HandlerFunc": handlerReturning(errTeapot), "Fail": failing(errTeapot)} {
 		t.Run(way, func(t *testing.T) {
 			whole := by("outer")(middleware.ResponseTime(by("middle")(by("inner")(h))))
-			both(t, whole, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, whole, func(t *testing.T, srv *httptest.Server) {
 				_, body, err := get(t, srv, "/")
 				require.NoError(t, err)
 				require.Equal(t, "inner\n", body)
@@ -364,11 +364,11 @@ func TestFailWithoutRecover(t *testing.T) {
 	slog.SetDefault(l.all())
 	defer slog.SetDefault(old)
 	for way, h := range map[string]http.Handler{
-		"HandlerFunc": returning(&middleware.Problem{Status: 409}), "Fail": failing(&middleware.Problem{Status: 409}),
+		"HandlerFunc": handlerReturning(&middleware.Problem{Status: 409}), "Fail": failing(&middleware.Problem{Status: 409}),
 		"Fail, observed": middleware.ResponseTime(failing(&middleware.Problem{Status: 409})),
 	} {
 		t.Run(way, func(t *testing.T) {
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				l.buf.Reset()
 				res, body, err := get(t, srv, "/", "Accept", "application/json")
 				require.NoError(t, err)
@@ -395,7 +395,7 @@ func TestHandlerFuncThatSucceeds(t *testing.T) {
 		_, err := io.Copy(w, strings.NewReader("fine"))
 		return err
 	})
-	both(t, middleware.Recover(middleware.RecoverOptions{})(h), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, middleware.Recover(middleware.RecoverOptions{})(h), func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, 200, res.StatusCode)
@@ -409,12 +409,27 @@ func TestBodyTooLarge(t *testing.T) {
 		_, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 5))
 		return err
 	})
-	both(t, middleware.Recover(middleware.RecoverOptions{Logger: silent})(h), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, middleware.Recover(middleware.RecoverOptions{Logger: silent})(h), func(t *testing.T, srv *httptest.Server) {
 		res, err := srv.Client().Post(srv.URL, "text/plain", strings.NewReader("too long"))
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
 		require.Equal(t, 413, res.StatusCode)
 	})
+}
+
+// Recover keeps a Connection: close that a handler has set among other options, as a refused
+// upgrade does before it panics. It drops the options of the answer that is lost.
+func TestRecoverKeepsConnectionClose(t *testing.T) {
+	h := middleware.Recover(middleware.RecoverOptions{Logger: silent})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Connection"] = []string{"close", "Upgrade"}
+		w.Header().Set("Upgrade", "websocket")
+		panic("at the disco")
+	}))
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, 500, rec.Code)
+	require.Equal(t, []string{"close"}, rec.Header()["Connection"])
+	require.NotContains(t, rec.Header(), "Upgrade")
 }
 
 var silentLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

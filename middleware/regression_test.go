@@ -31,7 +31,7 @@ func TestRecoverBelowABufferMadeACorruptAnswer(t *testing.T) {
 	})
 	inner := middleware.Recover(middleware.RecoverOptions{Logger: silent})(failing)
 	h := middleware.ResponseTime(http.TimeoutHandler(inner, time.Minute, "too slow"))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		_, _, err := get(t, srv, "/")
 		require.Error(t, err, "a broken response, not a wrong one")
 		res, body, err := get(t, srv, "/?early")

@@ -23,7 +23,7 @@ func TestRequestID(t *testing.T) {
 		_, _ = io.WriteString(w, middleware.RequestIDFrom(r))
 	})
 	quiet := middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})
-	both(t, pipeline.New().Use(quiet, middleware.RequestID(middleware.RequestIDOptions{})).Run(echo).MustBuild(), func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, pipeline.New().Use(quiet, middleware.RequestID(middleware.RequestIDOptions{})).Run(echo).MustBuild(), func(t *testing.T, srv *httptest.Server) {
 		seen := map[string]bool{}
 		for range 10 {
 			res, body, err := get(t, srv, "/", "X-Request-Id", "chosen")

@@ -35,8 +35,8 @@ func static(opts middleware.StaticFilesOptions) http.Handler {
 	return middleware.StaticFiles(opts)(text("next"))
 }
 
-// ask requests a file from a handler. header has names and values.
-func ask(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
+// requestFile requests a file from a handler. header has names and values.
+func requestFile(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -66,17 +66,17 @@ func TestStaticFilesValidators(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const target = "/developererrorpage.css"
 			h := static(middleware.StaticFilesOptions{FS: fsys})
-			whole := ask(h, "GET", target)
+			whole := requestFile(h, "GET", target)
 			require.Equal(t, 200, whole.Code)
 			require.Equal(t, string(text), whole.Body.String())
 			require.Equal(t, "nosniff", whole.Header().Get("X-Content-Type-Options"))
 			require.Equal(t, "text/css; charset=utf-8", whole.Header().Get("Content-Type"))
 			etag := whole.Header().Get("Etag")
 			require.Regexp(t, `^"[\w-]{8,}"$`, etag, "strong")
-			require.Equal(t, etag, ask(h, "GET", target).Header().Get("Etag"))
+			require.Equal(t, etag, requestFile(h, "GET", target).Header().Get("Etag"))
 			require.Equal(t, fsys == archive || name == "disk", whole.Header().Get("Last-Modified") != "")
 
-			head := ask(h, "HEAD", target)
+			head := requestFile(h, "HEAD", target)
 			require.Equal(t, whole.Header().Get("Content-Length"), head.Header().Get("Content-Length"))
 			require.Empty(t, head.Body.String())
 
@@ -97,13 +97,13 @@ func TestStaticFilesValidators(t *testing.T) {
 				{"range of a changed file", []string{"Range", "bytes=5-9", "If-Range", `"x"`}, 200, string(text)},
 				{"range beyond", []string{"Range", "bytes=9999999-"}, 416, "invalid range: failed to overlap\n"},
 			} {
-				got := ask(h, "GET", target, tt.header...)
+				got := requestFile(h, "GET", target, tt.header...)
 				require.Equal(t, tt.status, got.Code, tt.name)
 				require.Equal(t, tt.body, got.Body.String(), tt.name)
 			}
 
 			// Ranges in reverse order work too.
-			many := ask(h, "GET", target, "Range", "bytes=20-24,0-4,10-")
+			many := requestFile(h, "GET", target, "Range", "bytes=20-24,0-4,10-")
 			require.Equal(t, 206, many.Code)
 			kind, params, err := mime.ParseMediaType(many.Header().Get("Content-Type"))
 			require.NoError(t, err)
@@ -130,16 +130,16 @@ func TestStaticFilesETagChanges(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, make([]byte, size), 0o600))
 		at := time.Unix(1e9, int64(i*1000))
 		require.NoError(t, os.Chtimes(file, at, at))
-		etag := ask(h, "GET", "/a.txt").Header().Get("Etag")
+		etag := requestFile(h, "GET", "/a.txt").Header().Get("Etag")
 		require.NotEmpty(t, etag)
 		require.False(t, seen[etag])
 		seen[etag] = true
 	}
 	mem := fstest.MapFS{"a.txt": {Data: []byte("a")}}
 	h = static(middleware.StaticFilesOptions{FS: mem})
-	first := ask(h, "GET", "/a.txt").Header().Get("Etag")
+	first := requestFile(h, "GET", "/a.txt").Header().Get("Etag")
 	mem["a.txt"] = &fstest.MapFile{Data: []byte("bb")}
-	require.NotEqual(t, first, ask(h, "GET", "/a.txt").Header().Get("Etag"), "another size is noticed")
+	require.NotEqual(t, first, requestFile(h, "GET", "/a.txt").Header().Get("Etag"), "another size is noticed")
 }
 
 // opens counts the calls of Open, and can make them fail.
@@ -168,7 +168,7 @@ func TestStaticFilesHashesOnce(t *testing.T) {
 	h := static(middleware.StaticFilesOptions{FS: fsys})
 	var wg sync.WaitGroup
 	for range 20 {
-		wg.Go(func() { ask(h, "HEAD", "/a.txt") })
+		wg.Go(func() { requestFile(h, "HEAD", "/a.txt") })
 	}
 	wg.Wait()
 	require.EqualValues(t, 21, fsys.n.Load(), "one for each request, one for the hash")
@@ -196,7 +196,7 @@ func TestStaticFilesThatCannotBeOpened(t *testing.T) {
 					return tt.err
 				}}
 				h := middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})(static(middleware.StaticFilesOptions{FS: fsys}))
-				w := ask(h, "GET", "/a.txt")
+				w := requestFile(h, "GET", "/a.txt")
 				require.Equal(t, tt.status, w.Code)
 				require.Equal(t, tt.body, w.Body.String())
 				require.Empty(t, w.Header().Get("Etag"))
@@ -213,7 +213,7 @@ func TestStaticFilesIrregular(t *testing.T) {
 		"dir/index.html/file": {},
 	}}
 	for _, target := range []string{"/pipe", "/device", "/dir/", "/dir/index.html"} {
-		w := ask(static(middleware.StaticFilesOptions{FS: fsys}), "GET", target)
+		w := requestFile(static(middleware.StaticFilesOptions{FS: fsys}), "GET", target)
 		require.Equal(t, "next", w.Body.String(), target)
 	}
 	require.Zero(t, fsys.n.Load(), "nothing was opened")
@@ -235,15 +235,15 @@ func TestStaticFilesHeader(t *testing.T) {
 			}
 		},
 	})
-	w := ask(h, "GET", "/a.1f3c.js")
+	w := requestFile(h, "GET", "/a.1f3c.js")
 	require.Equal(t, "public, max-age=31536000, immutable", w.Header().Get("Cache-Control"))
-	w = ask(h, "GET", "/a.1f3c.js", "If-None-Match", w.Header().Get("Etag"))
+	w = requestFile(h, "GET", "/a.1f3c.js", "If-None-Match", w.Header().Get("Etag"))
 	require.Equal(t, 304, w.Code)
 	require.Equal(t, "public, max-age=31536000, immutable", w.Header().Get("Cache-Control"))
-	ask(h, "GET", "/docs") // redirects
-	ask(h, "HEAD", "/docs/")
-	ask(h, "GET", "/missing")
-	w = ask(h, "GET", "/model.gltf")
+	requestFile(h, "GET", "/docs") // redirects
+	requestFile(h, "HEAD", "/docs/")
+	requestFile(h, "GET", "/missing")
+	w = requestFile(h, "GET", "/model.gltf")
 	require.Equal(t, "model/gltf+json", w.Header().Get("Content-Type"))
 	require.Empty(t, w.Header().Get("Etag"))
 	require.Equal(t, []string{"a.1f3c.js", "a.1f3c.js", "docs/index.html", "model.gltf"}, names)
@@ -264,7 +264,7 @@ func TestStaticFilesTypes(t *testing.T) {
 	}
 	h := static(middleware.StaticFilesOptions{FS: files, Types: map[string]string{".gltf": "model/gltf+json", ".md": "text/plain; charset=utf-8"}})
 	for name, kind := range want {
-		w := ask(h, "GET", "/"+name)
+		w := requestFile(h, "GET", "/"+name)
 		require.Equal(t, kind, w.Header().Get("Content-Type"), name)
 		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 	}
@@ -343,11 +343,11 @@ func TestStaticFilesTraversal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := httptest.NewServer(h)
 			defer srv.Close()
-			status, answer := raw(t, srv, "GET /open.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			status, answer := sendRawRequest(t, srv, "GET /open.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			require.Equal(t, "200", status, answer)
 			for _, target := range targets {
 				for range 5 { // redirects
-					status, answer = raw(t, srv, "GET "+target+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+					status, answer = sendRawRequest(t, srv, "GET "+target+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 					require.NotContains(t, answer, "LEAK", target)
 					_, rest, moved := strings.Cut(answer, "\r\nLocation: ")
 					if !moved {
@@ -364,7 +364,7 @@ func TestStaticFilesTraversal(t *testing.T) {
 // The common requests, over both protocols.
 func TestStaticFilesOverTheWire(t *testing.T) {
 	h := pipeline.New().Use(middleware.ResponseTime, middleware.StaticFiles(middleware.StaticFilesOptions{FS: embedded})).MustBuild()
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, body, err := get(t, srv, "/developererrorpage.css")
 		require.NoError(t, err)
 		want, err := embedded.ReadFile("developererrorpage.css")

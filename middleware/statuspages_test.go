@@ -126,7 +126,7 @@ func TestStatusPages(t *testing.T) {
 			var plain, above, below life
 			bare := plain.observe(tt.h)
 			h := above.observe(middleware.StatusPages(middleware.StatusPagesOptions{})(below.observe(tt.h)))
-			both(t, bare, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, bare, func(t *testing.T, srv *httptest.Server) {
 				without, body, err := get(t, srv, "/", "Accept", "application/json")
 				require.NoError(t, err)
 				http2 := srv.TLS != nil
@@ -181,7 +181,7 @@ func TestStatusPages(t *testing.T) {
 // HEAD gets the headers of GET.
 func TestStatusPagesHEADWithoutABody(t *testing.T) {
 	h := middleware.StatusPages(middleware.StatusPagesOptions{})(answer(404, "", "Content-Length", "10"))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, err := srv.Client().Head(srv.URL)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
@@ -203,7 +203,7 @@ func TestStatusPagesFreezesHeaders(t *testing.T) {
 				w.Header().Del("X-Gone")
 				_, _ = io.WriteString(w, body)
 			}))
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, _, err := get(t, srv, "/")
 				require.NoError(t, err)
 				require.Equal(t, "yes", res.Header.Get("X-Early"))
@@ -222,7 +222,7 @@ func TestStatusPagesKeepsTrailers(t *testing.T) {
 		w.Header().Set("X-Sum", "13")
 		w.Header().Set(http.TrailerPrefix+"X-More", "1")
 	}))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		res, _, err := get(t, srv, "/")
 		require.NoError(t, err)
 		require.Equal(t, http.Header{"X-Sum": {"13"}, "X-More": {"1"}}, res.Trailer)
@@ -257,7 +257,7 @@ func TestStatusPagesStreams(t *testing.T) {
 				}))
 				var l life
 				h := l.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { pages.ServeHTTP(wrap(w), r) }))
-				both(t, h, func(t *testing.T, srv *httptest.Server) {
+				overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 					res, err := srv.Client().Get(srv.URL)
 					require.NoError(t, err, "the headers come first")
 					require.Equal(t, 404, res.StatusCode)
@@ -294,11 +294,11 @@ func TestStatusPagesKeepsInterfaces(t *testing.T) {
 		return fmt.Sprint(flusher, hijacker, from, str, push, flushError)
 	}
 	tell := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, offers(w)) })
-	both(t, tell, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, tell, func(t *testing.T, srv *httptest.Server) {
 		_, want, err := get(t, srv, "/")
 		require.NoError(t, err)
 		http2 := srv.TLS != nil
-		both(t, middleware.StatusPages(middleware.StatusPagesOptions{})(tell), func(t *testing.T, srv *httptest.Server) {
+		overBothProtocols(t, middleware.StatusPages(middleware.StatusPagesOptions{})(tell), func(t *testing.T, srv *httptest.Server) {
 			if http2 != (srv.TLS != nil) {
 				return
 			}
@@ -346,7 +346,7 @@ func TestStatusPagesAfterAHijackThatFailed(t *testing.T) {
 		}
 		http.Error(w, "Not Implemented", 501)
 	}))
-	both(t, h, func(t *testing.T, srv *httptest.Server) {
+	overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 		if srv.TLS == nil {
 			return
 		}
@@ -381,7 +381,7 @@ func TestStatusPagesHandler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var l life
 			h := l.observe(middleware.StatusPages(middleware.StatusPagesOptions{Handler: tt.handler})(answer(404, "Not Found\n", "X-Kept", "yes")))
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/")
 				require.NoError(t, err)
 				require.Equal(t, tt.status, res.StatusCode)
@@ -411,12 +411,12 @@ func TestStatusPagesAndRecover(t *testing.T) {
 	}{
 		{"Recover above, a 404", rec(page(http.NotFoundHandler())), "404 page 404"},
 		{"Recover below, a 404", page(rec(http.NotFoundHandler())), "404 page 404"},
-		{"Recover above, a panic", rec(page(throwing("x"))), "500 500 Internal Server Error\n"},
-		{"Recover below, a panic", page(rec(throwing("x"))), "500 500 Internal Server Error\n"},
-		{"Recover above, an error", rec(page(returning(missing))), "404 404 Not Found\n"},
+		{"Recover above, a panic", rec(page(handlerPanicking("x"))), "500 500 Internal Server Error\n"},
+		{"Recover below, a panic", page(rec(handlerPanicking("x"))), "500 500 Internal Server Error\n"},
+		{"Recover above, an error", rec(page(handlerReturning(missing))), "404 404 Not Found\n"},
 		{"Recover below, an error", page(rec(failing(missing))), "404 404 Not Found\n"},
-		{"a Handler that only says the status, above", bare(page(returning(missing))), "404 page 404"},
-		{"a Handler that only says the status, below", page(bare(throwing(missing))), "404 page 404"},
+		{"a Handler that only says the status, above", bare(page(handlerReturning(missing))), "404 page 404"},
+		{"a Handler that only says the status, below", page(bare(handlerPanicking(missing))), "404 page 404"},
 		{"a status held, Recover above", rec(page(held)), "500 500 Internal Server Error\n"},
 		{"a status held, Recover below", page(rec(held)), ""},
 		{"a page that panics", rec(middleware.StatusPages(middleware.StatusPagesOptions{
@@ -426,7 +426,7 @@ func TestStatusPagesAndRecover(t *testing.T) {
 		{"below a buffer", page(http.TimeoutHandler(http.NotFoundHandler(), 1<<40, "")), "404 page 404"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			both(t, tt.h, func(t *testing.T, srv *httptest.Server) {
+			overBothProtocols(t, tt.h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/")
 				if tt.want == "" {
 					require.Error(t, err)

@@ -25,8 +25,8 @@ func quiet() pipeline.Middleware {
 	return middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})
 }
 
-// waits waits until its context ends, and writes nothing.
-func waits(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// awaitContextEnd waits until its context ends, and writes nothing.
+func awaitContextEnd(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // inBubble runs a test in a bubble with a fake clock.
 func inBubble(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
@@ -260,7 +260,7 @@ func TestTimeoutNested(t *testing.T) {
 					UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 						time.Sleep(5 * time.Second)
 						next.ServeHTTP(w, r)
-					}).Use(middleware.Timeout(tt.inner)).RunFunc(waits).MustBuild()
+					}).Use(middleware.Timeout(tt.inner)).RunFunc(awaitContextEnd).MustBuild()
 				start := time.Now()
 				require.Equal(t, 504, serveHandler(h, request(t)).Code)
 				require.Equal(t, tt.took, time.Since(start))
@@ -325,8 +325,8 @@ func TestTimeoutOverTheWire(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l logs
-			h := pipeline.New().Use(stack(&l)...).RunFunc(waits).MustBuild()
-			both(t, h, func(t *testing.T, srv *httptest.Server) {
+			h := pipeline.New().Use(stack(&l)...).RunFunc(awaitContextEnd).MustBuild()
+			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {
 				res, body, err := get(t, srv, "/", "Accept", "application/json")
 				require.NoError(t, err)
 				require.Equal(t, 504, res.StatusCode)

@@ -41,13 +41,13 @@ func TestPipeline(t *testing.T) {
 		}, "/", 200, "before end after"},
 		{"an alice chain as it is", func(b *pipeline.Builder) { b.Use(alice.New(tagA, tagB).Then).Run(text("end")) }, "/", 200, "a>b>end<b<a"},
 		{"an alice constructor as it is", func(b *pipeline.Builder) { b.Use(alice.Constructor(tagA)).Run(text("end")) }, "/", 200, "a>end<a"},
-		{"Map takes", func(b *pipeline.Builder) { b.Use(tag("a")).Map("/m", sub("m")).Use(tag("b")).Run(text("end")) }, "/m/x", 200, "a>m>mapped<m<a"},
-		{"Map passes", func(b *pipeline.Builder) { b.Use(tag("a")).Map("/m", sub("m")).Use(tag("b")).Run(text("end")) }, "/mm", 200, "a>b>end<b<a"},
+		{"Map takes", func(b *pipeline.Builder) { b.Use(tag("a")).Map("/m", namedBranch("m")).Use(tag("b")).Run(text("end")) }, "/m/x", 200, "a>m>mapped<m<a"},
+		{"Map passes", func(b *pipeline.Builder) { b.Use(tag("a")).Map("/m", namedBranch("m")).Use(tag("b")).Run(text("end")) }, "/mm", 200, "a>b>end<b<a"},
 		{"Map never falls back", func(b *pipeline.Builder) { b.Map("/m", func(*pipeline.Builder) {}).Run(text("end")) }, "/m", 404, "404 page not found\n"},
 		{"nested", func(b *pipeline.Builder) {
-			b.Map("/m", func(b *pipeline.Builder) { b.Map("/n", sub("n")).Run(text("m")) }).Run(text("end"))
+			b.Map("/m", func(b *pipeline.Builder) { b.Map("/n", namedBranch("n")).Run(text("m")) }).Run(text("end"))
 		}, "/m/n", 200, "n>mapped<n"},
-		{"MapWhen takes", func(b *pipeline.Builder) { b.MapWhen(branch.Query("q"), sub("q")).Run(text("end")) }, "/?q", 200, "q>mapped<q"},
+		{"MapWhen takes", func(b *pipeline.Builder) { b.MapWhen(branch.Query("q"), namedBranch("q")).Run(text("end")) }, "/?q", 200, "q>mapped<q"},
 		{"MapWhen never falls back", func(b *pipeline.Builder) { b.MapWhen(branch.Query("q"), func(*pipeline.Builder) {}).Run(text("end")) }, "/?q", 404, "404 page not found\n"},
 		{"UseWhen rejoins", func(b *pipeline.Builder) {
 			b.UseWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Use(tag("q")) }).Use(tag("z")).Run(text("end"))
@@ -55,7 +55,7 @@ func TestPipeline(t *testing.T) {
 		{"UseWhen passes", func(b *pipeline.Builder) {
 			b.UseWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Use(tag("q")) }).Use(tag("z")).Run(text("end"))
 		}, "/", 200, "z>end<z"},
-		{"UseWhen with a Run of its own", func(b *pipeline.Builder) { b.UseWhen(branch.Query("q"), sub("q")).Run(text("end")) }, "/?q", 200, "q>mapped<q"},
+		{"UseWhen with a Run of its own", func(b *pipeline.Builder) { b.UseWhen(branch.Query("q"), namedBranch("q")).Run(text("end")) }, "/?q", 200, "q>mapped<q"},
 		{"UseWhen rejoins at depth", func(b *pipeline.Builder) {
 			b.UseWhen(branch.Query("q"), func(b *pipeline.Builder) {
 				b.Use(tag("q")).UseWhen(branch.Query("r"), func(b *pipeline.Builder) { b.Use(tag("r")) }).Use(tag("s"))
@@ -79,7 +79,7 @@ func TestPipeline(t *testing.T) {
 func tagA(next http.Handler) http.Handler { return tag("a")(next) }
 func tagB(next http.Handler) http.Handler { return tag("b")(next) }
 
-func sub(name string) func(*pipeline.Builder) {
+func namedBranch(name string) func(*pipeline.Builder) {
 	return func(b *pipeline.Builder) { b.Use(tag(name)).Run(text("mapped")) }
 }
 
@@ -113,8 +113,8 @@ func TestHas(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// here returns the file:line that is the given number of lines below the call.
-func here(lines int) string {
+// callerLine returns the file:line that is the given number of lines below the call.
+func callerLine(lines int) string {
 	_, file, line, _ := runtime.Caller(1)
 	return fmt.Sprintf("%s:%d", file, line+lines)
 }
@@ -127,49 +127,61 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 		app  func(*pipeline.Builder) string // returns the file:line of the mistake
 		want string
 	}{
-		{"nil component", func(b *pipeline.Builder) string { b.Use(nil); return here(0) }, "Use(nil): the component is nil"},
-		{"no component", func(b *pipeline.Builder) string { b.Use(); return here(0) }, "Use(nothing): no component was given"},
-		{"nil named component", func(b *pipeline.Builder) string { b.UseNamed("x", nil); return here(0) }, "Use(x): the component is nil"},
-		{"empty name", func(b *pipeline.Builder) string { b.UseNamed("", tag("a")); return here(0) }, "Use((no name)): the name is empty: use Use for a component without a name"},
-		{"nil inline component", func(b *pipeline.Builder) string { b.UseFunc(nil); return here(0) }, "Use(nil): the component is nil"},
+		{"nil component", func(b *pipeline.Builder) string { b.Use(nil); return callerLine(0) }, "Use(nil): the component is nil"},
+		{"no component", func(b *pipeline.Builder) string { b.Use(); return callerLine(0) }, "Use(nothing): no component was given"},
+		{"nil named component", func(b *pipeline.Builder) string { b.UseNamed("x", nil); return callerLine(0) }, "Use(x): the component is nil"},
+		{"empty name", func(b *pipeline.Builder) string { b.UseNamed("", tag("a")); return callerLine(0) }, "Use((no name)): the name is empty: use Use for a component without a name"},
+		{"nil inline component", func(b *pipeline.Builder) string { b.UseFunc(nil); return callerLine(0) }, "Use(nil): the component is nil"},
 		{"nil result", func(b *pipeline.Builder) string {
 			b.Use(func(http.Handler) http.Handler { return nil })
-			return here(-1)
+			return callerLine(-1)
 		}, "the component made a nil handler"},
 		{"typed nil result", func(b *pipeline.Builder) string {
 			b.Use(func(http.Handler) http.Handler { return nilFunc })
-			return here(-1)
+			return callerLine(-1)
 		}, "the component made a nil handler"},
 		{"constructor panics", func(b *pipeline.Builder) string {
 			b.Use(func(http.Handler) http.Handler { panic("no limit given") })
-			return here(-1)
+			return callerLine(-1)
 		}, "the component panicked when it was constructed: no limit given"},
 		{"bad options", func(b *pipeline.Builder) string {
 			b.Use(func(http.Handler) http.Handler {
 				panic(&pipeline.ConfigError{Component: "limit.New", Problem: "the rate is 0"})
 			})
-			return here(-3)
+			return callerLine(-3)
 		}, "limit.New: the rate is 0"},
-		{"nil terminal", func(b *pipeline.Builder) string { b.Run(nil); return here(0) }, "Run(nil): the handler is nil"},
-		{"typed nil terminal", func(b *pipeline.Builder) string { b.Run(nilMux); return here(0) }, "Run(*http.ServeMux): the handler is nil"},
-		{"nil terminal function", func(b *pipeline.Builder) string { b.RunFunc(nil); return here(0) }, "Run(nil): the handler is nil"},
-		{"nil mount", func(b *pipeline.Builder) string { b.Mount("/m", nil); return here(0) }, "Mount(/m): the handler is nil"},
-		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return here(0) }, "a component after Run is never reached: move it before the Run at"},
-		{"second Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Run(text("end")); return here(0) }, "a second Run is never reached: the first is at"},
-		{"name given twice", func(b *pipeline.Builder) string { b.UseNamed("x", tag("a")); b.UseNamed("x", tag("b")); return here(0) }, "Use(x): the name is taken by the component added at"},
-		{"prefix without slash", func(b *pipeline.Builder) string { b.Map("m", sub("m")); return here(0) }, `Map(m): the prefix "m" must begin with a slash: "/m"`},
-		{"prefix with slash at the end", func(b *pipeline.Builder) string { b.Mount("/m/", text("m")); return here(0) }, `Mount(/m/): the prefix "/m/" must not end with a slash: "/m" matches everything below it as well`},
-		{"shadowed prefix", func(b *pipeline.Builder) string { b.Map("/m", sub("m")); b.Mount("/M/n", text("n")); return here(0) }, "Mount(/M/n): never reached: Map(/m) at"},
-		{"same prefix", func(b *pipeline.Builder) string { b.Map("/m", sub("m")); b.Map("/m", sub("m")); return here(0) }, "Map(/m): never reached: Map(/m) at"},
-		{"nil predicate", func(b *pipeline.Builder) string { b.MapWhen(nil, sub("m")); return here(0) }, "MapWhen(nil): the predicate is nil"},
-		{"nil predicate, rejoining", func(b *pipeline.Builder) string { b.UseWhen(nil, sub("m")); return here(0) }, "UseWhen(nil): the predicate is nil"},
-		{"nil configuration", func(b *pipeline.Builder) string { b.Map("/m", nil); return here(0) }, "Map(/m): the function that configures the branch is nil"},
+		{"nil terminal", func(b *pipeline.Builder) string { b.Run(nil); return callerLine(0) }, "Run(nil): the handler is nil"},
+		{"typed nil terminal", func(b *pipeline.Builder) string { b.Run(nilMux); return callerLine(0) }, "Run(*http.ServeMux): the handler is nil"},
+		{"nil terminal function", func(b *pipeline.Builder) string { b.RunFunc(nil); return callerLine(0) }, "Run(nil): the handler is nil"},
+		{"nil mount", func(b *pipeline.Builder) string { b.Mount("/m", nil); return callerLine(0) }, "Mount(/m): the handler is nil"},
+		{"component after Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Use(tag("a")); return callerLine(0) }, "a component after Run is never reached: move it before the Run at"},
+		{"second Run", func(b *pipeline.Builder) string { b.Run(text("end")); b.Run(text("end")); return callerLine(0) }, "a second Run is never reached: the first is at"},
+		{"name given twice", func(b *pipeline.Builder) string {
+			b.UseNamed("x", tag("a"))
+			b.UseNamed("x", tag("b"))
+			return callerLine(0)
+		}, "Use(x): the name is taken by the component added at"},
+		{"prefix without slash", func(b *pipeline.Builder) string { b.Map("m", namedBranch("m")); return callerLine(0) }, `Map(m): the prefix "m" must begin with a slash: "/m"`},
+		{"prefix with slash at the end", func(b *pipeline.Builder) string { b.Mount("/m/", text("m")); return callerLine(0) }, `Mount(/m/): the prefix "/m/" must not end with a slash: "/m" matches everything below it as well`},
+		{"shadowed prefix", func(b *pipeline.Builder) string {
+			b.Map("/m", namedBranch("m"))
+			b.Mount("/M/n", text("n"))
+			return callerLine(0)
+		}, "Mount(/M/n): never reached: Map(/m) at"},
+		{"same prefix", func(b *pipeline.Builder) string {
+			b.Map("/m", namedBranch("m"))
+			b.Map("/m", namedBranch("m"))
+			return callerLine(0)
+		}, "Map(/m): never reached: Map(/m) at"},
+		{"nil predicate", func(b *pipeline.Builder) string { b.MapWhen(nil, namedBranch("m")); return callerLine(0) }, "MapWhen(nil): the predicate is nil"},
+		{"nil predicate, rejoining", func(b *pipeline.Builder) string { b.UseWhen(nil, namedBranch("m")); return callerLine(0) }, "UseWhen(nil): the predicate is nil"},
+		{"nil configuration", func(b *pipeline.Builder) string { b.Map("/m", nil); return callerLine(0) }, "Map(/m): the function that configures the branch is nil"},
 		{"inside a branch", func(b *pipeline.Builder) (at string) {
-			b.Map("/m", func(b *pipeline.Builder) { b.Use(nil); at = here(0) })
+			b.Map("/m", func(b *pipeline.Builder) { b.Use(nil); at = callerLine(0) })
 			return at
 		}, "Use(nil): the component is nil"},
 		{"inside a rejoining branch", func(b *pipeline.Builder) (at string) {
-			b.UseWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Use(nil); at = here(0) })
+			b.UseWhen(branch.Query("q"), func(b *pipeline.Builder) { b.Use(nil); at = callerLine(0) })
 			return at
 		}, "Use(nil): the component is nil"},
 	} {

@@ -17,8 +17,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// raw sends a request line unchanged, because clients clean paths.
-func raw(t *testing.T, srv *httptest.Server, line string) *http.Response {
+// sendRawLine sends a request line unchanged, because clients clean paths.
+func sendRawLine(t *testing.T, srv *httptest.Server, line string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestUncleanPathsNeverReachAComponent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			reached = ""
-			res := raw(t, srv, tt.line)
+			res := sendRawLine(t, srv, tt.line)
 			require.Equal(t, tt.status, res.StatusCode)
 			require.Equal(t, tt.location, res.Header.Get("Location"))
 			require.Equal(t, tt.reached, reached)
@@ -112,12 +112,12 @@ func TestGuardHolds(t *testing.T) {
 			b.Run(http.FileServerFS(files))
 			srv := serveTest(t, b.MustBuild(), false)
 			for _, path := range []string{"/admin/s", "/x/../admin/s", "//admin/s", "/./admin/s", "/%2e/admin/s", "/x%2f..%2fadmin/s", "/ADMIN/s", "/admin%2fs", "/admin", "/admin/", "/%61dmin/s", "/open/../admin/s"} {
-				res := raw(t, srv, "GET "+path)
+				res := sendRawLine(t, srv, "GET "+path)
 				body, err := io.ReadAll(res.Body)
 				require.NoError(t, err)
 				require.NotContains(t, string(body), "secret", path)
 			}
-			require.Equal(t, 200, raw(t, srv, "GET /open").StatusCode)
+			require.Equal(t, 200, sendRawLine(t, srv, "GET /open").StatusCode)
 		})
 	}
 }

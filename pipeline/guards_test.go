@@ -114,8 +114,8 @@ type foldingFS struct{ fs.FS }
 
 func (f foldingFS) Open(name string) (fs.File, error) { return f.FS.Open(strings.ToLower(name)) }
 
-// guarded returns the handler that requires the key.
-func guarded() http.Handler {
+// requireKey returns the handler that requires the key.
+func requireKey() http.Handler {
 	files := http.FileServerFS(fstest.MapFS{"s": {Data: []byte("guarded")}})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Key") != "sesame" {
@@ -128,12 +128,12 @@ func guarded() http.Handler {
 
 // inPipeline, alone and behindCleanPaths put the guard in front of a main line.
 func inPipeline(main http.Handler) http.Handler {
-	return pipeline.New().Map("/admin", func(b *pipeline.Builder) { b.Run(guarded()) }).Run(main).MustBuild()
+	return pipeline.New().Map("/admin", func(b *pipeline.Builder) { b.Run(requireKey()) }).Run(main).MustBuild()
 }
 
-func alone(main http.Handler) http.Handler { return branch.Map("/admin", guarded())(main) }
+func guardedMain(main http.Handler) http.Handler { return branch.Map("/admin", requireKey())(main) }
 
-func behindCleanPaths(main http.Handler) http.Handler { return branch.CleanPaths(alone(main)) }
+func behindCleanPaths(main http.Handler) http.Handler { return branch.CleanPaths(guardedMain(main)) }
 
 // sendRaw sends the request line unchanged, because clients clean paths, and follows
 // redirects.
@@ -177,7 +177,7 @@ func TestGuardsHold(t *testing.T) {
 		}{
 			{"pipeline", inPipeline(main), true},
 			{"behind CleanPaths", behindCleanPaths(main), true},
-			{"alone", alone(main), false},
+			{"alone", guardedMain(main), false},
 		} {
 			t.Run(name+"/"+tt.name, func(t *testing.T) {
 				srv := httptest.NewServer(tt.h)
@@ -230,8 +230,8 @@ func TestGuardsHoldForAllCombinations(t *testing.T) {
 		"pipeline, ServeMux":     inPipeline(lines["ServeMux"]),
 		"pipeline, FoldingFS":    inPipeline(lines["FoldingFS"]),
 		"pipeline, StaticFiles":  inPipeline(lines["StaticFiles"]),
-		"alone, FoldingFS":       alone(lines["FoldingFS"]),
-		"alone, StaticFiles":     alone(lines["StaticFiles"]),
+		"alone, FoldingFS":       guardedMain(lines["FoldingFS"]),
+		"alone, StaticFiles":     guardedMain(lines["StaticFiles"]),
 		"CleanPaths, ServeMux":   behindCleanPaths(lines["ServeMux"]),
 		"CleanPaths, FileServer": behindCleanPaths(lines["FileServerFS"]),
 	} {
@@ -264,7 +264,7 @@ func TestGuardAloneAndRouters(t *testing.T) {
 		for _, tt := range []struct {
 			h       http.Handler
 			reached bool
-		}{{alone(mux), true}, {behindCleanPaths(mux), false}, {inPipeline(mux), false}} {
+		}{{guardedMain(mux), true}, {behindCleanPaths(mux), false}, {inPipeline(mux), false}} {
 			srv := httptest.NewServer(tt.h)
 			_, body := sendRaw(t, srv.Listener.Addr().String(), target, false)
 			require.Equal(t, tt.reached, strings.Contains(body, leak), target)
@@ -279,7 +279,7 @@ func TestGuardThatMatchesCaseBeforeAMainLineThatDoesNot(t *testing.T) {
 		opts    branch.MapOptions
 		reached bool
 	}{{branch.MapOptions{}, false}, {branch.MapOptions{MatchCase: true}, true}} {
-		h := pipeline.New().MountWith("/admin", tt.opts, guarded()).Run(mainLines()["FoldingFS"]).MustBuild()
+		h := pipeline.New().MountWith("/admin", tt.opts, requireKey()).Run(mainLines()["FoldingFS"]).MustBuild()
 		srv := httptest.NewServer(h)
 		_, body := sendRaw(t, srv.Listener.Addr().String(), "/ADMIN/s", false)
 		require.Equal(t, tt.reached, body == leak)

@@ -15,8 +15,8 @@ import (
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
-// seen answers with the path and the route as the handler sees them.
-func seen(w http.ResponseWriter, r *http.Request) {
+// answerPathAndRoute answers with the path and the route as the handler sees them.
+func answerPathAndRoute(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s + %s, id %q, pattern %q", branch.PathBase(r), r.URL.EscapedPath(), r.PathValue("id"), r.Pattern)
 }
 
@@ -42,9 +42,9 @@ func fetch(t *testing.T, h http.Handler, target string) string {
 // router returns a ServeMux with a subtree, a wildcard and an exact root below base.
 func router(base string) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+base+"/items/{id}", seen)
-	mux.HandleFunc(base+"/tree/", seen)
-	mux.HandleFunc(base+"/{$}", seen)
+	mux.HandleFunc("GET "+base+"/items/{id}", answerPathAndRoute)
+	mux.HandleFunc(base+"/tree/", answerPathAndRoute)
+	mux.HandleFunc(base+"/{$}", answerPathAndRoute)
 	return mux
 }
 
@@ -89,14 +89,14 @@ func TestServeMuxInABranch(t *testing.T) {
 
 func TestBranchInAServeMux(t *testing.T) {
 	app := func() *pipeline.Builder {
-		return pipeline.New().Mount("/a", http.HandlerFunc(seen)).Run(http.HandlerFunc(seen))
+		return pipeline.New().Mount("/a", http.HandlerFunc(answerPathAndRoute)).Run(http.HandlerFunc(answerPathAndRoute))
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/app/", branch.UsePathBase("/app")(app().MustBuild()))
 	mux.Handle("/strip/", http.StripPrefix("/strip", app().MustBuild()))
 	mux.Handle("/strip", http.StripPrefix("/strip", app().MustBuild()))
-	mux.Handle("/t/{id}/", pipeline.New().Use(branch.UsePathBase("/t/acme")).Run(http.HandlerFunc(seen)).MustBuild())
-	mux.Handle("/full/", pipeline.New().Mount("/full/a", http.HandlerFunc(seen)).Run(http.HandlerFunc(seen)).MustBuild())
+	mux.Handle("/t/{id}/", pipeline.New().Use(branch.UsePathBase("/t/acme")).Run(http.HandlerFunc(answerPathAndRoute)).MustBuild())
+	mux.Handle("/full/", pipeline.New().Mount("/full/a", http.HandlerFunc(answerPathAndRoute)).Run(http.HandlerFunc(answerPathAndRoute)).MustBuild())
 	for _, tt := range []struct{ name, target, want string }{
 		{"UsePathBase", "/app/a/x", `200 /app/a + /x, id "", pattern "/app/"`},
 		{"UsePathBase, main line", "/app/b", `200 /app + /b, id "", pattern "/app/"`},
@@ -168,7 +168,7 @@ func TestFileServersInABranch(t *testing.T) {
 func TestLinksLeadBack(t *testing.T) {
 	link := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/there" {
-			seen(w, r)
+			answerPathAndRoute(w, r)
 			return
 		}
 		branch.Redirect(w, r, "/there?q=1", http.StatusSeeOther)

@@ -41,7 +41,7 @@ func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
 func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
 func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 
-func hide(next http.Handler) http.Handler {
+func unwrapOnlyWriter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(unwrapOnly{w}, r) })
 }
 
@@ -50,7 +50,7 @@ type flushOnly struct{ unwrapOnly }
 
 func (f flushOnly) Flush() { _ = http.NewResponseController(f.w).Flush() }
 
-func half(next http.Handler) http.Handler {
+func flushOnlyWriter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(flushOnly{unwrapOnly{w}}, r) })
 }
 
@@ -157,14 +157,14 @@ func TestEveryDoor(t *testing.T) {
 		noHijack        bool
 	}{
 		{name: "direct"},
-		{name: "Unwrap-only inside", inside: []mw{hide}},
-		{name: "Unwrap-only outside", outside: []mw{hide}},
-		{name: "Unwrap-only thrice", outside: []mw{hide, hide}, inside: []mw{hide}},
-		{name: "half an interface outside", outside: []mw{half}},
-		{name: "half an interface inside", inside: []mw{half}},
-		{name: "three kinds outside", outside: []mw{assert, hide, half}},
-		{name: "three kinds inside", inside: []mw{assert, hide, half}},
-		{name: "three kinds on both sides", outside: []mw{half, hide, half}, inside: []mw{assert, half, hide}},
+		{name: "Unwrap-only inside", inside: []mw{unwrapOnlyWriter}},
+		{name: "Unwrap-only outside", outside: []mw{unwrapOnlyWriter}},
+		{name: "Unwrap-only thrice", outside: []mw{unwrapOnlyWriter, unwrapOnlyWriter}, inside: []mw{unwrapOnlyWriter}},
+		{name: "half an interface outside", outside: []mw{flushOnlyWriter}},
+		{name: "half an interface inside", inside: []mw{flushOnlyWriter}},
+		{name: "three kinds outside", outside: []mw{assert, unwrapOnlyWriter, flushOnlyWriter}},
+		{name: "three kinds inside", inside: []mw{assert, unwrapOnlyWriter, flushOnlyWriter}},
+		{name: "three kinds on both sides", outside: []mw{flushOnlyWriter, unwrapOnlyWriter, flushOnlyWriter}, inside: []mw{assert, flushOnlyWriter, unwrapOnlyWriter}},
 	}
 	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		for _, d := range startPaths {

@@ -18,7 +18,7 @@ var (
 	matchCase = branch.MapOptions{MatchCase: true}
 )
 
-func where(w http.ResponseWriter, r *http.Request) {
+func answerPath(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s + %s", branch.PathBase(r), r.URL.Path)
 }
 
@@ -26,13 +26,13 @@ func whereMain(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "main") }
 
 func TestMapWithAndMountWith(t *testing.T) {
 	b := pipeline.New()
-	b.MapWith("/Case", matchCase, func(b *pipeline.Builder) { b.RunFunc(where) })
+	b.MapWith("/Case", matchCase, func(b *pipeline.Builder) { b.RunFunc(answerPath) })
 	b.MapWith("/keep", keepPath, func(b *pipeline.Builder) {
-		b.Map("/keep/below", func(b *pipeline.Builder) { b.Use(tagA).RunFunc(where) })
-		b.RunFunc(where)
+		b.Map("/keep/below", func(b *pipeline.Builder) { b.Use(tagA).RunFunc(answerPath) })
+		b.RunFunc(answerPath)
 	})
-	b.MountWith("/mount", keepPath, http.HandlerFunc(where))
-	b.MountWith("/{x}", branch.MapOptions{Literal: true}, http.HandlerFunc(where))
+	b.MountWith("/mount", keepPath, http.HandlerFunc(answerPath))
+	b.MountWith("/{x}", branch.MapOptions{Literal: true}, http.HandlerFunc(answerPath))
 	b.RunFunc(whereMain)
 	srv := serveTest(t, b.MustBuild(), false)
 	for target, want := range map[string]string{

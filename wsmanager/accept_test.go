@@ -42,7 +42,7 @@ func testHandshakeRefusals(t *testing.T) {
 		}, 101, "", [2]string{"Connection", "Upgrade"}},
 		{"lists over several lines", set("Connection", "keep-alive", "Upgrade"), 101, "", [2]string{}},
 		{"a plain GET", func(r *http.Request) { r.Header = http.Header{} }, 426, "This is a WebSocket endpoint.", [2]string{"Upgrade", "websocket"}},
-		{"a plain POST", func(r *http.Request) { r.Header = http.Header{}; r.Method = "POST" }, 426, `"Sec-WebSocket-Version: 13"`, [2]string{"Connection", "Upgrade"}},
+		{"a plain POST", func(r *http.Request) { r.Header = http.Header{}; r.Method = "POST" }, 426, `"Sec-WebSocket-Version: 13"`, [2]string{"Upgrade", "websocket"}},
 		{"no Upgrade", del("Upgrade"), 426, "This is a WebSocket endpoint.", [2]string{}},
 		{"no Connection", del("Connection"), 426, "This is a WebSocket endpoint.", [2]string{}},
 		{"another protocol", set("Upgrade", "h2c"), 426, "This is a WebSocket endpoint.", [2]string{}},
@@ -90,77 +90,6 @@ func testHandshakeRefusals(t *testing.T) {
 	}
 }
 
-func TestOrigins(t *testing.T) { onEachDriver(t, testOrigins) }
-
-func testOrigins(t *testing.T) {
-	allowed := quiet()
-	allowed.Origins.Allowed = []string{"https://app.example.com", "http://dev.example.com:3000"}
-	anyone := quiet()
-	anyone.Origins.DangerouslyAllowAny = true
-	for _, tt := range []struct {
-		name    string
-		opts    wsmanager.Options
-		host    string
-		origins []string
-		want    int
-	}{
-		{"none: not a browser", quiet(), "example.com", nil, 101},
-		{"same host", quiet(), "example.com", []string{"http://example.com"}, 101},
-		{"same host behind TLS", quiet(), "example.com", []string{"https://example.com"}, 101},
-		{"same host, another letter case", quiet(), "EXAMPLE.com", []string{"http://example.COM"}, 101},
-		{"same host and port", quiet(), "example.com:8080", []string{"http://example.com:8080"}, 101},
-		{"default port written out", quiet(), "example.com:443", []string{"https://example.com"}, 101},
-		{"default port written out by the page", quiet(), "example.com", []string{"http://example.com:80"}, 101},
-		{"IPv6", quiet(), "[::1]:8080", []string{"http://[::1]:8080"}, 101},
-		{"IPv6 without port", quiet(), "[::1]", []string{"http://[::1]"}, 101},
-		{"another port", quiet(), "example.com:8080", []string{"http://example.com:8081"}, 403},
-		{"another port, the default", quiet(), "example.com:8080", []string{"http://example.com"}, 403},
-		{"another host", quiet(), "example.com", []string{"http://evil.example"}, 403},
-		{"a subdomain", quiet(), "example.com", []string{"http://www.example.com"}, 403},
-		{"a lookalike", quiet(), "example.com", []string{"http://example.com.evil.example"}, 403},
-		{"user info", quiet(), "example.com", []string{"http://example.com@evil.example"}, 403},
-		{"null", quiet(), "example.com", []string{"null"}, 403},
-		{"empty", quiet(), "example.com", []string{""}, 403},
-		{"two", quiet(), "example.com", []string{"http://example.com", "http://evil.example"}, 403},
-		{"another scheme", quiet(), "example.com", []string{"file://example.com"}, 403},
-		{"with a path", quiet(), "example.com", []string{"http://example.com/x"}, 403},
-		{"listed", allowed, "example.com", []string{"https://app.example.com"}, 101},
-		{"listed, port written out", allowed, "example.com", []string{"https://app.example.com:443"}, 101},
-		{"listed with port", allowed, "example.com", []string{"http://dev.example.com:3000"}, 101},
-		{"listed with another scheme", allowed, "example.com", []string{"http://app.example.com"}, 403},
-		{"same host with a list of allowed origins", allowed, "example.com", []string{"http://example.com"}, 101},
-		{"not listed", allowed, "example.com", []string{"https://evil.example"}, 403},
-		{"anyone", anyone, "example.com", []string{"https://evil.example"}, 101},
-		{"anyone, null", anyone, "example.com", []string{"null"}, 101},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, url := serve(t, wsmanager.Callbacks{}, tt.opts, nil)
-			req := wstest.Request(t, url)
-			req.Host = tt.host
-			if tt.origins != nil {
-				req.Header["Origin"] = tt.origins
-			}
-			require.Equal(t, tt.want, handshakeOver(t, req, nil).Response.StatusCode)
-		})
-	}
-}
-
-// New copies the options and leaves the caller's slice unchanged.
-func TestAllowedOriginsAreCopied(t *testing.T) { onEachDriver(t, testAllowedOriginsAreCopied) }
-
-func testAllowedOriginsAreCopied(t *testing.T) {
-	opts := quiet()
-	opts.Origins.Allowed = []string{"https://app.example.com"}
-	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
-	require.Equal(t, []string{"https://app.example.com"}, opts.Origins.Allowed)
-	opts.Origins.Allowed[0] = "https://evil.example"
-	for origin, want := range map[string]int{"https://app.example.com": 101, "https://evil.example": 403} {
-		req := wstest.Request(t, url)
-		req.Header.Set("Origin", origin)
-		require.Equal(t, want, handshakeOver(t, req, nil).Response.StatusCode)
-	}
-}
-
 func TestOnAccept(t *testing.T) { onEachDriver(t, testOnAccept) }
 
 func testOnAccept(t *testing.T) {
@@ -193,7 +122,7 @@ func testOnAccept(t *testing.T) {
 			if tt.status == 101 {
 				require.Equal(t, "v2", c.Response.Header.Get("Sec-WebSocket-Protocol"))
 				require.Equal(t, []string{"a=1", "b=2"}, c.Response.Header["Set-Cookie"])
-				require.Equal(t, "v2", only(t, m).Subprotocol())
+				require.Equal(t, "v2", onlyConn(t, m).Subprotocol())
 				return
 			}
 			body, err := io.ReadAll(c.Response.Body)
@@ -217,12 +146,12 @@ func testValue(t *testing.T) {
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{Value: user{r.URL.Query().Get("name")}}, nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	dialOver(t, url+"?name=ann", nil)
-	u, ok := wsmanager.Value[user](only(t, m))
+	u, ok := wsmanager.Value[user](onlyConn(t, m))
 	require.True(t, ok)
 	require.Equal(t, "ann", u.name)
-	_, ok = wsmanager.Value[string](only(t, m))
+	_, ok = wsmanager.Value[string](onlyConn(t, m))
 	require.False(t, ok)
 }
 
@@ -232,7 +161,7 @@ func TestRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
 }
 
 func testRegisteredBeforeTheHandshakeIsWritten(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Text("news")))
@@ -249,7 +178,7 @@ func TestEarlyFrames(t *testing.T) { onEachDriver(t, testEarlyFrames) }
 
 func testEarlyFrames(t *testing.T) {
 	j := newJournal()
-	_, url := serve(t, noting(j), quiet(), nil)
+	_, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	early := append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...)
 	half := wstest.Frame(ws.OpText, true, []byte("three"))
 	c := handshakeOver(t, wstest.Request(t, url), append(early, half[:4]...))
@@ -264,7 +193,7 @@ func testEarlyFrames(t *testing.T) {
 func TestHandshakeOverHTTP10(t *testing.T) { onSocketDrivers(t, testHandshakeOverHTTP10) }
 
 func testHandshakeOverHTTP10(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	req := wstest.Request(t, url)
 	var text bytes.Buffer
 	require.NoError(t, req.Write(&text))
@@ -294,7 +223,7 @@ func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
 func TestBelowWrappers(t *testing.T) { onEachDriver(t, testBelowWrappers) }
 
 func testBelowWrappers(t *testing.T) {
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Request-Id", "abc")
 			w.Header().Add("Set-Cookie", "seen=1")
@@ -330,7 +259,7 @@ func testBelowAWriterThatCannotHijack(t *testing.T) {
 func TestPanicInWriteHeader(t *testing.T) { onEachDriver(t, testPanicInWriteHeader) }
 
 func testPanicInWriteHeader(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
 			m.ServeHTTP(panicky{w}, r)
@@ -350,7 +279,7 @@ func TestMiddlewareForm(t *testing.T) { onEachDriver(t, testMiddlewareForm) }
 
 func testMiddlewareForm(t *testing.T) {
 	needH1(t, "HTTP/2 has no key; see TestStreamRefusals")
-	_, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") }))
 	})
 	res, err := http.Get(url)
@@ -371,7 +300,7 @@ func testMiddlewareForm(t *testing.T) {
 }
 
 func TestOverHTTP2(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	srv := httptest.NewUnstartedServer(m)
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
@@ -387,7 +316,7 @@ func TestOverTLS(t *testing.T) { onSocketDrivers(t, testOverTLS) }
 
 func testOverTLS(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), on(t, quiet()))
+	m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.StartTLS()
 	defer srv.Close()
@@ -404,7 +333,7 @@ func testOverTLS(t *testing.T) {
 			require.NoError(t, err)
 			c := wstest.HandshakeOn(t, conn, wstest.Request(t, srv.URL), nil)
 			require.Equal(t, 101, c.Response.StatusCode)
-			require.NotNil(t, only(t, m).TLS())
+			require.NotNil(t, onlyConn(t, m).TLS())
 			for range 50 {
 				c.SendText(repeat("x", 1000))
 				c.ExpectText(repeat("x", 1000))
@@ -422,19 +351,19 @@ func testOverTLS(t *testing.T) {
 func TestShutdownDuringAHandshake(t *testing.T) { onEachDriverAtOnce(t, testShutdownDuringAHandshake) }
 
 func testShutdownDuringAHandshake(t *testing.T) {
-	accepting, goOn := make(chan struct{}), make(chan struct{})
+	accepting, proceed := make(chan struct{}), make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 		close(accepting)
-		<-goOn
+		<-proceed
 		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
-	}}, quiet(), nil)
+	}}, optionsWithoutLog(), nil)
 	ended := make(chan error, 1)
 	go func() {
 		<-accepting
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		ended <- m.Shutdown(ctx) // also waits for the handshake
-		close(goOn)
+		close(proceed)
 	}()
 	c := handshakeOver(t, wstest.Request(t, url), nil)
 	require.Equal(t, 503, c.Response.StatusCode)
@@ -443,12 +372,6 @@ func testShutdownDuringAHandshake(t *testing.T) {
 	require.ErrorContains(t, <-ended, "1 callbacks have not returned")
 	require.Zero(t, m.All().Len())
 	require.NoError(t, m.Shutdown(t.Context()))
-}
-
-func TestOriginsThatWouldNeverMatch(t *testing.T) {
-	_, err := wsmanager.New(wsmanager.Callbacks{}, wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{"https://*.example.com", "*"}}})
-	require.ErrorContains(t, err, "has a wildcard: list each origin")
-	require.ErrorContains(t, err, "is not an origin: list the origins, or set DangerouslyAllowAny")
 }
 
 // Rejection returns the arguments of Reject, also from a wrapped error.

@@ -29,15 +29,15 @@ func TestEchoDoesNotAllocate(t *testing.T) { onEachDriver(t, testEchoDoesNotAllo
 
 func testEchoDoesNotAllocate(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
-	limited := quiet()
+	limited := optionsWithoutLog()
 	limited.Limits.MessageRate = 1e9
 	for name, tt := range map[string]struct {
 		opts wsmanager.Options
 		send func(*wsmanager.Conn, wsmanager.Message) error
 	}{
-		"Send":                   {quiet(), (*wsmanager.Conn).Send},
+		"Send":                   {optionsWithoutLog(), (*wsmanager.Conn).Send},
 		"Send, with a rate":      {limited, (*wsmanager.Conn).Send},
-		"SendContext, with room": {quiet(), func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(context.Background(), m) }},
+		"SendContext, with room": {optionsWithoutLog(), func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(context.Background(), m) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{OnMessage: tt.send}, tt.opts, nil)
@@ -111,7 +111,7 @@ func testBroadcastAllocationsWithABackplane(t *testing.T) {
 	needH1(t, "net/http allocates for each frame of HTTP/2")
 	msg := wsmanager.Text(repeat("x", 128))
 	count := func(receivers int) float64 {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Backplane = &wsmanager.LocalBus{}
 		var nodes []*wsmanager.Manager
 		for range 2 {
@@ -159,7 +159,7 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			count := func(receivers int) float64 {
-				m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, quiet(), nil)
+				m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, optionsWithoutLog(), nil)
 				for range receivers {
 					c := dialOver(t, url+"?group=g", nil).Conn()
 					go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -182,7 +182,7 @@ func testBroadcastAllocationsDoNotGrow(t *testing.T) {
 }
 
 func TestAudiencesDoNotAllocate(t *testing.T) {
-	m, _ := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, _ := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	p := wsmanager.Prepare(wsmanager.Text("x"))
 	id := repeat("x", 26)
 	for name, f := range map[string]func() int{

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // Audience is a set of connections of a Manager: all of them, those of groups or users, or
@@ -23,8 +25,8 @@ import (
 type Audience struct {
 	m      *Manager
 	kind   audienceKind
-	names  names // of groups, users or connections
-	except names // ids
+	names  names.Set // of groups, users or connections
+	except names.Set // ids
 	keep   func(*Conn) bool
 }
 
@@ -42,7 +44,7 @@ const (
 type Group struct{ Audience }
 
 // Name returns the name of the group.
-func (g Group) Name() string { return g.names.one }
+func (g Group) Name() string { return g.names.Only() }
 
 // All returns the audience of all registered connections.
 func (m *Manager) All() Audience { return Audience{m: m, kind: audienceAll} }
@@ -50,28 +52,28 @@ func (m *Manager) All() Audience { return Audience{m: m, kind: audienceAll} }
 // Group returns the audience of the connections that have joined the name. A group exists
 // as long as it has members; an empty group costs nothing.
 func (m *Manager) Group(name string) Group {
-	return Group{Audience{m: m, kind: audienceGroups, names: names{one: name}}}
+	return Group{Audience{m: m, kind: audienceGroups, names: names.One(name)}}
 }
 
 // Groups returns the audience of the connections that have joined at least one of the names.
 func (m *Manager) Groups(list ...string) Audience {
-	return Audience{m: m, kind: audienceGroups, names: namesOf(list)}
+	return Audience{m: m, kind: audienceGroups, names: names.Of(list)}
 }
 
 // Users returns the audience of the connections that were accepted with one of these names
 // in Accept.User. A user may have several connections.
 func (m *Manager) Users(list ...string) Audience {
-	return Audience{m: m, kind: audienceUsers, names: namesOf(list)}
+	return Audience{m: m, kind: audienceUsers, names: names.Of(list)}
 }
 
 // Conns returns the audience of the connections with these ids.
 func (m *Manager) Conns(ids ...string) Audience {
-	return Audience{m: m, kind: audienceConns, names: namesOf(ids)}
+	return Audience{m: m, kind: audienceConns, names: names.Of(ids)}
 }
 
 // Except returns the audience without the connections with these ids.
 func (a Audience) Except(ids ...string) Audience {
-	a.except = a.except.with(ids)
+	a.except = a.except.With(ids)
 	return a
 }
 
@@ -149,8 +151,8 @@ func (a *Audience) send(p *Prepared) (sent Sent) {
 // sendConns sends p to connections by id, which may be on other nodes.
 func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 	var remote error
-	for id := range a.names.all() {
-		if a.except.has(id) {
+	for id := range a.names.All() {
+		if a.except.Has(id) {
 			continue
 		}
 		if c := a.m.registry.get(id); c != nil {
@@ -166,16 +168,16 @@ func (a *Audience) sendConns(p *Prepared) (sent Sent) {
 // sendLocal sends p to this node's connections: through the broadcast queue of a set, or to
 // one connection after the other.
 func (a *Audience) sendLocal(p *Prepared) Sent {
-	if a.keep == nil && !a.names.several() {
+	if a.keep == nil && !a.names.Several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.broadcaster.send(&a.m.registry.queue, p, a.except)
+			return a.m.broadcast(&a.m.broadcaster.All, p, a.except)
 		case audienceGroups, audienceUsers:
-			set := a.sets().get(a.names.one)
+			set := a.sets().Get(a.names.Only())
 			if set == nil {
 				return Sent{}
 			}
-			return a.m.broadcaster.send(&set.queue, p, a.except)
+			return a.m.broadcast(&set.Queue, p, a.except)
 		}
 	}
 	return a.sendEach(p)
@@ -183,11 +185,11 @@ func (a *Audience) sendLocal(p *Prepared) Sent {
 
 // sendEach sends p to one connection after the other.
 func (a *Audience) sendEach(p *Prepared) (sent Sent) {
-	buf := a.snapshot()
-	defer putSnapshot(buf)
-	for _, r := range *buf {
-		if r.c.reception.isReady() && a.has(r.c) {
-			a.sendTo(r.c, p, &sent)
+	s := a.snapshot()
+	defer s.Release()
+	for _, r := range s.Recipients {
+		if c := r.Conn.conn(); c.reception.IsReady() && a.has(c) {
+			a.sendTo(c, p, &sent)
 		}
 	}
 	return sent
@@ -196,7 +198,7 @@ func (a *Audience) sendEach(p *Prepared) (sent Sent) {
 // sendTo sends p to one connection of an audience, if the connection is ready and not closing,
 // and counts the result. It logs the first error of encoding p.
 func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
-	e, ok := c.reception.receiving()
+	e, ok := c.reception.Receiving()
 	if !ok {
 		return
 	}
@@ -208,7 +210,7 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 	sent.Dropped++
 	a.m.counters.Drop(counters.Unsendable, 1)
 	if sent.Err == nil {
-		a.m.broadcaster.logUnsendable(err, e)
+		a.m.logUnsendable(err, e)
 		sent.Err = err
 	}
 }
@@ -219,6 +221,9 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 // connections are closed nevertheless. With a backplane, nil does not mean that the
 // connections of other nodes are closed, only that the nodes are told.
 func (a Audience) Close(code StatusCode, reason string) error {
+	if a.m != nil { // nil in the zero Audience
+		reason = a.m.opts.InvalidUTF8.reason(reason)
+	}
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -261,8 +266,8 @@ func (a *Audience) apply(e *envelope) (err error) {
 
 // applyConns does what e says with connections by id, which may be on other nodes.
 func (a *Audience) applyConns(e *envelope) (first error) {
-	for id := range a.names.all() {
-		if a.except.has(id) {
+	for id := range a.names.All() {
+		if a.except.Has(id) {
 			continue
 		}
 		var err error
@@ -278,13 +283,14 @@ func (a *Audience) applyConns(e *envelope) (first error) {
 
 // applyLocal does what e says with this node's connections.
 func (a *Audience) applyLocal(e *envelope) (first error) {
-	buf := a.snapshot()
-	defer putSnapshot(buf)
-	for _, r := range *buf {
-		if !a.has(r.c) {
+	s := a.snapshot()
+	defer s.Release()
+	for _, r := range s.Recipients {
+		c := r.Conn.conn()
+		if !a.has(c) {
 			continue
 		}
-		if err := r.c.apply(e); !errors.Is(err, ErrClosed) { // a closing connection is leaving the set
+		if err := c.apply(e); !errors.Is(err, ErrClosed) { // a closing connection is leaving the set
 			first = cmp.Or(first, err)
 		}
 	}
@@ -299,10 +305,10 @@ func (a Audience) Local() iter.Seq[*Conn] {
 		if a.kind == audienceNone {
 			return
 		}
-		buf := a.snapshot()
-		defer putSnapshot(buf)
-		for _, r := range *buf {
-			if a.has(r.c) && !yield(r.c) {
+		s := a.snapshot()
+		defer s.Release()
+		for _, r := range s.Recipients {
+			if c := r.Conn.conn(); a.has(c) && !yield(c) {
 				return
 			}
 		}
@@ -311,13 +317,13 @@ func (a Audience) Local() iter.Seq[*Conn] {
 
 // Len returns the number of connections of the audience on this node.
 func (a Audience) Len() (n int) {
-	if a.keep == nil && a.except.empty() && !a.names.several() {
+	if a.keep == nil && a.except.Empty() && !a.names.Several() {
 		switch a.kind {
 		case audienceAll:
-			return a.m.registry.len()
+			return a.m.registry.Len()
 		case audienceGroups, audienceUsers:
-			if set := a.sets().get(a.names.one); set != nil {
-				return set.len()
+			if set := a.sets().Get(a.names.Only()); set != nil {
+				return set.Len()
 			}
 			return 0
 		}
@@ -329,7 +335,7 @@ func (a Audience) Len() (n int) {
 }
 
 // sets returns the groups or the users of the Manager.
-func (a *Audience) sets() *groups {
+func (a *Audience) sets() *broadcast.Groups[*broadcastConn] {
 	if a.kind == audienceUsers {
 		return &a.m.users
 	}
@@ -338,29 +344,26 @@ func (a *Audience) sets() *groups {
 
 // has reports whether a connection of the named sets is in the audience.
 func (a *Audience) has(c *Conn) bool {
-	return !a.except.has(c.id) && (a.keep == nil || a.keep(c))
+	return !a.except.Has(c.id) && (a.keep == nil || a.keep(c))
 }
 
-// snapshot returns this node's connections of the named sets, each once. putSnapshot takes
-// the slice back.
-func (a *Audience) snapshot() *[]recipient {
+// snapshot returns this node's connections of the named sets, each once.
+func (a *Audience) snapshot() *broadcast.Snapshot[*broadcastConn] {
 	if a.kind == audienceAll {
-		return snapshot(&a.m.registry)
+		return broadcast.SnapshotOf(&a.m.registry)
 	}
-	buf := snapshots.Get().(*[]recipient)
-	list := (*buf)[:0]
-	for name := range a.names.all() {
+	s := broadcast.NewSnapshot[*broadcastConn]()
+	for name := range a.names.All() {
 		if a.kind == audienceConns {
-			if c := a.m.registry.get(name); c != nil {
-				list = append(list, recipient{c: c})
+			if c := a.m.registry.Get(name); c != nil {
+				s.Recipients = append(s.Recipients, broadcast.Recipient[*broadcastConn]{Conn: c})
 			}
-		} else if set := a.sets().get(name); set != nil {
-			list = set.appendTo(list)
+		} else if set := a.sets().Get(name); set != nil {
+			s.Recipients = set.AppendTo(s.Recipients)
 		}
 	}
-	if a.kind == audienceGroups && a.names.several() {
-		list = uniqueConns(list)
+	if a.kind == audienceGroups && a.names.Several() {
+		s.Unique()
 	}
-	*buf = list
-	return buf
+	return s
 }

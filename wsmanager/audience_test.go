@@ -26,7 +26,7 @@ func TestAudiencesAreResolvedAtEachCall(t *testing.T) {
 }
 
 func testAudiencesAreResolvedAtEachCall(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": "user=ann&group=a", "bob": "user=bob&group=a&group=b", "eve": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": "user=ann&group=a", "bob": "user=bob&group=a&group=b", "eve": ""})
 	m := r.m
 	ids := []string{r.id("eve"), r.id("ann"), r.id("eve")}
 	some, other := m.Conns(ids...), m.Groups("b", "later")
@@ -60,7 +60,7 @@ func testAudiencesAreResolvedAtEachCall(t *testing.T) {
 		require.Equal(t, tt.want, names(tt.a))
 		require.Equal(t, len(tt.want), tt.a.Len())
 		require.Equal(t, wsmanager.Sent{Queued: len(tt.want)}, tt.a.Send(wsmanager.Text("x")))
-		got := r.heard()
+		got := r.messagesUpToMark()
 		require.Equal(t, tt.want, slices.Sorted(maps.Keys(got)))
 		for name, texts := range got {
 			require.Equal(t, []string{"x"}, texts, name)
@@ -78,7 +78,7 @@ func testAudiencesAreResolvedAtEachCall(t *testing.T) {
 func TestAudiencesJoinAndLeave(t *testing.T) { onEachDriver(t, testAudiencesJoinAndLeave) }
 
 func testAudiencesJoinAndLeave(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MaxGroups = 3
 	r := newRoom(t, opts, map[string]string{"ann": "user=ann&group=a", "bob": "user=bob&group=a&group=b", "eve": ""})
 	m := r.m
@@ -113,7 +113,7 @@ func testAudiencesJoinAndLeave(t *testing.T) {
 func TestAudiencesClose(t *testing.T) { onEachDriver(t, testAudiencesClose) }
 
 func testAudiencesClose(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": "user=ann&group=a", "ann2": "user=ann", "bob": "user=bob&group=a&group=b", "eve": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": "user=ann&group=a", "ann2": "user=ann", "bob": "user=bob&group=a&group=b", "eve": ""})
 	m := r.m
 	require.Error(t, m.All().Close(1005, ""))
 	require.Error(t, wsmanager.Audience{}.Close(1005, ""))
@@ -134,23 +134,23 @@ func testAudiencesClose(t *testing.T) {
 func TestSendsOfValues(t *testing.T) { onEachDriver(t, testSendsOfValues) }
 
 func testSendsOfValues(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": "group=a"})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": "group=a"})
 	m, ann := r.m, r.conns["ann"]
 	value := map[string]int{"n": 1}
 	require.Equal(t, wsmanager.Sent{Queued: 1}, m.All().SendJSON(value))
 	require.NoError(t, ann.SendJSON(value))
-	require.Equal(t, map[string][]string{"ann": {`{"n":1}`, `{"n":1}`}}, r.heard())
+	require.Equal(t, map[string][]string{"ann": {`{"n":1}`, `{"n":1}`}}, r.messagesUpToMark())
 	for _, err := range []error{m.All().SendJSON(make(chan int)).Err, ann.SendJSON(make(chan int))} {
 		require.ErrorContains(t, err, "encoding JSON: json: unsupported type")
 	}
-	require.Empty(t, r.heard())
+	require.Empty(t, r.messagesUpToMark())
 }
 
 // An error of the message itself is reported even if the audience has no connections.
 func TestSentErr(t *testing.T) { onEachDriver(t, testSentErr) }
 
 func testSentErr(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 1000, 100
 	r := newRoom(t, opts, map[string]string{"ann": "group=a"})
 	m, id := r.m, r.id("ann")
@@ -183,7 +183,7 @@ func testSentErr(t *testing.T) {
 
 // A predicate that is nil must not make the audience larger.
 func TestWhereLocalOfNoPredicate(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	require.Panics(t, func() { m.All().WhereLocal(nil) })
 	require.Panics(t, func() { m.All().WhereLocal(func(*wsmanager.Conn) bool { return true }).WhereLocal(nil) })
 }

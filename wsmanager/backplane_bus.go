@@ -73,8 +73,8 @@ func startBus(m *Manager) {
 	b.queue.setSubscribed(topicAll, true)
 	b.queue.setSubscribed(b.topic, true)
 	m.bus = b
-	m.groups.onChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("group", name), on) }
-	m.users.onChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("user", name), on) }
+	m.groups.OnChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("group", name), on) }
+	m.users.OnChange = func(name string, on bool) { b.queue.setSubscribed(topicOf("user", name), on) }
 	go b.run()
 }
 

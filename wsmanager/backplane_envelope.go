@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // envelope is the unit of a backplane: a message and its recipients, or an operation on a
@@ -97,14 +99,14 @@ func (e *envelope) setAudience(kind audienceKind, list []string) {
 
 // audience returns the audience that the envelope is for; false if it is for one connection.
 func (e *envelope) audience(m *Manager) (Audience, bool) {
-	a := Audience{m: m, kind: e.scope, names: namesOf(e.names), except: namesOf(e.except)}
+	a := Audience{m: m, kind: e.scope, names: names.Of(e.names), except: names.Of(e.except)}
 	switch e.kind {
 	case envelopeAll:
 		a.kind = audienceAll
 	case envelopeGroup:
-		a.kind, a.names = audienceGroups, names{one: string(e.target)}
+		a.kind, a.names = audienceGroups, names.One(string(e.target))
 	case envelopeUser:
-		a.kind, a.names = audienceUsers, names{one: string(e.target)}
+		a.kind, a.names = audienceUsers, names.One(string(e.target))
 	}
 	return a, a.kind != audienceNone
 }
@@ -295,14 +297,14 @@ const allVariants = 1<<MaxVariants - 1
 // variants of the connections on other nodes are not known. Equal messages are joined.
 func (b *bus) messages(p *Prepared) []variantMessage {
 	if p.encode == nil {
-		if msg, ok := b.message(&p.one); ok {
+		if msg, ok := b.message(p, 0); ok {
 			return []variantMessage{{allVariants, msg}}
 		}
 		return nil
 	}
 	var all []variantMessage
 	for v := range Variant(MaxVariants) {
-		msg, ok := b.message(p.forVariant(v))
+		msg, ok := b.message(p, v)
 		if !ok {
 			continue
 		}
@@ -317,12 +319,13 @@ func (b *bus) messages(p *Prepared) []variantMessage {
 	return all
 }
 
-// message returns the message that an encoding was made from, and false if it cannot be sent.
-func (b *bus) message(e *preparedFrame) (Message, bool) {
-	if e.err != nil || len(e.frame) > b.m.maxFrame() {
+// message returns the message of a variant, and false if it cannot be sent.
+func (b *bus) message(p *Prepared, v Variant) (Message, bool) {
+	f, err := p.sendable(v, b.m.maxFrame(), b.m.opts.InvalidUTF8)
+	if err != nil {
 		return Message{}, false
 	}
-	return Message{Type: MessageType(e.frame[0] & 0x0f), Payload: e.frame[len(e.frame)-e.size:], NoCompression: e.plain}, true
+	return f.message(), true
 }
 
 var errNoVariant = errors.New("wsmanager: the sending node has not encoded the message for this variant")

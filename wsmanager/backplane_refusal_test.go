@@ -94,10 +94,10 @@ func TestRefusedSubscriptionsAreRetried(t *testing.T) {
 
 func testRefusedSubscriptionsAreRetried(t *testing.T) {
 	bus := &refusingBus{refusals: map[string]int{"connect": 1, "subscribe": 2, "unsubscribe": 2}, topics: map[string]bool{}}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Backplane = bus
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
-	other := quiet()
+	other := optionsWithoutLog()
 	other.Backplane = &bus.LocalBus
 	from, _ := serve(t, wsmanager.Callbacks{}, other, nil)
 
@@ -119,11 +119,11 @@ func testRefusedSubscriptionsAreRetried(t *testing.T) {
 func TestLeaveByID(t *testing.T) { onEachDriver(t, testLeaveByID) }
 
 func testLeaveByID(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Backplane = &wsmanager.LocalBus{}
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 	c := dialOver(t, url+"?group=g", nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	require.NoError(t, m.Conns(conn.ID()).Leave("g"))
 	require.Empty(t, conn.Groups())
 	require.NoError(t, m.Conns(conn.ID()).Join("h"))

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/connid"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // nodeMark separates a connection's id from the id of its node. With a backplane, each
@@ -70,7 +69,7 @@ func (b *bus) apply(a *Audience, e *envelope) error {
 // has its own topic. A union is one envelope to all nodes, because an envelope for each name
 // would reach a connection several times.
 func (b *bus) postTo(a *Audience, e *envelope) error {
-	for id := range a.except.all() {
+	for id := range a.except.All() {
 		if nodeOf(id) != b.node {
 			e.except = append(e.except, id)
 		}
@@ -93,7 +92,7 @@ func (b *bus) postTo(a *Audience, e *envelope) error {
 
 // publishable returns the names that other nodes may know.
 func (a *Audience) publishable() (list []string) {
-	for name := range a.names.all() {
+	for name := range a.names.All() {
 		if a.kind == audienceUsers || checkGroupName(name) == nil {
 			list = append(list, name)
 		}
@@ -157,11 +156,9 @@ func (b *bus) send(id string, msg Message) error {
 	if b == nil {
 		return ErrNoConn
 	}
-	if err := checkType(msg); err != nil {
+	msg, err := outgoing(b.m, msg)
+	if err != nil {
 		return err
-	}
-	if frame.Size(len(msg.Payload)) > b.m.maxFrame() {
-		return ErrMessageTooBig
 	}
 	return b.postToConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})
 }

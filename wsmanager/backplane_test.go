@@ -12,11 +12,11 @@ import (
 )
 
 func TestBackplaneOptions(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.BackplaneQueue.Messages = 1
 	_, err := wsmanager.New(wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, "Options.BackplaneQueue: it has no effect without Options.Backplane")
-	opts = quiet()
+	opts = optionsWithoutLog()
 	opts.Backplane = &wsmanager.LocalBus{}
 	opts.BackplaneQueue.Messages, opts.BackplaneQueue.Bytes, opts.BackplaneQueue.Timeout = -1, 1000, -1
 	_, err = wsmanager.New(wsmanager.Callbacks{}, opts)
@@ -31,7 +31,7 @@ func TestBackplaneOverSockets(t *testing.T) { onEachDriver(t, testBackplaneOverS
 
 func testBackplaneOverSockets(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Backplane = bus
 	opts.Outbox.Messages = 10_000
 	cb := wsmanager.Callbacks{
@@ -76,7 +76,7 @@ func testBackplaneOverSockets(t *testing.T) {
 	wg.Wait()
 	for _, m := range nodes {
 		// The bus counts a publication shortly after its delivery.
-		settles(t, func() bool { return m.Stats().Backplane.Published == each*count })
+		awaitCondition(t, func() bool { return m.Stats().Backplane.Published == each*count })
 		require.EqualValues(t, each*count, m.Stats().Backplane.Received)
 	}
 }
@@ -87,7 +87,7 @@ func TestBackplaneChurn(t *testing.T) { onEachDriver(t, testBackplaneChurn) }
 
 func testBackplaneChurn(t *testing.T) {
 	bus := &wsmanager.LocalBus{}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Backplane = bus
 	opts.Outbox.Messages = 100_000
 	var nodes []*wsmanager.Manager
@@ -97,7 +97,7 @@ func testBackplaneChurn(t *testing.T) {
 		m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery}, opts, nil)
 		nodes = append(nodes, m)
 		clients = append(clients, dialOver(t, url+"?group=stays&name=c&user=ann", nil))
-		conns = append(conns, only(t, m))
+		conns = append(conns, onlyConn(t, m))
 	}
 	for _, m := range nodes {
 		require.NoError(t, m.FlushBackplane(t.Context()))

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
@@ -30,9 +31,17 @@ func batchManager(t *testing.T, opts Options, onMessage func(*Conn, Message) err
 	return m, from, to, trs
 }
 
-// bubble runs a subtest with a stopped clock, so that the timer does not deliver deferred
+// deferBroadcasts defers broadcasts as a callback does whose peer has sent more messages, until
+// end is called.
+func deferBroadcasts(m *Manager) (end func()) {
+	m.broadcaster.Activate()
+	epoch, _ := m.broadcaster.BeginCallback()
+	return func() { m.broadcaster.EndCallback(epoch) }
+}
+
+// runInFakeTime runs a subtest with a stopped clock, so that the timer does not deliver deferred
 // broadcasts when the machine is slow.
-func bubble(t *testing.T, name string, f func(t *testing.T)) {
+func runInFakeTime(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
@@ -50,13 +59,13 @@ func segment(texts ...string) []byte {
 // Broadcasts by callbacks for messages that arrived together are delivered with one write
 // for each receiver.
 func TestDeferredBroadcastsAreJoined(t *testing.T) {
-	for name, broadcast := range map[string]func(*Manager, Message) Sent{
+	for name, send := range map[string]func(*Manager, Message) Sent{
 		"to all":     (*Manager).Broadcast,
 		"to a group": func(m *Manager, msg Message) Sent { return m.Group("both").Send(msg) },
 	} {
-		bubble(t, name, func(t *testing.T) {
+		runInFakeTime(t, name, func(t *testing.T) {
 			m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
-				require.Equal(t, Sent{Queued: 2}, broadcast(c.m, msg))
+				require.Equal(t, Sent{Queued: 2}, send(c.m, msg))
 				return nil
 			})
 			require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
@@ -94,11 +103,11 @@ func TestNothingOvertakesADeferredBroadcast(t *testing.T) {
 		{"a close", func(t *testing.T, _, to *Conn) { require.NoError(t, to.Close(1000, "")) },
 			[]string{"first", "0x8"}, nil},
 		{"another connection is accepted", func(t *testing.T, from, _ *Conn) {
-			from.m.broadcaster.flushDeferred() // as the handshake does
+			from.m.broadcaster.FlushDeferred() // as the handshake does
 			fakeConn(t, from.m, "late", late, Accept{})
 		}, []string{"first", "last"}, []string{"last"}},
 	} {
-		bubble(t, tt.name, func(t *testing.T) {
+		runInFakeTime(t, tt.name, func(t *testing.T) {
 			late = newFakeTransport(1 << 20)
 			_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 				c.m.Broadcast(msg)
@@ -143,15 +152,15 @@ func TestGroupChangesBetweenDeferredBroadcasts(t *testing.T) {
 	})
 }
 
-// A slow callback delays deferred broadcasts by at most maxDefer. After that, broadcasts of
+// A slow callback delays deferred broadcasts by at most broadcast.MaxDefer. After that, broadcasts of
 // other goroutines are not deferred again.
 func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		goOn := make(chan struct{})
+		proceed := make(chan struct{})
 		m, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
 			c.m.Broadcast(msg)
 			if string(msg.Payload) == "slow" {
-				<-goOn
+				<-proceed
 			}
 			return nil
 		})
@@ -159,15 +168,16 @@ func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 		go func() { done <- from.session().consume(segment("slow", "next")) }()
 		synctest.Wait()
 		require.Empty(t, trs[1].frames(t))
-		time.Sleep(maxDefer)
+		time.Sleep(broadcast.MaxDefer)
 		synctest.Wait()
 		require.Equal(t, []string{"slow"}, trs[1].frames(t))
 		m.Broadcast(Text("of another"))
 		require.Equal(t, []string{"slow", "of another"}, trs[1].frames(t))
-		close(goOn)
+		close(proceed)
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"slow", "of another", "next"}, trs[1].frames(t))
-		require.Zero(t, uint32(m.broadcaster.batcher.running.Load()))
+		m.Broadcast(Text("last"))
+		require.Equal(t, []string{"slow", "of another", "next", "last"}, trs[1].frames(t), "a callback counts as running")
 	})
 }
 
@@ -175,7 +185,7 @@ func TestDeferralEndsAfterMaxDefer(t *testing.T) {
 func TestDeferredBroadcastsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		var texts []string
-		for i := range 3*maxPending + 1 {
+		for i := range 3*broadcast.MaxPending + 1 {
 			texts = append(texts, fmt.Sprint(i))
 		}
 		_, from, _, trs := batchManager(t, Options{}, func(c *Conn, msg Message) error {
@@ -200,21 +210,21 @@ func TestDropsOfDeferredBroadcasts(t *testing.T) {
 			require.Equal(t, want, c.m.Broadcast(msg))
 			return nil
 		})
-		stuck(t, to, trs[1], "half")
+		sendAndBlock(t, to, trs[1], "half")
 		require.NoError(t, from.session().consume(segment("a", "b", "c", "d")))
 		require.Equal(t, []string{"a", "b", "c", "d"}, trs[0].frames(t))
 		require.Equal(t, Dropped{OutboxFull: 3}, m.Stats().Dropped)
 
-		m.broadcaster.batcher.enter()
+		deferBroadcasts(m)
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("too late")))
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure}) // drops "half" and "a"
 		to.mu.Unlock()
-		m.broadcaster.flushDeferred()
-		idle(t, m)
+		m.broadcaster.FlushDeferred()
+		awaitNoWriters(t, m)
 		require.Equal(t, Dropped{OutboxFull: 3, Closed: 3}, m.Stats().Dropped)
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("one is left")))
-		m.broadcaster.flushDeferred()
+		m.broadcaster.FlushDeferred()
 	})
 }
 
@@ -223,8 +233,7 @@ func TestDropsOfDeferredBroadcasts(t *testing.T) {
 func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 	hold := func(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 		m, _, to, trs := batchManager(t, Options{}, nil)
-		epoch := m.broadcaster.batcher.enter() // a callback with more messages to come
-		t.Cleanup(func() { m.broadcaster.batcher.leave(epoch) })
+		t.Cleanup(deferBroadcasts(m))
 		require.Equal(t, Sent{Queued: 2}, m.Broadcast(Text("deferred")))
 		require.Empty(t, trs[1].frames(t))
 		return m, to, trs[1]
@@ -232,41 +241,41 @@ func TestDeferredBroadcastsComeBeforeTheEnd(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	bubble(t, "Shutdown", func(t *testing.T) {
+	runInFakeTime(t, "Shutdown", func(t *testing.T) {
 		m, _, tr := hold(t)
 		m.active.Add() // Shutdown must not take the fake connections for ended
 		require.Error(t, m.Shutdown(ended))
 		m.active.Done()
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "the peer's close frame", func(t *testing.T) {
+	runInFakeTime(t, "the peer's close frame", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.ErrorIs(t, (*openFrames)(to).OnClose(1000, ""), errEnded)
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "a callback's CloseError", func(t *testing.T) {
+	runInFakeTime(t, "a callback's CloseError", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.callbacks.OnMessage = func(*Conn, Message) error { return &CloseError{Code: 1000} }
 		require.NoError(t, (*openFrames)(to).OnData(ws.OpText, nil, false))
 		require.Equal(t, []string{"deferred", "0x8"}, tr.frames(t))
 	})
-	bubble(t, "the peer vanishes", func(t *testing.T) {
+	runInFakeTime(t, "the peer vanishes", func(t *testing.T) {
 		m, to, tr := hold(t)
 		to.session().finish(io.EOF)
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 1, m.Stats().Dropped.Closed, "the broadcast was counted as queued")
 	})
-	bubble(t, "the connection is cut", func(t *testing.T) {
+	runInFakeTime(t, "the connection is cut", func(t *testing.T) {
 		m, to, tr := hold(t)
 		m.Broadcast(Text("deferred as well"))
 		to.mu.Lock()
 		to.life.cut(to.session(), &CloseError{Code: StatusAbnormalClosure})
 		to.mu.Unlock()
-		m.broadcaster.flushDeferred()
+		m.broadcaster.FlushDeferred()
 		require.Empty(t, tr.frames(t))
 		require.EqualValues(t, 2, m.Stats().Dropped.Closed, "both broadcasts were counted as queued")
 	})
-	bubble(t, "the end of the segment", func(t *testing.T) {
+	runInFakeTime(t, "the end of the segment", func(t *testing.T) {
 		_, to, tr := hold(t)
 		require.NoError(t, to.session().consume(segment("x")))
 		require.Equal(t, []string{"deferred"}, tr.frames(t), "delivered at the end of the messages, not by the timer")
@@ -280,14 +289,14 @@ func TestDeferredBroadcastsDoNotReachLaterConnections(t *testing.T) {
 		m, _, _, _ := batchManager(t, Options{}, nil)
 		deferred := newFakeTransport(1 << 20)
 		d := fakeConn(t, m, "deferred", deferred, Accept{Deferred: true})
-		defer m.broadcaster.batcher.leave(m.broadcaster.batcher.enter())
+		defer deferBroadcasts(m)()
 
 		m.Broadcast(Text("before Ready"))
 		require.NoError(t, d.Ready(0))
 		m.Broadcast(Text("before the handshake"))
 		client := wstest.DialHandler(t, m, "/", nil, wstest.Memory{})
 		m.Broadcast(Text("after"))
-		m.broadcaster.flushDeferred()
+		m.broadcaster.FlushDeferred()
 		require.Equal(t, []string{"before the handshake", "after"}, deferred.frames(t))
 		client.ExpectText("after")
 		require.NoError(t, client.Conn().Close())

@@ -63,7 +63,7 @@ var echoing = wsmanager.Callbacks{
 func BenchmarkEcho(b *testing.B) {
 	for _, overTLS := range []bool{false, true} {
 		b.Run(fmt.Sprintf("tls=%v", overTLS), func(b *testing.B) {
-			c := benchServe(b, wsmanager.MustNew(echoing, quiet()), overTLS)()
+			c := benchServe(b, wsmanager.MustNew(echoing, optionsWithoutLog()), overTLS)()
 			frame := wstest.Frame(ws.OpText, true, []byte(repeat("x", 128)))
 			buf := make([]byte, 2+2+128)
 			b.ReportAllocs()
@@ -78,7 +78,7 @@ func BenchmarkEcho(b *testing.B) {
 func BenchmarkBigEcho(b *testing.B) {
 	for _, size := range []int{64 << 10, 1 << 20, 16 << 20} {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Limits.MaxMessageSize, opts.Outbox.Bytes = size, size+10
 			c := benchServe(b, wsmanager.MustNew(echoing, opts), false)()
 			frame := wstest.Frame(ws.OpBinary, true, make([]byte, size))
@@ -97,7 +97,7 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, receivers := range []int{10, 1000} {
 		for _, senders := range []int{1, 8} {
 			b.Run(fmt.Sprintf("receivers=%d/senders=%d", receivers, senders), func(b *testing.B) {
-				m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+				m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 				dial := benchServe(b, m, false)
 				const size = 2 + 2 + 128
 				var got sync.WaitGroup
@@ -138,7 +138,7 @@ func BenchmarkBroadcast(b *testing.B) {
 func BenchmarkCompressedBroadcast(b *testing.B) {
 	const receivers = 1000
 	for _, level := range []int{0, 1, -2, 6, 9} {
-		name, opts := "plain", quiet()
+		name, opts := "plain", optionsWithoutLog()
 		if level != 0 {
 			name, opts.Compression = fmt.Sprintf("level=%d", level), wsmanager.Compression{Enabled: true, Level: level}
 		}
@@ -189,7 +189,7 @@ func BenchmarkCompressedSend(b *testing.B) {
 	for _, size := range []int{512, 2 << 10, 16 << 10} {
 		for _, level := range []int{-2, 1, 2, 6, 9} {
 			b.Run(fmt.Sprintf("size=%d/level=%d", size, level), func(b *testing.B) {
-				opts := quiet()
+				opts := optionsWithoutLog()
 				opts.Compression = wsmanager.Compression{Enabled: true, Level: level}
 				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 				srv := httptest.NewServer(m)
@@ -216,7 +216,7 @@ func BenchmarkCompressedSend(b *testing.B) {
 }
 
 func BenchmarkConnect(b *testing.B) {
-	dial := benchServe(b, wsmanager.MustNew(echoing, quiet()), false)
+	dial := benchServe(b, wsmanager.MustNew(echoing, optionsWithoutLog()), false)
 	b.ReportAllocs()
 	for b.Loop() {
 		c := dial()

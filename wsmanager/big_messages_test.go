@@ -16,7 +16,7 @@ import (
 
 // bigOptions allow messages of up to 4 MiB.
 func bigOptions() wsmanager.Options {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MaxMessageSize = 4 << 20
 	opts.Outbox.Bytes = 32 << 20
 	return opts
@@ -75,8 +75,8 @@ func TestBigMessagesWait(t *testing.T) { onEachDriverAtOnce(t, testBigMessagesWa
 func testBigMessagesWait(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{}, bigOptions(), nil)
 	c := dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 1 })
-	conn := only(t, m)
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	conn := onlyConn(t, m)
 	p := make([]byte, 3<<20)
 	var want []string
 	for i := range 6 {
@@ -117,8 +117,8 @@ func testErrorsOfBigMessages(t *testing.T) {
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 1 })
-	conn := only(t, m)
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	conn := onlyConn(t, m)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{Type: 7, Payload: make([]byte, 1<<20)}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Binary(make([]byte, 32<<20))), wsmanager.ErrMessageTooBig)
 	sent := 0

@@ -18,10 +18,10 @@ func testWhenServeHTTPReturns(t *testing.T) {
 	for _, block := range []bool{false, true} {
 		t.Run(map[bool]string{false: "detached", true: "Block"}[block], func(t *testing.T) {
 			j := newJournal()
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Block = block
 			returned := make(chan struct{})
-			cb := noting(j)
+			cb := recordingCallbacks(j)
 			onMessage := cb.OnMessage
 			cb.OnMessage = func(c *wsmanager.Conn, m wsmanager.Message) error {
 				if string(m.Payload) == "panic" {
@@ -64,7 +64,7 @@ func TestShutdownEndsHandlersThatBlock(t *testing.T) {
 }
 
 func testShutdownEndsHandlersThatBlock(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Block = true
 	returned := make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{}, opts, func(m *wsmanager.Manager) http.Handler {

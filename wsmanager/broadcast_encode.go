@@ -1,43 +1,54 @@
 package wsmanager
 
-import "cmp"
+import (
+	"cmp"
 
-// encodings returns the encodings in which a broadcast to the set is needed. If no
-// registered connection has agreed on compression, none of them is compressed.
-func (br *broadcaster) encodings(q *broadcastQueue) encodingSet {
-	s := encodingSet(q.encodings.Load())
-	if br.compressing.Load() == 0 {
-		s &^= compressedEncodings
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
+)
+
+// broadcast sends p to the connections of a queue's set, except those with the ids. All
+// functions of the application are called before the broadcast is published, because
+// another goroutine may deliver it.
+func (m *Manager) broadcast(q *broadcast.Queue[*broadcastConn], p *Prepared, except names.Set) Sent {
+	m.broadcaster.Activate()
+	b := broadcast.NewBroadcast[*broadcastConn]()
+	err := m.encodeBroadcast(b, p, q)
+	if !except.Empty() {
+		for id := range except.All() {
+			if c := m.registry.Get(id); c != nil {
+				b.Except(c)
+			}
+		}
 	}
-	return s
+	r := m.broadcaster.Publish(q, b)
+	return Sent{Queued: r.Queued, Dropped: r.Dropped, Err: err}
 }
 
-// encode encodes p for a broadcast to the set of q. An encoding that fails has a nil frame.
-// encode logs one error for each variant that failed, and returns the first error. An
-// encoding that no connection of the set has now is not an error.
-func (br *broadcaster) encode(b *broadcast, p *Prepared, q *broadcastQueue) (first error) {
-	needed := br.encodings(q)
-	b.encoded = needed
-	var failed encodingSet
-	for e := range needed.all {
-		frame, err := br.frame(p, e)
+// encodeBroadcast encodes p for a broadcast to the set of q. An encoding that fails has a nil
+// frame. encodeBroadcast logs one error for each variant that failed, and returns the first
+// error. An encoding that no connection of the set has now is not an error: a connection that
+// enters now is not in the audience.
+func (m *Manager) encodeBroadcast(b *broadcast.Broadcast[*broadcastConn], p *Prepared, q *broadcast.Queue[*broadcastConn]) (first error) {
+	var failed broadcast.EncodingSet
+	for e := range m.broadcaster.Encodings(q).All {
+		frame, err := m.frame(p, e)
 		if err != nil {
-			if !q.has(e) {
-				b.encoded &^= 1 << e // a connection that enters now is not in the audience
+			if !q.Has(e) {
 				continue
 			}
-			if plain := encodingOf(e.variant(), false); !failed.has(plain) {
-				failed |= 1 << plain
-				br.logUnsendable(err, e)
+			if plain := broadcast.EncodingOf(e.Variant(), false); !failed.Has(plain) {
+				failed.Add(plain)
+				m.logUnsendable(err, e)
 			}
 			first = cmp.Or(first, err)
 			frame = nil
 		}
-		b.frames[e] = frame
+		b.SetFrame(e, frame)
 	}
 	return first
 }
 
-func (br *broadcaster) logUnsendable(err error, e encoding) {
-	br.logger().Error("a broadcast can't be sent", "err", err, "variant", int(e.variant()))
+func (m *Manager) logUnsendable(err error, e broadcast.Encoding) {
+	m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(e.Variant()))
 }

@@ -10,26 +10,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
 // watchedSet reports each walk of its members. A batch walks the members once.
 type watchedSet struct {
-	recipients
+	broadcast.Set[*broadcastConn]
 	lookups atomic.Int32
 	look    func(n int)
 }
 
-func (w *watchedSet) appendTo(list []recipient) []recipient {
+func (w *watchedSet) AppendTo(list []broadcast.Recipient[*broadcastConn]) []broadcast.Recipient[*broadcastConn] {
 	w.look(int(w.lookups.Add(1)))
-	return w.recipients.appendTo(list)
+	return w.Set.AppendTo(list)
 }
 
-// watchSet calls look before the delivery of each batch of q, with the batch's number.
-func watchSet(q *broadcastQueue, look func(n int)) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.to = &watchedSet{recipients: q.to, look: look}
+// watchBatches calls look before the delivery of each batch of q, with the batch's number.
+func watchBatches(q *broadcast.Queue[*broadcastConn], look func(n int)) {
+	q.Set = &watchedSet{Set: q.Set, look: look}
 }
 
 // A caller that finds too many deferred broadcasts delivers these, but not those that other
@@ -39,12 +38,12 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		m, _ := fakeManager(t, Options{})
 		tr := newFakeTransport(1 << 20)
 		fakeConn(t, m, "a", tr, Accept{})
-		epoch := m.broadcaster.batcher.enter()
-		for i := range maxPending {
+		end := deferBroadcasts(m)
+		for i := range broadcast.MaxPending {
 			m.Broadcast(Text(fmt.Sprint(i)))
 		}
 		returned := make(chan struct{})
-		watchSet(&m.registry.queue, func(n int) {
+		watchBatches(&m.broadcaster.All, func(n int) {
 			switch n {
 			case 1:
 				m.Broadcast(Text("of another"))
@@ -58,12 +57,12 @@ func TestBroadcastThatMakesRoomDeliversOneBatch(t *testing.T) {
 		})
 		m.Broadcast(Text("last"))
 		close(returned)
-		m.broadcaster.batcher.leave(epoch)
-		m.broadcaster.flushDeferred()
-		idle(t, m)
+		end()
+		m.broadcaster.FlushDeferred()
+		awaitNoWriters(t, m)
 		got := tr.frames(t)
-		require.Len(t, got, maxPending+2)
-		require.Equal(t, []string{"of another", "last"}, got[maxPending:])
+		require.Len(t, got, broadcast.MaxPending+2)
+		require.Equal(t, []string{"of another", "last"}, got[broadcast.MaxPending:])
 	})
 }
 
@@ -119,22 +118,18 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			last.session().attach(&lastReceiver{newFakeTransport(1 << 20), func() { close(begun); <-open }})
 			defer func() { last.m.unregister(last); last.session().release() }()
 
-			g, q := m.Group("g"), &m.groups.get("g").queue
+			g, q := m.Group("g"), &m.groups.Get("g").Queue
 			first := make(chan struct{})
 			go func() { g.Send(Text("first")); close(first) }()
 			<-begun
-			for range maxPending {
+			for range broadcast.MaxPending {
 				g.Send(Text("x"))
 			}
 			result := make(chan Sent)
 			go func() {
 				result <- g.Except("inside", "outside", "inside", "deferred").Send(Text("excepted"))
 			}()
-			require.Eventually(t, func() bool {
-				q.mu.Lock()
-				defer q.mu.Unlock()
-				return q.backlog.room != nil // the broadcast waits
-			}, wstest.Patience, 50*time.Microsecond)
+			require.Eventually(t, func() bool { return q.State().Waiting }, wstest.Patience, 50*time.Microsecond)
 			require.NoError(t, tt.meanwhile(m, inside, outside, late))
 			inside.mu.Lock() // the broadcast must not lock this connection again
 			close(open)
@@ -147,9 +142,8 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 					return true
 				default:
 				}
-				q.mu.Lock()
-				defer q.mu.Unlock()
-				return len(q.backlog.batch) > 1 && q.backlog.room != nil // the broadcast got no room in this batch and waits for the next
+				state := q.State()
+				return state.Batch > 1 && state.Waiting // the broadcast got no room in this batch and waits for the next
 			}, wstest.Patience, 50*time.Microsecond, "the broadcast counts its receivers again")
 			inside.mu.Unlock()
 			if !returned {
@@ -157,12 +151,10 @@ func TestBroadcastWithExceptionsThatWaitsForRoom(t *testing.T) {
 			}
 			require.Equal(t, Sent{Queued: tt.sent}, sent)
 			<-first
-			idle(t, m)
+			awaitNoWriters(t, m)
 			require.NotContains(t, insideGot.frames(t), "excepted")
 			require.NotContains(t, outsideGot.frames(t), "excepted")
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			require.Empty(t, q.counting)
+			require.Zero(t, q.State().Counting)
 		})
 	}
 }
@@ -173,9 +165,9 @@ func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 	const tries = 100
 	m, _ := fakeManager(t, Options{})
 	c := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
-	q := &m.registry.queue
+	q := &m.broadcaster.All
 	lookups := 0
-	watchSet(q, func(n int) {
+	watchBatches(q, func(n int) {
 		lookups = n
 		switch {
 		case n == 1:
@@ -190,7 +182,7 @@ func TestBroadcastWithoutReceiversIsNotQueued(t *testing.T) {
 		}
 	})
 	m.Broadcast(Text("first"))
-	idle(t, m)
+	awaitNoWriters(t, m)
 	require.Equal(t, 2, lookups)
 	require.Equal(t, Sent{}, m.Broadcast(Text("after")))
 	require.Equal(t, 2, lookups)

@@ -75,11 +75,11 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 							_ = c.Join(g)
 							_ = c.Leave(fmt.Sprint("g", rand.IntN(groups)))
 						case 8:
-							epoch := m.broadcaster.batcher.enter()
+							end := deferBroadcasts(m)
 							sent = m.Broadcast(text("all"))
 							runtime.Gosched()
-							m.broadcaster.batcher.leave(epoch)
-							m.broadcaster.flushDeferred()
+							end()
+							m.broadcaster.FlushDeferred()
 						case 9:
 							union := m.Groups(g, fmt.Sprint("g", rand.IntN(groups)), g, "")
 							sent = union.Except(all[rand.IntN(conns)].id).Send(text("union"))
@@ -95,8 +95,8 @@ func TestOrderOfEverythingThatIsSent(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			m.broadcaster.flushDeferred()
-			idle(t, m)
+			m.broadcaster.FlushDeferred()
+			awaitNoWriters(t, m)
 
 			inOrder := make(map[string]map[string]int) // for each receiver: positions of the broadcasts, by set
 			var arrived int64

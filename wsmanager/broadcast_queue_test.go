@@ -7,34 +7,37 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/names"
 )
 
 // gatedSet is a set whose first walk blocks, so that broadcasts are queued behind the first
 // one.
 type gatedSet struct {
-	recipients
+	broadcast.Set[*broadcastConn]
 	looked  atomic.Bool
 	entered chan struct{} // closed by the first walk
 	gate    chan struct{}
 }
 
-func (g *gatedSet) appendTo(list []recipient) []recipient {
+func (g *gatedSet) AppendTo(list []broadcast.Recipient[*broadcastConn]) []broadcast.Recipient[*broadcastConn] {
 	if g.looked.CompareAndSwap(false, true) {
 		close(g.entered)
 		<-g.gate
 	}
-	return g.recipients.appendTo(list)
+	return g.Set.AppendTo(list)
 }
 
-// pile runs the broadcasts so that the first is delivered alone, and all others as one
+// broadcastAsBatch runs the broadcasts so that the first is delivered alone, and all others as one
 // batch in their order.
-func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
+func broadcastAsBatch(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	t.Helper()
-	q := &m.registry.queue
-	set := q.to
-	defer func() { q.to = set }()
-	g := &gatedSet{recipients: set, entered: make(chan struct{}), gate: make(chan struct{})}
-	q.to = g
+	q := &m.broadcaster.All
+	set := q.Set
+	defer func() { q.Set = set }()
+	g := &gatedSet{Set: set, entered: make(chan struct{}), gate: make(chan struct{})}
+	q.Set = g
 	sent := make([]Sent, len(calls))
 	first := make(chan struct{})
 	go func() {
@@ -47,11 +50,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 	}
 	close(g.gate)
 	<-first
-	require.Eventually(t, func() bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return !q.flushing && len(q.backlog.log) == 0 && q.backlog.bytes == 0
-	}, 10*time.Second, 50*time.Microsecond)
+	require.Eventually(t, func() bool { return q.State() == broadcast.QueueState{} }, 10*time.Second, 50*time.Microsecond)
 	return sent
 }
 
@@ -59,7 +58,7 @@ func pile(t *testing.T, m *Manager, calls ...func() Sent) []Sent {
 func texts(m *Manager, n int) (calls []func() Sent) {
 	for i := range n {
 		calls = append(calls, func() Sent {
-			return m.broadcaster.send(&m.registry.queue, Prepare(Text(fmt.Sprintf("t%d", i))), names{})
+			return m.broadcast(&m.broadcaster.All, Prepare(Text(fmt.Sprintf("t%d", i))), names.Set{})
 		})
 	}
 	return calls
@@ -75,7 +74,7 @@ func TestPendingBroadcastsAreJoined(t *testing.T) {
 		trs = append(trs, tr)
 		fakeConn(t, m, fmt.Sprint(i), tr, Accept{})
 	}
-	for _, sent := range pile(t, m, texts(m, 5)...) {
+	for _, sent := range broadcastAsBatch(t, m, texts(m, 5)...) {
 		require.Equal(t, Sent{Queued: 3}, sent)
 	}
 	for _, tr := range trs {
@@ -95,9 +94,9 @@ func TestJoinedBroadcastsWithExceptions(t *testing.T) {
 	fakeConn(t, m, "b", b, Accept{})
 	calls := texts(m, 4)
 	calls[2] = func() Sent {
-		return m.broadcaster.send(&m.registry.queue, Prepare(Text("not for a")), namesOf([]string{"a", "nobody"}))
+		return m.broadcast(&m.broadcaster.All, Prepare(Text("not for a")), names.Of([]string{"a", "nobody"}))
 	}
-	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, pile(t, m, calls...))
+	require.Equal(t, []Sent{{Queued: 2}, {Queued: 2}, {Queued: 1}, {Queued: 2}}, broadcastAsBatch(t, m, calls...))
 	require.Equal(t, []string{"t0", "t1", "t3"}, a.frames(t))
 	require.Equal(t, []string{"t0", "t1", "not for a", "t3"}, b.frames(t))
 }
@@ -110,11 +109,11 @@ func TestJoinedBroadcastsTakenInPart(t *testing.T) {
 			m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 			tr := newFakeTransport(room)
 			fakeConn(t, m, "a", tr, Accept{})
-			for _, sent := range pile(t, m, texts(m, 6)...) {
+			for _, sent := range broadcastAsBatch(t, m, texts(m, 6)...) {
 				require.Equal(t, 1, sent.Queued, "the caller does not wait for the batch")
 			}
-			tr.letGo()
-			idle(t, m)
+			tr.releaseWrites()
+			awaitNoWriters(t, m)
 			got := tr.frames(t)
 			require.Subset(t, []string{"t0", "t1", "t2", "t3", "t4", "t5"}, got)
 			require.IsIncreasing(t, got)
@@ -143,16 +142,16 @@ func TestJoinedBroadcastsInVariants(t *testing.T) {
 			}
 			return Text(fmt.Sprintf("m%d in %d", i, v)), nil
 		})
-		calls = append(calls, func() Sent { return m.broadcaster.send(&m.registry.queue, p, names{}) })
+		calls = append(calls, func() Sent { return m.broadcast(&m.broadcaster.All, p, names.Set{}) })
 	}
 	calls = append(calls, func() Sent {
 		late, _ := m.Conn("late")
 		if err := late.Ready(3); err != nil { // require must not be called outside of the test's goroutine
 			t.Error(err)
 		}
-		return m.broadcaster.send(&m.registry.queue, Prepare(Text("for all")), names{})
+		return m.broadcast(&m.broadcaster.All, Prepare(Text("for all")), names.Set{})
 	})
-	sent := pile(t, m, calls...)
+	sent := broadcastAsBatch(t, m, calls...)
 	for i := range sent[:3] {
 		require.ErrorIs(t, sent[i].Err, ErrMessageType)
 		sent[i].Err = nil
@@ -199,10 +198,10 @@ func TestBigBroadcastsAreNotJoined(t *testing.T) {
 	var calls []func() Sent
 	for range 4 {
 		calls = append(calls, func() Sent {
-			return m.broadcaster.send(&m.registry.queue, Prepare(Binary(make([]byte, 60<<10))), names{})
+			return m.broadcast(&m.broadcaster.All, Prepare(Binary(make([]byte, 60<<10))), names.Set{})
 		})
 	}
-	pile(t, m, calls...)
+	broadcastAsBatch(t, m, calls...)
 	require.Len(t, tr.frames(t), 4)
 	require.Equal(t, 4, tr.count())
 }
@@ -212,27 +211,12 @@ func TestJoinedBroadcastsKeepOrderAgainstDirectSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("direct")))
 	tr.setRoom(1 << 20) // the kernel would accept more, but the queued frame must be written first
-	pile(t, m, texts(m, 4)...)
+	broadcastAsBatch(t, m, texts(m, 4)...)
 	require.NoError(t, c.Send(Text("direct too")))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "direct", "t0", "t1", "t2", "t3", "direct too"}, tr.frames(t))
-}
-
-// Exceptions that have entered meanwhile are not counted twice.
-func TestManyExceptions(t *testing.T) {
-	var q broadcastQueue
-	b := &broadcast{}
-	const n = 100_000
-	conns := make([]Conn, n)
-	excepted := make([]recipient, n)
-	for i := range conns {
-		excepted[i] = recipient{c: &conns[i]}
-	}
-	b.exceptedMembers = []recipient{excepted[0], excepted[n-1]} // as enter adds them
-	q.countLocked(b, excepted)                                  // compares with those that have entered, not all with all
-	require.Len(t, b.exceptedMembers, n)
 }

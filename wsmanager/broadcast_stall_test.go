@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/stepclock"
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
@@ -57,46 +58,46 @@ func stall(t *testing.T, toAll bool, way string) *stalled {
 	c.session().attach(s.gate)
 	s.receiver = fakeConn(t, m, "receiver", s.got, a)
 	s.other = fakeConn(t, m, "other", s.otherGot, Accept{Groups: []string{"h"}})
-	broadcast := m.Group("g").Send
+	send := m.Group("g").Send
 	if toAll {
-		broadcast = m.Broadcast
+		send = m.Broadcast
 	}
-	q := &m.groups.get("g").queue
+	q := &m.groups.Get("g").Queue
 	if toAll {
-		q = &m.registry.queue
+		q = &m.broadcaster.All
 	}
 	switch way {
 	case "deferred":
-		// The end of maxDefer would end the epoch: the rest of the batch would be delivered
+		// The end of broadcast.MaxDefer would end the epoch: the rest of the batch would be delivered
 		// on this goroutine, which would wait for itself at the gate.
-		m.broadcaster.batcher.expired = func() {}
-		epoch := m.broadcaster.batcher.enter()
+		m.broadcaster.MaxDefer = time.Hour
+		end := deferBroadcasts(m)
 		for _, text := range batch {
-			broadcast(Text(text))
+			send(Text(text))
 		}
-		m.broadcaster.batcher.leave(epoch)
+		end()
 		m.active.Add()
 		go func() {
 			defer m.active.Done()
-			m.broadcaster.flushDeferred()
+			m.broadcaster.FlushDeferred()
 		}()
 	case "queued":
-		g := &gatedSet{recipients: q.to, entered: make(chan struct{}), gate: make(chan struct{})}
-		q.to = g
+		g := &gatedSet{Set: q.Set, entered: make(chan struct{}), gate: make(chan struct{})}
+		q.Set = g
 		m.active.Add()
 		go func() {
 			defer m.active.Done()
-			broadcast(Text(batch[0]))
+			send(Text(batch[0]))
 		}()
 		<-g.entered
 		for _, text := range batch[1:] {
-			broadcast(Text(text))
+			send(Text(text))
 		}
 		close(g.gate)
 	}
 	<-s.gate.begun
 	t.Cleanup(func() {
-		idle(t, m)
+		awaitNoWriters(t, m)
 		c.m.unregister(c)
 		c.session().release()
 	})
@@ -128,13 +129,13 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 			a := Accept{Groups: []string{"g"}, User: "ann"}
 			c := s.m.newConn("new", a, nil, "fake")
 			c.m.register(c, a)
-			c.session().abandon()
+			abandon(c)
 		}, nil, nil},
 		{"Ready", func(s *stalled) {
 			c := s.m.newConn("deferred", Accept{Deferred: true}, nil, "fake")
 			c.m.register(c, Accept{Deferred: true})
 			_ = c.Ready(0)
-			c.session().abandon()
+			abandon(c)
 		}, nil, nil},
 		{"a broadcast to others", func(s *stalled) { s.m.Group("h").Send(Text("x")) }, nil, []string{"x"}},
 		{"a broadcast to some", func(s *stalled) {
@@ -163,7 +164,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 						t.Error("the operation waits for the batch")
 					}
 					close(s.gate.open)
-					idle(t, s.m)
+					awaitNoWriters(t, s.m)
 					require.Equal(t, append(append([]string(nil), batch...), op.receiver...), s.got.frames(t))
 					other := op.other
 					if toAll {
@@ -185,7 +186,7 @@ func TestBatchThatStallsHoldsUpNoOtherConnection(t *testing.T) {
 func TestBatchIsOneWriteForEachReceiver(t *testing.T) {
 	s := stall(t, true, "deferred")
 	close(s.gate.open)
-	idle(t, s.m)
+	awaitNoWriters(t, s.m)
 	require.Equal(t, 1, s.got.count())
 	require.Equal(t, 1, s.gate.count())
 	require.Equal(t, batch, s.gate.frames(t))
@@ -213,10 +214,10 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 		takes, pause time.Duration
 		atOnce       bool
 	}{
-		{"quick succession", minHandover, time.Millisecond, 0, false},
-		{"a pause shorter than a delivery", minHandover, time.Millisecond, time.Millisecond / 2, false},
-		{"a pause longer than a delivery", minHandover, time.Millisecond, minHandover * 2 * time.Millisecond, true},
-		{"few receivers", minHandover - 1, time.Millisecond, 0, true},
+		{"quick succession", broadcast.MinHandover, time.Millisecond, 0, false},
+		{"a pause shorter than a delivery", broadcast.MinHandover, time.Millisecond, time.Millisecond / 2, false},
+		{"a pause longer than a delivery", broadcast.MinHandover, time.Millisecond, broadcast.MinHandover * 2 * time.Millisecond, true},
+		{"few receivers", broadcast.MinHandover - 1, time.Millisecond, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, clock := fakeManager(t, Options{})
@@ -253,12 +254,12 @@ func TestBroadcastsInQuickSuccessionAreJoined(t *testing.T) {
 				}, 20*time.Millisecond, time.Millisecond)
 				conns[0].mu.Unlock()
 				<-returned
-				idle(t, m)
+				awaitNoWriters(t, m)
 				return
 			}
 			<-returned
 			conns[0].mu.Unlock()
-			idle(t, m)
+			awaitNoWriters(t, m)
 			for _, tr := range trs {
 				require.Equal(t, []string{"0", "1", "2", "3", "4"}, tr.frames(t))
 				require.Less(t, tr.count(), 5)
@@ -275,8 +276,8 @@ func TestPendingBroadcastsAreBounded(t *testing.T) {
 		size int
 		room int // broadcasts that fit behind the batch being delivered
 	}{
-		{"many", 10, maxPending},
-		{"big", maxJoined, 1},
+		{"many", 10, broadcast.MaxPending},
+		{"big", broadcast.MaxJoined, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, _ := fakeManager(t, Options{})
@@ -295,16 +296,12 @@ func TestPendingBroadcastsAreBounded(t *testing.T) {
 			}
 			more := make(chan struct{})
 			go func() { m.Broadcast(msg); close(more) }()
-			q := &m.registry.queue
-			require.Eventually(t, func() bool {
-				q.mu.Lock()
-				defer q.mu.Unlock()
-				return q.backlog.room != nil // the caller waits
-			}, wstest.Patience, 50*time.Microsecond)
+			q := &m.broadcaster.All
+			require.Eventually(t, func() bool { return q.State().Waiting }, wstest.Patience, 50*time.Microsecond)
 			close(g.open)
 			<-first
 			<-more
-			idle(t, m)
+			awaitNoWriters(t, m)
 			require.Len(t, g.frames(t), tt.room+2)
 		})
 	}

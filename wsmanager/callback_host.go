@@ -1,5 +1,7 @@
 package wsmanager
 
+import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+
 // callbackHost is a Conn as its dispatcher sees it: the implementation of dispatchHost.
 type callbackHost Conn
 
@@ -17,7 +19,7 @@ func (h *callbackHost) makeHandover() *handover { return &h.life.details().hando
 func (h *callbackHost) maxQueuedSize() int      { return h.m.opts.MaxMessageSize }
 func (h *callbackHost) resumeReading()          { h.in.touch(h.m.wheel.Now()) }
 
-func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.transport) }
+func (h *callbackHost) takeReader() (driver, bool) { return takeReader(h.out.Transport()) }
 
 func (h *callbackHost) readOn(d driver, tenure uint32) {
 	go d.readOn((*Conn)(h), h.in.takeUnread(), tenure)
@@ -26,23 +28,26 @@ func (h *callbackHost) readOn(d driver, tenure uint32) {
 func (h *callbackHost) watch() { h.m.watch.add((*Conn)(h)) }
 
 func (h *callbackHost) onReceived(m received) error {
+	var err error
 	if f := h.m.callbacks.OnPiece; f != nil {
-		return f((*Conn)(h), Piece{Type: m.typ, Data: m.payload, First: m.first, Last: m.last})
+		err = f((*Conn)(h), Piece{Type: m.typ, Data: m.payload, First: m.first, Last: m.last})
+	} else {
+		err = h.m.callbacks.OnMessage((*Conn)(h), Message{Type: m.typ, Payload: m.payload})
 	}
-	return h.m.callbacks.OnMessage((*Conn)(h), Message{Type: m.typ, Payload: m.payload})
+	return callbackFailed(err, h.m.opts.InvalidUTF8)
 }
 
 func (h *callbackHost) onQueued(m received) error {
 	if m.compressed {
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		plain, err := h.m.inflate(buf, m.typ, m.payload)
 		if err != nil {
 			return err
 		}
 		m.payload = plain
 	}
-	return callbackFailed(h.onReceived(m))
+	return h.onReceived(m)
 }
 
 func (h *callbackHost) panicked(v any) error { return h.session().panicked(v) }

@@ -3,6 +3,7 @@ package wsmanager
 import (
 	"errors"
 	"net/http"
+	"time"
 )
 
 // Callbacks are the functions of the application that a Manager calls. Each may be nil.
@@ -55,8 +56,8 @@ type Callbacks struct {
 	// the connection has left the registry and its groups. Its Context has ended, and sends
 	// return ErrClosed. err is nil if the peer or Conn.Close ended the connection with 1000,
 	// 1001 or without a code. Otherwise err is a *CloseError, with ErrSlowConsumer,
-	// ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrShutdown or ErrPanic in its chain if
-	// that is the cause.
+	// ErrRateLimit, ErrIdleTimeout, ErrWriteTimeout, ErrExpired, ErrShutdown or ErrPanic in its
+	// chain if that is the cause.
 	OnClose func(c *Conn, err error)
 }
 
@@ -84,6 +85,15 @@ type Accept struct {
 	// Value is the application's own state of the connection; see [Value].
 	Value any
 
+	// Expires is the time at which the identity of the connection ends, for example the expiry of
+	// its token. The connection is closed then, at most two seconds later, with 1008 and the
+	// reason "expired" (ErrExpired): see [Conn.Close], and [Conn.Renew], which changes the time.
+	// The wall clock decides; a change of the system's clock has its effect within
+	// Timeouts.PingInterval and its 10 %. A time that has passed closes the connection after the
+	// handshake, so that the client reads the code; OnConnect and OnClose are called. Default:
+	// the zero time, the connection does not expire.
+	Expires time.Time
+
 	// Subprotocol is the chosen sub-protocol: one that the client offered in
 	// Sec-WebSocket-Protocol, or "" for none. Any other is a programming error; the handshake
 	// is answered with 500.
@@ -96,6 +106,11 @@ type Accept struct {
 
 	// SlowConsumer is the policy of the connection. 0 is the one of the Options.
 	SlowConsumer SlowConsumer
+
+	// Compression is the choice of compression for the connection. Use CompressionOff for
+	// clients that offer it and fail with it, such as old versions of Safari. 0 is the one of
+	// the Options.
+	Compression CompressionChoice
 
 	// Variant is the encoding in which the connection receives broadcasts and prepared
 	// messages.

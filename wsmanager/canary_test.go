@@ -36,12 +36,12 @@ func TestCanaries(t *testing.T) { onSocketDriversAtOnce(t, testCanaries) }
 
 func testCanaries(t *testing.T) {
 	run := &canaries{t: t}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 20
 	opts.Timeouts.Close = 200 * time.Millisecond
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnAccept: run.accept, OnConnect: run.connect, OnMessage: run.message, OnClose: run.close,
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = smallBuffers{srv.Listener}
 	srv.Start()
@@ -105,8 +105,8 @@ func payload(secret string) wsmanager.Message {
 	return wsmanager.Text(strings.Repeat(secret, 1+rand.IntN(200)))
 }
 
-// madeOf reports whether a message repeats a secret and has no other bytes.
-func madeOf(p []byte, secret string) bool {
+// repeatsSecret reports whether a message repeats a secret and has no other bytes.
+func repeatsSecret(p []byte, secret string) bool {
 	return len(p) > 0 && len(p)%secretSize == 0 && string(p) == strings.Repeat(secret, len(p)/secretSize)
 }
 
@@ -138,7 +138,7 @@ func (run *canaries) connect(c *wsmanager.Conn) error {
 
 func (run *canaries) message(c *wsmanager.Conn, m wsmanager.Message) error {
 	secret := secretOf(c)
-	if !madeOf(m.Payload, secret) {
+	if !repeatsSecret(m.Payload, secret) {
 		run.t.Errorf("the server read %.50q from %s", m.Payload, secret)
 	}
 	run.received.Add(1)
@@ -162,7 +162,7 @@ func (run *canaries) message(c *wsmanager.Conn, m wsmanager.Message) error {
 	case 10:
 		c.Manager().All().Except(c.ID()).Send(wsmanager.Text(everybody))
 	}
-	if !madeOf(m.Payload, secret) {
+	if !repeatsSecret(m.Payload, secret) {
 		run.t.Errorf("the message of %s has become %.50q", secret, m.Payload)
 	}
 	_ = c.Send(m) // an error is possible: the connection may be closed, or slow
@@ -284,9 +284,9 @@ func (run *canaries) read(c *wstest.Client, secret string) {
 			_, _ = c.Conn().Write(wstest.Frame(ws.OpClose, true, f.Payload)) // an error is possible: the server may have closed the socket
 			return
 		case f.Header.OpCode.IsControl():
-		case madeOf(f.Payload, secret):
+		case repeatsSecret(f.Payload, secret):
 			run.own.Add(1)
-		case madeOf(f.Payload, everybody):
+		case repeatsSecret(f.Payload, everybody):
 			run.all.Add(1)
 		default:
 			run.t.Errorf("%s read %.50q", secret, f.Payload)

@@ -110,7 +110,7 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 func (run *churn) test(t *testing.T) {
 	var connects, closes, messages atomic.Int64
 	book := &run.book
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = run.outbox
 	opts.Timeouts.Close = 200 * time.Millisecond
 	if run.calm {
@@ -173,7 +173,7 @@ func (run *churn) test(t *testing.T) {
 			}
 			closes.Add(1)
 		},
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	if run.calm {
 		wsmanager.SetStuckAfter(m, wstest.Patience) // otherwise Close would cut a client that the machine delays
 	}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/clientqueue"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
 // Client is a client that reconnects when its connection breaks. It has one connection after
@@ -26,7 +29,7 @@ import (
 type Client struct {
 	dialer    *Dialer
 	reconnect Reconnect // with defaults
-	queue     clientQueue
+	queue     *clientqueue.Queue
 
 	mu           sync.Mutex // guards the following
 	running      bool
@@ -64,7 +67,7 @@ func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*C
 				return err
 			}
 		}
-		cl.queue.attach(c)
+		cl.queue.Attach(c.session())
 		return nil
 	}
 	inner.OnClose = func(c *Conn, err error) {
@@ -78,7 +81,7 @@ func newClient(auto Driver, rawURL string, cb Callbacks, opts ClientOptions) (*C
 		return nil, err
 	}
 	cl.dialer = d
-	cl.queue.init(d.m)
+	cl.queue = d.m.newClientQueue()
 	return cl, nil
 }
 
@@ -95,11 +98,21 @@ func (cl *Client) connected(c *Conn) {
 
 // disconnected notes the end of a connection.
 func (cl *Client) disconnected(c *Conn) {
-	cause := c.endCause()
-	cl.queue.detach()
+	cause := endCause(c)
+	cl.queue.Detach()
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	cl.current, cl.ended = nil, cause
+}
+
+// endCause returns how a connection ended, or why it is closing; nil while it is open.
+func endCause(c *Conn) *CloseError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.cold == nil {
+		return nil
+	}
+	return c.life.cold.cause
 }
 
 // Run connects and reconnects until one of the following happens:
@@ -148,7 +161,7 @@ func (cl *Client) reconnectLoop() error {
 		delay := cl.reconnect.delay(failures, err)
 		if exhausted := cl.reconnect.MaxAttempts > 0 && failures >= cl.reconnect.MaxAttempts ||
 			cl.reconnect.MaxDowntime > 0 && time.Since(downSince)+delay > cl.reconnect.MaxDowntime ||
-			!cl.reconnect.Retry(err); exhausted {
+			!cl.reconnect.Retry(Failure{Err: err, Attempt: failures, Connected: cl.ConnectCount() > 0}); exhausted {
 			return &RetriesExhaustedError{Attempts: failures, Downtime: time.Since(downSince), Unsent: cl.Unsent(), Err: err}
 		}
 		if cl.reconnect.OnRetry != nil {
@@ -211,6 +224,7 @@ func (cl *Client) ConnectCount() int {
 // [Client.Flush] before if that matters. The errors are those of Conn.Close. Further calls do
 // nothing.
 func (cl *Client) Close(code StatusCode, reason string) error {
+	reason = cl.dialer.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -229,7 +243,7 @@ func (cl *Client) close(with *CloseError, result error) {
 	c := cl.current
 	cl.stop() // first: otherwise the end of the connection counts as a failure
 	cl.mu.Unlock()
-	cl.queue.close()
+	cl.queue.Close()
 	if c != nil {
 		_ = c.Close(with.Code, with.Reason) // valid arguments cannot fail
 	}
@@ -241,14 +255,15 @@ func (cl *Client) close(with *CloseError, result error) {
 //
 // It returns ErrClosed if the Client is closed or Run has returned, ErrOutboxFull if the
 // messages that wait have reached a limit of Outbox (the message is dropped, and the connection
-// stays open), and ErrMessageTooBig or ErrMessageType if the message cannot be sent.
+// stays open), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 if the message cannot be
+// sent.
 func (cl *Client) Send(m Message) error {
-	buf, err := cl.queue.encode(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}
-	defer putFrame(buf)
-	return cl.queue.send(trackedMessage{frame: *buf, plain: m.NoCompression})
+	defer frame.PutBuffer(buf)
+	return cl.queue.Send(clientqueue.Message{Frame: *buf, Plain: m.NoCompression})
 }
 
 // SendContext is Send for producers that may be faster than the server reads. It waits until the
@@ -257,31 +272,29 @@ func (cl *Client) Send(m Message) error {
 // after the end of the connection SendContext waits for the next one, which begins only after
 // the callback has returned.
 func (cl *Client) SendContext(ctx context.Context, m Message) error {
-	buf, err := cl.queue.encode(m)
+	buf, err := encodePlain(cl.dialer.m, m)
 	if err != nil {
 		return err
 	}
-	defer putFrame(buf)
-	return cl.queue.sendContext(ctx, trackedMessage{frame: *buf, plain: m.NoCompression})
+	defer frame.PutBuffer(buf)
+	return cl.queue.SendContext(ctx, clientqueue.Message{Frame: *buf, Plain: m.NoCompression})
 }
 
 // SendPrepared is Send for a prepared message. Besides the errors of Send it returns those of
 // PrepareFunc.
 func (cl *Client) SendPrepared(p *Prepared) error {
-	frame, err := cl.dialer.m.frame(p, 0)
+	m := cl.dialer.m
+	f, err := p.sendable(0, m.maxFrame(), m.opts.InvalidUTF8)
 	if err != nil {
 		return err
 	}
-	return cl.queue.send(trackedMessage{frame: frame, prepared: p, plain: p.forVariant(0).plain})
+	return cl.queue.Send(clientqueue.Message{Frame: f.frame, Source: f, Plain: f.plain})
 }
 
 // Unsent returns how many messages were accepted and have not been written.
-func (cl *Client) Unsent() int {
-	messages, _, _ := cl.queue.load()
-	return messages
-}
+func (cl *Client) Unsent() int { return cl.queue.Len() }
 
 // Flush waits until all messages that were sent with the Client before the call have been
 // written. It returns ErrClosed if the Client ends before that, and the cause of ctx if ctx ends
 // first.
-func (cl *Client) Flush(ctx context.Context) error { return cl.queue.flush(ctx) }
+func (cl *Client) Flush(ctx context.Context) error { return cl.queue.Flush(ctx) }

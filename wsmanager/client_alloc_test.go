@@ -17,7 +17,7 @@ import (
 func TestClientEchoDoesNotAllocate(t *testing.T) { onSocketDrivers(t, testClientEchoDoesNotAllocate) }
 
 func testClientEchoDoesNotAllocate(t *testing.T) {
-	for name, opts := range map[string]wsmanager.Options{"plain": quiet(), "compressed": compressing()} {
+	for name, opts := range map[string]wsmanager.Options{"plain": optionsWithoutLog(), "compressed": compressing()} {
 		t.Run(name, func(t *testing.T) {
 			server, url := serve(t, echoing, compressing(), nil)
 			echoed := make(chan struct{}, 1)

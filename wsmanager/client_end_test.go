@@ -28,7 +28,7 @@ func TestClientCloseIsNotAFailure(t *testing.T) {
 		opts := net.options()
 		opts.Reconnect.MaxAttempts = 1
 		opts.Timeouts.Close = 10 * time.Millisecond
-		opts.Reconnect.Retry = func(err error) bool { t.Errorf("Retry was called with %v", err); return false }
+		opts.Reconnect.Retry = func(f wsmanager.Failure) bool { t.Errorf("Retry was called with %v", f); return false }
 		cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
 		require.NoError(t, err)
 		done := make(chan error, 1)
@@ -75,7 +75,7 @@ func TestClientSlowHandshakesAreNotStable(t *testing.T) {
 // A panic in a function of the application propagates through Run. After that the Client
 // accepts no messages.
 func TestClientPanicInOnRetry(t *testing.T) {
-	opts := clientOptions(dialling(), wsmanager.Reconnect{})
+	opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{})
 	opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
 	opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { panic("oh no") }
 	cl, err := wsmanager.NewClient("ws://example.com/", wsmanager.Callbacks{}, opts)
@@ -96,7 +96,7 @@ func TestClientEndsInOnRetry(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				attempts := 0
-				opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Hour})
+				opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{MinDelay: time.Hour})
 				opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 					attempts++
 					return nil, errors.New("down")
@@ -126,7 +126,7 @@ func TestClientHotLoop(t *testing.T) {
 		opts := network.options()
 		var retries atomic.Int64
 		opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { retries.Add(1) }
-		cl, _ := running(t, wsmanager.Callbacks{}, opts)
+		cl, _ := startClient(t, wsmanager.Callbacks{}, opts)
 		go func() {
 			for conn := range network.conns {
 				_, err := ws.Upgrade(conn)
@@ -161,7 +161,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 		"ws://[secret/",
 		"ws://example.com/?q=\x01secret",
 	} {
-		_, err := wsmanager.NewDialer(u, wsmanager.Callbacks{}, dialling())
+		_, err := wsmanager.NewDialer(u, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 		require.ErrorContains(t, err, "can't be parsed", u)
 		require.NotContains(t, err.Error(), "secret")
 		require.NotContains(t, err.Error(), "top")
@@ -172,7 +172,7 @@ func TestDialErrorsKeepSecrets(t *testing.T) {
 		w.WriteHeader(http.StatusMovedPermanently)
 	}))
 	defer srv.Close()
-	_, err := wsmanager.Dial(t.Context(), srv.URL+"/ws?token=secret", wsmanager.Callbacks{}, dialling())
+	_, err := wsmanager.Dial(t.Context(), srv.URL+"/ws?token=secret", wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	require.ErrorContains(t, err, fmt.Sprintf("(to \"https://%s/ws/\", which is not followed)", srv.Listener.Addr()))
 	require.NotContains(t, err.Error(), "secret")
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/backoff"
 )
 
 // ClientOptions configure a [Client]. The zero value is safe for production: a field or a
@@ -42,6 +43,10 @@ type ClientOptions struct {
 	// with ErrOutboxFull, and the connection stays open.
 	Outbox Outbox
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate. If it is on, it is offered to the server. Default: off.
 	Compression Compression
 
@@ -75,23 +80,37 @@ type Reconnect struct {
 	MaxAttempts int
 
 	// MaxDowntime is the time of failures in a row that ends Run: Run returns if the next
-	// attempt would begin later. Default: 0, no limit.
+	// attempt would begin later. Without it a Client that was connected once does not give up
+	// if its server is removed: see [Failure.Temporary]. Default: 0, no limit.
 	MaxDowntime time.Duration
 
-	// Retry reports whether another attempt makes sense after err, which is the error of
-	// [Dial], or a *CloseError that says how a connection ended (also with code 1000). It is
-	// called on the goroutine of Run. Default: [Retryable].
-	Retry func(err error) bool
+	// Retry reports whether another attempt makes sense after a failure. It is called on the
+	// goroutine of Run. Default: [Failure.Temporary].
+	Retry func(Failure) bool
 
 	// OnRetry is called before each delay, on the goroutine of Run. Default: none.
 	OnRetry func(RetryEvent)
+}
+
+// Failure is an attempt of a [Client] to connect that has failed, or the end of a connection
+// that neither side has closed with 1000.
+type Failure struct {
+	// Err is the error of [Dial], or a *CloseError that says how the connection ended. Code
+	// 1000 is possible too, if this side has sent it.
+	Err error
+
+	// Attempt is the number of failures in a row, from 1.
+	Attempt int
+
+	// Connected reports whether the Client has had a connection before, at any time.
+	Connected bool
 }
 
 // RetryEvent describes the next attempt to connect.
 type RetryEvent struct {
 	Attempt int           // number of failures in a row, from 1
 	Delay   time.Duration // until the attempt
-	Err     error         // the last failure, as for Reconnect.Retry
+	Err     error         // the last failure, as in Failure
 }
 
 // complete fills in the defaults.
@@ -110,22 +129,18 @@ func (o *Reconnect) complete(w *mistakes) {
 		w.add("Reconnect.Factor", "%v is below 1; set at least 1, or 0 for the default of 2", o.Factor)
 	}
 	if o.Retry == nil {
-		o.Retry = Retryable
+		o.Retry = Failure.Temporary
 	}
 }
 
 // delay returns the delay before the next attempt.
 func (o *Reconnect) delay(failures int, last error) time.Duration {
-	limit := float64(o.MinDelay)
-	for i := 1; i < failures && limit < float64(o.MaxDelay); i++ {
-		limit *= o.Factor
-	}
-	delay := time.Duration(rand.Float64() * min(limit, float64(o.MaxDelay)))
+	policy := backoff.Policy{Min: o.MinDelay, Max: o.MaxDelay, Factor: o.Factor}
 	var refused *RefusedError
 	if errors.As(last, &refused) {
-		delay = max(delay, min(refused.retryAfter(), o.MaxDelay))
+		return policy.Delay(failures, backoff.RetryAfter(refused.Header))
 	}
-	return delay
+	return policy.Delay(failures, 0)
 }
 
 // dialOptions returns the options of the Client's connections. Their outboxes drop no message
@@ -134,6 +149,6 @@ func (o *ClientOptions) dialOptions() DialOptions {
 	return DialOptions{
 		Logger: o.Logger, BaseContext: o.BaseContext, Driver: o.Driver, SlowConsumer: SlowConsumerDropNewest,
 		Handshake: o.Handshake, Network: o.Network, Value: o.Value,
-		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression,
+		Limits: o.Limits, Timeouts: o.Timeouts, Outbox: o.Outbox, Compression: o.Compression, InvalidUTF8: o.InvalidUTF8,
 	}
 }

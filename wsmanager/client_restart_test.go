@@ -51,12 +51,12 @@ func throughRestarts(t *testing.T, scheme string, driver wsmanager.Driver) {
 				got = append(got, n)
 				return nil
 			},
-		}, on(t, quiet()))
+		}, onDriver(t, optionsWithoutLog()))
 	}
 	var m atomic.Pointer[wsmanager.Manager]
 	m.Store(newServer())
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Load().ServeHTTP(w, r) }))
-	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
+	opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Driver = driver
 	opts.Outbox.Messages, opts.Outbox.Bytes = 5000, 16<<20 // SendContext must not block while the server is down
 	if scheme == "wss" {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -35,8 +34,36 @@ func (e *RetriesExhaustedError) Error() string {
 // Unwrap returns the last failure.
 func (e *RetriesExhaustedError) Unwrap() error { return e.Err }
 
-// Retryable is the default of Reconnect.Retry: it reports whether the cause of a failed attempt
-// or of the end of a connection may be temporary. It returns false for
+// Temporary is the default of Reconnect.Retry. Until the Client has had a connection, it is
+// [Retryable] of the error. After that the URL and the network were right once, so these are
+// temporary too, up to Reconnect.MaxDowntime:
+//
+//   - an answer to the handshake with any status except 401, 407 and 410, for example the 404
+//     or 403 of a proxy whose servers restart, a redirect, or the 200 of a captive portal;
+//   - an answer that is not a handshake (ErrHandshake), and a certificate that is not trusted,
+//     which a captive portal has as well.
+func (f Failure) Temporary() bool {
+	if Retryable(f.Err) {
+		return true
+	}
+	var ended *CloseError
+	if !f.Connected || errors.As(f.Err, &ended) {
+		return false
+	}
+	var refused *RefusedError
+	if errors.As(f.Err, &refused) {
+		switch refused.StatusCode {
+		case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusGone:
+			return false
+		}
+		return true
+	}
+	var certificate *tls.CertificateVerificationError
+	return errors.Is(f.Err, ErrHandshake) || errors.As(f.Err, &certificate)
+}
+
+// Retryable reports whether the cause of a failed attempt to connect or of the end of a
+// connection may be temporary. It returns false for
 //
 //   - an answer to the handshake below 500 (401, 403, 404, a redirect and others) except 408, 425
 //     and 429, and for 501;
@@ -75,13 +102,4 @@ func Retryable(err error) bool {
 		}
 	}
 	return !errors.Is(err, context.Canceled)
-}
-
-// retryAfter returns the delay that the server has requested, 0 if none.
-func (e *RefusedError) retryAfter() time.Duration {
-	seconds, err := strconv.ParseInt(e.Header.Get("Retry-After"), 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || seconds < 0 {
-		return 0 // for a number out of range, ParseInt returns the nearest limit
-	}
-	return time.Duration(min(seconds, 1<<30)) * time.Second
 }

@@ -31,8 +31,8 @@ func TestClientFollowsCloseCodes(t *testing.T) {
 				opts := net.options()
 				retries := 0
 				opts.Reconnect.OnRetry = func(wsmanager.RetryEvent) { retries++ }
-				_, done := running(t, wsmanager.Callbacks{}, opts)
-				hangUp(t, net.accept(t), code)
+				_, done := startClient(t, wsmanager.Callbacks{}, opts)
+				closeAndAwaitAnswer(t, net.accept(t), code)
 				synctest.Wait()
 				require.Equal(t, want == "again", retries == 1)
 				if want == "again" {
@@ -82,7 +82,7 @@ func TestClientRetryAfter(t *testing.T) {
 			opts := net.options()
 			delays := make(chan time.Duration, 1)
 			opts.Reconnect.OnRetry = func(r wsmanager.RetryEvent) { delays <- r.Delay }
-			_, _ = running(t, wsmanager.Callbacks{}, opts)
+			_, _ = startClient(t, wsmanager.Callbacks{}, opts)
 			conn := receive(t, net.conns)
 			_, err := http.ReadRequest(bufio.NewReader(conn))
 			require.NoError(t, err)

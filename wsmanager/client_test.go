@@ -32,7 +32,7 @@ func (m *memory) options() wsmanager.ClientOptions {
 }
 
 func (m *memory) dialOptions() wsmanager.DialOptions {
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 		client, server := wstest.Pipe(0)
 		m.conns <- server
@@ -60,8 +60,8 @@ func text(t *testing.T, conn net.Conn) string {
 	return string(ws.UnmaskFrame(f).Payload)
 }
 
-// hangUp sends a close frame and waits for the answer.
-func hangUp(t *testing.T, conn net.Conn, code ws.StatusCode) {
+// closeAndAwaitAnswer sends a close frame and waits for the answer.
+func closeAndAwaitAnswer(t *testing.T, conn net.Conn, code ws.StatusCode) {
 	t.Helper()
 	require.NoError(t, ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))))
 	for {
@@ -74,8 +74,8 @@ func hangUp(t *testing.T, conn net.Conn, code ws.StatusCode) {
 	require.NoError(t, conn.Close())
 }
 
-// running returns a Client that runs until the test ends.
-func running(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions) (*wsmanager.Client, <-chan error) {
+// startClient returns a Client that runs until the test ends.
+func startClient(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.ClientOptions) (*wsmanager.Client, <-chan error) {
 	t.Helper()
 	cl, err := wsmanager.NewClient("ws://example.com/", cb, opts)
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestClientKeepsUnsentMessages(t *testing.T) {
 		require.Equal(t, "one", text(t, first))
 		require.Equal(t, "two", text(t, first))
 		require.NoError(t, cl.Flush(t.Context()))
-		hangUp(t, first, ws.StatusGoingAway)
+		closeAndAwaitAnswer(t, first, ws.StatusGoingAway)
 		synctest.Wait()
 		require.NoError(t, cl.Send(wsmanager.Text("three")))
 		require.NoError(t, cl.SendContext(t.Context(), wsmanager.Text("four")))
@@ -155,7 +155,7 @@ func TestClientResendsUnwrittenMessages(t *testing.T) {
 					opts := net.options()
 					opts.Limits.MaxMessageSize = 100_000
 					opts.Outbox.Bytes = 10 << 20
-					cl, _ := running(t, wsmanager.Callbacks{}, opts)
+					cl, _ := startClient(t, wsmanager.Callbacks{}, opts)
 					first := net.accept(t)
 					synctest.Wait()
 					const messages = 100
@@ -193,7 +193,7 @@ func TestClientFlushes(t *testing.T) {
 		net := newMemory()
 		opts := net.options()
 		opts.Limits.MaxMessageSize = 100_000
-		cl, _ := running(t, wsmanager.Callbacks{}, opts)
+		cl, _ := startClient(t, wsmanager.Callbacks{}, opts)
 		first := net.accept(t)
 		synctest.Wait()
 		big := func(letter string) wsmanager.Message { return wsmanager.Text(repeat(letter, 70_000)) } // too big to be joined into one write
@@ -289,7 +289,7 @@ func TestClientDelays(t *testing.T) {
 			delays = append(delays, r.Delay)
 			expected = time.Now().Add(r.Delay)
 		}
-		_, _ = running(t, wsmanager.Callbacks{}, opts)
+		_, _ = startClient(t, wsmanager.Callbacks{}, opts)
 		for range 2 {
 			conn := network.accept(t)
 			synctest.Wait()
@@ -321,7 +321,7 @@ func TestClientGivesUp(t *testing.T) {
 	down := errors.New("the network is down")
 	client := func(t *testing.T, change func(*wsmanager.ClientOptions)) *wsmanager.RetriesExhaustedError {
 		t.Helper()
-		opts := clientOptions(dialling(), wsmanager.Reconnect{})
+		opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{})
 		opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, down }
 		change(&opts)
 		cl, err := wsmanager.NewClient("ws://example.com", wsmanager.Callbacks{}, opts)
@@ -353,7 +353,7 @@ func TestClientGivesUp(t *testing.T) {
 	})
 	t.Run("Retry returns false", func(t *testing.T) {
 		e := client(t, func(o *wsmanager.ClientOptions) {
-			o.Reconnect.Retry = func(err error) bool { return !errors.Is(err, down) }
+			o.Reconnect.Retry = func(f wsmanager.Failure) bool { return !errors.Is(f.Err, down) }
 		})
 		require.Equal(t, 1, e.Attempts)
 	})
@@ -390,7 +390,7 @@ func TestClientEnds(t *testing.T) {
 					})
 				})
 			}
-			waiting := clientOptions(dialling(), wsmanager.Reconnect{})
+			waiting := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{})
 			waiting.Network.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("down") }
 			waiting.Reconnect.MinDelay = math.MaxInt64
 			run("while it waits", waiting, func(*testing.T, *wsmanager.Client) {}, func(*testing.T) {})
@@ -433,7 +433,7 @@ func TestClientCallbacks(t *testing.T) {
 		opts := net.options()
 		opts.Reconnect.MinDelay = 1
 		n := 0
-		_, _ = running(t, wsmanager.Callbacks{
+		_, _ = startClient(t, wsmanager.Callbacks{
 			OnConnect: func(*wsmanager.Conn) error {
 				if n++; n == 1 {
 					return errors.New("can't restore")
@@ -464,7 +464,7 @@ func TestClientCallbacks(t *testing.T) {
 }
 
 func TestClientMistakes(t *testing.T) {
-	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Minute, MaxDelay: time.Second, Factor: 0.5, MaxAttempts: -1, MaxDowntime: -1, StableAfter: -1})
+	opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{MinDelay: time.Minute, MaxDelay: time.Second, Factor: 0.5, MaxAttempts: -1, MaxDowntime: -1, StableAfter: -1})
 	opts.Limits.MaxMessageSize = -1
 	_, err := wsmanager.NewClient("nonsense", wsmanager.Callbacks{}, opts)
 	for _, want := range []string{

@@ -3,6 +3,7 @@ package wsmanager
 import (
 	"errors"
 
+	"github.com/gobwas/ws"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -20,12 +21,13 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 	d := l.details()
 	d.cause, d.due = cause, h.ticker().After(h.options().CloseTimeout)
 	s := h.sender()
-	s.closing()
+	s.BeginClose()
+	d.pings.Fail()
 	if mode != closeGraceful {
-		s.dropMessages()
+		s.DropMessages()
 	}
-	s.sendClose(h, cause.Code, cause.Reason)
-	if !s.attached {
+	s.SendClose(h, ws.StatusCode(cause.Code), cause.Reason)
+	if !s.Attached() {
 		return // attach continues when the handshake has been sent
 	}
 	l.scheduleNext(h)
@@ -37,15 +39,13 @@ func (l *lifecycle) close(h lifecycleHost, cause *CloseError, mode closeMode) {
 // closeAfter is close, after the frame of a last message if there is one.
 func (l *lifecycle) closeAfter(h lifecycleHost, last []byte, cause *CloseError) {
 	s := h.sender()
-	if s.stuck() {
+	if s.Stuck() {
 		l.cut(h, cause) // the peer does not read, so it would not read the close frame either
 		return
 	}
 	if len(last) > 0 && l.state == stateOpen {
-		h.leaveBroadcasts(true) // no broadcast is sent between the message and the close frame
-		if sent, err := s.write(h, last, false); !sent && err == nil {
-			s.push(h, last, 0, false)
-		}
+		h.leaveBroadcasts(true)      // no broadcast is sent between the message and the close frame
+		_ = s.SendUnlimited(h, last) // after an error the connection is cut
 	}
 	l.close(h, cause, closeGraceful)
 }
@@ -61,7 +61,7 @@ func (l *lifecycle) peerClosed(h lifecycleHost, code StatusCode, reason string) 
 			// The peer's close frame answers or crossed ours. It will read no more data, so
 			// send ours now.
 			l.mode = closeReply
-			h.sender().dropMessages()
+			h.sender().DropMessages()
 			if l.cold.closeFrameSent {
 				l.bothCloseFramesSent(h)
 			}
@@ -81,7 +81,7 @@ func (l *lifecycle) closeFrameSent(h lifecycleHost) {
 	case closeFail:
 		// Another error than a panic means that the connection is gone, which the reader
 		// notices, or that only the peer can end it.
-		if err := h.sender().transport.CloseWrite(); transport.AsPanic(err) != nil {
+		if err := h.sender().Transport().CloseWrite(); transport.AsPanic(err) != nil {
 			l.transportFailed(h, err)
 		}
 	}
@@ -93,10 +93,10 @@ func (l *lifecycle) closeFrameSent(h lifecycleHost) {
 // end the connection. Both wait no longer than Timeouts.Close.
 func (l *lifecycle) bothCloseFramesSent(h lifecycleHost) {
 	s := h.sender()
-	if s.isClient() {
+	if s.IsClient() {
 		return
 	}
-	if err := s.transport.CloseWrite(); err != nil {
+	if err := s.Transport().CloseWrite(); err != nil {
 		l.transportFailed(h, err) // the transport has no other way to end our direction
 	}
 }
@@ -115,7 +115,7 @@ func (l *lifecycle) fail(h lifecycleHost, ce *CloseError) {
 	if l.state == stateClosing && l.mode == closeGraceful {
 		// The peer's close frame, for which we wait, will not be understood.
 		l.mode = closeFail
-		h.sender().dropMessages()
+		h.sender().DropMessages()
 		if l.cold.closeFrameSent {
 			l.closeFrameSent(h)
 		}
@@ -167,10 +167,10 @@ func (l *lifecycle) cut(h lifecycleHost, cause *CloseError) {
 	l.state = stateCut
 	h.markClosing()
 	l.handover().active().releaseReader()
-	l.details()
-	h.sender().cut()
+	l.details().pings.Fail()
+	h.sender().Cut()
 	l.cancelContext() // a callback may wait for it
-	if err := h.sender().closeTransport(); transport.AsPanic(err) != nil {
+	if err := h.sender().CloseTransport(); transport.AsPanic(err) != nil {
 		l.cold.secondaryErr = err // after another error the connection is gone as well
 	}
 }

@@ -39,7 +39,7 @@ func TestCloseWaitsForThePeersEOF(t *testing.T) {
 				c := m.newConn("a", Accept{}, nil, "fake")
 				c.m.register(c, Accept{})
 				c.session().attach(tr)
-				defer func() { c.m.unregister(c); c.session().release(); idle(t, m) }()
+				defer func() { c.m.unregister(c); c.session().release(); awaitNoWriters(t, m) }()
 				require.NoError(t, begin(c))
 				require.Zero(t, tr.ended)
 				c.session().peerClosed(1000, "")

@@ -15,7 +15,7 @@ import (
 func TestCloseWith(t *testing.T) { onEachDriverAtOnce(t, testCloseWith) }
 
 func testCloseWith(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // the senders are faster than any reader
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
@@ -63,10 +63,10 @@ func testCloseWith(t *testing.T) {
 func TestCloseWithInvalidArguments(t *testing.T) { onEachDriver(t, testCloseWithInvalidArguments) }
 
 func testCloseWithInvalidArguments(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	client := dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 1 })
-	c := only(t, m)
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	c := onlyConn(t, m)
 	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1005, ""), "can't carry the code 1005")
 	require.ErrorContains(t, c.CloseWith(wsmanager.Text("x"), 1000, repeat("x", 124)), "124 bytes")
 	require.ErrorIs(t, c.CloseWith(wsmanager.Text(repeat("x", 1<<20)), 1000, ""), wsmanager.ErrMessageTooBig)

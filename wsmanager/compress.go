@@ -34,6 +34,29 @@ type Compression struct {
 	Threshold int
 }
 
+// CompressionChoice is OnAccept's choice of compression for one connection.
+type CompressionChoice uint8
+
+const (
+	// CompressionByOptions compresses if Options.Compression is enabled and the client offers
+	// it. It is the zero value.
+	CompressionByOptions CompressionChoice = iota
+
+	// CompressionOff declines the client's offer.
+	CompressionOff
+)
+
+// String returns "by options" or "off".
+func (c CompressionChoice) String() string {
+	switch c {
+	case CompressionByOptions:
+		return "by options"
+	case CompressionOff:
+		return "off"
+	}
+	return "unknown"
+}
+
 // compressor compresses messages as the options of a Manager say.
 type compressor struct {
 	Compression

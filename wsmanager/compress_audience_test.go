@@ -13,9 +13,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// mixed returns a Manager with n connections that have negotiated compression and n that
+// newMixedManager returns a Manager with n connections that have negotiated compression and n that
 // have not, alternately.
-func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, clients []*wstest.Client) {
+func newMixedManager(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, clients []*wstest.Client) {
 	t.Helper()
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: byQuery, OnMessage: func(c *wsmanager.Conn, msg wsmanager.Message) error {
 		c.Manager().Group("g").Send(msg)
@@ -36,7 +36,7 @@ func mixed(t *testing.T, opts wsmanager.Options, n int) (m *wsmanager.Manager, c
 func TestBroadcastIsCompressedOnce(t *testing.T) { onEachDriver(t, testBroadcastIsCompressedOnce) }
 
 func testBroadcastIsCompressedOnce(t *testing.T) {
-	m, clients := mixed(t, compressing(), 10)
+	m, clients := newMixedManager(t, compressing(), 10)
 	text := string(jsonText(2000))
 	p := wsmanager.Prepare(wsmanager.Text(text))
 	compressed := uint64(0)
@@ -79,7 +79,7 @@ func testBroadcastIsCompressedOnce(t *testing.T) {
 			c.Kill()
 		}
 	}
-	settles(t, func() bool { return m.All().Len() == 10 })
+	awaitCondition(t, func() bool { return m.All().Len() == 10 })
 	require.Equal(t, wsmanager.Sent{Queued: 10}, m.Broadcast(wsmanager.Text(text)))
 	require.Equal(t, compressed, m.Stats().Compressed.Out, "no compressing connection is left")
 }
@@ -126,7 +126,7 @@ func testOrderInAMixedAudience(t *testing.T) {
 	const senders, messages = 4, 200
 	opts := compressing()
 	opts.Outbox.Messages = (senders + 1) * messages // the clients read only after all messages were sent
-	m, clients := mixed(t, opts, 5)
+	m, clients := newMixedManager(t, opts, 5)
 	pad := repeat("padding ", 40)
 	var wg sync.WaitGroup
 	// Some goroutines broadcast to all and to a group in turn. A peer causes deferred

@@ -142,9 +142,9 @@ func init() {
 	}
 }
 
-// echoes sends messages of one kind in all sizes and reads the echoes. If compression was
+// requireEchoes sends messages of one kind in all sizes and reads the echoes. If compression was
 // negotiated, it must be used wherever it saves bytes.
-func echoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
+func requireEchoes(t *testing.T, c *wstest.Client, kind int, agreed bool) {
 	t.Helper()
 	d := data[kind]
 	for _, size := range sizes {
@@ -199,7 +199,7 @@ func testCompressedEchoes(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/level=%d", d.name, level), func(t *testing.T) {
 				c := dialOver(t, url, offering)
 				before := m.Stats().Compressed
-				echoes(t, c, kind, true)
+				requireEchoes(t, c, kind, true)
 				after := m.Stats().Compressed
 				require.EqualValues(t, 3*len(sizes), after.In-before.In)
 				require.EqualValues(t, 3*(len(sizes)-1), after.Out-before.Out, "an empty message is not compressed")
@@ -229,7 +229,7 @@ func TestWindowOffers(t *testing.T) {
 			for kind := range data {
 				c := dialOver(t, url, http.Header{"Sec-WebSocket-Extensions": {tt.offer}})
 				require.Equal(t, tt.want, c.Response.Header.Get("Sec-WebSocket-Extensions"))
-				echoes(t, c, kind, tt.want != "")
+				requireEchoes(t, c, kind, tt.want != "")
 			}
 		})
 	}
@@ -240,7 +240,7 @@ func TestThreshold(t *testing.T) { onEachDriver(t, testThreshold) }
 func testThreshold(t *testing.T) {
 	for name, tt := range map[string]struct{ set, at int }{"default": {0, 512}, "own": {100, 100}} {
 		t.Run(name, func(t *testing.T) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Compression = wsmanager.Compression{Enabled: true, Threshold: tt.set}
 			m, url := serve(t, echoing, opts, nil)
 			c := dialOver(t, url, offering)
@@ -265,7 +265,7 @@ func TestNoCompressionOfAMessage(t *testing.T) { onEachDriver(t, testNoCompressi
 func testNoCompressionOfAMessage(t *testing.T) {
 	mgr, url := serve(t, wsmanager.Callbacks{}, compressing(), nil)
 	c := dialOver(t, url, offering)
-	conn := only(t, mgr)
+	conn := onlyConn(t, mgr)
 	msg := wsmanager.Text(repeat("secret ", 100))
 	plain := msg
 	plain.NoCompression = true

@@ -121,8 +121,8 @@ func (p peer) close(code int, reason string) string {
 	return p.frame(final|aClose, closing(code, reason))
 }
 
-// begins is frame with a part of the payload only. The header announces promised octets.
-func (p peer) begins(first byte, promised int, payload string) string {
+// partialFrame is frame with a part of the payload only. The header announces promised octets.
+func (p peer) partialFrame(first byte, promised int, payload string) string {
 	whole := p.frame(first, payload+repeat("x", promised-len(payload)))
 	return whole[:len(whole)-promised+len(payload)]
 }
@@ -237,7 +237,7 @@ func (s *subject) callbacks() wsmanager.Callbacks {
 }
 
 func (g conformanceGroup) options() wsmanager.Options {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.ControlRate, opts.Limits.MaxMessageSize = 1<<20, 16<<20
 	opts.Outbox.Messages, opts.Outbox.Bytes = 10_000, 128<<20 // an echo always fits, even if it is read late
 	if g.opts != nil {

@@ -121,8 +121,8 @@ func utf8Cases(p peer) (cases []conformance) {
 		}
 		bad := tt.text[tt.bad : tt.bad+1]
 		cases = append(cases,
-			conformance{"8.1", tt.name + ", at once", p.begins(final|aText, 1000, good+bad), 0, nil, 1007},
-			conformance{"8.1", tt.name + ", at once and not before", p.frame(aText, good) + p.ping("still here") + p.begins(continuation, 1000, bad), 0, []wire{pongOf("still here")}, 1007},
+			conformance{"8.1", tt.name + ", at once", p.partialFrame(final|aText, 1000, good+bad), 0, nil, 1007},
+			conformance{"8.1", tt.name + ", at once and not before", p.frame(aText, good) + p.ping("still here") + p.partialFrame(continuation, 1000, bad), 0, []wire{pongOf("still here")}, 1007},
 		)
 	}
 	return cases

@@ -7,7 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -20,19 +24,17 @@ type Conn struct {
 	who   *identity
 	since time.Duration // when it was made, since the wheel's zero
 
-	reception reception // changes under mu
-	delivered uint32    // number of the last broadcast to all that was sent to it; guarded by mu
+	reception broadcast.Reception[*broadcastConn] // changes under mu
 
 	// mu guards the fields below, except the receiver, which belongs to the reader. It comes
 	// before the locks of registry, groups, wheel and broadcast queues.
-	mu          sync.Mutex
-	out         sender
-	in          receiver
-	life        lifecycle
-	memberships *memberships // nil until it is in a group
+	mu   sync.Mutex
+	out  sender.Sender
+	in   receiver
+	life lifecycle
 
 	entry timewheel.Entry[*session] // guarded by the wheel's lock
-	next  *session                  // guarded by the lock of the registry's shard
+	next  *broadcastConn            // guarded by the lock of the registry's shard
 }
 
 // identity is the result of the handshake.
@@ -50,28 +52,6 @@ var (
 	anonymous        identity
 	anonymousDeflate = identity{deflate: true}
 )
-
-// newConn makes a connection that is not registered yet.
-func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
-	c := &Conn{
-		m: m, id: id, who: &anonymous,
-		since: m.wheel.Elapsed(),
-		out: sender{
-			cfg:       &m.sending,
-			transport: &handshaking{remote: textAddr(remote)},
-			policy:    m.opts.SlowConsumer,
-			stripe:    uint8(m.joined.Add(1) % counters.Stripes),
-		},
-		in: receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
-	}
-	if a.SlowConsumer != 0 {
-		c.out.policy = a.SlowConsumer
-	}
-	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
-		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
-	}
-	return c
-}
 
 // ID returns the connection's id: 128 bits of random text, which are never used again. With a
 // backplane, "-" and the id of the Manager's node follow. It is an address, not a secret:
@@ -95,7 +75,7 @@ func (c *Conn) TLS() *tls.ConnectionState { return c.who.tls }
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.transport.RemoteAddr()
+	return c.out.Transport().RemoteAddr()
 }
 
 // Context returns a context that ends with the connection: before OnClose is called, and
@@ -113,20 +93,18 @@ func (c *Conn) Context() context.Context {
 // arrive in the order of their sends.
 //
 // It returns ErrClosed if the connection is closing, ErrOutboxFull if the peer reads too
-// slowly (see [SlowConsumer]), and ErrMessageTooBig or ErrMessageType for messages that
-// cannot be sent. nil does not mean that the peer has received the message.
+// slowly (see [SlowConsumer]), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 for
+// messages that cannot be sent. nil does not mean that the peer has received the message.
 func (c *Conn) Send(m Message) error {
-	if len(m.Payload) > maxPooledFrame && c.m.keys == nil {
-		if sent, err := sendBig(c, m); sent || err != nil {
-			return err
-		}
+	if sendsBig(c, &m) {
+		return sendBig(c, m)
 	}
 	buf, err := c.encode(m)
 	if err != nil {
 		return err
 	}
 	err = c.session().send(*buf, false)
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return err
 }
 
@@ -137,8 +115,10 @@ func (c *Conn) Send(m Message) error {
 // connection that is closing it does nothing.
 //
 // It returns an error, and does nothing, if a close frame cannot carry the code (valid are
-// 1000 to 1003, 1007 to 1014, and 3000 to 4999) or the reason is longer than 123 bytes.
+// 1000 to 1003, 1007 to 1014, and 3000 to 4999), or the reason is longer than 123 bytes or,
+// without [InvalidUTF8Replace], not valid UTF-8.
 func (c *Conn) Close(code StatusCode, reason string) error {
+	reason = c.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -148,9 +128,10 @@ func (c *Conn) Close(code StatusCode, reason string) error {
 
 // CloseWith is Close with a last message before the close frame. No other message is sent
 // between the two. The message is sent even if the outbox is full. Its payload may be reused
-// when CloseWith returns. The errors are those of Close, and ErrMessageTooBig and
-// ErrMessageType for the message; with an error CloseWith has done nothing.
+// when CloseWith returns. The errors are those of Close, and ErrMessageTooBig, ErrMessageType
+// and ErrInvalidUTF8 for the message; with an error CloseWith has done nothing.
 func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
+	reason = c.m.opts.InvalidUTF8.reason(reason)
 	if err := checkClose(code, reason); err != nil {
 		return err
 	}
@@ -159,6 +140,35 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 		return err
 	}
 	c.session().closeAfter(*buf, &CloseError{Code: code, Reason: reason})
-	putFrame(buf)
+	frame.PutBuffer(buf)
 	return nil
+}
+
+// encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
+func (c *Conn) encode(msg Message) (*[]byte, error) {
+	msg, err := outgoing(c.m, msg)
+	if err != nil {
+		return nil, err
+	}
+	buf := frame.GetBuffer()
+	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
+		var ok bool
+		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
+			if c.m.keys != nil {
+				*buf = c.m.keys.Mask(*buf, 0)
+			}
+			return buf, nil
+		}
+	}
+	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
+	return buf, nil
+}
+
+// frame returns the unmasked frame of p in the connection's encoding.
+func (c *Conn) frame(p *Prepared) ([]byte, error) {
+	e, ok := c.reception.Encoding()
+	if !ok {
+		return nil, ErrNotReady
+	}
+	return c.m.frame(p, e)
 }

@@ -18,13 +18,13 @@ func TestGoroutinesOfIdleConnections(t *testing.T) { onEachDriver(t, testGorouti
 func testGoroutinesOfIdleConnections(t *testing.T) {
 	needH1(t, "net/http has goroutines of its own, see TestCostOfIdleStreams")
 	const n = 50
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	before := runtime.NumGoroutine()
 	for range n {
 		dialOver(t, url, nil)
 	}
 	m.Broadcast(wsmanager.Text("x"))
-	settles(t, func() bool { return runtime.NumGoroutine() <= before+n })
+	awaitCondition(t, func() bool { return runtime.NumGoroutine() <= before+n })
 }
 
 // After Shutdown no goroutine and no descriptor of the Manager is left, in whatever state
@@ -43,11 +43,11 @@ func testShutdownLeavesNothing(t *testing.T) {
 		}
 		return len(entries)
 	}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close = 50 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	dialOver(t, url, nil).Kill() // initializes everything that is created once
-	settles(t, func() bool { return m.All().Len() == 0 && m.Stats().Closed[1006] == 1 })
+	awaitCondition(t, func() bool { return m.All().Len() == 0 && m.Stats().Closed[1006] == 1 })
 	goroutines, files := runtime.NumGoroutine(), descriptors()
 	const n = 50
 	for i := range n {
@@ -63,13 +63,13 @@ func testShutdownLeavesNothing(t *testing.T) {
 		m.Broadcast(wsmanager.Binary(make([]byte, 60<<10)))
 	}
 	require.NoError(t, m.Shutdown(t.Context()))
-	settles(t, func() bool {
+	awaitCondition(t, func() bool {
 		return runtime.NumGoroutine() <= goroutines && descriptors() <= files+n // the clients' own sockets
 	})
 }
 
-// settles waits until f returns true. It uses no goroutine of its own.
-func settles(t *testing.T, f func() bool) {
+// awaitCondition waits until f returns true. It uses no goroutine of its own.
+func awaitCondition(t *testing.T, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(wstest.Patience); !f(); time.Sleep(time.Millisecond) {
 		require.True(t, time.Now().Before(deadline))

@@ -121,14 +121,14 @@ func TestDialCompressionOffer(t *testing.T) { onSocketDrivers(t, testDialCompres
 
 func testDialCompressionOffer(t *testing.T) {
 	offers := make(chan []string, 1)
-	m := wsmanager.MustNew(echoing, on(t, compressing()))
+	m := wsmanager.MustNew(echoing, onDriver(t, compressing()))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		offers <- r.Header["Sec-Websocket-Extensions"]
 		m.ServeHTTP(w, r)
 	}))
 	defer srv.Close()
 	defer shutdown(t, m)
-	connect(t, srv.URL, wsmanager.Callbacks{}, dialling())
+	connect(t, srv.URL, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	require.Empty(t, receive(t, offers))
 	connect(t, srv.URL, wsmanager.Callbacks{}, dialOptions(compressing()))
 	offer := receive(t, offers)
@@ -156,7 +156,7 @@ func testDialCompressedEchoes(t *testing.T) {
 			t.Run(scheme+" "+name, func(t *testing.T) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{
 					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(c.Context(), m) },
-				}, on(t, sides.server))
+				}, onDriver(t, sides.server))
 				opts := dialOptions(sides.client)
 				srv := start(t, m, func(srv *httptest.Server) {
 					if scheme == "wss" {
@@ -223,7 +223,7 @@ func testDialCompressionOnTheWire(t *testing.T) {
 			frames <- f
 		}
 	})
-	opts := dialOptions(quiet())
+	opts := dialOptions(optionsWithoutLog())
 	opts.Compression.Enabled = true
 	opts.Timeouts.Close = time.Millisecond // the raw server does not answer the close frame
 	c := connect(t, url, wsmanager.Callbacks{}, opts)

@@ -65,9 +65,9 @@ func TestDialTimeoutWithoutDeadlines(t *testing.T) {
 func TestDialWithoutAnAddress(t *testing.T) { onSocketDrivers(t, testDialWithoutAnAddress) }
 
 func testDialWithoutAnAddress(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, quiet(), nil)
+	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}, optionsWithoutLog(), nil)
 	got := make(chan string, 1)
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return channel{c}, err

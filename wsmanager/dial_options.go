@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gobwas/ws"
-
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
@@ -48,6 +46,10 @@ type DialOptions struct {
 	// SlowConsumerClose.
 	SlowConsumer SlowConsumer
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate. If it is on, it is offered to the server. Default: off.
 	Compression Compression
 
@@ -78,6 +80,17 @@ type Handshake struct {
 	// OnResponse is called with the headers of the server's 101, except for those of the
 	// handshake itself, on the goroutine of OnDial. Its error fails the attempt. Default: none.
 	OnResponse func(http.Header) error
+
+	// MaxRedirects is how many redirects (301, 302, 303, 307 and 308) one attempt follows. A
+	// redirect is not followed if it leads from wss to ws or from https to http, to a URL that
+	// the attempt has used before, to another scheme, or to a URL with a user; then the
+	// [RefusedError] names the reason. Another host or port gets, also if it redirects back,
+	// only these fields of Header: Accept, Accept-Language, Cache-Control, Origin, Pragma and
+	// User-Agent. It does not get the user of the URL, and no certificate of Network.TLS. The
+	// one exception is a redirect from port 80 to 443 of the same host with TLS. Subprotocols
+	// are sent to each server: with redirects, they must not contain a secret. Default: 0, no
+	// redirect is followed.
+	MaxRedirects int
 }
 
 // Network is the way from a client to its server.
@@ -88,10 +101,23 @@ type Network struct {
 
 	// Proxy returns the proxy to use, or nil for none. The URL of the request has the scheme
 	// http or https, as functions made for net/http expect. The scheme of the proxy must be
-	// http or https; its user and password are sent to it as Basic authentication. Default:
-	// http.ProxyFromEnvironment, which reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY and uses no
-	// proxy for loopback addresses.
+	// http or https, for a CONNECT, or socks5 or socks5h, which mean the same: the proxy
+	// resolves the name of the server. Its user and password are sent to it. Default: the
+	// proxies of the environment as for http.ProxyFromEnvironment (HTTP_PROXY, HTTPS_PROXY,
+	// NO_PROXY, no proxy for loopback addresses), and ALL_PROXY for a scheme whose own variable
+	// is not set.
 	Proxy func(*http.Request) (*url.URL, error)
+
+	// ProxyConnectHeader is added to the CONNECT requests to proxies. Its Proxy-Authorization
+	// replaces the user of the proxy's URL. Headers of a body and of the handshake, and Host,
+	// are mistakes. Default: none.
+	ProxyConnectHeader http.Header
+
+	// GetProxyConnectHeader returns the headers for a CONNECT request to a proxy, for example a
+	// token that expires. target is host and port of the server. It is called for each attempt
+	// through an HTTP proxy, on the goroutine of Handshake.OnDial, and replaces
+	// ProxyConnectHeader. Its error fails the attempt. Default: none.
+	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 
 	// Dial connects to the server or to the proxy. Default: net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -99,7 +125,7 @@ type Network struct {
 
 // settings returns the options with defaults filled in, and adds the mistakes to w.
 func (o *DialOptions) settings(w *mistakes) settings {
-	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}
+	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression, o.InvalidUTF8}
 	return common.settings(w, frame.MaskSize)
 }
 
@@ -113,14 +139,17 @@ type Attempt struct {
 // clientConfig is the part of the options that package handshake uses.
 func (o *DialOptions) clientConfig() handshake.ClientConfig {
 	cfg := handshake.ClientConfig{
-		Subprotocols: o.Handshake.Subprotocols,
-		TLS:          o.Network.TLS,
-		Proxy:        o.Network.Proxy,
-		NetDial:      o.Network.Dial,
-		OnResponse:   o.Handshake.OnResponse,
+		Subprotocols:          o.Handshake.Subprotocols,
+		MaxRedirects:          o.Handshake.MaxRedirects,
+		OnResponse:            o.Handshake.OnResponse,
+		TLS:                   o.Network.TLS,
+		Proxy:                 o.Network.Proxy,
+		ProxyConnectHeader:    o.Network.ProxyConnectHeader,
+		GetProxyConnectHeader: o.Network.GetProxyConnectHeader,
+		NetDial:               o.Network.Dial,
 	}
 	if o.Compression.Enabled {
-		cfg.Offer = func(d *ws.Dialer) { d.Extensions = append(d.Extensions, deflate.Offer) }
+		cfg.Offer = deflate.Offer
 		cfg.CheckExtensions = deflate.CheckAnswer
 	}
 	return cfg

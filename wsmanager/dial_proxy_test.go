@@ -101,7 +101,7 @@ func testDialThroughProxy(t *testing.T) {
 				via, err := url.Parse(p.URL)
 				require.NoError(t, err)
 				via.User = url.UserPassword("me", "secret")
-				opts := dialling()
+				opts := dialOptionsWithoutLog()
 				opts.Network.TLS = cfg
 				opts.Network.Proxy = func(r *http.Request) (*url.URL, error) {
 					require.Equal(t, map[string]string{"ws": "http", "wss": "https"}[server], r.URL.Scheme)
@@ -129,10 +129,10 @@ func testDialThroughProxy(t *testing.T) {
 			})
 		}
 	}
-	opts := dialling()
-	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks5", Host: "127.0.0.1:1"})
+	opts := dialOptionsWithoutLog()
+	opts.Network.Proxy = http.ProxyURL(&url.URL{Scheme: "socks4", Host: "127.0.0.1:1"})
 	_, err := dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
-	require.ErrorContains(t, err, `"socks5" is not supported`)
+	require.ErrorContains(t, err, `"socks4" is not supported`)
 }
 
 // If a proxy can't be selected, reached or understood, the error names the proxy.
@@ -173,7 +173,7 @@ func testDialProxyFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			via, err := url.Parse(tt.proxy)
 			require.NoError(t, err)
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Proxy = http.ProxyURL(via)
 			if strings.HasPrefix(name, "silent") {
 				opts.Timeouts.Handshake = 50 * time.Millisecond
@@ -183,7 +183,7 @@ func testDialProxyFailures(t *testing.T) {
 			require.ErrorContains(t, err, "the proxy "+via.Host)
 		})
 	}
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	lost := errors.New("lost the list")
 	opts.Network.Proxy = func(*http.Request) (*url.URL, error) { return nil, lost }
 	_, err = dialAs(t.Context(), t, "ws://example.com/", wsmanager.Callbacks{}, opts)
@@ -193,7 +193,7 @@ func testDialProxyFailures(t *testing.T) {
 // The environment is read once in a process, so this test needs a process of its own.
 func TestDialProxyFromEnvironment(t *testing.T) {
 	if os.Getenv("DIAL_THROUGH_PROXY") != "" {
-		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, dialling())
+		c, err := wsmanager.Dial(t.Context(), "ws://example.com/", wsmanager.Callbacks{}, dialOptionsWithoutLog())
 		require.NoError(t, err)
 		require.NoError(t, c.Close(1000, ""))
 		<-c.Context().Done()

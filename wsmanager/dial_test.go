@@ -16,8 +16,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// dialling returns options of a client without a log.
-func dialling() wsmanager.DialOptions { return dialOptions(quiet()) }
+// dialOptionsWithoutLog returns options of a client without a log.
+func dialOptionsWithoutLog() wsmanager.DialOptions { return dialOptions(optionsWithoutLog()) }
 
 // dialOptions returns options of a client with the common fields of o.
 func dialOptions(o wsmanager.Options) wsmanager.DialOptions {
@@ -49,13 +49,13 @@ func TestDial(t *testing.T) { onSocketDrivers(t, testDial) }
 
 func testDial(t *testing.T) {
 	server, client := newJournal(), newJournal()
-	cb := noting(server)
+	cb := recordingCallbacks(server)
 	cb.OnAccept = func(r *http.Request) (wsmanager.Accept, error) {
 		server.note("accept %s %s %s", r.URL, r.Host, r.Header.Get("X-Extra"))
 		return wsmanager.Accept{Subprotocol: "b", Header: http.Header{"X-Answer": {"42"}}}, nil
 	}
-	_, url := serve(t, cb, quiet(), nil)
-	opts := dialling()
+	_, url := serve(t, cb, optionsWithoutLog(), nil)
+	opts := dialOptionsWithoutLog()
 	opts.Handshake.Header = http.Header{"x-extra": {"yes"}, "Host": {"example.com"}}
 	opts.Handshake.Subprotocols = []string{"a", "b"}
 	opts.Value = 7
@@ -102,7 +102,7 @@ func testDialSizes(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			url, cfg := echoServer(t, scheme == "wss")
 			got := make(chan string, 10)
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.TLS = cfg
 			c := connect(t, url, wsmanager.Callbacks{
 				OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
@@ -128,7 +128,7 @@ func echoServer(t *testing.T, overTLS bool) (string, *tls.Config) {
 	t.Helper()
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.SendContext(c.Context(), m) },
-	}, on(t, quiet()))
+	}, onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	if overTLS {
 		srv.EnableHTTP2 = true // a client must not negotiate HTTP/2
@@ -168,7 +168,7 @@ func testDialSharesPrepared(t *testing.T) {
 	for range clients {
 		c := connect(t, url, wsmanager.Callbacks{
 			OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
-		}, dialling())
+		}, dialOptionsWithoutLog())
 		go func() {
 			for range each {
 				if err := c.SendPreparedContext(c.Context(), p); err != nil {
@@ -184,7 +184,7 @@ func testDialSharesPrepared(t *testing.T) {
 
 // Invalid arguments are all reported at once, before any connection is made.
 func TestDialMistakes(t *testing.T) {
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Timeouts.Write = -1
 	opts.Handshake.Header = http.Header{
 		"Connection": {"close"}, "sec-websocket-key": {"x"}, "Bad Name": {"x"}, "X-Split": {"a\r\nb"}, "Content-Length": {"1"},
@@ -212,12 +212,12 @@ func TestDialMistakes(t *testing.T) {
 		"ws://example.com:port/?q=se": "can't be parsed",
 		"/path":                       "has the scheme",
 	} {
-		_, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{}, dialling())
+		_, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 		require.ErrorContains(t, err, want, url)
 		require.NotContains(t, err.Error(), "secret")
 	}
 
-	opts = dialling()
+	opts = dialOptionsWithoutLog()
 	opts.Outbox.Bytes = opts.Limits.MaxMessageSize + 70_000
 	opts.Limits.MaxMessageSize = 70_000 - 10
 	_, err = wsmanager.Dial(t.Context(), "ws://example.com", wsmanager.Callbacks{}, opts)
@@ -230,7 +230,7 @@ func TestDialBiggestMessage(t *testing.T) { onSocketDrivers(t, testDialBiggestMe
 
 func testDialBiggestMessage(t *testing.T) {
 	url, _ := echoServer(t, false)
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Limits.MaxMessageSize = 1000
 	opts.Outbox.Bytes = 1008
 	c := connect(t, url, wsmanager.Callbacks{}, opts)
@@ -264,7 +264,7 @@ func testDialRefused(t *testing.T) {
 	defer srv.Close()
 	refused := func(path string) *wsmanager.RefusedError {
 		t.Helper()
-		_, err := dialAs(t.Context(), t, srv.URL+path, wsmanager.Callbacks{}, dialling())
+		_, err := dialAs(t.Context(), t, srv.URL+path, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 		var re *wsmanager.RefusedError
 		require.ErrorAs(t, err, &re)
 		require.False(t, re.Proxy)
@@ -281,7 +281,7 @@ func testDialRefused(t *testing.T) {
 	require.Len(t, refused("/flood").Body, 4<<10)
 	require.Equal(t, 200, refused("/ok").StatusCode)
 
-	_, err := dialAs(t.Context(), t, strings.Replace(srv.URL, "://", "://me:secret@", 1)+"/auth?token=secret2", wsmanager.Callbacks{}, dialling())
+	_, err := dialAs(t.Context(), t, strings.Replace(srv.URL, "://", "://me:secret@", 1)+"/auth?token=secret2", wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	var re *wsmanager.RefusedError
 	require.ErrorAs(t, err, &re)
 	require.Equal(t, "me:secret\n", string(re.Body), "the body is the server's own text")
@@ -297,7 +297,7 @@ func testDialContext(t *testing.T) {
 	got := make(chan string, 1)
 	c, err := dialAs(ctx, t, url, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
-	}, dialling())
+	}, dialOptionsWithoutLog())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, c.Manager()) })
 	cause := fmt.Errorf("no more")
@@ -305,6 +305,6 @@ func testDialContext(t *testing.T) {
 	require.NoError(t, c.Send(wsmanager.Text("still here")))
 	require.Equal(t, "still here", receive(t, got))
 
-	_, err = dialAs(ctx, t, url, wsmanager.Callbacks{}, dialling())
+	_, err = dialAs(ctx, t, url, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	require.ErrorIs(t, err, cause)
 }

@@ -84,7 +84,7 @@ func testDialBadAnswers(t *testing.T) {
 					_, _ = io.Copy(io.Discard, conn) // the client closes the connection
 				}
 			})
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			veto := errors.New("vetoed")
 			opts.Handshake.OnResponse = func(h http.Header) error {
 				if h.Get("X-Veto") != "" {
@@ -144,7 +144,7 @@ func testDialTimeout(t *testing.T) {
 					behave(conn)
 					_, _ = io.Copy(io.Discard, conn)
 				})
-				opts := dialling()
+				opts := dialOptionsWithoutLog()
 				opts.Timeouts.Handshake = 50 * time.Millisecond
 				_, err := dialAs(t.Context(), t, strings.Replace(url, "ws:", scheme+":", 1), wsmanager.Callbacks{}, opts)
 				require.Error(t, err)
@@ -161,7 +161,7 @@ func testDialTimeout(t *testing.T) {
 			cancel(enough)
 			_, _ = io.Copy(io.Discard, conn)
 		})
-		_, err := dialAs(ctx, t, url, wsmanager.Callbacks{}, dialling())
+		_, err := dialAs(ctx, t, url, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 		require.ErrorIs(t, err, enough)
 	})
 }
@@ -199,7 +199,7 @@ func testDialFrames(t *testing.T) {
 		}
 	})
 	j := newJournal()
-	c := connect(t, url, noting(j), dialling())
+	c := connect(t, url, recordingCallbacks(j), dialOptionsWithoutLog())
 	require.Equal(t, []string{"connect", `text "early"`, `text "in three parts"`}, j.await(t, 3))
 	var got []string
 	for range 3 { // the last message is noted before it is echoed
@@ -242,7 +242,7 @@ func testDialProtocolErrors(t *testing.T) {
 				}
 			})
 			ended := make(chan error, 1)
-			connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, dialling())
+			connect(t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, dialOptionsWithoutLog())
 			var ce *wsmanager.CloseError
 			require.ErrorAs(t, receive(t, ended), &ce)
 			require.Equal(t, c.code, ce.Code)

@@ -29,8 +29,9 @@ import (
 // [Dialer] for many connections and a [Client] for one that reconnects.
 //
 // If the server or a proxy answers with another status than 101, the error is a
-// [RefusedError]; redirects are not followed. Other errors are those of the network, of TLS and
-// of the handshake (ErrHandshake), the cause of ctx, and all mistakes in the arguments at once.
+// [RefusedError]. Redirects are followed only if Handshake.MaxRedirects allows them. Other errors
+// are those of the network, of TLS and of the handshake (ErrHandshake), the cause of ctx, and all
+// mistakes in the arguments at once.
 // The text of an error does not contain the user or the query of the URL, unless the text of a
 // refusing server contains them.
 func Dial(ctx context.Context, rawURL string, cb Callbacks, opts DialOptions) (*Conn, error) {
@@ -107,7 +108,7 @@ func newDialer(rawURL string, cb Callbacks, opts DialOptions, w *mistakes, auto 
 	return d, nil
 }
 
-// setTarget checks the URL and the request. It copies the headers.
+// setTarget checks the URL and the requests. It copies the headers.
 func (d *Dialer) setTarget(rawURL string, opts *DialOptions, w *mistakes) {
 	var err error
 	if d.url, err = handshake.ParseURL(rawURL); err != nil {
@@ -125,6 +126,14 @@ func (d *Dialer) setTarget(rawURL string, opts *DialOptions, w *mistakes) {
 	}
 	for _, err := range handshake.CheckSubprotocols(h.Subprotocols) {
 		w.add("Handshake.Subprotocols", "%w", err)
+	}
+	if h.MaxRedirects < 0 {
+		w.add("Handshake.MaxRedirects", "%d is negative; set a positive number, or 0 to follow no redirect", h.MaxRedirects)
+	}
+	n := &opts.Network
+	n.ProxyConnectHeader = n.ProxyConnectHeader.Clone()
+	for _, err := range handshake.CheckConnectHeader(n.ProxyConnectHeader) {
+		w.add("Network.ProxyConnectHeader", "%w", err)
 	}
 }
 
@@ -156,13 +165,13 @@ var errHandshakeTimeout = fmt.Errorf("no handshake within Timeouts.Handshake: %w
 // connect does the whole attempt, from admission to the start of the driver.
 func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	m := a.m
-	if err := m.admission.acquireSlot(); err != nil {
+	if err := acquireSlot(m); err != nil {
 		return nil, err
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			m.admission.releaseSlot()
+			m.admission.Release()
 		}
 	}()
 	ctx, cancel := context.WithCancelCause(ctx)

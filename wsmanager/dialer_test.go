@@ -22,7 +22,7 @@ import (
 // newDialer returns a Dialer that ends before the test does.
 func newDialer(t *testing.T, url string, cb wsmanager.Callbacks, opts wsmanager.DialOptions) *wsmanager.Dialer {
 	t.Helper()
-	opts.Driver = on(t, wsmanager.Options{Driver: opts.Driver}).Driver
+	opts.Driver = onDriver(t, wsmanager.Options{Driver: opts.Driver}).Driver
 	d, err := wsmanager.NewDialer(url, cb, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutdown(t, d.Manager()) })
@@ -38,8 +38,8 @@ func testDialer(t *testing.T) {
 			const n = 60
 			server, url := serve(t, wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-			}, quiet(), nil)
-			opts := dialling()
+			}, optionsWithoutLog(), nil)
+			opts := dialOptionsWithoutLog()
 			opts.Timeouts.Handshake = 10 * wstest.Patience // a busy machine needs time for so many handshakes
 			if scheme == "wss" {
 				url, opts.Network.TLS = echoServer(t, true)
@@ -97,7 +97,7 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and sends nothing
 	require.NoError(t, err)
 	defer ln.Close()
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Timeouts.Handshake = time.Hour
 	reached := make(chan struct{})
 	opts.Network.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -119,7 +119,7 @@ func testDialerShutdownWhileDialling(t *testing.T) {
 func TestDialerGoesOnAfterFailures(t *testing.T) { onSocketDrivers(t, testDialerGoesOnAfterFailures) }
 
 func testDialerGoesOnAfterFailures(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, quiet()))
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, onDriver(t, optionsWithoutLog()))
 	var mu sync.Mutex
 	attempts := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +135,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer shutdown(t, m)
-	d := newDialer(t, srv.URL, wsmanager.Callbacks{}, dialling())
+	d := newDialer(t, srv.URL, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	for range 10 {
 		_, err := d.Dial(t.Context())
 		var refused *wsmanager.RefusedError
@@ -150,7 +150,7 @@ func testDialerGoesOnAfterFailures(t *testing.T) {
 // A client's Manager accepts no connections: it would mask the frames that it sends.
 func TestDialerManagerAcceptsNothing(t *testing.T) {
 	url, _ := echoServer(t, false)
-	d := newDialer(t, url, wsmanager.Callbacks{}, dialling())
+	d := newDialer(t, url, wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	srv := httptest.NewServer(d.Manager())
 	defer srv.Close()
 	c := handshakeOver(t, wstest.Request(t, srv.URL), nil)
@@ -158,7 +158,7 @@ func TestDialerManagerAcceptsNothing(t *testing.T) {
 }
 
 func TestNewDialerMistakes(t *testing.T) {
-	opts := dialling()
+	opts := dialOptionsWithoutLog()
 	opts.Outbox.Messages = -3
 	_, err := wsmanager.NewDialer("ftp://example.com", wsmanager.Callbacks{}, opts)
 	require.ErrorContains(t, err, `the scheme "ftp"`)
@@ -174,8 +174,8 @@ func testOnDial(t *testing.T) {
 		user, password, _ := r.BasicAuth()
 		seen <- fmt.Sprint(r.Host, r.URL, r.Header["X-Token"], user, password)
 		return wsmanager.Accept{}, nil
-	}}, quiet(), nil)
-	opts := dialling()
+	}}, optionsWithoutLog(), nil)
+	opts := dialOptionsWithoutLog()
 	opts.Handshake.Header = http.Header{"X-Token": {"all"}, "Host": {"example.com"}}
 	opts.Value = 0
 	n := 0
@@ -229,7 +229,7 @@ func TestOnDialMistakes(t *testing.T) {
 		"a bad header":                {func(a *wsmanager.Attempt) error { a.Header.Set("Upgrade", "x"); return nil }, `"Upgrade" belongs`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			opts.Network.Dial = func(context.Context, string, string) (net.Conn, error) {
 				t.Error("the client dialled in spite of the error")
 				return nil, noToken
@@ -263,7 +263,7 @@ func TestClientOnDial(t *testing.T) {
 			a.URL.Host = servers[len(dialled)]
 			return nil
 		}
-		cl, _ := running(t, wsmanager.Callbacks{}, opts)
+		cl, _ := startClient(t, wsmanager.Callbacks{}, opts)
 		for range servers {
 			conn := network.accept(t)
 			synctest.Wait()

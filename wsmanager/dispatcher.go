@@ -46,7 +46,7 @@ type dispatchHost interface {
 	// The dispatcher does not hold the lock when it calls these methods.
 
 	watch()                      // adds the connection to Manager.watch
-	onReceived(m received) error // calls OnMessage or OnPiece
+	onReceived(m received) error // calls OnMessage or OnPiece, and returns the result of callbackFailed
 	onQueued(m received) error   // the same for a queued message
 	panicked(v any) error        // records a panic, and returns the error that ends the connection
 	endTaken(err error)          // ends the connection after a callback of callQueued has returned err; does nothing if err is nil
@@ -113,10 +113,10 @@ func (d *dispatcher) callMessage(h dispatchHost, m received) (err error) {
 			err = frame.ErrTaken
 		}
 	}()
-	return callbackFailed(h.onReceived(m))
+	return h.onReceived(m)
 }
 
-// call calls OnConnect.
+// call calls OnConnect. f returns the result of callbackFailed.
 func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 	d.begin(h)
 	err = errExited
@@ -128,7 +128,7 @@ func (d *dispatcher) call(h dispatchHost, f func() error) (err error) {
 			err = frame.ErrTaken
 		}
 	}()
-	return callbackFailed(f())
+	return f()
 }
 
 // callClose calls OnClose, the last callback.
@@ -149,13 +149,16 @@ var errExited error = &CloseError{Code: StatusInternalError, Err: fmt.Errorf("%w
 
 // callbackFailed converts the error of a callback to the *CloseError that ends the
 // connection.
-func callbackFailed(err error) error {
+func callbackFailed(err error, policy InvalidUTF8) error {
 	if err == nil {
 		return nil
 	}
 	var ce *CloseError
-	if errors.As(err, &ce) && checkClose(ce.Code, ce.Reason) == nil {
-		return &CloseError{Code: ce.Code, Reason: ce.Reason, Err: ce.Err}
+	if errors.As(err, &ce) {
+		reason := policy.reason(ce.Reason)
+		if checkClose(ce.Code, reason) == nil {
+			return &CloseError{Code: ce.Code, Reason: reason, Err: ce.Err}
+		}
 	}
 	return &CloseError{Code: StatusInternalError, Err: err}
 }

@@ -66,13 +66,13 @@ type driver interface {
 	readOn(c *Conn, rest []byte, tenure uint32)
 }
 
-// takeable is a transport that gives itself to another reader. All other transports are
-// read by a goroutine, and another goroutine can replace it at any time.
+// takeable is a transport.Loop. All other transports are read by a goroutine, and another
+// goroutine can replace it at any time.
 type takeable interface {
-	// take makes the returned driver the reader, while the present one is in a callback or
-	// has not begun to read. The present reader must not use the transport when the callback
-	// has returned. false: it is too early to take it.
-	take() (driver, bool)
+	// Take ends the reading by the loop, while a callback runs or before the loop has begun
+	// to read. The present reader must not use the transport when the callback has
+	// returned. false: it is too early.
+	Take() bool
 }
 
 // errNotPlainTCP is the reason why the event loop does not serve a connection.
@@ -81,10 +81,14 @@ var errNotPlainTCP = errors.New("it is not a plain TCP connection")
 // takeReader returns the driver that reads the transport instead of the present reader.
 // false: it is too early to replace that.
 func takeReader(t transport.Transport) (driver, bool) {
-	if t, ok := t.(takeable); ok {
-		return t.take()
+	l, ok := t.(takeable)
+	switch {
+	case !ok:
+		return goroutineDriver{}, true
+	case !l.Take():
+		return nil, false
 	}
-	return goroutineDriver{}, true
+	return loopDriverOf(t), true
 }
 
 // drive makes the transport and the driver for the socket of c. The socket belongs to the

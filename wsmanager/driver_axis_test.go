@@ -22,7 +22,7 @@ import (
 //	func TestX(t *testing.T) { onEachDriver(t, testX) }
 //
 //	func testX(t *testing.T) {
-//		_, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+//		_, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 //		c := dialOver(t, url, nil)
 //
 // The functions of this file, serve and start find the driver in the name of t. A test
@@ -46,7 +46,7 @@ func onEachDriver(t *testing.T, test func(*testing.T)) {
 func onEachDriverAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	besideOthers(t)
-	onEachDriver(t, atOnce(test))
+	onEachDriver(t, inParallel(test))
 }
 
 // besideOthers makes a test parallel. The race detector makes tests bound by the processors
@@ -57,7 +57,7 @@ func besideOthers(t *testing.T) {
 	}
 }
 
-func atOnce(test func(*testing.T)) func(*testing.T) {
+func inParallel(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) {
 		t.Parallel()
 		test(t)
@@ -75,7 +75,7 @@ func onSocketDrivers(t *testing.T, test func(*testing.T)) {
 func onSocketDriversAtOnce(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	besideOthers(t)
-	onSocketDrivers(t, atOnce(test))
+	onSocketDrivers(t, inParallel(test))
 }
 
 // onStreams runs a test that sets up HTTP/2 itself.
@@ -114,17 +114,17 @@ func needH1(t testing.TB, why string) {
 	}
 }
 
-// on returns opts with the driver that the test runs on, unless they name a driver.
-func on(t testing.TB, opts wsmanager.Options) wsmanager.Options {
+// onDriver returns opts with the driver that the test runs on, unless they name a driver.
+func onDriver(t testing.TB, opts wsmanager.Options) wsmanager.Options {
 	if driverOf(t) == onGoroutine && opts.Driver == wsmanager.DriverAuto {
 		opts.Driver = wsmanager.DriverGoroutine
 	}
 	return opts
 }
 
-// speaks configures a server for the protocol of the test's driver only: a client that does
+// serveDriverProtocol configures a server for the protocol of the test's driver only: a client that does
 // not use dialOver fails.
-func speaks(t testing.TB, srv *httptest.Server) {
+func serveDriverProtocol(t testing.TB, srv *httptest.Server) {
 	wsmanager.SpeakH2(srv.Config)
 	srv.Config.Protocols.SetHTTP1(driverOf(t) != onH2)
 }

@@ -110,9 +110,9 @@ func (b *misbehaviour) test(t *testing.T) {
 			b.closes.Add(1)
 			_ = act("OnClose", c) // OnClose has no result
 		},
-	}, on(t, quiet()))
+	}, onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
-	speaks(t, srv)
+	serveDriverProtocol(t, srv)
 	srv.Start()
 	defer srv.Close()
 	bystander := dialOver(t, srv.URL+"?user=bystander", nil)
@@ -171,7 +171,7 @@ func testOnCloseThatExitsAfterOnConnectFailed(t *testing.T) {
 			m, url := serve(t, wsmanager.Callbacks{
 				OnConnect: connect,
 				OnClose:   func(*wsmanager.Conn, error) { runtime.Goexit() },
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			c := dialOver(t, url, nil)
 			c.ExpectClose(1011)
 			require.NoError(t, c.Conn().Close())
@@ -205,7 +205,7 @@ func testCloseFrameArrivesBesideUnreadBytes(t *testing.T) {
 					end()
 					return nil
 				},
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			c := dialOver(t, url, nil)
 			c.SendText("x")
 			<-in
@@ -246,7 +246,7 @@ func testShutdownInsideACallback(t *testing.T) {
 				OnConnect: func(c *wsmanager.Conn) error { act("OnConnect", c); return nil },
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage", c); return nil },
 				OnClose:   func(c *wsmanager.Conn, err error) { act("OnClose", c); j.note("closed") },
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			other := dialOver(t, url, nil)
 			bad := dialOver(t, url+"?user=bad", nil)
 			switch in {
@@ -273,7 +273,7 @@ func TestServeHTTPDoesNotRunOnClose(t *testing.T) { onEachDriver(t, testServeHTT
 func testServeHTTPDoesNotRunOnClose(t *testing.T) {
 	needH1(t, "the handler has to stay")
 	release, closed := make(chan struct{}), make(chan struct{})
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 1
 	returned := make(chan struct{})
 	m, url := serve(t, wsmanager.Callbacks{
@@ -320,12 +320,12 @@ func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	const messages, size = 300, 20_000 // far more than the socket's buffers can hold
 	in, release := make(chan struct{}), make(chan struct{})
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.Outbox.Bytes = messages, 2*messages*size
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { close(in); <-release; j.note("connected"); return nil },
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%s", m.Payload); return nil },
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	srv := start(t, m, func(srv *httptest.Server) { srv.Listener = smallBuffers{srv.Listener} })
 	c := handshakeOver(t, wstest.Request(t, srv.URL), wstest.Frame(ws.OpText, true, []byte("early")))
 	<-in
@@ -336,7 +336,7 @@ func testBroadcastsDuringOnConnectAreWritten(t *testing.T) {
 	for i := range messages {
 		c.ExpectText(fmt.Sprintf("%0*d", size, i))
 	}
-	settles(t, func() bool { return m.Stats().MessagesOut == messages })
+	awaitCondition(t, func() bool { return m.Stats().MessagesOut == messages })
 	require.Empty(t, j.all(), "OnConnect still runs")
 	close(release)
 	require.Equal(t, []string{"connected", "early", "late"}, j.await(t, 3))
@@ -350,7 +350,7 @@ func TestSendContextInsideACallbackWaits(t *testing.T) {
 
 func testSendContextInsideACallbackWaits(t *testing.T) {
 	const messages, size = 300, 20_000
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 2
 	opts.Timeouts.Write = time.Minute // the peer reads late on a busy machine
 	waiting := make(chan struct{})
@@ -370,7 +370,7 @@ func testSendContextInsideACallbackWaits(t *testing.T) {
 			sent <- err
 			return err
 		},
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	srv := start(t, m, func(srv *httptest.Server) { srv.Listener = smallBuffers{srv.Listener} })
 	c := dialOver(t, srv.URL, nil)
 	other := dialOver(t, srv.URL, nil)
@@ -411,7 +411,7 @@ func testCallbacksThatBlockForEver(t *testing.T) {
 			}
 			return c.Send(m)
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	others := make([]*wstest.Client, 10)
 	for i := range others {
 		others[i] = dialOver(t, url, nil)

@@ -12,3 +12,6 @@ import (
 func (*Manager) newLoopTransport(*Conn, net.Conn) (transport.Transport, driver, error) {
 	return nil, nil, errNotPlainTCP
 }
+
+// loopDriverOf is never called.
+func loopDriverOf(transport.Transport) driver { return nil }

@@ -72,7 +72,7 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t := c.out.transport.(transport.Reader)
+	t := c.out.Transport().(transport.Reader)
 	for err == nil {
 		err = t.Read((*reading)(c))
 	}
@@ -91,7 +91,7 @@ type draining Conn
 func (d *draining) Space() []byte { return d.in.space() }
 
 func (d *draining) Receive(p []byte) error {
-	(*session)(d).discard(p)
+	d.in.discard((*session)(d), p)
 	return nil
 }
 
@@ -105,7 +105,7 @@ func endConn(c *Conn, err error) {
 // drainUntilClosed reads and discards the bytes that the peer still sends, until it has
 // answered our close frame or closed its direction, or Timeouts.Close has passed.
 func drainUntilClosed(c *Conn) {
-	t := c.out.transport.(transport.Reader)
+	t := c.out.Transport().(transport.Reader)
 	err := t.Resume()
 	for err == nil {
 		if err = t.Read((*draining)(c)); errors.Is(err, transport.ErrInterrupted) {

@@ -189,7 +189,7 @@ func outOfDescriptors(t *testing.T, d wsmanager.Driver, before, left int) {
 	opts, log := logged()
 	opts.Driver = d
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), opts)
+	m := wsmanager.MustNew(recordingCallbacks(j), opts)
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	defer func() { require.NoError(t, m.Shutdown(t.Context())) }()

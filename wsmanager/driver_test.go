@@ -43,7 +43,7 @@ func needEpoll(t *testing.T) {
 func eventLoopOptions(t *testing.T) wsmanager.Options {
 	t.Helper()
 	needLoops(t)
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Driver = wsmanager.DriverEventLoop
 	return opts
 }
@@ -72,7 +72,7 @@ func start(t *testing.T, m *wsmanager.Manager, configure func(*httptest.Server))
 	t.Helper()
 	srv := httptest.NewUnstartedServer(m)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	speaks(t, srv)
+	serveDriverProtocol(t, srv)
 	configure(srv)
 	if srv.URL == "" {
 		srv.Start()
@@ -100,7 +100,7 @@ func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	opts, log := logged()
 	opts.Driver = wsmanager.DriverEventLoop
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), opts)
+	m := wsmanager.MustNew(recordingCallbacks(j), opts)
 	srv := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
 
 	c := dialTLS(t, srv)
@@ -180,7 +180,7 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 			opts.Driver = wsmanager.DriverEventLoop
 			opts.MaxConnections = 1
 			j := newJournal()
-			m := wsmanager.MustNew(noting(j), opts)
+			m := wsmanager.MustNew(recordingCallbacks(j), opts)
 			var closed atomic.Int64
 			srv := start(t, m, func(srv *httptest.Server) {
 				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
@@ -209,7 +209,7 @@ func TestForcedEventLoopRefusesHTTP2(t *testing.T) {
 	for _, d := range []wsmanager.Driver{wsmanager.DriverAuto, wsmanager.DriverEventLoop} {
 		t.Run(d.String(), func(t *testing.T) {
 			needLoops(t)
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Driver = d
 			m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 			srv := start(t, m, func(srv *httptest.Server) {
@@ -236,7 +236,7 @@ func testAutoServesWrappedConns(t *testing.T) {
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
-			m := wsmanager.MustNew(noting(j), on(t, quiet()))
+			m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 			var closed atomic.Int64
 			srv := start(t, m, func(srv *httptest.Server) {
 				srv.Listener = wrappingListener{srv.Listener, wrap(&closed)}
@@ -244,7 +244,7 @@ func testAutoServesWrappedConns(t *testing.T) {
 			c := dialOver(t, srv.URL, nil)
 			c.SendText("hello")
 			c.ExpectText("hello")
-			require.False(t, wsmanager.InLoop(only(t, m)))
+			require.False(t, wsmanager.InLoop(onlyConn(t, m)))
 			require.Zero(t, closed.Load())
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
@@ -263,7 +263,7 @@ func TestAutoServesTLSBesidePlainTCP(t *testing.T) {
 
 func testAutoServesTLSBesidePlainTCP(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), on(t, quiet()))
+	m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 	plain := start(t, m, func(*httptest.Server) {})
 	secure := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
 	a := dialOver(t, plain.URL, nil)
@@ -295,13 +295,13 @@ func TestDriverOfPlainTCP(t *testing.T) {
 		wsmanager.DriverEventLoop: true,
 	} {
 		t.Run(d.String(), func(t *testing.T) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Driver = d
 			m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 			c := dialOver(t, url, nil)
 			c.SendPing(nil)
 			c.ExpectPong(nil) // the driver has taken the connection over
-			require.Equal(t, loop, wsmanager.InLoop(only(t, m)))
+			require.Equal(t, loop, wsmanager.InLoop(onlyConn(t, m)))
 		})
 	}
 }
@@ -322,7 +322,7 @@ func testRemoteAddr(t *testing.T) {
 				OnConnect: func(c *wsmanager.Conn) error { addrs <- c.RemoteAddr(); return nil },
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { addrs <- c.RemoteAddr(); return nil },
 				OnClose:   func(c *wsmanager.Conn, _ error) { addrs <- c.RemoteAddr(); ended <- c },
-			}, on(t, quiet()))
+			}, onDriver(t, optionsWithoutLog()))
 			srv := start(t, m, func(srv *httptest.Server) {
 				require.NoError(t, srv.Listener.Close())
 				srv.Listener = ln
@@ -357,7 +357,7 @@ func testEarlyBytesComeFirst(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{
 				OnConnect: connect,
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			whole := wstest.Frame(ws.OpText, true, []byte("one"))
 			split := wstest.Frame(ws.OpText, true, []byte("two"))
 			c := handshakeOver(t, wstest.Request(t, url), append(whole, split[:4]...))

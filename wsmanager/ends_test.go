@@ -31,13 +31,13 @@ func testDataAfterTheEndIsDiscarded(t *testing.T) {
 		"an error":             {func(*wsmanager.Conn) error { return errors.New("enough") }, 1011},
 		"an error with a code": {func(*wsmanager.Conn) error { return &wsmanager.CloseError{Code: 3000} }, 3000},
 	} {
-		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, nil, tt.code) })
+		t.Run(name, func(t *testing.T) { requireEndMidWrite(t, tt.end, nil, tt.code) })
 	}
 }
 
-// endsInTheMiddle sends a message that end handles. In the same write follow bad and frames
+// requireEndMidWrite sends a message that end handles. In the same write follow bad and frames
 // that would otherwise end the connection. The connection must end with code.
-func endsInTheMiddle(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, code int) {
+func requireEndMidWrite(t *testing.T, end func(*wsmanager.Conn) error, bad []byte, code int) {
 	t.Helper()
 	messages, ended := make(chan string, 10), make(chan error, 1)
 	opts := compressing()
@@ -92,7 +92,7 @@ func testResetAndEOFWithoutCloseFrame(t *testing.T) {
 			_, url := serve(t, wsmanager.Callbacks{
 				OnMessage: echoing.OnMessage,
 				OnClose:   func(_ *wsmanager.Conn, err error) { ended <- err },
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			c := dialOver(t, url, nil)
 			c.SendText("there") // before this message a reset might be read by net/http
 			c.ExpectText("there")
@@ -120,12 +120,12 @@ func testJoinedBroadcastsOfAClient(t *testing.T) {
 			return nil
 		},
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { got <- string(m.Payload); return nil },
-	}, quiet(), func(m *wsmanager.Manager) http.Handler { return m })
+	}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler { return m })
 	connect(t, url, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
 		c.Manager().Broadcast(m)
 		c.Manager().Broadcast(m)
 		return nil
-	}}, dialling())
+	}}, dialOptionsWithoutLog())
 	for _, want := range []string{"a", "a", "b", "b", "c", "c"} {
 		require.Equal(t, want, receive(t, got))
 	}

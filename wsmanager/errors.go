@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // Errors of sends and of other calls on a connection. They may be wrapped: use [errors.Is].
 var (
 	// ErrClosed is returned after a connection began to close. The message is not sent.
-	ErrClosed = errors.New("wsmanager: the connection is closed")
+	ErrClosed = sender.ErrClosed
 
 	// ErrNoConn is returned by [Manager.Send], and by Close, Join and Leave of
 	// [Manager.Conns], for an id that is not registered on this node and not of another node.
@@ -18,14 +20,14 @@ var (
 
 	// ErrOutboxFull is returned by sends if the outbox is full. The message is dropped. The
 	// connection is closed with 1013, unless its [SlowConsumer] policy is another.
-	ErrOutboxFull = errors.New("wsmanager: the outbox is full")
+	ErrOutboxFull = sender.ErrOutboxFull
 
 	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
 	// Outbox.Bytes.
 	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
 
-	// ErrInvalidUTF8 is returned by sends to an [Audience] and by sends of a [Prepared] if a text
-	// is not valid UTF-8: each receiver would close its connection.
+	// ErrInvalidUTF8 is returned by sends if a text is not valid UTF-8: each receiver would close
+	// its connection. See [InvalidUTF8].
 	ErrInvalidUTF8 = errors.New("wsmanager: the text message is not valid UTF-8")
 
 	// ErrMessageType is returned by sends if the message is neither text nor binary: use [Text]
@@ -58,6 +60,10 @@ var (
 	// ErrWriteTimeout is the cause if a write made no progress for Timeouts.Write. The
 	// connection was cut.
 	ErrWriteTimeout = errors.New("wsmanager: a write made no progress in time")
+
+	// ErrExpired is the cause if the time of Accept.Expires, or that of [Conn.Renew], has come.
+	// The connection was closed with 1008 and the reason "expired".
+	ErrExpired = errors.New("wsmanager: the connection has expired")
 
 	// ErrRateLimit is the cause if the peer sent more than Limits.MessageRate or
 	// Limits.ControlRate. The connection was closed with 1008.
@@ -92,40 +98,6 @@ func (e *contextError) Error() string { return prefix + e.step + ": " + withoutP
 
 // Unwrap returns the cause.
 func (e *contextError) Unwrap() error { return e.err }
-
-// CloseError describes how a connection ended. OnClose gets one for each end that was not
-// orderly. OnConnect and OnMessage may return one to choose the code and the reason that the
-// peer reads.
-type CloseError struct {
-	Code   StatusCode // as sent or received; 1006 if there was no close frame
-	Reason string     // as sent or received
-	Remote bool       // the peer ended the connection
-	Err    error      // the cause, nil if the code says it all
-}
-
-// Error implements error.
-func (e *CloseError) Error() string {
-	by := "here"
-	if e.Remote {
-		by = "by the peer"
-	}
-	s := fmt.Sprintf(prefix+"closed %s with %d", by, e.Code)
-	if e.Reason != "" {
-		s += fmt.Sprintf(" (%q)", e.Reason)
-	}
-	if e.Err != nil {
-		s += ": " + withoutPrefix(e.Err)
-	}
-	return s
-}
-
-// Unwrap returns the cause.
-func (e *CloseError) Unwrap() error { return e.Err }
-
-// orderly reports whether OnClose gets nil.
-func (e *CloseError) orderly() bool {
-	return e.Err == nil && (e.Code == StatusNormalClosure || e.Code == StatusGoingAway || e.Code == StatusNoStatusReceived)
-}
 
 // rejection is an error of [Reject].
 type rejection struct {

@@ -1,13 +1,18 @@
 package wsmanager
 
 import (
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -21,10 +26,12 @@ func (m *Manager) acceptConn(w http.ResponseWriter, r *http.Request, req *handsh
 		return nil, nil, nil, err
 	}
 	c = m.newConn(m.bus.newConnID(), a, r.TLS, r.RemoteAddr)
-	if req.Extensions != "" {
-		c.agreeDeflate()
-	}
 	answer := handshake.Answer{Subprotocol: a.Subprotocol, Header: a.Header}
+	if m.opts.Compression.Enabled && a.Compression != CompressionOff {
+		if answer.Extensions = deflate.Negotiate(r.Header["Sec-Websocket-Extensions"]); answer.Extensions != "" {
+			c.agreeDeflate()
+		}
+	}
 	d, err = c.establish(a, func() (t transport.Transport, d driver, err error) {
 		if req.Stream {
 			return m.openStream(w, r, req, &answer)
@@ -93,10 +100,10 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	attached := false
 	defer func() {
 		if !attached {
-			c.session().abandon()
+			abandon(c)
 		}
 	}()
-	if c.m.admission.isDraining() { // Shutdown may have walked the registry before c was in it
+	if c.m.admission.IsDraining() { // Shutdown may have walked the registry before c was in it
 		return nil, ErrShutdown
 	}
 	t, d, err := open()
@@ -111,3 +118,37 @@ func (c *Conn) establish(a Accept, open func() (transport.Transport, driver, err
 	c.session().attach(t)
 	return d, nil
 }
+
+// newConn makes a connection that is not registered yet.
+func (m *Manager) newConn(id string, a Accept, state *tls.ConnectionState, remote string) *Conn {
+	c := &Conn{
+		m: m, id: id, who: &anonymous,
+		since: m.wheel.Elapsed(),
+		in:    receiver{limits: newRateLimits(m.opts.MessageRate, m.opts.MessageBurst)},
+	}
+	c.life.setExpiry(a.Expires)
+	policy := cmp.Or(a.SlowConsumer, m.opts.SlowConsumer)
+	c.out.Init(&m.sending, textAddr(remote), sender.Policy(policy), uint8(m.joined.Add(1)%counters.Stripes))
+	if a.User != "" || a.Value != nil || a.Subprotocol != "" || state != nil {
+		c.who = &identity{user: a.User, value: a.Value, subprotocol: a.Subprotocol, tls: state}
+	}
+	return c
+}
+
+// abandon ends a registered connection whose handshake failed. No callback has got the
+// connection, but other goroutines may have found it in the registry.
+func abandon(c *Conn) {
+	c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
+	c.m.unregister(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.life.endForApplication()
+}
+
+var errNoHandshake = errors.New("wsmanager: the handshake broke off")
+
+// textAddr is an address of which only the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }

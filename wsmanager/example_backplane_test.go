@@ -18,7 +18,7 @@ func ExampleBackplane() {
 			OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 				return wsmanager.Accept{User: r.URL.Query().Get("user"), Groups: []string{"lobby"}}, nil
 			},
-		}, wsmanager.Options{Logger: quiet().Logger, Backplane: bus})
+		}, wsmanager.Options{Logger: optionsWithoutLog().Logger, Backplane: bus})
 	}
 	here, there := node(), node()
 	srv := httptest.NewServer(there)

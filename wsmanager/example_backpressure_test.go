@@ -24,7 +24,7 @@ func ExampleConn_SendContext() {
 			}
 			return c.Close(wsmanager.StatusNormalClosure, "that was all")
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	read, end := dial(srv, "/")
@@ -65,7 +65,7 @@ func ExampleConn_Send_full() {
 func ExampleManager_Stats() {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	r := httptest.NewRequest("GET", "/", nil) // not a WebSocket request
 	m.ServeHTTP(httptest.NewRecorder(), r)
 	s := m.Stats()

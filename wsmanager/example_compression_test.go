@@ -16,7 +16,7 @@ import (
 func ExampleCompression() {
 	feed := wsmanager.MustNew(wsmanager.Callbacks{}, wsmanager.Options{
 		Compression: wsmanager.Compression{Enabled: true},
-		Logger:      quiet().Logger,
+		Logger:      optionsWithoutLog().Logger,
 	})
 	srv := httptest.NewServer(feed)
 	defer srv.Close()

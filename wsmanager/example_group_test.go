@@ -49,7 +49,7 @@ func ExampleConn_Join() {
 			}
 			return c.Send(wsmanager.Text("subscribed"))
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(news)
 	defer srv.Close()
 	read, end := dial(srv, "/")
@@ -76,7 +76,7 @@ func ExampleManager_Users() {
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 			return wsmanager.Accept{User: r.URL.Query().Get("user")}, nil // a real server takes the user from a session
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	for range 2 {
@@ -97,7 +97,7 @@ func ExampleAudience_Except() {
 			c.Manager().All().Except(c.ID()).Send(m)
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(room)
 	defer srv.Close()
 	read, end := dial(srv, "/")

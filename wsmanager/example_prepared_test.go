@@ -18,7 +18,7 @@ func ExamplePrepareJSON() {
 	}
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnConnect: func(c *wsmanager.Conn) error { return c.SendPrepared(rules) },
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	for range 2 {
@@ -42,7 +42,7 @@ func ExamplePrepareFunc() {
 			}
 			return wsmanager.Accept{Variant: asJSON}, nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	readJSON, end1 := dial(srv, "/json")
@@ -79,7 +79,7 @@ func ExampleConn_Ready() {
 			sent <- c.Manager().Broadcast(wsmanager.Text("news"))
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(m)
 	defer srv.Close()
 	read, end := dial(srv, "/")

@@ -20,7 +20,7 @@ func Example() {
 			c.Manager().Broadcast(wsmanager.Text("someone said " + string(m.Payload)))
 			return nil
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 	srv := httptest.NewServer(room) // or mux.Handle("/ws", room)
 	defer srv.Close()
 
@@ -61,7 +61,7 @@ func ExampleCallbacks_onAccept() {
 			who, _ := wsmanager.Value[member](c)
 			return c.Send(wsmanager.Text(who.name + " said " + string(m.Payload)))
 		},
-	}, wsmanager.Options{Logger: quiet().Logger})
+	}, wsmanager.Options{Logger: optionsWithoutLog().Logger})
 
 	r := httptest.NewRequest(http.MethodGet, "/private", nil)
 	r.Header.Set("Connection", "Upgrade")
@@ -83,5 +83,5 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// wsmanager: Options.Timeouts.Idle: 10s is not above Timeouts.PingInterval (50s) and the 10 % by which it varies, so a peer that only answers pings would be closed; set a longer Idle or a shorter PingInterval
-	// wsmanager: Options.Origins.Allowed: "app.example.com" must begin with "http://" or "https://"
+	// wsmanager: Options.Origins.Allowed: "app.example.com" must begin with "https://", "http://" or the scheme of an app and "://"
 }

@@ -1,12 +1,10 @@
 package wsmanager
 
+import "github.com/speakingtube/speakingtube/wsmanager/internal/transport"
+
 // InLoop reports whether an event loop serves the connection.
 func InLoop(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.out.transport.(type) {
-	case *eventLoopTransport, *addressedLoopTransport:
-		return true
-	}
-	return false
+	return transport.LoopOf(c.out.Transport()) != nil
 }

@@ -33,7 +33,7 @@ func NewStepped(cb Callbacks, opts Options) (m *Manager, step func(time.Duration
 
 // SetStuckAfter changes the time without progress after which a write counts as stuck. m
 // must have no connections yet.
-func SetStuckAfter(m *Manager, d time.Duration) { m.sending.stuckAfter = d }
+func SetStuckAfter(m *Manager, d time.Duration) { m.sending.StuckAfter = d }
 
 // CheckUTF8 reports whether p is a valid beginning of a text, and whether it is complete.
 func CheckUTF8(p []byte) (ok, complete bool) {
@@ -96,4 +96,4 @@ func ReadingStopped(c *Conn) bool {
 }
 
 // Closing reports whether the connection has begun to close.
-func Closing(c *Conn) bool { return c.reception.isClosing() }
+func Closing(c *Conn) bool { return c.reception.IsClosing() }

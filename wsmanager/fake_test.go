@@ -18,16 +18,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
-// fakeTransport writes without blocking up to its room. All other writes block until goOn.
+// fakeTransport writes without blocking up to its room. All other writes block until proceed.
 type fakeTransport struct{ *fakeWrites }
 
-// fakeBlocking blocks every write until goOn.
+// fakeBlocking blocks every write until proceed.
 type fakeBlocking struct{ *fakeWrites }
 
 // fakeWrites is the state that fakeTransport and fakeBlocking share.
 type fakeWrites struct {
 	entered chan struct{} // receives when a write has begun
-	goOn    chan struct{} // releases one blocked write; closed: releases all
+	proceed chan struct{} // releases one blocked write; closed: releases all
 
 	mu      sync.Mutex // guards the fields below
 	room    int        // bytes that TryWrite accepts
@@ -38,7 +38,7 @@ type fakeWrites struct {
 }
 
 func newFakeTransport(room int) *fakeTransport {
-	return &fakeTransport{&fakeWrites{room: room, entered: make(chan struct{}, 1000), goOn: make(chan struct{}, 1000), closed: make(chan struct{})}}
+	return &fakeTransport{&fakeWrites{room: room, entered: make(chan struct{}, 1000), proceed: make(chan struct{}, 1000), closed: make(chan struct{})}}
 }
 
 // as returns the transport, or a BlockingWriter with the same state.
@@ -62,11 +62,11 @@ func (t *fakeTransport) TryWrite(p []byte) (int, error) {
 	return n, nil
 }
 
-// wait blocks a write until goOn.
+// wait blocks a write until proceed.
 func (t *fakeWrites) wait() error {
 	t.entered <- struct{}{}
 	select {
-	case <-t.goOn:
+	case <-t.proceed:
 		return nil
 	case <-t.closed:
 		return errors.New("closed")
@@ -105,7 +105,7 @@ func (t *fakeWrites) Interrupt() error     { return nil }
 func (t *fakeWrites) CloseWrite() error    { return errors.ErrUnsupported }
 func (t *fakeWrites) Close() error         { close(t.closed); return nil }
 func (t *fakeWrites) RemoteAddr() net.Addr { return textAddr("fake") }
-func (t *fakeWrites) take() (driver, bool) { return nil, false }
+func (t *fakeWrites) Take() bool           { return false }
 
 // setRoom sets how many bytes the next calls of TryWrite accept.
 func (t *fakeWrites) setRoom(n int) {
@@ -163,27 +163,27 @@ func fakeConn(t *testing.T, m *Manager, id string, tr transport.Transport, a Acc
 	t.Cleanup(func() {
 		c.m.unregister(c)
 		c.session().release()
-		idle(t, m)
+		awaitNoWriters(t, m)
 	})
 	return c
 }
 
-// idle waits until no writer is active.
-func idle(t *testing.T, m *Manager) {
+// awaitNoWriters waits until no writer is active.
+func awaitNoWriters(t *testing.T, m *Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second) // also in a cleanup, when t.Context has ended
 	defer cancel()
 	require.True(t, m.active.Wait(ctx))
 }
 
-// stuck writes a part of the message and returns when c's writer blocks at the beginning of
+// sendAndBlock writes a part of the message and returns when c's writer blocks at the beginning of
 // the rest.
-func stuck(t *testing.T, c *Conn, tr *fakeTransport, text string) {
+func sendAndBlock(t *testing.T, c *Conn, tr *fakeTransport, text string) {
 	t.Helper()
 	tr.setRoom(3)
 	require.NoError(t, c.Send(Text(text)))
 	<-tr.entered
 }
 
-// letGo releases all blocked writes.
-func (t *fakeWrites) letGo() { close(t.goOn) }
+// releaseWrites releases all blocked writes.
+func (t *fakeWrites) releaseWrites() { close(t.proceed) }

@@ -31,7 +31,7 @@ func testFaultStorm(t *testing.T) {
 		lasts, err = time.ParseDuration(s)
 		require.NoError(t, err, "SPEAKINGTUBE_FAULTS")
 	}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 32, 100*time.Millisecond, 300*time.Millisecond
 	opts.Timeouts.Write, opts.Timeouts.Close, opts.Timeouts.Handshake = 200*time.Millisecond, 100*time.Millisecond, 200*time.Millisecond
 	var server, client counts
@@ -78,7 +78,7 @@ func testFaultStorm(t *testing.T) {
 	require.Equal(t, client.connects.Load(), client.closes.Load())
 	require.Positive(t, server.connects.Load())
 	require.EqualValues(t, m.Stats().Accepted, server.connects.Load())
-	settles(t, func() bool { return runtime.NumGoroutine() <= goroutines && sockets() <= descriptors })
+	awaitCondition(t, func() bool { return runtime.NumGoroutine() <= goroutines && sockets() <= descriptors })
 	t.Logf("%d connections of the server, %d of clients", server.connects.Load(), client.connects.Load())
 }
 

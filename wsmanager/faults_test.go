@@ -47,7 +47,7 @@ func testFaultsThatHarmNobody(t *testing.T) {
 			t.Run(name+" "+way, func(t *testing.T) {
 				t.Parallel()
 				j := newJournal()
-				opts := quiet()
+				opts := optionsWithoutLog()
 				opts.Compression.Enabled = true
 				m, url := serve(t, wsmanager.Callbacks{
 					OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -64,7 +64,7 @@ func testFaultsThatHarmNobody(t *testing.T) {
 				}
 				sizes := []int{0, 1, 125, 126, 4000, 20_000, 3}
 				got, ended := make(chan int, len(sizes)), make(chan error, 1)
-				dopts := dialling()
+				dopts := dialOptionsWithoutLog()
 				dopts.Compression.Enabled = true
 				c, err := dialAs(t.Context(), t, p.URL(), wsmanager.Callbacks{
 					OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
@@ -139,7 +139,7 @@ func faultsAt(in, out func(*wstest.Proxy, wstest.Fault)) []fault {
 // options returns short timeouts if only a timeout detects the fault, and the usual ones
 // otherwise.
 func (f *fault) options() wsmanager.Options {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.Timeouts.Close = 32, 150*time.Millisecond
 	if f.is == wsmanager.ErrIdleTimeout {
 		opts.Timeouts.PingInterval, opts.Timeouts.Idle = 100*time.Millisecond, 300*time.Millisecond
@@ -244,7 +244,7 @@ func testFaultsOfADialledConnection(t *testing.T) {
 	for _, f := range faultsAt((*wstest.Proxy).Down, (*wstest.Proxy).Up) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // mostly waits
-			sopts := quiet()
+			sopts := optionsWithoutLog()
 			sopts.Timeouts.Close = 100 * time.Millisecond
 			_, url := serve(t, wsmanager.Callbacks{}, sopts, nil)
 			p := startProxy(t, url)
@@ -280,7 +280,7 @@ func testFaultsInAHandshake(t *testing.T) {
 				t.Run(fmt.Sprintf("cut %d %s after %d", cut, way, after), func(t *testing.T) {
 					t.Parallel() // mostly waits
 					var connects, closes atomic.Int32
-					sopts := quiet()
+					sopts := optionsWithoutLog()
 					sopts.Timeouts.Close = 100 * time.Millisecond
 					m, url := serve(t, wsmanager.Callbacks{
 						OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
@@ -293,7 +293,7 @@ func testFaultsInAHandshake(t *testing.T) {
 						p.Down(wstest.Fault{Cut: cut, After: after})
 					}
 					e := newCloseRecorder()
-					opts := dialling()
+					opts := dialOptionsWithoutLog()
 					if cut == wstest.CutBlackhole {
 						opts.Timeouts.Handshake, opts.Timeouts.PingInterval, opts.Timeouts.Idle = 200*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
 					}
@@ -324,7 +324,7 @@ func testShutdownAmongFaults(t *testing.T) {
 		{Cut: wstest.CutStall}, {Cut: wstest.CutBlackhole}, {Rate: 10}, {Delay: time.Hour}, {Coalesce: time.Hour},
 	}
 	var closes atomic.Int32
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close = 200 * time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, opts, nil)
 	for _, f := range stuck {
@@ -352,7 +352,7 @@ func testClientThroughFaults(t *testing.T) {
 	var mu sync.Mutex
 	var got []int
 	last := make(chan struct{})
-	sopts := quiet()
+	sopts := optionsWithoutLog()
 	sopts.Timeouts.Close = 100 * time.Millisecond
 	_, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error {
@@ -369,7 +369,7 @@ func testClientThroughFaults(t *testing.T) {
 		},
 	}, sopts, nil)
 	p := startProxy(t, url)
-	opts := clientOptions(dialling(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
+	opts := clientOptions(dialOptionsWithoutLog(), wsmanager.Reconnect{MinDelay: time.Millisecond, MaxDelay: 5 * time.Millisecond})
 	opts.Timeouts.PingInterval, opts.Timeouts.Idle, opts.Timeouts.Handshake, opts.Timeouts.Close = 50*time.Millisecond, 300*time.Millisecond, 2*time.Second, 100*time.Millisecond
 	cl, err := newClientAs(t, p.URL(), wsmanager.Callbacks{}, opts)
 	require.NoError(t, err)

@@ -30,9 +30,9 @@ type flood struct {
 	maxMessages uint64 // maximum number of messages that are received from it
 }
 
-// floods are ways to keep a server busy with frames. A default limit stops each of them,
+// floodCases are ways to keep a server busy with frames. A default limit stops each of them,
 // except the floods of messages: their rate is an option.
-func floods() []flood {
+func floodCases() []flood {
 	frame := func(op ws.OpCode, fin bool, size int) []byte { return wstest.Frame(op, fin, make([]byte, size)) }
 	compressed := func(p []byte) []byte { p[0] |= 0x40; return p }
 	part := append(frame(ws.OpContinuation, false, 1), frame(ws.OpPing, true, 0)...)
@@ -63,14 +63,14 @@ func floods() []flood {
 func TestFloods(t *testing.T) { onEachDriver(t, testFloods) }
 
 func testFloods(t *testing.T) {
-	for _, tt := range floods() {
+	for _, tt := range floodCases() {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t) })
 	}
 }
 
 func (tt *flood) test(t *testing.T) {
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Compression.Enabled = true
 	opts.Limits.MessageRate, opts.Limits.MessageBurst = 0.001, 1000
 	m, url := serve(t, wsmanager.Callbacks{
@@ -137,7 +137,7 @@ func testMessageInPiecesOfOneByte(t *testing.T) {
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(_ *wsmanager.Conn, m wsmanager.Message) error { j.note("%d", len(m.Payload)); return nil },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	const size = 64 << 10
 	stream := wstest.Frame(ws.OpBinary, false, []byte("x"))
 	for i := range size - 1 {
@@ -161,7 +161,7 @@ func testEmptyFragmentsHadNoLimit(t *testing.T) {
 		code  int
 	}{{"some", 100, 0}, {"too many", 101, 1008}} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, url := serve(t, noting(newJournal()), quiet(), nil)
+			_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), nil)
 			c := dialOver(t, url, nil)
 			for range 3 { // the count restarts with each message
 				stream := wstest.Frame(ws.OpText, false, nil)
@@ -188,9 +188,9 @@ func TestConnectingAndVanishing(t *testing.T) {
 	const n = 1000
 	synctest.Test(t, func(t *testing.T) {
 		closed := make(chan error, n)
-		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, quiet())
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, optionsWithoutLog())
 		for range n {
-			inMemory(t, m) // without a reader
+			dialInMemory(t, m) // without a reader
 		}
 		require.Equal(t, n, m.All().Len())
 		began := time.Now()
@@ -223,11 +223,11 @@ func TestReadingOneByteASecond(t *testing.T) {
 }
 
 func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 16
 	closed := make(chan error, 2)
 	m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
-	slow := inMemory(t, m)
+	slow := dialInMemory(t, m)
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
@@ -237,7 +237,7 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 			}
 		}
 	}()
-	fast := inMemory(t, m)
+	fast := dialInMemory(t, m)
 	for sent := 0; len(closed) == 0; sent++ {
 		require.Less(t, sent, 1000, "the connection is never closed")
 		m.Broadcast(wsmanager.Binary(make([]byte, 4000)))
@@ -261,8 +261,8 @@ func readsSlowly(t *testing.T, rate int, is error, code wsmanager.StatusCode) {
 // memory that it uses is limited by MaxMessageSize.
 func TestMessageThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }() // consumes pings
 		frame := wstest.Frame(ws.OpBinary, true, make([]byte, 64<<10))
 		for _, b := range frame[:100] {

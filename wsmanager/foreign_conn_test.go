@@ -122,7 +122,7 @@ func TestPanicsOfForeignConns(t *testing.T) {
 			})
 			peer := dialOver(t, srv.URL, nil)
 			receive(t, hijacked) // net/http sends the 101 before its last calls of the net.Conn
-			slow := only(t, m)
+			slow := onlyConn(t, m)
 			other := dialOver(t, srv.URL, nil)
 			faulty.armed.Store(true)
 			tt.act(m, peer, other)

@@ -27,8 +27,8 @@ func (f *openFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error
 	if wanted, err := f.accept(m); !wanted {
 		return err
 	}
-	buf := getFrame()
-	defer putFrame(buf)
+	buf := frame.GetBuffer()
+	defer frame.PutBuffer(buf)
 	plain, err := f.m.inflate(buf, m.typ, payload)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (f *openFrames) OnCompressed(op ws.OpCode, payload []byte, more bool) error
 
 // OnPiece implements frame.Handler. Pieces are inflated already.
 func (f *openFrames) OnPiece(p frame.Piece) error {
-	if f.reception.isClosing() {
+	if f.reception.IsClosing() {
 		f.in.frames.Skip()
 	}
 	if p.Last && p.Compressed {
@@ -68,9 +68,9 @@ func (m *Manager) inflate(buf *[]byte, t MessageType, payload []byte) ([]byte, e
 // message was queued.
 func (f *openFrames) accept(m received) (wanted bool, err error) {
 	if m.last {
-		f.out.traffic().MessagesIn.Add(1)
+		f.out.Traffic().MessagesIn.Add(1)
 	}
-	if f.reception.isClosing() {
+	if f.reception.IsClosing() {
 		return false, nil
 	}
 	if m.first {
@@ -89,9 +89,10 @@ func (f *openFrames) handle(m received, more bool) error {
 	if !f.m.callbacks.receives() {
 		return nil
 	}
-	if more && f.m.broadcaster.batcher.wanted.Load() {
-		epoch := f.m.broadcaster.batcher.enter()
-		defer f.m.broadcaster.batcher.leave(epoch)
+	if more {
+		if epoch, ok := f.m.broadcaster.BeginCallback(); ok {
+			defer f.m.broadcaster.EndCallback(epoch)
+		}
 	}
 	err := f.in.dispatch.callMessage((*callbackHost)(f), m)
 	if err == nil {
@@ -107,14 +108,15 @@ func (f *openFrames) OnPing(payload []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.out.sendControl((*session)(f), ws.OpPong, payload)
+	f.out.SendControl((*session)(f), ws.OpPong, payload)
 	return nil
 }
 
 // OnPong implements frame.Handler. Pongs that answer our pings do not count against
 // Options.Limits.ControlRate.
-func (f *openFrames) OnPong([]byte) error {
-	if f.out.pongReceived() {
+func (f *openFrames) OnPong(payload []byte) error {
+	pongReceived((*Conn)(f), payload)
+	if f.out.PongReceived() {
 		return nil
 	}
 	return f.in.checkControlRate(f.m.wheel.Elapsed(), f.m.opts.ControlRate)

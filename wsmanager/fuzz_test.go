@@ -103,7 +103,7 @@ func fuzzServers(f *testing.F) (servers []fuzzServer) {
 	}
 	for _, d := range drivers {
 		s := fuzzServer{driver: d, ended: make(chan error, 1)}
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Driver, opts.Limits.MaxMessageSize, opts.Limits.ControlRate = d, fuzzLimit, 1<<20
 		opts.Compression = wsmanager.Compression{Enabled: true, Threshold: 1 << 20}
 		m := wsmanager.MustNew(wsmanager.Callbacks{

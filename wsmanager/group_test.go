@@ -50,9 +50,9 @@ func newRoom(t *testing.T, opts wsmanager.Options, queries map[string]string) *r
 	return r
 }
 
-// heard returns the messages that each client has received since the last call. It sends a
+// messagesUpToMark returns the messages that each client has received since the last call. It sends a
 // mark to every connection and reads up to that mark.
-func (r *room) heard() map[string][]string {
+func (r *room) messagesUpToMark() map[string][]string {
 	got := map[string][]string{}
 	for name, client := range r.clients {
 		if r.conns[name].Send(wsmanager.Text("mark")) != nil {
@@ -70,7 +70,7 @@ func (r *room) id(name string) string { return r.conns[name].ID() }
 func TestRecipients(t *testing.T) { onEachDriver(t, testRecipients) }
 
 func testRecipients(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{
+	r := newRoom(t, optionsWithoutLog(), map[string]string{
 		"ann": "user=ann&group=a", "ann2": "user=ann&group=b", "bob": "user=bob&group=a&group=b&group=a", "eve": "",
 	})
 	m, a := r.m, r.m.Group("a")
@@ -105,7 +105,7 @@ func testRecipients(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, wsmanager.Sent{Queued: len(tt.want)}, tt.send())
-			got := r.heard()
+			got := r.messagesUpToMark()
 			require.Equal(t, tt.want, slices.Sorted(maps.Keys(got)))
 			for _, texts := range got {
 				require.Equal(t, []string{"x"}, texts)
@@ -117,7 +117,7 @@ func testRecipients(t *testing.T) {
 func TestJoinAndLeave(t *testing.T) { onEachDriver(t, testJoinAndLeave) }
 
 func testJoinAndLeave(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MaxGroups = 3
 	r := newRoom(t, opts, map[string]string{"ann": "group=first&group=first", "bob": ""})
 	ann, bob := r.conns["ann"], r.conns["bob"]
@@ -143,7 +143,7 @@ func testJoinAndLeave(t *testing.T) {
 	require.NoError(t, ann.Leave("never joined"))
 	require.Equal(t, []string{"first", "third"}, ann.Groups())
 	require.Equal(t, wsmanager.Sent{Queued: 1}, g.Send(wsmanager.Text("only bob")))
-	require.Equal(t, map[string][]string{"bob": {"only bob"}}, r.heard())
+	require.Equal(t, map[string][]string{"bob": {"only bob"}}, r.messagesUpToMark())
 
 	// The loop body may change the group that it iterates over.
 	for c := range g.Local() {
@@ -165,9 +165,9 @@ func testGroupsEndWithTheConnection(t *testing.T) {
 			m := c.Manager()
 			j.note("%v %d %d %v", c.Groups(), m.Group("g").Len(), m.Users("ann").Len(), c.Join("g"))
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url+"?group=g&user=ann", nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	require.Equal(t, "ann", conn.User())
 	require.Equal(t, 1, m.Group("g").Len())
 	require.Equal(t, 1, m.Users("ann").Len())
@@ -193,7 +193,7 @@ func testGroupsAreJoinedBeforeOnConnect(t *testing.T) {
 			j.note("%v %v", c.Groups(), c.Manager().Group("g").Send(wsmanager.Text("hello")))
 			return nil
 		},
-	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/broken" {
 				w = cannotHijack{w}
@@ -246,7 +246,7 @@ func numberedNames(n int) (names []string) {
 func TestGroupChurn(t *testing.T) { onEachDriver(t, testGroupChurn) }
 
 func testGroupChurn(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.SlowConsumer = wsmanager.SlowConsumerDropNewest // no connection may be closed
 	r := newRoom(t, opts, map[string]string{"a": "", "b": "", "c": "", "d": ""})
 	for _, c := range r.clients {

@@ -28,7 +28,7 @@ func TestCostOfIdleStreams(t *testing.T) { onStreams(t, testCostOfIdleStreams) }
 
 func testCostOfIdleStreams(t *testing.T) {
 	const connections, each = 4, 200
-	m, url := serve(t, echoing, quiet(), nil)
+	m, url := serve(t, echoing, optionsWithoutLog(), nil)
 	var clients []*rawH2
 	for range connections {
 		clients = append(clients, dialRaw(t, url))
@@ -46,7 +46,7 @@ func testCostOfIdleStreams(t *testing.T) {
 		c.text(id, "x")
 		c.expectText(id, "x")
 	}
-	settles(t, func() bool { return m.All().Len() == connections })
+	awaitCondition(t, func() bool { return m.All().Len() == connections })
 	goroutines, memory := runtime.NumGoroutine(), used()
 	for _, c := range clients {
 		for range each - 1 {
@@ -56,7 +56,7 @@ func testCostOfIdleStreams(t *testing.T) {
 		}
 	}
 	const n = connections * (each - 1)
-	settles(t, func() bool { return runtime.NumGoroutine() <= goroutines+n })
+	awaitCondition(t, func() bool { return runtime.NumGoroutine() <= goroutines+n })
 	require.Equal(t, connections*each, m.All().Len())
 	per := (int64(used()) - int64(memory)) / n
 	t.Logf("%d bytes each", per)
@@ -115,7 +115,7 @@ func BenchmarkEchoByProtocol(b *testing.B) {
 		{"http2/tls", wsmanager.DriverGoroutine, true, true},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Driver = way.driver
 			m := wsmanager.MustNew(echoing, opts)
 			srv := httptest.NewUnstartedServer(m)

@@ -86,10 +86,10 @@ func testStreamEnds(t *testing.T) {
 				m := wsmanager.MustNew(wsmanager.Callbacks{
 					OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oops") },
 					OnClose:   func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-				}, quiet())
+				}, optionsWithoutLog())
 				c := inBubble(t, &http.Server{Handler: m})
 				id := c.open()
-				conn := only(t, m)
+				conn := onlyConn(t, m)
 				begin := time.Now()
 				tt.do(c, id, conn)
 				e := c.end(id, tt.want.Reset != nil)
@@ -112,7 +112,7 @@ func TestStreamReset(t *testing.T) { onStreams(t, testStreamReset) }
 
 func testStreamReset(t *testing.T) {
 	j := newJournal()
-	m, url := serve(t, noting(j), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	c := dialRaw(t, url)
 	bystander := c.open()
 	id := c.open()
@@ -133,7 +133,7 @@ func testStreamReset(t *testing.T) {
 func TestClientGoesAway(t *testing.T) { onStreams(t, testClientGoesAway) }
 
 func testClientGoesAway(t *testing.T) {
-	m, url := serve(t, noting(newJournal()), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), nil)
 	c := dialRaw(t, url)
 	id := c.open()
 	require.NoError(t, c.fr.WriteGoAway(0, http2.ErrCodeNo, nil))
@@ -153,7 +153,7 @@ func TestShutdownWithStreams(t *testing.T) { onStreams(t, testShutdownWithStream
 
 func testShutdownWithStreams(t *testing.T) {
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), quiet())
+	m := wsmanager.MustNew(recordingCallbacks(j), optionsWithoutLog())
 	srv := start(t, m, func(*httptest.Server) {})
 	c := dialRaw(t, srv.URL)
 	a, b := c.open(), c.open()
@@ -193,13 +193,13 @@ func testShutdownWithStreams(t *testing.T) {
 func TestShutdownCutsStreams(t *testing.T) { onStreams(t, testShutdownCutsStreams) }
 
 func testShutdownCutsStreams(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close = time.Hour
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialRaw(t, url)
 	require.NoError(t, c.fr.WriteWindowUpdate(0, 1<<20)) // of the connection
 	stuck := c.open()
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	idle := c.open()
 	require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 65536)))) // exceeds the window of the stream
 	for got := 0; got < 65535; {                                         // until the write has begun

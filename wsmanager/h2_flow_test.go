@@ -22,11 +22,11 @@ import (
 func TestStalledStream(t *testing.T) { onStreams(t, testStalledStream) }
 
 func testStalledStream(t *testing.T) {
-	m, url := serve(t, noting(newJournal()), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), nil)
 	c := dialRaw(t, url)
 	require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20)) // of the connection
 	stalled := c.open()
-	slow := only(t, m)
+	slow := onlyConn(t, m)
 	brisk := c.open()
 	big := repeat("x", 60_000)
 	for range 10 { // exceeds the window of the stream
@@ -70,7 +70,7 @@ func testBlockedCallbackAndTheConnectionsWindow(t *testing.T) {
 					return nil
 				}
 				return c.Send(m)
-			}}, quiet())
+			}}, optionsWithoutLog())
 			srv := start(t, m, func(srv *httptest.Server) {
 				if roomy {
 					srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 4 << 20, MaxReceiveBufferPerStream: 1 << 20}
@@ -124,7 +124,7 @@ func testManyStreams(t *testing.T) {
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
 		OnClose:   func(*wsmanager.Conn, error) { j.note("closed") },
-	}, quiet())
+	}, optionsWithoutLog())
 	srv := start(t, m, func(srv *httptest.Server) {
 		srv.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
 	})
@@ -179,7 +179,7 @@ func testStalledConnection(t *testing.T) {
 				j := newJournal()
 				m := wsmanager.MustNew(wsmanager.Callbacks{
 					OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-				}, quiet())
+				}, optionsWithoutLog())
 				srv := &http.Server{Handler: m}
 				if limited {
 					srv.HTTP2 = &http.HTTP2Config{WriteByteTimeout: 30 * time.Second}
@@ -188,7 +188,7 @@ func testStalledConnection(t *testing.T) {
 				require.NoError(t, c.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 16 << 20}))
 				require.NoError(t, c.fr.WriteWindowUpdate(0, 16<<20))
 				c.open()
-				conn := only(t, m)
+				conn := onlyConn(t, m)
 				var err error
 				for err == nil {
 					err = conn.SendContext(t.Context(), wsmanager.Binary(make([]byte, 300<<10)))

@@ -54,7 +54,7 @@ func testStreamHandshake(t *testing.T) {
 	r := <-seen
 	require.Equal(t, "CONNECT", r.Method)
 	require.Equal(t, "/chat?room=1", r.RequestURI)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	require.Equal(t, "v2", conn.Subprotocol())
 	require.Equal(t, c.conn.LocalAddr().String(), conn.RemoteAddr().String())
 	require.Equal(t, wsmanager.Sent{Queued: 1}, m.Users("ann").Send(wsmanager.Text("for ann")))
@@ -144,7 +144,7 @@ func testStreamRefusals(t *testing.T) {
 func TestStreamMiddlewareForm(t *testing.T) { onStreams(t, testStreamMiddlewareForm) }
 
 func testStreamMiddlewareForm(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(299) }))
 	})
 	c := dialRaw(t, url)
@@ -157,7 +157,7 @@ func testStreamMiddlewareForm(t *testing.T) {
 // A CONNECT over HTTP/1.1 does not ask for a WebSocket, and a forged :protocol header is
 // refused.
 func TestConnectOverHTTP1(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for request, status := range map[string]int{
 		"CONNECT / HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Version: 13\r\n\r\n":                         426,
 		"CONNECT / HTTP/1.1\r\nHost: x\r\n:protocol: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n": 400, // refused by net/http
@@ -181,7 +181,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 
 func testStreamOutlivesTheServersTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(noting(newJournal()), quiet())
+		m := wsmanager.MustNew(recordingCallbacks(newJournal()), optionsWithoutLog())
 		const timeout = 5 * time.Second
 		c := inBubble(t, &http.Server{Handler: m, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout})
 		id := c.open()

@@ -22,7 +22,7 @@ func TestStreamWithAForeignDeadline(t *testing.T) { onStreams(t, testStreamWithA
 func testStreamWithAForeignDeadline(t *testing.T) {
 	j := newJournal()
 	set := make(chan func() error, 1)
-	_, url := serve(t, noting(j), quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			set <- func() error { return http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) }
 			m.ServeHTTP(w, r)
@@ -75,7 +75,7 @@ func TestNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 
 func testNothingIsWrittenAfterTheHandlerReturned(t *testing.T) {
 	var late atomic.Int64
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close, opts.Timeouts.Write = 20*time.Millisecond, 20*time.Millisecond
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },

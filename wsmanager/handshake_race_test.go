@@ -23,7 +23,7 @@ func (w handshakeHook) WriteHeader(code int) { w.do(); w.unwrapOnly.WriteHeader(
 
 // duringTheHandshake serves a Manager whose close timeout never expires during the test.
 func duringTheHandshake(t *testing.T, j *journal, do func(m *wsmanager.Manager)) (*wsmanager.Manager, string) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.Timeouts.Close = 2, time.Hour
 	return serve(t, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },

@@ -22,7 +22,7 @@ func (l *lifecycle) schedulePing(h lifecycleHost, now int64) {
 
 // ping sends a ping and schedules the next one.
 func (l *lifecycle) ping(h lifecycleHost, now int64) {
-	h.sender().sendControl(h, ws.OpPing, nil)
+	h.sender().SendControl(h, ws.OpPing, l.keepAlivePayload(h))
 	l.schedulePing(h, now)
 }
 
@@ -47,8 +47,11 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 		if ready, waits := h.readyDue(); waits {
 			at = min(at, ready)
 		}
+		if expiry, expires := l.expiryDue(w); expires {
+			at = min(at, expiry)
+		}
 	}
-	if since, writing := h.sender().lastProgress(); writing {
+	if since, writing := h.sender().LastProgress(); writing {
 		at = min(at, w.TickOf(since)+w.Ticks(h.options().WriteTimeout))
 	}
 	return at, true
@@ -58,7 +61,7 @@ func (l *lifecycle) nextDue(h lifecycleHost) (int64, bool) {
 func (l *lifecycle) due(h lifecycleHost, now int64) {
 	w := h.ticker()
 	in := h.receiver()
-	since, writing := h.sender().lastProgress()
+	since, writing := h.sender().LastProgress()
 	switch {
 	case l.state == stateCut:
 		return
@@ -70,6 +73,8 @@ func (l *lifecycle) due(h lifecycleHost, now int64) {
 			l.cut(h, nil)
 			return
 		}
+	case l.expired(w):
+		l.expire(h, closeGraceful)
 	case readyLate(h, now):
 		l.close(h, &CloseError{Code: StatusPolicyViolation, Reason: "the protocol was not chosen in time", Err: ErrNotReady}, closeFail)
 	case in.dispatch.readPaused(l.handover().active()):

@@ -13,7 +13,7 @@ import (
 // stepped serves a Manager whose clock moves only by step.
 func stepped(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options) (m *wsmanager.Manager, url string, step func(time.Duration)) {
 	t.Helper()
-	m, step, err := wsmanager.NewStepped(cb, on(t, opts))
+	m, step, err := wsmanager.NewStepped(cb, onDriver(t, opts))
 	require.NoError(t, err)
 	return m, start(t, m, func(*httptest.Server) {}).URL, step
 }
@@ -26,7 +26,7 @@ func testKeepAlive(t *testing.T) {
 	cb := wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) }}
 	ended := make(chan error, 1)
 	cb.OnClose = func(_ *wsmanager.Conn, err error) { ended <- err }
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour // a step exceeds the transmission time of a frame
 	m, url, step := stepped(t, cb, opts)
 	c := dialOver(t, url, nil)
@@ -62,10 +62,10 @@ func TestCloseTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testCloseTimeo
 func testCloseTimeoutOnEachDriver(t *testing.T) {
 	needH1(t, "a stream ends after the close frame without waiting")
 	ended := make(chan error, 1)
-	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, quiet())
+	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, optionsWithoutLog())
 	c := dialOver(t, url, nil)
-	settles(t, func() bool { return m.All().Len() == 1 })
-	require.NoError(t, only(t, m).Close(4000, "bye"))
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	require.NoError(t, onlyConn(t, m).Close(4000, "bye"))
 	f, err := c.ReadFrame()
 	require.NoError(t, err)
 	require.Equal(t, "\x0f\xa0bye", string(f.Payload))
@@ -86,16 +86,16 @@ func TestWriteTimeoutOnEachDriver(t *testing.T) { onEachDriver(t, testWriteTimeo
 
 func testWriteTimeoutOnEachDriver(t *testing.T) {
 	ended := make(chan error, 1)
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Bytes = 64 << 20
 	m, url, step := stepped(t, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { ended <- err }}, opts)
 	c := dialOver(t, url, nil)
 	defer c.Kill()
-	settles(t, func() bool { return m.All().Len() == 1 })
-	conn := only(t, m)
+	awaitCondition(t, func() bool { return m.All().Len() == 1 })
+	conn := onlyConn(t, m)
 	for range 64 { // exceeds socket buffers and windows
 		require.NoError(t, conn.Send(wsmanager.Binary(make([]byte, 512<<10))))
 	}
-	settles(t, func() bool { step(time.Second); return len(ended) == 1 })
+	awaitCondition(t, func() bool { step(time.Second); return len(ended) == 1 })
 	require.ErrorIs(t, <-ended, wsmanager.ErrWriteTimeout)
 }

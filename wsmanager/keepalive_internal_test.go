@@ -47,14 +47,14 @@ func TestEveryByteIsProgress(t *testing.T) {
 	for range 15 {
 		<-tr.entered
 		clock.Step(9 * time.Second)
-		require.False(t, c.reception.isClosing(), "closed after 9 s, below the timeout")
-		tr.goOn <- struct{}{}
+		require.False(t, c.reception.IsClosing(), "closed after 9 s, below the timeout")
+		tr.proceed <- struct{}{}
 	}
 	<-tr.entered
 	clock.Step(12 * time.Second)
-	require.True(t, c.reception.isClosing(), "not closed after 12 s, above the timeout")
+	require.True(t, c.reception.IsClosing(), "not closed after 12 s, above the timeout")
 	require.ErrorIs(t, c.life.cold.cause, ErrWriteTimeout)
 	c.m.unregister(c)
 	c.session().release()
-	idle(t, m)
+	awaitNoWriters(t, m)
 }

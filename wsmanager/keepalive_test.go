@@ -17,10 +17,10 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// inMemory connects to h without a socket. In a synctest bubble, time then advances whenever
+// dialInMemory connects to h without a socket. In a synctest bubble, time then advances whenever
 // all goroutines block. The buffer is tiny, so that a client that does not read blocks the
 // server's writes immediately.
-func inMemory(t *testing.T, h http.Handler) *wstest.Client {
+func dialInMemory(t *testing.T, h http.Handler) *wstest.Client {
 	t.Helper()
 	return wstest.DialHandler(t, h, "/", nil, wstest.Memory{Buffer: 64, Patience: 1000 * time.Hour})
 }
@@ -29,8 +29,8 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		cb := wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v %v", errors.Is(err, wsmanager.ErrIdleTimeout), err) }}
-		m := wsmanager.MustNew(cb, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(cb, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		// A ping is due about every 50 s. The connection stays open as long as the peer
 		// answers.
 		last := time.Now()
@@ -63,12 +63,12 @@ func TestPingsAndIdleTimeout(t *testing.T) {
 func TestPingsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, rounds = 40, 25
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Timeouts.PingInterval, opts.Timeouts.Idle = 100*time.Second, time.Hour
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 		gaps := make(chan time.Duration, clients*rounds)
 		for range clients {
-			c := inMemory(t, m)
+			c := dialInMemory(t, m)
 			go func() {
 				last := time.Now()
 				for range rounds {
@@ -97,8 +97,8 @@ func TestPingsAreSpread(t *testing.T) {
 // Data keeps a connection alive like pongs do.
 func TestDataKeepsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		for range 20 {
 			time.Sleep(100 * time.Second)
@@ -123,9 +123,9 @@ func TestLongOnConnectIsNotIdle(t *testing.T) {
 				return nil
 			},
 			OnClose: func(*wsmanager.Conn, error) { ended <- time.Now() },
-		}, quiet())
+		}, optionsWithoutLog())
 		start := time.Now()
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		for time.Since(start) < 12*time.Minute {
 			c.ExpectPing()
 			c.SendPong(nil)
@@ -162,8 +162,8 @@ func TestIdleTimeoutWhileACallbackRuns(t *testing.T) {
 					OnClose: func(_ *wsmanager.Conn, err error) {
 						j.note("closed after %v: %v", time.Since(start), errors.Is(err, wsmanager.ErrIdleTimeout))
 					},
-				}, quiet())
-				c := inMemory(t, m)
+				}, optionsWithoutLog())
+				c := dialInMemory(t, m)
 				go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 				if in == "OnMessage" {
 					c.SendText("x")
@@ -184,7 +184,7 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 		var calls []time.Duration
 		var after time.Duration
 		start := time.Now()
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Limits.MaxMessageSize = 1000
 		m := wsmanager.MustNew(wsmanager.Callbacks{
 			OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
@@ -195,7 +195,7 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 			},
 			OnClose: func(*wsmanager.Conn, error) { after = time.Since(start) },
 		}, opts)
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		for range 5 {
 			c.SendText(repeat("x", 600)) // one is queued in addition to the one being handled
@@ -212,8 +212,8 @@ func TestIdleTimeCountsWhileReadingGoesOn(t *testing.T) {
 func TestPartsOfAMessageKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		m := wsmanager.MustNew(noting(j), quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(recordingCallbacks(j), optionsWithoutLog())
+		c := dialInMemory(t, m)
 		for _, b := range wstest.Frame(ws.OpText, true, []byte("slowly")) {
 			time.Sleep(100 * time.Second)
 			c.SendRaw([]byte{b})
@@ -231,8 +231,8 @@ func TestWriteTimeout(t *testing.T) {
 		var got error
 		var after time.Duration
 		start := time.Now()
-		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		time.Sleep(time.Second)
 		m.Broadcast(wsmanager.Text(repeat("this stays unread ", 100)))
 		time.Sleep(time.Minute)
@@ -249,8 +249,8 @@ func TestWriteTimeout(t *testing.T) {
 // A slow peer is not cut as long as it keeps reading.
 func TestSlowProgressIsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 992<<10))))
 		buf := make([]byte, 16<<10)
 		for got := 0; got < 992<<10; got += len(buf) {
@@ -270,9 +270,9 @@ func TestCloseTimeout(t *testing.T) {
 		var after time.Duration
 		var got error
 		start := time.Now()
-		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, quiet())
-		c := inMemory(t, m)
-		require.NoError(t, only(t, m).Close(4000, "bye"))
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got, after = err, time.Since(start) }}, optionsWithoutLog())
+		c := dialInMemory(t, m)
+		require.NoError(t, onlyConn(t, m).Close(4000, "bye"))
 		f, err := c.ReadFrame()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpClose, f.Header.OpCode)
@@ -290,7 +290,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, log := logged()
 		j := newJournal()
-		m := wsmanager.MustNew(noting(j), opts)
+		m := wsmanager.MustNew(recordingCallbacks(j), opts)
 		ln := wstest.Listen(64) // less than the size of a 101
 		srv := &http.Server{Handler: m}
 		go func() { _ = srv.Serve(ln) }() // http.ErrServerClosed
@@ -318,8 +318,8 @@ func TestLingerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		j := newJournal()
-		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%v", time.Since(start)) }}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%v", time.Since(start)) }}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 		c.SendRaw([]byte{0xff, 0xff})
 		var err error
@@ -337,10 +337,10 @@ func TestLingerEnds(t *testing.T) {
 // would cause a reset, which can discard the close frame.
 func TestLingerReadsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Timeouts.Close = time.Hour
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		c.SendRaw([]byte{0xff, 0xff})
 		synctest.Wait()
 		require.Zero(t, m.All().Len())
@@ -357,12 +357,12 @@ func TestLingerReadsOn(t *testing.T) {
 // not wait for the peer.
 func TestIdleTimeoutDropsQueuedMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Timeouts.Write, opts.Timeouts.Close = time.Hour, time.Hour
 		start := time.Now()
 		j := newJournal()
 		m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("%.0f", time.Since(start).Minutes()) }}, opts)
-		c := inMemory(t, m) // reads nothing
+		c := dialInMemory(t, m) // reads nothing
 		m.Broadcast(wsmanager.Binary(make([]byte, 100)))
 		synctest.Wait()
 		m.Broadcast(wsmanager.Text("waits"))
@@ -380,10 +380,10 @@ func TestShutdownIsBounded(t *testing.T) {
 	for name, opts := range map[string]wsmanager.Options{"": {}, "Block": {Block: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				opts.Logger = quiet().Logger
+				opts.Logger = optionsWithoutLog().Logger
 				m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
 				for range 10 {
-					c := inMemory(t, m)
+					c := dialInMemory(t, m)
 					go func() { _, _ = io.Copy(io.Discard, c.Conn()) }()
 				}
 				start := time.Now()
@@ -399,7 +399,7 @@ func TestShutdownIsBounded(t *testing.T) {
 func TestReadyTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.ReadyTimeout = 2 * time.Minute
 		m := wsmanager.MustNew(wsmanager.Callbacks{
 			OnAccept: func(r *http.Request) (wsmanager.Accept, error) { return wsmanager.Accept{Deferred: true}, nil },
@@ -409,7 +409,7 @@ func TestReadyTimeout(t *testing.T) {
 			OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrNotReady)) },
 		}, opts)
 		began := time.Now()
-		ready, never := inMemory(t, m), inMemory(t, m)
+		ready, never := dialInMemory(t, m), dialInMemory(t, m)
 		ready.SendText("this one")
 		for range 2 {
 			for _, c := range []*wstest.Client{ready, never} {

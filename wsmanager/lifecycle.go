@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/pings"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -13,7 +15,7 @@ import (
 // receiver and timers report to it. Its methods need the connection's lock. Files:
 // close_handshake.go has the way from open to cut, keepalive.go the timers.
 type lifecycle struct {
-	cold    *coldState // nil until the connection closes, or its Context is requested
+	cold    *coldState // nil until the connection closes, or one of the fields is needed
 	pingDue timewheel.Tick32
 
 	state connState
@@ -32,6 +34,8 @@ type coldState struct {
 	stack          []byte      // of a callback that panicked
 	closeFrameSent bool        // ours
 	due            int64       // tick at which a closing connection is cut
+	expires        wallTime    // when the connection is closed; 0 if it does not expire
+	pings          *pings.List // nil until the first Ping or Latency
 
 	handover handover
 }
@@ -39,9 +43,9 @@ type coldState struct {
 // lifecycleHost is the connection as its state machine sees it. The lock is held in calls of
 // its methods, except Lock.
 type lifecycleHost interface {
-	sendHost
+	sender.Host
 
-	sender() *sender
+	sender() *sender.Sender
 	receiver() *receiver
 	options() *settings
 	ticker() *timewheel.Ticker
@@ -95,28 +99,24 @@ func (l *lifecycle) cancelContext() {
 	}
 }
 
-// callbackError returns the error for OnClose.
-func (e *CloseError) callbackError() error {
-	if e == nil || e.orderly() {
-		return nil
-	}
-	return e
-}
-
 // attach sets the transport when the handshake has been sent. Frames that were queued until
 // now are sent.
 func (l *lifecycle) attach(h lifecycleHost, t transport.Transport) {
 	s := h.sender()
-	s.transport, s.attached = t, true
+	s.Attach(t)
 	now := h.ticker().Now()
 	h.receiver().touch(now)
 	l.schedulePing(h, now)
 	if l.state == stateCut {
-		_ = s.closeTransport() // Shutdown did not wait for the handshake
+		_ = s.CloseTransport() // Shutdown did not wait for the handshake
 		return
 	}
+	if l.state == stateOpen && l.expired(h.ticker()) {
+		l.expire(h, closeFail)
+	}
 	l.scheduleNext(h)
-	s.flush(h)
+	l.resendPing(h)
+	s.Flush(h)
 	if l.mode == closeFail && l.state == stateClosing {
 		l.interrupt(h) // the outbox became full before the transport was set
 	}
@@ -152,7 +152,7 @@ func (l *lifecycle) transportFailed(h lifecycleHost, err error) {
 
 // interrupt ends the read in progress, so that OnClose does not wait for the peer.
 func (l *lifecycle) interrupt(h lifecycleHost) {
-	if err := h.sender().transport.Interrupt(); err != nil {
+	if err := h.sender().Transport().Interrupt(); err != nil {
 		l.transportFailed(h, err)
 	}
 }

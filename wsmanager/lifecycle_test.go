@@ -86,6 +86,7 @@ func testEnds(t *testing.T) {
 		{"a message that is too big", text(repeat("x", 65537)), 1009, "wsmanager: closed here with 1009: a message is bigger than 65536 bytes", nil, "WARN", "server", 1009},
 		{"a header that promises 2^63-1 bytes", raw("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xffabcd"), 1009, "wsmanager: closed here with 1009: a message is bigger than 65536 bytes", nil, "WARN", "server", 1009},
 		{"a length with its top bit", raw("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xffabcd"), 1002, "wsmanager: closed here with 1002: the payload length has its top bit set", nil, "WARN", "server", 1002},
+		{"a close frame whose reason is not valid UTF-8", func(c *wstest.Client) { c.SendRaw(wstest.Frame(ws.OpClose, true, []byte("\x03\xe8bye\xff"))) }, 1007, "wsmanager: closed here with 1007: the reason of a close frame is not valid UTF-8", nil, "WARN", "server", 1007},
 		{"a close frame with a bad code", closes(1005, ""), 1002, "wsmanager: closed here with 1002: a close frame has the code 1005", nil, "WARN", "server", 1002},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,7 +154,7 @@ func testOnConnectFails(t *testing.T) {
 				OnConnect: func(*wsmanager.Conn) error { return fail() },
 				OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { j.note("message"); return nil },
 				OnClose:   func(_ *wsmanager.Conn, err error) { j.note("close: %v", err) },
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			c := handshakeOver(t, wstest.Request(t, url), wstest.Frame(ws.OpText, true, []byte("early")))
 			c.ExpectClose(1011)
 			require.Regexp(t, "^close: wsmanager: closed here with 1011: .*no$", j.await(t, 1)[0])
@@ -203,7 +204,7 @@ func testCallbacksOfOneConnectionNeverOverlap(t *testing.T) {
 			return nil
 		},
 		OnClose: func(*wsmanager.Conn, error) { enter(); defer inside.Add(-1); j.note("close") },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -249,7 +250,7 @@ func testBroadcastInOnCloseSkipsTheClosedConnection(t *testing.T) {
 				panic(fmt.Sprint(sent))
 			}
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	stays := dialOver(t, url, nil)
 	stays.Text()
 	leaves := dialOver(t, url, nil)
@@ -270,11 +271,11 @@ func TestMessagesAfterCloseAreDropped(t *testing.T) {
 
 func testMessagesAfterCloseAreDropped(t *testing.T) {
 	j := newJournal()
-	m, url := serve(t, noting(j), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	j.await(t, 1)
-	require.NoError(t, only(t, m).Close(4000, "enough"))
-	require.ErrorIs(t, only(t, m).Send(wsmanager.Text("x")), wsmanager.ErrClosed)
+	require.NoError(t, onlyConn(t, m).Close(4000, "enough"))
+	require.ErrorIs(t, onlyConn(t, m).Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 	c.SendText("too late")
 	c.SendPing([]byte("too late as well"))
 	require.Equal(t, "enough", c.ExpectClose(4000))
@@ -295,7 +296,7 @@ func testCloseIsGraceful(t *testing.T) {
 			}
 			return c.Close(1000, "that was all")
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendText("go")
 	for i := range messages {
@@ -337,12 +338,12 @@ func testEndsNeedNoTimeout(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Timeouts.Close = time.Hour
 			j := newJournal()
 			m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
 			c := dialOver(t, url, nil)
-			tt.end(only(t, m), c)
+			tt.end(onlyConn(t, m), c)
 			j.await(t, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 			defer cancel()
@@ -355,9 +356,9 @@ func TestCloseChecksItsArguments(t *testing.T) { onEachDriver(t, testCloseChecks
 
 func testCloseChecksItsArguments(t *testing.T) {
 	j := newJournal()
-	m, url := serve(t, noting(j), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(j), optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	require.ErrorContains(t, conn.Close(1005, ""), "can't carry the code 1005")
 	require.ErrorContains(t, conn.Close(999, ""), "can't carry the code 999")
 	require.ErrorContains(t, conn.Close(1000, repeat("x", 124)), "124 bytes")
@@ -373,12 +374,12 @@ func TestContext(t *testing.T) { onEachDriver(t, testContext) }
 
 func testContext(t *testing.T) {
 	type key struct{}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.BaseContext = context.WithValue(context.Background(), key{}, "base")
 	j := newJournal()
-	m, url := serve(t, noting(j), opts, nil)
+	m, url := serve(t, recordingCallbacks(j), opts, nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	ctx := conn.Context()
 	require.Equal(t, "base", ctx.Value(key{}))
 	require.NoError(t, ctx.Err())
@@ -394,7 +395,7 @@ func TestContextAfterTheEnd(t *testing.T) { onEachDriver(t, testContextAfterTheE
 
 func testContextAfterTheEnd(t *testing.T) {
 	ended := make(chan *wsmanager.Conn, 1)
-	_, url := serve(t, wsmanager.Callbacks{OnClose: func(c *wsmanager.Conn, _ error) { ended <- c }}, quiet(), nil)
+	_, url := serve(t, wsmanager.Callbacks{OnClose: func(c *wsmanager.Conn, _ error) { ended <- c }}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendClose(1000, "")
 	conn := <-ended
@@ -405,7 +406,7 @@ func testContextAfterTheEnd(t *testing.T) {
 func TestPing(t *testing.T) { onEachDriver(t, testPing) }
 
 func testPing(t *testing.T) {
-	_, url := serve(t, noting(newJournal()), quiet(), nil)
+	_, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	for _, payload := range []string{"", "abc", repeat("p", 125)} {
 		c.SendPing([]byte(payload))

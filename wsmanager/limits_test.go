@@ -48,7 +48,7 @@ func TestRefusalsReleaseTheirSlot(t *testing.T) {
 }
 
 func testRefusalsReleaseTheirSlot(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.MaxConnections = 1
 	_, url := serve(t, wsmanager.Callbacks{
 		OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
@@ -68,7 +68,7 @@ func testRefusalsReleaseTheirSlot(t *testing.T) {
 // connection with 1008; the earlier messages are handled.
 func TestMessageRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Limits.MessageRate, opts.Limits.MessageBurst = 10, 3
 		n := 0
 		var got error
@@ -76,7 +76,7 @@ func TestMessageRate(t *testing.T) {
 			OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { n++; return nil },
 			OnClose:   func(_ *wsmanager.Conn, err error) { got = err },
 		}, opts)
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		send := func() { c.SendText("x") }
 		for range 50 { // exactly at the rate
 			send()
@@ -107,8 +107,8 @@ func TestControlRate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var got error
-				m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got = err }}, quiet())
-				c := inMemory(t, m)
+				m := wsmanager.MustNew(wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { got = err }}, optionsWithoutLog())
+				c := dialInMemory(t, m)
 				reads := make(chan ws.OpCode, 1000)
 				go func() {
 					defer close(reads)
@@ -149,10 +149,10 @@ func TestControlRate(t *testing.T) {
 
 func TestAnsweredPingsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Timeouts.PingInterval, opts.Limits.ControlRate = 20*time.Millisecond, 1
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		for range 200 {
 			c.SendPong(c.ExpectPing())
 		}

@@ -56,7 +56,7 @@ func logEnd(c *Conn, cause *CloseError) {
 		level = slog.LevelError
 	case cause.Code == StatusInternalError && !cause.Remote:
 		level = slog.LevelError
-	case secondary != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown):
+	case secondary != nil, cause.Err != nil && !cause.Remote && !errors.Is(cause.Err, ErrShutdown) && !errors.Is(cause.Err, ErrExpired):
 		level = slog.LevelWarn
 	}
 	ctx, logger := c.m.opts.BaseContext, c.m.logger()

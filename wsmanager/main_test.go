@@ -89,8 +89,8 @@ func (j *journal) record(t *testing.T, n int) map[string]any {
 	return rec
 }
 
-// noting returns callbacks that record every call and echo messages.
-func noting(j *journal) wsmanager.Callbacks {
+// recordingCallbacks returns callbacks that record every call and echo messages.
+func recordingCallbacks(j *journal) wsmanager.Callbacks {
 	return wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error { j.note("connect"); return nil },
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
@@ -101,8 +101,8 @@ func noting(j *journal) wsmanager.Callbacks {
 	}
 }
 
-// quiet returns options that discard the log.
-func quiet() wsmanager.Options {
+// optionsWithoutLog returns options that discard the log.
+func optionsWithoutLog() wsmanager.Options {
 	return wsmanager.Options{Logger: slog.New(slog.DiscardHandler)}
 }
 
@@ -116,7 +116,7 @@ func logged() (wsmanager.Options, *journal) {
 // is nil. It shuts the Manager down at the end of the test.
 func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(*wsmanager.Manager) http.Handler) (*wsmanager.Manager, string) {
 	t.Helper()
-	m, err := wsmanager.New(cb, on(t, opts))
+	m, err := wsmanager.New(cb, onDriver(t, opts))
 	require.NoError(t, err)
 	var handler http.Handler = m
 	if h != nil {
@@ -124,7 +124,7 @@ func serve(t *testing.T, cb wsmanager.Callbacks, opts wsmanager.Options, h func(
 	}
 	srv := httptest.NewUnstartedServer(handler)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	speaks(t, srv)
+	serveDriverProtocol(t, srv)
 	srv.Start()
 	t.Cleanup(func() {
 		// Shutdown succeeds with and without open client connections.
@@ -153,8 +153,8 @@ func ids(m *wsmanager.Manager) []string {
 	return out
 }
 
-// only returns the only registered connection.
-func only(t *testing.T, m *wsmanager.Manager) *wsmanager.Conn {
+// onlyConn returns the only registered connection.
+func onlyConn(t *testing.T, m *wsmanager.Manager) *wsmanager.Conn {
 	t.Helper()
 	require.Equal(t, 1, m.All().Len())
 	for c := range m.All().Local() {

@@ -7,11 +7,13 @@ import (
 	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/activity"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
-	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 )
 
@@ -28,12 +30,12 @@ type Manager struct {
 	onShutdown func()                 // called when Shutdown begins; may be nil
 
 	registry    allConns
-	groups      groups
-	users       groups
-	broadcaster broadcaster
+	groups      broadcast.Groups[*broadcastConn]
+	users       broadcast.Groups[*broadcastConn]
+	broadcaster broadcast.Broadcaster[*broadcastConn]
 	compressor  compressor
-	admission   admission
-	sending     sendConfig
+	admission   admission.Gate[*Conn]
+	sending     sender.Config
 	counters    counters.Counters
 	wheel       timewheel.Wheel[*session]
 	active      activity.Counter
@@ -74,11 +76,9 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	m := &Manager{callbacks: cb, opts: opts}
 	m.handshake = handshake.ServerConfig{
 		AllowedOrigins:    opts.AllowedOrigins,
+		AllowOrigin:       opts.AllowOrigin,
 		SecureOriginsOnly: opts.SecureOriginsOnly,
 		AnyOrigin:         opts.DangerouslyAllowAnyOrigin,
-	}
-	if opts.Compression.Enabled {
-		m.handshake.Negotiate = deflate.Negotiate
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
@@ -86,17 +86,17 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}
-	m.registry.init()
-	m.groups.init()
-	m.users.init()
-	m.broadcaster.init(m)
+	m.registry.Init()
+	m.groups.Init()
+	m.users.Init()
+	m.broadcaster.Init(&m.registry, &m.wheel.Ticker, &m.active, &m.counters)
 	m.compressor = compressor{opts.Compression, &m.counters.Compression}
-	m.admission.init(opts.MaxConnections, &m.active)
+	m.admission.Init(opts.MaxConnections, &m.active)
 	m.wheel.Init(c, min(opts.PingInterval, opts.IdleTimeout, opts.WriteTimeout, opts.ReadyTimeout, opts.CloseTimeout))
 	m.watch.interval = watchInterval
-	m.sending = sendConfig{
-		maxMessages: opts.OutboxMessages, maxBytes: opts.OutboxBytes, stuckAfter: stuckAfter,
-		ticker: &m.wheel.Ticker, counters: &m.counters, active: &m.active,
+	m.sending = sender.Config{
+		MaxMessages: opts.OutboxMessages, MaxBytes: opts.OutboxBytes, StuckAfter: sender.StuckAfter,
+		Ticker: &m.wheel.Ticker, Counters: &m.counters, Active: &m.active,
 	}
 	if opts.Backplane != nil {
 		startBus(m)

@@ -8,7 +8,8 @@ import "github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 // maskFrames makes m the Manager of a client. It must not have connections yet.
 func (m *Manager) maskFrames() {
 	m.keys = frame.NewMaskKeys()
-	m.sending.keys = m.keys
+	m.sending.Keys = m.keys
+	m.broadcaster.Alone = true
 }
 
 // maxFrame returns the maximum length of a frame before it is masked, in bytes.

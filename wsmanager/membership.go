@@ -1,33 +1,25 @@
 package wsmanager
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // register adds a connection to the registry, to its groups and to the connections of its
 // user.
 func (m *Manager) register(c *Conn, a Accept) {
 	if c.who.deflate {
-		m.broadcaster.compressing.Add(1)
+		m.broadcaster.Compressing(+1)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m.registry.add(c)
+	m.registry.Add(c.asReceiver())
 	if !a.Deferred {
-		m.broadcaster.becomeReadyLocked(c, encodingOf(a.Variant, c.who.deflate))
+		m.broadcaster.BecomeReady(c.asReceiver(), encodingOf(a.Variant, c.who.deflate))
 	}
-	if c.who.user == "" && len(a.Groups) == 0 {
-		return
-	}
-	c.memberships = &memberships{}
 	if c.who.user != "" {
-		c.memberships.user = m.users.add(c, c.who.user)
-		m.broadcaster.enterLocked(c, c.memberships.user)
+		m.broadcaster.JoinUser(c.asReceiver(), &m.users, c.who.user)
 	}
 	for _, name := range a.Groups {
-		if c.memberships.find(name) < 0 {
-			m.joinLocked(c, name)
+		if !c.reception.InGroup(name) {
+			m.broadcaster.Join(c.asReceiver(), &m.groups, name)
 		}
 	}
 }
@@ -35,24 +27,14 @@ func (m *Manager) register(c *Conn, a Accept) {
 // unregister removes a closing connection from the registry, from its groups and from the
 // connections of its user. It can't join a group afterwards.
 func (m *Manager) unregister(c *Conn) {
-	m.registry.remove(c)
+	m.registry.Remove(c.asReceiver())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.life.left = true
-	for member := range c.memberships.all() {
-		member.leave()
-	}
-	c.memberships = nil
+	c.reception.LeaveAll()
 	if c.who.deflate {
-		m.broadcaster.compressing.Add(-1)
+		m.broadcaster.Compressing(-1)
 	}
-}
-
-// joinLocked makes the connection a member of a group.
-func (m *Manager) joinLocked(c *Conn, name string) {
-	member := m.groups.add(c, name)
-	c.memberships.groups = append(c.memberships.groups, member)
-	m.broadcaster.enterLocked(c, member)
 }
 
 // MaxGroupName is the maximum length of a group's name in bytes. The limit exists because
@@ -78,18 +60,14 @@ func (c *Conn) Join(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.life.left || c.reception.isClosing():
+	case c.life.left || c.reception.IsClosing():
 		return ErrClosed
-	case c.memberships.find(name) >= 0:
+	case c.reception.InGroup(name):
 		return nil
-	}
-	if c.memberships == nil {
-		c.memberships = &memberships{}
-	}
-	if len(c.memberships.groups) >= c.m.opts.MaxGroups {
+	case c.reception.Groups() >= c.m.opts.MaxGroups:
 		return ErrTooManyGroups
 	}
-	c.m.joinLocked(c, name)
+	c.m.broadcaster.Join(c.asReceiver(), &c.m.groups, name)
 	return nil
 }
 
@@ -102,14 +80,10 @@ func (c *Conn) Leave(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.left || c.reception.isClosing() {
+	if c.life.left || c.reception.IsClosing() {
 		return ErrClosed
 	}
-	if i := c.memberships.find(name); i >= 0 {
-		c.m.broadcaster.leaveLocked(c, c.memberships.groups[i])
-		c.memberships.groups[i].leave()
-		c.memberships.groups = slices.Delete(c.memberships.groups, i, i+1)
-	}
+	c.m.broadcaster.Leave(c.asReceiver(), name)
 	return nil
 }
 
@@ -118,12 +92,5 @@ func (c *Conn) Leave(name string) error {
 func (c *Conn) Groups() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.memberships == nil {
-		return nil
-	}
-	names := make([]string, len(c.memberships.groups))
-	for i, m := range c.memberships.groups {
-		names[i] = m.of.name
-	}
-	return names
+	return c.reception.GroupNames()
 }

@@ -36,8 +36,8 @@ func (t MessageType) String() string {
 // The payload of a received message is valid until the callback that got it returns. The
 // callback may change it, and must copy it to keep it. A received text is valid UTF-8.
 //
-// A send reads the payload before it returns, and does not change it. It does not check that
-// a text is valid UTF-8; if it is not, the peer fails the connection with 1007.
+// A send reads the payload before it returns, and does not change it. A text must be valid
+// UTF-8: see [InvalidUTF8].
 type Message struct {
 	Type    MessageType
 	Payload []byte

@@ -1,45 +1,28 @@
 package wsmanager
 
 import (
-	"github.com/gobwas/ws"
-
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// encode makes the frame of a message for this connection. putFrame takes the buffer back.
-func (c *Conn) encode(msg Message) (*[]byte, error) {
+// outgoing returns a message as a connection of m sends it, or the error of the send.
+func outgoing(m *Manager, msg Message) (Message, error) {
 	if err := checkType(msg); err != nil {
-		return nil, err
+		return Message{}, err
 	}
-	if frame.Size(len(msg.Payload)) > c.m.maxFrame() {
-		return nil, ErrMessageTooBig
+	if frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // before a pass over the payload
 	}
-	buf := getFrame()
-	if c.m.compressor.wants(len(msg.Payload)) && !msg.NoCompression && c.who.deflate {
-		var ok bool
-		if *buf, ok = c.m.compressor.append(*buf, msg.Type, msg.Payload); ok {
-			if c.m.keys != nil {
-				*buf = c.m.keys.Mask(*buf, 0)
-			}
-			return buf, nil
-		}
+	msg, err := m.opts.InvalidUTF8.text(msg)
+	if err == nil && frame.Size(len(msg.Payload)) > m.maxFrame() {
+		return Message{}, ErrMessageTooBig // with the replacements
 	}
-	*buf = c.m.keys.Append(*buf, ws.OpCode(msg.Type), msg.Payload)
-	return buf, nil
-}
-
-// frame returns the unmasked frame of p in the connection's encoding.
-func (c *Conn) frame(p *Prepared) ([]byte, error) {
-	e, ok := c.reception.encoding()
-	if !ok {
-		return nil, ErrNotReady
-	}
-	return c.m.frame(p, e)
+	return msg, err
 }
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.
-func (m *Manager) frame(p *Prepared, e encoding) ([]byte, error) {
-	return p.frame(e, &m.compressor, m.maxFrame())
+func (m *Manager) frame(p *Prepared, e broadcast.Encoding) ([]byte, error) {
+	return p.frame(e, &m.compressor, m.maxFrame(), m.opts.InvalidUTF8)
 }
 
 // checkPrepared returns the error of p if it is the same in all encodings.

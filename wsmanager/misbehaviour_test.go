@@ -25,8 +25,8 @@ var nonReturning = map[string]func(){
 	"exits":           runtime.Goexit,
 }
 
-// nothingLeft checks that Shutdown succeeds and no connection remains.
-func nothingLeft(t *testing.T, m *wsmanager.Manager) {
+// requireNoConns checks that Shutdown succeeds and no connection remains.
+func requireNoConns(t *testing.T, m *wsmanager.Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
 	defer cancel()
@@ -41,7 +41,7 @@ func TestOnAcceptThatMisbehaves(t *testing.T) { onEachDriver(t, testOnAcceptThat
 func testOnAcceptThatMisbehaves(t *testing.T) {
 	for name, do := range nonReturning {
 		t.Run(name, func(t *testing.T) {
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.MaxConnections = 1
 			m, url := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 				if r.URL.Path == "/bad" {
@@ -57,7 +57,7 @@ func testOnAcceptThatMisbehaves(t *testing.T) {
 			c.SendClose(1000, "")
 			c.ExpectClose(1000)
 			require.EqualValues(t, 3, m.Stats().Refused.Failed)
-			nothingLeft(t, m)
+			requireNoConns(t, m)
 		})
 	}
 }
@@ -81,7 +81,7 @@ func testShutdownWithACallbackThatBlocks(t *testing.T) {
 				}
 			}
 			j := newJournal()
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Timeouts.Close = 50 * time.Millisecond
 			m, url := serve(t, wsmanager.Callbacks{
 				OnAccept:  func(*http.Request) (wsmanager.Accept, error) { block("OnAccept"); return wsmanager.Accept{}, nil },
@@ -118,7 +118,7 @@ func testShutdownWithACallbackThatBlocks(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorContains(t, err, "1 callbacks have not returned")
 			close(release)
-			nothingLeft(t, m)
+			requireNoConns(t, m)
 			if in != "OnAccept" {
 				require.Equal(t, []string{"closed"}, j.all())
 			}
@@ -163,7 +163,7 @@ func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 						OnConnect: func(c *wsmanager.Conn) error { act("OnConnect", c); return nil },
 						OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage", c); return nil },
 						OnClose:   func(c *wsmanager.Conn, _ error) { closes.Add(1); act("OnClose", c) },
-					}, quiet(), nil)
+					}, optionsWithoutLog(), nil)
 					other := dialOver(t, url, nil)
 					bad := dialOver(t, url+"?user=bad", nil)
 					code := 1011
@@ -185,7 +185,7 @@ func testFiltersAndEncodersThatMisbehave(t *testing.T) {
 					}
 					other.SendClose(1000, "")
 					other.ExpectClose(1000)
-					nothingLeft(t, m)
+					requireNoConns(t, m)
 					require.EqualValues(t, 2, closes.Load())
 				})
 			}
@@ -249,7 +249,7 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 			inside <- all(c.Manager(), c, wsmanager.ErrNoConn)
 			conns <- c
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendText("close")
 	c.ExpectClose(4000)
@@ -257,7 +257,7 @@ func testEveryMethodAfterTheEnd(t *testing.T) {
 	require.Empty(t, receive(t, inside), "in OnClose")
 	conn := receive(t, conns)
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after OnClose")
-	nothingLeft(t, m)
+	requireNoConns(t, m)
 	require.Empty(t, all(m, conn, wsmanager.ErrNoConn), "after Shutdown")
 	require.ErrorIs(t, m.Conns(conn.ID()).Close(1000, ""), wsmanager.ErrNoConn)
 }
@@ -270,7 +270,7 @@ func TestConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
 
 func testConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
 	var closes atomic.Int32
-	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { closes.Add(1) }}, optionsWithoutLog(), nil)
 	const n = 10
 	for range n {
 		dialOver(t, url, nil) // without an answer to the close frame
@@ -290,7 +290,7 @@ func testConcurrentShutdownsWithDifferentDeadlines(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, n, closes.Load())
-	nothingLeft(t, m)
+	requireNoConns(t, m)
 }
 
 // A Shutdown that is called inside OnAccept waits for that OnAccept. It ends at its deadline,
@@ -305,10 +305,10 @@ func testShutdownInsideOnAccept(t *testing.T) {
 		defer cancel()
 		result <- m.Shutdown(ctx)
 		return wsmanager.Accept{}, nil
-	}}, quiet(), func(made *wsmanager.Manager) http.Handler { m = made; return made })
+	}}, optionsWithoutLog(), func(made *wsmanager.Manager) http.Handler { m = made; return made })
 	require.Equal(t, 503, handshakeOver(t, wstest.Request(t, url), nil).Response.StatusCode)
 	require.ErrorContains(t, <-result, "1 callbacks have not returned")
-	nothingLeft(t, m)
+	requireNoConns(t, m)
 }
 
 // Shutdown is called while 100 clients connect. Each is either refused with 503 or becomes a
@@ -322,7 +322,7 @@ func testShutdownAmongHandshakes(t *testing.T) {
 		OnAccept:  func(*http.Request) (wsmanager.Accept, error) { runtime.Gosched(); return wsmanager.Accept{}, nil },
 		OnConnect: func(*wsmanager.Conn) error { connects.Add(1); return nil },
 		OnClose:   func(*wsmanager.Conn, error) { closes.Add(1) },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	type outcome struct {
 		refused *wsmanager.RefusedError
 		closed  error
@@ -337,7 +337,7 @@ func testShutdownAmongHandshakes(t *testing.T) {
 				defer begun.Done()
 			}
 			closed := make(chan error, 1)
-			opts := dialling()
+			opts := dialOptionsWithoutLog()
 			c, err := dialAs(context.Background(), t, url, wsmanager.Callbacks{OnClose: func(_ *wsmanager.Conn, err error) { closed <- err }}, opts)
 			var o outcome
 			switch {
@@ -370,7 +370,7 @@ func testShutdownAmongHandshakes(t *testing.T) {
 		accepted++
 		require.NoError(t, o.closed, "1001 from the server is a normal close")
 	}
-	nothingLeft(t, m)
+	requireNoConns(t, m)
 	require.EqualValues(t, accepted, connects.Load())
 	require.EqualValues(t, accepted, closes.Load())
 	require.GreaterOrEqual(t, accepted, n/2)
@@ -396,7 +396,7 @@ func testDialledCallbacksThatMisbehave(t *testing.T) {
 						return c.Send(wsmanager.Text("go"))
 					},
 					OnClose: func(_ *wsmanager.Conn, err error) { ends <- err },
-				}, quiet(), nil)
+				}, optionsWithoutLog(), nil)
 				act := func(where string) {
 					if where == in {
 						do()
@@ -406,7 +406,7 @@ func testDialledCallbacksThatMisbehave(t *testing.T) {
 					OnConnect: func(*wsmanager.Conn) error { act("OnConnect"); return nil },
 					OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error { act("OnMessage"); return c.Close(1000, "") },
 					OnClose:   func(*wsmanager.Conn, error) { act("OnClose") },
-				}, dialling())
+				}, dialOptionsWithoutLog())
 				require.NoError(t, err)
 				got := receive(t, ends)
 				if in == "OnClose" {
@@ -417,7 +417,7 @@ func testDialledCallbacksThatMisbehave(t *testing.T) {
 					require.EqualValues(t, 1011, ce.Code)
 					require.True(t, ce.Remote)
 				}
-				nothingLeft(t, c.Manager())
+				requireNoConns(t, c.Manager())
 			})
 		}
 	}
@@ -440,15 +440,18 @@ func testLoggerThatPanicsCrashedTheProcess(t *testing.T) {
 	for name, onClose := range map[string]func(){"OnClose returns": func() {}, "OnClose panics": func() { panic("oops") }} {
 		t.Run(name, func(t *testing.T) {
 			j := newJournal()
+			connected := make(chan struct{}, 3)
 			m, url := serve(t, wsmanager.Callbacks{
-				OnClose: func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
+				OnConnect: func(*wsmanager.Conn) error { connected <- struct{}{}; return nil },
+				OnClose:   func(*wsmanager.Conn, error) { j.note("closed"); onClose() },
 			}, wsmanager.Options{Logger: slog.New(panicking{slog.DiscardHandler})}, nil)
 			for range 3 {
 				c := dialOver(t, url, nil)
+				receive(t, connected) // before it, the server may not have noticed that the answer was sent
 				c.Kill()
 			}
 			require.Len(t, j.await(t, 3), 3)
-			nothingLeft(t, m)
+			requireNoConns(t, m)
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
@@ -21,42 +20,35 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 	if err := answer.Check(r); err != nil {
 		return Accept{}, refuseAccept(err)
 	}
-	if err := m.checkAccept(a); err != nil {
+	if err := a.check(m.opts.MaxGroups); err != nil {
 		return Accept{}, refuseAccept(err)
 	}
 	return a, nil
 }
 
-// callOnAccept counts the calls that have not returned. A call that panics counts as a
-// refusal, and the panic goes on to the caller of ServeHTTP.
+// callOnAccept counts the calls that have not returned.
 func (m *Manager) callOnAccept(r *http.Request) (Accept, error) {
-	returned := false
 	m.accepting.Add(1)
-	defer func() {
-		m.accepting.Add(-1)
-		if !returned {
-			m.counters.Refuse(counters.Failed)
-		}
-	}()
-	a, err := m.callbacks.OnAccept(r)
-	returned = true
-	return a, err
+	defer m.accepting.Add(-1)
+	return m.callbacks.OnAccept(r)
 }
 
-// checkAccept validates the fields of an Accept that are not part of the answer.
-func (m *Manager) checkAccept(a Accept) error {
+// check validates the fields that are not part of the answer.
+func (a *Accept) check(maxGroups int) error {
 	for _, name := range a.Groups {
 		if err := checkGroupName(name); err != nil {
 			return err
 		}
 	}
 	switch {
-	case len(a.Groups) > m.opts.MaxGroups:
+	case len(a.Groups) > maxGroups:
 		return inContext(fmt.Sprintf("%d groups", len(a.Groups)), ErrTooManyGroups)
 	case a.Variant >= MaxVariants:
 		return fmt.Errorf("the variant %d is not below %d", a.Variant, MaxVariants)
 	case a.SlowConsumer != 0 && !a.SlowConsumer.valid():
 		return fmt.Errorf("the SlowConsumer %d does not exist", a.SlowConsumer)
+	case a.Compression > CompressionOff:
+		return fmt.Errorf("the Compression %d does not exist", a.Compression)
 	}
 	return nil
 }

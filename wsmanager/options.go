@@ -3,6 +3,8 @@ package wsmanager
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -46,6 +48,10 @@ type Options struct {
 	// another. Default: SlowConsumerClose.
 	SlowConsumer SlowConsumer
 
+	// InvalidUTF8 is the policy for text messages and close reasons of the application that
+	// are not valid UTF-8. Default: InvalidUTF8Reject.
+	InvalidUTF8 InvalidUTF8
+
 	// Compression is permessage-deflate, for clients that offer it. Default: off.
 	Compression Compression
 
@@ -86,12 +92,39 @@ type Options struct {
 //
 // A page of the host and port in the request's Host header may connect. If the request came
 // over TLS, the page must have come over TLS too. Clients that send no Origin are not
-// browsers and may connect. The opaque origin "null" may not.
+// browsers and may connect. The origin "null", which any page can get, and those of files may
+// not.
 type Origins struct {
 	// Allowed are further origins, each as a browser sends it: "https://app.example.com", with
 	// the port unless it is the default of the scheme, and with a host that is not ASCII as
-	// "xn--…". Wildcards are not supported. Default: none.
+	// "xn--…". Default: none.
+	//
+	// Apps and extensions have schemes of their own: "capacitor://localhost",
+	// "tauri://localhost", "chrome-extension://ID". Such an origin is compared literally, except
+	// for the case of its scheme. An app chooses its origin itself: any app with a WebView can
+	// have "capacitor://localhost", but each app has its own cookies.
+	//
+	// "https://*.example.com" stands for the hosts with one label or more before
+	// ".example.com", not for example.com itself, and for one scheme and one port. The wildcard
+	// must be the whole first label, and the domain after it must not be a public suffix, such
+	// as co.uk or github.io, in the list that golang.org/x/net/publicsuffix has. Each of the
+	// subdomains may use the visitor's cookies: also one that shows content of users, that
+	// someone else operates, or whose DNS record points to an address that was given up. List
+	// the origins if they are known.
 	Allowed []string
+
+	// AllowOrigin is called for each origin that is neither of this host nor in Allowed, and
+	// returns whether it may connect. origin has the scheme, and the host with the port unless
+	// that is the default of the scheme. Both are in lower case, except for the host of a scheme
+	// other than http and https. Check all of them: "https://example.com.evil.example" begins
+	// with "https://example.com", and "https://evilexample.com" ends with "example.com". It is
+	// not called for "null", for files, for a header that is not an origin, and for a page of this
+	// host that must come over TLS and did not.
+	//
+	// It is called on the goroutine of the request, before OnAccept and before MaxConnections is
+	// checked, for any number of requests at a time. A panic refuses the handshake, and propagates
+	// as the panic of any http.Handler does. Default: none of these origins may connect.
+	AllowOrigin func(r *http.Request, origin *url.URL) bool
 
 	// SecureOnly refuses pages of the same host that came over plain HTTP, also if TLS ends at
 	// a proxy and the request does not show it. Any machine on the way can modify such a page
@@ -99,8 +132,9 @@ type Origins struct {
 	// because all pages of a server without TLS come over plain HTTP.
 	SecureOnly bool
 
-	// DangerouslyAllowAny accepts pages of all origins, also "null". It is only for endpoints
-	// that grant nothing to a cookie or to the client's place in the network. Default: false.
+	// DangerouslyAllowAny accepts pages of all origins, also "null" and those of files.
+	// AllowOrigin is not called then. It is only for endpoints that grant nothing to a cookie or
+	// to the client's place in the network. Default: false.
 	DangerouslyAllowAny bool
 }
 

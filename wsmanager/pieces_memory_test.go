@@ -51,9 +51,9 @@ func testMemoryOfPieces(t *testing.T) {
 					done <- received
 				}
 				return nil
-			}}, on(t, compressing()))
+			}}, onDriver(t, compressing()))
 			srv := httptest.NewUnstartedServer(m)
-			speaks(t, srv)
+			serveDriverProtocol(t, srv)
 			// net/http buffers up to 1 MiB for each stream.
 			srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}
 			srv.Start()
@@ -131,7 +131,7 @@ func TestMemoryOfBigMessages(t *testing.T) { onSocketDrivers(t, testMemoryOfBigM
 func testMemoryOfBigMessages(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or the pools could be emptied
 	const size = 16 << 20
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MaxMessageSize, opts.Outbox.Bytes = size, 2*size
 	_, url := serve(t, echoing, opts, nil)
 	c := dialOver(t, url, nil)

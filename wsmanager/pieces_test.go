@@ -274,7 +274,7 @@ func testPiecesWhileACallbackRuns(t *testing.T) {
 						}
 					}
 					return whole(c, p)
-				}}, on(t, opts))
+				}}, onDriver(t, opts))
 				wsmanager.SetWatchInterval(m, 10*time.Millisecond)
 				srv := httptest.NewUnstartedServer(m)
 				var c *wstest.Client
@@ -286,7 +286,7 @@ func testPiecesWhileACallbackRuns(t *testing.T) {
 					srv.StartTLS()
 					c = upgradeTLS(t, srv, offering, nil)
 				} else {
-					speaks(t, srv)
+					serveDriverProtocol(t, srv)
 					srv.Start()
 					c = dialOver(t, srv.URL, offering)
 				}
@@ -354,7 +354,7 @@ func testPiecesPushBack(t *testing.T) {
 					conn = each
 				}
 			}
-			settles(t, func() bool { return wsmanager.ReadingStopped(conn) })
+			awaitCondition(t, func() bool { return wsmanager.ReadingStopped(conn) })
 			before := m.Stats().BytesIn
 			for i := range 15 {
 				other.SendPing([]byte{byte(i)})
@@ -421,11 +421,11 @@ func endInThePiece(t *testing.T, squeeze, slow bool, do func(*wsmanager.Conn) er
 			return do(c)
 		},
 		OnClose: func(*wsmanager.Conn, error) { j.note("closed") },
-	}, on(t, compressing()))
+	}, onDriver(t, compressing()))
 	require.NoError(t, err)
 	wsmanager.SetWatchInterval(m, 10*time.Millisecond)
 	srv := httptest.NewUnstartedServer(m)
-	speaks(t, srv)
+	serveDriverProtocol(t, srv)
 	srv.Start()
 	defer srv.Close()
 	c := dialOver(t, srv.URL, offering)
@@ -445,7 +445,7 @@ func endInThePiece(t *testing.T, squeeze, slow bool, do func(*wsmanager.Conn) er
 	}
 	_ = c.Conn().Close()
 	require.Equal(t, []string{"piece", "closed"}, j.await(t, 2))
-	nothingLeft(t, m)
+	requireNoConns(t, m)
 }
 
 // A message counts once against MessageRate, when it begins.
@@ -453,7 +453,7 @@ func TestRateOfPieces(t *testing.T) { onEachDriverAtOnce(t, testRateOfPieces) }
 
 func testRateOfPieces(t *testing.T) {
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MessageRate, opts.Limits.MessageBurst = 1e-6, 2
 	m, url := serve(t, notingPieces(j), opts, nil)
 	c := dialOver(t, url, nil)
@@ -477,7 +477,7 @@ func testPiecesOfAClient(t *testing.T) {
 	_, url := serve(t, echoing, compressing(), nil)
 	for _, squeeze := range []bool{false, true} {
 		got := make(chan string, 1)
-		opts := dialOptions(quiet())
+		opts := dialOptions(optionsWithoutLog())
 		opts.Compression.Enabled = squeeze
 		opts.Limits.MaxMessageSize = 1000
 		c := connect(t, url, wsmanager.Callbacks{OnPiece: collect(t, 1000, func(_ *wsmanager.Conn, m wsmanager.Message) error {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 )
 
 // TestSlowConsumerPolicies sends ten messages to an outbox of three while another message is
@@ -51,14 +53,14 @@ func TestSlowConsumerPolicies(t *testing.T) {
 				m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 3}, SlowConsumer: tt.policy})
 				tr := newFakeTransport(0)
 				c := fakeConn(t, m, "a", tr, Accept{})
-				stuck(t, c, tr, "half")
+				sendAndBlock(t, c, tr, "half")
 				var results []byte
 				for i := range 10 {
 					results = append(results, send(c, Text(fmt.Sprintf("m%d", i))))
 				}
 				require.Equal(t, tt.results, string(results))
-				tr.letGo()
-				idle(t, m)
+				tr.releaseWrites()
+				awaitNoWriters(t, m)
 				require.Equal(t, tt.arrive, tr.frames(t))
 				s := m.Stats()
 				require.Equal(t, tt.dropped, s.Dropped)
@@ -83,12 +85,12 @@ func TestPolicyOfOneConnection(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 1}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{SlowConsumer: SlowConsumerDropOldest})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	for i := range 10 {
 		require.NoError(t, c.Send(Text(fmt.Sprint(i))))
 	}
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "9"}, tr.frames(t))
 }
 
@@ -97,7 +99,7 @@ func TestDropOldestByBytes(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 100}, Limits: Limits{MaxMessageSize: 50}, SlowConsumer: SlowConsumerDropOldest})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	for i := range 10 {
 		require.NoError(t, c.Send(Text(fmt.Sprintf("%08d", i)))) // 10 bytes each
 	}
@@ -106,8 +108,8 @@ func TestDropOldestByBytes(t *testing.T) {
 	require.NoError(t, c.Send(Text(big)))
 	require.EqualValues(t, 3, m.Stats().Dropped.Oldest)
 	require.ErrorIs(t, c.Send(Text(fmt.Sprintf("%099d", 0))), ErrMessageTooBig)
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	got := tr.frames(t)
 	require.Equal(t, []string{"half", "00000003"}, got[:2])
 	require.Equal(t, big, got[len(got)-1])
@@ -119,20 +121,20 @@ func TestControlFramesAreExempt(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 2}, SlowConsumer: SlowConsumerDropNewest})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("m0")))
 	require.ErrorIs(t, c.Send(Text("m1")), ErrOutboxFull)
 	c.mu.Lock()
 	for i := range 100 {
-		c.out.sendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // only the newest is kept
+		c.out.SendControl(c.session(), ws.OpPong, fmt.Append(nil, i)) // only the newest is kept
 	}
 	c.mu.Unlock()
-	tr.goOn <- struct{}{}
-	idle(t, m)
-	stuck(t, c, tr, "half too")
+	tr.proceed <- struct{}{}
+	awaitNoWriters(t, m)
+	sendAndBlock(t, c, tr, "half too")
 	require.NoError(t, c.Close(1000, ""))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "0xa", "m0", "half too", "0x8"}, tr.frames(t))
 }
 
@@ -146,7 +148,7 @@ func TestCutCountsDroppedMessages(t *testing.T) {
 			c := fakeConn(t, m, "a", tr.as(blocking), Accept{})
 			require.NoError(t, c.Send(Text("goes")))
 			<-tr.entered
-			tr.goOn <- struct{}{}
+			tr.proceed <- struct{}{}
 			require.Eventually(t, func() bool { return m.Stats().MessagesOut == 1 }, 10*time.Second, 50*time.Microsecond)
 			require.NoError(t, c.Send(Text("on its way")))
 			<-tr.entered
@@ -156,7 +158,7 @@ func TestCutCountsDroppedMessages(t *testing.T) {
 			c.mu.Lock()
 			c.life.cut(c.session(), &CloseError{Code: StatusAbnormalClosure})
 			c.mu.Unlock()
-			idle(t, m)
+			awaitNoWriters(t, m)
 			s := m.Stats()
 			require.EqualValues(t, 1, s.MessagesOut)
 			require.Equal(t, Dropped{Closed: 6}, s.Dropped)
@@ -177,12 +179,12 @@ func TestBigMessagesInChunks(t *testing.T) {
 	require.NoError(t, c.Send(Text("small")))
 	require.NoError(t, c.Send(Text(big)))
 	c.mu.Lock()
-	c.out.sendControl(c.session(), ws.OpPing, nil)
+	c.out.SendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("last")))
 	require.NoError(t, c.Close(1000, ""))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{big, "small", big, "last", "0x8"}, tr.frames(t), "a ping behind a close frame is dropped")
 	s := m.Stats()
 	require.EqualValues(t, 4, s.MessagesOut)
@@ -212,7 +214,7 @@ func TestBurstRule(t *testing.T) {
 			require.NoError(t, c.Send(Binary(make([]byte, tt.size))))
 			<-tr.entered
 			if tt.stuck {
-				clock.Step(2 * stuckAfter)
+				clock.Step(2 * sender.StuckAfter)
 			}
 			n := 0
 			for c.Send(Binary(make([]byte, tt.size))) == nil {
@@ -231,7 +233,7 @@ func TestBurstWithoutALimit(t *testing.T) {
 	require.NoError(t, c.Send(Text("x")))
 	<-tr.entered
 	require.NoError(t, c.Send(Text("x")))
-	require.False(t, c.out.crowded())
-	tr.letGo()
-	idle(t, m)
+	require.False(t, c.out.Crowded())
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
@@ -28,6 +29,10 @@ type preparedFrame struct {
 	frame []byte
 	err   error
 
+	// replacement is the frame for InvalidUTF8Replace of a text that is not valid UTF-8, made
+	// once; nil for all other messages.
+	replacement *preparedFrame
+
 	size       int  // of the payload
 	plain      bool // Message.NoCompression
 	compress   sync.Once
@@ -36,7 +41,8 @@ type preparedFrame struct {
 
 // Prepare prepares a message that is the same in all variants. It copies the payload. If
 // the message can't be sent, each send returns the error: ErrMessageType, or ErrInvalidUTF8
-// for a text that is not valid UTF-8.
+// for a text that is not valid UTF-8, unless [InvalidUTF8Replace] is set. The text is checked
+// here, and replaced at most once.
 func Prepare(m Message) *Prepared {
 	p := &Prepared{}
 	p.one.set(m)
@@ -76,26 +82,56 @@ func PrepareFunc(encode func(Variant) (Message, error)) *Prepared {
 }
 
 func (f *preparedFrame) set(m Message) {
-	f.err = checkType(m)
-	if f.err == nil && m.Type == TextMessage && !utf8.Valid(m.Payload) {
-		f.err = ErrInvalidUTF8
+	if f.err = checkType(m); f.err != nil {
+		return
 	}
-	if f.err == nil {
-		f.frame = frame.Append(make([]byte, 0, frame.Size(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
-		f.size, f.plain = len(m.Payload), m.NoCompression
+	f.frame = frame.Append(make([]byte, 0, frame.Size(len(m.Payload))), ws.OpCode(m.Type), m.Payload)
+	f.size, f.plain = len(m.Payload), m.NoCompression
+	if m.Type == TextMessage && !utf8.Valid(m.Payload) {
+		f.replacement = &preparedFrame{}
 	}
+}
+
+// message returns the message that the frame was made from. Its payload is a part of the frame.
+func (f *preparedFrame) message() Message {
+	return Message{Type: MessageType(f.frame[0] & 0x0f), Payload: f.frame[len(f.frame)-f.size:], NoCompression: f.plain}
 }
 
 var errEncodePanicked = errors.New("wsmanager: PrepareFunc's function panicked")
 
+// sendable returns the frame of a variant that a Manager with this policy sends. It returns
+// ErrMessageTooBig if the frame is longer than limit.
+func (p *Prepared) sendable(v Variant, limit int, policy InvalidUTF8) (*preparedFrame, error) {
+	f := p.forVariant(v)
+	if r := f.replacement; r != nil {
+		if policy != InvalidUTF8Replace {
+			return nil, ErrInvalidUTF8
+		}
+		r.once.Do(func() {
+			m, err := policy.text(f.message())
+			if r.err = err; err == nil {
+				r.set(m)
+			}
+		})
+		f = r
+	}
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case len(f.frame) > limit:
+		return nil, ErrMessageTooBig
+	}
+	return f, nil
+}
+
 // deflated returns the compressed frame. The first call makes it.
 func (f *preparedFrame) deflated(cp *compressor) []byte {
 	f.compress.Do(func() {
-		payload := f.frame[len(f.frame)-f.size:]
-		buf := getFrame()
-		defer putFrame(buf)
+		m := f.message()
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		var ok bool
-		if *buf, ok = cp.append(*buf, MessageType(f.frame[0]&0x0f), payload); ok {
+		if *buf, ok = cp.append(*buf, m.Type, m.Payload); ok {
 			f.compressed = bytes.Clone(*buf)
 		} else {
 			f.compressed = f.frame
@@ -122,16 +158,13 @@ func (p *Prepared) forVariant(v Variant) *preparedFrame {
 	return f
 }
 
-// frame returns the unmasked frame in an encoding. It returns ErrMessageTooBig if the plain
-// frame is longer than limit.
-func (p *Prepared) frame(e encoding, cp *compressor, limit int) ([]byte, error) {
-	f := p.forVariant(e.variant())
-	switch {
-	case f.err != nil:
-		return nil, f.err
-	case len(f.frame) > limit:
-		return nil, ErrMessageTooBig
-	case e.deflate() && !f.plain && cp.wants(f.size):
+// frame returns the unmasked frame in an encoding. limit is that of the plain frame.
+func (p *Prepared) frame(e broadcast.Encoding, cp *compressor, limit int, policy InvalidUTF8) ([]byte, error) {
+	f, err := p.sendable(Variant(e.Variant()), limit, policy)
+	if err != nil {
+		return nil, err
+	}
+	if e.Deflate() && !f.plain && cp.wants(f.size) {
 		return f.deflated(cp), nil
 	}
 	return f.frame, nil

@@ -15,7 +15,7 @@ import (
 func TestPreparedIsImmutable(t *testing.T) { onEachDriver(t, testPreparedIsImmutable) }
 
 func testPreparedIsImmutable(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": "", "bob": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": "", "bob": ""})
 	payload := []byte("before")
 	p := wsmanager.Prepare(wsmanager.Message{Type: wsmanager.TextMessage, Payload: payload})
 	copy(payload, "after!")
@@ -23,17 +23,17 @@ func testPreparedIsImmutable(t *testing.T) {
 		require.NoError(t, r.conns["ann"].SendPrepared(p))
 	}
 	require.Equal(t, wsmanager.Sent{Queued: 2}, r.m.All().SendPrepared(p))
-	require.Equal(t, map[string][]string{"ann": {"before", "before", "before", "before"}, "bob": {"before"}}, r.heard())
+	require.Equal(t, map[string][]string{"ann": {"before", "before", "before", "before"}, "bob": {"before"}}, r.messagesUpToMark())
 }
 
 func TestPrepareJSON(t *testing.T) { onEachDriver(t, testPrepareJSON) }
 
 func testPrepareJSON(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": ""})
 	p, err := wsmanager.PrepareJSON(map[string]any{"price": 12.5})
 	require.NoError(t, err)
 	require.NoError(t, r.conns["ann"].SendPrepared(p))
-	require.Equal(t, []string{`{"price":12.5}`}, r.heard()["ann"])
+	require.Equal(t, []string{`{"price":12.5}`}, r.messagesUpToMark()["ann"])
 	_, err = wsmanager.PrepareJSON(func() {})
 	require.ErrorContains(t, err, "unsupported type")
 }
@@ -71,7 +71,7 @@ func testInvalidPrepared(t *testing.T) {
 			require.Contains(t, log.record(t, logged)["err"], tt.want.Error())
 		})
 	}
-	require.Empty(t, r.heard()["ann"])
+	require.Empty(t, r.messagesUpToMark()["ann"])
 }
 
 // Each variant is encoded once for any number of connections and sends, and only if a
@@ -79,7 +79,7 @@ func testInvalidPrepared(t *testing.T) {
 func TestVariants(t *testing.T) { onEachDriver(t, testVariants) }
 
 func testVariants(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"json": "defer&group=g", "json2": "defer&group=g", "packed": "defer&group=g&user=ann", "later": "defer&group=g"})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"json": "defer&group=g", "json2": "defer&group=g", "packed": "defer&group=g&user=ann", "later": "defer&group=g"})
 	const text, packed = wsmanager.Variant(0), wsmanager.Variant(5)
 	require.NoError(t, r.conns["json"].Ready(text))
 	require.NoError(t, r.conns["json2"].Ready(text))
@@ -97,11 +97,11 @@ func testVariants(t *testing.T) {
 		},
 	} {
 		require.Equal(t, wsmanager.Sent{Queued: 3}, send())
-		require.Equal(t, map[string][]string{"json": {"as 0"}, "json2": {"as 0"}, "packed": {"as 5"}}, r.heard())
+		require.Equal(t, map[string][]string{"json": {"as 0"}, "json2": {"as 0"}, "packed": {"as 5"}}, r.messagesUpToMark())
 	}
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Users("ann").SendPrepared(p))
 	require.NoError(t, r.conns["packed"].SendPrepared(p))
-	require.Equal(t, map[string][]string{"packed": {"as 5", "as 5"}}, r.heard())
+	require.Equal(t, map[string][]string{"packed": {"as 5", "as 5"}}, r.messagesUpToMark())
 	for v := range calls {
 		want := int32(0)
 		if v == int(text) || v == int(packed) {
@@ -116,7 +116,7 @@ func testVariants(t *testing.T) {
 func TestDeferred(t *testing.T) { onEachDriver(t, testDeferred) }
 
 func testDeferred(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"late": "defer&group=g&user=ann"})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"late": "defer&group=g&user=ann"})
 	late, x := r.conns["late"], wsmanager.Text("too early")
 	require.Equal(t, 1, r.m.All().Len())
 	require.Equal(t, 1, r.m.Group("g").Len())
@@ -131,7 +131,7 @@ func testDeferred(t *testing.T) {
 	}
 	require.ErrorIs(t, late.SendPrepared(wsmanager.Prepare(x)), wsmanager.ErrNotReady)
 	require.NoError(t, r.m.Send(late.ID(), wsmanager.Text("hello")))
-	require.Equal(t, map[string][]string{"late": {"hello"}}, r.heard())
+	require.Equal(t, map[string][]string{"late": {"hello"}}, r.messagesUpToMark())
 
 	require.ErrorContains(t, late.Ready(8), "variant 8")
 	require.NoError(t, late.Ready(7))
@@ -143,7 +143,7 @@ func testDeferred(t *testing.T) {
 		require.Equal(t, wsmanager.Sent{Queued: 1}, g.Send(wsmanager.Text("to "+g.Name())))
 	}
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Users("ann").Send(wsmanager.Text("to ann")))
-	require.Equal(t, map[string][]string{"late": {"to g", "to h", "to ann"}}, r.heard())
+	require.Equal(t, map[string][]string{"late": {"to g", "to h", "to ann"}}, r.messagesUpToMark())
 }
 
 func TestReadyAfterTheEnd(t *testing.T) { onEachDriver(t, testReadyAfterTheEnd) }
@@ -153,7 +153,7 @@ func testReadyAfterTheEnd(t *testing.T) {
 	_, url := serve(t, wsmanager.Callbacks{
 		OnAccept: byQuery,
 		OnClose:  func(c *wsmanager.Conn, _ error) { ended <- c.Ready(0) },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url+"?defer", nil)
 	c.SendClose(1000, "")
 	require.ErrorIs(t, <-ended, wsmanager.ErrClosed)
@@ -175,7 +175,7 @@ func testReadyByTheFirstMessage(t *testing.T) {
 			}
 			return c.Ready(v)
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	text, binary := dialOver(t, url+"?defer", nil), dialOver(t, url+"?defer", nil)
 	text.SendText("hi")
 	binary.SendBinary(nil)
@@ -201,20 +201,20 @@ func testReadyByTheFirstMessage(t *testing.T) {
 func TestEncoderThatPanics(t *testing.T) { onEachDriver(t, testEncoderThatPanics) }
 
 func testEncoderThatPanics(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": ""})
 	p := wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) { panic("oops") })
 	require.PanicsWithValue(t, "oops", func() { r.m.All().SendPrepared(p) })
 	require.ErrorContains(t, r.conns["ann"].SendPrepared(p), "panicked")
 	require.Equal(t, wsmanager.Sent{Queued: 1}, r.m.Broadcast(wsmanager.Text("on it goes")))
 	require.Panics(t, func() { r.m.All().WhereLocal(func(*wsmanager.Conn) bool { panic("oops") }).Send(wsmanager.Text("x")) })
-	require.Equal(t, map[string][]string{"ann": {"on it goes"}}, r.heard())
+	require.Equal(t, map[string][]string{"ann": {"on it goes"}}, r.messagesUpToMark())
 }
 
 // An encoder or filter may itself broadcast to the same set.
 func TestBroadcastsWithinBroadcasts(t *testing.T) { onEachDriver(t, testBroadcastsWithinBroadcasts) }
 
 func testBroadcastsWithinBroadcasts(t *testing.T) {
-	r := newRoom(t, quiet(), map[string]string{"ann": ""})
+	r := newRoom(t, optionsWithoutLog(), map[string]string{"ann": ""})
 	inner := wsmanager.Text("inner")
 	r.m.All().SendPrepared(wsmanager.PrepareFunc(func(wsmanager.Variant) (wsmanager.Message, error) {
 		r.m.Broadcast(inner)
@@ -224,5 +224,5 @@ func testBroadcastsWithinBroadcasts(t *testing.T) {
 		r.m.Broadcast(inner)
 		return true
 	}).Send(wsmanager.Text("outer"))
-	require.Equal(t, []string{"inner", "outer", "inner", "outer"}, r.heard()["ann"])
+	require.Equal(t, []string{"inner", "outer", "inner", "outer"}, r.messagesUpToMark()["ann"])
 }

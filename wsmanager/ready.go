@@ -5,8 +5,8 @@ import "fmt"
 // Variant returns the connection's variant. The result is false before [Conn.Ready] of a
 // connection that was accepted with Accept.Deferred.
 func (c *Conn) Variant() (Variant, bool) {
-	e, ok := c.reception.encoding()
-	return e.variant(), ok
+	e, ok := c.reception.Encoding()
+	return Variant(e.Variant()), ok
 }
 
 // Ready ends the state that Accept.Deferred has begun: from now on broadcasts, also those to
@@ -21,9 +21,9 @@ func (c *Conn) Ready(v Variant) error {
 	switch {
 	case c.life.left:
 		return ErrClosed
-	case c.reception.isReady():
+	case c.reception.IsReady():
 		return ErrReady
 	}
-	c.m.broadcaster.becomeReadyLocked(c, encodingOf(v, c.who.deflate))
+	c.m.broadcaster.BecomeReady(c.asReceiver(), encodingOf(v, c.who.deflate))
 	return nil
 }

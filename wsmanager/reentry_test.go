@@ -68,7 +68,7 @@ func TestEveryMethodInsideEveryCallback(t *testing.T) {
 }
 
 func testEveryMethodInsideEveryCallback(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.Outbox.Bytes = 1<<20, 64<<20
 	var m *wsmanager.Manager
 	closed := make(chan struct{}, 100)

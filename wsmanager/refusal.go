@@ -64,7 +64,7 @@ func refuseLimit(limit int) error {
 func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	ref := refusalOf(err)
 	if ref == nil {
-		m.abortHandshake(r, err)
+		m.abortHandshake(w, r, err)
 		return
 	}
 	m.counters.Refuse(ref.reason)
@@ -76,13 +76,14 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	m.logRefusal(r, level, ref.status, ref.err)
+	handshake.CloseAfterAnswer(w, r, ref.status)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, ref.text, ref.status)
 }
 
 // abortHandshake ends a request whose answer had begun. The connection must not continue
 // as HTTP: a proxy in front takes it for a tunnel and does not check requests in it.
-func (m *Manager) abortHandshake(r *http.Request, err error) {
+func (m *Manager) abortHandshake(w http.ResponseWriter, r *http.Request, err error) {
 	m.counters.Refuse(counters.BrokenOff)
 	status := http.StatusSwitchingProtocols
 	if r.ProtoMajor == 2 {
@@ -90,6 +91,7 @@ func (m *Manager) abortHandshake(r *http.Request, err error) {
 	}
 	m.logRefusal(r, slog.LevelWarn, status, err)
 	if !handshake.IsClosed(err) {
+		handshake.CloseAfterAnswer(w, r, status) // a component may recover from the panic and answer
 		panic(http.ErrAbortHandler)
 	}
 }

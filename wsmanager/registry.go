@@ -1,27 +1,30 @@
 package wsmanager
 
-import "github.com/speakingtube/speakingtube/wsmanager/internal/registry"
+import (
+	"slices"
 
-// allConns has the registered connections of a Manager: by id, and as the set that
-// broadcasts to all are sent to.
+	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/registry"
+)
+
+// allConns has the registered connections of a Manager by id. It is the set that broadcasts to
+// all are sent to.
 type allConns struct {
-	table registry.Table[*session]
-	queue broadcastQueue
+	registry.Table[*broadcastConn]
 }
-
-func (a *allConns) init() {
-	a.table.Init()
-	a.queue.to = a
-}
-
-func (a *allConns) add(c *Conn)    { a.table.Add(c.session()) }
-func (a *allConns) remove(c *Conn) { a.table.Remove(c.session()) }
-func (a *allConns) len() int       { return a.table.Len() }
 
 // get returns the connection with the id, or nil.
-func (a *allConns) get(id string) *Conn { return a.table.Get(id).conn() }
+func (a *allConns) get(id string) *Conn { return a.Get(id).conn() }
 
-func (a *allConns) appendTo(list []recipient) []recipient {
-	a.table.Walk(func(s *session) { list = append(list, recipient{c: s.conn()}) })
+// AppendTo implements broadcast.Set.
+func (a *allConns) AppendTo(list []broadcast.Recipient[*broadcastConn]) []broadcast.Recipient[*broadcastConn] {
+	list = slices.Grow(list, a.Len())
+	a.Walk(func(chains []*broadcastConn) {
+		for _, c := range chains {
+			for ; c != nil; c = c.next {
+				list = append(list, broadcast.Recipient[*broadcastConn]{Conn: c})
+			}
+		}
+	})
 	return list
 }

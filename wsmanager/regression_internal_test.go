@@ -12,7 +12,7 @@ func TestUnendedConnectionsAreCountedOnce(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	a := fakeConn(t, m, "a", newFakeTransport(1<<20), Accept{})
 	b := fakeConn(t, m, "b", newFakeTransport(1<<20), Accept{})
-	m.admission.trackClosing(a, true) // before it leaves the registry, as in finish
-	defer m.admission.trackClosing(a, false)
-	require.ElementsMatch(t, []*Conn{a, b}, m.admission.open(&m.registry))
+	m.admission.SetClosing(a, true) // before it leaves the registry, as in finish
+	defer m.admission.SetClosing(a, false)
+	require.ElementsMatch(t, []*Conn{a, b}, m.admission.Open(m.All().Local()))
 }

@@ -34,7 +34,7 @@ func testAppendingToAPayloadOverwroteTheNextFrame(t *testing.T) {
 			j.note("%s", append(m.Payload, "!!!!!!"...))
 			return nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	c.SendRaw(append(wstest.Frame(ws.OpText, true, []byte("one")), wstest.Frame(ws.OpText, true, []byte("two"))...))
 	require.Equal(t, []string{"one!!!!!!", "two!!!!!!"}, j.await(t, 2))
@@ -49,7 +49,7 @@ func TestForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 func testForeignReadDeadlineCrashedTheProcess(t *testing.T) {
 	needH1(t, "the handler stays; see TestStreamWithAForeignDeadline")
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Driver = wsmanager.DriverGoroutine
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
@@ -70,7 +70,7 @@ func TestHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
 }
 
 func testHandshakeWithABodyWasNeverTimedOut(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for name, spoil := range map[string]func(*http.Request){
 		"length":  func(r *http.Request) { r.ContentLength = 1000 },
 		"chunked": func(r *http.Request) { r.TransferEncoding = []string{"chunked"} },
@@ -104,8 +104,8 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				return c.Send(msg)
 			},
-		}, quiet())
-		c := inMemory(t, m)
+		}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		pongs := make(chan []byte, 100)
 		go func() {
 			for p := range pongs {
@@ -130,10 +130,10 @@ func TestPeerLookedIdleWhileACallbackRan(t *testing.T) {
 
 func TestHugeDurationsOverflowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Timeouts.PingInterval, opts.Timeouts.Idle = math.MaxInt64/10*9, math.MaxInt64
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		c := inMemory(t, m)
+		c := dialInMemory(t, m)
 		c.ExpectNothing(24 * time.Hour)
 		require.Equal(t, 1, m.All().Len())
 		c.Kill()
@@ -144,8 +144,8 @@ func TestHugeDurationsOverflowed(t *testing.T) {
 // Progress below one chunk was not counted.
 func TestSlowReaderWasCutInTheMiddleOfAChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
-		c := inMemory(t, m)
+		m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		require.Equal(t, wsmanager.Sent{Queued: 1}, m.Broadcast(wsmanager.Binary(make([]byte, 60<<10))))
 		buf := make([]byte, 2<<10)
 		for got := 0; got < 60<<10; got += len(buf) {
@@ -209,7 +209,7 @@ func testFailedHandshakeLeftAnOpenConnection(t *testing.T) {
 	found := make(chan *wsmanager.Conn, 1)
 	_, url := serve(t, wsmanager.Callbacks{
 		OnClose: func(*wsmanager.Conn, error) { panic("no OnClose without OnConnect") },
-	}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(statusHook{w, func() {
 				for c := range m.All().Local() {
@@ -285,7 +285,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 	}()
 	m.ServeHTTP(pipeWriter{httptest.NewRecorder(), noAddr{server}}, r)
 	require.Equal(t, http.StatusSwitchingProtocols, <-status)
-	require.Equal(t, "192.0.2.1:1234", only(t, m).RemoteAddr().String())
+	require.Equal(t, "192.0.2.1:1234", onlyConn(t, m).RemoteAddr().String())
 	require.NoError(t, client.Close())
 	require.Equal(t, "192.0.2.1:1234", log.record(t, 0)["remote"])
 	require.NoError(t, m.Shutdown(t.Context()))
@@ -299,7 +299,7 @@ func TestSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
 
 func testSocketWithoutCloseWriteWasClosedAtOnce(t *testing.T) {
 	needH1(t, "applies to sockets only")
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, quiet()))
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	srv.Listener = plainListener{srv.Listener}
 	srv.Start()
@@ -336,7 +336,7 @@ func testBroadcastReachedLaterConnections(t *testing.T) {
 			c.Manager().Broadcast(wsmanager.Text(c.ID()))
 			return nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	for range 200 {
 		c := dialOver(t, url, nil)
 		_, registered := m.Conn(c.Text())
@@ -370,7 +370,7 @@ func testCloseFrameHidAnEarlierFailure(t *testing.T) {
 		"a deflate bomb":   {fine, bomb, 1009},
 		"a flood of pongs": {fine, bytes.Repeat(wstest.Frame(ws.OpPong, true, nil), 1000), 1008},
 	} {
-		t.Run(name, func(t *testing.T) { endsInTheMiddle(t, tt.end, tt.bad, tt.code) })
+		t.Run(name, func(t *testing.T) { requireEndMidWrite(t, tt.end, tt.bad, tt.code) })
 	}
 }
 
@@ -382,11 +382,11 @@ func TestAnsweredFailureIsClosedAtOnce(t *testing.T) {
 }
 
 func testAnsweredFailureIsClosedAtOnce(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close = time.Minute
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { panic("oh") },
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	srv := start(t, m, func(srv *httptest.Server) {
 		srv.Listener = wrappingListener{srv.Listener, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }}
 	})
@@ -417,7 +417,7 @@ func testContextEndsWhileACallbackRuns(t *testing.T) {
 			in, out := make(chan *wsmanager.Conn), make(chan struct{})
 			ended := make(chan error, 1)
 			giveUp := make(chan struct{})
-			opts := quiet()
+			opts := optionsWithoutLog()
 			opts.Timeouts.Close = 100 * time.Millisecond
 			m, url := serve(t, wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {

@@ -94,16 +94,16 @@ func TestNoGoroutinePerMessage(t *testing.T) {
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
 	before := runtime.NumGoroutine()
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	for range 100 {
 		require.NoError(t, c.Send(Text("x")))
 		require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("x")))
 	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), before+1)
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Len(t, tr.frames(t), 201)
-	require.Nil(t, c.out.outbox)
+	require.True(t, c.out.Idle())
 }
 
 // Nothing is written inside a partly written frame, not even a control frame and not even if
@@ -112,17 +112,17 @@ func TestNothingInTheMiddleOfAFrame(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half of it is out")
+	sendAndBlock(t, c, tr, "half of it is out")
 	tr.setRoom(1 << 20)
 	require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 	c.mu.Lock()
-	c.out.sendControl(c.session(), ws.OpPing, nil)
+	c.out.SendControl(c.session(), ws.OpPing, nil)
 	c.mu.Unlock()
 	require.NoError(t, c.Send(Text("direct")))
 	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("to all")))
 	require.NoError(t, c.Close(1000, ""))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half of it is out", "direct", "to all", "0x8"}, tr.frames(t), "complete frames, and only messages before the close frame")
 }
 
@@ -132,12 +132,12 @@ func TestPanicDropsQueuedMessages(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	m.callbacks.OnMessage = func(*Conn, Message) error { panic("oh") }
 	c.session().finish((*openFrames)(c).OnData(ws.OpText, nil, false))
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "0x8"}, tr.frames(t))
 	require.Equal(t, uint64(1), m.Stats().Dropped.Closed)
 }
@@ -148,15 +148,15 @@ func TestPingAndPongAreQueuedSeparately(t *testing.T) {
 	m, _ := fakeManager(t, Options{})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.Send(Text("waits")))
 	for range 3 {
 		require.NoError(t, (*openFrames)(c).OnPing([]byte("p")))
 		c.mu.Lock()
-		c.out.sendControl(c.session(), ws.OpPing, nil)
+		c.out.SendControl(c.session(), ws.OpPing, nil)
 		c.mu.Unlock()
 	}
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "0xa", "0x9", "waits"}, tr.frames(t))
 }

@@ -66,7 +66,7 @@ func TestOriginTricks(t *testing.T) {
 		{"127.0.0.1", "http://2130706433", 403},
 	} {
 		t.Run(tt.host+" "+tt.origin[:min(len(tt.origin), 60)], func(t *testing.T) {
-			m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 			req := wstest.Request(t, "http://example.com")
 			req.Host = tt.host
 			req.Header.Set("Origin", tt.origin)
@@ -86,21 +86,21 @@ func TestOriginTricks(t *testing.T) {
 func TestPlainPageReachedATLSServer(t *testing.T) { onSocketDrivers(t, testPlainPageReachedATLSServer) }
 
 func testPlainPageReachedATLSServer(t *testing.T) {
-	allowed := quiet()
+	allowed := optionsWithoutLog()
 	allowed.Origins.Allowed = []string{"http://example.com"}
 	for _, tt := range []struct {
 		name, origin string
 		opts         wsmanager.Options
 		want         int
 	}{
-		{"a page over TLS", "https://example.com", quiet(), 101},
-		{"a plain page", "http://example.com", quiet(), 403},
-		{"a plain page with port 443", "http://example.com:443", quiet(), 403},
-		{"no browser", "", quiet(), 101},
+		{"a page over TLS", "https://example.com", optionsWithoutLog(), 101},
+		{"a plain page", "http://example.com", optionsWithoutLog(), 403},
+		{"a plain page with port 443", "http://example.com:443", optionsWithoutLog(), 403},
+		{"no browser", "", optionsWithoutLog(), 101},
 		{"a plain page that is listed", "http://example.com", allowed, 101},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := wsmanager.MustNew(wsmanager.Callbacks{}, on(t, tt.opts))
+			m := wsmanager.MustNew(wsmanager.Callbacks{}, onDriver(t, tt.opts))
 			srv := start(t, m, func(srv *httptest.Server) { srv.StartTLS() })
 			require.Equal(t, tt.want, handshakeTLS(t, srv, "example.com", tt.origin).Response.StatusCode)
 		})
@@ -126,7 +126,7 @@ func handshakeTLS(t *testing.T, srv *httptest.Server, host, origin string) *wste
 func TestSecureOriginsOnly(t *testing.T) { onEachDriver(t, testSecureOriginsOnly) }
 
 func testSecureOriginsOnly(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Origins.SecureOnly = true
 	opts.Origins.Allowed = []string{"http://dev.example.com:3000"}
 	_, url := serve(t, wsmanager.Callbacks{}, opts, nil)
@@ -184,14 +184,14 @@ func testSubprotocolConfusion(t *testing.T) {
 				OnAccept: func(*http.Request) (wsmanager.Accept, error) {
 					return wsmanager.Accept{Subprotocol: tt.chosen}, nil
 				},
-			}, quiet(), nil)
+			}, optionsWithoutLog(), nil)
 			req := wstest.Request(t, url)
 			req.Header["Sec-Websocket-Protocol"] = tt.offered
 			c := handshakeOver(t, req, nil)
 			require.Equal(t, tt.status, c.Response.StatusCode)
 			if tt.status == 101 {
 				require.Equal(t, tt.chosen, c.Response.Header.Get("Sec-WebSocket-Protocol"))
-				require.Equal(t, tt.chosen, only(t, m).Subprotocol())
+				require.Equal(t, tt.chosen, onlyConn(t, m).Subprotocol())
 			} else {
 				require.Empty(t, c.Response.Header.Values("Sec-WebSocket-Protocol"))
 			}
@@ -206,7 +206,7 @@ func TestSubprotocolSetAboveReachedTheClient(t *testing.T) {
 }
 
 func testSubprotocolSetAboveReachedTheClient(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Sec-WebSocket-Protocol", "admin")
 			m.ServeHTTP(w, r)
@@ -247,7 +247,7 @@ func testHeaderInjection(t *testing.T) {
 		}, 403, evil + "<script>alert(1)</script>\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, url := serve(t, wsmanager.Callbacks{OnAccept: tt.accept}, quiet(), func(m *wsmanager.Manager) http.Handler {
+			_, url := serve(t, wsmanager.Callbacks{OnAccept: tt.accept}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					r.Header["Sec-Websocket-Protocol"] = []string{evil} // a client can't send this
 					m.ServeHTTP(w, r)
@@ -347,7 +347,7 @@ func testNothingIsRevealed(t *testing.T) {
 			return nil
 		},
 	}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MessageRate, opts.Limits.MessageBurst = 0.001, 3
 	_, url := serve(t, cb, opts, nil)
 	for _, tt := range []struct {
@@ -378,7 +378,7 @@ func testNothingIsRevealed(t *testing.T) {
 func TestRebinding(t *testing.T) { onEachDriver(t, testRebinding) }
 
 func testRebinding(t *testing.T) {
-	_, url := serve(t, wsmanager.Callbacks{}, quiet(), func(m *wsmanager.Manager) http.Handler {
+	_, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Host != "app.example.com" {
 				http.Error(w, "There is no such site here.", http.StatusMisdirectedRequest)

@@ -20,9 +20,9 @@ import (
 func TestSendByID(t *testing.T) { onEachDriver(t, testSendByID) }
 
 func testSendByID(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	ann := dialOver(t, url, nil)
-	annID := only(t, m).ID()
+	annID := onlyConn(t, m).ID()
 	bob := dialOver(t, url, nil)
 	require.Len(t, ids(m), 2)
 	require.NoError(t, m.Send(annID, wsmanager.Text("for ann")))
@@ -47,24 +47,24 @@ func testSendByID(t *testing.T) {
 func TestSets(t *testing.T) { onEachDriver(t, testSets) }
 
 func testSets(t *testing.T) {
-	a, urlA := serve(t, wsmanager.Callbacks{}, quiet(), nil)
-	b, urlB := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	a, urlA := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
+	b, urlB := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	inA, inB := dialOver(t, urlA, nil), dialOver(t, urlB, nil)
 	require.Equal(t, wsmanager.Sent{Queued: 1}, a.Broadcast(wsmanager.Text("a")))
 	require.Equal(t, wsmanager.Sent{Queued: 1}, b.Broadcast(wsmanager.Text("b")))
 	inA.ExpectText("a")
 	inB.ExpectText("b")
-	require.ErrorIs(t, a.Send(only(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
+	require.ErrorIs(t, a.Send(onlyConn(t, b).ID(), wsmanager.Text("x")), wsmanager.ErrNoConn)
 }
 
 func TestInvalidMessages(t *testing.T) { onEachDriver(t, testInvalidMessages) }
 
 func testInvalidMessages(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Bytes, opts.Limits.MaxMessageSize = 64<<10, 1000
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Message{Type: 9}), wsmanager.ErrMessageType)
 	require.ErrorIs(t, conn.Send(wsmanager.Binary(make([]byte, 64<<10))), wsmanager.ErrMessageTooBig)
@@ -77,9 +77,9 @@ func testInvalidMessages(t *testing.T) {
 func TestSendTakesTheBytes(t *testing.T) { onEachDriver(t, testSendTakesTheBytes) }
 
 func testSendTakesTheBytes(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	p := make([]byte, 4000)
 	const n = 200 // enough that some messages are queued
 	for i := range n {
@@ -100,12 +100,12 @@ func testSendTakesTheBytes(t *testing.T) {
 func TestConcurrentSends(t *testing.T) { onEachDriver(t, testConcurrentSends) }
 
 func testConcurrentSends(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 1 << 20
 	opts.Outbox.Bytes = 1 << 30
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	const senders, each = 8, 300
 	var wg sync.WaitGroup
 	for s := range senders {
@@ -152,7 +152,7 @@ func testSlowConsumer(t *testing.T) {
 				OnClose: func(c *wsmanager.Conn, err error) { j.note("%v", errors.Is(err, wsmanager.ErrSlowConsumer)) },
 			}, opts, nil)
 			slow := dialOver(t, url, nil)
-			slowID := only(t, m).ID()
+			slowID := onlyConn(t, m).ID()
 			quick := dialOver(t, url, nil)
 			payload := repeat("x", 8000)
 			sent, dropped := 0, 0
@@ -194,11 +194,11 @@ func testSlowConsumer(t *testing.T) {
 func TestOutboxFull(t *testing.T) { onEachDriver(t, testOutboxFull) }
 
 func testOutboxFull(t *testing.T) {
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 1
 	m, url := serve(t, wsmanager.Callbacks{}, opts, nil)
 	c := dialOver(t, url, nil)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	var err error
 	for err == nil {
 		err = conn.Send(wsmanager.Binary(make([]byte, 60_000)))
@@ -230,13 +230,13 @@ func TestOptions(t *testing.T) {
 			SlowConsumer:   9,
 			Outbox:         wsmanager.Outbox{Messages: -1, Bytes: -1},
 			Timeouts:       wsmanager.Timeouts{PingInterval: -1, Idle: -1, Write: -1, Handshake: -1, Close: -1},
-			Origins:        wsmanager.Origins{Allowed: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp://a", "%"}},
+			Origins:        wsmanager.Origins{Allowed: []string{"example.com", "https://ok.example", "https://example.com/", "https://", "https://a?", "ftp:a", "%"}},
 		}, []string{
 			"wsmanager: Options.Limits.MaxMessageSize: -1 is negative; set a positive number, or 0 for the default of 65536", "Outbox.Messages: -1 is", "Outbox.Bytes: -1 is",
 			"MaxConnections: -1 is negative; set a positive number, or 0 for no limit", "MessageRate: -1 is not a rate; set a positive number of messages per second, or 0 for no limit", "MessageBurst: -1 is",
 			"ControlRate: -1 is negative; set a positive number, or 0 for the default of 20", "MaxGroups: -1 is", "SlowConsumer: 9 is not a policy",
 			"PingInterval: -1ns is negative; set a positive duration, or 0 for the default of 50s", "Idle: -1ns is", "Write: -1ns is", "Handshake: -1ns is", "Close: -1ns is",
-			`Origins.Allowed: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp://a" must begin with`, `"%" is not a URL`,
+			`Origins.Allowed: "example.com" must begin with`, `"https://example.com/" must be scheme, host and port only`, `"https://" has no host`, `"https://a?" must be`, `"ftp:a" must begin with`, `"%" is not a URL`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestOptions(t *testing.T) {
 func TestIDs(t *testing.T) { onEachDriver(t, testIDs) }
 
 func testIDs(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	seen := map[string]bool{}
 	for range 50 {
 		dialOver(t, url, nil)
@@ -277,7 +277,7 @@ func testIDs(t *testing.T) {
 func TestAllHoldsNoLock(t *testing.T) { onEachDriver(t, testAllHoldsNoLock) }
 
 func testAllHoldsNoLock(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	for range 10 {
 		dialOver(t, url, nil)
 	}

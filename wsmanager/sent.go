@@ -33,11 +33,3 @@ func (s *Sent) setErr(err error) {
 		s.Err = err
 	}
 }
-
-func (s *Sent) add(sendable bool, n int) {
-	if sendable {
-		s.Queued += n
-	} else {
-		s.Dropped += n
-	}
-}

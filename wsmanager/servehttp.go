@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
 
@@ -13,6 +14,11 @@ import (
 // version; 405 or 400 for a malformed one; 403 for a foreign origin; 503 during Shutdown
 // or above Options.MaxConnections; the status of [Reject] if OnAccept returns it. Headers
 // that outer components have set are in the 101.
+//
+// Over HTTP/1.1 the connection is closed after an answer other than a 101, which has the
+// header "Connection: close", and "Connection: Upgrade" on a second line if the status is 426.
+// So a proxy that forwards everything after a handshake can't be used to send requests that
+// it does not check.
 //
 // w may be any http.ResponseWriter that is an http.Hijacker, itself or by Unwrap methods.
 // net/http's own for HTTP/1.1 is one. Below http.TimeoutHandler there is none, and the
@@ -49,29 +55,25 @@ func (m *Manager) Middleware(next http.Handler) http.Handler {
 
 var errClientManager = errors.New("this Manager belongs to a client: it accepts no connections")
 
-// serve does one handshake: validation, admission, OnAccept, answer, registration, start of
-// the driver.
+// serve does one handshake: decision, answer, registration, start of the driver.
 func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 	if m.keys != nil {
 		return handshake.Failure(errClientManager)
 	}
-	req, err := handshake.Check(w, r, &m.handshake)
+	req, a, err := m.decide(w, r)
 	if err != nil {
-		return err
-	}
-	if err := m.admission.acquireSlot(); err != nil {
 		return err
 	}
 	handedOver := false
 	defer func() {
-		if !handedOver {
-			m.admission.releaseSlot()
+		if handedOver {
+			return
+		}
+		m.admission.Release()
+		if err == nil { // an outer component has panicked, and another one may answer
+			handshake.CloseAfterAnswer(w, r, http.StatusInternalServerError)
 		}
 	}()
-	a, err := m.accept(r)
-	if err != nil {
-		return err
-	}
 	c, d, early, err := m.acceptConn(w, r, &req, a)
 	if err != nil {
 		return err
@@ -83,4 +85,30 @@ func (m *Manager) serve(w http.ResponseWriter, r *http.Request) error {
 		d.start(c, early)
 	}
 	return nil
+}
+
+// decide does the part of a handshake before the answer: validation, admission, OnAccept. If
+// the error is nil, the caller has a slot of m.admission.
+//
+// A panic of the application counts as a refusal, and goes on to the caller of ServeHTTP.
+func (m *Manager) decide(w http.ResponseWriter, r *http.Request) (req handshake.Request, a Accept, err error) {
+	admitted, decided := false, false
+	defer func() {
+		if admitted && (!decided || err != nil) {
+			m.admission.Release()
+		}
+		if !decided {
+			m.counters.Refuse(counters.Failed)
+			handshake.CloseAfterAnswer(w, r, http.StatusInternalServerError) // an outer component may answer
+		}
+	}()
+	if req, err = handshake.Check(w, r, &m.handshake); err == nil {
+		err = acquireSlot(m)
+		admitted = err == nil
+	}
+	if err == nil {
+		a, err = m.accept(r)
+	}
+	decided = true
+	return req, a, err
 }

@@ -1,12 +1,12 @@
 package wsmanager
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/deflate"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/timewheel"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -35,9 +35,6 @@ func (s *session) Unlock() { s.mu.Unlock() }
 // WheelEntry implements timewheel.Element.
 func (s *session) WheelEntry() *timewheel.Entry[*session] { return &s.entry }
 
-// RegistryLink implements registry.Element.
-func (s *session) RegistryLink() (id string, next **session) { return s.id, &s.next }
-
 // Due implements timewheel.Element.
 func (s *session) Due(now int64) {
 	s.mu.Lock()
@@ -47,14 +44,14 @@ func (s *session) Due(now int64) {
 
 // Methods that tell the parts about the connection: sender to framesAfterEnd.
 
-func (s *session) sender() *sender           { return &s.out }
+func (s *session) sender() *sender.Sender    { return &s.out }
 func (s *session) receiver() *receiver       { return &s.in }
 func (s *session) options() *settings        { return &s.m.opts }
 func (s *session) ticker() *timewheel.Ticker { return &s.m.wheel.Ticker }
 
 func (s *session) readyDue() (at int64, waits bool) {
 	w := &s.m.wheel
-	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.isReady()
+	return w.TickOf(s.since) + w.Ticks(s.m.opts.ReadyTimeout), !s.reception.IsReady()
 }
 
 // frameConfig implements receiveHost.
@@ -73,14 +70,14 @@ func (s *session) framesAfterEnd() frame.Handler { return (*endedFrames)(s) }
 // Methods that take the reports of the parts: schedule to receiveFailed.
 
 func (s *session) schedule(at int64)         { s.m.wheel.Schedule(s, at) }
-func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.endReceptionLocked(s.conn(), send) }
-func (s *session) markClosing()              { s.reception.markClosing() }
-func (s *session) writerStarted()            { s.life.scheduleNext(s) }
-func (s *session) closeFrameSent()           { s.life.closeFrameSent(s) }
+func (s *session) leaveBroadcasts(send bool) { s.m.broadcaster.EndReception((*broadcastConn)(s), send) }
+func (s *session) markClosing()              { s.reception.MarkClosing() }
+func (s *session) WriterStarted()            { s.life.scheduleNext(s) }
+func (s *session) CloseFrameSent()           { s.life.closeFrameSent(s) }
 
-func (s *session) writeFailed(err error) { s.life.transportFailed(s, err) }
+func (s *session) WriteFailed(err error) { s.life.transportFailed(s, err) }
 
-func (s *session) consumerTooSlow() {
+func (s *session) ConsumerTooSlow() {
 	s.life.close(s, &CloseError{Code: StatusTryAgainLater, Err: ErrSlowConsumer}, closeFail)
 }
 
@@ -99,29 +96,17 @@ func (s *session) attach(t transport.Transport) {
 	s.life.attach(s, t)
 }
 
-// abandon ends a registered connection whose handshake failed. No callback has got the
-// connection, but other goroutines may have found it in the registry.
-func (s *session) abandon() {
-	s.cut(&CloseError{Code: StatusAbnormalClosure, Err: errNoHandshake})
-	s.m.unregister(s.conn())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life.endForApplication()
-}
-
-var errNoHandshake = errors.New("wsmanager: the handshake broke off")
-
 // open calls OnConnect, and handles the bytes that arrived with the handshake.
 func (s *session) open(early []byte) error {
 	logStart(s.conn())
 	if len(early) > 0 {
-		s.out.traffic().BytesIn.Add(uint64(len(early)))
+		s.out.Traffic().BytesIn.Add(uint64(len(early)))
 		s.in.frames = frame.GetReader(s.frameConfig())
 		s.in.frames.SetUnread(early) // for a goroutine that takes over while OnConnect runs
 	}
 	if f := s.m.callbacks.OnConnect; f != nil {
 		h := (*callbackHost)(s)
-		if err := s.in.dispatch.call(h, func() error { return f(s.conn()) }); err != nil {
+		if err := s.in.dispatch.call(h, func() error { return callbackFailed(f(s.conn()), s.m.opts.InvalidUTF8) }); err != nil {
 			if err = h.endAsAsked(err); err != nil {
 				return err
 			}
@@ -137,7 +122,7 @@ func (s *session) open(early []byte) error {
 // consume counts and handles bytes from the peer.
 func (s *session) consume(p []byte) error {
 	s.in.touch(s.m.wheel.Coarse())
-	s.out.traffic().BytesIn.Add(uint64(len(p)))
+	s.out.Traffic().BytesIn.Add(uint64(len(p)))
 	return s.feed(p)
 }
 
@@ -147,13 +132,10 @@ func (s *session) feed(p []byte) error {
 	if err == frame.ErrTaken {
 		return err
 	}
-	s.m.broadcaster.flushDeferred()
+	s.m.broadcaster.FlushDeferred()
 	s.in.touch(s.m.wheel.Coarse()) // the connection was not read while a callback ran
 	return err
 }
-
-// discard handles bytes that arrive after finish: only the peer's close frame matters.
-func (s *session) discard(p []byte) { s.in.discard(s, p) }
 
 func (s *session) peerClosed(code StatusCode, reason string) {
 	s.mu.Lock()
@@ -165,18 +147,18 @@ func (s *session) peerClosed(code StatusCode, reason string) {
 // shared. A client masks a copy of a shared frame.
 func (s *session) send(plain []byte, shared bool) error {
 	if shared && s.m.keys != nil {
-		buf := getFrame()
-		defer putFrame(buf)
+		buf := frame.GetBuffer()
+		defer frame.PutBuffer(buf)
 		*buf = s.m.keys.Mask(append(*buf, plain...), 0)
 		plain, shared = *buf, false
 	}
 	s.mu.Lock()
 	s.catchUp()
-	err := s.out.send(s, plain, shared)
-	crowded := s.out.crowded()
+	err := s.out.Send(s, plain, shared)
+	crowded := s.out.Crowded()
 	s.mu.Unlock()
 	if crowded {
-		yieldToWriter()
+		sender.YieldToWriter()
 	}
 	return err
 }
@@ -184,9 +166,7 @@ func (s *session) send(plain []byte, shared bool) error {
 // catchUp sends the broadcasts that are pending for the connection, so that the next message
 // does not overtake them. The caller holds the lock.
 func (s *session) catchUp() {
-	if b, c := &s.m.broadcaster, s.conn(); b.behindLocked(c) {
-		b.catchUpLocked(c)
-	}
+	s.m.broadcaster.CatchUp((*broadcastConn)(s), &s.reception)
 }
 
 // closeAfter sends last, the frame of a message or nil, and begins to close the connection.
@@ -228,9 +208,12 @@ func (s *session) finish(err error) {
 	cause := s.life.readerStopped(s, err)
 	s.mu.Unlock()
 
-	s.m.admission.trackClosing(s.conn(), true)
+	s.m.admission.SetClosing(s.conn(), true)
 	s.m.unregister(s.conn())
 	s.m.counters.Close(uint16(cause.Code))
+	if cause.Err == ErrExpired {
+		s.m.counters.Expired.Add(1)
+	}
 	s.mu.Lock()
 	s.life.endForApplication()
 	s.mu.Unlock()
@@ -269,8 +252,8 @@ func (s *session) released() {
 		if transport.AsPanic(err) != nil {
 			logClosingPanic(s.conn(), err) // before Shutdown may return
 		}
-		s.m.admission.trackClosing(s.conn(), false)
-		s.m.admission.releaseSlot()
+		s.m.admission.SetClosing(s.conn(), false)
+		s.m.admission.Release()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.life.released()

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"slices"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
@@ -22,6 +23,7 @@ type settings struct {
 	Driver       Driver
 	SlowConsumer SlowConsumer
 	Compression  Compression
+	InvalidUTF8  InvalidUTF8
 
 	MaxMessageSize int
 	MessageRate    float64
@@ -41,7 +43,8 @@ type settings struct {
 
 	// Only servers have the following.
 
-	AllowedOrigins            []string
+	AllowedOrigins            handshake.Origins
+	AllowOrigin               func(*http.Request, *url.URL) bool
 	SecureOriginsOnly         bool
 	DangerouslyAllowAnyOrigin bool
 	MaxConnections            int
@@ -63,6 +66,7 @@ type options struct {
 	timeouts     Timeouts
 	outbox       Outbox
 	compression  Compression
+	invalidUTF8  InvalidUTF8
 }
 
 // mistakes collects the mistakes in options.
@@ -106,7 +110,7 @@ func (w *mistakes) duration(path string, v, def time.Duration) time.Duration {
 // settings returns the options with defaults filled in, and adds the mistakes to w. maskSize
 // is the size of the mask in a frame header.
 func (o *options) settings(w *mistakes, maskSize int) settings {
-	s := settings{Logger: o.logger, BaseContext: o.baseContext, Driver: o.driver, SlowConsumer: o.slowConsumer}
+	s := settings{Logger: o.logger, BaseContext: o.baseContext, Driver: o.driver, SlowConsumer: o.slowConsumer, InvalidUTF8: o.invalidUTF8}
 	if s.BaseContext == nil {
 		s.BaseContext = context.Background()
 	}
@@ -117,6 +121,9 @@ func (o *options) settings(w *mistakes, maskSize int) settings {
 		s.SlowConsumer = SlowConsumerClose
 	} else if !s.SlowConsumer.valid() {
 		w.add("SlowConsumer", "%d is not a policy; use one of the constants, or 0 for SlowConsumerClose", s.SlowConsumer)
+	}
+	if s.InvalidUTF8 > InvalidUTF8Replace {
+		w.add("InvalidUTF8", "%d is not a policy; use one of the constants, or 0 for InvalidUTF8Reject", s.InvalidUTF8)
 	}
 	s.setLimits(&o.limits, w)
 	s.setTimeouts(&o.timeouts, w)
@@ -166,7 +173,7 @@ func (s *settings) setCompression(o Compression, w *mistakes) {
 // settings returns the options with defaults filled in, and all mistakes as one error.
 func (o *Options) settings() (settings, error) {
 	w := &mistakes{options: "Options"}
-	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression}
+	common := options{o.Logger, o.BaseContext, o.Driver, o.SlowConsumer, o.Limits, o.Timeouts, o.Outbox, o.Compression, o.InvalidUTF8}
 	s := common.settings(w, 0)
 	s.ReadyTimeout = w.duration("ReadyTimeout", o.ReadyTimeout, s.ReadyTimeout)
 	s.MaxConnections = w.number("MaxConnections", o.MaxConnections, 0)
@@ -186,13 +193,11 @@ func (o *Options) settings() (settings, error) {
 
 func (s *settings) setOrigins(o *Origins, w *mistakes) {
 	s.SecureOriginsOnly, s.DangerouslyAllowAnyOrigin = o.SecureOnly, o.DangerouslyAllowAny
-	s.AllowedOrigins = slices.Clone(o.Allowed)
-	for i, text := range o.Allowed {
-		origin, err := handshake.ParseOrigin(text)
-		if err != nil {
+	s.AllowOrigin = o.AllowOrigin
+	for _, text := range o.Allowed {
+		if err := s.AllowedOrigins.Add(text); err != nil {
 			w.add("Origins.Allowed", "%q %w", text, err)
 		}
-		s.AllowedOrigins[i] = origin.String()
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/admission"
 )
 
 // Shutdown ends the Manager: from now on handshakes are answered with 503, and each
@@ -29,19 +31,19 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 
 // endConns ends all connections.
 func (m *Manager) endConns(ctx context.Context) error {
-	m.admission.drain()
+	m.admission.Drain()
 	if m.onShutdown != nil {
 		m.onShutdown()
 	}
-	m.broadcaster.flushDeferred()
-	for c := range walk(&m.registry) {
+	m.broadcaster.FlushDeferred()
+	for c := range m.All().Local() {
 		c.session().close(&CloseError{Code: StatusGoingAway, Err: ErrShutdown}, closeGraceful)
 	}
 	if m.active.Wait(ctx) {
 		m.loops.Wait(ctx)
 		return nil
 	}
-	open := m.admission.open(&m.registry)
+	open := m.admission.Open(m.All().Local())
 	for _, c := range open {
 		c.session().cut(&CloseError{Code: StatusAbnormalClosure, Err: ErrShutdown})
 	}
@@ -68,3 +70,16 @@ func (m *Manager) endConns(ctx context.Context) error {
 // shutdownGrace is how long after the deadline Shutdown waits for the ends of
 // connections that it has cut.
 const shutdownGrace = 500 * time.Millisecond
+
+// acquireSlot admits a handshake that may become a connection. It returns ErrShutdown after the
+// beginning of Shutdown, and a refusal above Options.MaxConnections. The slot is released when
+// the transport is closed.
+func acquireSlot(m *Manager) error {
+	switch m.admission.Acquire() {
+	case admission.ErrDraining:
+		return ErrShutdown
+	case admission.ErrFull:
+		return refuseLimit(m.admission.Limit())
+	}
+	return nil
+}

@@ -21,7 +21,7 @@ func testShutdown(t *testing.T) {
 		OnClose: func(_ *wsmanager.Conn, err error) {
 			j.note("%v %v", errors.Is(err, wsmanager.ErrShutdown), err)
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	var clients []*wstest.Client
 	for range 20 {
 		clients = append(clients, dialOver(t, url, nil))
@@ -46,7 +46,7 @@ func testShutdown(t *testing.T) {
 }
 
 func TestShutdownWithoutConnections(t *testing.T) {
-	m := wsmanager.MustNew(wsmanager.Callbacks{}, quiet())
+	m := wsmanager.MustNew(wsmanager.Callbacks{}, optionsWithoutLog())
 	require.NoError(t, m.Shutdown(context.Background()))
 }
 
@@ -54,7 +54,7 @@ func TestShutdownWithoutConnections(t *testing.T) {
 func TestShutdownCuts(t *testing.T) { onEachDriver(t, testShutdownCuts) }
 
 func testShutdownCuts(t *testing.T) {
-	m, url := serve(t, wsmanager.Callbacks{}, quiet(), nil)
+	m, url := serve(t, wsmanager.Callbacks{}, optionsWithoutLog(), nil)
 	c := dialOver(t, url, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -79,7 +79,7 @@ func TestShutdownCutsLingeringConnections(t *testing.T) {
 
 func testShutdownCutsLingeringConnections(t *testing.T) {
 	needH1(t, "the stream ends after the close frame and does not linger")
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Timeouts.Close = time.Hour
 	j := newJournal()
 	m, url := serve(t, wsmanager.Callbacks{OnClose: func(*wsmanager.Conn, error) { j.note("closed") }}, opts, nil)
@@ -109,7 +109,7 @@ func testShutdownCountsCallbacksThatHaveNotReturned(t *testing.T) {
 	m, url := serve(t, wsmanager.Callbacks{
 		OnMessage: func(*wsmanager.Conn, wsmanager.Message) error { j.note("in"); <-release; return nil },
 		OnClose:   func(*wsmanager.Conn, error) { j.note("closed") },
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	for range 3 {
 		dialOver(t, url, nil).SendText("x")
 	}

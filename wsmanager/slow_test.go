@@ -19,15 +19,15 @@ import (
 // detected. Its first message, "stuck", is partly written.
 func newSlowConn(t *testing.T, policy wsmanager.SlowConsumer, j *journal) (*wsmanager.Manager, *wstest.Client, *wsmanager.Conn) {
 	t.Helper()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages, opts.SlowConsumer, opts.Timeouts.Write = 4, policy, time.Minute
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
 	}, opts)
-	c := inMemory(t, m)
-	require.NoError(t, only(t, m).Send(wsmanager.Text("stuck"+repeat("!", 100))))
+	c := dialInMemory(t, m)
+	require.NoError(t, onlyConn(t, m).Send(wsmanager.Text("stuck"+repeat("!", 100))))
 	time.Sleep(2 * time.Second)
-	return m, c, only(t, m)
+	return m, c, onlyConn(t, m)
 }
 
 // TestSlowClientReadsAgain checks the messages of a client that reads again after it was sent
@@ -177,11 +177,11 @@ func TestWriteTimeoutOfASlowClient(t *testing.T) {
 // int.
 func TestOutboxOfTwoGigabytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opts := quiet()
+		opts := optionsWithoutLog()
 		opts.Outbox.Messages, opts.Outbox.Bytes = 1000, math.MaxInt32
 		opts.SlowConsumer, opts.Timeouts.Write = wsmanager.SlowConsumerDropNewest, time.Minute
 		m := wsmanager.MustNew(wsmanager.Callbacks{}, opts)
-		inMemory(t, m)
+		dialInMemory(t, m)
 		const size = 16 << 20
 		p := wsmanager.Prepare(wsmanager.Binary(make([]byte, size)))
 		queued := 0

@@ -22,6 +22,10 @@ type Stats struct {
 	Compressed Compressed
 	Backplane  BackplaneStats
 
+	// Expired counts the connections that were closed because they expired: see
+	// Accept.Expires.
+	Expired uint64
+
 	// Closed counts the connections that have ended, by the code of the first close
 	// frame, ours or the peer's: 1005 for a close frame without a code, 1006 without a
 	// close frame.
@@ -99,9 +103,9 @@ func (m *Manager) Stats() Stats {
 	n := &m.counters
 	traffic := n.Total()
 	s := Stats{
-		Connections: m.registry.len(),
-		Groups:      m.groups.len(),
-		Users:       m.users.len(),
+		Connections: m.registry.Len(),
+		Groups:      m.groups.Len(),
+		Users:       m.users.Len(),
 		Accepted:    n.Accepted.Load(),
 		Refused: Refused{
 			NotWebSocket: n.Refused(counters.NotWebSocket),
@@ -129,7 +133,8 @@ func (m *Manager) Stats() Stats {
 			Out:      n.Compression.Deflated.Load(),
 			Saved:    n.Compression.Saved.Load(),
 		},
-		Closed: make(map[StatusCode]uint64),
+		Expired: n.Expired.Load(),
+		Closed:  make(map[StatusCode]uint64),
 	}
 	for code, ended := range n.ByCode() {
 		s.Closed[StatusCode(code)] = ended

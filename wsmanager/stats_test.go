@@ -15,7 +15,7 @@ import (
 func TestStatsOfTraffic(t *testing.T) { onEachDriver(t, testStatsOfTraffic) }
 
 func testStatsOfTraffic(t *testing.T) {
-	m, url := serve(t, noting(newJournal()), quiet(), nil)
+	m, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), nil)
 	require.Equal(t, wsmanager.Stats{Closed: map[wsmanager.StatusCode]uint64{}}, m.Stats())
 	in, out := 0, 0
 	var clients []*wstest.Client
@@ -37,7 +37,7 @@ func testStatsOfTraffic(t *testing.T) {
 		return [4]int{int(s.MessagesIn), int(s.BytesIn), int(s.MessagesOut), int(s.BytesOut)}
 	}
 	// A client may have read a message before the server counts it.
-	settles(t, func() bool { return traffic() == [4]int{40, in, 40, out} })
+	awaitCondition(t, func() bool { return traffic() == [4]int{40, in, 40, out} })
 	s := m.Stats()
 	require.Equal(t, 10, s.Connections)
 	require.EqualValues(t, 10, s.Accepted)
@@ -75,7 +75,7 @@ func testStatsOfRefusals(t *testing.T) {
 			}
 			return wsmanager.Accept{}, nil
 		},
-	}, quiet(), nil)
+	}, optionsWithoutLog(), nil)
 	try := func(path string, spoil func(http.Header)) {
 		req := wstest.Request(t, url+path)
 		spoil(req.Header)

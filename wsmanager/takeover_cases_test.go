@@ -46,7 +46,7 @@ var takeoverCases = []struct {
 		next := wstest.Frame(ws.OpText, true, []byte(repeat("n", 300)))
 		h.c.SendRaw(join(textFrame("hold"), next[:3]))
 		h.awaitCallback()
-		settles(t, func() bool { return wsmanager.Taken(h.conn) })
+		awaitCondition(t, func() bool { return wsmanager.Taken(h.conn) })
 		h.c.SendRaw(next[3:100])
 		h.c.SendRaw(next[100:])
 		h.ping("p")
@@ -65,8 +65,8 @@ var takeoverCases = []struct {
 			want = append(want, m)
 			h.c.SendText(m) // each counts as 164 bytes: 6 fit
 		}
-		settles(t, func() bool { return h.m.Stats().MessagesIn >= 1+6+1 })
-		other := h.another()
+		awaitCondition(t, func() bool { return h.m.Stats().MessagesIn >= 1+6+1 })
+		other := h.dialSecond()
 		for i := range 15 {
 			other.SendPing([]byte{byte(i)})
 			other.ExpectPong([]byte{byte(i)})
@@ -85,8 +85,8 @@ var takeoverCases = []struct {
 		for range 500 {
 			h.c.SendText("")
 		}
-		settles(t, func() bool { return h.m.Stats().MessagesIn >= 1+15+1 })
-		other := h.another()
+		awaitCondition(t, func() bool { return h.m.Stats().MessagesIn >= 1+15+1 })
+		other := h.dialSecond()
 		for i := range 15 {
 			other.SendPing([]byte{byte(i)})
 			other.ExpectPong([]byte{byte(i)})
@@ -145,7 +145,7 @@ var takeoverCases = []struct {
 		h.closes(1000)
 		require.ErrorIs(t, h.conn.Send(wsmanager.Text("x")), wsmanager.ErrClosed)
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
-		settles(t, func() bool { return h.m.All().Len() == 0 })
+		awaitCondition(t, func() bool { return h.m.All().Len() == 0 })
 		h.resume()
 		require.Equal(t, []string{"connect", "hold", "before", "closed: <nil>"}, h.j.await(t, 4))
 	}},
@@ -164,7 +164,7 @@ var takeoverCases = []struct {
 		h.c.SendText("last words")
 		require.NoError(t, h.c.Conn().Close())
 		require.Error(t, h.contextEnds())
-		settles(t, func() bool { return h.m.All().Len() == 0 })
+		awaitCondition(t, func() bool { return h.m.All().Len() == 0 })
 		require.Equal(t, []string{"connect", "hold"}, h.j.all())
 		h.resume()
 		require.Equal(t, "last words", h.j.await(t, 4)[2])
@@ -228,13 +228,13 @@ var takeoverCases = []struct {
 		h.ping("q")
 		h.resume()
 		h.j.await(t, 4)
-		settles(t, func() bool { return !wsmanager.Taken(h.conn) })
+		awaitCondition(t, func() bool { return !wsmanager.Taken(h.conn) })
 		for i := range 3 {
 			h.c.SendText(fmt.Sprint("hold again ", i))
 			h.awaitCallback()
 			h.ping("r")
 			h.resume()
-			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
+			awaitCondition(t, func() bool { return !wsmanager.Taken(h.conn) })
 		}
 		require.Equal(t, []string{"connect", "hold 1", "hold 2", "a", "hold again 0", "hold again 1", "hold again 2"}, h.j.all())
 	}},
@@ -356,7 +356,7 @@ var takeoverCases = []struct {
 		for range 5 {
 			h.c.SendText(repeat("x", 90))
 		}
-		settles(t, func() bool { return h.m.Stats().MessagesIn >= 3 })
+		awaitCondition(t, func() bool { return h.m.Stats().MessagesIn >= 3 })
 		require.NoError(t, h.conn.Close(4000, "enough"))
 		require.Equal(t, "enough", h.closes(4000))
 		_ = h.contextEnds()
@@ -369,7 +369,7 @@ var takeoverCases = []struct {
 			h.awaitCallback()
 			h.ping("p")
 			h.resume()
-			settles(t, func() bool { return !wsmanager.Taken(h.conn) })
+			awaitCondition(t, func() bool { return !wsmanager.Taken(h.conn) })
 		}
 		select {
 		case <-h.served:

@@ -51,7 +51,7 @@ func newHeldConn(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	if set != nil {
 		set(h)
 	}
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Block = h.at.block
 	if h.at.opts != nil {
 		h.at.opts(&opts)
@@ -72,7 +72,7 @@ func newHeldConn(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 			}
 			_ = h.call(c, fmt.Sprintf("closed: %v", err), false)
 		},
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	wsmanager.SetWatchInterval(h.m, 10*time.Millisecond)
 	served := sync.OnceFunc(func() { close(h.served) })
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func newHeldConn(t *testing.T, overTLS bool, set func(h *heldConn)) *heldConn {
 	}))
 	h.srv = srv
 	if !overTLS { // the client over TLS uses HTTP/1.1
-		speaks(t, srv)
+		serveDriverProtocol(t, srv)
 	}
 	t.Cleanup(func() {
 		close(h.release)
@@ -226,7 +226,7 @@ func testCallbackExitsAfterATakeover(t *testing.T) {
 			h.resume()
 			h.c.ExpectClose(1011)
 			entries := h.j.await(t, 2)
-			settles(t, func() bool { entries = h.j.all(); return strings.Contains(entries[len(entries)-1], "closed:") })
+			awaitCondition(t, func() bool { entries = h.j.all(); return strings.Contains(entries[len(entries)-1], "closed:") })
 			require.Contains(t, entries[len(entries)-1], "it ended its goroutine")
 			require.NotContains(t, entries, "dropped")
 			require.NoError(t, h.c.Conn().Close())
@@ -236,8 +236,8 @@ func testCallbackExitsAfterATakeover(t *testing.T) {
 	}
 }
 
-// another connects a second client.
-func (h *heldConn) another() *wstest.Client {
+// dialSecond connects a second client.
+func (h *heldConn) dialSecond() *wstest.Client {
 	h.t.Helper()
 	if h.srv.TLS != nil {
 		return upgradeTLS(h.t, h.srv, nil, nil)

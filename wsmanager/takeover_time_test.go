@@ -48,8 +48,8 @@ func TestWhenPingsAreAnswered(t *testing.T) {
 				}
 				return nil
 			},
-		}, quiet())
-		c := inMemory(t, m)
+		}, optionsWithoutLog())
+		c := dialInMemory(t, m)
 		for range 10 {
 			c.SendText("soon")
 			synctest.Wait()
@@ -121,7 +121,7 @@ func TestDialPingsWhileACallbackRuns(t *testing.T) {
 				}()
 			})
 			closed := make(chan error, 1)
-			opts := dialOptions(quiet())
+			opts := dialOptions(optionsWithoutLog())
 			opts.Driver = driver
 			c, err := wsmanager.Dial(t.Context(), url, wsmanager.Callbacks{
 				OnMessage: func(c *wsmanager.Conn, _ wsmanager.Message) error {
@@ -160,7 +160,7 @@ func testTakeoversUnderStress(t *testing.T) {
 		calls int
 	}
 	var takes, ended atomic.Int64
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Limits.MaxMessageSize = 2000 // small, so that readers wait for room
 	opts.Limits.ControlRate = 1 << 20
 	m := wsmanager.MustNew(wsmanager.Callbacks{
@@ -193,7 +193,7 @@ func testTakeoversUnderStress(t *testing.T) {
 			}
 			ended.Add(1)
 		},
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	wsmanager.SetWatchInterval(m, time.Millisecond)
 	srv := start(t, m, func(*httptest.Server) {})
 	var all sync.WaitGroup
@@ -235,7 +235,7 @@ func testTakeoversUnderStress(t *testing.T) {
 		})
 	}
 	all.Wait()
-	settles(t, func() bool { return ended.Load() == clients || t.Failed() })
+	awaitCondition(t, func() bool { return ended.Load() == clients || t.Failed() })
 	t.Logf("%d callbacks ended after a takeover", takes.Load())
 	require.Positive(t, takes.Load())
 	require.NoError(t, m.Shutdown(context.Background()))

@@ -28,7 +28,7 @@ func TestTexts(t *testing.T) {
 
 // An error that wraps another error of the package has the prefix only once.
 func TestErrorPrefixOccursOnce(t *testing.T) {
-	d, err := wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, dialling())
+	d, err := wsmanager.NewDialer("ws://example.com/", wsmanager.Callbacks{}, dialOptionsWithoutLog())
 	require.NoError(t, err)
 	shutdown(t, d.Manager())
 	_, dialErr := d.Dial(t.Context())
@@ -53,7 +53,7 @@ func TestOnDialErrors(t *testing.T) {
 		`wsmanager: dialling ws://example.com/: OnDial: rejected with 403 Forbidden: not you`:                     wsmanager.Reject(403, "not you"),
 		"wsmanager: dialling ws://example.com/: OnDial: the proxy refused with 407 Proxy Authentication Required": &wsmanager.RefusedError{StatusCode: 407, Proxy: true},
 	} {
-		opts := dialling()
+		opts := dialOptionsWithoutLog()
 		opts.Handshake.OnDial = func(context.Context, *wsmanager.Attempt) error { return err }
 		_, dialErr := wsmanager.Dial(t.Context(), "ws://me:secret@example.com/?token=secret", wsmanager.Callbacks{}, opts)
 		require.EqualError(t, dialErr, want)

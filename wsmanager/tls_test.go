@@ -59,7 +59,7 @@ func testBurstOverTLS(t *testing.T) {
 					}
 					return nil
 				},
-			}, on(t, quiet()))
+			}, onDriver(t, optionsWithoutLog()))
 			c := overTLS(t, m)
 			c.SendText("go")
 			for i := range burst {
@@ -75,13 +75,13 @@ func TestSlowConsumerOverTLS(t *testing.T) { onSocketDrivers(t, testSlowConsumer
 
 func testSlowConsumerOverTLS(t *testing.T) {
 	j := newJournal()
-	opts := quiet()
+	opts := optionsWithoutLog()
 	opts.Outbox.Messages = 4
 	m := wsmanager.MustNew(wsmanager.Callbacks{
 		OnClose: func(_ *wsmanager.Conn, err error) { j.note("%v", err) },
-	}, on(t, opts))
+	}, onDriver(t, opts))
 	overTLS(t, m)
-	conn := only(t, m)
+	conn := onlyConn(t, m)
 	var err error
 	for err == nil {
 		err = conn.Send(wsmanager.Binary(make([]byte, 10_000)))
@@ -97,7 +97,7 @@ func TestReadsOverTLS(t *testing.T) { onSocketDrivers(t, testReadsOverTLS) }
 func testReadsOverTLS(t *testing.T) {
 	c := overTLS(t, wsmanager.MustNew(wsmanager.Callbacks{
 		OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-	}, on(t, quiet())))
+	}, onDriver(t, optionsWithoutLog())))
 	for _, size := range []int{0, 1, 1015, 1016, 1017, 2040, 16 << 10, 64 << 10} {
 		for range 3 {
 			c.SendText(repeat("x", size))

@@ -20,7 +20,7 @@ func testOverAUnixSocket(t *testing.T) {
 	ln, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	j := newJournal()
-	m := wsmanager.MustNew(noting(j), on(t, quiet()))
+	m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, optionsWithoutLog()))
 	srv := httptest.NewUnstartedServer(m)
 	_ = srv.Listener.Close() // the TCP listener is unused
 	srv.Listener = ln

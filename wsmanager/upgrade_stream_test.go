@@ -45,8 +45,8 @@ func testStreamBelowAnyWriter(t *testing.T) {
 				},
 				OnConnect: func(c *wsmanager.Conn) error { return c.Send(wsmanager.Text("hello")) },
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-			}, quiet(), func(m *wsmanager.Manager) http.Handler {
-				return above(m, s, func(w http.ResponseWriter) http.ResponseWriter { return tt.wrap(w, s) })
+			}, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
+				return serveBelowWriter(m, s, func(w http.ResponseWriter) http.ResponseWriter { return tt.wrap(w, s) })
 			})
 			req := wstest.Request(t, url)
 			req.Header.Set("Sec-WebSocket-Protocol", "v1, v2")

@@ -22,9 +22,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// above serves m below the writer that wrap returns and below an observer. The outermost
+// serveBelowWriter serves m below the writer that wrap returns and below an observer. The outermost
 // component sets headers, some of which do not fit a 101.
-func above(m *wsmanager.Manager, s *seen, wrap func(http.ResponseWriter) http.ResponseWriter) http.Handler {
+func serveBelowWriter(m *wsmanager.Manager, s *seen, wrap func(http.ResponseWriter) http.ResponseWriter) http.Handler {
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		_ = res.OnStarting(func(h http.Header, status int) {
 			h.Set("X-Starting", "set")
@@ -117,10 +117,10 @@ func testSwitchBelowAnyWriter(t *testing.T) {
 				},
 				OnConnect: func(c *wsmanager.Conn) error { j.note("connect"); return c.Send(wsmanager.Text("hello")) },
 				OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error { return c.Send(m) },
-			}, on(t, opts))
+			}, onDriver(t, opts))
 			var complaints bytes.Buffer
 			srv := start(t, m, func(srv *httptest.Server) {
-				srv.Config.Handler = above(m, s, func(w http.ResponseWriter) http.ResponseWriter { return tt.wrap(w, s) })
+				srv.Config.Handler = serveBelowWriter(m, s, func(w http.ResponseWriter) http.ResponseWriter { return tt.wrap(w, s) })
 				srv.Config.ErrorLog = log.New(&complaints, "", 0)
 			})
 			req := wstest.Request(t, srv.URL)
@@ -160,8 +160,8 @@ func TestSwitchBelowAWriterOverTLS(t *testing.T) { onSocketDrivers(t, testSwitch
 
 func testSwitchBelowAWriterOverTLS(t *testing.T) {
 	s := &seen{}
-	m := wsmanager.MustNew(noting(newJournal()), on(t, quiet()))
-	srv := httptest.NewUnstartedServer(above(m, s, func(w http.ResponseWriter) http.ResponseWriter {
+	m := wsmanager.MustNew(recordingCallbacks(newJournal()), onDriver(t, optionsWithoutLog()))
+	srv := httptest.NewUnstartedServer(serveBelowWriter(m, s, func(w http.ResponseWriter) http.ResponseWriter {
 		return &stores{ResponseWriter: w, seen: s}
 	}))
 	srv.StartTLS()
@@ -184,7 +184,7 @@ func testRefusalsBelowAnyWriter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			needH1(t, "a writer with Unwrap is needed")
-			m, url := serve(t, noting(newJournal()), quiet(), func(m *wsmanager.Manager) http.Handler {
+			m, url := serve(t, recordingCallbacks(newJournal()), optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.ServeHTTP(wrap(w), r) })
 			})
 			foreign, plain := wstest.Request(t, url), wstest.Request(t, url)
@@ -226,12 +226,12 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			opts, records := logged()
 			j := newJournal()
-			cb := noting(j)
+			cb := recordingCallbacks(j)
 			cb.OnAccept = func(*http.Request) (wsmanager.Accept, error) {
 				return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
 			}
-			m := wsmanager.MustNew(cb, on(t, opts))
-			srv := start(t, m, func(srv *httptest.Server) { srv.Config.Handler = above(m, &seen{}, tt.wrap) })
+			m := wsmanager.MustNew(cb, onDriver(t, opts))
+			srv := start(t, m, func(srv *httptest.Server) { srv.Config.Handler = serveBelowWriter(m, &seen{}, tt.wrap) })
 			c := dialRawClient(t, wstest.Request(t, srv.URL), nil)
 			if tt.status == 0 {
 				_, err := c.br.ReadByte()
@@ -265,11 +265,11 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 func TestPanicInHijack(t *testing.T) { onSocketDrivers(t, testPanicInHijack) }
 
 func testPanicInHijack(t *testing.T) {
-	cb := noting(newJournal())
+	cb := recordingCallbacks(newJournal())
 	cb.OnAccept = func(*http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{Header: http.Header{"Set-Cookie": {"session=secret"}}}, nil
 	}
-	m, url := serve(t, cb, quiet(), func(m *wsmanager.Manager) http.Handler {
+	m, url := serve(t, cb, optionsWithoutLog(), func(m *wsmanager.Manager) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { _ = recover(); http.Error(w, "sorry", 500) }()
 			m.ServeHTTP(panics{&stores{ResponseWriter: w, seen: &seen{}}}, r)
@@ -292,7 +292,7 @@ func testHandshakeTimeoutBelowAWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, records := logged()
 		j := newJournal()
-		m := wsmanager.MustNew(noting(j), on(t, opts))
+		m := wsmanager.MustNew(recordingCallbacks(j), onDriver(t, opts))
 		ln := wstest.Listen(64) // less than the size of a 101
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			m.ServeHTTP(&stores{ResponseWriter: w, seen: &seen{}}, r)

@@ -14,7 +14,7 @@ import (
 func (c *Conn) waiters() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.out.outbox.Waiters()
+	return c.out.Waiting()
 }
 
 // awaitWaiters waits until n sends wait for room.
@@ -30,7 +30,7 @@ func newFullConn(t *testing.T) (*Manager, *Conn, *fakeTransport) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Messages: 4}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	require.NoError(t, c.SendContext(t.Context(), Text("m0")))
 	return m, c, tr
 }
@@ -46,11 +46,11 @@ func TestSendContextWaitsInOrder(t *testing.T) {
 		want = append(want, fmt.Sprintf("w%d", i))
 	}
 	require.Equal(t, Sent{Queued: 1}, m.Broadcast(Text("broadcast")))
-	tr.letGo()
+	tr.releaseWrites()
 	for range 10 {
 		require.NoError(t, <-results)
 	}
-	idle(t, m)
+	awaitNoWriters(t, m)
 	require.Equal(t, want, tr.frames(t))
 	require.Zero(t, m.Stats().Dropped)
 	require.Equal(t, stateOpen, c.life.state)
@@ -99,8 +99,8 @@ func TestSendContextEnds(t *testing.T) {
 			tt.end(m, c, cancel)
 			require.ErrorIs(t, <-result, tt.want)
 			require.Zero(t, c.waiters())
-			tr.letGo()
-			idle(t, m)
+			tr.releaseWrites()
+			awaitNoWriters(t, m)
 			require.NotContains(t, tr.wrote.String(), "never sent") // a cut may leave a partial frame
 		})
 	}
@@ -111,7 +111,7 @@ func TestCancelledSendContextUnblocksLaterSends(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	stuck(t, c, tr, "half")
+	sendAndBlock(t, c, tr, "half")
 	ctx, cancel := context.WithCancel(t.Context())
 	big, small := make(chan error, 1), make(chan error, 1)
 	go func() { big <- c.SendContext(ctx, Binary(make([]byte, 900))) }()
@@ -121,8 +121,8 @@ func TestCancelledSendContextUnblocksLaterSends(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-big, context.Canceled)
 	require.NoError(t, <-small)
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "small"}, tr.frames(t))
 }
 
@@ -151,11 +151,11 @@ func TestSendContextOfAMessageAboveHalf(t *testing.T) {
 	m, _ := fakeManager(t, Options{Outbox: Outbox{Bytes: 1000}, Limits: Limits{MaxMessageSize: 900}})
 	tr := newFakeTransport(0)
 	c := fakeConn(t, m, "a", tr, Accept{})
-	tr.letGo()
+	tr.releaseWrites()
 	for range 20 {
 		require.NoError(t, c.SendContext(t.Context(), Binary(make([]byte, 900))))
 	}
-	idle(t, m)
+	awaitNoWriters(t, m)
 	require.Len(t, tr.frames(t), 20)
 }
 
@@ -168,13 +168,13 @@ func TestSendPreparedContext(t *testing.T) {
 	awaitWaiters(t, c, 1)
 	frame, err := m.frame(p, 0)
 	require.NoError(t, err)
-	tr.goOn <- struct{}{} // writes "half" and m0
+	tr.proceed <- struct{}{} // writes "half" and m0
 	require.NoError(t, <-result)
 	c.mu.Lock()
-	require.Same(t, &frame[0], &c.out.outbox.Last()[0])
+	require.Same(t, &frame[0], &c.out.LastFrame()[0])
 	c.mu.Unlock()
-	tr.letGo()
-	idle(t, m)
+	tr.releaseWrites()
+	awaitNoWriters(t, m)
 	require.Equal(t, []string{"half", "m0", "prepared"}, tr.frames(t))
 
 	ctx, cancel := context.WithCancel(t.Context())

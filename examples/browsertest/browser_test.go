@@ -58,8 +58,8 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// tab opens a page in a new tab.
-func tab(t *testing.T, browser context.Context, url string) context.Context {
+// openTab opens a page in a new tab.
+func openTab(t *testing.T, browser context.Context, url string) context.Context {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)

@@ -77,14 +77,14 @@ const (
 	myID      = `document.querySelector("#members li:has(.you)")?.dataset.id ?? ""`
 )
 
-// says types a message and sends it.
-func says(t *testing.T, tab context.Context, text string) {
+// typeMessage types a message and sends it.
+func typeMessage(t *testing.T, tab context.Context, text string) {
 	t.Helper()
 	do(t, tab, chromedp.SendKeys(chromedp.CSS("#text"), text+"\n"))
 }
 
-// hears waits until a message of the connection id is on the page.
-func hears(t *testing.T, tab context.Context, id, text string) {
+// awaitMessage waits until a message of the connection id is on the page.
+func awaitMessage(t *testing.T, tab context.Context, id, text string) {
 	t.Helper()
 	await(t, tab, fmt.Sprintf(`[...document.querySelectorAll("#messages li")].some(li => li.dataset.id === %q && li.querySelector(".body")?.textContent === %q)`, id, text))
 }
@@ -100,32 +100,32 @@ func TestChat(t *testing.T) {
 	bin := build(t, "chat")
 	server := start(t, bin, "127.0.0.1:0")
 
-	ann := tab(t, b, server.url)
+	ann := openTab(t, b, server.url)
 	await(t, ann, connected+" && "+members(1))
-	bob := tab(t, b, server.url+"/#ws")
+	bob := openTab(t, b, server.url+"/#ws")
 	await(t, bob, connected+" && "+members(2))
 	await(t, ann, members(2))
-	eve := tab(t, b, server.url+"/#test")
+	eve := openTab(t, b, server.url+"/#test")
 	await(t, eve, connected+" && "+members(1))
 	await(t, ann, myID+` !== ""`)
 	await(t, bob, myID+` !== ""`)
 	annID, bobID := eval[string](t, ann, myID), eval[string](t, bob, myID)
 	require.NotEqual(t, annID, bobID)
 
-	says(t, ann, "hello from the first tab")
-	hears(t, ann, annID, "hello from the first tab")
-	hears(t, bob, annID, "hello from the first tab")
+	typeMessage(t, ann, "hello from the first tab")
+	awaitMessage(t, ann, annID, "hello from the first tab")
+	awaitMessage(t, bob, annID, "hello from the first tab")
 	require.True(t, eval[bool](t, ann, `document.querySelector("#messages li.mine .body").textContent === "hello from the first tab"`))
-	says(t, bob, "and hello from the second")
-	hears(t, ann, bobID, "and hello from the second")
+	typeMessage(t, bob, "and hello from the second")
+	awaitMessage(t, ann, bobID, "and hello from the second")
 
 	// Messages are shown as text, not as HTML.
-	says(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
-	hears(t, ann, bobID, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
+	typeMessage(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
+	awaitMessage(t, ann, bobID, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #messages img").length`))
 
 	// The other room receives none of it.
-	says(t, eve, "anybody here?")
+	typeMessage(t, eve, "anybody here?")
 	await(t, eve, `document.querySelector("#messages .body")?.textContent === "anybody here?"`)
 	require.NotContains(t, eval[string](t, eve, `document.body.textContent`), "hello from")
 	require.NotContains(t, eval[string](t, ann, `document.body.textContent`), "anybody")
@@ -152,12 +152,12 @@ func TestChat(t *testing.T) {
 	await(t, ann, connected+" && "+members(1))
 	await(t, bob, connected+" && "+members(2))
 	await(t, ann, myID+` !== ""`)
-	says(t, ann, "back again")
-	hears(t, ann, eval[string](t, ann, myID), "back again")
+	typeMessage(t, ann, "back again")
+	awaitMessage(t, ann, eval[string](t, ann, myID), "back again")
 	require.Equal(t, 2, eval[int](t, ann, `document.querySelectorAll("#messages li.mine").length`), "what it said before is still its own")
 
 	// A closed tab leaves the room once.
-	extra := tab(t, b, server.url)
+	extra := openTab(t, b, server.url)
 	await(t, ann, members(2))
 	require.NoError(t, chromedp.Cancel(extra))
 	await(t, ann, members(1))
@@ -171,7 +171,7 @@ func TestForeignPageIsRefused(t *testing.T) {
 	b := browser(t)
 	chat := start(t, build(t, "chat"), "127.0.0.1:0")
 	foreign := start(t, build(t, "hello"), "127.0.0.1:0") // another port is another origin
-	page := tab(t, b, foreign.url)
+	page := openTab(t, b, foreign.url)
 	ws := "ws" + strings.TrimPrefix(chat.url, "http") + "/ws"
 	outcome := fmt.Sprintf(`new Promise(done => { const s = new WebSocket(%q); s.onopen = () => done("open"); s.onclose = e => done("closed " + e.code) })`, ws)
 	require.Equal(t, "closed 1006", eval[string](t, page, outcome))

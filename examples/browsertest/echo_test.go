@@ -37,15 +37,15 @@ func newRelay(t *testing.T, to string) *relay {
 				return
 			}
 			t.Cleanup(func() { _ = client.Close(); _ = server.Close() })
-			wg.Go(func() { pass(server, client, &r.up) })
-			wg.Go(func() { pass(client, server, &r.down) })
+			wg.Go(func() { copyBytes(server, client, &r.up) })
+			wg.Go(func() { copyBytes(client, server, &r.down) })
 		}
 	})
 	return r
 }
 
-// pass copies until either end closes.
-func pass(dst, src net.Conn, count *atomic.Int64) {
+// copyBytes copies until either end closes.
+func copyBytes(dst, src net.Conn, count *atomic.Int64) {
 	defer dst.Close()
 	_, _ = io.Copy(io.MultiWriter(dst, counter{count}), src) // the kind of end does not matter
 }
@@ -65,7 +65,7 @@ func TestCompressionInTheBrowser(t *testing.T) {
 		}
 		p := start(t, bin, "127.0.0.1:0", args...)
 		r := newRelay(t, strings.TrimPrefix(p.url, "http://"))
-		page := tab(t, browser, r.url+"/no-page") // a 404 of the same origin
+		page := openTab(t, browser, r.url+"/no-page") // a 404 of the same origin
 		eval[any](t, page, `new Promise((resolve, reject) => {
 			window.ws = new WebSocket(location.origin.replace("http", "ws") + "/echo");
 			ws.binaryType = "arraybuffer";

@@ -54,7 +54,7 @@ func TestWebSocketsOverHTTP2InTheBrowser(t *testing.T) {
 		_ = m.Shutdown(context.WithoutCancel(t.Context())) // has run before, unless the test has failed
 		srv.Close()
 	})
-	page := tab(t, browser, srv.URL+"/")
+	page := openTab(t, browser, srv.URL+"/")
 	eval[any](t, page, `(async () => {
 		window.sockets = await Promise.all(Array.from({length: 5}, () => new Promise((resolve, reject) => {
 			const ws = new WebSocket(location.origin.replace("http", "ws") + "/ws");

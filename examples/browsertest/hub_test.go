@@ -12,16 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// enters types a name and enters the board.
-func enters(t *testing.T, tab context.Context, name string) {
+// enterBoard types a name and enters the board.
+func enterBoard(t *testing.T, tab context.Context, name string) {
 	t.Helper()
 	await(t, tab, `document.querySelector("#door").open`)
 	do(t, tab, chromedp.SendKeys(chromedp.CSS("#name"), name+"\n"))
 	await(t, tab, connected)
 }
 
-// draws moves the pressed mouse along a curve. x and y are between 0 and 1.
-func draws(t *testing.T, tab context.Context, colour, width, steps int, curve func(at float64) (x, y float64)) {
+// drawCurve moves the pressed mouse along a curve. x and y are between 0 and 1.
+func drawCurve(t *testing.T, tab context.Context, colour, width, steps int, curve func(at float64) (x, y float64)) {
 	t.Helper()
 	do(t, tab, chromedp.Click(chromedp.CSS(fmt.Sprintf("#colours button:nth-child(%d)", colour))))
 	do(t, tab, chromedp.Click(chromedp.CSS(fmt.Sprintf("#widths button:nth-child(%d)", width))))
@@ -52,16 +52,16 @@ func sameInk(t *testing.T, a, b context.Context) {
 	}, patience, 20*time.Millisecond)
 }
 
-// said is an expression for a message on the page, sent by this tab or by another one.
-func said(text string, mine bool) string {
+// messageExpression is an expression for a message on the page, sent by this tab or by another one.
+func messageExpression(text string, mine bool) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("#messages li")].some(li => li.classList.contains("mine") === %t && li.querySelector(".body")?.textContent === %q)`, mine, text)
 }
 
-func notice(text string) string {
+func noticeExpression(text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("#messages .notice")].some(li => li.textContent === %q)`, text)
 }
 
-func present(names ...string) string {
+func presenceExpression(names ...string) string {
 	return fmt.Sprintf(`document.querySelector("#count").textContent === "%d" && [...document.querySelectorAll("#people .name")].map(e => e.textContent).join() === %q`, len(names), strings.Join(names, ","))
 }
 
@@ -72,33 +72,33 @@ func TestBoard(t *testing.T) {
 	bin := build(t, "hub")
 	server := start(t, bin, "127.0.0.1:0")
 
-	ann := tab(t, b, server.url)
-	enters(t, ann, "Ann")
-	await(t, ann, present("Ann"))
-	bob := tab(t, b, server.url+"/?messagepack")
-	enters(t, bob, "Bob")
-	await(t, bob, present("Ann", "Bob"))
-	await(t, ann, present("Ann", "Bob"))
-	await(t, ann, notice("Bob has come"))
+	ann := openTab(t, b, server.url)
+	enterBoard(t, ann, "Ann")
+	await(t, ann, presenceExpression("Ann"))
+	bob := openTab(t, b, server.url+"/?messagepack")
+	enterBoard(t, bob, "Bob")
+	await(t, bob, presenceExpression("Ann", "Bob"))
+	await(t, ann, presenceExpression("Ann", "Bob"))
+	await(t, ann, noticeExpression("Bob has come"))
 	require.Equal(t, "MessagePack", eval[string](t, bob, `document.querySelector("nav [aria-current]").textContent`))
 
 	// The typing notice is shown until the message arrives.
 	do(t, bob, chromedp.SendKeys(chromedp.CSS("#text"), "Hello! A boat would"))
 	await(t, ann, `document.querySelector("#typing").textContent === "Bob is typing…"`)
 	do(t, bob, chromedp.SendKeys(chromedp.CSS("#text"), " be nice.\n"))
-	await(t, ann, said("Hello! A boat would be nice.", false))
-	await(t, bob, said("Hello! A boat would be nice.", true))
+	await(t, ann, messageExpression("Hello! A boat would be nice.", false))
+	await(t, bob, messageExpression("Hello! A boat would be nice.", true))
 	await(t, ann, `document.querySelector("#typing").textContent === ""`)
-	says(t, ann, "With the sun, and the sea?")
-	await(t, bob, said("With the sun, and the sea?", false))
+	typeMessage(t, ann, "With the sun, and the sea?")
+	await(t, bob, messageExpression("With the sun, and the sea?", false))
 
 	// Lines.
 	require.Zero(t, eval[int](t, bob, inked))
-	draws(t, ann, 3, 3, 40, func(at float64) (x, y float64) { // a sun
+	drawCurve(t, ann, 3, 3, 40, func(at float64) (x, y float64) { // a sun
 		return 0.76 + 0.07*math.Cos(at*2*math.Pi), 0.24 + 0.11*math.Sin(at*2*math.Pi)
 	})
 	await(t, bob, inked+` > 10`)
-	draws(t, bob, 2, 2, 30, func(at float64) (x, y float64) { // sails
+	drawCurve(t, bob, 2, 2, 30, func(at float64) (x, y float64) { // sails
 		at *= 2
 		switch {
 		case at < 1:
@@ -109,7 +109,7 @@ func TestBoard(t *testing.T) {
 			return 0.32, 0.56 - 0.36*(at-1.5)/0.5
 		}
 	})
-	draws(t, bob, 1, 2, 36, func(at float64) (x, y float64) { // a mast and a hull
+	drawCurve(t, bob, 1, 2, 36, func(at float64) (x, y float64) { // a mast and a hull
 		switch {
 		case at < 0.3:
 			return 0.32, 0.17 + 0.46*at/0.3
@@ -121,7 +121,7 @@ func TestBoard(t *testing.T) {
 			return 0.52 - 0.34*(at-0.9)/0.1, 0.63
 		}
 	})
-	draws(t, ann, 6, 3, 60, func(at float64) (x, y float64) { // the sea
+	drawCurve(t, ann, 6, 3, 60, func(at float64) (x, y float64) { // the sea
 		return 0.08 + 0.84*at, 0.76 + 0.05*math.Sin(at*6*math.Pi)
 	})
 	await(t, bob, inked+` > 30`)
@@ -151,29 +151,29 @@ func TestBoard(t *testing.T) {
 	// Messages are shown as text, not as HTML.
 	empty := `document.querySelector("#text").value = ""`
 	eval[string](t, bob, empty)
-	says(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
-	await(t, ann, said(`<img src=x onerror="document.title='hacked'"> <b>bold</b>`, false))
+	typeMessage(t, bob, `<img src=x onerror="document.title='hacked'"> <b>bold</b>`)
+	await(t, ann, messageExpression(`<img src=x onerror="document.title='hacked'"> <b>bold</b>`, false))
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #messages img, #people b").length`))
 	require.Equal(t, "Speaking Tube board", eval[string](t, ann, `document.title`))
 
 	// A person who enters later sees the board and its people.
-	eve := tab(t, b, server.url)
-	enters(t, eve, "<b>Eve</b>")
-	await(t, ann, notice("<b>Eve</b> has come"))
-	await(t, ann, present("Ann", "Bob", "<b>Eve</b>"))
+	eve := openTab(t, b, server.url)
+	enterBoard(t, eve, "<b>Eve</b>")
+	await(t, ann, noticeExpression("<b>Eve</b> has come"))
+	await(t, ann, presenceExpression("Ann", "Bob", "<b>Eve</b>"))
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#messages b, #people b").length`))
 	sameInk(t, eve, bob)
-	await(t, eve, said("Hello! A boat would be nice.", false))
+	await(t, eve, messageExpression("Hello! A boat would be nice.", false))
 	do(t, eve, chromedp.EmulateViewport(390, 780, chromedp.EmulateMobile, chromedp.EmulateScale(2)))
 	require.True(t, eval[bool](t, eve, `document.documentElement.scrollWidth <= innerWidth`), "nothing sticks out sideways")
 	screenshot(t, eve, "hub-phone.png")
 	require.NoError(t, chromedp.Cancel(eve))
-	await(t, ann, notice("<b>Eve</b> has left"))
-	await(t, ann, present("Ann", "Bob"))
+	await(t, ann, noticeExpression("<b>Eve</b> has left"))
+	await(t, ann, presenceExpression("Ann", "Bob"))
 
 	do(t, bob, chromedp.Click(chromedp.CSS("#wipe")))
 	await(t, ann, inked+` === 0`)
-	await(t, ann, notice("Bob has wiped the board"))
+	await(t, ann, noticeExpression("Bob has wiped the board"))
 
 	// The server restarts, and both people return with their names.
 	server.stop(t)
@@ -182,8 +182,8 @@ func TestBoard(t *testing.T) {
 	for _, tab := range []context.Context{ann, bob} {
 		await(t, tab, connected+` && document.querySelector("#count").textContent === "2"`)
 	}
-	says(t, ann, "back again")
-	await(t, bob, said("back again", false))
+	typeMessage(t, ann, "back again")
+	await(t, bob, messageExpression("back again", false))
 	server.stop(t)
 	require.NotContains(t, server.logs.String(), "level=ERROR")
 	require.NotContains(t, server.logs.String(), "level=WARN")

@@ -21,8 +21,8 @@ func notify(t *testing.T, server *program, message string) {
 	require.Equal(t, 200, res.StatusCode)
 }
 
-// notified waits until a notification is the latest on the page.
-func notified(t *testing.T, tab context.Context, message string) {
+// awaitNotification waits until a notification is the latest on the page.
+func awaitNotification(t *testing.T, tab context.Context, message string) {
 	t.Helper()
 	await(t, tab, fmt.Sprintf(`document.querySelector("#list li:first-child .body")?.textContent === %q`, message))
 }
@@ -38,27 +38,27 @@ func TestNotifications(t *testing.T) {
 	bin := build(t, "notifications")
 	server := start(t, bin, "127.0.0.1:0")
 
-	ann := tab(t, b, server.url)
+	ann := openTab(t, b, server.url)
 	await(t, ann, connected)
 	require.True(t, eval[bool](t, ann, `document.querySelector("#empty").checkVisibility()`))
-	bob := tab(t, b, server.url)
+	bob := openTab(t, b, server.url)
 	await(t, bob, connected)
 
 	notify(t, server, "hi")
-	notified(t, ann, "hi")
-	notified(t, bob, "hi")
+	awaitNotification(t, ann, "hi")
+	awaitNotification(t, bob, "hi")
 	require.False(t, eval[bool](t, ann, `document.querySelector("#empty").checkVisibility()`))
 
 	do(t, ann, chromedp.SendKeys(chromedp.CSS("#message"), "from the page\n"))
-	notified(t, ann, "from the page")
-	notified(t, bob, "from the page")
+	awaitNotification(t, ann, "from the page")
+	awaitNotification(t, bob, "from the page")
 	await(t, ann, answered("sent to 2 pages"))
 	require.Empty(t, eval[string](t, ann, `document.querySelector("#message").value`))
 
 	// Notifications are shown as text, not as HTML.
 	const evil = `<img src=x onerror="document.title='hacked'"> <b>bold</b>`
 	notify(t, server, evil)
-	notified(t, ann, evil)
+	awaitNotification(t, ann, evil)
 	require.Zero(t, eval[int](t, ann, `document.querySelectorAll("#list b, #list img").length`))
 
 	// An empty notification is refused.
@@ -85,8 +85,8 @@ func TestNotifications(t *testing.T) {
 	await(t, ann, connected)
 	await(t, bob, connected)
 	notify(t, server, "back again")
-	notified(t, ann, "back again")
-	notified(t, bob, "back again")
+	awaitNotification(t, ann, "back again")
+	awaitNotification(t, bob, "back again")
 	server.stop(t)
 	require.NotContains(t, server.logs.String(), "level=ERROR")
 	require.NotContains(t, server.logs.String(), "level=WARN")

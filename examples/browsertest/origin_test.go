@@ -51,12 +51,12 @@ func TestForeignPageWithTheVisitorsCookie(t *testing.T) {
 			%s
 		})`, "ws"+strings.TrimPrefix(ours.URL, "http")+"/ws", from)
 	}
-	own := tab(t, b, ours.URL+"/")
+	own := openTab(t, b, ours.URL+"/")
 	require.Equal(t, "open", eval[string](t, own, connect("connect()")))
 	require.Equal(t, "session=secret", <-accepted)
 
 	// Cookies ignore ports, so the request of the other page has our cookie.
-	other := tab(t, b, foreign.URL+"/")
+	other := openTab(t, b, foreign.URL+"/")
 	require.Equal(t, "refused", eval[string](t, other, connect("connect()")))
 	require.EqualValues(t, 1, m.Stats().Refused.Origin)
 

@@ -24,12 +24,12 @@ func TestTutorial(t *testing.T) {
 	heard := func(list string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("#messages li")].map(li => li.textContent).join("|") === %q`, list)
 	}
-	ann := tab(t, b, "http://"+addr+"/?room=tea&name=Ann")
+	ann := openTab(t, b, "http://"+addr+"/?room=tea&name=Ann")
 	await(t, ann, heard("Ann is here"))
-	bob := tab(t, b, "http://"+addr+"/?room=tea&name=Bob")
+	bob := openTab(t, b, "http://"+addr+"/?room=tea&name=Bob")
 	await(t, bob, heard("Bob is here"))
 	await(t, ann, heard("Ann is here|Bob is here"))
-	says(t, bob, "<b>milk?</b>")
+	typeMessage(t, bob, "<b>milk?</b>")
 	await(t, bob, heard("Bob is here|Bob: <b>milk?</b>"))
 	await(t, ann, heard("Ann is here|Bob is here|Bob: <b>milk?</b>"))
 

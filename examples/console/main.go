@@ -103,7 +103,7 @@ func newClient(url string, reconnect bool, giveUp time.Duration, stdout, stderr 
 			fmt.Fprintf(stderr, "Next attempt in %v: %v\n", r.Delay.Round(time.Millisecond), r.Err)
 		}
 	} else {
-		opts.Reconnect.Retry = func(error) bool { return false }
+		opts.Reconnect.Retry = func(wsmanager.Failure) bool { return false }
 	}
 	return wsmanager.NewClient(url, wsmanager.Callbacks{
 		OnConnect: func(*wsmanager.Conn) error {

@@ -19,9 +19,9 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// lab serves what the suites in testdata/node need: the example with some methods more
+// serveTestHubs serves what the suites in testdata/node need: the example with some methods more
 // at /hub, and hubs with other options at /quick/hub and /deflate/hub.
-func lab(t *testing.T) (url string) {
+func serveTestHubs(t *testing.T) (url string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

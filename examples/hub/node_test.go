@@ -45,7 +45,7 @@ func TestNode(t *testing.T) {
 		t.Run(strings.TrimSuffix(suite.script, ".mjs")+"/"+suite.protocol, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
 			n := 0
-			for _, r := range runNode(t, path, suite.script, lab(t), suite.protocol) {
+			for _, r := range runNode(t, path, suite.script, serveTestHubs(t), suite.protocol) {
 				n++
 				t.Run(r.Name, func(t *testing.T) {
 					if r.Error != "" {

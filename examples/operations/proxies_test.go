@@ -107,7 +107,7 @@ func TestProxies(t *testing.T) {
 				require.Equal(t, http.StatusUpgradeRequired, res.StatusCode)
 				require.Contains(t, body, "WebSocket")
 			})
-			t.Run("idle", func(t *testing.T) { p.idle(t, s, addr) })
+			t.Run("idle", func(t *testing.T) { p.testIdleTimeout(t, s, addr) })
 			t.Run("the end of the process", func(t *testing.T) {
 				c := handshake(t, addr, "/ws")
 				c.ExpectText(welcome)
@@ -153,9 +153,9 @@ func get(t *testing.T, addr, version, path string) (*http.Response, string) {
 	return res, string(body)
 }
 
-// idle checks that pings keep a socket open beyond the proxy's timeout, and that a socket
+// testIdleTimeout checks that pings keep a socket open beyond the proxy's timeout, and that a socket
 // without them is closed.
-func (p proxy) idle(t *testing.T, s *service, addr string) {
+func (p proxy) testIdleTimeout(t *testing.T, s *service, addr string) {
 	c := handshake(t, addr, "/ws")
 	c.ExpectText(welcome)
 	silent := handshake(t, addr, "/silent")

@@ -89,7 +89,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func each(t *testing.T, f func(t *testing.T, secure bool)) {
+func onEachScheme(t *testing.T, f func(t *testing.T, secure bool)) {
 	for _, tt := range []struct {
 		name   string
 		secure bool
@@ -99,7 +99,7 @@ func each(t *testing.T, f func(t *testing.T, secure bool)) {
 }
 
 func TestRequestHead(t *testing.T) {
-	each(t, func(t *testing.T, secure bool) {
+	onEachScheme(t, func(t *testing.T, secure bool) {
 		type seen struct {
 			Method, Proto, Host, URI, Protocol, Origin, Upgrade string
 			Cookies                                             []string
@@ -174,7 +174,7 @@ func TestLongHeaders(t *testing.T) {
 // More bytes than all windows hold flow both ways at once, on several streams of one
 // connection.
 func TestFlowBothWays(t *testing.T) {
-	each(t, func(t *testing.T, secure bool) {
+	onEachScheme(t, func(t *testing.T, secure bool) {
 		c := serve(t, secure, echo)
 		const size = 2 << 20 // the stream's window has 256 KiB, the connection's 1 MiB
 		var all sync.WaitGroup
@@ -347,7 +347,7 @@ func TestResetAndCancel(t *testing.T) {
 
 // The end of the connection ends its streams.
 func TestClose(t *testing.T) {
-	each(t, func(t *testing.T, secure bool) {
+	onEachScheme(t, func(t *testing.T, secure bool) {
 		gone := make(chan string, 1)
 		c := serve(t, secure, func(w http.ResponseWriter, r *http.Request) {
 			if http.NewResponseController(w).Flush() != nil {

@@ -88,14 +88,14 @@ func (s *script) open(c *h2test.Conn) *h2test.Stream {
 	return stream
 }
 
-func bubble(t *testing.T, f func(t *testing.T)) {
+func runInFakeTime(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
 func TestSettings(t *testing.T) {
 	t.Run("no extended CONNECT", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, _ := scripted(t, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1})
 			_, err := c.Open(request(t, "http://example.com/", "websocket"), false)
 			require.ErrorIs(t, err, h2test.ErrNotOffered)
@@ -104,7 +104,7 @@ func TestSettings(t *testing.T) {
 		})
 	})
 	t.Run("Open waits for them", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t)
 			r := request(t, "http://example.com/", "websocket")
 			opened := make(chan error, 1)
@@ -120,7 +120,7 @@ func TestSettings(t *testing.T) {
 		})
 	})
 	t.Run("streams at once", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t, connectOffered, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1})
 			first := s.open(c)
 			_, err := c.Open(request(t, "http://example.com/", "websocket"), false)
@@ -130,7 +130,7 @@ func TestSettings(t *testing.T) {
 		})
 	})
 	t.Run("frames and the table of headers", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t, connectOffered, http2.Setting{ID: http2.SettingMaxFrameSize, Val: 20_000}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
 			s.fr.ReadMetaHeaders = hpack.NewDecoder(0, nil) // an entry in the table is an error
 			s.fr.SetMaxReadFrameSize(1 << 20)
@@ -148,7 +148,7 @@ func TestSettings(t *testing.T) {
 // The client sends as many bytes as the server allows, and not one more. A lower
 // SETTINGS_INITIAL_WINDOW_SIZE takes bytes back from open streams (RFC 9113, 6.9.2).
 func TestServersWindows(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		c, s := scripted(t, connectOffered, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
 		stream := s.open(c)
 		written := make(chan error, 1)
@@ -180,7 +180,7 @@ func TestServersWindows(t *testing.T) {
 
 // A server that does not read makes Write wait, and affects neither Read nor Close.
 func TestServerReadsNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		c, s := scripted(t, connectOffered, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30})
 		require.NoError(t, s.fr.WriteWindowUpdate(0, 1<<30))
 		stream := s.open(c)
@@ -205,7 +205,7 @@ func TestServerReadsNothing(t *testing.T) {
 }
 
 func TestPingIsAnswered(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		_, s := scripted(t, connectOffered)
 		require.NoError(t, s.fr.WritePing(false, [8]byte{1, 2, 3}))
 		f := await[*http2.PingFrame](s)
@@ -216,7 +216,7 @@ func TestPingIsAnswered(t *testing.T) {
 
 // Padding counts for the windows, and is not data.
 func TestPaddingAndTheClientsWindow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		c, s := scripted(t, connectOffered)
 		stream := s.open(c)
 		got := make(chan int, 1)
@@ -251,7 +251,7 @@ func TestPaddingAndTheClientsWindow(t *testing.T) {
 
 // Interim responses are skipped before the final one.
 func TestInterimResponses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		c, s := scripted(t, connectOffered)
 		stream, err := c.Open(request(t, "http://example.com/", ""), true)
 		require.NoError(t, err)
@@ -271,7 +271,7 @@ func TestInterimResponses(t *testing.T) {
 
 // A GOAWAY ends the streams that it does not cover; the others continue.
 func TestGoAway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	runInFakeTime(t, func(t *testing.T) {
 		c, s := scripted(t, connectOffered)
 		a, b := s.open(c), s.open(c)
 		require.NoError(t, s.fr.WriteGoAway(a.ID(), http2.ErrCodeNo, nil))
@@ -317,7 +317,7 @@ func TestServerErrors(t *testing.T) {
 			}, http2.ErrCodeCompression, "COMPRESSION_ERROR"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				runInFakeTime(t, func(t *testing.T) {
 					c, s := scripted(t, connectOffered)
 					stream := s.open(c)
 					wrong := make(chan error, 1)
@@ -354,7 +354,7 @@ func TestServerErrors(t *testing.T) {
 			}, http2.ErrCodeStreamClosed},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				runInFakeTime(t, func(t *testing.T) {
 					c, s := scripted(t, connectOffered)
 					other := s.open(c)
 					stream, err := c.Open(request(t, "http://example.com/", "websocket"), false)
@@ -374,7 +374,7 @@ func TestServerErrors(t *testing.T) {
 		}
 	})
 	t.Run("no settings first", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t)
 			require.NoError(t, s.fr.WritePing(false, [8]byte{}))
 			require.Equal(t, http2.ErrCodeProtocol, await[*http2.GoAwayFrame](s).ErrCode)
@@ -383,7 +383,7 @@ func TestServerErrors(t *testing.T) {
 		})
 	})
 	t.Run("no HTTP/2", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t)
 			_, err := io.WriteString(s.conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 			require.NoError(t, err)
@@ -392,7 +392,7 @@ func TestServerErrors(t *testing.T) {
 		})
 	})
 	t.Run("it vanishes", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		runInFakeTime(t, func(t *testing.T) {
 			c, s := scripted(t, connectOffered)
 			stream := s.open(c)
 			s.conn.Reset()

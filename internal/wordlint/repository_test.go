@@ -55,7 +55,7 @@ func TestRepository(t *testing.T) {
 		return nil
 	}))
 	require.Greater(t, len(files), 500)
-	for _, problem := range judge(files, entries(t, "exceptions.txt"), entries(t, "pages.txt")) {
+	for _, problem := range unlistedOccurrences(files, entries(t, "exceptions.txt"), entries(t, "pages.txt")) {
 		t.Error(problem)
 	}
 }
@@ -80,9 +80,9 @@ func entries(t *testing.T, name string) []wordlint.Entry {
 	return list
 }
 
-// judge returns the occurrences that no list allows, and the entries of the lists that
+// unlistedOccurrences returns the occurrences that no list allows, and the entries of the lists that
 // allow nothing.
-func judge(files map[string]source, exceptions, pages []wordlint.Entry) (problems []string) {
+func unlistedOccurrences(files map[string]source, exceptions, pages []wordlint.Entry) (problems []string) {
 	used := map[wordlint.Entry]bool{}
 	allows := func(list []wordlint.Entry, applies func(wordlint.Entry) bool) bool {
 		at := slices.IndexFunc(list, applies)

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -10,7 +11,13 @@ import (
 // Clients selects the connections of a hub that a message is sent to.
 //
 // A message for several connections is encoded once for each protocol. Sends do not wait: Options.WebSocket.SlowConsumer
-// decides about clients that read too slowly. An error means that the arguments could not be encoded.
+// decides about clients that read too slowly.
+//
+// Sends to each selection return an error if the message cannot be sent to receivers, with these causes: the arguments
+// cannot be encoded, wsmanager.ErrMessageTooBig (with its frame header the message has more than
+// Options.WebSocket.Outbox.Bytes), wsmanager.ErrInvalidUTF8, wsmanager.ErrMessageType (of the protocol), and other causes
+// of wsmanager's Sent.Err. The receivers with another protocol, in which the message can be sent, get it. A protocol that
+// no receiver uses is not an error. A receiver of several that is closing, or reads too slowly, is not an error either.
 type Clients struct{ hub *Hub }
 
 // Clients returns the clients of the hub, for sends outside of calls.
@@ -119,12 +126,13 @@ func (c Client) Disconnect() error {
 	return nil
 }
 
-// Send calls a method of all receivers without waiting for an answer; see [Client.Send].
+// Send calls a method of all receivers without waiting for an answer; see [Client.Send]. For its errors see [Clients].
 func (r Receivers) Send(method string, args ...any) error {
 	e := &event{hub: r.hub, method: method, args: args}
+	var sent wsmanager.Sent
 	switch r.selector {
 	case allConnections:
-		e.broadcast(r.except)
+		sent = e.broadcast(r.except)
 	case byConnection:
 		for _, id := range r.names {
 			if c := r.hub.find(id); c != nil {
@@ -132,14 +140,14 @@ func (r Receivers) Send(method string, args ...any) error {
 			}
 		}
 	case byUser:
-		r.hub.stateless.Users(r.names...).SendPrepared(e.prepared())
+		sent = r.hub.stateless.Users(r.names...).SendPrepared(e.prepared())
 	case byGroup:
-		e.toGroups(r.names, r.except)
+		sent = e.toGroups(r.names, r.except)
 	}
 	for c := range r.hub.stateful.members(r) {
 		e.post(c)
 	}
-	return errors.Join(e.errs[:]...)
+	return e.result(sent)
 }
 
 // event is a call of a client method. It is encoded for a protocol when the first receiver needs that. It belongs to one
@@ -156,9 +164,59 @@ type event struct {
 
 func (e *event) encoded(v wsmanager.Variant) ([]byte, error) {
 	if e.records[v] == nil && e.errs[v] == nil {
-		e.records[v], e.errs[v] = encodeInvocation(e.hub.opts.Protocols[v], "", e.method, e.args)
+		p := e.hub.opts.Protocols[v]
+		record, err := encodeInvocation(p, "", e.method, e.args)
+		if err == nil {
+			err = checkSendable(p.MessageType(), record, e.hub.opts.WebSocket.Outbox.Bytes)
+		}
+		e.records[v], e.errs[v] = record, err
 	}
-	return e.records[v], e.errs[v]
+	if e.errs[v] != nil {
+		return nil, e.errs[v]
+	}
+	return e.records[v], nil
+}
+
+// checkSendable returns why no connection can send a record, or nil. wsmanager checks less in a send to one connection
+// than in a broadcast, and nothing between two sockets of a stateful connection.
+func checkSendable(t wsmanager.MessageType, record []byte, limit int) error {
+	switch {
+	case t != wsmanager.TextMessage && t != wsmanager.BinaryMessage:
+		return wsmanager.ErrMessageType
+	case len(record) > limit-frameHeaderSize(len(record)):
+		return wsmanager.ErrMessageTooBig
+	case t == wsmanager.TextMessage && !utf8.Valid(record):
+		return wsmanager.ErrInvalidUTF8
+	}
+	return nil
+}
+
+// frameHeaderSize returns the size of the header of a server's frame (RFC 6455, section 5.2).
+func frameHeaderSize(payload int) int {
+	switch {
+	case payload < 126:
+		return 2
+	case payload < 1<<16:
+		return 4
+	}
+	return 10
+}
+
+// result joins the causes for which receivers do not get the event, each once.
+func (e *event) result(sent wsmanager.Sent) error {
+	var causes error
+	fromEncoding := false
+	for _, err := range e.errs {
+		if err == nil {
+			continue
+		}
+		fromEncoding = fromEncoding || errors.Is(sent.Err, err)
+		causes = errors.Join(causes, err)
+	}
+	if sent.Err != nil && !fromEncoding {
+		causes = errors.Join(causes, sent.Err)
+	}
+	return causes
 }
 
 // prepared makes the event for the Manager's broadcasts, which encode on the goroutine of the first send.
@@ -178,12 +236,12 @@ func (e *event) post(c *conn) {
 	}
 }
 
-func (e *event) broadcast(except []string) {
-	e.hub.stateless.All().Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
+func (e *event) broadcast(except []string) wsmanager.Sent {
+	return e.hub.stateless.All().Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
 }
 
-func (e *event) toGroups(names, except []string) {
-	e.hub.stateless.Groups(names...).Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
+func (e *event) toGroups(names, except []string) wsmanager.Sent {
+	return e.hub.stateless.Groups(names...).Except(e.hub.socketIDs(except)...).SendPrepared(e.prepared())
 }
 
 // socketIDs returns the ids that the Managers use for the sockets of these connections.

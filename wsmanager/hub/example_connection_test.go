@@ -11,8 +11,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// kitchen serves a hub until done is called.
-func kitchen() (url string, done func()) {
+// serveKitchen serves a hub until done is called.
+func serveKitchen() (url string, done func()) {
 	h := hub.MustNew(hub.Methods{
 		"Add": func(a, b int) int { return a + b },
 		"Order": func(ctx *hub.Context, dish string) error {
@@ -50,7 +50,7 @@ func kitchen() (url string, done func()) {
 
 // A client that calls a hub and is called by it.
 func ExampleDial() {
-	url, done := kitchen()
+	url, done := serveKitchen()
 	defer done()
 	ctx := context.Background()
 	ordered := make(chan string)
@@ -83,7 +83,7 @@ func ExampleDial() {
 
 // A stream of results, and a stream as an argument.
 func ExampleStream() {
-	url, done := kitchen()
+	url, done := serveKitchen()
 	defer done()
 	ctx := context.Background()
 	c, err := hub.Dial(ctx, url, hub.DialOptions{})

@@ -18,8 +18,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
-// talk connects as a client with the JSON protocol, sends records, and prints the given number of records.
-func talk(h http.Handler, answers int, records ...string) {
+// exchangeRecords connects as a client with the JSON protocol, sends records, and prints the given number of records.
+func exchangeRecords(h http.Handler, answers int, records ...string) {
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	conn, br, _, err := ws.Dial(context.Background(), "ws"+strings.TrimPrefix(srv.URL, "http")+"/hub")
@@ -80,7 +80,7 @@ func Example() {
 		},
 	}, hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer h.Shutdown(context.Background())
-	talk(h, 4,
+	exchangeRecords(h, 4,
 		`{"type":1,"invocationId":"1","target":"Add","arguments":[40,2]}`,
 		`{"type":1,"invocationId":"2","target":"Fail","arguments":[]}`,
 		`{"type":1,"invocationId":"3","target":"Say","arguments":["hello"]}`)
@@ -114,8 +114,8 @@ func ExampleMethods_streams() {
 		},
 	}, hub.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer h.Shutdown(context.Background())
-	talk(h, 3, `{"type":4,"invocationId":"1","target":"Count","arguments":[2]}`)
-	talk(h, 1,
+	exchangeRecords(h, 3, `{"type":4,"invocationId":"1","target":"Count","arguments":[2]}`)
+	exchangeRecords(h, 1,
 		`{"type":1,"invocationId":"2","target":"Sum","arguments":[],"streamIds":["3"]}`,
 		`{"type":2,"invocationId":"3","item":40}`,
 		`{"type":2,"invocationId":"3","item":2}`,
@@ -176,7 +176,7 @@ func ExampleMethod() {
 		},
 	})
 	defer h.Shutdown(context.Background())
-	talk(h, 2,
+	exchangeRecords(h, 2,
 		`{"type":1,"invocationId":"1","target":"Read","arguments":[]}`,
 		`{"type":1,"invocationId":"2","target":"Write","arguments":["x"]}`)
 	// Output:

@@ -188,7 +188,7 @@ func testConnectedFails(t *testing.T) {
 // Queued calls do not begin if Connected returns an error.
 func TestConnectedFailsBeforeQueuedCalls(t *testing.T) {
 	var calls atomic.Int64
-	bubble(t, hub.Methods{"Call": func() { calls.Add(1) }}, hub.Options{
+	runInFakeTime(t, hub.Methods{"Call": func() { calls.Add(1) }}, hub.Options{
 		MaxParallelCalls: 100,
 		Connected:        func(*hub.Context) error { time.Sleep(time.Second); return hub.Error("no") },
 	}, func(t *testing.T, h *hub.Hub) {

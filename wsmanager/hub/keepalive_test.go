@@ -13,8 +13,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// bubble runs a test in fake time, with a hub that is served in memory.
-func bubble(t *testing.T, methods hub.Methods, opts hub.Options, test func(t *testing.T, h *hub.Hub)) {
+// runInFakeTime runs a test in fake time, with a hub that is served in memory.
+func runInFakeTime(t *testing.T, methods hub.Methods, opts hub.Options, test func(t *testing.T, h *hub.Hub)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opts.Logger = optionsWithoutLog().Logger
@@ -43,7 +43,7 @@ func await[T any](ch <-chan T) T {
 
 // The hub sends a ping after 15 s without a message.
 func TestPings(t *testing.T) {
-	bubble(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, hub.Methods{"Add": func(a, b int) int { return a + b }}, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		begin := time.Now()
 		for i := range 10 {
@@ -65,7 +65,7 @@ func TestPings(t *testing.T) {
 // The hub closes a connection after 30 s without a message of the client.
 func TestClientTimeout(t *testing.T) {
 	ended := make(chan error, 1)
-	bubble(t, nil, hub.Options{Disconnected: func(_ *hub.Context, err error) { ended <- err }}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, nil, hub.Options{Disconnected: func(_ *hub.Context, err error) { ended <- err }}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		time.Sleep(20 * time.Second)
 		p.send(`{"type":6}`) // the hub receives it
@@ -78,7 +78,7 @@ func TestClientTimeout(t *testing.T) {
 
 // The time during which the hub does not read does not count for ClientTimeout.
 func TestPausedReadingIsNotClientTimeout(t *testing.T) {
-	bubble(t, hub.Methods{"Wait": func() { time.Sleep(10 * time.Minute) }}, hub.Options{MaxPendingCalls: 1}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, hub.Methods{"Wait": func() { time.Sleep(10 * time.Minute) }}, hub.Options{MaxPendingCalls: 1}, func(t *testing.T, h *hub.Hub) {
 		p := dialHandler(t, h, "/hub").shake()
 		p.send(invocation("1", "Wait"), invocation("2", "Wait"))
 		p.send(`{"type":6}`)
@@ -98,7 +98,7 @@ func TestPausedReadingIsNotClientTimeout(t *testing.T) {
 
 // A connection without a handshake ends after 15 s.
 func TestHandshakeTimeout(t *testing.T) {
-	bubble(t, nil, hub.Options{}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, nil, hub.Options{}, func(t *testing.T, h *hub.Hub) {
 		k := ticketOf(t, h, "negotiateVersion=1")
 		p := dialHandler(t, h, "/hub?id="+k.ConnectionToken)
 		begin := time.Now()

@@ -18,6 +18,9 @@ import (
 // Options.WebSocket.Origins for the WebSocket.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+		if r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" {
+			w.Header().Set("Connection", "close") // as wsmanager refuses handshakes
+		}
 		h.negotiate(w, r)
 		return
 	}

@@ -266,3 +266,12 @@ func token(t *testing.T, h http.Handler) string {
 	t.Helper()
 	return ticketOf(t, h, "negotiateVersion=1").ConnectionToken
 }
+
+// A handshake for a path that answers no handshake closes the connection, as each refused
+// handshake does.
+func TestHandshakeToNegotiateClosesTheConnection(t *testing.T) {
+	_, url := serve(t, nil, hub.Options{})
+	res := wstest.Handshake(t, wstest.Request(t, url+"/negotiate"), nil).Response
+	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+	require.True(t, res.Close)
+}

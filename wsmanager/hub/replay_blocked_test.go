@@ -19,7 +19,7 @@ import (
 
 // An Ack that was lost with its socket is sent again, because a client may wait for it.
 func TestLostAck(t *testing.T) {
-	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("", "Echo", 0))
 		p.expect(ack(1)) // the client loses it with the socket
@@ -38,7 +38,7 @@ func TestLostAck(t *testing.T) {
 
 // A result waits if it only fits without the unacknowledged messages.
 func TestResultWaitsForAck(t *testing.T) {
-	bubble(t, hub.Methods{"Text": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, hub.Methods{"Text": func(n int) string { return strings.Repeat("x", n) }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		p.send(invocation("1", "Text", 90_000), invocation("2", "Text", 1_000_000))
 		require.Contains(t, p.record(), `"invocationId":"1"`)
@@ -83,7 +83,7 @@ func acknowledging(p *peer, n int, send func()) (records []string) {
 // ended.
 func TestAckBehindPendingCalls(t *testing.T) {
 	text := strings.Repeat("x", 200)
-	bubble(t, hub.Methods{"Text": func() string { return text }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, hub.Methods{"Text": func() string { return text }}, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		const n = 3000
 		for i, r := range acknowledging(p, n, func() {
@@ -101,7 +101,7 @@ func TestAckBehindPendingCalls(t *testing.T) {
 // The same with the items of a stream that the hub sends back.
 func TestAckBehindItems(t *testing.T) {
 	text := strings.Repeat("x", 1000)
-	bubble(t, echoStream, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoStream, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		p.send(`{"type":4,"invocationId":"e","target":"Echo","arguments":[],"streamIds":["u"]}`)
 		const n = 500
@@ -122,7 +122,7 @@ func TestMissingAck(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
-	bubble(t, echoStream, opts, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoStream, opts, func(t *testing.T, h *hub.Hub) {
 		_, p := newStateful(t, h)
 		p.send(`{"type":4,"invocationId":"e","target":"Echo","arguments":[],"streamIds":["u"]}`)
 		go func() {

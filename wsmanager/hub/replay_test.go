@@ -67,7 +67,7 @@ var echoes = hub.Methods{
 
 // A recorded trace of a connection that is resumed several times.
 func TestResume(t *testing.T) {
-	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("0", "Echo", 0), invocation("1", "Join", "g"))
 		p.expect(`{"type":3,"invocationId":"0","result":0}`, `{"type":3,"invocationId":"1"}`)
@@ -117,7 +117,7 @@ func TestResume(t *testing.T) {
 
 // Calls, the client's answers and its streams continue over several sockets.
 func TestResumeDuringCalls(t *testing.T) {
-	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(`{"type":1,"invocationId":"sum","target":"Sum","arguments":[],"streamIds":["u"]}`, invocation("ask", "Ask"))
 		p.expect(`{"type":1,"invocationId":"s1","target":"m","arguments":[]}`)
@@ -176,7 +176,7 @@ func TestResumableEnds(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
+			runInFakeTime(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
 				s, p := newStateful(t, h)
 				synctest.Wait()
 				end(t, s, p)
@@ -187,7 +187,7 @@ func TestResumableEnds(t *testing.T) {
 		})
 	}
 	t.Run("a broken socket, just before 15 s", func(t *testing.T) {
-		bubble(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
+		runInFakeTime(t, echoes, opts, func(t *testing.T, h *hub.Hub) {
 			s, p := newStateful(t, h)
 			for range 3 {
 				p.Kill()
@@ -206,7 +206,7 @@ func TestResumableEnds(t *testing.T) {
 
 // A client that requests version 1 in its handshake is not stateful.
 func TestVersion1Fallback(t *testing.T) {
-	bubble(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, echoes, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		k := ticketOf(t, h, "negotiateVersion=1&useStatefulReconnect=true")
 		p := dialHandler(t, h, "/hub?id="+k.ConnectionToken).shake()
 		p.result("1", "Echo", 1)
@@ -238,7 +238,7 @@ func TestStatefulBuffer(t *testing.T) {
 	}}
 	ended := make(chan error, 1)
 	opts := hub.Options{StatefulReconnect: true, Disconnected: func(_ *hub.Context, err error) { ended <- err }}
-	bubble(t, methods, opts, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, methods, opts, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(streamInvocation("s", "Flood"))
 		const each = 1000 + len(`{"type":2,"invocationId":"s","item":""}`) + 1
@@ -275,7 +275,7 @@ func TestStatefulBuffer(t *testing.T) {
 func TestContextSurvivesBrokenSocket(t *testing.T) {
 	causes := make(chan error, 1)
 	methods := hub.Methods{"Wait": func(ctx *hub.Context) { <-ctx.Done(); causes <- context.Cause(ctx) }}
-	bubble(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
+	runInFakeTime(t, methods, hub.Options{StatefulReconnect: true}, func(t *testing.T, h *hub.Hub) {
 		s, p := newStateful(t, h)
 		p.send(invocation("1", "Wait"))
 		synctest.Wait()

@@ -45,7 +45,7 @@ func (q *slotQueue) end(h *slotHolder) {
 	q.slots.changed.Broadcast()
 }
 
-func (q *slotQueue) holding(h *slotHolder) bool {
+func (q *slotQueue) holdsSlot(h *slotHolder) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return h.holding
@@ -57,12 +57,12 @@ func TestSlotIsReacquiredBeforeQueuedCalls(t *testing.T) {
 		q := newSlotQueue(1)
 		var first, second, third slotHolder
 		q.enqueue(&first, &second, &third)
-		require.True(t, q.holding(&first))
-		require.False(t, q.holding(&second))
+		require.True(t, q.holdsSlot(&first))
+		require.False(t, q.holdsSlot(&second))
 
 		reacquire := q.slots.release(&first)
-		require.False(t, q.holding(&first))
-		require.True(t, q.holding(&second))
+		require.False(t, q.holdsSlot(&first))
+		require.True(t, q.holdsSlot(&second))
 
 		reacquired := make(chan struct{})
 		go func() {
@@ -71,15 +71,15 @@ func TestSlotIsReacquiredBeforeQueuedCalls(t *testing.T) {
 			reacquire()
 		}()
 		synctest.Wait()
-		require.False(t, q.holding(&first), "the second call holds the slot")
+		require.False(t, q.holdsSlot(&first), "the second call holds the slot")
 
 		q.end(&second)
 		<-reacquired
-		require.True(t, q.holding(&first))
-		require.False(t, q.holding(&third))
+		require.True(t, q.holdsSlot(&first))
+		require.False(t, q.holdsSlot(&third))
 
 		q.end(&first)
-		require.True(t, q.holding(&third))
+		require.True(t, q.holdsSlot(&third))
 	})
 }
 
@@ -90,12 +90,12 @@ func TestSlotIsReacquiredByTheLastGoroutine(t *testing.T) {
 	q.enqueue(&call)
 	first, second := q.slots.release(&call), q.slots.release(&call)
 	q.enqueue(&other)
-	require.True(t, q.holding(&other))
+	require.True(t, q.holdsSlot(&other))
 	first()
-	require.False(t, q.holding(&call))
+	require.False(t, q.holdsSlot(&call))
 	q.end(&other)
 	second()
-	require.True(t, q.holding(&call))
+	require.True(t, q.holdsSlot(&call))
 }
 
 // Exempt calls neither need nor take a slot.
@@ -103,9 +103,9 @@ func TestExemptCallsTakeNoSlot(t *testing.T) {
 	q := newSlotQueue(1)
 	call, stream := slotHolder{}, slotHolder{exempt: true}
 	q.enqueue(&stream, &call)
-	require.True(t, q.holding(&call))
+	require.True(t, q.holdsSlot(&call))
 	q.slots.release(&stream)()
-	require.False(t, q.holding(&stream))
+	require.False(t, q.holdsSlot(&stream))
 	q.end(&stream)
 	require.Equal(t, 1, q.slots.active)
 }
@@ -116,8 +116,8 @@ func TestSlotIsReacquiredWhileClosing(t *testing.T) {
 	var call, other slotHolder
 	q.enqueue(&call, &other)
 	reacquire := q.slots.release(&call)
-	require.True(t, q.holding(&other))
+	require.True(t, q.holdsSlot(&other))
 	q.closing = true
 	reacquire()
-	require.True(t, q.holding(&call))
+	require.True(t, q.holdsSlot(&call))
 }

@@ -16,6 +16,9 @@
 //
 //	c := wstest.DialHandler(t, handler, "/ws", nil, wstest.Memory{Patience: time.Hour})
 //
+// Text, Binary, ExpectClose and the methods made of them answer pings, also those of
+// wsmanager.Conn.Ping; ReadFrame and ExpectPing leave the answer to the test.
+//
 // The connection is a [Pipe] with a small buffer: a client that stops reading is a slow
 // consumer at once.
 //

@@ -40,8 +40,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// good returns a result within all bounds.
-func good() *result {
+// goodResult returns a result within all bounds.
+func goodResult() *result {
 	r := &result{
 		Base: usage{10 << 20, 1 << 20, 6, 10, 0}, End: usage{11 << 20, 1<<20 + 1000, 6, 10, 0},
 		Ours: usage{Goroutines: 4, Descriptors: 12}, After: usage{Goroutines: 4, Descriptors: 12},
@@ -70,7 +70,7 @@ func TestChecks(t *testing.T) {
 		}
 		return list
 	}
-	require.Empty(t, missed(good()))
+	require.Empty(t, missed(goodResult()))
 	of := func(r *result, path string, change func(*wsmanager.Stats)) {
 		s := r.Stats[path]
 		change(&s)
@@ -100,7 +100,7 @@ func TestChecks(t *testing.T) {
 		"a valid handshake was refused":             func(r *result) { of(r, "/echo", func(s *wsmanager.Stats) { s.Refused.Malformed++ }) },
 		"the server printed an error":               func(r *result) { r.Printed = []string{"level=ERROR"} },
 	} {
-		r := good()
+		r := goodResult()
 		spoil(r)
 		require.Len(t, missed(r), 1, name)
 	}

@@ -49,13 +49,13 @@ func CORS(cfg cors.Config) pipeline.Middleware {
 	}
 }
 
-// Options returns opts with the origins of cfg allowed for WebSockets as well. wsmanager
-// does not support patterns: only full origins of cfg count, such as
-// "https://app.example.com", and not "*" or "https://*.example.com".
+// Options returns opts with the origins of cfg allowed for WebSockets as well: full ones, such
+// as "https://app.example.com", and "https://*.example.com". "*" and patterns for ports do
+// not count.
 func Options(cfg cors.Config, opts wsmanager.Options) wsmanager.Options {
 	opts.Origins.Allowed = slices.Clone(opts.Origins.Allowed)
 	for _, origin := range cfg.Origins {
-		if !strings.Contains(origin, "*") {
+		if !strings.Contains(strings.Replace(origin, "://*.", "://", 1), "*") {
 			opts.Origins.Allowed = append(opts.Origins.Allowed, origin)
 		}
 	}

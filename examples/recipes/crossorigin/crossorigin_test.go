@@ -183,7 +183,8 @@ func TestWebSockets(t *testing.T) {
 	}{
 		{"/open", friend, 101},
 		{"/open", "https://other.example.com", 101},
-		{"/open", "https://a.example.org", 403}, // wsmanager ignores CORS's patterns
+		{"/open", "https://a.example.org", 101},
+		{"/open", "https://example.org", 403},
 		{"/open", stranger, 403},
 		{"/open", "", 101}, // not a browser
 		{"/strict", srv.URL, 101},
@@ -239,7 +240,7 @@ func TestOptionsLeavesTheCallersAlone(t *testing.T) {
 	mine := make([]string, 1, 10)
 	mine[0] = "https://other.example.com"
 	got := crossorigin.Options(config, wsmanager.Options{Origins: wsmanager.Origins{Allowed: mine}, Limits: wsmanager.Limits{MaxMessageSize: 7}})
-	require.Equal(t, []string{"https://other.example.com", friend}, got.Origins.Allowed)
+	require.Equal(t, []string{"https://other.example.com", friend, "https://*.example.org"}, got.Origins.Allowed)
 	require.Equal(t, 7, got.Limits.MaxMessageSize)
 	require.Empty(t, mine[:2][1])
 }

@@ -108,7 +108,7 @@ func TestManager(t *testing.T) {
 	matrix(t, func(t *testing.T, s stack, srv *server) {
 		c := dial(t, srv, "/ws", "early")
 		if s.refuses != "" {
-			refused(t, s, srv, c)
+			requireRefused(t, s, srv, c)
 			return
 		}
 		c.upgraded(t, s)
@@ -125,7 +125,7 @@ func TestHub(t *testing.T) {
 	matrix(t, func(t *testing.T, s stack, srv *server) {
 		c := dial(t, srv, "/events", `{"protocol":"json","version":1}`+"\x1e")
 		if s.refuses != "" {
-			refused(t, s, srv, c)
+			requireRefused(t, s, srv, c)
 			return
 		}
 		c.upgraded(t, s)
@@ -167,8 +167,8 @@ func TestOrdinaryAnswers(t *testing.T) {
 	})
 }
 
-// refused expects a plain answer, and one record with the writer that prevents the upgrade.
-func refused(t *testing.T, s stack, srv *server, c *client) {
+// requireRefused expects a plain answer, and one record with the writer that prevents the upgrade.
+func requireRefused(t *testing.T, s stack, srv *server, c *client) {
 	t.Helper()
 	res, err := http.ReadResponse(c.br, nil)
 	require.NoError(t, err)

@@ -92,8 +92,8 @@ func itemsMux() *http.ServeMux {
 	return mux
 }
 
-// copies is a component that gives the next handler another request.
-func copies(next http.Handler) http.Handler {
+// replaceRequest is a component that gives the next handler another request.
+func replaceRequest(next http.Handler) http.Handler {
 	type key struct{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, "v")))
@@ -131,14 +131,14 @@ func TestRoutes(t *testing.T) {
 			b.Map("/ping", func(b *pipeline.Builder) { b.Use(telemetry.Route("/ping")).Run(rt.Text("pong")) })
 		}, "/ping/whatever", 200, "GET /ping", "/ping"},
 		{"behind a component that copies the request", func(b *pipeline.Builder) {
-			b.Use(copies, telemetry.Route("/items")).Run(items())
+			b.Use(replaceRequest, telemetry.Route("/items")).Run(items())
 		}, "/items/7", 200, "GET /items", "/items"},
-		{"the same without help", func(b *pipeline.Builder) { b.Use(copies).Run(items()) }, "/items/7", 200, "GET", ""},
+		{"the same without help", func(b *pipeline.Builder) { b.Use(replaceRequest).Run(items()) }, "/items/7", 200, "GET", ""},
 		{"Endpoints in a branch, behind a component that copies the request", func(b *pipeline.Builder) {
-			b.Use(quiet).Map("/api", func(b *pipeline.Builder) { b.Use(copies, middleware.Endpoints(itemsMux())) })
+			b.Use(quiet).Map("/api", func(b *pipeline.Builder) { b.Use(replaceRequest, middleware.Endpoints(itemsMux())) })
 		}, "/API/items/7", 200, "GET /api/items/{id}", "/api/items/{id}"},
 		{"Endpoints, a panic", func(b *pipeline.Builder) {
-			b.Use(quiet, copies, middleware.Endpoints(itemsMux()))
+			b.Use(quiet, replaceRequest, middleware.Endpoints(itemsMux()))
 		}, "/panic/7", 500, "GET /panic/{id}", "/panic/{id}"},
 		{"Endpoints, a miss", func(b *pipeline.Builder) { b.Use(middleware.Endpoints(itemsMux())) }, "/nowhere/7", 404, "GET", ""},
 		{"no route", func(b *pipeline.Builder) { b.Run(items()) }, "/nowhere/7", 404, "GET", ""},

@@ -20,8 +20,8 @@ import (
 
 const secret = "the crown jewels"
 
-// guard requires the secret word.
-func guard(next http.Handler) http.Handler {
+// requireSecret requires the secret word.
+func requireSecret(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "please" {
 			http.Error(w, "guarded", http.StatusForbidden)
@@ -92,13 +92,13 @@ func TestGuards(t *testing.T) {
 				Map("/admin", func(b *pipeline.Builder) {
 					r := chi.NewRouter()
 					r.Handle("/*", rt.Text(secret))
-					b.Use(guard).Run(withchi.Handler(r))
+					b.Use(requireSecret).Run(withchi.Handler(r))
 				}).
 				Run(mainLine()).MustBuild()
 		}},
 		{"UseWhen, which continues with the router", func() http.Handler {
 			return pipeline.New().
-				UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(guard) }).
+				UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(requireSecret) }).
 				Run(mainLine()).MustBuild()
 		}},
 		{"UseWhen, with Handler and other components", func() http.Handler {
@@ -106,18 +106,18 @@ func TestGuards(t *testing.T) {
 			admin(r, "/admin")
 			return pipeline.New().
 				Use(middleware.ResponseTime).
-				UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(guard) }).
+				UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(requireSecret) }).
 				Run(withchi.Handler(r)).MustBuild()
 		}},
 		{"in a branch of a branch", func() http.Handler {
 			r := chi.NewRouter()
 			admin(r, "/admin")
-			inner := pipeline.New().UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(guard) }).Run(r).MustBuild()
+			inner := pipeline.New().UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(requireSecret) }).Run(r).MustBuild()
 			return pipeline.New().Map("/in", func(b *pipeline.Builder) { b.Run(inner) }).Run(inner).MustBuild()
 		}},
 		{"guarded in chi by branch, behind CleanPaths", func() http.Handler {
 			r := chi.NewRouter()
-			r.Use(branch.CleanPaths, branch.UseWhen(branch.Path("/admin"), guard))
+			r.Use(branch.CleanPaths, branch.UseWhen(branch.Path("/admin"), requireSecret))
 			admin(r, "/admin")
 			return r
 		}},
@@ -159,7 +159,7 @@ func TestTheSpellingsReachSomething(t *testing.T) {
 	require.Greater(t, reached, len(spellings)/3)
 
 	guarded := chi.NewRouter()
-	guarded.Route("/admin", func(r chi.Router) { r.Use(guard); r.Handle("/*", rt.Text(secret)) })
+	guarded.Route("/admin", func(r chi.Router) { r.Use(requireSecret); r.Handle("/*", rt.Text(secret)) })
 	guarded.Handle("/*", http.FileServerFS(foldedFS{fstest.MapFS{"admin/s": {Data: []byte(secret)}}}))
 	srv = rt.Serve(t, guarded, false)
 	require.Equal(t, "guarded\n", rt.Raw(t, srv, "/admin/s").Text)
@@ -175,7 +175,7 @@ func TestEscapesInPatterns(t *testing.T) {
 	router := chi.NewRouter()
 	router.Handle("/admin%2fs", rt.Text(secret))
 	srv := rt.Serve(t, pipeline.New().
-		UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(guard) }).
+		UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(requireSecret) }).
 		Run(withchi.Handler(router)).MustBuild(), false)
 	require.Equal(t, "guarded\n", rt.Raw(t, srv, "/admin%2fs").Text)
 	require.Equal(t, secret, rt.Raw(t, srv, "/admin%252fs").Text)

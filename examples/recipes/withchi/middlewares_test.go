@@ -21,8 +21,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// theirs are chi's middlewares, in the order that chi recommends. Its logger writes to out.
-func theirs(out io.Writer) []pipeline.Middleware {
+// chiMiddlewares are chi's middlewares, in the order that chi recommends. Its logger writes to out.
+func chiMiddlewares(out io.Writer) []pipeline.Middleware {
 	logger := chimiddleware.RequestLogger(&chimiddleware.DefaultLogFormatter{Logger: log.New(out, "", 0), NoColor: true})
 	return []pipeline.Middleware{
 		chimiddleware.RequestID, logger, chimiddleware.Recoverer, chimiddleware.Timeout(time.Minute), chimiddleware.Compress(5),
@@ -45,7 +45,7 @@ func bothSides(t *testing.T, f func(t *testing.T, observer pipeline.Middleware, 
 			seen := make(chan rt.Seen, 100)
 			out := &rt.Logs{}
 			watch := rt.Watch(seen)
-			all := theirs(out)
+			all := chiMiddlewares(out)
 			use := append(append(append([]pipeline.Middleware{}, all[:at.index]...), watch), all[at.index:]...)
 			f(t, watch, seen, use, out)
 		})

@@ -20,8 +20,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-// where answers with the path as a handler sees it.
-func where(name string) http.HandlerFunc {
+// answerPath answers with the path as a handler sees it.
+func answerPath(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s base=%s path=%s id=%s", name, branch.PathBase(r), r.URL.Path, r.PathValue("id"))
 	}
@@ -31,10 +31,10 @@ func where(name string) http.HandlerFunc {
 func users() chi.Router {
 	r := chi.NewRouter()
 	r.Use(chimiddleware.RequestID) // copies the request
-	r.Get("/", where("root"))
-	r.Get("/users/{id}", where("user"))
-	r.Route("/deep", func(r chi.Router) { r.Get("/{id}/x", where("deep")) })
-	r.Get("/files/*", where("files"))
+	r.Get("/", answerPath("root"))
+	r.Get("/users/{id}", answerPath("user"))
+	r.Route("/deep", func(r chi.Router) { r.Get("/{id}/x", answerPath("deep")) })
+	r.Get("/files/*", answerPath("files"))
 	r.Get("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("oops") })
 	return r
 }
@@ -93,12 +93,12 @@ func TestBareRouterInABranch(t *testing.T) {
 // branch.Map can be used as a middleware in chi, and a router may be in the branch.
 func TestBranchUnderARouter(t *testing.T) {
 	outer := chi.NewRouter()
-	outer.Use(middleware.ResponseTime, branch.Map("/map", where("mapped")))
-	outer.Get("/users/{id}", where("outer"))
+	outer.Use(middleware.ResponseTime, branch.Map("/map", answerPath("mapped")))
+	outer.Get("/users/{id}", answerPath("outer"))
 	outer.Route("/sub", func(r chi.Router) {
 		// The path is still complete, whatever part of it chi has matched.
 		r.Use(branch.Map("/sub/bare", users()), branch.Map("/sub/right", withchi.Handler(users())))
-		r.Get("/*", where("sub"))
+		r.Get("/*", answerPath("sub"))
 	})
 	srv := rt.Serve(t, outer, false)
 	for target, want := range map[string]string{
@@ -119,12 +119,12 @@ func TestBranchUnderARouter(t *testing.T) {
 func TestPipelineInARouter(t *testing.T) {
 	router := chi.NewRouter()
 	router.Mount("/plain", pipeline.New().
-		Map("/users", func(b *pipeline.Builder) { b.Run(where("short")) }).
-		Map("/plain/users", func(b *pipeline.Builder) { b.Run(where("full")) }).MustBuild())
+		Map("/users", func(b *pipeline.Builder) { b.Run(answerPath("short")) }).
+		Map("/plain/users", func(b *pipeline.Builder) { b.Run(answerPath("full")) }).MustBuild())
 	router.Mount("/based", pipeline.New().
 		Use(branch.UsePathBase("/based")).
-		Map("/users", func(b *pipeline.Builder) { b.Run(where("based")) }).
-		Run(where("rest")).MustBuild())
+		Map("/users", func(b *pipeline.Builder) { b.Run(answerPath("based")) }).
+		Run(answerPath("rest")).MustBuild())
 	srv := rt.Serve(t, router, false)
 	for target, want := range map[string]string{
 		"/plain/users/7": "full base=/plain/users path=/7 id=",
@@ -137,7 +137,7 @@ func TestPipelineInARouter(t *testing.T) {
 	}
 	t.Run("and in http.ServeMux", func(t *testing.T) {
 		mux := http.NewServeMux()
-		app := pipeline.New().Map("/users", func(b *pipeline.Builder) { b.Run(where("stripped")) }).MustBuild()
+		app := pipeline.New().Map("/users", func(b *pipeline.Builder) { b.Run(answerPath("stripped")) }).MustBuild()
 		mux.Handle("/strip/", http.StripPrefix("/strip", app))
 		mux.Handle("/base/", pipeline.New().Use(branch.UsePathBase("/base")).Run(app).MustBuild())
 		srv := rt.Serve(t, mux, false)

@@ -12,6 +12,7 @@ type Counters struct {
 	stripes [Stripes]Traffic
 
 	Accepted atomic.Uint64 // handshakes
+	Expired  atomic.Uint64 // connections
 	refused  [refusals]atomic.Uint64
 	dropped  [drops]atomic.Uint64
 

@@ -7,31 +7,33 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gobwas/ws/wsflate"
-
 	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 const extensionName = "permessage-deflate"
 
-// ErrMalformed reports a header field that is not a list of extensions (RFC 6455, section
-// 9.1).
+// ErrMalformed reports an answer that is not a list of extensions (RFC 6455, section 9.1).
 var ErrMalformed = errors.New("the Sec-WebSocket-Extensions are malformed")
 
 // Negotiate returns the Sec-WebSocket-Extensions value with which a server answers the
 // client's header lines: an answer to the first acceptable offer of permessage-deflate, or ""
-// if none is acceptable (RFC 7692, section 5.1). The error is [ErrMalformed]; it fails the
-// handshake (RFC 6455, section 9.1).
-func Negotiate(lines []string) (answer string, err error) {
+// if none is acceptable (RFC 7692, section 5.1).
+//
+// It declines all offers of a list that it cannot parse, one with a semicolon at the end for
+// example. RFC 6455, section 9.1, says that such a list fails the handshake. But a server
+// without compression does not parse the list, and the same client must not fail because
+// compression was switched on.
+func Negotiate(lines []string) (answer string) {
+	var err error
 	for name, params := range extensions(strings.Join(lines, ","), &err) {
 		if name == extensionName && answer == "" {
 			answer = answerOffer(params)
 		}
 	}
 	if err != nil {
-		return "", err
+		return ""
 	}
-	return answer, nil
+	return answer
 }
 
 // answerOffer returns the answer to an offer of permessage-deflate (RFC 7692, section
@@ -117,7 +119,7 @@ func CheckAnswer(lines []string) (agreed bool, err error) {
 // Offer is a client's offer: no side takes over its context. It has no
 // client_max_window_bits, so the server must not limit the client's window: compress/flate
 // has only the biggest.
-var Offer = wsflate.Parameters{ServerNoContextTakeover: true, ClientNoContextTakeover: true}.Option()
+const Offer = extensionName + "; server_no_context_takeover; client_no_context_takeover"
 
 // isWindowBits reports whether s is a number from 8 to 15 without leading zeros.
 func isWindowBits(s string) bool {

@@ -9,7 +9,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
-var errCloseTooShort = errors.New("a close frame has a payload of one byte")
+var (
+	errCloseTooShort = errors.New("a close frame has a payload of one byte")
+	errCloseReason   = errors.New("the reason of a close frame is not valid UTF-8")
+)
 
 // NewClose returns an unmasked close frame. It has no payload if code is 1005, which
 // stands for the absence of a code.
@@ -33,7 +36,7 @@ func parseClose(p []byte) (ws.StatusCode, string, error) {
 		return 0, "", protocolError(fmt.Errorf("a close frame has the code %d", code))
 	}
 	if !utf8.Valid(p[2:]) {
-		return 0, "", InvalidUTF8()
+		return 0, "", &Error{Code: ws.StatusInvalidFramePayloadData, Err: errCloseReason}
 	}
 	return code, string(p[2:]), nil
 }

@@ -18,7 +18,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrInvalidUTF8 is the cause of an [Error] about a text, or the reason of a close frame.
+// ErrInvalidUTF8 is the cause of an [Error] about a text message.
 var ErrInvalidUTF8 = errors.New("a text is not valid UTF-8")
 
 func protocolError(cause error) error {

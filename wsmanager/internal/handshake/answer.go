@@ -14,6 +14,7 @@ import (
 // Answer is the application's part of the answer to a valid handshake.
 type Answer struct {
 	Subprotocol string      // one that the client offered, or ""
+	Extensions  string      // the Sec-WebSocket-Extensions, "" for none
 	Header      http.Header // to be added; without the headers of the handshake itself
 }
 
@@ -76,8 +77,8 @@ func (q *Request) writeHeader(h http.Header, a *Answer) {
 	// Outer components took no part in the negotiation.
 	h.Del("Sec-WebSocket-Extensions")
 	h.Del("Sec-WebSocket-Protocol")
-	if q.Extensions != "" {
-		h.Set("Sec-WebSocket-Extensions", q.Extensions)
+	if a.Extensions != "" {
+		h.Set("Sec-WebSocket-Extensions", a.Extensions)
 	}
 	if a.Subprotocol != "" {
 		h.Set("Sec-WebSocket-Protocol", a.Subprotocol)

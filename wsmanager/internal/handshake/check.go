@@ -5,33 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // ServerConfig is what a server accepts. The zero value accepts requests without an
-// origin or of the server's own, without extensions.
+// origin or of the server's own.
 type ServerConfig struct {
-	// AllowedOrigins are further origins, each as [Origin.String] returns it.
-	AllowedOrigins []string
+	// AllowedOrigins are further origins.
+	AllowedOrigins Origins
+
+	// AllowOrigin decides about each origin that is neither the server's own nor in
+	// AllowedOrigins, if it is not nil. The URL has the scheme and the host.
+	AllowOrigin func(*http.Request, *url.URL) bool
 
 	// SecureOriginsOnly refuses pages of the same host that were loaded without TLS.
 	SecureOriginsOnly bool
 
 	// AnyOrigin switches the check of origins off.
 	AnyOrigin bool
-
-	// Negotiate returns the Sec-WebSocket-Extensions to answer the client's with, "" for
-	// none. An error means that the header is malformed. If Negotiate is nil, the server
-	// agrees on no extension.
-	Negotiate func(lines []string) (answer string, err error)
 }
 
 // Request is a valid handshake.
 type Request struct {
-	Stream     bool   // over HTTP/2 (RFC 8441)
-	Extensions string // the Sec-WebSocket-Extensions to answer with, "" for none
+	Stream bool // over HTTP/2 (RFC 8441)
 
 	key string // Sec-WebSocket-Key; HTTP/2 has none
 }
@@ -46,13 +45,13 @@ a GET request over HTTP/1.1 with the headers "Connection: Upgrade",
 
 // Texts for clients, which both protocols use.
 const (
-	textVersion    = "This server speaks version 13 of the WebSocket protocol (RFC 6455)."
-	textExtensions = "The Sec-WebSocket-Extensions are malformed."
-	textOrigin     = "This origin may not connect."
+	textVersion = "This server speaks version 13 of the WebSocket protocol (RFC 6455)."
+	textOrigin  = "This origin may not connect."
 )
 
-// Check validates a request in the order request line and headers, extensions, origin. The
-// error is a *Refusal. Check sets the headers of w that the answer to it needs.
+// Check validates a request: first request line and headers, then the origin. The error is
+// a *Refusal. Check sets the headers of w that the answer to it needs, except Connection: see
+// [CloseAfterAnswer].
 func Check(w http.ResponseWriter, r *http.Request, cfg *ServerConfig) (Request, error) {
 	q := Request{Stream: isStream(r)}
 	var err error
@@ -63,11 +62,6 @@ func Check(w http.ResponseWriter, r *http.Request, cfg *ServerConfig) (Request, 
 	}
 	if err != nil {
 		return Request{}, err
-	}
-	if lines := r.Header["Sec-Websocket-Extensions"]; cfg.Negotiate != nil && len(lines) > 0 {
-		if q.Extensions, err = cfg.Negotiate(lines); err != nil {
-			return Request{}, malformed(http.StatusBadRequest, textExtensions, err)
-		}
 	}
 	if err := cfg.checkOrigin(r); err != nil {
 		return Request{}, &Refusal{ForeignOrigin, http.StatusForbidden, textOrigin, err}
@@ -89,11 +83,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", notWebSocket(http.StatusNotImplemented, "This is a WebSocket endpoint.", fmt.Errorf("the request asks for the protocol %q", p))
 	}
 	if !WantsWebSocket(r) || !httpx.ListContains(h["Connection"], "upgrade") {
-		// RFC 9110, section 15.5.22: a 426 has to name the protocol.
-		if r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "Upgrade")
-			w.Header().Set("Upgrade", "websocket")
-		}
+		nameProtocol(w, r)
 		return "", notWebSocket(http.StatusUpgradeRequired, usage, errors.New("the request does not ask for a WebSocket"))
 	}
 	if r.Method != http.MethodGet {
@@ -104,14 +94,12 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", malformed(http.StatusBadRequest, "A WebSocket handshake needs HTTP/1.1.", errors.New("the request is "+r.Proto))
 	}
 	if err := checkVersion(r); err != nil {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
+		nameProtocol(w, r)
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return "", malformed(http.StatusUpgradeRequired, textVersion, err)
 	}
 	if r.ContentLength != 0 {
 		// Hijack would wait for the body, and no time limit covers that.
-		w.Header().Set("Connection", "close")
 		return "", malformed(http.StatusBadRequest, "A WebSocket handshake has no body.", errors.New("the request has a body"))
 	}
 	keys := h["Sec-Websocket-Key"]
@@ -123,6 +111,14 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request) (key string, err error
 		return "", malformed(http.StatusBadRequest, "The Sec-WebSocket-Key must be 16 bytes in base64.", errors.New("the key is malformed"))
 	}
 	return key, nil
+}
+
+// nameProtocol sets the header Upgrade, which a 426 must have (RFC 9110, section 15.5.22).
+// HTTP/2 has no such header.
+func nameProtocol(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Upgrade", "websocket")
+	}
 }
 
 // checkStream validates a handshake over HTTP/2 (RFC 8441, section 5). It has no key:

@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -49,18 +48,18 @@ func TestCheck(t *testing.T) {
 			set("Upgrade", "h2c", "WebSocket")(r)
 		}, 0, 0, nil},
 		{"spaces around the key", request, set("Sec-WebSocket-Key", " "+testKey+" "), 0, 0, nil},
-		{"no Upgrade", request, set("Upgrade"), NotWebSocket, 426, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}},
-		{"no Connection", request, set("Connection"), NotWebSocket, 426, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}},
+		{"no Upgrade", request, set("Upgrade"), NotWebSocket, 426, http.Header{"Upgrade": {"websocket"}}},
+		{"no Connection", request, set("Connection"), NotWebSocket, 426, http.Header{"Upgrade": {"websocket"}}},
 		{"no Upgrade over HTTP/2", request, func(r *http.Request) { r.ProtoMajor = 2; r.Header = http.Header{} }, NotWebSocket, 426, http.Header{}},
 		{"POST", request, func(r *http.Request) { r.Method = "POST" }, Malformed, 405, http.Header{"Allow": {"GET"}}},
 		{"HTTP/1.0", request, func(r *http.Request) { r.Proto, r.ProtoMinor = "HTTP/1.0", 0 }, Malformed, 400, http.Header{}},
-		{"version 8", request, set("Sec-WebSocket-Version", "8"), Malformed, 426, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}},
-		{"two versions", request, set("Sec-WebSocket-Version", "13", "13"), Malformed, 426, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}},
-		{"a body", request, func(r *http.Request) { r.ContentLength = 5 }, Malformed, 400, http.Header{"Connection": {"close"}}},
+		{"version 8", request, set("Sec-WebSocket-Version", "8"), Malformed, 426, http.Header{"Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}},
+		{"two versions", request, set("Sec-WebSocket-Version", "13", "13"), Malformed, 426, http.Header{"Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}},
+		{"a body", request, func(r *http.Request) { r.ContentLength = 5 }, Malformed, 400, http.Header{}},
 		{"no key", request, set("Sec-WebSocket-Key"), Malformed, 400, http.Header{}},
 		{"two keys", request, set("Sec-WebSocket-Key", testKey, testKey), Malformed, 400, http.Header{}},
 		{"a short key", request, set("Sec-WebSocket-Key", "c2hvcnQ="), Malformed, 400, http.Header{}},
-		{"malformed extensions", request, set("Sec-WebSocket-Extensions", "bad"), Malformed, 400, http.Header{}},
+		{"extensions that can't be parsed", request, set("Sec-WebSocket-Extensions", "bad;"), 0, 0, nil},
 		{"a foreign origin", request, set("Origin", "http://evil.example"), ForeignOrigin, 403, http.Header{}},
 
 		{"HTTP/2", streamRequest, none, 0, 0, nil},
@@ -71,21 +70,13 @@ func TestCheck(t *testing.T) {
 		{"a foreign origin over HTTP/2", streamRequest, set("Origin", "http://evil.example"), ForeignOrigin, 403, http.Header{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := ServerConfig{Negotiate: func(lines []string) (string, error) {
-				require.NotEmpty(t, lines)
-				if lines[0] == "bad" {
-					return "", errors.New("bad")
-				}
-				return "agreed", nil
-			}}
 			r := tt.make()
 			tt.change(r)
 			rec := httptest.NewRecorder()
-			q, err := Check(rec, r, &cfg)
+			q, err := Check(rec, r, &ServerConfig{})
 			if tt.status == 0 {
 				require.NoError(t, err)
 				require.Equal(t, r.ProtoMajor == 2, q.Stream)
-				require.Empty(t, q.Extensions)
 				if !q.Stream {
 					require.Equal(t, testKey, q.key)
 				}
@@ -102,17 +93,6 @@ func TestCheck(t *testing.T) {
 			require.Zero(t, q)
 		})
 	}
-}
-
-func TestCheckNegotiates(t *testing.T) {
-	r := request()
-	r.Header.Set("Sec-WebSocket-Extensions", "x")
-	q, err := Check(httptest.NewRecorder(), r, &ServerConfig{Negotiate: func([]string) (string, error) { return "agreed", nil }})
-	require.NoError(t, err)
-	require.Equal(t, "agreed", q.Extensions)
-	q, err = Check(httptest.NewRecorder(), r, &ServerConfig{})
-	require.NoError(t, err)
-	require.Empty(t, q.Extensions)
 }
 
 func TestErrorsQuoteLittle(t *testing.T) {

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gobwas/ws"
-
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -24,17 +22,25 @@ type ClientConfig struct {
 	// for the zero value.
 	TLS *tls.Config
 
-	// Proxy returns the proxy for a request, or nil. nil stands for
-	// http.ProxyFromEnvironment.
+	// Proxy returns the proxy for a request, or nil. nil stands for the environment: see
+	// proxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
+
+	// ProxyConnectHeader is added to CONNECT requests. CheckConnectHeader has accepted it.
+	ProxyConnectHeader http.Header
+
+	// GetProxyConnectHeader replaces ProxyConnectHeader, if it is not nil. target is host and
+	// port of the server.
+	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 
 	// NetDial connects to the server or to the proxy. nil stands for a net.Dialer.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Offer adds the extensions that the client offers. nil stands for none. It is a
-	// function because the type of an extension belongs to a module that this one does
-	// not require itself.
-	Offer func(*ws.Dialer)
+	// MaxRedirects is how many redirects are followed in one call of Dial.
+	MaxRedirects int
+
+	// Offer is the Sec-WebSocket-Extensions of the request, "" for none.
+	Offer string
 
 	// CheckExtensions checks the Sec-WebSocket-Extensions of an answer that has any, and
 	// reports whether they are agreed on. It is called only if Offer is set.
@@ -55,8 +61,20 @@ type Result struct {
 }
 
 // Dial connects to the server and does the handshake. If ctx ends before, Dial returns its
-// cause. An answer other than a 101 is a *RefusedError, an invalid 101 an ErrAnswer.
-func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (res *Result, err error) {
+// cause. An answer other than a 101 is a *RefusedError, an invalid 101 an ErrAnswer. After a
+// redirect each error is in a *RedirectedError.
+func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (*Result, error) {
+	for hops := newHops(t, cfg.MaxRedirects); ; {
+		res, err := cfg.dial(ctx, hops)
+		if !errors.Is(err, errFollow) {
+			return res, hops.wrap(err)
+		}
+	}
+}
+
+// dial does the handshake with the present server of hops.
+func (cfg *ClientConfig) dial(ctx context.Context, hops *hops) (_ *Result, err error) {
+	t := hops.target
 	conn, err := cfg.connect(ctx, t.url)
 	if err != nil {
 		return nil, err
@@ -66,9 +84,9 @@ func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (res *Result, err e
 			_ = conn.Close() // the error to report is err
 		}
 	}()
-	res = &Result{}
+	res := &Result{}
 	if t.IsTLS() {
-		tc, err := cfg.startTLS(ctx, conn, t.url)
+		tc, err := startTLS(ctx, conn, cfg.tlsConfig(t), t.url)
 		if err != nil {
 			return nil, contextErr(ctx, err)
 		}
@@ -77,8 +95,10 @@ func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (res *Result, err e
 		res.TLS = &state
 	}
 	res.Conn = conn
-	err = runWithContext(ctx, conn, func() error { return cfg.exchange(t, res) })
-	return res, err
+	if err := runWithContext(ctx, conn, func() error { return cfg.exchange(hops, res) }); err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // runWithContext runs f, which reads from and writes to conn, and interrupts it if ctx
@@ -110,17 +130,29 @@ func contextErr(ctx context.Context, err error) error {
 	return err
 }
 
-// startTLS does the TLS handshake with the host of u.
-func (cfg *ClientConfig) startTLS(ctx context.Context, conn net.Conn, u *url.URL) (*tls.Conn, error) {
-	tlsConfig := cfg.TLS.Clone()
-	if tlsConfig == nil {
-		tlsConfig = &tls.Config{}
+// tlsConfig returns the configuration for a server. A server to which another has redirected
+// gets neither the certificates of the client nor settings for the name of the first.
+func (cfg *ClientConfig) tlsConfig(t *Target) *tls.Config {
+	if !t.foreign || cfg.TLS == nil {
+		return cfg.TLS
 	}
-	if tlsConfig.ServerName == "" {
-		tlsConfig.ServerName = u.Hostname()
+	c := cfg.TLS.Clone()
+	c.ServerName, c.Certificates, c.GetClientCertificate, c.EncryptedClientHelloConfigList = "", nil, nil, nil
+	return c
+}
+
+// startTLS does the TLS handshake with the host of u. It does not change cfg, which may be
+// nil.
+func startTLS(ctx context.Context, conn net.Conn, cfg *tls.Config, u *url.URL) (*tls.Conn, error) {
+	cfg = cfg.Clone()
+	if cfg == nil {
+		cfg = &tls.Config{}
 	}
-	tlsConfig.NextProtos = []string{"http/1.1"} // the client has no extended CONNECT
-	tc := tls.Client(conn, tlsConfig)
+	if cfg.ServerName == "" {
+		cfg.ServerName = u.Hostname()
+	}
+	cfg.NextProtos = []string{"http/1.1"} // the client has no extended CONNECT
+	tc := tls.Client(conn, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

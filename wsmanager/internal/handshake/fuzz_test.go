@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,7 @@ const fuzzHandshake = "GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrad
 
 // accepting is a server that hangs up after the handshake.
 func accepting(w http.ResponseWriter, r *http.Request) {
-	cfg := handshake.ServerConfig{Negotiate: func([]string) (string, error) { return "", nil }}
-	q, err := handshake.Check(w, r, &cfg)
+	q, err := handshake.Check(w, r, &handshake.ServerConfig{})
 	if err == nil {
 		err = q.Prepare(w, wstest.Patience)
 	}
@@ -161,7 +161,8 @@ const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nCon
 
 // FuzzDialAnswer answers a client's handshake with any bytes, in which %s stands for the
 // proof that the key was understood: nothing panics, the handshake succeeds only if the
-// proof is in the answer, and the client gets all bytes after it.
+// proof is in the answer, and the client gets all bytes after it. It succeeds if the answer
+// fulfils RFC 6455, section 4.1, in the reading of net/http.
 func FuzzDialAnswer(f *testing.F) {
 	const good = switching + "%s\r\n\r\n"
 	for _, s := range []string{
@@ -178,7 +179,10 @@ func FuzzDialAnswer(f *testing.F) {
 		"HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nwho",
 		"HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-		"HTTP/1.1 100 Continue\r\n\r\n" + good, "220 smtp.example.com ESMTP\r\n", "\x00\x01\x02\n\n\n", "",
+		"HTTP/1.1 100 Continue\r\n\r\n" + good, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n y\r\n\r\nHTTP/1.1 102\r\n\r\n" + good,
+		"\r\nhttp/1.1  101 \nUpgrade:\n h2c,websocket\nConnection : keep-alive\nConnection: a,Upgrade\nX Y: z\nSec-WebSocket-Accept: %s\n\n",
+		switching + "%s\r\nSec-WebSocket-Protocol:\r\nContent-Length: x\r\nTransfer-Encoding: br\r\n\r\n\x81\x02hi",
+		switching + "%s\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", "220 smtp.example.com ESMTP\r\n", "\x00\x01\x02\n\n\n", "",
 	} {
 		f.Add([]byte(s))
 	}
@@ -207,10 +211,10 @@ func FuzzDialAnswer(f *testing.F) {
 		require.NoError(t, urlErr)
 		res, err := handshake.Dial(t.Context(), target, &cfg)
 		if err != nil {
-			<-answered
+			require.False(t, isSwitching(<-answered, proof), "%v", err)
 			return
 		}
-		require.Regexp(t, `^HTTP/1\.[1-9] 101\s`, string(answer))
+		require.Regexp(t, `(?mi)^HTTP/1\.[1-9] +101\s`, string(answer))
 		require.Contains(t, []string{"", "chat"}, res.Subprotocol)
 		require.False(t, res.Extensions)
 		rest, err := io.ReadAll(res.Conn)
@@ -220,6 +224,23 @@ func FuzzDialAnswer(f *testing.F) {
 		require.True(t, bytes.Contains(sent, []byte(proof)))
 		require.True(t, bytes.HasSuffix(sent, append(res.Early, rest...)))
 	})
+}
+
+// isSwitching reports whether net/http reads a valid 101 without sub-protocol and extensions.
+func isSwitching(answer []byte, proof string) bool {
+	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	contains := func(name, token string) bool {
+		return slices.ContainsFunc(strings.Split(strings.Join(res.Header.Values(name), ","), ","), func(item string) bool {
+			return strings.EqualFold(strings.Trim(item, " \t"), token)
+		})
+	}
+	return res.StatusCode == http.StatusSwitchingProtocols && res.ProtoAtLeast(1, 1) && contains("Upgrade", "websocket") && contains("Connection", "upgrade") &&
+		slices.Equal(res.Header.Values("Sec-WebSocket-Accept"), []string{proof}) &&
+		len(res.Header.Values("Sec-WebSocket-Protocol"))+len(res.Header.Values("Sec-WebSocket-Extensions")) == 0
 }
 
 // pipeTo returns a NetDial that connects to a server in memory.

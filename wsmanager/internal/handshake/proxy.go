@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -21,32 +20,50 @@ func (cfg *ClientConfig) connect(ctx context.Context, u *url.URL) (net.Conn, err
 		conn, err := cfg.netDial(ctx, address(u))
 		return conn, contextErr(ctx, err)
 	}
-	if proxy.Scheme != "http" && proxy.Scheme != "https" {
-		return nil, fmt.Errorf("a proxy of the scheme %q is not supported: use http or https, or Network.Dial", proxy.Scheme)
-	}
 	conn, err := cfg.connectThrough(ctx, proxy, address(u))
 	var refused *RefusedError
-	if err != nil && !errors.As(err, &refused) { // a RefusedError says that the proxy has refused
+	if errors.As(err, &refused) { // says that the proxy has refused
+		refused.Detail.ProxyHost = proxy.Host
+	} else if err != nil {
 		err = fmt.Errorf("the proxy %s: %w", proxy.Host, err)
 	}
 	return conn, err
 }
 
 // connectThrough makes a tunnel to addr through a proxy.
-func (cfg *ClientConfig) connectThrough(ctx context.Context, proxy *url.URL, addr string) (net.Conn, error) {
-	plain, err := cfg.netDial(ctx, address(proxy))
+func (cfg *ClientConfig) connectThrough(ctx context.Context, proxy *url.URL, addr string) (_ net.Conn, err error) {
+	var open func(net.Conn) error
+	switch proxy.Scheme {
+	case "http", "https":
+		header, err := cfg.connectHeader(ctx, proxy, addr)
+		if err != nil {
+			return nil, contextErr(ctx, err)
+		}
+		open = func(conn net.Conn) error { return openTunnel(conn, header, addr) }
+	case "socks5", "socks5h", "socks":
+		open = func(conn net.Conn) error { return openSOCKS(conn, proxy, addr) }
+	default:
+		return nil, fmt.Errorf("its scheme %q is not supported: use http, https or socks5, or Network.Dial", proxy.Scheme)
+	}
+	if proxy.Hostname() == "" {
+		return nil, errors.New("its URL names no host")
+	}
+	conn, err := cfg.netDial(ctx, address(proxy))
 	if err != nil {
 		return nil, contextErr(ctx, err)
 	}
-	conn := plain
-	if proxy.Scheme == "https" {
-		if conn, err = cfg.startTLS(ctx, plain, proxy); err != nil {
+	plain := conn
+	defer func() {
+		if err != nil {
 			_ = plain.Close() // the error to report is err
+		}
+	}()
+	if proxy.Scheme == "https" {
+		if conn, err = startTLS(ctx, conn, cfg.TLS, proxy); err != nil {
 			return nil, contextErr(ctx, err)
 		}
 	}
-	if err := runWithContext(ctx, conn, func() error { return openTunnel(conn, proxy, addr) }); err != nil {
-		_ = conn.Close() // the error to report is err
+	if err := runWithContext(ctx, conn, func() error { return open(conn) }); err != nil {
 		return nil, err
 	}
 	return conn, nil
@@ -57,7 +74,7 @@ func (cfg *ClientConfig) connectThrough(ctx context.Context, proxy *url.URL, add
 func (cfg *ClientConfig) chooseProxy(u *url.URL) (*url.URL, error) {
 	choose := cfg.Proxy
 	if choose == nil {
-		choose = http.ProxyFromEnvironment
+		choose = proxyFromEnvironment
 	}
 	asHTTP := *u
 	asHTTP.Scheme = map[string]string{"ws": "http", "wss": "https"}[u.Scheme]
@@ -77,46 +94,20 @@ func (cfg *ClientConfig) netDial(ctx context.Context, addr string) (net.Conn, er
 }
 
 // address returns host and port of a URL.
-func address(u *url.URL) string {
-	port := u.Port()
-	switch {
-	case port != "":
-	case u.Scheme == "ws":
-		port = defaultPort("http")
-	case u.Scheme == "wss":
-		port = defaultPort("https")
-	default:
-		port = defaultPort(u.Scheme)
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
+func address(u *url.URL) string { return net.JoinHostPort(u.Hostname(), port(u)) }
 
-var errSentAfterAnswer = errors.New("data after its answer to CONNECT")
-
-// openTunnel asks the proxy for a connection to addr (RFC 9110, section 9.3.6).
-func openTunnel(conn net.Conn, proxy *url.URL, addr string) error {
-	req := &http.Request{
-		Method: http.MethodConnect,
-		URL:    &url.URL{Opaque: addr},
-		Host:   addr,
-		Header: make(http.Header),
+// port returns the port of a URL, which may be the default of its scheme.
+func port(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
 	}
-	if proxy.User != nil {
-		req.Header.Set("Proxy-Authorization", basicAuth(proxy.User))
+	switch u.Scheme {
+	case "ws":
+		return defaultPort("http")
+	case "wss":
+		return defaultPort("https")
+	case "socks5", "socks5h", "socks":
+		return "1080" // RFC 1928, section 3
 	}
-	if err := req.Write(conn); err != nil {
-		return err
-	}
-	br := bufio.NewReader(&headReader{r: conn, left: maxHead})
-	res, err := http.ReadResponse(br, req)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode/100 != 2 {
-		return newRefusedError(res, true)
-	}
-	if br.Buffered() > 0 { // the client speaks first, over TLS and without
-		return errSentAfterAnswer
-	}
-	return nil
+	return defaultPort(u.Scheme)
 }

@@ -3,6 +3,10 @@ package handshake
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // Reason classifies refusals, for counters.
@@ -43,6 +47,37 @@ func notWebSocket(status int, text string, err error) *Refusal {
 
 func malformed(status int, text string, err error) *Refusal {
 	return &Refusal{Malformed, status, text, err}
+}
+
+// CloseAfterAnswer makes the server close the connection of r after an answer with this
+// status, which refuses a handshake. Some proxies forward everything that follows a request
+// for an upgrade without a look at the answer. Over a connection that stays open, their
+// clients could then send requests that the proxy does not check. Call it before the answer.
+//
+// Over HTTP/2 it does nothing: a stream ends with its answer, and closing the connection
+// would end the other requests.
+func CloseAfterAnswer(w http.ResponseWriter, r *http.Request, status int) {
+	if r.ProtoMajor != 1 {
+		return
+	}
+	options := []string{"close"} // first, because net/http looks only at the first line
+	if status == http.StatusUpgradeRequired {
+		options = append(options, "Upgrade") // it goes with the header Upgrade (RFC 9110, section 7.8)
+	}
+	if r.ContentLength != 0 {
+		// After the answer net/http reads a body of up to 256 KiB, for which the client may take
+		// any time.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // without deadlines net/http's own limits apply
+	}
+	// A component may have a header of its own, and copy only a part of it.
+	for range httpx.MaxWriters {
+		if h := w.Header(); h != nil {
+			h["Connection"] = slices.Clone(options)
+		}
+		if w = httpx.Unwrap(w); w == nil {
+			break
+		}
+	}
 }
 
 // BrokenError is a handshake that failed after its answer had begun. The connection must

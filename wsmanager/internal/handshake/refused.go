@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +14,13 @@ type RefusedError struct {
 	Header     http.Header
 	Body       []byte // at most the first 4 KiB; incomplete if it came too slowly
 	Proxy      bool   // the proxy's answer to CONNECT
+	Detail     RefusedDetail
+}
+
+// RefusedDetail is for the text of a RefusedError.
+type RefusedDetail struct {
+	ProxyHost   string // host and port of the proxy
+	NotFollowed string // why a redirect is not followed; "" if none are
 }
 
 // maxRefusedBody is the maximal length of RefusedError.Body.
@@ -25,11 +31,17 @@ const maxRefusedBody = 4 << 10
 func (e *RefusedError) Error() string {
 	by := "server"
 	if e.Proxy {
-		by = "proxy"
+		by = strings.TrimSpace("proxy " + e.Detail.ProxyHost)
 	}
 	s := fmt.Sprintf("the %s refused with %d %s", by, e.StatusCode, http.StatusText(e.StatusCode))
+	why := e.Detail.NotFollowed
 	if location := e.Header.Get("Location"); location != "" {
-		s += fmt.Sprintf(" (to %q, which is not followed)", redact(location))
+		if why != "" {
+			why = ": " + why
+		}
+		s += fmt.Sprintf(" (to %q, which is not followed%s)", redact(location), why)
+	} else if why != "" {
+		s += fmt.Sprintf(" (which is not followed: %s)", why)
 	}
 	text, _, _ := strings.Cut(strings.TrimSpace(string(e.Body)), "\n")
 	if text != "" && len(text) <= 200 && strings.HasPrefix(e.Header.Get("Content-Type"), "text/plain") {
@@ -49,17 +61,9 @@ func redact(ref string) string {
 	return u.String()
 }
 
-// readRefusal reads an answer that refuses. The body may be incomplete.
-func readRefusal(status int, br *bufio.Reader) *RefusedError {
-	res, err := http.ReadResponse(br, nil)
-	if err != nil {
-		return &RefusedError{StatusCode: status, Header: http.Header{}}
-	}
-	return newRefusedError(res, false)
-}
-
-func newRefusedError(res *http.Response, proxy bool) *RefusedError {
-	defer res.Body.Close()
+// newRefusedError reads the beginning of the body. It does not close the body, because that
+// would read the rest of it, which may have no end.
+func newRefusedError(res *http.Response) *RefusedError {
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusedBody)) // an incomplete body is better than none
-	return &RefusedError{StatusCode: res.StatusCode, Header: res.Header, Body: body, Proxy: proxy}
+	return &RefusedError{StatusCode: res.StatusCode, Header: res.Header, Body: body}
 }

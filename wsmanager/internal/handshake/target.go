@@ -15,9 +15,10 @@ import (
 
 // Target is what a client does a handshake with.
 type Target struct {
-	url    *url.URL // of scheme ws or wss, without a user
-	header http.Header
-	host   string // for the Host header; "" for the URL's
+	url     *url.URL // of scheme ws or wss, without a user
+	header  http.Header
+	host    string // for the Host header; "" for the URL's
+	foreign bool   // a redirect has led to it from another server
 }
 
 // ParseURL parses the URL of a server. Unlike that of url.Parse, the text of its error

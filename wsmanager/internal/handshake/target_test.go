@@ -92,6 +92,7 @@ func TestAddress(t *testing.T) {
 	for s, want := range map[string]string{
 		"ws://example.com/": "example.com:80", "wss://example.com/": "example.com:443",
 		"http://proxy": "proxy:80", "https://proxy": "proxy:443", "ws://[::1]:8080": "[::1]:8080",
+		"socks5://proxy": "proxy:1080", "socks5h://proxy:1081": "proxy:1081", "socks://[::1]": "[::1]:1080",
 	} {
 		u, err := url.Parse(s)
 		require.NoError(t, err)
@@ -110,4 +111,17 @@ func TestRefusedErrorKeepsSecrets(t *testing.T) {
 		require.NotContains(t, err.Error(), "secret")
 	}
 	require.EqualError(t, &RefusedError{StatusCode: 407, Proxy: true}, "the proxy refused with 407 Proxy Authentication Required")
+	named := &RefusedError{StatusCode: 407, Proxy: true, Detail: RefusedDetail{ProxyHost: "proxy.example:3128"}}
+	require.EqualError(t, named, "the proxy proxy.example:3128 refused with 407 Proxy Authentication Required")
+}
+
+// The zone of an address is not sent to the server.
+func TestHostWithoutZone(t *testing.T) {
+	for s, want := range map[string]string{
+		"ws://[fe80::1%25en0]:8080/": "[fe80::1]:8080", "ws://[fe80::1%25en0]/": "[fe80::1]", "ws://[fe80::1]/": "[fe80::1]", "ws://example.com:81": "example.com:81",
+	} {
+		u, err := url.Parse(s)
+		require.NoError(t, err)
+		require.Equal(t, want, withoutZone(u))
+	}
 }

@@ -4,6 +4,7 @@
 // need five times the memory, and be slower to walk.
 //
 // The table consists of shards, each with its own lock, which guards the variables of the
-// elements in the shard. It calls only RegistryLink under a lock. The caller owns the
+// elements in the shard. It calls only the methods of Element and the
+// argument of Walk under a lock. The caller owns the
 // elements, and what else they contain.
 package registry

@@ -13,6 +13,10 @@ type Element[T any] interface {
 	// RegistryLink returns the id, which never changes, and the variable that the Table uses
 	// to link the element, the same one at each call.
 	RegistryLink() (id string, next *T)
+
+	// RegistryFind returns the element with the id in the chain that begins with this one,
+	// or the zero T. (Get would need a call for each element of the chain.)
+	RegistryFind(id string) T
 }
 
 // Table has elements by id. It must be set up with Init. All other methods are safe for
@@ -102,38 +106,29 @@ func (t *Table[T]) Remove(x T) {
 func (t *Table[T]) Len() int { return int(t.count.Load()) }
 
 // Get returns the element with the id, or the zero T.
-func (t *Table[T]) Get(id string) T {
+func (t *Table[T]) Get(id string) (x T) {
 	var none T
 	s, hash := t.find(id)
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.count == 0 {
-		return none
-	}
-	x := *s.bucket(hash)
-	for x != none {
-		own, next := x.RegistryLink()
-		if own == id {
-			break
+	if s.count != 0 {
+		if x = *s.bucket(hash); x != none {
+			x = x.RegistryFind(id)
 		}
-		x = *next
 	}
+	s.mu.RUnlock()
 	return x
 }
 
-// Walk calls f with each element, under the lock of its shard. f must not call methods of
-// the table.
-func (t *Table[T]) Walk(f func(T)) {
-	var none T
+// Walk calls f for each shard that has elements, under its lock, with the beginnings of its
+// chains: each is an element or the zero T. f follows the links of the elements. (A call for
+// each element would take most of the time of a walk.) f must not change the slice or a
+// link, and must not call methods of the table.
+func (t *Table[T]) Walk(f func(chains []T)) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.RLock()
-		for _, x := range s.buckets {
-			for x != none {
-				f(x)
-				_, next := x.RegistryLink()
-				x = *next
-			}
+		if s.count != 0 {
+			f(s.buckets)
 		}
 		s.mu.RUnlock()
 	}

@@ -15,6 +15,13 @@ type element struct {
 
 func (e *element) RegistryLink() (string, **element) { return e.id, &e.next }
 
+func (e *element) RegistryFind(id string) *element {
+	for e != nil && e.id != id {
+		e = e.next
+	}
+	return e
+}
+
 // However it grows and shrinks, a table has the elements that a map would have.
 func TestTableIsAMap(t *testing.T) {
 	var table Table[*element]
@@ -24,10 +31,14 @@ func TestTableIsAMap(t *testing.T) {
 		t.Helper()
 		require.Equal(t, len(want), table.Len())
 		seen := make(map[string]*element)
-		table.Walk(func(e *element) {
-			require.Nil(t, seen[e.id], "seen twice")
-			seen[e.id] = e
-			require.Same(t, want[e.id], e)
+		table.Walk(func(chains []*element) {
+			for _, e := range chains {
+				for ; e != nil; e = e.next {
+					require.Nil(t, seen[e.id], "seen twice")
+					seen[e.id] = e
+					require.Same(t, want[e.id], e)
+				}
+			}
 		})
 		require.Len(t, seen, len(want))
 		for id, e := range want {
@@ -96,7 +107,13 @@ func BenchmarkWalk(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				list = list[:0]
-				table.Walk(func(e *element) { list = append(list, e) })
+				table.Walk(func(chains []*element) {
+					for _, e := range chains {
+						for ; e != nil; e = e.next {
+							list = append(list, e)
+						}
+					}
+				})
 			}
 		})
 	}

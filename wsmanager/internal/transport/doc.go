@@ -12,8 +12,7 @@
 //	event loop                  x                               x
 //
 // A transport is either a BlockingWriter, or a TryWriter that is also a WritableWaiter or a
-// WritableNotifier. The transport of the event loop is in package wsmanager: the loop reads
-// for it, so it is not a Reader.
+// WritableNotifier. The transport of the event loop is not a Reader, because the loop reads.
 //
 // # Ownership
 //

@@ -92,9 +92,9 @@ func TestWrongServers(t *testing.T) {
 		}), "a message of 127 bytes, want 128"},
 		"text":      {manager(t, func(c *wsmanager.Conn, msg wsmanager.Message) error { return c.Send(wsmanager.Text("hello")) }), "a frame with opcode 0x1"},
 		"closes":    {manager(t, func(c *wsmanager.Conn, _ wsmanager.Message) error { return c.Close(4000, "") }), "a frame with opcode 0x8"},
-		"ends":      {raw(func(net.Conn) {}), "the server has closed the connection"},
-		"masks":     {raw(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewBinaryFrame(nil)))) }), "a frame that is masked"},
-		"fragments": {raw(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.NewFrame(ws.OpBinary, false, nil))) }), "fragmented"},
+		"ends":      {rawHandler(func(net.Conn) {}), "the server has closed the connection"},
+		"masks":     {rawHandler(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewBinaryFrame(nil)))) }), "a frame that is masked"},
+		"fragments": {rawHandler(func(c net.Conn) { _, _ = c.Write(ws.MustCompileFrame(ws.NewFrame(ws.OpBinary, false, nil))) }), "fragmented"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load.Echo(serve(t, tt.server), 1, 128, 0, time.Minute)
@@ -111,8 +111,8 @@ func TestWrongServers(t *testing.T) {
 	require.Error(t, err)
 }
 
-// raw upgrades, reads a message, calls f and ends the connection.
-func raw(f func(net.Conn)) http.Handler {
+// rawHandler upgrades, reads a message, calls f and ends the connection.
+func rawHandler(f func(net.Conn)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
