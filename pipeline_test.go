@@ -297,7 +297,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/timewheel",
 	},
 	"wsmanager/internal/sender": {
-		"wsmanager/internal/activity", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/outbox",
+		"wsmanager/internal/activity", "wsmanager/internal/bytepool", "wsmanager/internal/counters", "wsmanager/internal/frame", "wsmanager/internal/outbox",
 		"wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/internal/admission":             {"wsmanager/internal/activity"},

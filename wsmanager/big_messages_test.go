@@ -39,7 +39,7 @@ func testBigEchoes(t *testing.T) {
 		if sum(m.Payload) != before {
 			t.Error("the payload has changed during the callback")
 		}
-		clear(m.Payload) // Send has copied what has to wait
+		clear(m.Payload) // Send has copied the bytes that wait
 		return err
 	}}, bigOptions(), nil)
 	var wg sync.WaitGroup

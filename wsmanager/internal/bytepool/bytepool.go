@@ -22,7 +22,7 @@ const MaxSize = 1 << maxBits
 // pools have pointers to the first bytes, because a slice in an interface would be allocated.
 var pools [small]sync.Pool
 
-// big has the classes above those of pools. A sync.Pool keeps what is in it through a
+// big has the classes above those of pools. A sync.Pool keeps its content through a
 // collection, for each processor, which would multiply the memory of big messages.
 var big [classes - small]weakPool
 
