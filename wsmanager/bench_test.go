@@ -74,6 +74,24 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
+// Echoes of messages that need several reads and writes.
+func BenchmarkBigEcho(b *testing.B) {
+	for _, size := range []int{64 << 10, 1 << 20, 16 << 20} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			opts := optionsWithoutLog()
+			opts.Limits.MaxMessageSize, opts.Outbox.Bytes = size, size+10
+			c := benchServe(b, wsmanager.MustNew(echoing, opts), false)()
+			frame := wstest.Frame(ws.OpBinary, true, make([]byte, size))
+			buf := make([]byte, size+10)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				echo(c, frame, buf)
+			}
+		})
+	}
+}
+
 // An iteration sends one message to all receivers and waits until each has it.
 func BenchmarkBroadcast(b *testing.B) {
 	for _, receivers := range []int{10, 1000} {

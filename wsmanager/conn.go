@@ -96,6 +96,9 @@ func (c *Conn) Context() context.Context {
 // slowly (see [SlowConsumer]), and ErrMessageTooBig, ErrMessageType or ErrInvalidUTF8 for
 // messages that cannot be sent. nil does not mean that the peer has received the message.
 func (c *Conn) Send(m Message) error {
+	if sendsBig(c, &m) {
+		return sendBig(c, m)
+	}
 	buf, err := c.encode(m)
 	if err != nil {
 		return err

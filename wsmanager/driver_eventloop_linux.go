@@ -96,6 +96,9 @@ func (h *eventHandler) driver() *loopDriver {
 	return (*loopDriver)(transport.LoopOf(h.out.Transport()))
 }
 
+// Space implements evloop.Handler.
+func (h *eventHandler) Space() []byte { return h.in.space() }
+
 // Data implements evloop.Handler.
 func (h *eventHandler) Data(p []byte) bool {
 	d, c := h.driver(), (*Conn)(h)

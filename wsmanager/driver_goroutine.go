@@ -72,11 +72,27 @@ func readConn(c *Conn, tenure uint32) {
 }
 
 func readAll(c *Conn) (err error) {
-	t, consume := c.out.Transport().(transport.Reader), c.session().consume
+	t := c.out.Transport().(transport.Reader)
 	for err == nil {
-		err = t.Read(consume)
+		err = t.Read((*reading)(c))
 	}
 	return err
+}
+
+// reading is a Conn as the transport.Receiver of its reader.
+type reading Conn
+
+func (r *reading) Space() []byte          { return r.in.space() }
+func (r *reading) Receive(p []byte) error { return (*session)(r).consume(p) }
+
+// draining is a Conn as the transport.Receiver after its end.
+type draining Conn
+
+func (d *draining) Space() []byte { return d.in.space() }
+
+func (d *draining) Receive(p []byte) error {
+	d.in.discard((*session)(d), p)
+	return nil
 }
 
 // endConn ends a connection whose reader has stopped.
@@ -90,13 +106,9 @@ func endConn(c *Conn, err error) {
 // answered our close frame or closed its direction, or Timeouts.Close has passed.
 func drainUntilClosed(c *Conn) {
 	t := c.out.Transport().(transport.Reader)
-	discard := func(p []byte) error {
-		c.in.discard(c.session(), p)
-		return nil
-	}
 	err := t.Resume()
 	for err == nil {
-		if err = t.Read(discard); errors.Is(err, transport.ErrInterrupted) {
+		if err = t.Read((*draining)(c)); errors.Is(err, transport.ErrInterrupted) {
 			err = t.Resume()
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -121,4 +122,39 @@ func testPiecesDoNotAllocate(t *testing.T) {
 			require.Less(t, leastAllocs(200, func() { echo(c, frame, buf) }), 1.0)
 		})
 	}
+}
+
+// The echo of a message allocates less than three times its size, and the next one that has
+// the same size almost nothing. A length that is only announced allocates nothing.
+func TestMemoryOfBigMessages(t *testing.T) { onSocketDrivers(t, testMemoryOfBigMessages) }
+
+func testMemoryOfBigMessages(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or the pools could be emptied
+	const size = 16 << 20
+	opts := optionsWithoutLog()
+	opts.Limits.MaxMessageSize, opts.Outbox.Bytes = size, 2*size
+	_, url := serve(t, echoing, opts, nil)
+	c := dialOver(t, url, nil)
+	frame := wstest.Frame(ws.OpBinary, true, make([]byte, size))
+	buf := make([]byte, 10+size)
+	allocated := func(f func()) int64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc - before.TotalAlloc)
+	}
+	first := allocated(func() { echo(c.Conn(), frame, buf) })
+	second := allocated(func() { echo(c.Conn(), frame, buf) })
+	t.Logf("allocated: %d and %d KiB", first>>10, second>>10)
+	require.Less(t, first, int64(3*size))
+	require.Less(t, second, int64(size/2), "the next message uses the same memory")
+
+	announced := allocated(func() {
+		c.SendRaw(frame[:200])
+		other := dialOver(t, url, nil)
+		other.SendText("x")
+		other.ExpectText("x")
+	})
+	require.Less(t, announced, int64(256<<10))
 }

@@ -70,6 +70,15 @@ func (r *receiver) discard(h receiveHost, p []byte) {
 	}
 }
 
+// space returns memory for the next bytes if they belong into a message that is being
+// received; otherwise nil.
+func (r *receiver) space() []byte {
+	if r.frames == nil {
+		return nil
+	}
+	return r.frames.Space()
+}
+
 // takeUnread returns a copy of the bytes that the frame reader has not handled, because the
 // message of the running callback is in the same buffer. It is nil if the frame reader has
 // nothing to do before further bytes arrive.

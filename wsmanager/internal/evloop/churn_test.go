@@ -201,6 +201,8 @@ func (c *churner) delay() bool {
 	return true
 }
 
+func (c *churner) Space() []byte { return nil }
+
 func (c *churner) Kicked() {
 	defer c.enter()()
 	if c.rng.IntN(10) == 0 {

@@ -33,8 +33,8 @@
 // silenced in B: otherwise each arrival would wake another thread that finds nothing.
 //
 // One goroutine at any time is the leader. It polls A for a batch of events and serves
-// them one after the other. Each event causes one read of at most 16 KiB. The rest
-// follows with the next poll, after the other sockets.
+// them one after the other. Each event causes one read of at most 16 KiB, or of the memory that
+// the handler has for it. The rest follows with the next poll, after the other sockets.
 //
 // The word w identifies the leader. It is seq<<1 | busy, where seq increases by one with
 // each event and never repeats. The goroutine that owns the current value of w owns the

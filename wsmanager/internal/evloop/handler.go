@@ -2,13 +2,17 @@ package evloop
 
 // Handler receives the events of one socket.
 //
-// Data, Kicked and End of one socket never overlap, and each call sees the effects of the
+// Space, Data, Kicked and End of one socket never overlap, and each call sees the effects of the
 // one before. They may block; the loop then continues without them. After Socket.Take the
 // call from which the socket was taken does not count: it may overlap later calls. If a
 // call panics or ends its goroutine with runtime.Goexit, the socket ends and the loop
 // continues: End gets a [*PanicError] or [ErrGoexit].
 type Handler interface {
-	// Data gets the bytes of one read. p is valid until Data returns and may be modified.
+	// Space is called before a read. It returns the memory for the bytes, or nil for that of
+	// the loop. Data follows only if there are bytes. Space must not block.
+	Space() []byte
+
+	// Data gets the bytes of one read. p is in the memory that Space has returned, or is valid until Data returns. It may be modified.
 	// Data may be called before Add has returned. If it returns false, no more is read and
 	// End follows with ErrStopped.
 	Data(p []byte) bool

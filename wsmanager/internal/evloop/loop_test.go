@@ -3,6 +3,7 @@
 package evloop_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -40,6 +41,26 @@ func TestEcho(t *testing.T) {
 			c.Shut()
 		})
 	}
+}
+
+// Bytes are read into the memory that the handler has for them.
+func TestSpace(t *testing.T) {
+	l := newLoop(t, evloop.Options{})
+	server, client := pair(t)
+	memory := make([]byte, 4)
+	got := make(chan string, 10)
+	c := &conn{ended: make(chan error, 1), space: memory}
+	c.data = func(c *conn, p []byte) bool {
+		got <- fmt.Sprintf("%s %v", p, &p[0] == &memory[0])
+		c.set(func() { c.space = nil })
+		return true
+	}
+	require.NoError(t, l.Add(server, c, &c.Socket))
+	send(t, client, "hello, world")
+	require.Equal(t, "hell true", await(t, got))
+	require.Equal(t, "o, world false", await(t, got))
+	client.Close()
+	require.Equal(t, io.EOF, await(t, c.ended))
 }
 
 func TestSocketIsSmall(t *testing.T) {

@@ -28,6 +28,7 @@ type conn struct {
 	ended chan error // gets End's error
 
 	mu       sync.Mutex
+	space    []byte
 	data     func(c *conn, p []byte) bool
 	reply    func(c *conn, p []byte) // answer of a scripted handler; nil: Write
 	kick     func(c *conn)
@@ -46,6 +47,12 @@ func (c *conn) Data(p []byte) bool {
 	data := c.data
 	c.mu.Unlock()
 	return data == nil || data(c, p)
+}
+
+func (c *conn) Space() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.space
 }
 
 func (c *conn) Kicked() {

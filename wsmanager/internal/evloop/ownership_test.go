@@ -23,6 +23,7 @@ type gatedHandler struct {
 }
 
 func (s *gatedHandler) Data(p []byte) bool { s.entered <- string(p); <-s.gate; return true }
+func (s *gatedHandler) Space() []byte      { return nil }
 func (s *gatedHandler) Kicked()            { s.entered <- "kicked" }
 func (s *gatedHandler) Writable()          { s.entered <- "writable" }
 func (s *gatedHandler) End(err error)      { s.ended <- err }

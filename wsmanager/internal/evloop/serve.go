@@ -113,6 +113,9 @@ func (s *Socket) rearm() {
 
 // readOnce reads and calls Data. An error means that the socket has to be ended.
 func (s *Socket) readOnce(buf []byte) error {
+	if p := s.handler.Space(); p != nil {
+		buf = p
+	}
 	n, errno := read(s.fd, buf)
 	switch {
 	case s.state.Load()&shut != 0:

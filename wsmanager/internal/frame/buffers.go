@@ -5,9 +5,9 @@ import "sync"
 // buffers has buffers for encoding, joining and inflating frames.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxPooled is the capacity above which a buffer is not pooled, so that one big message
-// does not hold memory.
-const maxPooled = 160 << 10
+// MaxPooled is the capacity above which a buffer is not pooled, so that one big message does not
+// hold memory. The outbox keeps such a buffer.
+const MaxPooled = 160 << 10
 
 // GetBuffer returns an empty buffer for frames. PutBuffer takes it back.
 func GetBuffer() *[]byte {
@@ -18,7 +18,7 @@ func GetBuffer() *[]byte {
 
 // PutBuffer takes a buffer back. The caller must not use it afterwards.
 func PutBuffer(buf *[]byte) {
-	if cap(*buf) <= maxPooled {
+	if cap(*buf) <= MaxPooled {
 		buffers.Put(buf)
 	}
 }

@@ -69,8 +69,13 @@ func parseHeader(p []byte, masked bool) (h ws.Header, n int, err error) {
 
 // Append appends an unmasked, final frame to dst.
 func Append(dst []byte, op ws.OpCode, payload []byte) []byte {
+	return append(AppendHeader(dst, op, len(payload)), payload...)
+}
+
+// AppendHeader appends the header of an unmasked, final frame with a payload of n bytes to dst.
+func AppendHeader(dst []byte, op ws.OpCode, n int) []byte {
 	dst = append(dst, 0x80|byte(op))
-	switch n := len(payload); {
+	switch {
 	case n < 126:
 		dst = append(dst, byte(n))
 	case n < 1<<16:
@@ -80,7 +85,7 @@ func Append(dst []byte, op ws.OpCode, payload []byte) []byte {
 		dst = append(dst, 127)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
 	}
-	return append(dst, payload...)
+	return dst
 }
 
 // Size returns the length of a frame of [Append] with a payload of that many bytes.

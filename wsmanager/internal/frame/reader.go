@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/gobwas/ws"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/bytepool"
 )
 
 // A Handler receives the events of a [Reader]. Payloads are lent for the call. An error
@@ -255,24 +257,23 @@ func (r *Reader) data(chunk, rest []byte, h Handler) error {
 		r.failed = true
 		return InvalidUTF8()
 	}
-	if !ends {
-		r.msg = AppendBounded(r.msg, chunk, r.wireLimit(r.compressed))
-		r.inFrame = !frameEnds
-		return nil
+	if !ends || len(r.msg) > 0 {
+		r.collect(chunk)
+		if chunk = r.msg[:len(r.msg):len(r.msg)]; !ends {
+			r.inFrame = !frameEnds
+			return nil
+		}
 	}
-	if len(r.msg) > 0 {
-		chunk = AppendBounded(r.msg, chunk, r.wireLimit(r.compressed))
-	}
-	op, compressed := r.op, r.compressed
+	op, compressed, msg := r.op, r.compressed, r.msg
 	r.inFrame, r.op, r.compressed, r.msg = false, 0, false, nil
-	if len(rest) == 0 {
-		return message(h, op, compressed, chunk, false)
+	if len(rest) > 0 {
+		r.unread = rest
 	}
-	r.unread = rest
-	err := message(h, op, compressed, chunk, true)
-	if err != ErrTaken {
+	err := message(h, op, compressed, chunk, len(rest) > 0)
+	if len(rest) > 0 && err != ErrTaken {
 		r.unread = nil
 	}
+	bytepool.Put(msg) // the handler has returned, also if another goroutine has taken over
 	return err
 }
 
@@ -306,15 +307,4 @@ func (r *Reader) control(chunk []byte, h Handler) error {
 		}
 		return h.OnClose(code, reason)
 	}
-}
-
-// AppendBounded is append with a capacity that grows with the bytes that have arrived and
-// never beyond limit: a header that announces a long payload allocates nothing.
-func AppendBounded(dst, p []byte, limit int) []byte {
-	if need := len(dst) + len(p); need > cap(dst) {
-		grown := make([]byte, len(dst), min(max(need, 2*cap(dst), 512), max(limit, need)))
-		copy(grown, dst)
-		dst = grown
-	}
-	return append(dst, p...)
 }

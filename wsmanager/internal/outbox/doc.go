@@ -15,7 +15,8 @@
 //
 // The connection owns its [Queue] and guards it with its own lock. Only Progressed and
 // LastProgress may be called without it. Frames belong to the Queue once they are pushed,
-// and are never changed, because several queues may share one. An empty Queue costs nothing:
+// and are never changed, because several queues may share one, except those of
+// [Queue.PushPooled], whose memory has another use once they are written. An empty Queue costs nothing:
 // the methods that read treat a nil *Queue as empty, and a connection drops its Queue when
 // it is empty.
 package outbox

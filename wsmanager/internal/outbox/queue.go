@@ -1,6 +1,9 @@
 package outbox
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Queue has the frames that one connection still has to write, in order. See the package
 // comment for who may call its methods.
@@ -21,6 +24,8 @@ type Queue struct {
 	waiters []*Waiter
 
 	onSent func(frame []byte)
+
+	pooled *byte // the first byte of a frame of PushPooled, nil if there is none
 
 	writing  bool         // a writer is at work
 	progress atomic.Int64 // time.Duration at which it last made progress
@@ -82,6 +87,16 @@ func (q *Queue) Push(frame []byte, sent int) {
 	if isMessage(frame) {
 		q.messages++
 		q.bytes += len(frame) - sent
+	}
+}
+
+// PushPooled is Push for a frame in memory of package bytepool, which is given back when the
+// frame has been written. That of a second frame meanwhile, and of a frame that is dropped, is
+// left to the garbage collector.
+func (q *Queue) PushPooled(frame []byte, sent int) {
+	q.Push(frame, sent)
+	if q.pooled == nil {
+		q.pooled = unsafe.SliceData(frame)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/bytepool"
 )
 
 // frame makes a frame of which Queue sees the first byte.
@@ -314,4 +316,31 @@ func TestRandomUse(t *testing.T) {
 		}
 		require.Equal(t, pushed, got+dropped)
 	}
+}
+
+// The memory of a pooled frame is given back when the frame has been written, not before, and
+// not if it was dropped.
+func TestPushPooled(t *testing.T) {
+	const size = 3 << 20 // no other test has frames of this size
+	pooled := func() []byte { return append(bytepool.Get(size), 0x81) }
+	given := func(f []byte) bool {
+		p := bytepool.Get(size)
+		return &p[:1][0] == &f[0]
+	}
+	q := New(nil)
+	f, second := pooled(), pooled()
+	f, second = append(f, "abc"...), append(second, "def"...)
+	q.PushPooled(f, 1)
+	q.PushPooled(second, 0)
+	q.Push(message("x"), 0)
+	require.Equal(t, [2]int{3, 3 + 4 + 2}, load(q))
+	q.Advance(2)
+	require.False(t, given(f))
+	q.Advance(1)
+	require.True(t, given(f))
+	q.Advance(4)
+	require.False(t, given(second), "it was queued while another one was")
+	q.PushPooled(f, 0)
+	require.Equal(t, 2, q.DropMessages())
+	require.False(t, given(f))
 }

@@ -1,6 +1,11 @@
 package outbox
 
-import "time"
+import (
+	"time"
+	"unsafe"
+
+	"github.com/speakingtube/speakingtube/wsmanager/internal/bytepool"
+)
 
 // Writing reports whether a writer is at work.
 func (q *Queue) Writing() bool { return q != nil && q.writing }
@@ -102,6 +107,10 @@ func (q *Queue) Advance(n int) (messages int, closed bool) {
 			}
 		case isClose(f):
 			closed = true
+		}
+		if unsafe.SliceData(f) == q.pooled {
+			q.pooled = nil
+			bytepool.Put(f)
 		}
 	}
 	if len(q.frames) == 0 {

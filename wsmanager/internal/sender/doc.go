@@ -13,5 +13,6 @@
 // except those that are marked as safe without it; the writer's goroutine takes it itself, and
 // releases it during a write that may block. A [Config] belongs to a Manager, is shared by its
 // Senders and does not change after the first connection. A frame that is shared is never
-// changed or copied; of another frame the outbox takes a copy.
+// changed or copied; of another frame the outbox takes a copy, or its memory if that is not
+// pooled: see [frame.MaxPooled].
 package sender

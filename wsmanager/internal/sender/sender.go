@@ -234,12 +234,14 @@ func (s *Sender) tried(h Host, n int, err error) {
 	}
 }
 
-// push queues a frame of which the first sent bytes have been written. It applies no limits.
-func (s *Sender) push(h Host, frame []byte, sent int, shared bool) {
-	if !shared {
-		frame = append([]byte(nil), frame...)
+// push queues a frame of which the first sent bytes have been written. It applies no limits. A
+// frame that is not shared is in a buffer of frame.GetBuffer, and is copied unless PutBuffer
+// leaves the buffer to the outbox.
+func (s *Sender) push(h Host, p []byte, sent int, shared bool) {
+	if !shared && cap(p) <= frame.MaxPooled {
+		p = append([]byte(nil), p...)
 	}
-	s.queue().Push(frame, sent)
+	s.queue().Push(p, sent)
 	s.startWriter(h)
 }
 

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -133,6 +134,50 @@ func TestOwnershipOfFrames(t *testing.T) {
 	tr.room = 100
 	require.False(t, s.Pump(h))
 	require.Equal(t, append(message("own"), shared...), tr.wrote)
+}
+
+// A frame in parts is the same on the wire, wherever the transport stops, and the caller may
+// reuse the parts.
+func TestSendParts(t *testing.T) {
+	const size = 3000
+	whole := frame.Append(nil, ws.OpBinary, bytes.Repeat([]byte("0123456789"), size/10))
+	for _, room := range []int{0, 1, 2, 99, 100, 101, size, len(whole) - 1, len(whole)} {
+		for _, head := range []int{100, len(whole)} {
+			cfg, _ := newConfig(1, size+100)
+			tr := &fakeTransport{room: room}
+			s, h := newSender(cfg, tr, Close)
+			sent := bytes.Clone(whole)
+			require.NoError(t, s.SendParts(h, sent[:head], sent[head:]))
+			clear(sent)
+			require.Equal(t, string(whole[:room]), string(tr.wrote))
+			require.Equal(t, room == len(whole), s.Idle())
+			tr.room = size + 100
+			if !s.Idle() {
+				require.False(t, s.Pump(h))
+			}
+			require.Equal(t, whole, tr.wrote, "room for %d, %d in the first part", room, head)
+			require.Equal(t, counters.Total{MessagesOut: 1, BytesOut: uint64(len(whole))}, cfg.Counters.Total())
+		}
+	}
+}
+
+// A frame in parts meets the policy, as any other.
+func TestSendPartsBehindOthers(t *testing.T) {
+	cfg, _ := newConfig(2, 100)
+	tr := &fakeTransport{}
+	s, h := newSender(cfg, tr, DropNewest)
+	a, b := message("first"), message("second")
+	require.NoError(t, s.SendParts(h, a[:3], a[3:]))
+	require.NoError(t, s.SendParts(h, b[:3], b[3:]))
+	require.Equal(t, ErrOutboxFull, s.SendParts(h, a[:3], a[3:]))
+	tr.room = 100
+	require.False(t, s.Pump(h))
+	require.Equal(t, append(message("first"), message("second")...), tr.wrote)
+
+	tr.failure = errors.New("reset")
+	require.Equal(t, ErrClosed, s.SendParts(h, a[:3], a[3:]))
+	require.Contains(t, h.reports, "reset")
+	require.Equal(t, ErrClosed, s.SendParts(h, a[:3], a[3:]))
 }
 
 func TestPolicies(t *testing.T) {

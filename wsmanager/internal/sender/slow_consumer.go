@@ -20,10 +20,20 @@ const (
 
 // enqueue queues the frame of a message if it fits, and applies the policy if it does not.
 func (s *Sender) enqueue(h Host, frame []byte, shared bool) error {
-	if !s.fits(len(frame)) {
+	if err := s.makeRoom(h, len(frame)); err != nil {
+		return err
+	}
+	s.push(h, frame, 0, shared)
+	return nil
+}
+
+// makeRoom applies the policy if a frame of n bytes does not fit. After an error the frame must
+// not be queued.
+func (s *Sender) makeRoom(h Host, n int) error {
+	if !s.fits(n) {
 		switch s.policy {
 		case DropOldest:
-			for !s.fits(len(frame)) && s.outbox.DropOldest() {
+			for !s.fits(n) && s.outbox.DropOldest() {
 				s.cfg.Counters.Drop(counters.Oldest, 1)
 			}
 		case DropNewest:
@@ -35,7 +45,6 @@ func (s *Sender) enqueue(h Host, frame []byte, shared bool) error {
 			return ErrOutboxFull
 		}
 	}
-	s.push(h, frame, 0, shared)
 	return nil
 }
 

@@ -41,20 +41,23 @@ type addressedConn struct {
 func (t *addressedConn) RemoteAddr() net.Addr { return t.remote }
 
 // Read implements Reader.
-func (t *netConn) Read(consume func(p []byte) error) error {
+func (t *netConn) Read(r Receiver) error {
+	if p := r.Space(); p != nil {
+		return t.readInto(p, r)
+	}
 	if t.full {
 		buf := readBuffers.Get().(*[readBufferSize]byte)
 		defer readBuffers.Put(buf)
-		return t.readInto(buf[:], consume)
+		return t.readInto(buf[:], r)
 	}
 	buf := idleBuffers.Get().(*[idleBufferSize]byte)
 	defer idleBuffers.Put(buf)
-	return t.readInto(buf[:], consume)
+	return t.readInto(buf[:], r)
 }
 
 // readInto has no call of its own for the guarded read: the stack of an idle reader is kept
 // small.
-func (t *netConn) readInto(buf []byte, consume func(p []byte) error) (err error) {
+func (t *netConn) readInto(buf []byte, r Receiver) (err error) {
 	reading := true
 	defer func() {
 		if reading {
@@ -66,7 +69,7 @@ func (t *netConn) readInto(buf []byte, consume func(p []byte) error) (err error)
 	reading = false
 	t.full = n == len(buf)
 	if n > 0 {
-		if err := consume(buf[:n]); err != nil {
+		if err := r.Receive(buf[:n]); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func TestPanicsBecomeErrors(t *testing.T) {
 	require.Same(t, remote, tr.RemoteAddr())
 	require.Empty(t, (&netConn{conn: faulty{}}).RemoteAddr().String())
 	for method, call := range map[string]func() error{
-		"Read":            func() error { return tr.(Reader).Read(func([]byte) error { return nil }) },
+		"Read":            func() error { return tr.(Reader).Read(receiverFunc(func([]byte) error { return nil })) },
 		"Write":           func() error { _, err := tr.(BlockingWriter).Write([]byte("x"), func() {}); return err },
 		"SetReadDeadline": tr.Interrupt,
 		"CloseWrite":      tr.CloseWrite,
@@ -59,7 +59,7 @@ func TestInvalidCountsAreErrors(t *testing.T) {
 			written, err := tr.(BlockingWriter).Write([]byte("x"), func() { t.Error("no progress") })
 			require.Zero(t, written)
 			require.EqualError(t, err, fmt.Sprintf("wsmanager: Write of a transport.miscounts panicked: its count of 1 bytes is %d", n))
-			err = tr.(Reader).Read(func([]byte) error { t.Error("no bytes"); return nil })
+			err = tr.(Reader).Read(receiverFunc(func([]byte) error { t.Error("no bytes"); return nil }))
 			require.EqualError(t, err, fmt.Sprintf("wsmanager: Read of a transport.miscounts panicked: its count of %d bytes is %d", idleBufferSize, n))
 		})
 	}
@@ -79,7 +79,7 @@ func (readable) Read(p []byte) (int, error) { return copy(p, "x"), nil }
 // The driver reports a panic of the code that handles the bytes.
 func TestPanicsOfConsumersAreNotRecovered(t *testing.T) {
 	require.PanicsWithValue(t, "oops", func() {
-		_ = (&netConn{conn: readable{}}).Read(func([]byte) error { panic("oops") })
+		_ = (&netConn{conn: readable{}}).Read(receiverFunc(func([]byte) error { panic("oops") }))
 	})
 }
 
@@ -89,10 +89,10 @@ func TestReadsEndAfterACloseThatPanics(t *testing.T) {
 	defer theirs.Close()
 	tr := &netConn{conn: closeFails{ours}}
 	done := make(chan error, 1)
-	go func() { done <- tr.Read(func([]byte) error { return nil }) }()
+	go func() { done <- tr.Read(receiverFunc(func([]byte) error { return nil })) }()
 	require.NotNil(t, AsPanic(tr.Close()))
 	require.ErrorIs(t, <-done, net.ErrClosed)
-	require.ErrorIs(t, tr.Read(func([]byte) error { return nil }), net.ErrClosed)
+	require.ErrorIs(t, tr.Read(receiverFunc(func([]byte) error { return nil })), net.ErrClosed)
 }
 
 type closeFails struct{ net.Conn }

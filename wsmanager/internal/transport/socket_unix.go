@@ -21,11 +21,15 @@ type plainSocket struct {
 	// readable is the callback of raw for reading, allocated once; owned by the reader.
 	readable func(fd uintptr) bool
 
-	// buf has the bytes of the last read, nil if there are none; owned by the reader.
+	// receiver is the argument of Read; owned by the reader.
+	receiver Receiver
+
+	// buf has the bytes of the last read, nil if there are none or they are in the memory of
+	// the receiver; owned by the reader.
 	buf *[readBufferSize]byte
 
-	// n is the number of bytes in buf; without buf the negative error number of the read,
-	// or 0 at the end of the stream; owned by the reader.
+	// n is the number of bytes of the last read, the negative error number of the read, or 0
+	// at the end of the stream; owned by the reader.
 	n int
 }
 
@@ -52,7 +56,8 @@ func New(conn net.Conn, remote net.Addr) Transport {
 }
 
 // Read implements Reader.
-func (t *plainSocket) Read(consume func(p []byte) error) error {
+func (t *plainSocket) Read(r Receiver) error {
+	t.receiver = r
 	if err := t.raw.Read(t.readable); err != nil {
 		return readError(err)
 	}
@@ -61,7 +66,9 @@ func (t *plainSocket) Read(consume func(p []byte) error) error {
 	case buf != nil:
 		t.buf = nil
 		defer readBuffers.Put(buf)
-		return consume(buf[:t.n])
+		return r.Receive(buf[:t.n])
+	case t.n > 0:
+		return r.Receive(r.Space()[:t.n])
 	case t.n < 0:
 		return syscall.Errno(-t.n)
 	}
@@ -71,21 +78,30 @@ func (t *plainSocket) Read(consume func(p []byte) error) error {
 // readOnce takes a buffer only while the descriptor may have bytes. It returns false to
 // wait.
 func (t *plainSocket) readOnce(fd uintptr) bool {
+	if p := t.receiver.Space(); p != nil {
+		return t.readInto(fd, p)
+	}
 	buf := readBuffers.Get().(*[readBufferSize]byte)
-	n, err := syscall.Read(int(fd), buf[:])
+	done := t.readInto(fd, buf[:])
+	if t.n > 0 {
+		t.buf = buf
+	} else {
+		readBuffers.Put(buf)
+	}
+	return done
+}
+
+// readInto reads once. It returns false to wait.
+func (t *plainSocket) readInto(fd uintptr, p []byte) bool {
+	n, err := syscall.Read(int(fd), p)
 	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), buf[:])
+		n, err = syscall.Read(int(fd), p)
 	}
-	if n > 0 {
-		t.buf, t.n = buf, n
-		return true
-	}
-	readBuffers.Put(buf)
+	t.n = max(n, 0)
 	if errno, ok := err.(syscall.Errno); ok {
 		t.n = -int(errno)
 		return errno != syscall.EAGAIN
 	}
-	t.n = 0
 	return true
 }
 

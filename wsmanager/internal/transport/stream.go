@@ -44,28 +44,31 @@ func NewStream(w http.ResponseWriter, body io.Reader, remote net.Addr) *Stream {
 }
 
 // Read implements Reader. If the body is net/http's own, it waits without a buffer.
-func (t *Stream) Read(consume func(p []byte) error) error {
+func (t *Stream) Read(r Receiver) error {
 	if t.resumed {
 		return t.waitClosed()
 	}
 	if _, err := t.body.Read(nil); err != nil { // waits until there are bytes
 		return t.readError(err)
 	}
+	if p := r.Space(); p != nil {
+		return t.readInto(p, r)
+	}
 	if t.full {
 		buf := readBuffers.Get().(*[readBufferSize]byte)
 		defer readBuffers.Put(buf)
-		return t.readInto(buf[:], consume)
+		return t.readInto(buf[:], r)
 	}
 	buf := idleBuffers.Get().(*[idleBufferSize]byte)
 	defer idleBuffers.Put(buf)
-	return t.readInto(buf[:], consume)
+	return t.readInto(buf[:], r)
 }
 
-func (t *Stream) readInto(buf []byte, consume func(p []byte) error) error {
+func (t *Stream) readInto(buf []byte, r Receiver) error {
 	n, err := t.body.Read(buf)
 	t.full = n == len(buf)
 	if n > 0 && !t.isInterrupted() {
-		if err := consume(buf[:n]); err != nil {
+		if err := r.Receive(buf[:n]); err != nil {
 			return err
 		}
 	}

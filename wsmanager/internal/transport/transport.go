@@ -29,12 +29,23 @@ type Transport interface {
 type Reader interface {
 	Transport
 
-	// Read waits for bytes and passes them to consume, which may change them and must not
-	// keep them. It returns the error of consume, or the reason why there are no more bytes.
-	Read(consume func(p []byte) error) error
+	// Read waits for bytes and passes them to r. It returns the error of r, or the reason why
+	// there are no more bytes.
+	Read(r Receiver) error
 
 	// Resume ends an interruption. Its only error is a *PanicError.
 	Resume() error
+}
+
+// Receiver gets the bytes that a Reader reads.
+type Receiver interface {
+	// Space returns the memory for the next bytes, or nil for memory of the Reader. It may be
+	// called several times before Receive, and then returns the same memory.
+	Space() []byte
+
+	// Receive gets bytes, which it may change. Unless they are in the memory of Space, it must
+	// not keep them.
+	Receive(p []byte) error
 }
 
 // TryWriter is a Transport that can write without blocking.

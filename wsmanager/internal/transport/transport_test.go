@@ -86,16 +86,75 @@ func TestInterruptAndResume(t *testing.T) {
 			consume := func(p []byte) error { got += string(p); return nil }
 
 			require.NoError(t, tr.Interrupt())
-			require.ErrorIs(t, tr.Read(consume), ErrInterrupted)
+			require.ErrorIs(t, tr.Read(receiverFunc(consume)), ErrInterrupted)
 			require.NoError(t, tr.Resume())
 			_, err = peer.Write([]byte("hello"))
 			require.NoError(t, err)
 			for len(got) < len("hello") {
-				require.NoError(t, tr.Read(consume))
+				require.NoError(t, tr.Read(receiverFunc(consume)))
 			}
 			require.Equal(t, "hello", got)
 			require.NoError(t, peer.Close())
-			require.ErrorIs(t, tr.Read(consume), io.EOF)
+			require.ErrorIs(t, tr.Read(receiverFunc(consume)), io.EOF)
 		})
 	}
 }
+
+// spaceReceiver has memory for the first bytes.
+type spaceReceiver struct {
+	space []byte
+	calls int
+	got   []byte
+}
+
+func (r *spaceReceiver) Space() []byte { r.calls++; return r.space }
+
+func (r *spaceReceiver) Receive(p []byte) error {
+	r.got, r.space = p, nil
+	return nil
+}
+
+// Bytes are read into the memory of the Receiver, as long as it has some.
+func TestReadIntoSpace(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"a plain socket": func(c net.Conn) net.Conn { return c },
+		"any connection": func(c net.Conn) net.Conn { return struct{ net.Conn }{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			peer, err := net.Dial("tcp", ln.Addr().String())
+			require.NoError(t, err)
+			defer peer.Close()
+			conn, err := ln.Accept()
+			require.NoError(t, err)
+			defer conn.Close()
+			tr := New(wrap(conn), nil).(Reader)
+			memory := make([]byte, 5)
+			r := &spaceReceiver{space: memory}
+			read := make(chan error, 1)
+			go func() { read <- tr.Read(r) }()
+			_, err = peer.Write([]byte("hello, world"))
+			require.NoError(t, err)
+			require.NoError(t, <-read)
+			require.NotEmpty(t, r.got)
+			require.Same(t, &memory[0], &r.got[0])
+			got := string(r.got)
+			for len(got) < len("hello, world") {
+				require.NoError(t, tr.Read(r))
+				require.NotSame(t, &memory[0], &r.got[0])
+				got += string(r.got)
+			}
+			require.Equal(t, "hello, world", got)
+			require.NoError(t, peer.Close())
+			require.ErrorIs(t, tr.Read(r), io.EOF)
+		})
+	}
+}
+
+// receiverFunc is a Receiver without memory of its own.
+type receiverFunc func(p []byte) error
+
+func (f receiverFunc) Space() []byte          { return nil }
+func (f receiverFunc) Receive(p []byte) error { return f(p) }
