@@ -91,6 +91,9 @@ func (r *replay) write(ctx context.Context, record []byte, send func([]byte) err
 	return send(record)
 }
 
+// maxFrameHeader is the size of the largest header of a frame, with its mask. A record must fit into an outbox with it.
+const maxFrameHeader = 14
+
 // reserve waits for space for a record of n bytes.
 func (r *replay) reserve(ctx context.Context, n int) error {
 	c := r.session.config
@@ -101,7 +104,7 @@ func (r *replay) reserve(ctx context.Context, n int) error {
 		case r.stopped:
 			r.mu.Unlock()
 			return ErrClosed
-		case n > c.replayLimit:
+		case n > c.replayLimit-maxFrameHeader:
 			r.mu.Unlock()
 			return wsmanager.ErrMessageTooBig
 		case recordSize(n) <= room && (r.unacked.bytes+r.reserved < c.replayBuffer || r.readPaused),

@@ -57,7 +57,10 @@ func (r *replay) trailersLocked(written int64) map[int64][]byte {
 		for range row {
 			trailer = append(trailer, filler...)
 		}
-		trailers[last], row = trailer, 0
+		if len(records[i])+len(trailer) <= r.session.config.replayLimit-maxFrameHeader {
+			trailers[last] = trailer // otherwise no outbox could take both
+		}
+		row = 0
 	}
 	return trailers
 }
