@@ -1,8 +1,10 @@
 package docs_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,4 +73,45 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// A type with more methods has several jobs. Methods of embedded fields are not counted.
+func TestTypesAreSmall(t *testing.T) {
+	const limit = 40
+	methods := map[string]map[string]bool{} // by directory and type; a method may exist in a file for each system
+	require.NoError(t, filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil {
+				continue
+			}
+			receiver := types.ExprString(fn.Recv.List[0].Type)
+			receiver, _, _ = strings.Cut(strings.TrimPrefix(receiver, "*"), "[")
+			name := filepath.Dir(file) + " " + receiver
+			if methods[name] == nil {
+				methods[name] = map[string]bool{}
+			}
+			methods[name][fn.Name.Name] = true
+		}
+		return nil
+	}))
+	require.NotEmpty(t, methods)
+	for name, m := range methods {
+		if len(m) > limit {
+			t.Errorf("%s has %d methods", name, len(m))
+		}
+	}
 }

@@ -210,7 +210,7 @@ func (a *Audience) sendTo(c *Conn, p *Prepared, sent *Sent) {
 	sent.Dropped++
 	a.m.counters.Drop(counters.Unsendable, 1)
 	if sent.Err == nil {
-		a.m.logUnsendable(err, e)
+		logUnsendable(a.m, err, e)
 		sent.Err = err
 	}
 }

@@ -39,7 +39,7 @@ func (m *Manager) encodeBroadcast(b *broadcast.Broadcast[*broadcastConn], p *Pre
 			}
 			if plain := broadcast.EncodingOf(e.Variant(), false); !failed.Has(plain) {
 				failed.Add(plain)
-				m.logUnsendable(err, e)
+				logUnsendable(m, err, e)
 			}
 			first = cmp.Or(first, err)
 			frame = nil
@@ -49,6 +49,6 @@ func (m *Manager) encodeBroadcast(b *broadcast.Broadcast[*broadcastConn], p *Pre
 	return first
 }
 
-func (m *Manager) logUnsendable(err error, e broadcast.Encoding) {
+func logUnsendable(m *Manager, err error, e broadcast.Encoding) {
 	m.logger().Error("a broadcast can't be sent", "err", err, "variant", int(e.Variant()))
 }

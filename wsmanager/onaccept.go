@@ -12,7 +12,7 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 	if m.callbacks.OnAccept == nil {
 		return Accept{}, nil
 	}
-	a, err := m.callOnAccept(r)
+	a, err := callOnAccept(m, r)
 	if err != nil {
 		return Accept{}, refuseAccept(err)
 	}
@@ -27,7 +27,7 @@ func (m *Manager) accept(r *http.Request) (Accept, error) {
 }
 
 // callOnAccept counts the calls that have not returned.
-func (m *Manager) callOnAccept(r *http.Request) (Accept, error) {
+func callOnAccept(m *Manager, r *http.Request) (Accept, error) {
 	m.accepting.Add(1)
 	defer m.accepting.Add(-1)
 	return m.callbacks.OnAccept(r)

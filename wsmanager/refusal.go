@@ -65,7 +65,7 @@ func refuseLimit(limit int) error {
 func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	ref := refusalOf(err)
 	if ref == nil {
-		m.abortHandshake(w, r, err)
+		abortHandshake(m, w, r, err)
 		return
 	}
 	m.counters.Refuse(ref.reason)
@@ -84,7 +84,7 @@ func (m *Manager) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // abortHandshake ends a request whose answer had begun. The connection must not continue
 // as HTTP: a proxy in front takes it for a tunnel and does not check requests in it.
-func (m *Manager) abortHandshake(w http.ResponseWriter, r *http.Request, err error) {
+func abortHandshake(m *Manager, w http.ResponseWriter, r *http.Request, err error) {
 	m.counters.Refuse(counters.BrokenOff)
 	status := http.StatusSwitchingProtocols
 	if r.ProtoMajor == 2 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 
@@ -63,6 +64,15 @@ func TestSinkIsAMember(t *testing.T) {
 	require.Equal(t, wsmanager.Sent{}, m.All().Except(c.ID()).Send(wsmanager.Text("others")))
 	texts, _ := s.take()
 	require.Equal(t, []string{"all", "group", "variant 1", "groups", "one", repeat("x", 200), repeat("y", 70_000)}, texts)
+	big := wsmanager.Message{Type: wsmanager.BinaryMessage, Payload: []byte(repeat("z", 900_000))} // is sent in parts to a socket
+	require.NoError(t, c.Send(big))
+	require.NoError(t, c.SendContext(t.Context(), big))
+	require.NoError(t, c.SendPrepared(wsmanager.Prepare(big)))
+	require.Equal(t, one, m.Broadcast(big))
+	want := string(big.Payload)
+	clear(big.Payload)
+	texts, _ = s.take()
+	require.True(t, slices.Equal([]string{want, want, want, want}, texts))
 
 	end()
 	end()

@@ -1,9 +1,12 @@
 package sender
 
 import (
+	"slices"
+
 	"github.com/gobwas/ws"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/bytepool"
+	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
 // SendParts is Send for a frame in two parts; rest may be empty. It copies only the bytes
@@ -11,6 +14,9 @@ import (
 func (s *Sender) SendParts(h Host, head, rest []byte) error {
 	if s.state != open {
 		return ErrClosed
+	}
+	if t, ok := s.transport.(*transport.Sink); ok {
+		return s.deliver(h, t, true, slices.Concat(head, rest))
 	}
 	n := 0
 	if s.mayWrite() {
