@@ -166,12 +166,12 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 		{"shadowed prefix", func(b *pipeline.Builder) string {
 			b.Map("/m", namedBranch("m"))
 			b.Mount("/M/n", text("n"))
-			return callerLine(0)
+			return callerLine(-1)
 		}, "Mount(/M/n): never reached: Map(/m) at"},
 		{"same prefix", func(b *pipeline.Builder) string {
 			b.Map("/m", namedBranch("m"))
 			b.Map("/m", namedBranch("m"))
-			return callerLine(0)
+			return callerLine(-1)
 		}, "Map(/m): never reached: Map(/m) at"},
 		{"nil predicate", func(b *pipeline.Builder) string { b.MapWhen(nil, namedBranch("m")); return callerLine(0) }, "MapWhen(nil): the predicate is nil"},
 		{"nil predicate, rejoining", func(b *pipeline.Builder) string { b.UseWhen(nil, namedBranch("m")); return callerLine(0) }, "UseWhen(nil): the predicate is nil"},

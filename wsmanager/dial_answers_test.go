@@ -1,9 +1,12 @@
 package wsmanager_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -208,4 +211,26 @@ func testDialTolerantRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A panic of OnResponse goes to the caller of Dial. The connection does not stay open.
+func TestDialOnResponsePanics(t *testing.T) { onSocketDriversAtOnce(t, testDialOnResponsePanics) }
+
+func testDialOnResponsePanics(t *testing.T) {
+	ended := make(chan error, 1)
+	url := rawServer(t, func(conn net.Conn, accept string) {
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept)
+		_, err := conn.Read(make([]byte, 1))
+		ended <- err
+	})
+	opts := dialOptionsWithoutLog()
+	opts.Handshake.OnResponse = func(http.Header) error { panic("this panic is a part of a test") }
+	var held net.Conn // otherwise the garbage collector may close it
+	opts.Network.Dial = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		held, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return held, err
+	}
+	require.Panics(t, func() { _, _ = dialAs(t.Context(), t, url, wsmanager.Callbacks{}, opts) })
+	require.ErrorIs(t, receive(t, ended), io.EOF)
+	runtime.KeepAlive(held)
 }

@@ -118,10 +118,11 @@ func logEnd(c *Conn, cause *CloseError) {
 	if cause.Remote {
 		by = "peer"
 	}
-	attrs := connAttrs(c,
+	attrs := []slog.Attr{
 		slog.Int("code", int(cause.Code)),
 		slog.String("by", by),
-		slog.Duration("lasted", c.m.wheel.Elapsed()-c.since))
+		slog.Duration("lasted", c.m.wheel.Elapsed()-c.since),
+	}
 	if cause.Reason != "" {
 		attrs = append(attrs, slog.String("reason", cause.Reason))
 	}
@@ -134,7 +135,7 @@ func logEnd(c *Conn, cause *CloseError) {
 	if stack != nil {
 		attrs = append(attrs, slog.String("stack", string(stack)))
 	}
-	logger.LogAttrs(ctx, level, "websocket closed", attrs...)
+	logger.LogAttrs(ctx, level, "websocket closed", connAttrs(c, attrs...)...)
 }
 
 // logClosingPanic logs a panic in closing the transport, after the record of the connection.

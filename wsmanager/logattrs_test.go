@@ -131,7 +131,7 @@ func testLogAttrsPanics(t *testing.T) {
 func TestLogAttrsReplaceNothing(t *testing.T) {
 	opts, log := logged()
 	opts.LogAttrs = func(*http.Request) []slog.Attr {
-		return []slog.Attr{slog.Int("code", 42), slog.String("conn", "mine"), slog.Group("request", slog.String("path", "mine"), slog.String("id", "x"))}
+		return []slog.Attr{slog.Int("code", 42), slog.String("conn", "mine"), slog.String("reason", "mine"), slog.String("err", "mine"), slog.Group("request", slog.String("path", "mine"), slog.String("id", "x"))}
 	}
 	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{User: repeat("ann", 1000)}, nil
@@ -141,13 +141,19 @@ func TestLogAttrsReplaceNothing(t *testing.T) {
 	require.Equal(t, 403, handshakeOver(t, req, nil).Response.StatusCode)
 	c := dialOver(t, url, nil)
 	id := onlyConn(t, m).ID()
-	c.SendClose(1000, "")
+	c.SendClose(1000, "bye")
 	c.ExpectClose(1000)
+	for _, line := range log.all() {
+		for _, name := range []string{"code", "conn", "reason", "err", "request"} {
+			require.LessOrEqual(t, strings.Count(line, `"`+name+`":`), 1, "a name is twice in %s", line)
+		}
+	}
 	refused, closed := log.record(t, 0), log.record(t, 1)
 	require.Equal(t, "/here", inGroup(refused, "request", "path"))
 	require.Equal(t, "x", inGroup(refused, "request", "id"))
 	require.EqualValues(t, 1000, closed["code"])
 	require.Equal(t, id, closed["conn"])
+	require.Equal(t, "bye", closed["reason"])
 	require.Less(t, len(closed["user"].(string)), 300)
 	require.Regexp(t, regexp.MustCompile("^(ann)+"), closed["user"])
 }

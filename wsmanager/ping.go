@@ -19,7 +19,9 @@ import (
 // on, as a callback does that does not return soon (see Callbacks.OnMessage), which takes a few
 // milliseconds in an event loop. It returns ErrClosed when the connection begins to close, and
 // the cause of ctx if ctx ends first. A peer that does not answer is closed after
-// Timeouts.Idle, so a ctx without an end is valid.
+// Timeouts.Idle, so outside callbacks a ctx without an end is valid. In a callback ctx needs an
+// end: if the peer sends more messages than are queued meanwhile (Limits.MaxMessageSize), the
+// pong behind them can only be read after the callback has returned.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)

@@ -318,6 +318,37 @@ func testPingsAmongMessages(t *testing.T) {
 	running.Wait()
 }
 
+// In a callback the pong can't be read if the messages before it fill the queue. Ping ends with
+// its ctx then.
+func TestPingBehindAFullQueue(t *testing.T) { onEachDriverAtOnce(t, testPingBehindAFullQueue) }
+
+func testPingBehindAFullQueue(t *testing.T) {
+	results := make(chan pinged, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	opts := optionsWithoutLog()
+	opts.Limits.MaxMessageSize = 100
+	_, url := serve(t, wsmanager.Callbacks{OnMessage: func(c *wsmanager.Conn, m wsmanager.Message) error {
+		if string(m.Payload) == "ping" {
+			rtt, err := c.Ping(ctx)
+			results <- pinged{rtt, err}
+		}
+		return c.Send(m)
+	}}, opts, nil)
+	c := dialOver(t, url, nil)
+	c.SendText("ping")
+	payload := c.ExpectPing()
+	for range 3 {
+		c.SendText(repeat("x", 99)) // the second one waits
+	}
+	c.SendPong(payload)
+	cancel()
+	require.ErrorIs(t, receive(t, results).err, context.Canceled)
+	c.ExpectText("ping")
+	for range 3 {
+		c.ExpectText(repeat("x", 99))
+	}
+}
+
 // From the first call of Latency on, the pings of PingInterval have a payload and are measured.
 func TestLatencyOfKeepAlive(t *testing.T) { onEachDriverAtOnce(t, testLatencyOfKeepAlive) }
 

@@ -22,17 +22,24 @@ import (
 // Options.WebSocket.Origins for the WebSocket.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/negotiate") {
-		if r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" {
-			w.Header().Set("Connection", "close") // as wsmanager refuses handshakes
-		}
+		closeAfterUpgrade(w, r)
 		h.negotiate(w, r)
 		return
 	}
 	h.serve.ServeHTTP(w, r)
 }
 
+// closeAfterUpgrade ends the connection after the answer to a request for an upgrade, to any protocol, as wsmanager refuses
+// handshakes.
+func closeAfterUpgrade(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 // serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
 func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
+	closeAfterUpgrade(w, r)
 	switch id := query(r, "id"); {
 	case id == "":
 		http.Error(w, "Connection ID required", http.StatusBadRequest)

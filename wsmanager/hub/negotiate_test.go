@@ -245,11 +245,23 @@ func token(t *testing.T, h http.Handler) string {
 	return ticketOf(t, h, "negotiateVersion=1").ConnectionToken
 }
 
-// A handshake for a path that answers no handshake closes the connection, as each refused
+// An upgrade that the hub does not answer with a 101 closes the connection, as each refused
 // handshake does.
-func TestHandshakeToNegotiateClosesTheConnection(t *testing.T) {
+func TestRefusedUpgradesCloseTheConnection(t *testing.T) {
 	_, url := serve(t, nil, hub.Options{})
-	res := wstest.Handshake(t, wstest.Request(t, url+"/negotiate"), nil).Response
-	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
-	require.True(t, res.Close)
+	for _, tt := range []struct {
+		path, protocol string
+		status         int
+	}{
+		{"/negotiate", "websocket", http.StatusMethodNotAllowed},
+		{"", "h2c", http.StatusBadRequest},
+		{"?id=unknown", "h2c", http.StatusNotFound},
+		{"?id=unknown", "websocket", http.StatusNotFound},
+	} {
+		req := wstest.Request(t, url+tt.path)
+		req.Header.Set("Upgrade", tt.protocol)
+		res := wstest.Handshake(t, req, nil).Response
+		require.Equal(t, tt.status, res.StatusCode, tt)
+		require.True(t, res.Close, tt)
+	}
 }

@@ -13,6 +13,12 @@ import (
 // can't do that without a goroutine for each message: it pulls its input, and an error of its
 // source ends it. A Stream takes 56 KB, whatever the message contains.
 type Stream struct {
+	streamState
+	out [pieceSize]byte // what Next returns: its user may change it, and matches must not see that
+}
+
+// streamState is the part of a Stream that a clone needs.
+type streamState struct {
 	in    []byte // input that was not read
 	bits  uint64 // read and not used; the lowest is the next one
 	nbits uint   // number of valid bits; those above are the beginning of in, or 0
@@ -35,8 +41,6 @@ type Stream struct {
 	at      int              // the next byte is written here
 	from    int              // the output of Next begins here
 	history int              // bytes before from that matches may use
-
-	out [pieceSize]byte // what Next returns: its user may change it, and matches must not see that
 }
 
 // step says what a Stream reads next.
@@ -84,10 +88,10 @@ func (s *Stream) Feed(p []byte) {
 // End implements frame.Inflater.
 func (s *Stream) End() { s.ended = true }
 
-// Clone implements frame.Inflater.
+// Clone implements frame.Inflater. It may be called while the user of a piece changes it.
 func (s *Stream) Clone() frame.Inflater {
 	c := streams.Get().(*Stream)
-	*c = *s
+	c.streamState = s.streamState
 	c.in = append([]byte(nil), s.in...)
 	return c
 }

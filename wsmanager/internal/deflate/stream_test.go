@@ -160,6 +160,30 @@ func TestCloneOfAStream(t *testing.T) {
 	require.Equal(t, data, got)
 }
 
+// The user of a piece may change it while another goroutine clones the Stream. The race
+// detector sees if the clone reads it.
+func TestCloneWhileAPieceChanges(t *testing.T) {
+	data := strings.Repeat("All work and no play makes Jack a dull boy. ", 1000)
+	in := NewStream()
+	in.Feed([]byte(deflated(data, 6)))
+	in.End()
+	p, more, err := in.Next(1000)
+	require.NoError(t, err)
+	require.True(t, more)
+	got := string(p)
+	cloned := make(chan frame.Inflater)
+	go func() { cloned <- in.Clone() }()
+	for i := range p {
+		p[i] = byte(i)
+	}
+	for next := <-cloned; more; {
+		p, more, err = next.Next(windowSize)
+		require.NoError(t, err)
+		got += string(p)
+	}
+	require.Equal(t, data, got)
+}
+
 // piecesOf returns the events of a client's stream on a connection with compression that is
 // read in pieces. takes has a bit for each of 8 pieces in turn.
 func piecesOf(stream string, n, limit int, takes uint8) []string {

@@ -3,8 +3,11 @@
 package handshake
 
 import (
+	"bufio"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,4 +35,16 @@ func TestUpgradeAllocations(t *testing.T) {
 		}
 	})
 	require.LessOrEqual(t, allocs, 21.0, "4 of them are the writer's")
+}
+
+// A header of thousands of folded lines costs no more than its size.
+func TestFoldedLinesAllocations(t *testing.T) {
+	text := "A: b\n" + strings.Repeat(" a\n", 21_000) + "\n"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	h, err := readHeader(bufio.NewReader(&headReader{r: strings.NewReader(text), left: maxHead}))
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Equal(t, "b"+strings.Repeat(" a", 21_000), h.Get("A"))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 }

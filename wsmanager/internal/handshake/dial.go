@@ -73,15 +73,16 @@ func Dial(ctx context.Context, t *Target, cfg *ClientConfig) (*Result, error) {
 }
 
 // dial does the handshake with the present server of hops.
-func (cfg *ClientConfig) dial(ctx context.Context, hops *hops) (_ *Result, err error) {
+func (cfg *ClientConfig) dial(ctx context.Context, hops *hops) (*Result, error) {
 	t := hops.target
 	conn, err := cfg.connect(ctx, t.url)
 	if err != nil {
 		return nil, err
 	}
+	done := false
 	defer func() {
-		if err != nil {
-			_ = conn.Close() // the error to report is err
+		if !done { // OnResponse may have panicked
+			_ = conn.Close() // the error to report is another one
 		}
 	}()
 	res := &Result{}
@@ -98,6 +99,7 @@ func (cfg *ClientConfig) dial(ctx context.Context, hops *hops) (_ *Result, err e
 	if err := runWithContext(ctx, conn, func() error { return cfg.exchange(hops, res) }); err != nil {
 		return nil, err
 	}
+	done = true
 	return res, nil
 }
 

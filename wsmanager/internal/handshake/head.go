@@ -118,21 +118,28 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 // headers whose name is not a token.
 func readHeader(br *bufio.Reader) (http.Header, error) {
 	h := make(http.Header)
-	var name, value string // of the last line, which may continue
+	// Of the last line, which may continue. The value is no string: each of thousands of
+	// continuations would copy it.
+	var name string
+	var value []byte
 	for {
 		line, err := readLine(br)
 		if err != nil {
 			return nil, err
 		}
 		if line != "" && (line[0] == ' ' || line[0] == '\t') {
-			value = strings.Trim(value+" "+strings.Trim(line, " \t"), " \t")
+			if more := strings.Trim(line, " \t"); more != "" && len(value) > 0 {
+				value = append(append(value, ' '), more...)
+			} else {
+				value = append(value, more...)
+			}
 			continue
 		}
 		if name != "" {
-			if !httpx.IsFieldValue(value) {
+			if !httpx.IsFieldValue(string(value)) {
 				return nil, wrongHead("its header %s has a control character", name)
 			}
-			h[name] = append(h[name], value)
+			h[name] = append(h[name], string(value))
 		}
 		if line == "" {
 			return h, nil
@@ -144,7 +151,7 @@ func readHeader(br *bufio.Reader) (http.Header, error) {
 		if !httpx.IsToken(name) {
 			name = "" // the line is ignored
 		}
-		name, value = http.CanonicalHeaderKey(name), strings.Trim(after, " \t")
+		name, value = http.CanonicalHeaderKey(name), append(value[:0], strings.Trim(after, " \t")...)
 	}
 }
 

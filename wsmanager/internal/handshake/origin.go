@@ -1,7 +1,9 @@
 package handshake
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -84,10 +86,21 @@ func ParseOrigin(s string) (Origin, error) {
 	if web {
 		host = strings.ToLower(host)
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		host = ip.String() // an IPv6 address has many forms; browsers send this one
+	return Origin{scheme, normalIP(host), port}, nil
+}
+
+// normalIP returns a host that is an IPv6 address in the one of its forms that browsers send
+// (https://url.spec.whatwg.org/#concept-ipv6-serializer), and all other hosts unchanged.
+func normalIP(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case ip.Is4In6(): // netip writes the end with dots
+		b := ip.As16()
+		return fmt.Sprintf("::ffff:%x:%x", binary.BigEndian.Uint16(b[12:]), binary.BigEndian.Uint16(b[14:]))
 	}
-	return Origin{scheme, host, port}, nil
+	return ip.String()
 }
 
 // checkScheme returns why no origin of one application can have this scheme. s is the whole
@@ -163,5 +176,5 @@ func (o Origin) isHost(hostport string) bool {
 		host, port = h, p
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	return strings.EqualFold(host, o.host) && port == o.port
+	return strings.EqualFold(normalIP(host), o.host) && port == o.port
 }

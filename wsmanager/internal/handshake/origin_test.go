@@ -16,6 +16,7 @@ func TestParseOrigin(t *testing.T) {
 		"HTTPS://example.com:8443":     "https://example.com:8443",
 		"https://[2001:DB8:0:0::1]":    "https://[2001:db8::1]:443",
 		"http://[::1]:8080":            "http://[::1]:8080",
+		"http://[::FFFF:127.0.0.1]":    "http://[::ffff:7f00:1]:80", // browsers write no dots
 		"http://xn--bcher-kva.example": "http://xn--bcher-kva.example:80",
 		"https://example.com.":         "https://example.com.:443",
 		"https://my_host.example.com":  "https://my_host.example.com:443",
@@ -101,6 +102,8 @@ func TestCheckOrigin(t *testing.T) {
 		{"same host", ServerConfig{}, "EXAMPLE.com", false, []string{"http://example.com"}, ""},
 		{"same host behind TLS", ServerConfig{}, "example.com", false, []string{"https://example.com"}, ""},
 		{"same host and port", ServerConfig{}, "[::1]:8080", false, []string{"http://[::1]:8080"}, ""},
+		{"an IPv4 address in IPv6", ServerConfig{}, "[::ffff:7f00:1]:8080", false, []string{"http://[::ffff:7f00:1]:8080"}, ""},
+		{"an IPv6 address in another form", ServerConfig{}, "[0::1]", false, []string{"http://[::1]"}, ""},
 		{"another port", ServerConfig{}, "example.com:8080", false, []string{"http://example.com"}, "neither this host"},
 		{"another host", ServerConfig{}, "example.com", false, []string{"http://example.com.evil.example"}, "neither this host"},
 		{"opaque", ServerConfig{}, "example.com", false, []string{"null"}, "the origin is the origin of pages without one"},

@@ -72,7 +72,7 @@ func parseWildcard(text string) (w wildcard, err error) {
 	case !areLabels(o.host) || isNumeric(o.host[strings.LastIndexByte(o.host, '.')+1:]):
 		return w, errors.New("has a wildcard before something that is not a domain")
 	}
-	if suffix, _ := publicsuffix.PublicSuffix(o.host); suffix == o.host {
+	if suffix, _ := publicsuffix.PublicSuffix("any." + o.host); len(suffix) >= len(o.host) {
 		return w, fmt.Errorf("stands for the names below %q, which is a top-level name or a public suffix: anyone may own one of them", o.host)
 	}
 	return wildcard{o.scheme, o.host, o.port}, nil

@@ -117,6 +117,8 @@ func TestOriginsThatAreNotAdded(t *testing.T) {
 		"https://*.xn--p1ai":            "public suffix",
 		"https://*.XN--P1AI":            "public suffix",
 		"https://*.anything.ck":         "public suffix",
+		"https://*.kawasaki.jp":         "public suffix", // all names below it are, or are exceptions
+		"https://*.ck":                  "public suffix",
 		"https://*.localhost":           "public suffix",
 		"http://*.internal":             "public suffix",
 	} {
