@@ -14,14 +14,14 @@ func (s *Sender) startWriter(h Host) {
 		return
 	}
 	s.outbox.SetWriting(true)
-	s.progressed(s.outbox)
+	progressed(s, s.outbox)
 	h.WriterStarted()
 	if t, ok := s.transport.(transport.WritableNotifier); ok {
 		t.NotifyWritable()
 		return
 	}
 	s.cfg.Active.Add()
-	go s.writeLoop(h)
+	go writeLoop(s, h)
 }
 
 // Flush starts a writer if the outbox is not empty.
@@ -33,11 +33,11 @@ func (s *Sender) Flush(h Host) {
 
 // writeLoop writes until the outbox is empty. A connection has one such goroutine at most,
 // and only while its outbox has something to write. writeLoop takes the lock itself.
-func (s *Sender) writeLoop(h Host) {
+func writeLoop(s *Sender, h Host) {
 	defer s.cfg.Active.Done()
 	switch t := s.transport.(type) {
 	case transport.BlockingWriter:
-		for s.pumpBlocking(h, t) {
+		for pumpBlocking(s, h, t) {
 		}
 	case transport.WritableWaiter:
 		for s.Pump(h) {
@@ -64,18 +64,18 @@ func (s *Sender) Pump(h Host) bool {
 		if err != nil {
 			break
 		}
-		s.wrote(h, n)
+		wrote(s, h, n)
 		if n < len(p) && s.state != cut {
 			return true
 		}
 	}
-	s.writerEnds()
+	writerEnds(s)
 	return false
 }
 
 // pumpBlocking writes one batch, however long that takes, and reports whether the outbox has
 // more. It takes the lock, and releases it during the write.
-func (s *Sender) pumpBlocking(h Host, t transport.BlockingWriter) bool {
+func pumpBlocking(s *Sender, h Host, t transport.BlockingWriter) bool {
 	h.Lock()
 	defer h.Unlock()
 	q := s.outbox
@@ -84,13 +84,13 @@ func (s *Sender) pumpBlocking(h Host, t transport.BlockingWriter) bool {
 		defer frame.PutBuffer(buf)
 		p, frames := q.Next(buf)
 		q.Claim(frames)
-		s.progressed(q)
+		progressed(s, q)
 		h.Unlock()
-		n, err := t.Write(p, func() { s.progressed(q) })
+		n, err := t.Write(p, func() { progressed(s, q) })
 		s.Traffic().BytesOut.Add(uint64(n))
 		h.Lock()
 		q.Claim(0)
-		s.wrote(h, n)
+		wrote(s, h, n)
 		if err != nil {
 			h.WriteFailed(err)
 		}
@@ -98,26 +98,26 @@ func (s *Sender) pumpBlocking(h Host, t transport.BlockingWriter) bool {
 	if s.state != cut && q.Pending() {
 		return true
 	}
-	s.writerEnds()
+	writerEnds(s)
 	return false
 }
 
 // wrote removes n bytes that were written from the outbox.
-func (s *Sender) wrote(h Host, n int) {
+func wrote(s *Sender, h Host, n int) {
 	if n == 0 {
 		return
 	}
-	s.progressed(s.outbox)
+	progressed(s, s.outbox)
 	messages, closed := s.outbox.Advance(n)
 	s.Traffic().MessagesOut.Add(uint64(messages))
 	if closed {
 		h.CloseFrameSent()
 	}
-	s.admitWaiters(h)
+	admitWaiters(s, h)
 }
 
 // writerEnds is called when the writer stops.
-func (s *Sender) writerEnds() {
+func writerEnds(s *Sender) {
 	q := s.outbox
 	q.SetWriting(false)
 	switch {
@@ -131,7 +131,7 @@ func (s *Sender) writerEnds() {
 }
 
 // progressed notes that the writer has made progress. It is safe without the lock.
-func (s *Sender) progressed(q *outbox.Queue) { q.Progressed(s.cfg.Ticker.Elapsed()) }
+func progressed(s *Sender, q *outbox.Queue) { q.Progressed(s.cfg.Ticker.Elapsed()) }
 
 // LastProgress returns when the writer last made progress; false if there is no writer.
 func (s *Sender) LastProgress() (at time.Duration, writing bool) {

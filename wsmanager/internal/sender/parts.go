@@ -16,7 +16,7 @@ func (s *Sender) SendParts(h Host, head, rest []byte) error {
 		return ErrClosed
 	}
 	if t, ok := s.transport.(*transport.Sink); ok {
-		return s.deliver(h, t, true, slices.Concat(head, rest))
+		return deliver(s, h, t, true, slices.Concat(head, rest))
 	}
 	n := 0
 	if s.mayWrite() {
@@ -38,7 +38,7 @@ func (s *Sender) SendParts(h Host, head, rest []byte) error {
 	case 0:
 		err := s.makeRoom(h, size)
 		if err == nil {
-			s.pushPooled(h, append(append(bytepool.Get(size), head...), rest...), 0)
+			pushPooled(s, h, append(append(bytepool.Get(size), head...), rest...), 0)
 		}
 		return err
 	}
@@ -48,12 +48,12 @@ func (s *Sender) SendParts(h Host, head, rest []byte) error {
 	if n < len(head) {
 		left = append(left, head[n:]...)
 	}
-	s.pushPooled(h, append(left, rest[max(0, n-len(head)):]...), 1)
+	pushPooled(s, h, append(left, rest[max(0, n-len(head)):]...), 1)
 	return nil
 }
 
 // pushPooled is push for a frame in memory of package bytepool.
-func (s *Sender) pushPooled(h Host, frame []byte, sent int) {
+func pushPooled(s *Sender, h Host, frame []byte, sent int) {
 	s.queue().PushPooled(frame, sent)
 	s.startWriter(h)
 }

@@ -140,7 +140,7 @@ func (s *Sender) SendJoined(h Host, data []byte, frames [][]byte) (sent int) {
 		return 0
 	}
 	if t, ok := s.transport.(*transport.Sink); ok {
-		if s.deliver(h, t, true, frames...) != nil {
+		if deliver(s, h, t, true, frames...) != nil {
 			return 0 // Enqueue returns ErrClosed
 		}
 		return len(frames)
@@ -176,7 +176,7 @@ func (s *Sender) write(h Host, frame []byte, shared bool) (sent bool, err error)
 		return false, nil
 	}
 	if t, ok := s.transport.(*transport.Sink); ok {
-		return true, s.deliver(h, t, shared, frame)
+		return true, deliver(s, h, t, shared, frame)
 	}
 	t, ok := s.transport.(transport.TryWriter)
 	if !ok {
@@ -189,7 +189,7 @@ func (s *Sender) write(h Host, frame []byte, shared bool) (sent bool, err error)
 		traffic.MessagesOut.Add(1)
 		return true, nil
 	}
-	if s.tried(h, n, err); err != nil {
+	if tried(s, h, n, err); err != nil {
 		return false, ErrClosed
 	}
 	if n > 0 {
@@ -199,7 +199,7 @@ func (s *Sender) write(h Host, frame []byte, shared bool) (sent bool, err error)
 }
 
 // deliver passes frames to a sink.
-func (s *Sender) deliver(h Host, t *transport.Sink, shared bool, frames ...[]byte) error {
+func deliver(s *Sender, h Host, t *transport.Sink, shared bool, frames ...[]byte) error {
 	if err := t.Deliver(frames, shared); err != nil {
 		h.WriteFailed(err)
 		return ErrClosed
@@ -220,12 +220,12 @@ func (s *Sender) tryWrite(h Host, p []byte) (n int, err error) {
 		return 0, nil
 	}
 	n, err = t.TryWrite(p)
-	s.tried(h, n, err)
+	tried(s, h, n, err)
 	return n, err
 }
 
 // tried counts the bytes of a TryWrite, and reports its error.
-func (s *Sender) tried(h Host, n int, err error) {
+func tried(s *Sender, h Host, n int, err error) {
 	if n > 0 {
 		s.Traffic().BytesOut.Add(uint64(n))
 	}

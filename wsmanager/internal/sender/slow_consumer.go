@@ -85,9 +85,9 @@ func (s *Sender) Stuck() bool {
 
 // Crowded reports whether a backlog of a blocking transport has reached half of its limit.
 // The caller then calls YieldToWriter, without the lock.
-func (s *Sender) Crowded() bool { return s.outbox != nil && s.backlogCrowded() }
+func (s *Sender) Crowded() bool { return s.outbox != nil && backlogCrowded(s) }
 
-func (s *Sender) backlogCrowded() bool {
+func backlogCrowded(s *Sender) bool {
 	messages, bytes := s.outbox.Load()
 	return (messages/(BurstFactor/2) >= s.cfg.MaxMessages || bytes > s.cfg.MaxBytes/2) && s.WriterAdvances()
 }

@@ -18,7 +18,7 @@ func (s *Sender) SendOrWait(h Host, frame []byte, shared bool) (*outbox.Waiter, 
 	}
 	q := s.queue()
 	w := q.Wait(frame)
-	if s.admitWaiters(h); q.Waiters() == 0 {
+	if admitWaiters(s, h); q.Waiters() == 0 {
 		return nil, nil
 	}
 	return w, nil
@@ -31,7 +31,7 @@ func (s *Sender) Await(ctx context.Context, h Host, w *outbox.Waiter) error {
 	case admitted := <-w.Result():
 		return waitError(admitted)
 	case <-ctx.Done():
-		if s.withdraw(h, w) {
+		if withdraw(s, h, w) {
 			return context.Cause(ctx)
 		}
 		return waitError(<-w.Result()) // it was admitted, or the connection closed, at the same time
@@ -47,18 +47,18 @@ func waitError(admitted bool) error {
 
 // withdraw removes w from the outbox, and reports whether it was still waiting. It takes the
 // lock.
-func (s *Sender) withdraw(h Host, w *outbox.Waiter) bool {
+func withdraw(s *Sender, h Host, w *outbox.Waiter) bool {
 	h.Lock()
 	defer h.Unlock()
 	if !s.outbox.Withdraw(w) {
 		return false
 	}
-	s.admitWaiters(h) // the next one may be smaller, and have room
+	admitWaiters(s, h) // the next one may be smaller, and have room
 	return true
 }
 
 // admitWaiters moves sends that wait into the outbox while it is at most half full.
-func (s *Sender) admitWaiters(h Host) {
+func admitWaiters(s *Sender, h Host) {
 	if s.state == open && s.outbox.Admit(s.cfg.MaxMessages/2, s.cfg.MaxBytes/2) {
 		s.startWriter(h)
 	}
