@@ -100,6 +100,8 @@ type limitedBody struct {
 	announced int64 // the Content-Length, or -1
 	firm      bool
 
+	bodyFailure
+
 	begun atomic.Bool
 	over  atomic.Bool // more than the limit was announced or read
 }
@@ -129,6 +131,8 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	var tooLarge *http.MaxBytesError
 	if err != nil && errors.As(err, &tooLarge) {
 		b.over.Store(true)
+	} else if err != nil && err != io.EOF {
+		b.note(err)
 	}
 	return n, err
 }
@@ -152,4 +156,7 @@ func (b *limitedBody) exceeded() error {
 }
 
 // Close implements io.Closer.
-func (b *limitedBody) Close() error { return b.body.Close() }
+func (b *limitedBody) Close() error {
+	b.closed.Store(true)
+	return b.body.Close()
+}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // Response is the life of the response to one request, as the outermost observing component
@@ -84,8 +86,11 @@ func (c *responseContext) Deadline() (time.Time, bool) { return c.parent.Deadlin
 func (c *responseContext) Done() <-chan struct{}       { return c.parent.Done() }
 func (c *responseContext) Err() error                  { return c.parent.Err() }
 func (c *responseContext) Value(key any) any {
-	if key == (responseKey{}) {
+	switch key {
+	case responseKey{}:
 		return (*Response)(c)
+	case httpx.OuterContextKey{}:
+		return c.parent
 	}
 	return c.parent.Value(key)
 }
