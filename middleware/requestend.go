@@ -18,15 +18,10 @@ type requestEnd struct {
 	left    bool  // the client has left
 }
 
-// endOf looks at the request's context and at its parents: the context of a handler below
-// [Timeout] is cancelled in a goroutine, and so may be those of other components. A read of
-// the body can fail earlier.
-//
-// Code that cancels requests to end the server, for example with signal.NotifyContext,
-// gives another cause than context.Canceled: such a client has not left.
+// endOf finds out how the request has ended. A deadline that has passed comes first: the
+// client may have left because of it.
 func endOf(r *http.Request) requestEnd {
 	inner := r.Context()
-	left := context.Cause(inner) == context.Canceled
 	for ctx := inner; ; {
 		t, ok := ctx.Value(timeoutKey{}).(*timeout)
 		if !ok {
@@ -36,7 +31,6 @@ func endOf(r *http.Request) requestEnd {
 			return requestEnd{timeout: context.Cause(t.expired)}
 		}
 		ctx = t.parent
-		left = left || context.Cause(ctx) == context.Canceled
 	}
 	if inner.Err() == context.DeadlineExceeded {
 		cause := context.Cause(inner)
@@ -50,10 +44,30 @@ func endOf(r *http.Request) requestEnd {
 			return requestEnd{timeout: cause}
 		}
 	}
-	if outer, ok := inner.Value(httpx.OuterContextKey{}).(context.Context); ok {
-		left = left || context.Cause(outer) == context.Canceled
+	return requestEnd{left: clientLeft(r)}
+}
+
+// clientLeft looks at the request's context and at its parents: the context of a handler
+// below [Timeout] is cancelled in a goroutine, and so may be those of other components. A
+// read of the body can fail earlier.
+//
+// Code that cancels requests to end the server, for example with signal.NotifyContext,
+// gives another cause than context.Canceled: such a client has not left.
+func clientLeft(r *http.Request) bool {
+	ctx := r.Context()
+	if outer, ok := ctx.Value(httpx.OuterContextKey{}).(context.Context); ok && context.Cause(outer) == context.Canceled {
+		return true
 	}
-	return requestEnd{left: left}
+	for {
+		if context.Cause(ctx) == context.Canceled {
+			return true
+		}
+		t, ok := ctx.Value(timeoutKey{}).(*timeout)
+		if !ok {
+			return false
+		}
+		ctx = t.parent
+	}
 }
 
 // endedError is a failure of a handler together with the reason why it failed, which the

@@ -38,6 +38,7 @@ type Response struct {
 	upgraded     atomic.Bool
 	flushed      atomic.Bool
 	ownedByOuter bool          // an outer Response closes the hijacked connection
+	abandoned    bool          // the client had left when a 5xx started; guarded by mu
 	phase        atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards the fields below
@@ -296,6 +297,9 @@ func (res *Response) SetValue(key, val any) {
 func (res *Response) Value(key any) any {
 	res.mu.Lock()
 	defer res.mu.Unlock()
+	if key == (httpx.AbandonedKey{}) {
+		return res.abandoned
+	}
 	for i := range res.values {
 		if v := &res.values[i]; v.key == key {
 			return v.val

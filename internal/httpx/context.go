@@ -5,3 +5,7 @@ package httpx
 // components derive may end later than that one, because some are cancelled in another
 // goroutine.
 type OuterContextKey struct{}
+
+// AbandonedKey is the key of a value of pipeline.Response: true if the client had left when
+// the response started with a status of 500 or above.
+type AbandonedKey struct{}
