@@ -20,7 +20,10 @@ type RecoverOptions struct {
 	// (err is a *[PanicError] then), or an error passed to [Fail]; use errors.As and
 	// errors.Is on err. nil, and a nil result, mean the default: a *[Problem] that err is
 	// or wraps is the answer, an http.MaxBytesError is a 413, context.DeadlineExceeded a
-	// 504, and all other errors a 500 without details.
+	// 504, and all other errors a 500 without details. Errors of the request's body are the
+	// client's: 400 if it is malformed, 408 if a read deadline has passed, 499 if the
+	// client has left. So are http.ErrNotMultipart, ErrMissingBoundary and ErrMissingFile
+	// (400), and multipart.ErrMessageTooLarge (413).
 	Problem func(r *http.Request, err error) *Problem
 
 	// Handler writes the answer instead of [WriteProblem]. It is called only if the
