@@ -37,8 +37,8 @@ type RecoverOptions struct {
 // Recover answers the failures of the handlers behind it and keeps the server running:
 // their panics, and the errors that a [HandlerFunc] returns or that are passed to [Fail].
 // The client gets the answer for the error (see RecoverOptions.Problem), by default a
-// generic 500, as application/problem+json (RFC 9457), HTML or plain text by its Accept
-// header; the log gets the error, and the stack of a panic.
+// generic 500, as application/problem+json (RFC 9457), or as HTML or plain text if its Accept
+// header prefers these (see [WriteProblem]); the log gets the error, and the stack of a panic.
 //
 // If the response has started, or output is in a buffer of a component above, it can't be
 // undone: the failure is logged and the connection aborted, so that the client sees a
