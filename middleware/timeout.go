@@ -51,6 +51,8 @@ func (e *timeoutError) Timeout() bool { return true }
 //     before d has passed;
 //   - requests for which [DisableTimeout] was called.
 //
+// Streams end by themselves when the server drains, see pipeline.Draining.
+//
 // A stream that derives a context with a timeout of its own should do so after the first
 // flush, or call DisableTimeout first: package context omits the later of two deadlines.
 //
