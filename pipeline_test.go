@@ -254,9 +254,9 @@ const module = "github.com/speakingtube/speakingtube"
 var imports = map[string][]string{
 	"branch":     {"internal/httpx"},
 	"pipeline":   {"branch", "internal/httpx"},
-	"middleware": {"pipeline", "branch", "internal/httpx"},
+	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs"},
 	"wsmanager": {
-		"internal/httpx", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/broadcast", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
+		"internal/httpx", "internal/logattrs", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/broadcast", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
 		"wsmanager/internal/frame", "wsmanager/internal/handshake", "wsmanager/internal/names", "wsmanager/internal/outbox", "wsmanager/internal/pings", "wsmanager/internal/ratelimit",
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
@@ -289,6 +289,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
+	"internal/logattrs":                  nil,
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/logattrs"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -156,30 +157,30 @@ func (rec *accessRecord) Completed() {
 	record := slog.NewRecord(now, level, "request", 0)
 
 	request := append(rec.request[:0],
-		slog.String("method", httpx.Truncate(rec.r.Method, maxLogged)),
-		slog.String("url", httpx.Truncate(rec.url(), maxLogged)),
-		slog.String("remote", rec.remote),
+		slog.String(logattrs.RequestMethod, httpx.Truncate(rec.r.Method, maxLogged)),
+		slog.String(logattrs.RequestURL, httpx.Truncate(rec.url(), maxLogged)),
+		slog.String(logattrs.RequestRemote, rec.remote),
 	)
 	if route := rec.route(); route != "" {
-		request = append(request, slog.String("route", route))
+		request = append(request, slog.String(logattrs.RequestRoute, route))
 	}
 	if id := requestIDOf(rec.res); id != "" {
-		request = append(request, slog.String("id", id))
+		request = append(request, slog.String(logattrs.RequestID, id))
 	}
 	response := append(rec.response[:0],
-		slog.Int("status", status),
-		slog.Int64("bytes", bytes),
-		slog.Duration("took", now.Sub(rec.start)),
+		slog.Int(logattrs.ResponseStatus, status),
+		slog.Int64(logattrs.ResponseBytes, bytes),
+		slog.Duration(logattrs.ResponseTook, now.Sub(rec.start)),
 	)
 	if rec.res.Upgraded() {
-		response = append(response, slog.Bool("upgraded", true))
+		response = append(response, slog.Bool(logattrs.ResponseUpgraded, true))
 	}
 	if failed || gone {
-		response = append(response, slog.Bool("aborted", true))
+		response = append(response, slog.Bool(logattrs.ResponseAborted, true))
 	}
 	record.AddAttrs(
-		slog.Attr{Key: "request", Value: slog.GroupValue(request...)},
-		slog.Attr{Key: "response", Value: slog.GroupValue(response...)},
+		logattrs.Group(logattrs.Request, request...),
+		logattrs.Group(logattrs.Response, response...),
 	)
 	if rec.log.Attrs != nil {
 		record.AddAttrs(rec.log.Attrs(rec.r, rec.res)...)

@@ -29,7 +29,7 @@ func ExampleRecoverOptions_problem() {
 	}))
 	show(app.MustBuild(), "/order?id=5")
 	// Output:
-	// level=INFO msg="a request was refused" method=GET path=/order err="order 5: sql: no rows in result set" response_started=false status=404
+	// level=INFO msg="a request was refused" request.method=GET request.path=/order err="order 5: sql: no rows in result set" response.status=404 response.started=false
 	// 404 {"type":"about:blank","title":"Not Found","status":404,"detail":"There is no such order."}
 }
 
@@ -51,7 +51,7 @@ func ExampleProblem() {
 	app.MustBuild().ServeHTTP(w, r)
 	fmt.Print(w.Header().Get("Content-Type"), "\n", w.Body)
 	// Output:
-	// level=INFO msg="a request was refused" method=GET path=/buy err="403 You do not have enough credit.: account 12345 of ann@example.com" response_started=false status=403
+	// level=INFO msg="a request was refused" request.method=GET request.path=/buy err="403 You do not have enough credit.: account 12345 of ann@example.com" response.status=403 response.started=false
 	// application/problem+json
 	// {"type":"https://example.com/probs/out-of-credit","title":"You do not have enough credit.","status":403,"balance":30}
 }
@@ -80,7 +80,7 @@ func ExampleHandlerFunc() {
 	show(h, "/x")
 	// Output:
 	// 200 fine
-	// level=ERROR msg="a handler failed" method=GET path=/x err="no connection to db.internal" response_started=false status=500
+	// level=ERROR msg="a handler failed" request.method=GET request.path=/x err="no connection to db.internal" response.status=500 response.started=false
 	// 500 {"type":"about:blank","title":"Internal Server Error","status":500}
 }
 
@@ -94,7 +94,7 @@ func ExampleHandlerFunc_tooLate() {
 	defer func() { fmt.Println(recover() == http.ErrAbortHandler) }() // net/http aborts the connection
 	show(h, "/")
 	// Output:
-	// level=ERROR msg="a handler failed" method=GET path=/ err="no connection to db.internal" response_started=true
+	// level=ERROR msg="a handler failed" request.method=GET request.path=/ err="no connection to db.internal" response.started=true
 	// true
 }
 
@@ -109,7 +109,7 @@ func ExampleFail() {
 	})
 	show(app.MustBuild(), "/?a=%zz")
 	// Output:
-	// level=INFO msg="a request was refused" method=GET path=/ err="400 Bad Request: That is not a form.: invalid URL escape \"%zz\"" response_started=false status=400
+	// level=INFO msg="a request was refused" request.method=GET request.path=/ err="400 Bad Request: That is not a form.: invalid URL escape \"%zz\"" response.status=400 response.started=false
 	// 400 {"type":"about:blank","title":"Bad Request","status":400,"detail":"That is not a form."}
 }
 

@@ -39,7 +39,7 @@ func ExampleRecover() {
 	app.RunFunc(func(http.ResponseWriter, *http.Request) { panic("no connection to db.internal") })
 	show(app.MustBuild(), "/x")
 	// Output:
-	// level=ERROR msg="a handler panicked" method=GET path=/x panic="no connection to db.internal" response_started=false status=500
+	// level=ERROR msg="a handler panicked" request.method=GET request.path=/x panic="no connection to db.internal" response.status=500 response.started=false
 	// 500 {"type":"about:blank","title":"Internal Server Error","status":500}
 }
 

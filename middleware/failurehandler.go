@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/logattrs"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -98,7 +99,7 @@ func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started 
 // answerClientGone ends a request whose client has left. Only the components around see the
 // status.
 func (f *failureHandler) answerClientGone(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
-	f.log(r, slog.LevelDebug, "the client left", slog.String("err", fmt.Sprint(err)), slog.Bool("response_started", started()))
+	f.log(r, slog.LevelDebug, "the client left", slog.String("err", fmt.Sprint(err)), responseGroup(started()))
 	if started() {
 		panic(http.ErrAbortHandler)
 	}
@@ -201,10 +202,11 @@ func (f *failureHandler) report(r *http.Request, err error, status int, started 
 	if level == slog.LevelInfo {
 		message = "a request was refused"
 	}
-	attrs := []slog.Attr{cause, slog.Bool("response_started", started)}
+	response := responseGroup(true)
 	if !started {
-		attrs = append(attrs, slog.Int("status", status))
+		response = responseGroup(false, slog.Int(logattrs.ResponseStatus, status))
 	}
+	attrs := []slog.Attr{cause, response}
 	if panicked && level == slog.LevelError {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
@@ -220,7 +222,7 @@ func (f *failureHandler) reportSecond(r *http.Request, err error, started func()
 	if isAbort(err) {
 		panic(http.ErrAbortHandler)
 	}
-	attrs := []slog.Attr{slog.Any("panic", err), slog.Bool("response_started", started())}
+	attrs := []slog.Attr{slog.Any("panic", err), responseGroup(started())}
 	if p, ok := err.(*PanicError); ok {
 		attrs[0] = slog.Any("panic", p.Value)
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
@@ -236,12 +238,20 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	all := []slog.Attr{slog.String("method", httpx.Truncate(r.Method, maxLogged)), slog.String("path", httpx.Truncate(httpx.RequestPath(r), maxLogged))}
-	if id := RequestIDFrom(r); id != "" {
-		all = append(all, slog.String("id", id))
+	request := []slog.Attr{
+		slog.String(logattrs.RequestMethod, httpx.Truncate(r.Method, maxLogged)),
+		slog.String(logattrs.RequestPath, httpx.Truncate(httpx.RequestPath(r), maxLogged)),
 	}
-	attrs = append(all, attrs...)
+	if id := RequestIDFrom(r); id != "" {
+		request = append(request, slog.String(logattrs.RequestID, id))
+	}
+	attrs = append([]slog.Attr{logattrs.Group(logattrs.Request, request...)}, attrs...)
 	logger.LogAttrs(r.Context(), level, message, attrs...)
+}
+
+// responseGroup returns the attributes of the response to a request that has failed.
+func responseGroup(started bool, more ...slog.Attr) slog.Attr {
+	return logattrs.Group(logattrs.Response, append(more, slog.Bool(logattrs.ResponseStarted, started))...)
 }
 
 // dropLostAnswer removes the headers of the body, or the upgrade, that is not sent.

@@ -259,7 +259,7 @@ func (f *forwarder) debug(r *http.Request, reason, value string) {
 	}
 	if ctx := r.Context(); logger.Enabled(ctx, slog.LevelDebug) {
 		logger.LogAttrs(ctx, slog.LevelDebug, "a forwarding header was ignored",
-			slog.String("reason", reason), slog.String("value", value), slog.String("peer", r.RemoteAddr))
+			slog.String("err", reason), slog.String("value", value), slog.String("peer", r.RemoteAddr))
 	}
 }
 

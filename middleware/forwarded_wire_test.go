@@ -97,7 +97,7 @@ func TestForwardedSaysWhyAtDebug(t *testing.T) {
 	var reasons []any
 	for _, rec := range log.records(t) {
 		require.Equal(t, "DEBUG", rec["level"])
-		reasons = append(reasons, rec["reason"])
+		reasons = append(reasons, rec["err"])
 	}
 	require.Equal(t, []any{"the peer is not a trusted proxy", "the host is not among AllowedHosts", "the scheme is neither http nor https", "the host is invalid", "the prefix is not a clean path",
 		"the entry has no valid address", "the element is malformed"}, reasons)

@@ -212,12 +212,12 @@ func (p *probe) log(ctx context.Context, logger *slog.Logger, e HealthEntry, mor
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("check", e.Name), slog.String("status", e.Status.String()), slog.Duration("took", e.Took)}
+	attrs := []slog.Attr{slog.String("check", e.Name), slog.String("health", e.Status.String()), slog.Duration("took", e.Took)}
 	if e.Description != "" {
 		attrs = append(attrs, slog.String("description", e.Description))
 	}
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", errorText(e.Err)))
+		attrs = append(attrs, slog.String("err", errorText(e.Err)))
 	}
 	logger.LogAttrs(ctx, level, "health check", append(attrs, more...)...)
 }

@@ -234,7 +234,7 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.render != nil {
 		ct, b, err := h.render(r, report)
 		if err != nil {
-			logger.LogAttrs(r.Context(), slog.LevelError, "a health report could not be rendered", slog.String("error", err.Error()))
+			logger.LogAttrs(r.Context(), slog.LevelError, "a health report could not be rendered", slog.String("err", err.Error()))
 		} else {
 			contentType, body = ct, b
 		}
@@ -292,7 +292,7 @@ func (h *healthEndpoint) renderJSON(withErrors bool) func(*http.Request, HealthR
 				logger = slog.Default()
 			}
 			logger.LogAttrs(r.Context(), slog.LevelError, "the data of a health check can't be encoded as JSON and is left out",
-				slog.String("check", e.Name), slog.String("error", err.Error()))
+				slog.String("check", e.Name), slog.String("err", err.Error()))
 		})
 		body, err := json.Marshal(form)
 		return "application/json", append(body, '\n'), err

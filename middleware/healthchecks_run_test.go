@@ -57,7 +57,7 @@ func TestHealthChecksThatMisbehave(t *testing.T) {
 			require.Len(t, log.records(t), 2)
 			rec := log.records(t)[0]
 			require.Equal(t, "ERROR", rec["level"])
-			require.Contains(t, rec["error"], tt.err)
+			require.Contains(t, rec["err"], tt.err)
 			if strings.Contains(tt.name, "panic") {
 				require.Contains(t, rec["stack"], "TestHealthChecksThatMisbehave")
 			}

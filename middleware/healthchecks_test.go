@@ -269,10 +269,10 @@ func TestHealthChecksJSON(t *testing.T) {
 	for _, rec := range log.records(t) {
 		said[fmt.Sprint(rec["check"], " ", rec["msg"])] = rec
 	}
-	require.Contains(t, said["db health check"]["error"], "hunter2", "the log has it")
+	require.Contains(t, said["db health check"]["err"], "hunter2", "the log has it")
 	require.Equal(t, "ERROR", said["db health check"]["level"])
 	require.Equal(t, "WARN", said["disk health check"]["level"])
-	require.Contains(t, said["odd the data of a health check can't be encoded as JSON and is left out"]["error"], "NaN")
+	require.Contains(t, said["odd the data of a health check can't be encoded as JSON and is left out"]["err"], "NaN")
 
 	w = probe(health(middleware.HealthChecksOptions{Checks: checks, JSON: true, DangerouslyShowErrors: true}), "/health")
 	require.Equal(t, secret.Error(), entries(t, w)["db"]["error"])

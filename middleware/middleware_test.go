@@ -212,9 +212,9 @@ func TestRecover(t *testing.T) {
 	require.Len(t, records, 16, "one for each panic")
 	require.Equal(t, "ERROR", records[0]["level"])
 	require.Equal(t, "the password is hunter2", records[0]["panic"], "the log has the text that the client must not get")
-	require.Equal(t, "/secret", records[0]["path"])
+	require.Equal(t, "/secret", group(records[0], "request")["path"])
 	require.Contains(t, records[0]["stack"], "TestRecover")
-	require.Equal(t, false, records[0]["response_started"])
+	require.Equal(t, false, group(records[0], "response")["started"])
 }
 
 func TestRecoverKeepsTheServerUp(t *testing.T) {
@@ -251,7 +251,7 @@ func TestRecoverAfterTheStartAbortsTheConnection(t *testing.T) {
 			require.Equal(t, 200, res.StatusCode)
 		}
 	})
-	require.Equal(t, true, l.records(t)[0]["response_started"])
+	require.Equal(t, true, group(l.records(t)[0], "response")["started"])
 }
 
 func TestRecoverLetsAbortHandlerPass(t *testing.T) {

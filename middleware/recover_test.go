@@ -110,8 +110,8 @@ func TestFailuresAreMapped(t *testing.T) {
 							}
 							rec := records[0]
 							require.Equal(t, tt.level, rec["level"])
-							require.Equal(t, "/x", rec["path"])
-							require.EqualValues(t, tt.status, rec["status"])
+							require.Equal(t, "/x", group(rec, "request")["path"])
+							require.EqualValues(t, tt.status, group(rec, "response")["status"])
 							require.Equal(t, way == "panic" && tt.level == "ERROR", rec["stack"] != nil)
 							require.NotContains(t, l.buf.String(), "hunter2")
 						})
@@ -251,7 +251,7 @@ func TestFailureAfterTheStart(t *testing.T) {
 				})
 				for _, rec := range l.records(t) {
 					require.Equal(t, "ERROR", rec["level"], "a broken answer is an error of the server")
-					require.Equal(t, true, rec["response_started"])
+					require.Equal(t, true, group(rec, "response")["started"])
 				}
 				require.Len(t, l.records(t), 2)
 			})

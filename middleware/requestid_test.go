@@ -100,5 +100,5 @@ func TestRequestIDInFailures(t *testing.T) {
 		RunFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }).MustBuild()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	require.Equal(t, w.Header().Get("X-Request-Id"), l.records(t)[0]["id"])
+	require.Equal(t, w.Header().Get("X-Request-Id"), group(l.records(t)[0], "request")["id"])
 }

@@ -78,8 +78,8 @@ func testHandshakeRefusals(t *testing.T) {
 			rec := log.record(t, 0)
 			require.Equal(t, "no-store", c.Response.Header.Get("Cache-Control"))
 			require.Equal(t, "websocket refused", rec["msg"])
-			require.EqualValues(t, tt.status, rec["status"])
-			require.Equal(t, "/ws", rec["path"], "without the query")
+			require.EqualValues(t, tt.status, inGroup(rec, "response", "status"))
+			require.Equal(t, "/ws", inGroup(rec, "request", "path"), "without the query")
 			require.NotEmpty(t, rec["err"])
 			level := "INFO"
 			if tt.status == 403 {

@@ -55,7 +55,7 @@ func (b *bus) act(e *envelope) {
 func (b *bus) logRefused(id string, err error) {
 	if err != nil {
 		b.m.logger().LogAttrs(b.m.opts.BaseContext, slog.LevelWarn, "a request of another node failed",
-			slog.String("id", id), slog.Any("err", err))
+			slog.String("conn", id), slog.Any("err", err))
 	}
 }
 

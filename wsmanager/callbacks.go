@@ -125,6 +125,10 @@ type Accept struct {
 
 // Value returns Accept.Value of a connection, or false if it has another type.
 func Value[T any](c *Conn) (T, bool) {
-	v, ok := c.who.value.(T)
+	value := c.who.value
+	if l, ok := value.(*loggedValue); ok {
+		value = l.value
+	}
+	v, ok := value.(T)
 	return v, ok
 }

@@ -70,7 +70,8 @@ func (f Failure) Temporary() bool {
 //   - an answer that is not a handshake (ErrHandshake);
 //   - a certificate that is not trusted;
 //   - an end by the server with 1000, 1002, 1003, 1007 to 1010, 3000 or 3003: the server has
-//     finished, or it does not accept something about this client;
+//     finished, or it does not accept something about this client. 1008 with the reason
+//     "expired" (ErrExpired on the server) is temporary, because OnDial can send a new token;
 //   - a cancelled attempt (context.Canceled), and ErrShutdown.
 //
 // It returns true for everything else: network errors; 500, 502, 503 and 504; ends with 1001,
@@ -95,8 +96,10 @@ func Retryable(err error) bool {
 		return refused.StatusCode >= 500 && refused.StatusCode != http.StatusNotImplemented
 	case ended != nil:
 		switch ended.Code {
+		case StatusPolicyViolation:
+			return ended.Reason == expiredReason
 		case StatusNormalClosure, StatusProtocolError, StatusUnsupportedData, StatusInvalidPayloadData,
-			StatusPolicyViolation, StatusMessageTooBig, StatusMandatoryExtension,
+			StatusMessageTooBig, StatusMandatoryExtension,
 			3000, 3003: // registered as Unauthorized and Forbidden
 			return false
 		}

@@ -59,13 +59,14 @@ func TestRetryable(t *testing.T) {
 		// Errors that a callback returned do not decide: CloseError only wraps them.
 		&wsmanager.CloseError{Code: 1011, Err: context.Canceled}, &wsmanager.CloseError{Code: 1011, Err: refused(404)},
 		&wsmanager.CloseError{Code: 1011, Err: wsmanager.ErrHandshake},
+		&wsmanager.CloseError{Code: 1008, Reason: "expired", Remote: true},
 	} {
 		require.True(t, wsmanager.Retryable(yes), "%v", yes)
 	}
 	for _, no := range []error{
 		refused(200), refused(301), refused(400), refused(401), refused(403), refused(404), refused(407), refused(501),
 		wsmanager.ErrHandshake, wsmanager.ErrShutdown, &tls.CertificateVerificationError{Err: errors.New("unknown")}, context.Canceled,
-		&wsmanager.CloseError{Code: 1008, Remote: true}, &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrShutdown},
+		&wsmanager.CloseError{Code: 1008, Remote: true}, &wsmanager.CloseError{Code: 1008, Reason: "no", Remote: true}, &wsmanager.CloseError{Code: 1001, Err: wsmanager.ErrShutdown},
 	} {
 		require.False(t, wsmanager.Retryable(no), "%v", no)
 	}

@@ -101,14 +101,14 @@ type Network struct {
 
 	// Proxy returns the proxy to use, or nil for none. The URL of the request has the scheme
 	// http or https, as functions made for net/http expect. The scheme of the proxy must be
-	// http or https, for a CONNECT, or socks5 or socks5h, which mean the same: the proxy
-	// resolves the name of the server. Its user and password are sent to it. Default: the
+	// http or https, for a CONNECT, or socks5, socks5h or socks, which mean the same: the
+	// proxy resolves the name of the server. Its user and password are sent to it. Default: the
 	// proxies of the environment as for http.ProxyFromEnvironment (HTTP_PROXY, HTTPS_PROXY,
 	// NO_PROXY, no proxy for loopback addresses), and ALL_PROXY for a scheme whose own variable
 	// is not set.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// ProxyConnectHeader is added to the CONNECT requests to proxies. Its Proxy-Authorization
+	// ProxyConnectHeader is added to the CONNECT requests to all proxies. Its Proxy-Authorization
 	// replaces the user of the proxy's URL. Headers of a body and of the handshake, and Host,
 	// are mistakes. Default: none.
 	ProxyConnectHeader http.Header

@@ -114,7 +114,7 @@ func TestForcedEventLoopRefusesTLS(t *testing.T) {
 	rec := log.record(t, 0)
 	require.Equal(t, "websocket refused", rec["msg"])
 	require.Equal(t, "ERROR", rec["level"])
-	require.EqualValues(t, 500, rec["status"])
+	require.EqualValues(t, 500, inGroup(rec, "response", "status"))
 	require.Contains(t, rec["err"], "the event loop can't serve TLS")
 	require.Empty(t, j.all(), "no callback ran")
 }
@@ -192,7 +192,7 @@ func TestForcedEventLoopEndsWrappedConns(t *testing.T) {
 				rec := log.record(t, i)
 				require.Equal(t, "websocket refused", rec["msg"])
 				require.Equal(t, "WARN", rec["level"])
-				require.EqualValues(t, 101, rec["status"])
+				require.EqualValues(t, 101, inGroup(rec, "response", "status"))
 				require.Contains(t, rec["err"], "the event loop can't serve a *wsmanager_test.")
 				require.Eventually(t, func() bool { return m.Stats().Refused.BrokenOff == uint64(i+1) && m.All().Len() == 0 }, wstest.Patience, time.Millisecond)
 			}

@@ -25,6 +25,7 @@ func (m *Manager) acceptConn(w http.ResponseWriter, r *http.Request, req *handsh
 	if err := req.Prepare(w, m.opts.HandshakeTimeout); err != nil {
 		return nil, nil, nil, err
 	}
+	a.Value = withLogAttrs(a.Value, m.opts.requestAttrs(r))
 	c = m.newConn(m.bus.newConnID(), a, r.TLS, r.RemoteAddr)
 	answer := handshake.Answer{Subprotocol: a.Subprotocol, Header: a.Header}
 	if m.opts.Compression.Enabled && a.Compression != CompressionOff {

@@ -3,6 +3,7 @@ package wsmanager_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"sync"
@@ -327,6 +328,42 @@ func testClientRenews(t *testing.T) {
 	require.ErrorIs(t, receive(t, ended), wsmanager.ErrExpired)
 	require.EqualValues(t, 1, c.Manager().Stats().Expired)
 	require.ErrorIs(t, c.Renew(time.Time{}), wsmanager.ErrClosed)
+}
+
+// A Client whose connection has expired connects again, with the token that OnDial adds.
+func TestClientConnectsAgainAfterTheExpiry(t *testing.T) {
+	onSocketDriversAtOnce(t, testClientConnectsAgainAfterTheExpiry)
+}
+
+func testClientConnectsAgainAfterTheExpiry(t *testing.T) {
+	m, url := serve(t, wsmanager.Callbacks{OnAccept: func(r *http.Request) (a wsmanager.Accept, err error) {
+		if r.Header.Get("Authorization") == "token 1" {
+			a.Expires = time.Now().Add(-time.Hour)
+		}
+		return a, nil
+	}}, optionsWithoutLog(), nil)
+	dial := dialOptionsWithoutLog()
+	tokens := 0
+	dial.Handshake.OnDial = func(_ context.Context, a *wsmanager.Attempt) error {
+		tokens++
+		a.Header.Set("Authorization", fmt.Sprint("token ", tokens))
+		return nil
+	}
+	second := make(chan bool, 1)
+	var cl *wsmanager.Client
+	cl, err := newClientAs(t, url, wsmanager.Callbacks{OnConnect: func(*wsmanager.Conn) error {
+		if cl.ConnectCount() == 2 {
+			second <- true
+		}
+		return nil
+	}}, clientOptions(dial, wsmanager.Reconnect{MinDelay: time.Millisecond}))
+	require.NoError(t, err)
+	run := make(chan error, 1)
+	go func() { run <- cl.Run(t.Context()) }()
+	receive(t, second)
+	require.EqualValues(t, 1, m.Stats().Expired)
+	require.NoError(t, cl.Close(1000, ""))
+	require.NoError(t, receive(t, run))
 }
 
 // The end of an identity is no fault: its record has the level Info.

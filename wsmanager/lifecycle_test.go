@@ -129,7 +129,7 @@ func testEnds(t *testing.T) {
 			require.Equal(t, tt.level, rec["level"])
 			require.Equal(t, tt.by, rec["by"])
 			require.EqualValues(t, tt.code, rec["code"])
-			require.Len(t, rec["id"], 26)
+			require.Len(t, rec["conn"], 26)
 
 			// The other connection is not affected.
 			require.Equal(t, 1, m.All().Len())
@@ -173,7 +173,7 @@ func testOnClosePanics(t *testing.T) {
 	c.ExpectClose(1000)
 	rec := log.record(t, 1)
 	require.Equal(t, "OnClose panicked", rec["msg"])
-	require.NotEmpty(t, rec["id"])
+	require.NotEmpty(t, rec["conn"])
 	require.Contains(t, rec["stack"], "testOnClosePanics")
 	require.Zero(t, m.All().Len())
 }

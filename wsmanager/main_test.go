@@ -89,6 +89,12 @@ func (j *journal) record(t *testing.T, n int) map[string]any {
 	return rec
 }
 
+// inGroup returns an attribute of a group in a record.
+func inGroup(record map[string]any, group, name string) any {
+	attrs, _ := record[group].(map[string]any)
+	return attrs[name]
+}
+
 // recordingCallbacks returns callbacks that record every call and echo messages.
 func recordingCallbacks(j *journal) wsmanager.Callbacks {
 	return wsmanager.Callbacks{

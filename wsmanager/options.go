@@ -11,10 +11,20 @@ import (
 // Options configure a [Manager]. The zero value is safe for production: a field or a field
 // of a group that is zero has its default. [New] reports all mistakes at once.
 type Options struct {
-	// Logger gets one record for each connection that ends, with its id, code, reason and
+	// Logger gets one record for each connection that ends, with its id, user, code, reason and
 	// error, and one for each refused handshake. Default: slog.Default() at the time of the
 	// record.
 	Logger *slog.Logger
+
+	// LogAttrs returns attributes of a request for the records of its connection and of its
+	// refusal, for example the id of the request and the address of the client behind a proxy:
+	// middleware.LogAttrs does that. Groups with the same name are merged, and an attribute of
+	// this package, except peer, counts before one with the same name. It is called once for each handshake
+	// that has a record or a connection, on the goroutine of the request. The attributes of a
+	// connection stay in memory until it has ended, about 300 bytes with middleware.LogAttrs,
+	// so they should not refer to the request. If it panics, the records have no attributes of
+	// it, and os.Stderr gets a line. Default: no further attributes.
+	LogAttrs func(r *http.Request) []slog.Attr
 
 	// BaseContext is the parent of the Context of each connection and the context of the log
 	// records of connections. Records of refused handshakes have the context of the request.

@@ -30,7 +30,7 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	}
 	for pause := takeoverPause; ; pause *= 2 {
 		var tryAgain <-chan time.Time
-		if !readDuringCallback(c) {
+		if !c.in.dispatch.takeOverNow((*callbackHost)(c)) { // otherwise a callback that runs keeps the pong from being read
 			tryAgain = time.After(pause)
 		}
 		select {
@@ -99,14 +99,6 @@ func pongReceived(c *Conn, payload []byte) {
 	if d := c.life.cold; d != nil {
 		d.pings.Answer(payload, c.m.wheel.Elapsed())
 	}
-}
-
-// readDuringCallback makes another goroutine the reader if a callback runs: the pong could not
-// be read before it returns. It reports false if that has to be tried again.
-func readDuringCallback(c *Conn) bool {
-	d := &c.in.dispatch
-	v := d.calling.Load()
-	return v&(callRuns|callTaken) != callRuns || d.takeOver((*callbackHost)(c), v)
 }
 
 // pings returns the pings of the connection. The first call makes the list.

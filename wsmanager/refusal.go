@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/logattrs"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/counters"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
 )
@@ -97,10 +98,17 @@ func (m *Manager) abortHandshake(w http.ResponseWriter, r *http.Request, err err
 }
 
 func (m *Manager) logRefusal(r *http.Request, level slog.Level, status int, err error) {
-	m.logger().LogAttrs(r.Context(), level, "websocket refused",
-		slog.Int("status", status),
-		slog.String("path", httpx.Truncate(httpx.RequestPath(r), maxLogged)),
-		slog.String("origin", httpx.Truncate(r.Header.Get("Origin"), maxLogged)),
-		slog.String("remote", httpx.Truncate(r.RemoteAddr, maxLogged)),
-		slog.Any("err", err))
+	logger := m.logger()
+	if !logger.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		logattrs.Group(logattrs.Request,
+			slog.String(logattrs.RequestPath, httpx.Truncate(httpx.RequestPath(r), maxLogged)),
+			slog.String(logattrs.RequestOrigin, httpx.Truncate(r.Header.Get("Origin"), maxLogged)),
+			slog.String(logattrs.RequestRemote, httpx.Truncate(r.RemoteAddr, maxLogged))),
+		logattrs.Group(logattrs.Response, slog.Int(logattrs.ResponseStatus, status)),
+		slog.Any("err", err),
+	}
+	logger.LogAttrs(r.Context(), level, "websocket refused", logattrs.Merge(attrs, m.opts.requestAttrs(r))...)
 }

@@ -287,7 +287,7 @@ func TestConnectionWithoutAnAddressCrashed(t *testing.T) {
 	require.Equal(t, http.StatusSwitchingProtocols, <-status)
 	require.Equal(t, "192.0.2.1:1234", onlyConn(t, m).RemoteAddr().String())
 	require.NoError(t, client.Close())
-	require.Equal(t, "192.0.2.1:1234", log.record(t, 0)["remote"])
+	require.Equal(t, "192.0.2.1:1234", log.record(t, 0)["peer"])
 	require.NoError(t, m.Shutdown(t.Context()))
 }
 

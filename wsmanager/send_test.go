@@ -170,7 +170,7 @@ func testSlowConsumer(t *testing.T) {
 			rec := log.record(t, 0)
 			require.Equal(t, "WARN", rec["level"])
 			require.EqualValues(t, 1013, rec["code"])
-			require.Equal(t, slowID, rec["id"])
+			require.Equal(t, slowID, rec["conn"])
 
 			// When the peer reads again, it finds complete frames and then the close frame.
 			received := 0

@@ -49,6 +49,7 @@ type settings struct {
 	DangerouslyAllowAnyOrigin bool
 	MaxConnections            int
 	Block                     bool
+	LogAttrs                  func(*http.Request) []slog.Attr
 
 	Backplane         Backplane
 	BackplaneMessages int
@@ -178,6 +179,7 @@ func (o *Options) settings() (settings, error) {
 	s.ReadyTimeout = w.duration("ReadyTimeout", o.ReadyTimeout, s.ReadyTimeout)
 	s.MaxConnections = w.number("MaxConnections", o.MaxConnections, 0)
 	s.Block = o.Block
+	s.LogAttrs = o.LogAttrs
 	s.setOrigins(&o.Origins, w)
 	s.setBackplane(o, w)
 	if o.RequireHTTP2 {

@@ -87,3 +87,17 @@ func (d *dispatcher) look(h dispatchHost, before uint32) uint32 {
 	}
 	return v
 }
+
+// takeOverNow takes over from a callback if one runs. It reports false if that is not possible
+// yet.
+func (d *dispatcher) takeOverNow(h dispatchHost) bool {
+	v := d.calling.Load()
+	if v&(callRuns|callTaken) != callRuns || d.takeOver(h, v) {
+		return true
+	}
+	// look may have seen the takeover before it was undone, and have stopped to watch the callback.
+	if d.calling.Or(callWatched)&callWatched == 0 {
+		h.watch()
+	}
+	return false
+}

@@ -248,7 +248,7 @@ func testSwitchThatCannotBeSent(t *testing.T) {
 				}
 			}
 			rec := records.record(t, 0)
-			require.EqualValues(t, tt.record, rec["status"])
+			require.EqualValues(t, tt.record, inGroup(rec, "response", "status"))
 			for _, part := range tt.err {
 				require.Contains(t, rec["err"], part)
 			}

@@ -148,8 +148,8 @@ func TestBadClients(t *testing.T) {
 			ann.ExpectText(badID + " disconnected")
 			ann.SendText("still here")
 			ann.ExpectText(annID + " said: still here")
-			s.Out.WaitFor(t, `msg="websocket closed" room=ws id=`+badID+` `+tt.log)
-			require.Equal(t, 1, strings.Count(s.Out.String(), "id="+badID), "records:\n%s", s.Out)
+			s.Out.WaitFor(t, `msg="websocket closed" room=ws conn=`+badID+` `+tt.log)
+			require.Equal(t, 1, strings.Count(s.Out.String(), "conn="+badID), "records:\n%s", s.Out)
 		})
 	}
 }
@@ -163,7 +163,7 @@ func TestForeignOriginIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, c.Response.StatusCode)
 	ann.SendText("hello again")
 	ann.ExpectText(annID + " said: hello again")
-	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws status=403 path=/ws origin=http://evil.example .*err="the origin is neither this host nor in Origins.Allowed"`)
+	s.Out.WaitFor(t, `level=WARN msg="websocket refused" room=ws request.path=/ws request.origin=http://evil.example .*response.status=403 err="the origin is neither this host nor in Origins.Allowed"`)
 	s.Out.WaitFor(t, `msg=request request.method=GET request.url=/ws .*response.status=403`)
 }
 

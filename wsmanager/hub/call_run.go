@@ -121,7 +121,7 @@ func (k *call) failure(err error) *Completion {
 	default:
 		text = "An unexpected error occurred invoking '" + name + "' on the server."
 	}
-	attrs := []slog.Attr{slog.String("method", k.method.name), slog.String("id", k.c.id), slog.Any("err", err)}
+	attrs := []slog.Attr{slog.String("method", k.method.name), slog.String("conn", k.c.id), slog.Any("err", err)}
 	if errors.As(err, &panicked) {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}

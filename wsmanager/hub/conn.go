@@ -146,7 +146,7 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.timer.Stop()
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	c.hub.logger().LogAttrs(c.ctx, closeLevel(code, cause), "hub closes connection", slog.String("id", c.id), slog.Any("err", cause))
+	c.hub.logger().LogAttrs(c.ctx, closeLevel(code, cause), "hub closes connection", slog.String("conn", c.id), slog.Any("err", cause))
 
 	c.hub.tickets.remove(c.ticket) // before the client can see the end and try to resume
 	ws := c.detachSocket(ready)

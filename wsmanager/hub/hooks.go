@@ -52,7 +52,7 @@ func (h *Hub) callDisconnected(c *conn, cause error) {
 
 func (h *Hub) hookPanicked(hook string, c *conn, v any) error {
 	err := &panicError{v, debug.Stack()}
-	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), slog.String("id", c.id),
+	h.logger().LogAttrs(c.ctx, slog.LevelError, "hub hook panicked", slog.String("hook", hook), slog.String("conn", c.id),
 		slog.Any("err", err), slog.String("stack", string(err.stack)))
 	return err
 }

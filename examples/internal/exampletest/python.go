@@ -15,6 +15,6 @@ func Python(t testing.TB, module, debian string) string {
 			return python
 		}
 	}
-	Missing(t, "no Python 3 found with the module"+module+" (Debian: apt-get install "+debian+")")
+	Missing(t, "no Python 3 found with the module "+module+" (Debian: apt-get install "+debian+")")
 	return ""
 }

@@ -99,7 +99,6 @@ func (t *Target) redirect(ref *url.URL) (*Target, error) {
 	u := t.url.ResolveReference(ref)
 	// RFC 9110, section 10.2.2: a fragment is for the client. The URL of a WebSocket has none.
 	u.Fragment, u.RawFragment = "", ""
-	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20")
 	if err := checkURL(u); err != nil {
 		return nil, fmt.Errorf("it %w", err)
 	}

@@ -72,7 +72,8 @@ func (t *Target) RedactedURL() string {
 	return t.url.Scheme + "://" + t.url.Host + t.url.EscapedPath()
 }
 
-// checkURL checks a URL and changes its scheme to ws or wss.
+// checkURL checks a URL. It changes its scheme to ws or wss, and escapes spaces in its query,
+// which url.Parse accepts and which would end the target of the request.
 func checkURL(u *url.URL) error {
 	switch u.Scheme {
 	case "ws", "wss":
@@ -83,6 +84,7 @@ func checkURL(u *url.URL) error {
 	default:
 		return fmt.Errorf("has the scheme %q: it must be ws or wss", u.Scheme)
 	}
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20")
 	switch {
 	case u.Hostname() == "":
 		return errors.New("names no host")

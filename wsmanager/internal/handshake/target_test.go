@@ -53,6 +53,13 @@ func TestNewTarget(t *testing.T) {
 			require.Equal(t, len(errs) == 0, target != nil)
 		})
 	}
+	u, err := url.Parse("ws://example.com/a b?c d")
+	require.NoError(t, err)
+	target, _, err := NewTarget(u, nil)
+	require.NoError(t, err)
+	require.Equal(t, "/a%20b?c%20d", target.url.RequestURI())
+	require.Equal(t, "c d", u.RawQuery, "the argument is not changed")
+
 	target, errs, err := NewTarget(nil, http.Header{"Upgrade": {"x"}})
 	require.NoError(t, err)
 	require.Nil(t, target)
