@@ -164,8 +164,12 @@ func isAbort(err error) (is bool) {
 // of the body that the client sent. It returns the error with that reason, and whether the
 // client has left.
 func attribute(err error, end requestEnd, body watchedBody) (attributed error, left bool) {
-	attributed = err
-	defer func() { _ = recover() }() // a method of the error panicked: it has no reason then
+	original := err
+	defer func() {
+		if recover() != nil { // in a method of the error: it has no reason then
+			attributed, left = original, false
+		}
+	}()
 	if isMistake(err) {
 		return err, false
 	}
