@@ -159,19 +159,19 @@ func TestBuildFindsEveryMistake(t *testing.T) {
 		{"name given twice", func(b *pipeline.Builder) string {
 			b.UseNamed("x", tag("a"))
 			b.UseNamed("x", tag("b"))
-			return callerLine(0)
+			return callerLine(-1)
 		}, "Use(x): the name is taken by the component added at"},
 		{"prefix without slash", func(b *pipeline.Builder) string { b.Map("m", namedBranch("m")); return callerLine(0) }, `Map(m): the prefix "m" must begin with a slash: "/m"`},
 		{"prefix with slash at the end", func(b *pipeline.Builder) string { b.Mount("/m/", text("m")); return callerLine(0) }, `Mount(/m/): the prefix "/m/" must not end with a slash: "/m" matches everything below it as well`},
 		{"shadowed prefix", func(b *pipeline.Builder) string {
 			b.Map("/m", namedBranch("m"))
 			b.Mount("/M/n", text("n"))
-			return callerLine(0)
+			return callerLine(-1)
 		}, "Mount(/M/n): never reached: Map(/m) at"},
 		{"same prefix", func(b *pipeline.Builder) string {
 			b.Map("/m", namedBranch("m"))
 			b.Map("/m", namedBranch("m"))
-			return callerLine(0)
+			return callerLine(-1)
 		}, "Map(/m): never reached: Map(/m) at"},
 		{"nil predicate", func(b *pipeline.Builder) string { b.MapWhen(nil, namedBranch("m")); return callerLine(0) }, "MapWhen(nil): the predicate is nil"},
 		{"nil predicate, rejoining", func(b *pipeline.Builder) string { b.UseWhen(nil, namedBranch("m")); return callerLine(0) }, "UseWhen(nil): the predicate is nil"},

@@ -56,14 +56,14 @@ func TestMapWithAndMountWith(t *testing.T) {
 	require.Equal(t, strings.TrimSpace(`
 pipeline
 ├─ Map      /Case [MatchCase]
-│  └─ Run      pipeline_test.where
+│  └─ Run      pipeline_test.answerPath
 ├─ Map      /keep [PreservePath]
 │  ├─ Map      /keep/below
 │  │  ├─ Use      pipeline_test.tagA
-│  │  └─ Run      pipeline_test.where
-│  └─ Run      pipeline_test.where
-├─ Mount    /mount [PreservePath] → pipeline_test.where
-├─ Mount    /{x} [Literal] → pipeline_test.where
+│  │  └─ Run      pipeline_test.answerPath
+│  └─ Run      pipeline_test.answerPath
+├─ Mount    /mount [PreservePath] → pipeline_test.answerPath
+├─ Mount    /{x} [Literal] → pipeline_test.answerPath
 └─ Run      pipeline_test.whereMain`), b.String())
 	require.Equal(t, "pipeline\n├─ Map      /m [PreservePath MatchCase Literal]\n│  └─ (end)    404\n└─ (end)    404",
 		pipeline.New().MapWith("/m", branch.MapOptions{PreservePath: true, MatchCase: true, Literal: true}, func(*pipeline.Builder) {}).String())
