@@ -176,3 +176,38 @@ func TestDeadlinesOfOtherComponents(t *testing.T) {
 	require.ErrorIs(t, seen, context.DeadlineExceeded)
 	require.NotErrorIs(t, seen, os.ErrDeadlineExceeded)
 }
+
+// A body that fails after the time-out does not make the client the one who ended the request.
+func TestBodiesThatFailAfterATimeout(t *testing.T) {
+	h := pipeline.New().Use(quiet(), middleware.Timeout(time.Millisecond)).Run(middleware.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		<-r.Context().Done()
+		_, err := io.Copy(io.Discard, r.Body)
+		return err
+	})).MustBuild()
+	for want, failure := range map[int]error{504: io.ErrUnexpectedEOF, 400: errors.New("malformed")} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", failingReader{failure}))
+		require.Equal(t, want, w.Code)
+	}
+}
+
+// An error or a cause whose methods panic is a failure like any other.
+func TestErrorsWhoseMethodsPanicAfterTheEnd(t *testing.T) {
+	for _, cause := range []error{nil, panickingError{}} {
+		h := pipeline.New().Use(quiet()).UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			ctx, cancel := context.WithDeadlineCause(r.Context(), time.Unix(0, 0), cause)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		}).Run(handlerReturning(panickingError{})).MustBuild()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", failingReader{errDriver}))
+		require.GreaterOrEqual(t, w.Code, 500)
+	}
+}
+
+type panickingError struct{}
+
+func (panickingError) Error() string   { panic("in Error") }
+func (panickingError) Is(error) bool   { panic("in Is") }
+func (panickingError) As(any) bool     { panic("in As") }
+func (panickingError) Unwrap() []error { panic("in Unwrap") }

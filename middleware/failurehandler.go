@@ -178,11 +178,12 @@ func attribute(err error, end requestEnd, body watchedBody) (attributed error, l
 	}
 	if body != nil {
 		if failed := body.failure(); failed != nil && causedBy(err, failed) {
-			status := bodyStatus(failed)
-			if status == statusClientGone {
-				return err, end.timeout == nil
+			switch status := bodyStatus(failed); {
+			case status != statusClientGone:
+				err = withReason(err, &Problem{Status: status})
+			case end.timeout == nil:
+				return err, true
 			}
-			err = withReason(err, &Problem{Status: status})
 		}
 	}
 	if end.timeout != nil {

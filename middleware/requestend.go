@@ -34,7 +34,7 @@ func endOf(r *http.Request) requestEnd {
 	}
 	if inner.Err() == context.DeadlineExceeded {
 		cause := context.Cause(inner)
-		if !errors.Is(cause, context.DeadlineExceeded) {
+		if cause != context.DeadlineExceeded {
 			cause = &endedError{cause, context.DeadlineExceeded}
 		}
 		return requestEnd{timeout: cause}
