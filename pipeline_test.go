@@ -150,7 +150,7 @@ func TestJourney(t *testing.T) {
 		for range 2 {
 			res, body := get("/panic")
 			require.Equal(t, 500, res.StatusCode)
-			require.Equal(t, "500 Internal Server Error\n", body)
+			require.Equal(t, `{"type":"about:blank","title":"Internal Server Error","status":500}`+"\n", body)
 			res, _ = get("/")
 			require.Equal(t, 200, res.StatusCode)
 		}
@@ -316,7 +316,7 @@ var imports = map[string][]string{
 // them.
 var onlyImporters = map[string][]string{
 	"github.com/justinas/alice":              {"pipeline/build.go"},
-	"github.com/felixge/httpsnoop":           {"pipeline/response_hooks.go", "middleware/statuspages.go"},
+	"github.com/felixge/httpsnoop":           {"pipeline/response_hooks.go", "middleware/statuspages.go", "middleware/bodylimitfirm.go"},
 	"github.com/gobwas/ws":                   {"wsmanager/"},
 	"github.com/stretchr/testify":            nil, // only tests
 	"golang.org/x/":                          {"wsmanager/", "examples/loadtest/", "internal/h2test/"},

@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -60,7 +59,9 @@ const statusClientGone = 499
 // The status is the one that was sent: the 500 that Recover answered, the 101 of an
 // upgrade; 499 if the client left and nothing was sent; 0 if the handlers panicked and no
 // component answered. Statuses of 500 and above, and panics after the start, are logged at
-// level Error, all others at Info.
+// level Error, all others at Info. If the client was the one who left, the level is Info: a
+// download or a proxied stream that it did not want to the end, or a 5xx that was chosen
+// after it had left.
 //
 // An upgraded connection is logged when its handler returns. With a wsmanager.Manager over
 // HTTP/1.1 this is immediately after the handshake.
@@ -84,11 +85,6 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 		_ = res.NotifyCompleted(rec)
 		defer rec.returned()
 		next.ServeHTTP(w, r)
-		// Over HTTP/2 the answer to a HEAD is complete with its headers, and net/http ends
-		// the context then.
-		answered := r.Method == http.MethodHead && r.ProtoMajor >= 2 && res.Started()
-		rec.gone.Store(!res.Upgraded() && !answered && context.Cause(r.Context()) == context.Canceled)
-		rec.unsent.Store(!res.Started())
 		rec.hasReturned = true
 	})
 	return func(next http.Handler) http.Handler { return observed(next) }
@@ -113,7 +109,7 @@ type accessRecord struct {
 
 	hasReturned bool        // the handlers have returned without a panic
 	broken      atomic.Bool // they panicked after the start of the response
-	gone        atomic.Bool // the client had left when they returned
+	gone        atomic.Bool // the client had left when they ended
 	unsent      atomic.Bool // nothing had been sent to the client that left
 	pattern     string      // the request's when the handlers returned: the request may change while Completed runs
 	known       atomic.Bool // pattern is set
@@ -123,9 +119,14 @@ type accessRecord struct {
 	response [4]slog.Attr
 }
 
-// returned records a panic after the start of the response. Below http.TimeoutHandler the
-// record may be written at the same time.
+// returned records whether the client has left, and a panic after the start of the
+// response. Below http.TimeoutHandler the record may be written at the same time.
 func (rec *accessRecord) returned() {
+	// Over HTTP/2 the answer to a HEAD is complete with its headers, and net/http ends the
+	// context then.
+	answered := rec.r.Method == http.MethodHead && rec.r.ProtoMajor >= 2 && rec.res.Started()
+	rec.gone.Store(!rec.res.Upgraded() && !answered && clientLeft(rec.r))
+	rec.unsent.Store(!rec.res.Started())
 	rec.pattern = rec.r.Pattern
 	rec.known.Store(true)
 	if !rec.hasReturned && rec.res.Started() {
@@ -141,11 +142,13 @@ func (rec *accessRecord) Completed() {
 	}
 	status, bytes, gone := rec.res.Status(), rec.res.BytesWritten(), rec.gone.Load()
 	failed := rec.broken.Load() || status == 0
-	if gone && rec.unsent.Load() && status == http.StatusOK && bytes == 0 {
+	if gone && rec.unsent.Load() && (status == http.StatusOK || status == 0) && bytes == 0 {
 		status = statusClientGone // net/http's 200 is not sent
 	}
 	level := slog.LevelInfo
 	switch {
+	case gone && (status < 500 || rec.res.Value(httpx.AbandonedKey{}) == true):
+		// The client has ended it.
 	case status >= 500 || failed:
 		level = slog.LevelError
 	case rec.quiet:

@@ -19,6 +19,10 @@ type BodyLimitOptions struct {
 	// component behind it runs, and no BodyLimit further down can allow more. Default: the
 	// limit applies at the first read of the body, so that a branch may have a larger limit
 	// of its own.
+	//
+	// A body without a Content-Length is found to be too large while it is read. If the
+	// response has not started then, the answer is 413, whatever status the handler behind
+	// it chooses, for example the 502 of an httputil.ReverseProxy.
 	Firm bool
 }
 
@@ -30,7 +34,8 @@ type BodyLimitOptions struct {
 // read, and a client that waits with Expect: 100-continue gets no 100. If a [HandlerFunc]
 // returns that error, or it is passed to [Fail] or panic, the answer is 413; if a handler
 // returns without having written anything, the answer is 413 too. An answer that the
-// handler writes itself is sent unchanged. In each case an HTTP/1 connection is closed
+// handler writes itself is sent unchanged (see BodyLimitOptions.Firm, and
+// [ProxyErrorHandler] for reverse proxies). In each case an HTTP/1 connection is closed
 // after the answer, so that the rest of the body need not be read.
 //
 // If BodyLimits are nested, the innermost that a request reaches applies, whether it is
@@ -70,7 +75,11 @@ func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware 
 		inner := r.WithContext(r.Context())
 		inner.Body = b
 		defer copyBack(r, inner)
-		next.ServeHTTP(w, inner)
+		below := w
+		if firm && b.announced < 0 {
+			below = b.withholding(w, own)
+		}
+		next.ServeHTTP(below, inner)
 		if err := b.exceeded(); err != nil && !own.Started() {
 			failBelow(w, r, own, err)
 		}
@@ -99,6 +108,8 @@ type limitedBody struct {
 	limit     int64
 	announced int64 // the Content-Length, or -1
 	firm      bool
+
+	bodyFailure
 
 	begun atomic.Bool
 	over  atomic.Bool // more than the limit was announced or read
@@ -129,6 +140,8 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	var tooLarge *http.MaxBytesError
 	if err != nil && errors.As(err, &tooLarge) {
 		b.over.Store(true)
+	} else if err != nil && err != io.EOF {
+		b.note(err)
 	}
 	return n, err
 }
@@ -152,4 +165,7 @@ func (b *limitedBody) exceeded() error {
 }
 
 // Close implements io.Closer.
-func (b *limitedBody) Close() error { return b.body.Close() }
+func (b *limitedBody) Close() error {
+	b.closed.Store(true)
+	return b.body.Close()
+}

@@ -40,6 +40,7 @@ func post(t *testing.T, srv *httptest.Server, target string, n int, chunked bool
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+target, body)
 	require.NoError(t, err)
+	req.Header.Set("Accept", "text/plain") // unless header has another
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

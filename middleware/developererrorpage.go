@@ -36,7 +36,7 @@ type DeveloperErrorPageOptions struct {
 // DeveloperErrorPage is a [Recover] for development: its answer shows the error and all
 // errors that it wraps, the stack with the source around each call, the request with its
 // headers, and the program's build information, as an HTML page, problem JSON or plain text
-// by the request's Accept header. The status is that of Recover. Like Recover it belongs
+// as for [WriteProblem]. The status is that of Recover. Like Recover it belongs
 // first: use it instead of Recover, or below it.
 //
 // Use it in development only. It logs a warning when it is constructed. If it gets into
@@ -127,7 +127,8 @@ var (
 )
 
 func writeDetails(w http.ResponseWriter, r *http.Request, d *details) {
-	switch preferred(r.Header.Values("Accept")) {
+	f, negotiated := formOf(r)
+	switch f {
 	case formHTML:
 		var page bytes.Buffer
 		if err := developerPage.Execute(&page, d); err != nil {
@@ -136,16 +137,16 @@ func writeDetails(w http.ResponseWriter, r *http.Request, d *details) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", developerPagePolicy)
 		h.Set("Referrer-Policy", "no-referrer")
-		writeBody(w, r, d.Problem.Status, "text/html; charset=utf-8", page.Bytes())
-	case formJSON:
+		writeBody(w, r, negotiated, d.Problem.Status, "text/html; charset=utf-8", page.Bytes())
+	case formText:
+		writeBody(w, r, negotiated, d.Problem.Status, "text/plain; charset=utf-8", d.text())
+	default:
 		p := *d.Problem
 		p.Extensions = map[string]any{"development": d}
 		for name, v := range d.Problem.Extensions {
 			p.Extensions[name] = v
 		}
-		writeBody(w, r, p.Status, "application/problem+json", p.json())
-	default:
-		writeBody(w, r, d.Problem.Status, "text/plain; charset=utf-8", d.text())
+		writeBody(w, r, negotiated, p.Status, "application/problem+json", p.json())
 	}
 }
 

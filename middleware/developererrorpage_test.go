@@ -57,10 +57,10 @@ func TestDeveloperErrorPage(t *testing.T) {
 			"a handler returned an error", "charging: bank: connection refused", "*errors.joinError", `<li class="d2"><p>bank: connection refused</p>`,
 			"The client would read: declined",
 		}, []string{"<h2>Stack</h2>"}},
-		{"a panic as text", "", crash("oops"), 500, asText, []string{
+		{"a panic as text", "text/plain", crash("oops"), 500, asText, []string{
 			"500 Internal Server Error\n", "for development only", "\noops\n", "crash.func", "developererrorpage_test.go:", "X-Plain: shown", "theme: (redacted)",
 		}, nil},
-		{"an error as text", "", handlerReturning(chain), 402, asText, []string{"    bank: connection refused\n      (*errors.errorString)\n"}, []string{"Stack"}},
+		{"an error as text", "text/plain", handlerReturning(chain), 402, asText, []string{"    bank: connection refused\n      (*errors.errorString)\n"}, []string{"Stack"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			overBothProtocols(t, developerPage(tt.h), func(t *testing.T, srv *httptest.Server) {
@@ -248,7 +248,7 @@ func TestDeveloperErrorPageIsForThisMachine(t *testing.T) {
 			if tt.shown {
 				require.Contains(t, w.Body.String(), "oops")
 			} else {
-				require.Equal(t, "500 Internal Server Error\n", w.Body.String())
+				require.Equal(t, `{"type":"about:blank","title":"Internal Server Error","status":500}`+"\n", w.Body.String())
 			}
 
 			w = httptest.NewRecorder()

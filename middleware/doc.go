@@ -37,7 +37,8 @@
 // For CORS, compression, rate limits, tracing and authentication see the module
 // examples/recipes.
 //
-// [Problem] and [WriteProblem] are the common form of error answers.
+// [Problem] and [WriteProblem] are the common form of error answers; [ProblemFormat] fixes
+// their format, for example in the branch of an API.
 //
 // # Concurrency
 //

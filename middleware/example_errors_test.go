@@ -30,8 +30,7 @@ func ExampleRecoverOptions_problem() {
 	show(app.MustBuild(), "/order?id=5")
 	// Output:
 	// level=INFO msg="a request was refused" request.method=GET request.path=/order err="order 5: sql: no rows in result set" response.status=404 response.started=false
-	// 404 404 Not Found
-	// There is no such order.
+	// 404 {"type":"about:blank","title":"Not Found","status":404,"detail":"There is no such order."}
 }
 
 // The texts for the client and for the log are separate.
@@ -63,8 +62,7 @@ func ExampleWriteProblem() {
 	})
 	show(h, "/")
 	// Output:
-	// 409 409 Conflict
-	// The name is taken.
+	// 409 {"type":"about:blank","title":"Conflict","status":409,"detail":"The name is taken."}
 }
 
 // The handler returns its errors; Recover answers them.
@@ -83,7 +81,7 @@ func ExampleHandlerFunc() {
 	// Output:
 	// 200 fine
 	// level=ERROR msg="a handler failed" request.method=GET request.path=/x err="no connection to db.internal" response.status=500 response.started=false
-	// 500 500 Internal Server Error
+	// 500 {"type":"about:blank","title":"Internal Server Error","status":500}
 }
 
 // The classic misuse: a response that has started can't become an error. The connection is
@@ -112,8 +110,7 @@ func ExampleFail() {
 	show(app.MustBuild(), "/?a=%zz")
 	// Output:
 	// level=INFO msg="a request was refused" request.method=GET request.path=/ err="400 Bad Request: That is not a form.: invalid URL escape \"%zz\"" response.status=400 response.started=false
-	// 400 400 Bad Request
-	// That is not a form.
+	// 400 {"type":"about:blank","title":"Bad Request","status":400,"detail":"That is not a form."}
 }
 
 // In development the answer shows the cause, to clients on the same machine.
@@ -129,6 +126,7 @@ func ExampleDeveloperErrorPage() {
 	app.RunFunc(func(http.ResponseWriter, *http.Request) { panic("no connection to db.internal") })
 
 	r := httptest.NewRequest(http.MethodGet, "http://localhost:8080/", nil)
+	r.Header.Set("Accept", "text/plain")
 	for _, r.RemoteAddr = range []string{"127.0.0.1:50000", "203.0.113.9:50000"} {
 		w := httptest.NewRecorder()
 		app.MustBuild().ServeHTTP(w, r)

@@ -24,7 +24,7 @@ func ExampleTimeout() {
 		return query(r.Context())
 	}))
 	show(app.MustBuild(), "/")
-	// Output: 504 504 Gateway Timeout
+	// Output: 504 {"type":"about:blank","title":"Gateway Timeout","status":504}
 }
 
 // query is as slow as databases may be.
@@ -78,7 +78,7 @@ func ExampleBodyLimit() {
 		fmt.Print(w.Code, " ", w.Body)
 	}
 	// Output:
-	// 413 413 Request Entity Too Large
+	// 413 {"type":"about:blank","title":"Request Entity Too Large","status":413}
 	// 200 19 bytes
 }
 
@@ -90,7 +90,7 @@ func ExampleBodyLimitWith() {
 	w := httptest.NewRecorder()
 	app.MustBuild().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("more than ten bytes")))
 	fmt.Print(w.Code, " ", w.Body)
-	// Output: 413 413 Request Entity Too Large
+	// Output: 413 {"type":"about:blank","title":"Request Entity Too Large","status":413}
 }
 
 // Files whose names change with their content may be cached without limit; clients

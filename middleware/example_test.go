@@ -40,7 +40,7 @@ func ExampleRecover() {
 	show(app.MustBuild(), "/x")
 	// Output:
 	// level=ERROR msg="a handler panicked" request.method=GET request.path=/x panic="no connection to db.internal" response.status=500 response.started=false
-	// 500 500 Internal Server Error
+	// 500 {"type":"about:blank","title":"Internal Server Error","status":500}
 }
 
 func ExampleAccessLog() {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
+	"mime/multipart"
 	"net/http"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/internal/logattrs"
@@ -56,16 +54,25 @@ type failureHandler struct {
 	write  func(http.ResponseWriter, *http.Request, *Problem, error)
 }
 
-// handle logs a failure and answers it, or aborts if a part of the response was sent.
-func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started func() bool, err error) {
+// handle logs a failure and answers it, or aborts if a part of the response was sent. body
+// is the request's, nil if it has none.
+func (f *failureHandler) handle(w http.ResponseWriter, r *http.Request, started func() bool, body watchedBody, err error) {
 	if isAbort(err) {
 		panic(http.ErrAbortHandler) // unwrapped, because net/http compares the value
 	}
-	if isClientGone(r, err) {
+	end := endOf(r)
+	err, left := attribute(err, end, body)
+	if left {
 		f.answerClientGone(w, r, started, err)
 		return
 	}
 	p, second := f.problem(r, err)
+	if end.left && p.Status >= http.StatusInternalServerError && !isMistake(err) {
+		// Many libraries do not wrap the context's error.
+		f.reportSecond(r, second, started)
+		f.answerClientGone(w, r, started, err)
+		return
+	}
 	f.report(r, err, p.Status, started())
 	f.reportSecond(r, second, started)
 	if started() {
@@ -126,8 +133,10 @@ func defaultProblem(err error) *Problem {
 	switch {
 	case errors.As(err, &p) && p != nil:
 		return p
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
 		return &Problem{Status: http.StatusRequestEntityTooLarge}
+	case errors.Is(err, http.ErrNotMultipart), errors.Is(err, http.ErrMissingBoundary), errors.Is(err, http.ErrMissingFile):
+		return &Problem{Status: http.StatusBadRequest}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Problem{Status: http.StatusGatewayTimeout}
 	}
@@ -151,45 +160,37 @@ func isAbort(err error) (is bool) {
 	return errors.Is(err, http.ErrAbortHandler)
 }
 
-// isClientGone reports whether err is a consequence of the client leaving.
-func isClientGone(r *http.Request, err error) (left bool) {
-	// Code that cancels requests to end the server, for example with signal.NotifyContext,
-	// gives another cause.
-	if context.Cause(r.Context()) != context.Canceled {
-		return false
+// attribute finds out whether a failure is the consequence of a request that has ended, or
+// of the body that the client sent. It returns the error with that reason, and whether the
+// client has left.
+func attribute(err error, end requestEnd, body watchedBody) (attributed error, left bool) {
+	original := err
+	defer func() {
+		if recover() != nil { // in a method of the error: it has no reason then
+			attributed, left = original, false
+		}
+	}()
+	if isMistake(err) {
+		return err, false
 	}
-	defer func() { _ = recover() }() // a method of the error panicked
-	for _, target := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, target) {
-			return true
+	if end.left && (errors.Is(err, context.Canceled) || isConnectionError(err)) {
+		return err, true
+	}
+	if body != nil {
+		if failed := body.failure(); failed != nil && causedBy(err, failed) {
+			switch status := bodyStatus(failed); {
+			case status != statusClientGone:
+				err = withReason(err, &Problem{Status: status})
+			case end.timeout == nil:
+				return err, true
+			}
 		}
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Op == "read" || op.Op == "write"
+	if end.timeout != nil {
+		err = withReason(err, end.timeout)
 	}
-	var stream http2StreamError
-	if errors.As(err, &stream) {
-		return true
-	}
-	for ; err != nil; err = errors.Unwrap(err) {
-		switch err.Error() { // values that net/http does not export
-		case "client disconnected", "http2: stream closed":
-			return true
-		}
-	}
-	return false
+	return err, false
 }
-
-// http2StreamError has the fields of net/http's error for a stream that was reset. That
-// error can be converted to any type with these fields.
-type http2StreamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (http2StreamError) Error() string { return "HTTP/2 stream error" }
 
 // report logs a failure that is answered with status.
 func (f *failureHandler) report(r *http.Request, err error, status int, started bool) {
@@ -280,14 +281,22 @@ func describesBody(name string) bool {
 	return strings.HasPrefix(name, "Content-") && !strings.HasPrefix(name, "Content-Security-Policy")
 }
 
-// scope is the innermost failureHandler above a handler, and a function that reports
-// whether the response was written to since.
+// scope is the innermost failureHandler above a handler, a function that reports whether
+// the response was written to since, and the request's body.
 type scope struct {
 	*failureHandler
 	started func() bool
+	body    watchedBody // nil: none
 }
 
 type scopeKey struct{}
+
+// outermostScope is the value in the Response for a Recover that is the outermost observer
+// of a request with a body. Without a body it is the *failureHandler itself.
+type outermostScope struct {
+	*failureHandler
+	body watchedBody
+}
 
 // defaultFailureHandler answers if there is no Recover above.
 var defaultFailureHandler = &failureHandler{write: writeDefault}
@@ -301,12 +310,21 @@ func scopeOf(r *http.Request) scope {
 	if s, ok := r.Context().Value(scopeKey{}).(*scope); ok {
 		return *s
 	}
+	body, _ := r.Body.(watchedBody)
 	res, ok := pipeline.ResponseFrom(r)
 	if !ok {
-		return scope{defaultFailureHandler, func() bool { return false }}
+		return scope{defaultFailureHandler, func() bool { return false }, body}
 	}
-	if f, ok := res.Value(scopeKey{}).(*failureHandler); ok {
-		return scope{f, res.Started}
+	switch s := res.Value(scopeKey{}).(type) {
+	case *failureHandler:
+		return scope{s, res.Started, body}
+	case *outermostScope:
+		return scope{s.failureHandler, res.Started, s.body}
 	}
-	return scope{defaultFailureHandler, res.Started}
+	return scope{defaultFailureHandler, res.Started, body}
+}
+
+// fail is [Fail] for a component that observes its own writer.
+func (s scope) fail(w http.ResponseWriter, r *http.Request, own *pipeline.Response, err error) {
+	s.handle(w, r, func() bool { return own.Started() || s.started() }, s.body, err)
 }

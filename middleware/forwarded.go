@@ -86,9 +86,11 @@ type ForwardedOptions struct {
 // reached, the next entry of each header is used: the client's address, scheme and host
 // replace the current ones, and prefixes are joined. So an entry counts only if a trusted
 // proxy wrote it. A header with fewer entries than the one with the addresses has no effect
-// on the further entries.
+// on the further entries. Empty items of X-Forwarded-For are ignored and do not count. If it
+// has no entry at all, the peer's own entries of the other headers are used, since some
+// proxies send only X-Forwarded-Proto, and RemoteAddr stays.
 //
-// Reading stops before an entry whose address is missing or invalid; no entry is skipped.
+// Reading stops before an entry whose address is invalid; no other entry is skipped.
 // If an address is withheld ("unknown", or an identifier such as "_gazonk", RFC 7239
 // section 6), the entry's other values are used and reading stops behind it: RemoteAddr is
 // the proxy's then. Schemes other than http and https (ws and wss count as these), invalid

@@ -26,6 +26,7 @@ type hop struct {
 type hops struct {
 	rfc                            *entries
 	nodes, protos, hosts, prefixes *entries // nil if not in use
+	begun                          bool     // an entry was read
 }
 
 func (f *forwarder) hops(h http.Header) *hops {
@@ -38,7 +39,8 @@ func (f *forwarder) hops(h http.Header) *hops {
 	return &hops{rfc: list(headerRFC), nodes: list(headerFor), protos: list(headerProto), hosts: list(headerHost), prefixes: list(headerPrefix)}
 }
 
-// next returns the next hop. It returns false at the end of the addresses.
+// next returns the next hop. It returns false at the end of the addresses. If there are none,
+// the first hop has the other values of the peer.
 func (hs *hops) next() (h hop, ok bool) {
 	if hs.rfc != nil {
 		text, ok := hs.rfc.next()
@@ -51,11 +53,15 @@ func (hs *hops) next() (h hop, ok bool) {
 		return h, true
 	}
 	if hs.nodes != nil {
-		h.hasNode = true
-		if h.node, ok = hs.nodes.next(); !ok {
+		// Empty members are ignored (RFC 9110, section 5.6.1): they are no proxy's entry.
+		for h.node, h.hasNode = hs.nodes.next(); h.hasNode && h.node == ""; {
+			h.node, h.hasNode = hs.nodes.next()
+		}
+		if !h.hasNode && hs.begun {
 			return hop{}, false
 		}
 	}
+	hs.begun = true
 	for _, v := range []struct {
 		from *entries
 		to   *string
@@ -68,8 +74,8 @@ func (hs *hops) next() (h hop, ok bool) {
 }
 
 // entries iterates over the members of a header's list, from the last to the first, over
-// all its lines. Empty members count: dropping them, as RFC 9110 section 5.6.1 allows,
-// would misalign lists that belong together.
+// all its lines. Empty members count, except those of addresses: without them, lists that
+// belong together would be misaligned.
 type entries struct {
 	lines  []string
 	quoted bool // commas may be in quoted strings

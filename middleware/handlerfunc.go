@@ -23,9 +23,21 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveFailing observes the handler's own writer, because there may be a buffer between it
 // and the next Recover.
 var serveFailing = pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Request, own *pipeline.Response, f http.Handler) {
+	s, watched := scope{}, false
+	if body := watchBody(r); body != nil {
+		if s, watched = scopeOf(r), true; s.body == nil { // there is no Recover above
+			s.body = body
+			inner := r.WithContext(r.Context())
+			inner.Body = body
+			defer copyBack(r, inner)
+			r = inner
+		}
+	}
 	if err := f.(HandlerFunc)(w, r); err != nil {
-		s := scopeOf(r)
-		s.handle(w, r, func() bool { return own.Started() || s.started() }, err)
+		if !watched {
+			s = scopeOf(r)
+		}
+		s.fail(w, r, own, err)
 	}
 })
 
@@ -48,5 +60,5 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 		err = errors.New("middleware.Fail was called with a nil error")
 	}
 	s := scopeOf(r)
-	s.handle(w, r, s.started, err)
+	s.handle(w, r, s.started, s.body, err)
 }

@@ -94,6 +94,7 @@ func get(t *testing.T, srv *httptest.Server, target string, header ...string) (*
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+target, nil)
 	require.NoError(t, err)
+	req.Header.Set("Accept", "text/plain") // unless header has another
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -185,14 +186,14 @@ func TestRecover(t *testing.T) {
 		}).
 		RunFunc(func(http.ResponseWriter, *http.Request) { panic(errors.New("the password is hunter2")) }).MustBuild()
 	for _, tt := range []struct{ name, accept, contentType, body string }{
-		{"nothing said", "", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
-		{"anything", "*/*", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
+		{"nothing said", "", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
+		{"anything", "*/*", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 		{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8", "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>Internal Server Error</title>\n<h1>500 Internal Server Error</h1>\n"},
 		{"an API client", "application/json", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 		{"by quality", "text/html;q=0.2, application/problem+json;q=0.7, text/plain;q=0.5", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 		{"not that", "text/html;q=0, text/plain", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
 		{"a bad quality", "text/html;q=high, application/json;q=0.1", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
-		{"an image", "image/png", "text/plain; charset=utf-8", "500 Internal Server Error\n"},
+		{"an image", "image/png", "application/problem+json", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			overBothProtocols(t, h, func(t *testing.T, srv *httptest.Server) {

@@ -1,9 +1,12 @@
 package middleware
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/pipeline"
 )
 
 // form is one of the three forms of an error answer.
@@ -11,11 +14,61 @@ type form int
 
 // In order of preference if the client has none.
 const (
-	formText form = iota
-	formJSON
+	formJSON form = iota
+	formText
 	formHTML
 	forms
 )
+
+// Format is the format of error answers, see [ProblemFormat].
+type Format int
+
+// The formats of error answers.
+const (
+	FormatNegotiated Format = iota // by the request's Accept header; the default
+	FormatJSON                     // application/problem+json
+	FormatHTML
+	FormatText
+)
+
+type formatKey struct{}
+
+// ProblemFormat fixes the format of the error answers to the requests that reach it, for
+// example in the branch of an API: those of [WriteProblem], [Recover], [StatusPages] and
+// [DeveloperErrorPage], also of those above it. The Accept header is not read then, and the
+// answers do not vary by it.
+//
+// The last ProblemFormat that a request reaches applies until the end of the request, also
+// if a UseWhen has rejoined the main line. FormatNegotiated restores the default.
+//
+//go:noinline
+func ProblemFormat(format Format) pipeline.Middleware {
+	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
+		res.SetValue(formatKey{}, format)
+		next.ServeHTTP(w, r)
+	})
+	return func(next http.Handler) http.Handler {
+		if format < FormatNegotiated || format > FormatText {
+			panic(&pipeline.ConfigError{Component: "middleware.ProblemFormat", Problem: fmt.Sprintf("%d is not a format: use FormatJSON, FormatHTML, FormatText or FormatNegotiated", format)})
+		}
+		return observed(next)
+	}
+}
+
+// formOf selects the form of an error answer, and reports whether it is negotiated.
+func formOf(r *http.Request) (f form, negotiated bool) {
+	if res, ok := pipeline.ResponseFrom(r); ok {
+		switch res.Value(formatKey{}) {
+		case FormatJSON:
+			return formJSON, false
+		case FormatHTML:
+			return formHTML, false
+		case FormatText:
+			return formText, false
+		}
+	}
+	return preferred(r.Header.Values("Accept")), true
+}
 
 // maxAccept is the maximum number of bytes of Accept headers that are parsed. Browsers send
 // 150.
@@ -39,9 +92,9 @@ type match struct {
 }
 
 // preferred selects a form by the Accept header (RFC 9110, section 12.5.1). For each form
-// the most specific matching range applies. The highest quality wins; among equals the form
-// named more specifically, then the one named first. Without a header, or if nothing fits,
-// it is text, unless text is refused and another form is not.
+// the most specific matching range applies. The highest quality wins; among equals JSON wins
+// over text, and HTML wins over a form that is named less specifically or later. Without a
+// header, or if nothing fits, it is JSON, unless JSON is refused and another form is not.
 //
 // Ranges that can't be parsed are ignored one by one. Ranges with parameters that our types
 // lack are for other variants of a type, so they never refuse a form. If no better range
@@ -70,27 +123,27 @@ func preferred(accept []string) form {
 			}
 		}
 	}
-	best := forms
-	for f := range forms {
-		if seen[f].q > 0 && (best == forms || seen[f].beats(seen[best])) {
-			best = f
-		}
-	}
-	for f := formText; best == forms && f < forms; f++ {
-		if seen[f].rank == rankNone {
-			best = f // not requested, but not refused either
-		}
-	}
-	if best == forms {
+	json, text, html := seen[formJSON], seen[formText], seen[formHTML]
+	switch {
+	case html.q > 0 && html.beats(json) && html.beats(text):
+		return formHTML
+	case text.q > 0 && text.q > json.q:
 		return formText
+	case json.q > 0:
+		return formJSON
 	}
-	return best
+	for f := range forms {
+		if seen[f].rank == rankNone {
+			return f // not requested, but not refused either
+		}
+	}
+	return formJSON
 }
 
 func (m *match) take(r mediaRange, f form, at int) {
 	rank := r.rank(f)
 	switch {
-	case rank == rankNone, rank == rankVariant && r.q == 0:
+	case rank == rankNone, r.q == 0 && (rank == rankVariant || r.suffix && rank == rankAlias):
 	case rank > m.rank, rank == m.rank && r.q > m.q:
 		*m = match{rank, r.q, at}
 	}
@@ -111,6 +164,7 @@ func (m match) beats(other match) bool {
 type mediaRange struct {
 	family, subtype string // "*" matches any
 	params          bool   // it has parameters that our types lack
+	suffix          bool   // the subtype ends with +json (RFC 6839)
 	q               int
 }
 
@@ -131,7 +185,7 @@ func (r mediaRange) rank(f form) int {
 		rank = rankFamily
 	case r.family == family && r.subtype == subtype:
 		rank = rankExact
-	case r.family+"/"+r.subtype == alias:
+	case r.family+"/"+r.subtype == alias, f == formJSON && r.suffix:
 		rank = rankAlias
 	}
 	if r.params && rank != rankNone {
@@ -151,6 +205,7 @@ func parseRange(item string) (r mediaRange, ok bool) {
 		return r, false
 	}
 	r = mediaRange{family: family, subtype: subtype, q: 1000}
+	r.suffix = strings.HasSuffix(subtype, "+json") && subtype != "problem+json"
 	weighed := false
 	for rest != "" {
 		var p string

@@ -28,8 +28,8 @@ const (
 
 // acceptTable has examples for RFC 9110, section 12.5.1.
 var acceptTable = []struct{ name, accept, want string }{
-	{"empty", "", asText},
-	{"anything", "*/*", asText},
+	{"empty", "", asJSON},
+	{"anything", "*/*", asJSON},
 	{"a browser", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", asHTML},
 	{"axios", "application/json, text/plain, */*", asJSON},
 	{"a Java client", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", asHTML},
@@ -45,10 +45,10 @@ var acceptTable = []struct{ name, accept, want string }{
 	{"refused, the rest welcome", "text/plain;q=0, text/html;q=0, */*", asJSON},
 	{"JSON refused by its own name", "application/problem+json;q=0, */*", asText},
 	{"its own name before the alias", "application/problem+json;q=0, application/json, text/html;q=0.1", asHTML},
-	{"everything refused", "*/*;q=0", asText},
+	{"everything refused", "*/*;q=0", asJSON},
 	{"only text refused", "text/plain;q=0", asJSON},
 	{"text and JSON refused", "text/plain;q=0, application/*;q=0", asHTML},
-	{"none of our types", "image/png", asText},
+	{"none of our types", "image/png", asJSON},
 	{"none of our types, and text refused", "image/png, text/*;q=0", asJSON},
 	{"our charset", "text/html;charset=UTF-8", asHTML},
 	{"another variant refuses nothing", "text/html;level=1;q=0, text/html", asHTML},
@@ -71,6 +71,20 @@ var acceptTable = []struct{ name, accept, want string }{
 	{"bad range: */html", "*/html, application/json;q=0.1", asJSON},
 	{"bad range: space inside", "text /html, application/json;q=0.1", asJSON},
 	{"bad parameter: no value", "text/html;x, application/json;q=0.1", asJSON},
+	{"a vendor's type", "application/vnd.example+json", asJSON},
+	{"a vendor's type before HTML", "application/vnd.example+json, text/html;q=0.9", asJSON},
+	{"a vendor's type with parameters", "application/vnd.api+json; profile=x", asJSON},
+	{"HTML before a vendor's type", "text/html, application/ld+json;q=0.9", asHTML},
+	{"a vendor's type refused", "application/vnd.example+json;q=0, */*", asJSON},
+	{"any type with the suffix", "application/*+json, text/html;q=0.1", asJSON},
+	{"a suffix of another format", "application/vnd.example+xml, text/html;q=0.1", asHTML},
+	{"text, but anything", "text/plain, */*", asJSON},
+	{"text and JSON", "text/plain, application/json", asJSON},
+	{"text before JSON by quality", "text/plain, application/json;q=0.5", asText},
+	{"only text", "text/plain", asText},
+	{"text of any kind, or anything", "text/*, */*", asJSON},
+	{"HTML, or anything", "text/html, */*", asHTML},
+	{"an image, or anything", "image/avif,image/webp,*/*;q=0.8", asJSON},
 	{"empty items", ",,, ,text/html,,", asHTML},
 	{"a quote that never ends", `application/json, text/html;x="`, asJSON},
 }
@@ -82,7 +96,7 @@ func TestAccept(t *testing.T) {
 			require.Equal(t, tt.want, negotiated(strings.Split(tt.accept, ", ")...), "in a line each")
 		})
 	}
-	require.Equal(t, asText, negotiated(), "no header at all")
+	require.Equal(t, asJSON, negotiated(), "no header at all")
 }
 
 // A hostile header costs no more than a long one, and the range at the limit is not misread

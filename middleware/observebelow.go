@@ -26,6 +26,5 @@ func observeBelow(f func(w http.ResponseWriter, r *http.Request, own *pipeline.R
 
 // failBelow is [Fail] for a component that observes the output below it.
 func failBelow(w http.ResponseWriter, r *http.Request, own *pipeline.Response, err error) {
-	s := scopeOf(r)
-	s.handle(w, r, func() bool { return own.Started() || s.started() }, err)
+	scopeOf(r).fail(w, r, own, err)
 }

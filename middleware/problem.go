@@ -113,13 +113,15 @@ func (p *Problem) setHeader(h http.Header) {
 	}
 }
 
-// WriteProblem writes p as the answer: as application/problem+json, HTML or plain text by
-// the request's Accept header. A client that names none of these, or sends no Accept, gets
-// plain text. Nothing may have been written before. A nil p is a 500.
+// WriteProblem writes p as the answer: as application/problem+json, unless the client
+// prefers HTML, or prefers plain text to JSON, by the request's Accept header. A client that
+// names none of these, or sends no Accept, gets JSON; application/json and types ending with
+// +json request JSON. [ProblemFormat] fixes the format. Nothing may have been written before.
+// A nil p is a 500.
 //
 // Headers that describe another body (Content-Encoding, ETag and similar ones) are dropped,
-// as by http.Error; all others stay. Content-Length, Vary and X-Content-Type-Options are
-// set; the caller sets Cache-Control. The answer to HEAD has no body. [StatusPages] does
+// as by http.Error; all others stay. Content-Length, X-Content-Type-Options and, if the
+// format is negotiated, Vary are set; the caller sets Cache-Control. The answer to HEAD has no body. [StatusPages] does
 // not change the answer.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	NoStatusPage(r)
@@ -137,23 +139,24 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 
 // writeProblem writes a complete p and keeps all headers that don't describe its body.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
-	switch preferred(r.Header.Values("Accept")) {
+	f, negotiated := formOf(r)
+	switch f {
 	case formHTML:
-		writeBody(w, r, p.Status, "text/html; charset=utf-8", p.html())
-	case formJSON:
-		writeBody(w, r, p.Status, "application/problem+json", p.json())
+		writeBody(w, r, negotiated, p.Status, "text/html; charset=utf-8", p.html())
+	case formText:
+		writeBody(w, r, negotiated, p.Status, "text/plain; charset=utf-8", p.text())
 	default:
-		writeBody(w, r, p.Status, "text/plain; charset=utf-8", p.text())
+		writeBody(w, r, negotiated, p.Status, "application/problem+json", p.json())
 	}
 }
 
-// writeBody writes a negotiated answer.
-func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+// writeBody writes an answer whose form may be negotiated.
+func writeBody(w http.ResponseWriter, r *http.Request, negotiated bool, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Content-Type-Options", "nosniff")
-	if !variesByAccept(h) {
+	if negotiated && !variesByAccept(h) {
 		h.Add("Vary", "Accept")
 	}
 	w.WriteHeader(status)

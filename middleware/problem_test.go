@@ -41,11 +41,11 @@ func TestWriteProblem(t *testing.T) {
 		{"JSON", "application/json", full, 403, `{"type":"https://example.com/probs/out-of-credit","title":"You do \u003cnot\u003e have enough credit.","status":403,"detail":"It costs 50 \u0026 you have \"30\".","instance":"/account/12345/msgs/abc","accounts":["/account/\u003c1\u003e"],"balance":30}` + "\n"},
 		{"text", "text/plain", full, 403, "403 You do <not> have enough credit.\nIt costs 50 & you have \"30\".\ntype: https://example.com/probs/out-of-credit\ninstance: /account/12345/msgs/abc\naccounts: [\"/account/\\u003c1\\u003e\"]\nbalance: 30\n"},
 		{"nil", "application/json", nil, 500, `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
-		{"a status that is not an error", "", &middleware.Problem{Status: 204}, 500, "500 Internal Server Error\n"},
-		{"an informational status", "", &middleware.Problem{Status: 101}, 500, "500 Internal Server Error\n"},
-		{"a status out of range", "", &middleware.Problem{Status: 1000}, 500, "500 Internal Server Error\n"},
-		{"a status without a text", "", &middleware.Problem{Status: 499}, 499, "499 Error\n"},
-		{"bytes that are no UTF-8", "", &middleware.Problem{Status: 400, Detail: "a\xffb"}, 400, "400 Bad Request\na\uFFFDb\n"},
+		{"a status that is not an error", "text/plain", &middleware.Problem{Status: 204}, 500, "500 Internal Server Error\n"},
+		{"an informational status", "text/plain", &middleware.Problem{Status: 101}, 500, "500 Internal Server Error\n"},
+		{"a status out of range", "text/plain", &middleware.Problem{Status: 1000}, 500, "500 Internal Server Error\n"},
+		{"a status without a text", "text/plain", &middleware.Problem{Status: 499}, 499, "499 Error\n"},
+		{"bytes that are no UTF-8", "text/plain", &middleware.Problem{Status: 400, Detail: "a\xffb"}, 400, "400 Bad Request\na\uFFFDb\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -144,7 +144,7 @@ func TestPanicsOfEveryKind(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 			require.Equal(t, 500, w.Code)
-			require.Equal(t, "500 Internal Server Error\n", w.Body.String())
+			require.Equal(t, `{"type":"about:blank","title":"Internal Server Error","status":500}`+"\n", w.Body.String())
 			require.Contains(t, l.buf.String(), tt.says)
 			require.Contains(t, l.records(t)[0]["stack"], "TestPanicsOfEveryKind")
 			var p *middleware.PanicError

@@ -54,7 +54,7 @@ func TestRecoverKeptHeadersOfTheLostAnswer(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.Header{
 		"Content-Security-Policy": {"default-src 'self'"}, "X-Request-Id": {"abc"}, "Cache-Control": {"no-store"},
-		"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"26"}, "Vary": {"Accept"}, "X-Content-Type-Options": {"nosniff"},
+		"Content-Type": {"application/problem+json"}, "Content-Length": {"68"}, "Vary": {"Accept"}, "X-Content-Type-Options": {"nosniff"},
 	}, w.Header())
 }
 

@@ -184,7 +184,7 @@ func TestStaticFilesThatCannotBeOpened(t *testing.T) {
 	}{
 		{"vanished", fs.ErrNotExist, 200, "next"},
 		{"forbidden", fs.ErrPermission, 200, "next"},
-		{"no descriptors left", errors.New("too many open files"), 500, "500 Internal Server Error\n"},
+		{"no descriptors left", errors.New("too many open files"), 500, `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n"},
 	} {
 		for _, second := range []bool{false, true} { // at the file, or at its hash
 			t.Run(tt.name, func(t *testing.T) {

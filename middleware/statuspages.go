@@ -25,7 +25,7 @@ type StatusPagesOptions struct {
 // StatusPages adds a body to answers of the handlers behind it that have a status of 400 to
 // 599 and no further text: no body, or the bare text that http.NotFound, http.ServeMux and
 // http.Error(w, http.StatusText(code), code) write. The body is application/problem+json,
-// HTML or plain text by the request's Accept header, or written by Handler. Other headers
+// HTML or plain text as for [WriteProblem], or written by Handler. Other headers
 // (Allow, Retry-After, WWW-Authenticate ...) stay.
 //
 // These answers are never changed: those with any other text, with a Content-Type other

@@ -51,6 +51,8 @@ func (e *timeoutError) Timeout() bool { return true }
 //     before d has passed;
 //   - requests for which [DisableTimeout] was called.
 //
+// Streams end by themselves when the server drains, see pipeline.Draining.
+//
 // A stream that derives a context with a timeout of its own should do so after the first
 // flush, or call DisableTimeout first: package context omits the later of two deadlines.
 //
@@ -76,7 +78,11 @@ func Timeout(d time.Duration) pipeline.Middleware {
 		inner := r.WithContext(ctx)
 		defer func() {
 			timer.Stop()
-			t.state.CompareAndSwap(timeoutRuns, timeoutOff)
+			if !t.state.CompareAndSwap(timeoutRuns, timeoutOff) && t.state.Load() == timeoutExpired {
+				if res, ok := pipeline.ResponseFrom(r); ok {
+					res.SetValue(timeoutKey{}, cause) // for a Recover above that gets a panic
+				}
+			}
 			cancel()
 			copyBack(r, inner)
 		}()
@@ -137,7 +143,7 @@ type timeout struct {
 // expire is called when the time has passed.
 func (t *timeout) expire() {
 	to := timeoutExpired
-	if t.isExempt() {
+	if t.isExempt() || t.parent.Err() != nil { // the request has ended before, for another reason
 		to = timeoutOff
 	}
 	if t.state.CompareAndSwap(timeoutRuns, to) && to == timeoutExpired {

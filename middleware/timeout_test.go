@@ -38,7 +38,9 @@ func serveHandler(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 }
 
 func request(t *testing.T) *http.Request {
-	return httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
+	r.Header.Set("Accept", "text/plain")
+	return r
 }
 
 func TestTimeout(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // Response is the life of the response to one request, as the outermost observing component
@@ -36,6 +38,7 @@ type Response struct {
 	upgraded     atomic.Bool
 	flushed      atomic.Bool
 	ownedByOuter bool          // an outer Response closes the hijacked connection
+	abandoned    bool          // the client had left when a 5xx started; guarded by mu
 	phase        atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards the fields below
@@ -84,8 +87,11 @@ func (c *responseContext) Deadline() (time.Time, bool) { return c.parent.Deadlin
 func (c *responseContext) Done() <-chan struct{}       { return c.parent.Done() }
 func (c *responseContext) Err() error                  { return c.parent.Err() }
 func (c *responseContext) Value(key any) any {
-	if key == (responseKey{}) {
+	switch key {
+	case responseKey{}:
 		return (*Response)(c)
+	case httpx.OuterContextKey{}:
+		return c.parent
 	}
 	return c.parent.Value(key)
 }
@@ -291,6 +297,9 @@ func (res *Response) SetValue(key, val any) {
 func (res *Response) Value(key any) any {
 	res.mu.Lock()
 	defer res.mu.Unlock()
+	if key == (httpx.AbandonedKey{}) {
+		return res.abandoned
+	}
 	for i := range res.values {
 		if v := &res.values[i]; v.key == key {
 			return v.val

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +43,21 @@ func (res *Response) start(status int) {
 	if !res.phase.CompareAndSwap(phaseFiring, phaseStarted) {
 		return
 	}
+	if status >= http.StatusInternalServerError {
+		res.noteAbandoned()
+	}
 	res.status.Store(int32(status))
 	if status == http.StatusSwitchingProtocols || res.extended && status < 300 {
 		res.upgraded.Store(true)
 	}
+}
+
+// noteAbandoned finds out whether a failure is answered for a client that has left already.
+// One that leaves later may have received the answer.
+func (res *Response) noteAbandoned() {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	res.abandoned = context.Cause(res.parent) == context.Canceled
 }
 
 // fire runs the OnStarting callbacks. If one panics, the response is open again, without

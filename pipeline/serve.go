@@ -30,7 +30,8 @@ const (
 // down gracefully. It stops accepting, runs every drain and srv.Shutdown concurrently
 // within [DrainTimeout], waits for all of them, and closes the remaining connections. Use a
 // drain for everything that net/http does not know: pass the Shutdown method of each
-// wsmanager.Manager, because net/http ignores hijacked connections.
+// wsmanager.Manager, because net/http ignores hijacked connections. A handler that streams
+// for any time has to end by itself: [Draining] tells it when.
 //
 // It does not handle signals: create ctx with signal.NotifyContext(ctx, os.Interrupt,
 // syscall.SIGTERM).
@@ -77,6 +78,7 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	if srv.IdleTimeout == 0 && srv.ReadTimeout == 0 {
 		srv.IdleTimeout = defaultIdleTimeout
 	}
+	begin := announceDrain(srv)
 	served := make(chan error, 1)
 	go func() {
 		if useTLS {
@@ -97,6 +99,7 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	case <-ctx.Done():
 	}
 
+	begin()
 	// ctx has ended; its values may still be needed.
 	dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@
 //   - ratelimit: requests by client address, with golang.org/x/time/rate
 //   - telemetry: traces and metrics with OpenTelemetry's otelhttp
 //   - authentication: users, also before the upgrade of a WebSocket
+//   - events: server-sent events, which a drain of pipeline.Serve ends
 //   - withchi: a chi router around a pipeline, inside one, and beside guards
 //   - chains: one component at a time under alice, negroni and http.ServeMux
 //   - frameworks: WebSockets and hubs in gin, echo and chi, and below middleware that wraps

@@ -54,7 +54,7 @@ func TestRouterInsideAPipeline(t *testing.T) {
 		{"/api/files/a/b", "files base=/api path=/files/a/b id=", "/api/files/*", 200},
 		{"/api/v1/users/7", "user base=/api/v1 path=/users/7 id=7", "/api/v1/users/{id}", 200},
 		{"/api/nowhere", "404 page not found\n", "", 404},
-		{"/api/panic/7", "500 Internal Server Error\n", "/api/panic/{id}", 500},
+		{"/api/panic/7", `{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n", "/api/panic/{id}", 500},
 	} {
 		t.Run(tt.target, func(t *testing.T) {
 			logs := &rt.Logs{}

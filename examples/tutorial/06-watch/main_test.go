@@ -32,7 +32,7 @@ func TestWhatIsWatched(t *testing.T) {
 	}{
 		"/health": {"Healthy", 200},
 		"/who":    {"[Ann]\n", 200},
-		"/oops":   {"500 Internal Server Error\n", 500},
+		"/oops":   {`{"type":"about:blank","title":"Internal Server Error","status":500}` + "\n", 500},
 	} {
 		res, err := srv.Client().Get(srv.URL + target)
 		require.NoError(t, err)
