@@ -156,8 +156,7 @@ func (b *bus) send(id string, msg Message) error {
 	if b == nil {
 		return ErrNoConn
 	}
-	msg, err := outgoing(b.m, msg)
-	if err != nil {
+	if err := checkOutgoing(b.m, &msg); err != nil {
 		return err
 	}
 	return b.postToConn(id, &envelope{kind: envelopeConn, messages: []variantMessage{{allVariants, msg}}})

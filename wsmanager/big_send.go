@@ -21,8 +21,7 @@ func sendsBig(c *Conn, m *Message) bool {
 // compressed. Its frame is not assembled, because the copy would be a buffer of its size for each
 // message.
 func sendBig(c *Conn, m Message) error {
-	m, err := outgoing(c.m, m)
-	if err != nil {
+	if err := checkOutgoing(c.m, &m); err != nil {
 		return err
 	}
 	head := min(bigHead, len(m.Payload)) // a replacement of invalid text may have made it short
@@ -32,7 +31,7 @@ func sendBig(c *Conn, m Message) error {
 	s := c.session()
 	s.mu.Lock()
 	s.catchUp()
-	err = s.out.SendParts(s, *buf, m.Payload[head:])
+	err := s.out.SendParts(s, *buf, m.Payload[head:])
 	crowded := s.out.Crowded()
 	s.mu.Unlock()
 	if crowded {

@@ -146,8 +146,7 @@ func (c *Conn) CloseWith(last Message, code StatusCode, reason string) error {
 
 // encode makes the frame of a message for this connection. frame.PutBuffer takes the buffer back.
 func (c *Conn) encode(msg Message) (*[]byte, error) {
-	msg, err := outgoing(c.m, msg)
-	if err != nil {
+	if err := checkOutgoing(c.m, &msg); err != nil {
 		return nil, err
 	}
 	buf := frame.GetBuffer()

@@ -1,23 +1,30 @@
 package wsmanager
 
 import (
+	"unicode/utf8"
+
 	"github.com/speakingtube/speakingtube/wsmanager/internal/broadcast"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 )
 
-// outgoing returns a message as a connection of m sends it, or the error of the send.
-func outgoing(m *Manager, msg Message) (Message, error) {
-	if err := checkType(msg); err != nil {
-		return Message{}, err
+// checkOutgoing checks a message that a connection of m sends, and replaces invalid text if the
+// options say so. It returns the error of the send.
+func checkOutgoing(m *Manager, msg *Message) error {
+	if msg.Type != TextMessage && msg.Type != BinaryMessage {
+		return ErrMessageType
 	}
 	if frame.Size(len(msg.Payload)) > m.maxFrame() {
-		return Message{}, ErrMessageTooBig // before a pass over the payload
+		return ErrMessageTooBig // before a pass over the payload
 	}
-	msg, err := m.opts.InvalidUTF8.text(msg)
-	if err == nil && frame.Size(len(msg.Payload)) > m.maxFrame() {
-		return Message{}, ErrMessageTooBig // with the replacements
+	if msg.Type != TextMessage || utf8.Valid(msg.Payload) {
+		return nil
 	}
-	return msg, err
+	valid, err := m.opts.InvalidUTF8.text(*msg)
+	if err == nil && frame.Size(len(valid.Payload)) > m.maxFrame() {
+		return ErrMessageTooBig // with the replacements
+	}
+	msg.Payload = valid.Payload
+	return err
 }
 
 // frame returns the unmasked frame of p in an encoding, if this Manager can send it.

@@ -19,8 +19,7 @@ func (m *Manager) newClientQueue() *clientqueue.Queue {
 // encodePlain makes the frame of a message, neither compressed nor masked. frame.PutBuffer takes
 // the buffer back.
 func encodePlain(m *Manager, msg Message) (*[]byte, error) {
-	msg, err := outgoing(m, msg)
-	if err != nil {
+	if err := checkOutgoing(m, &msg); err != nil {
 		return nil, err
 	}
 	buf := frame.GetBuffer()
