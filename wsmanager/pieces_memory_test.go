@@ -3,6 +3,7 @@
 package wsmanager_test
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -145,10 +146,17 @@ func testMemoryOfBigMessages(t *testing.T) {
 		return int64(after.TotalAlloc - before.TotalAlloc)
 	}
 	first := allocated(func() { echo(c.Conn(), frame, buf) })
-	second := allocated(func() { echo(c.Conn(), frame, buf) })
-	t.Logf("allocated: %d and %d KiB", first>>10, second>>10)
 	require.Less(t, first, int64(3*size))
-	require.Less(t, second, int64(size/2), "the next message uses the same memory")
+	// A pool keeps memory for each processor, and the goroutines may change theirs.
+	second := int64(math.MaxInt64)
+	for range 20 {
+		if second < size/2 {
+			break
+		}
+		second = allocated(func() { echo(c.Conn(), frame, buf) })
+	}
+	t.Logf("allocated: %d and %d KiB", first>>10, second>>10)
+	require.Less(t, second, int64(size/2), "a later message uses the same memory")
 
 	announced := allocated(func() {
 		c.SendRaw(frame[:200])
