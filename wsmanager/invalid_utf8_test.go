@@ -115,8 +115,10 @@ func testReplacedTextIsTooBig(t *testing.T) {
 	r := newRoom(t, opts, map[string]string{"ann": "group=g"})
 	fits, grows := repeat("a\xff", 240), repeat("a\xff", 260) // twice as long with the replacements
 	for name, send := range sends {
+		written := r.m.Stats().MessagesOut
 		require.NoError(t, send(r.conns["ann"], fits), name)
 		require.Equal(t, []string{repeat("a\ufffd", 240)}, r.messagesUpToMark()["ann"], name)
+		awaitCondition(t, func() bool { return r.m.Stats().MessagesOut == written+2 }) // then the outbox is empty
 		require.ErrorIs(t, send(r.conns["ann"], grows), wsmanager.ErrMessageTooBig, name)
 	}
 	require.Empty(t, r.messagesUpToMark())
