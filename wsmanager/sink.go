@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/sender"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
@@ -91,22 +92,11 @@ func deliver(sink Sink, frames [][]byte, shared bool) error {
 		if other := MessageType(f[0] & 0x0f); other != typ { // a connection has one variant, so this is rare
 			return errors.Join(deliver(sink, frames[:i], shared), deliver(sink, frames[i:], shared))
 		}
-		p := framePayload(f)
+		p := f[len(f)-frame.PayloadSize(f):]
 		if !shared {
 			p = bytes.Clone(p)
 		}
 		payloads = append(payloads, p)
 	}
 	return sink.Deliver(typ, payloads)
-}
-
-// framePayload returns the payload of an unmasked frame.
-func framePayload(f []byte) []byte {
-	switch f[1] & 0x7f {
-	case 126:
-		return f[4:]
-	case 127:
-		return f[10:]
-	}
-	return f[2:]
 }
