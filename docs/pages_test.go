@@ -180,13 +180,27 @@ func TestNamedTestsExist(t *testing.T) {
 	require.Greater(t, found, 50)
 }
 
-// Files that are named in the text exist.
+// Files that are named in the text exist. A Go file may be named without its directory;
+// decisions.md and the changelog may name such files of their time.
 func TestNamedFilesExist(t *testing.T) {
+	goFiles := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(root, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(d.Name(), ".go") {
+			goFiles[d.Name()] = true
+		}
+		return err
+	}))
+	goFile := regexp.MustCompile(`^\w+\.go$`)
+	inline := regexp.MustCompile("`[^`\n]+`") // within a line, or the fences of blocks would be taken for ends
 	named := regexp.MustCompile(`^(?:\./)?(?:docs|examples|branch|middleware|pipeline|wsmanager|\.ci|\.github)/[\w./-]+$`)
 	found := 0
 	for _, p := range pages(t) {
-		for _, m := range code.FindAllString(p.text, -1) {
+		for _, m := range inline.FindAllString(p.text, -1) {
 			name := strings.Trim(m, "`")
+			dated := strings.HasSuffix(p.path, "decisions.md") || strings.HasSuffix(p.path, "CHANGELOG.md")
+			if goFile.MatchString(name) && !dated && !goFiles[name] {
+				t.Errorf("%s names %s, which is not there", p.path, name)
+			}
 			if !named.MatchString(name) {
 				continue
 			}
