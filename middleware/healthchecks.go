@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -19,7 +20,8 @@ import (
 type HealthChecksOptions struct {
 	// Path is the path of the report: exactly this path, with or without a trailing slash,
 	// ignoring the case of ASCII letters; inside a branch, the rest of the path. Requests
-	// for paths below it are passed to the next handler. Required; "/" is the root.
+	// for paths below it are passed to the next handler. The answer is 400 if an escaped
+	// slash decides. Required; "/" is the root.
 	Path string
 
 	// Port, if set, limits the endpoint to requests on that local TCP port: the port that
@@ -207,7 +209,16 @@ func (h *healthEndpoint) choose(opts HealthChecksOptions, bad *configProblems) {
 }
 
 func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.matches(r) {
+	matches := h.matches(r)
+	if matches && pathguard.EscapedSlash(r.URL) {
+		// With the slash as data, a segment has a slash and the path is another one.
+		if !pathguard.From(r).Data {
+			pathguard.Refuse(w, r, http.StatusBadRequest, pathguard.Ambiguous)
+			return
+		}
+		matches = false
+	}
+	if !matches {
 		h.next.ServeHTTP(w, r)
 		return
 	}

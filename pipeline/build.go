@@ -27,8 +27,11 @@ import (
 // constructed twice. The handler is safe for concurrent use if the components are.
 //
 // Unclean paths never reach a component: the handler redirects (status 307) to the clean
-// path as http.ServeMux does. The answer is 400 if the path could only be cleaned by
-// interpreting an escaped slash, and for CONNECT.
+// path as http.ServeMux does. The answer is 400 for dot segments beside an escaped slash,
+// NUL bytes in the path, and CONNECT except for the extended CONNECT of HTTP/2, and 405 for
+// the target "*" except for OPTIONS. Other escaped slashes are data and pass, but the answer
+// is 400 if such a slash would decide whether a Map, a Mount or another component that
+// matches the path takes the request. See [branch.CleanPaths] and [Options.OnRefused].
 func (b *Builder) Build() (http.Handler, error) {
 	bd := &build{}
 	h := bd.handler(b, notFound, pathFacts{})
@@ -41,7 +44,10 @@ func (b *Builder) Build() (http.Handler, error) {
 		return nil, errors.Join(errs...)
 	}
 	if !b.opts.DangerouslyAllowUncleanPaths {
-		h = branch.CleanPaths(h)
+		h = branch.CleanPathsWith(branch.CleanPathsOptions{
+			OnRefused:   newRefusals(b.opts).report,
+			PreferOuter: b.opts.OnRefused == nil && b.opts.Logger == nil,
+		}, h)
 	}
 	return h, nil
 }
