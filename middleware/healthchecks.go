@@ -118,6 +118,7 @@ func HealthChecks(opts HealthChecksOptions) pipeline.Middleware {
 
 type healthEndpoint struct {
 	path   string // without a trailing slash: "" is the root
+	port   int    // 0 for any
 	onPort branch.Predicate
 	probes []*probe
 	codes  HealthStatusCodes
@@ -147,7 +148,7 @@ func newHealthEndpoint(opts HealthChecksOptions, bad *configProblems) *healthEnd
 	if opts.Port < 0 || opts.Port > 65535 {
 		bad.addf("Port is %d: it must be between 1 and 65535, or 0 for any", opts.Port)
 	} else if opts.Port > 0 {
-		h.onPort = branch.Port(opts.Port)
+		h.port, h.onPort = opts.Port, branch.Port(opts.Port)
 	}
 
 	if h.codes == (HealthStatusCodes{}) {
@@ -273,6 +274,10 @@ func (h *healthEndpoint) matches(r *http.Request) bool {
 	p = strings.TrimSuffix(p, "/")
 	return len(p) == len(h.path) && branch.Covers(h.path, p) && (h.onPort == nil || h.onPort(r))
 }
+
+// OnePath returns what the endpoint answers, so that Build finds a second one for the same
+// path.
+func (h *healthEndpoint) OnePath() (path string, port int) { return h.path, h.port }
 
 // report runs all checks concurrently. A single check needs no further goroutine to wait
 // in.
