@@ -252,9 +252,9 @@ const module = "github.com/speakingtube/speakingtube"
 // imports lists, for each package of this repository, the ones that it may import. An
 // example may import all.
 var imports = map[string][]string{
-	"branch":     {"internal/httpx"},
-	"pipeline":   {"branch", "internal/httpx"},
-	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs"},
+	"branch":     {"internal/httpx", "internal/pathguard"},
+	"pipeline":   {"branch", "internal/httpx", "internal/logattrs"},
+	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs", "internal/pathguard"},
 	"wsmanager": {
 		"internal/httpx", "internal/logattrs", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/broadcast", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
@@ -295,6 +295,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
 	"internal/logattrs":                  nil,
+	"internal/pathguard":                 {"internal/httpx"},
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 

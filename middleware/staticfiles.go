@@ -14,6 +14,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/branch"
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -51,7 +52,8 @@ type StaticFilesOptions struct {
 // slash); other folders are not listed. All other requests are passed to the next handler:
 // other methods, missing files, files without read permission, devices and pipes, names
 // that begin with a dot, unclean paths. If an existing file can't be opened for another
-// reason, the request fails; see [Fail].
+// reason, the request fails; see [Fail]. A path with an escaped slash names no file; the
+// answer is 400 if it would name one with a plain slash.
 //
 // Each file has a strong ETag: of its time and size, or of its content if it has no time.
 // Its type depends on the extension and never on the content; a file of unknown type is
@@ -108,6 +110,12 @@ type staticFiles struct {
 
 func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
+	if pathguard.EscapedSlash(r.URL) {
+		if !s.refusesSlash(w, r) {
+			s.next.ServeHTTP(w, r)
+		}
+		return
+	}
 	name, ok := s.fileName(r)
 	if !ok {
 		s.next.ServeHTTP(w, r)
