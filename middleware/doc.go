@@ -38,6 +38,9 @@
 // For CORS, compression, rate limits, tracing and authentication see the module
 // examples/recipes.
 //
+// [HandlerFunc] is a handler that returns an error; [ReadJSON], [WriteJSON] and [PathValue]
+// read its requests and write its answers.
+//
 // [Problem] and [WriteProblem] are the common form of error answers; [ProblemFormat] fixes
 // their format, for example in the branch of an API.
 //

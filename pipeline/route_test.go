@@ -86,7 +86,9 @@ func TestRoutes(t *testing.T) {
 
 func TestRouteOfABranchCostsNothing(t *testing.T) {
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	observe := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) { next.ServeHTTP(w, r) })
+	observe := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
+		next.ServeHTTP(w, r)
+	})
 	w := httptest.NewRecorder()
 	allocs := func(h http.Handler, target string) float64 {
 		r := httptest.NewRequest(http.MethodGet, target, nil)
