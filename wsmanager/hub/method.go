@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/pace"
 )
 
 // Methods are the functions that clients may call, by name. A value is a Go function, or a [Method] with further settings.
@@ -45,6 +47,7 @@ type method struct {
 	result    resultKind
 	hasError  bool
 	authorize func(*Call) error
+	pace      pace.Gauge // of its calls
 }
 
 type contextKind uint8
@@ -61,6 +64,7 @@ type param struct {
 	stream streamKind
 	item   reflect.Type // of a stream
 	scalar bool         // null is not a valid value of typ, or of item
+	ptr    reflect.Type // pointer to typ or item, if it is a scalar
 }
 
 type resultKind uint8
@@ -186,14 +190,20 @@ func inspectParam(t reflect.Type) (param, error) {
 		case !encodable(item):
 			return p, fmt.Errorf("is a stream of %v, which cannot be decoded", item)
 		}
-		p.scalar = scalar(item)
+		p.setScalar(item)
 		return p, nil
 	}
 	if !encodable(t) || t.Kind() == reflect.Interface && t.NumMethod() > 0 {
 		return p, fmt.Errorf("is a %v, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T", t)
 	}
-	p.scalar = scalar(t)
+	p.setScalar(t)
 	return p, nil
+}
+
+func (p *param) setScalar(t reflect.Type) {
+	if p.scalar = scalar(t); p.scalar {
+		p.ptr = reflect.PointerTo(t)
+	}
 }
 
 // streamOf returns the kind of stream that t is, and the type of its items.
