@@ -51,11 +51,16 @@ func (m *method) mismatch(inv *Invocation) string {
 
 // decode decodes an argument or an item into a value of type t.
 func (p param) decode(protocol Protocol, raw Raw, t reflect.Type) (reflect.Value, error) {
+	if _, ok := protocol.(jsonProtocol); ok {
+		if v, ok := p.decodePlain(raw, t); ok {
+			return v, nil
+		}
+	}
 	if !p.scalar {
 		v := reflect.New(t)
 		return v.Elem(), protocol.Decode(raw, v.Interface())
 	}
-	v := reflect.New(p.ptr) // a null leaves the pointer nil; it would leave a scalar unchanged
+	v := reflect.New(reflect.PointerTo(t)) // a null leaves the pointer nil; it would leave a scalar unchanged
 	if err := protocol.Decode(raw, v.Interface()); err != nil {
 		return reflect.Value{}, err
 	}

@@ -67,8 +67,11 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	k.size = k.memory()
 	c.pendingCalls++
 	c.pendingBytes += k.size
-	c.queue = append(c.queue, k)
-	s.startCallsLocked()
+	if len(c.queue) > 0 || !k.beginLocked() {
+		c.queue = append(c.queue, k)
+		return nil
+	}
+	startFromReaderLocked(s, k)
 	return nil
 }
 
@@ -135,17 +138,23 @@ func (k *call) openUploadsLocked() {
 
 // beginNextLocked begins the first call that waits, and returns it. It returns nil if that may not begin yet.
 func beginNextLocked(c *conn) *call {
-	if len(c.queue) == 0 || c.connecting || c.closing {
+	if len(c.queue) == 0 || !c.queue[0].beginLocked() {
 		return nil
 	}
 	k := c.queue[0]
-	if !c.slots.tryAcquireLocked(&k.slot) {
-		return nil
-	}
 	c.queue[0] = nil
 	c.queue = c.queue[1:]
 	if len(c.queue) == 0 {
 		c.queue = nil // frees the array of a long queue
+	}
+	return k
+}
+
+// beginLocked begins a call, if that may begin: all that came before have begun.
+func (k *call) beginLocked() bool {
+	c := k.c
+	if c.connecting || c.closing || !c.slots.tryAcquireLocked(&k.slot) {
+		return false
 	}
 	k.begun = true
 	k.life.Init(c.ctx)
@@ -154,7 +163,7 @@ func beginNextLocked(c *conn) *call {
 	if k.canceled {
 		k.cancel(ErrCanceled)
 	}
-	return k
+	return true
 }
 
 // cancel ends the context of a call that has begun.

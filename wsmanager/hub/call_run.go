@@ -66,6 +66,11 @@ type answerMessage struct {
 // encode implements outgoing.
 func (m *answerMessage) encode(p Protocol) ([]byte, error) {
 	if m.hasResult {
+		if _, ok := p.(jsonProtocol); ok {
+			if record, ok := appendPlainCompletion(m.ID, m.result); ok {
+				return record, nil
+			}
+		}
 		raw, err := encodeResult(p, m.result)
 		if err != nil {
 			return nil, err

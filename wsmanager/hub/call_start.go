@@ -15,17 +15,14 @@ func (c *conn) startCallsLocked() {
 	}
 }
 
-// startCallsLocked is conn.startCallsLocked for the reader of s. It leaves one short call to serveDeferred.
-func (s *serverSocket) startCallsLocked() {
-	c := s.conn
-	for k := beginNextLocked(c); k != nil; k = beginNextLocked(c) {
-		if c.deferred == nil && k.isShort() && wsmanager.Continue(s.ws) {
-			c.deferred = k
-			c.hub.running.add()
-			continue
-		}
-		c.hub.running.run(k.serve)
+// startFromReaderLocked starts a call that the reader of s has begun. It leaves one short call to serveDeferred.
+func startFromReaderLocked(s *serverSocket, k *call) {
+	if c := k.c; c.deferred == nil && k.isShort() && wsmanager.Continue(s.ws) {
+		c.deferred = k
+		c.hub.running.add()
+		return
 	}
+	k.c.hub.running.run(k.serve)
 }
 
 // startDeferredLocked starts the deferred call on a goroutine. The reader calls it before it waits, because the call may be what

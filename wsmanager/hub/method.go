@@ -64,7 +64,6 @@ type param struct {
 	stream streamKind
 	item   reflect.Type // of a stream
 	scalar bool         // null is not a valid value of typ, or of item
-	ptr    reflect.Type // pointer to typ or item, if it is a scalar
 }
 
 type resultKind uint8
@@ -190,20 +189,14 @@ func inspectParam(t reflect.Type) (param, error) {
 		case !encodable(item):
 			return p, fmt.Errorf("is a stream of %v, which cannot be decoded", item)
 		}
-		p.setScalar(item)
+		p.scalar = scalar(item)
 		return p, nil
 	}
 	if !encodable(t) || t.Kind() == reflect.Interface && t.NumMethod() > 0 {
 		return p, fmt.Errorf("is a %v, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T", t)
 	}
-	p.setScalar(t)
+	p.scalar = scalar(t)
 	return p, nil
-}
-
-func (p *param) setScalar(t reflect.Type) {
-	if p.scalar = scalar(t); p.scalar {
-		p.ptr = reflect.PointerTo(t)
-	}
 }
 
 // streamOf returns the kind of stream that t is, and the type of its items.
