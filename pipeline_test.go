@@ -262,9 +262,12 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx", "wsmanager/hub/internal/pace", "wsmanager/hub/internal/token"},
 
-	"wsmanager/hub/internal/cutter": {},
+	"wsmanager/hub/internal/cutter":   {},
+	"wsmanager/hub/internal/jsonscan": nil,
+	"wsmanager/hub/internal/lazyctx":  nil,
+	"wsmanager/hub/internal/pace":     nil,
 
 	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
 	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},

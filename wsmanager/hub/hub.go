@@ -69,6 +69,10 @@ func (h *Hub) callbacks() wsmanager.Callbacks {
 			s.received(p)
 			return nil
 		},
+		OnContinue: func(ws *wsmanager.Conn) {
+			s, _ := wsmanager.Value[*serverSocket](ws)
+			s.serveDeferred()
+		},
 		OnClose: func(ws *wsmanager.Conn, err error) {
 			s, _ := wsmanager.Value[*serverSocket](ws)
 			s.closed(err)
