@@ -7,18 +7,18 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime/debug"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
 // run runs a call and sends its answer. It returns the next call for this goroutine, or nil.
 func (k *call) run() (next *call) {
-	start := time.Now()
+	clock := &k.c.hub.sessions
+	start := clock.now()
 	returned := false
 	defer func() {
 		if k.problem == "" { // otherwise clients could make a slow method look short
-			k.method.pace.Record(time.Since(start))
+			k.method.pace.Record(clock.now() - start)
 		}
 		k.c.hub.counters.called(&k.answer.Completion)
 		if next = k.finish(); next != nil && !returned { // the method has ended the goroutine
@@ -48,12 +48,17 @@ func (k *call) runMethod() {
 	}
 	err := k.reply(answer)
 	answer.result = nil // the call may live as long as its context
-	var unencodable *encodingError
-	if errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig) {
+	if err != nil && unsendable(err) {
 		*answer = answerMessage{Completion: *k.failure(err)}
 		answer.ID = k.inv.ID
 		_ = k.reply(answer) // all other errors mean that the connection is ending
 	}
+}
+
+// unsendable reports whether an error of a send is one of its message.
+func unsendable(err error) bool {
+	var unencodable *encodingError
+	return errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig)
 }
 
 // answerMessage is the answer of a call. Its result is encoded when it is sent.
@@ -188,7 +193,7 @@ func (h *Hub) detailed(text string, err error, public bool) string {
 // execute decodes the arguments and calls the method through authorization and filters.
 func (k *call) execute() (any, error) {
 	m := k.method
-	in, err := m.bind(k.c.session.protocol, k.inv, k.uploads)
+	in, err := m.bind(k.in[:], k.c.session.protocol, k.inv, k.uploads)
 	if err != nil {
 		return nil, err
 	}
