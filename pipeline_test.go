@@ -262,7 +262,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token", "wsmanager/hub/internal/typescript"},
 
 	"wsmanager/hub/internal/cutter": {},
 
@@ -276,6 +276,7 @@ var imports = map[string][]string{
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
+	"wsmanager/hub/internal/typescript":  {},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/backoff":         nil,
 	"wsmanager/internal/connid":          nil,
