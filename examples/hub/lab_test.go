@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -137,5 +138,12 @@ func labMethods() hub.Methods {
 			return v, err
 		},
 		"Wait": func(ctx *hub.Context) { <-ctx.Done() },
+		"Tell": func(ctx *hub.Context, event string, args []any) error {
+			return ctx.Clients().Caller().Send(event, args...)
+		},
+		"Describe": func(x any) (string, error) {
+			text, err := json.Marshal(x)
+			return string(text), err
+		},
 	}
 }

@@ -68,6 +68,12 @@ func runNode(t *testing.T, path string, args ...string) []result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = nodeDir
+	return runSuite(t, cmd)
+}
+
+// runSuite runs a program that prints its results.
+func runSuite(t *testing.T, cmd *exec.Cmd) []result {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
