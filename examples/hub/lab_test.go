@@ -31,6 +31,7 @@ func serveTestHubs(t *testing.T) (url string) {
 		m := methods()
 		maps.Copy(m, b.methods())
 		maps.Copy(m, labMethods())
+		maps.Copy(m, resultMethods())
 		opts := options(log, b)
 		opts.Authenticate = func(_ *http.Request, token string) (hub.Identity, error) {
 			if token == "bad" {

@@ -37,6 +37,8 @@ func TestNode(t *testing.T) {
 	}{
 		{"client.mjs", "json", 45},
 		{"client.mjs", "messagepack", 46},
+		{"results.mjs", "json", 14},
+		{"results.mjs", "messagepack", 14},
 		{"resume.mjs", "json", 7},
 		{"resume.mjs", "messagepack", 7},
 		{"raw.mjs", "json", 17},
