@@ -58,11 +58,6 @@ func TestNamesOfEncodingJSON(t *testing.T) {
 			tagged
 			B int `json:"X"`
 		}{},
-		struct {
-			A int `json:"x"`
-			X int `json:"x"`
-			Y int
-		}{},
 	} {
 		text, err := json.Marshal(v)
 		require.NoError(t, err)
