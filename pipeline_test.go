@@ -285,6 +285,7 @@ var imports = map[string][]string{
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/extconnect"},
 
 	"internal/h2test":                    nil,
+	"internal/hubtypes":                  {"wsmanager/hub", "wsmanager/hub/dotnet"},
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
 	"wsmanager/hub/internal/typescript":  {},

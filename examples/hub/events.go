@@ -5,7 +5,7 @@ import "github.com/speakingtube/speakingtube/wsmanager/hub"
 // What the hub calls in its clients. The first argument of message, left, drawn and typing
 // is the id of a connection.
 var (
-	message   = hub.NewEvent2[string, any]("message")
+	message   = hub.NewEvent2[string, hub.Raw]("message")
 	clientAdd = hub.NewClientMethod2[int, int, int]("clientAdd")
 
 	entered = hub.NewEvent[person]("entered")

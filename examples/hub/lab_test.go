@@ -32,6 +32,7 @@ func serveTestHubs(t *testing.T) (url string) {
 		maps.Copy(m, b.methods())
 		maps.Copy(m, labMethods())
 		maps.Copy(m, resultMethods())
+		maps.Copy(m, typedMethods())
 		opts := options(log, b)
 		opts.Authenticate = func(_ *http.Request, token string) (hub.Identity, error) {
 			if token == "bad" {

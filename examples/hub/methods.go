@@ -11,16 +11,16 @@ import (
 // methods is one of each kind, to try a client with.
 func methods() hub.Methods {
 	return hub.Methods{
-		"Echo":    func(x any) any { return x },
+		"Echo":    func(x hub.Raw) hub.Raw { return x }, // unchanged, with all digits
 		"Add":     func(a, b int) int { return a + b },
 		"Fail":    func() error { return hub.Error("boom") },
 		"Counter": counter,
 		"Sum":     sum,
-		"Broadcast": func(ctx *hub.Context, msg any) error {
+		"Broadcast": func(ctx *hub.Context, msg hub.Raw) error {
 			return message.Send(ctx.Clients().All(), ctx.ConnectionID(), msg)
 		},
 		"JoinGroup": func(ctx *hub.Context, group string) error { return ctx.Join(group) },
-		"ToGroup": func(ctx *hub.Context, group string, msg any) error {
+		"ToGroup": func(ctx *hub.Context, group string, msg hub.Raw) error {
 			return message.Send(ctx.Clients().Group(group), ctx.ConnectionID(), msg)
 		},
 		"AskClient": askClient,
