@@ -13,6 +13,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/branch"
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -80,7 +81,8 @@ type StaticFilesOptions struct {
 // slash); other folders are not listed. All other requests are passed to the next handler:
 // other methods, missing files, files without read permission, devices and pipes, names
 // that begin with a dot, unclean paths. If an existing file can't be opened for another
-// reason, the request fails; see [Fail].
+// reason, the request fails; see [Fail]. A path with an escaped slash names no file; the
+// answer is 400 if it would name one with a plain slash.
 //
 // Each file has a strong ETag: of its time and size, or of its content, see HashContent.
 // Its type depends on the extension and never on the content; a file of unknown type is
@@ -96,6 +98,9 @@ type StaticFilesOptions struct {
 // A request for more than 32 ranges gets the whole file, and so does one for ranges that
 // overlap or go back if the file can't seek, such as those of an archive/zip.Reader: each step
 // back would read it from the start.
+//
+// The components around see the route "/{file...}", behind the prefixes of branches, see
+// pipeline's Response.Route.
 //
 // Precompressed files beside a file (.br, .zst and .gz, in this order) are sent to clients that
 // accept their coding, with the type of the original, an ETag of their own and Vary. A variant
@@ -115,6 +120,10 @@ func StaticFiles(opts StaticFilesOptions) pipeline.Middleware {
 		return &staticFiles{StaticFilesOptions: opts, next: next}
 	}
 }
+
+// staticRoute is the route of all files below a branch: a metric should not have a label for
+// each file.
+const staticRoute = "/{file...}"
 
 // problem returns the problem of the options, or "".
 func (opts StaticFilesOptions) problem() string {
@@ -149,11 +158,14 @@ type staticFiles struct {
 }
 
 func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if name, info := s.find(w, r); info != nil {
-		if name == "" {
-			return // redirected
+	if pathguard.EscapedSlash(r.URL) {
+		if s.refusesSlash(w, r) {
+			return
 		}
-		s.serveFile(w, r, name, info, "")
+	} else if name, info := s.find(w, r); info != nil {
+		if name != "" { // else redirected
+			s.serveFile(w, r, name, info, "")
+		}
 		return
 	}
 	if s.Fallback != "" && s.isPage(r) {
@@ -191,6 +203,7 @@ func (s *staticFiles) find(w http.ResponseWriter, r *http.Request) (name string,
 	case !info.Mode().IsRegular(), !isFolder && slash: // the path names no such folder
 		return "", nil
 	case isFolder && (!slash || branch.Exact(r)):
+		setRoute(r, staticRoute)
 		// The page's relative links need the slash.
 		to := url.URL{Path: strings.TrimSuffix(branch.PathBase(r)+p, "/") + "/", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)

@@ -88,7 +88,7 @@ func MinBodyRate(rate BodyRate) Middleware {
 // DisableMinBodyRate turns [MinBodyRate] off for the rest of the request, for handlers that
 // wait for their client as long as it takes. It is safe for concurrent use.
 func DisableMinBodyRate(r *http.Request) {
-	if res, ok := ResponseFrom(r); ok && res.body != nil {
+	if res, ok := ResponseFrom(r.Context()); ok && res.body != nil {
 		res.body.off.Store(true)
 	}
 }

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
 )
 
 // The phases of a Response. It returns from firing to open if a callback panicked or a
@@ -33,15 +31,15 @@ func (res *Response) start(status int) {
 		res.mu.Unlock()
 		return
 	}
-	res.phase.Store(phaseFiring) // from now on the list does not change
-	res.mu.Unlock()
-	if len(res.starting) > 0 {
-		res.fire(status)
-	}
-	// A response that was completed meanwhile stays completed: this start came from a
-	// goroutine that outlives its handler.
-	if !res.phase.CompareAndSwap(phaseFiring, phaseStarted) {
-		return
+	if len(res.starting) == 0 {
+		res.phase.Store(phaseStarted)
+		res.mu.Unlock()
+	} else {
+		res.phase.Store(phaseFiring)
+		res.mu.Unlock()
+		if !res.fire(status) {
+			return
+		}
 	}
 	if status >= http.StatusInternalServerError {
 		res.noteAbandoned()
@@ -60,9 +58,11 @@ func (res *Response) noteAbandoned() {
 	res.abandoned = context.Cause(res.parent) == context.Canceled
 }
 
-// fire runs the OnStarting callbacks. If one panics, the response is open again, without
-// callbacks.
-func (res *Response) fire(status int) {
+// fire runs the OnStarting callbacks until there are none, since a callback may register
+// another one. The response has started then. If one panics, the response is open again,
+// without callbacks. A response that was completed meanwhile stays completed, and fire
+// returns false: this start came from a goroutine that outlives its handler.
+func (res *Response) fire(status int) bool {
 	done := false
 	defer func() {
 		if done {
@@ -76,10 +76,33 @@ func (res *Response) fire(status int) {
 		}
 	}()
 	h := res.w.Header()
-	for i := len(res.starting) - 1; i >= 0; i-- {
-		res.starting[i].Starting(h, status)
+	for {
+		next, ok := res.nextStarter()
+		if next == nil {
+			done = true
+			return ok
+		}
+		next.Starting(h, status)
 	}
-	done = true
+}
+
+// nextStarter removes the callback that was registered last and returns it. If there is
+// none, it starts the response, unless that is complete, in the same critical section: a
+// callback that is registered is run.
+func (res *Response) nextStarter() (s Starter, started bool) {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	if res.phase.Load() != phaseFiring {
+		return nil, false
+	}
+	last := len(res.starting) - 1
+	if last < 0 {
+		res.phase.Store(phaseStarted)
+		return nil, true
+	}
+	s = res.starting[last]
+	res.starting = res.starting[:last]
+	return s, false
 }
 
 // reopen undoes a start that has sent nothing.
@@ -145,65 +168,6 @@ func (res *Response) header() http.Header {
 	return res.w.Header()
 }
 
-// sniffLen is the number of bytes of a source that net/http reads itself, to detect the
-// content type, before it passes the rest on.
-const sniffLen = 512
-
-var sniffBuffers = sync.Pool{New: func() any { return new([sniffLen]byte) }}
-
-// readFrom is the write path of ReadFrom. A source that fails or is empty must not start
-// the response, so the beginning goes through write.
-func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom) (int64, error) {
-	var begun int64
-	if !res.Started() || res.body != nil && !res.body.isSettled() { // src may be the request's body
-		n, more, err := res.beginFrom(src, write)
-		if !more {
-			return n, err
-		}
-		begun = n
-	}
-	if res.isComplete() {
-		return begun, ErrResponseCompleted
-	}
-	if res.body != nil {
-		res.body.settle()
-	}
-	n, err := rest.ReadFrom(src)
-	res.bytes.Add(n)
-	return begun + n, err
-}
-
-// beginFrom copies up to sniffLen bytes with the source's own reads. It reports whether
-// there may be more.
-func (res *Response) beginFrom(src io.Reader, write io.Writer) (begun int64, more bool, err error) {
-	buf := sniffBuffers.Get().(*[sniffLen]byte)
-	defer sniffBuffers.Put(buf)
-	for begun < sniffLen {
-		n, rerr := src.Read(buf[:sniffLen-begun])
-		if n > 0 {
-			if err := res.startBody(n); err != nil {
-				return begun, false, err
-			}
-			m, werr := write.Write(buf[:n])
-			res.wrote(m)
-			begun += int64(m)
-			if werr == nil && m < n {
-				werr = io.ErrShortWrite
-			}
-			if werr != nil {
-				return begun, false, werr
-			}
-		}
-		if rerr == io.EOF {
-			return begun, false, nil
-		}
-		if rerr != nil {
-			return begun, false, rerr
-		}
-	}
-	return begun, true, nil
-}
-
 // hijack is the write path of Hijack.
 func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (net.Conn, *bufio.ReadWriter, error) {
 	started := res.Started()
@@ -221,6 +185,7 @@ func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (n
 	res.upgraded.Store(true)
 	res.mu.Lock()
 	defer res.mu.Unlock()
+	res.taken = true
 	if res.phase.Load() != phaseCompleted && !res.ownedByOuter {
 		res.hijacked = conn
 	}
