@@ -158,20 +158,18 @@ type staticFiles struct {
 }
 
 func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if pathguard.EscapedSlash(r.URL) && s.refusesSlash(w, r) {
-		return
-	}
-	if name, info := s.find(w, r); info != nil {
-		if name == "" {
-			return // redirected
+	if pathguard.EscapedSlash(r.URL) {
+		if s.refusesSlash(w, r) {
+			return
 		}
-		setRoute(r, staticRoute)
-		s.serveFile(w, r, name, info, "")
+	} else if name, info := s.find(w, r); info != nil {
+		if name != "" { // else redirected
+			s.serveFile(w, r, name, info, "")
+		}
 		return
 	}
 	if s.Fallback != "" && s.isPage(r) {
 		if info, err := fs.Stat(s.FS, s.Fallback); err == nil {
-			setRoute(r, staticRoute)
 			s.serveFile(w, r, s.Fallback, info, "Accept")
 			return
 		}
@@ -184,7 +182,6 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *staticFiles) find(w http.ResponseWriter, r *http.Request) (name string, info fs.FileInfo) {
 	p := r.URL.Path
 	name, ok := s.fileName(r)
-	ok = ok && !pathguard.EscapedSlash(r.URL)
 	if !ok {
 		return "", nil
 	}
