@@ -93,7 +93,8 @@ func nameTypes(types []reflect.Type) map[reflect.Type]string {
 			names[t] = name
 			continue
 		}
-		name = joined(path.Base(t.PkgPath())) + name
+		pkg, _, _ := strings.Cut(t.String(), ".")
+		name = joined(pkg) + name
 		unique := name
 		for n := 2; used[unique]; n++ {
 			unique = name + strconv.Itoa(n)
