@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/pace"
 )
@@ -266,7 +267,19 @@ func (t methodTable) find(name string) *method {
 	if m := t[name]; m != nil {
 		return m
 	}
-	return t[strings.ToLower(name)]
+	var buf [64]byte
+	lower := buf[:0]
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= utf8.RuneSelf || i == len(buf):
+			return t[strings.ToLower(name)]
+		case 'A' <= c && c <= 'Z':
+			lower = append(lower, c+'a'-'A')
+		default:
+			lower = append(lower, c)
+		}
+	}
+	return t[string(lower)]
 }
 
 // sorted returns the methods in the order of their names.
