@@ -2,7 +2,6 @@ package hub
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -37,14 +36,7 @@ func (c *conn) socketGone(s *serverSocket) bool {
 
 // violation ends the connection of a client that breaks the protocol or exceeds a limit.
 func (c *conn) violation(err error) {
-	text := "The message could not be read."
-	switch {
-	case errors.Is(err, ErrRecordTooBig):
-		text = fmt.Sprintf("The maximum message size of %dB was exceeded.", c.hub.opts.MaxMessageSize)
-	case errors.Is(err, ErrTooManyCalls):
-		text = "Too many calls are waiting."
-	}
-	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
+	c.closeWithError(wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 }
 
 // handle implements inbound. It queues calls and handles all other messages at once, because calls may wait for them.
@@ -66,7 +58,7 @@ func (s *serverSocket) handle(msg Message) error {
 	case *CancelInvocation:
 		c.cancelCall(m.ID)
 	case *Close:
-		c.close(nil, wsmanager.StatusNormalClosure, errClientClosed)
+		c.close(&Close{}, wsmanager.StatusNormalClosure, errClientClosed)
 	}
 	return nil
 }

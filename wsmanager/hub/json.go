@@ -138,6 +138,9 @@ func deref(s *string) string {
 // Append writes the members in the order of the specification. It omits empty members, because clients treat null and ""
 // as protocol errors.
 func (jsonProtocol) Append(dst []byte, m Message) ([]byte, error) {
+	if err := checkDepth(m); err != nil {
+		return nil, err
+	}
 	dst = append(dst, `{"type":`...)
 	dst = strconv.AppendInt(dst, int64(m.Kind()), 10)
 	switch m := m.(type) {
