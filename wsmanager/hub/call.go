@@ -50,16 +50,16 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
 		return err
 	}
-	switch {
+	switch { // as ASP.NET Core does, which knows only the ids of streams
 	case inv.ID == "":
-	case c.calls[inv.ID] == nil:
+	case c.calls[inv.ID] == nil, inv.Stream && !c.calls[inv.ID].inv.Stream:
 		if c.calls == nil {
 			c.calls = make(map[string]*call)
 		}
 		c.calls[inv.ID] = k
 	case inv.Stream:
 		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
-	default: // runs, too, as in ASP.NET Core; CancelInvocation means the earlier call
+	default: // runs, too; CancelInvocation means the stream, or else the earlier call
 	}
 	if k.problem == "" {
 		k.openUploadsLocked()

@@ -180,8 +180,8 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 }
 
 // closeWithError closes a connection whose client has broken the protocol, exceeded a limit or been silent for too long. A
-// client with automatic reconnect comes back: what went wrong may be the fault of one message. As in ASP.NET Core the client
-// does not learn the reason, which is in the log.
+// client with automatic reconnect comes back: a single message may be at fault. As in ASP.NET Core the client does not learn
+// the reason, which is in the log.
 func (c *conn) closeWithError(code wsmanager.StatusCode, cause error) {
 	c.close(&Close{Error: c.hub.detailed("Connection closed with an error.", cause, false), AllowReconnect: true}, code, cause)
 }

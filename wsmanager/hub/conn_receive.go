@@ -20,7 +20,7 @@ func (s *serverSocket) received(p wsmanager.Piece) {
 	case !c.session.handshakeDone:
 		c.refuseHandshake(s.ws, "Handshake was canceled.", err)
 	default:
-		c.violation(err)
+		c.closeWithError(wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 	}
 }
 
@@ -32,11 +32,6 @@ func (c *conn) socketGone(s *serverSocket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing || s.goneLocked()
-}
-
-// violation ends the connection of a client that breaks the protocol or exceeds a limit.
-func (c *conn) violation(err error) {
-	c.closeWithError(wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 }
 
 // handle implements inbound. It queues calls and handles all other messages at once, because calls may wait for them.

@@ -26,6 +26,13 @@ type RemoteError struct {
 	Text   string
 }
 
+func remoteError(method, text string) *RemoteError {
+	if text == NoErrorText {
+		text = ""
+	}
+	return &RemoteError{method, text}
+}
+
 // Error implements error.
 func (e *RemoteError) Error() string {
 	return fmt.Sprintf("hub: the other side answered %q with an error: %s", e.Method, e.Text)

@@ -58,7 +58,7 @@ func (s *serverSocket) handshake(record []byte, received wsmanager.MessageType) 
 	case protocol == nil:
 		c.refuseHandshake(s.ws, "The protocol '"+name+"' is not supported.", errors.New("the client requested an unknown protocol"))
 		return nil
-	case version < 0 || version > 2:
+	case version > 2:
 		c.refuseHandshake(s.ws, "The server does not support this version of the protocol '"+name+"'.", errors.New("the client requested an unknown version of its protocol"))
 		return nil
 	}

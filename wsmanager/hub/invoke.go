@@ -56,7 +56,7 @@ func (c *conn) invoke(ctx context.Context, method string, args []any, result any
 	select {
 	case m := <-answer:
 		if m.Error != "" {
-			return &RemoteError{method, m.Error}
+			return remoteError(method, m.Error)
 		}
 		if err := decodeResult(protocol, m.Result, result); err != nil {
 			return fmt.Errorf("hub: decoding the result of the client's %q: %w", method, err)

@@ -106,7 +106,11 @@ func (jsonProtocol) Parse(record []byte) (Message, error) {
 		case r.Error != nil && r.Result != nil:
 			return nil, fmt.Errorf("%v with a result and an error", k)
 		}
-		return &Completion{ID: r.InvocationID, Error: deref(r.Error), Result: Raw(r.Result)}, nil
+		m := &Completion{ID: r.InvocationID, Error: deref(r.Error), Result: Raw(r.Result)}
+		if r.Error != nil && m.Error == "" {
+			m.Error = NoErrorText
+		}
+		return m, nil
 	case KindCancelInvocation:
 		if r.InvocationID == "" {
 			return nil, fmt.Errorf("%v without an invocationId", k)

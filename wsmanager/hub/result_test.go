@@ -50,6 +50,7 @@ func testMissingResultsOfClients(t *testing.T) {
 			require.Equal(t, `{"type":3,"invocationId":"1","result":"`+zero+`"}`, answer(method, member), method)
 		}
 	}
+	require.Contains(t, answer("any", `,"error":""`), `"error":"hub: the other side answered \"ask\" with an error: "`)
 	for method, value := range map[string]string{"int": "-3", "uint8": "200", "float64": "1.5", "bool": "true", "seconds": "2.5", "text": "x"} {
 		raw := value
 		if method == "text" {
@@ -110,9 +111,10 @@ func testTextsOfFailedStreams(t *testing.T) {
 		},
 	}, hub.Options{Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	p := connect(t, url)
+	text := "upload broke"
 	call := func(kind int, method string) string {
 		p.send(fmt.Sprintf(`{"type":%d,"invocationId":"1","target":"%s","arguments":[],"streamIds":["u"]}`, kind, method),
-			`{"type":2,"invocationId":"u","item":1}`, `{"type":3,"invocationId":"u","error":"upload broke"}`)
+			`{"type":2,"invocationId":"u","item":1}`, `{"type":3,"invocationId":"u","error":"`+text+`"}`)
 		return p.record()
 	}
 	failed := func(text string) string { return `{"type":3,"invocationId":"1","error":"` + text + `"}` }
@@ -123,6 +125,11 @@ func testTextsOfFailedStreams(t *testing.T) {
 	require.Equal(t, failed("An unexpected error occurred invoking 'Stream' on the server. HubException: upload broke"), call(4, "Stream"))
 	require.Equal(t, failed("no numbers: hub: the client's stream failed: upload broke"), call(1, "Public"))
 	require.Equal(t, failed("An unexpected error occurred invoking 'Other' on the server."), call(1, "Other"))
+
+	// The client need not give a text.
+	text = ""
+	require.Equal(t, failed("An unexpected error occurred invoking 'Plain' on the server. HubException: "), call(1, "Plain"))
+	text = "upload broke"
 
 	// The error of one call is not for the caller of another.
 	require.Equal(t, `{"type":3,"invocationId":"1","result":null}`, call(1, "Keep"))
@@ -144,7 +151,7 @@ func nested(n int) any {
 	return v
 }
 
-// A record that is sent has at most 64 levels. What is nested more deeply fails, and the connection stays.
+// A record that is sent has at most 64 levels. A deeper value fails, and the connection stays.
 func TestNestedValues(t *testing.T) { onEachDriver(t, testNestedValues) }
 
 func testNestedValues(t *testing.T) {
@@ -199,7 +206,7 @@ func testNestedValues(t *testing.T) {
 	require.Equal(t, nested(62), v)
 }
 
-// A method that passes the error of a group on tells the client what is wrong.
+// A method that passes the error of a group on tells the client the reason.
 func TestTextsOfWrongGroups(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Join": func(ctx *hub.Context, group string) error { return ctx.Join(group) }}, hub.Options{})
 	p := connect(t, url)

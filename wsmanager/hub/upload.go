@@ -126,7 +126,7 @@ func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
 			case !e.end:
 				return e.item, true, nil
 			case e.failure != "":
-				err = &streamError{u.call, &RemoteError{u.call.method.name, e.failure}}
+				err = &streamError{u.call, remoteError(u.call.method.name, e.failure)}
 			}
 			u.stop()
 			return nil, false, err

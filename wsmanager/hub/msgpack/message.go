@@ -266,7 +266,7 @@ func (e *elements) completion() hub.Message {
 	case kind == resultError:
 		m.Error = e.text("the error", false)
 		if m.Error == "" && e.err == nil {
-			m.Error = "The error has no text."
+			m.Error = hub.NoErrorText
 		}
 	case kind == resultVoid:
 	case kind == resultValue:
