@@ -135,7 +135,7 @@ func (k *call) failure(err error) *Completion {
 		err = failed // the method returned the error of its context
 	}
 	text, public := publicText(err)
-	level := slog.LevelError
+	detail, level := err, slog.LevelError
 	var bad *bindError
 	var denied *unauthorizedError
 	var panicked *panicError
@@ -146,7 +146,7 @@ func (k *call) failure(err error) *Completion {
 	case errors.As(err, &denied):
 		text, level = "Failed to invoke '"+name+"' because user is unauthorized", slog.LevelWarn
 	case errors.As(err, &bad):
-		text, level = failedToInvoke(name)+" "+bad.text, slog.LevelInfo
+		text, detail, level = failedToInvoke(name)+" "+bad.text, bad.err, slog.LevelInfo
 	case errors.As(err, &failed) && failed.call == k: // the client reads only its own text
 		text, level, public = unexpectedError(name)+" HubException: "+failed.remote.Text, slog.LevelInfo, true
 	case context.Cause(k.ctx) != nil:
@@ -163,7 +163,7 @@ func (k *call) failure(err error) *Completion {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}
 	h.logger().LogAttrs(k.ctx, level, "hub method failed", attrs...)
-	return &Completion{Error: h.detailed(text, err, public)}
+	return &Completion{Error: h.detailed(text, detail, public)}
 }
 
 // detailed adds an error's text to the text for the client if Options.DangerouslyDetailedErrors is set.

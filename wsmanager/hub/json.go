@@ -218,7 +218,7 @@ func appendRaw(dst []byte, raw Raw) []byte {
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
-			quoted, _ := json.Marshal(s) // does not fail for a string
+			quoted, _ := jsonProtocol{}.Encode(s) // does not fail for a string
 			return append(dst, quoted...)
 		}
 	}

@@ -84,7 +84,11 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	version := 0
 	if v := query(r, "negotiateVersion"); v != "" {
 		version, err = strconv.Atoi(v)
-		if err != nil || version < 0 {
+		if err == nil && version < 0 {
+			writeJSON(w, map[string]string{"error": fmt.Sprintf("The client requested version '%d', but the server does not support this version.", version)})
+			return
+		}
+		if err != nil {
 			writeJSON(w, map[string]string{"error": fmt.Sprintf("The client requested an invalid protocol version '%s'", v)})
 			return
 		}
