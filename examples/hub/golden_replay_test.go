@@ -213,7 +213,7 @@ func (r *replay) drain(s *socket) {
 
 var (
 	serverCall   = regexp.MustCompile(`^\{"type":1,"invocationId":"(s\d+)"`)
-	detail       = regexp.MustCompile(`:( it has \d+ bytes,)? the limit is \d+( bytes)?| (json|msgpack): [^"]*`) // texts of other packages
+	detail       = regexp.MustCompile(`:( it has \d+ bytes,)? the limit is \d+( bytes)?| (json: |msgpack: |a string for )[^"]*`) // texts of other packages
 	connectionID = regexp.MustCompile(`("target":"message","arguments":\[)"[\w-]{20,}"`)
 )
 

@@ -146,7 +146,7 @@ func goldenHubs(t *testing.T) (hubs []*hub.Hub, handler http.Handler) {
 			Protocols:        []hub.Protocol{hub.JSON(), binary},
 			MaxParallelCalls: 10,
 		}
-		opts.WebSocket.Outbox.Bytes = 4 << 20 // for results of 1 MiB
+		opts.MaxSendSize = 2 << 20 // for results of 1 MiB
 		change(&opts)
 		m := methods()
 		m["Big"] = func(size int) string { return strings.Repeat("x", size) }

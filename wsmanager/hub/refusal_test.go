@@ -152,7 +152,7 @@ func TestRefusalReplacesPlannedHeaders(t *testing.T) {
 func TestConnectionAfterViolation(t *testing.T) { onEachDriver(t, testConnectionAfterViolation) }
 
 func testConnectionAfterViolation(t *testing.T) {
-	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{MaxMessageSize: 1000})
+	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{MaxReceiveSize: 1000})
 	big := string(make([]byte, 2000))
 	again := make(chan string, 1)
 	c, err := hub.Dial(t.Context(), url, hub.DialOptions{

@@ -120,7 +120,7 @@ func TestBinaryHandshake(t *testing.T) {
 
 // A malformed message ends the connection with a Close message.
 func TestMalformedMessages(t *testing.T) {
-	_, url := serve(t, hub.Methods{}, hub.Options{MaxMessageSize: 1000, MaxPendingBytes: 1000})
+	_, url := serve(t, hub.Methods{}, hub.Options{MaxReceiveSize: 1000, MaxPendingBytes: 1000})
 	for name, wire := range map[string]string{
 		"not an array":         "0106",
 		"a huge length":        "ffffffff0f",
@@ -155,7 +155,7 @@ func TestDeepValues(t *testing.T) {
 			}
 			return last, nil
 		},
-	}, hub.Options{MaxMessageSize: 300_000})
+	}, hub.Options{MaxReceiveSize: 300_000})
 	p := connect(t, url)
 	send := func(m hub.Message) {
 		wire, err := protocol.Append(nil, m)
