@@ -349,7 +349,7 @@ func (bad) MarshalMsgpack() ([]byte, error) { return []byte{0x92, 1}, nil }
 // A struct may be an array of its fields.
 func TestStructsAsArrays(t *testing.T) {
 	type pair struct {
-		_msgpack struct{} `msgpack:",as_array"`
+		_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by reflection
 		A        int
 		B        string
 	}
