@@ -67,6 +67,14 @@ func (r *jsonRaw) UnmarshalJSON(p []byte) error {
 }
 
 func (jsonProtocol) Parse(record []byte) (Message, error) {
+	if m, ok := scanRecord(record); ok {
+		return m, nil
+	}
+	return parseRecord(record)
+}
+
+// parseRecord parses all records.
+func parseRecord(record []byte) (Message, error) {
 	var r jsonRecord
 	if err := json.Unmarshal(record, &r); err != nil {
 		return nil, err

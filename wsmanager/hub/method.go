@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/pace"
 )
 
 // Methods are the functions that clients may call, by name. A value is a Go function, or a [Method] with further settings.
@@ -45,6 +47,7 @@ type method struct {
 	result    resultKind
 	hasError  bool
 	authorize func(*Call) error
+	pace      pace.Gauge // of its calls
 }
 
 type contextKind uint8

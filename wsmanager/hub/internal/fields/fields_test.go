@@ -58,6 +58,11 @@ func TestNamesOfEncodingJSON(t *testing.T) {
 			tagged
 			B int `json:"X"`
 		}{},
+		reflect.New(reflect.StructOf([]reflect.StructField{ // two fields with one name, which vet refuses in a literal
+			{Name: "A", Type: reflect.TypeFor[int](), Tag: `json:"x"`},
+			{Name: "X", Type: reflect.TypeFor[int](), Tag: `json:"x"`},
+			{Name: "Y", Type: reflect.TypeFor[int]()},
+		})).Elem().Interface(),
 	} {
 		text, err := json.Marshal(v)
 		require.NoError(t, err)
