@@ -215,6 +215,9 @@ func (p *protocol) buildEncoderByKind(b *builder, t reflect.Type, pl *plan) {
 		}
 	case reflect.Interface:
 		pl.encode = func(e *encoder, v reflect.Value) error { return e.value(v.Elem()) }
+		if t.NumMethod() == 0 {
+			pl.encode = func(e *encoder, v reflect.Value) error { return e.any(v.Interface()) }
+		}
 	case reflect.Pointer:
 		pl.encode = encodePointer(b.of(t.Elem()), t.Elem())
 	case reflect.Slice:

@@ -86,10 +86,15 @@ func appendTextKey(dst []byte, en *entry) []byte { return mpack.AppendString(dst
 
 // setText sets a key that is a text.
 func (en *entry) setText(text string) error {
+	en.text = text
+	return checkKey(text)
+}
+
+// checkKey refuses a key that would end the connections of JavaScript clients.
+func checkKey(text string) error {
 	if text == mpack.RefusedKey {
 		return fmt.Errorf("JavaScript refuses the key %q", text)
 	}
-	en.text = text
 	return nil
 }
 

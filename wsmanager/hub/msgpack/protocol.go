@@ -11,7 +11,6 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
-	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/mpack"
 )
 
 // Options configure the protocol. The zero value is right for most applications.
@@ -79,15 +78,8 @@ func (p *protocol) Encode(v any) (raw hub.Raw, err error) {
 			encoders.Put(e)
 		}
 	}()
-	switch v := v.(type) { // the types for which reflection takes most of the time
-	case string:
-		e.out = mpack.AppendString(e.out, v)
-	case int:
-		e.out = mpack.AppendInt(e.out, int64(v))
-	default:
-		if err := e.value(reflect.ValueOf(v)); err != nil {
-			return nil, err
-		}
+	if err := e.any(v); err != nil {
+		return nil, err
 	}
 	return bytes.Clone(e.out), nil
 }
