@@ -29,6 +29,7 @@ import (
 	"github.com/speakingtube/speakingtube/examples/internal/exampletest"
 	"github.com/speakingtube/speakingtube/pipeline"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/msgpack"
 )
 
 // The checks of the .NET client compare this hub with ASP.NET Core. They are programs outside of this repository, with
@@ -211,7 +212,9 @@ func newDotnetHub(change func(*hub.Options)) (*hub.Hub, error) {
 	b := newBoard()
 	m := methods()
 	maps.Copy(m, b.methods())
+	maps.Copy(m, typedMethods())
 	opts := options(slog.New(slog.DiscardHandler), b)
+	opts.Protocols = []hub.Protocol{hub.JSON(), msgpack.New(msgpack.Options{Name: msgpack.PascalCase})} // the names of properties
 	change(&opts)
 	return hub.New(m, opts)
 }

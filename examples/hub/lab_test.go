@@ -30,7 +30,6 @@ func serveTestHubs(t *testing.T) (url string) {
 		m := methods()
 		maps.Copy(m, b.methods())
 		maps.Copy(m, labMethods())
-		maps.Copy(m, typedMethods())
 		opts := options(log, b)
 		opts.Authenticate = func(_ *http.Request, token string) (hub.Identity, error) {
 			if token == "bad" {
