@@ -16,6 +16,7 @@ import (
 type encoder struct {
 	protocol *protocol
 	out      []byte
+	keys     []string // of the maps that are being encoded
 	depth    int
 }
 

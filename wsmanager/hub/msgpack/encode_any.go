@@ -1,7 +1,6 @@
 package msgpack
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 
@@ -26,7 +25,9 @@ func (e *encoder) any(v any) error {
 	case []any:
 		return e.list(v)
 	case map[string]any:
-		return e.object(v)
+		return object(e, v, (*encoder).any)
+	case map[string]string:
+		return object(e, v, (*encoder).text)
 	default:
 		return e.value(reflect.ValueOf(v))
 	}
@@ -51,7 +52,8 @@ func (e *encoder) list(list []any) error {
 	return nil
 }
 
-func (e *encoder) object(m map[string]any) error {
+// object encodes a map in the order of its keys, as encodeMap does.
+func object[V any](e *encoder, m map[string]V, value func(e *encoder, v V) error) error {
 	if m == nil {
 		e.out = mpack.AppendNil(e.out)
 		return nil
@@ -59,16 +61,28 @@ func (e *encoder) object(m map[string]any) error {
 	if err := e.enter(); err != nil {
 		return err
 	}
+	start := len(e.keys)
+	for key := range m {
+		e.keys = append(e.keys, key)
+	}
+	keys := e.keys[start:]
+	slices.Sort(keys)
 	e.out = mpack.AppendMap(e.out, len(m))
-	for _, key := range slices.Sorted(maps.Keys(m)) {
+	for _, key := range keys {
 		if err := checkKey(key); err != nil {
 			return err
 		}
 		e.out = mpack.AppendString(e.out, key)
-		if err := e.any(m[key]); err != nil {
+		if err := value(e, m[key]); err != nil {
 			return err
 		}
 	}
+	e.keys = e.keys[:start]
 	e.depth--
+	return nil
+}
+
+func (e *encoder) text(s string) error {
+	e.out = mpack.AppendString(e.out, s)
 	return nil
 }

@@ -20,6 +20,10 @@ type entry struct {
 // encodeMap encodes a map in the order of its keys. Like encoding/json, it takes texts, integers and types that are texts for
 // keys; integers stay integers, as .NET needs them. Types with MarshalMsgpack encode themselves.
 func encodeMap(b *builder, t reflect.Type) func(e *encoder, v reflect.Value) error {
+	switch t {
+	case reflect.TypeFor[map[string]any](), reflect.TypeFor[map[string]string]():
+		return func(e *encoder, v reflect.Value) error { return e.any(v.Interface()) }
+	}
 	key, appendKey := keyEncoder(t.Key())
 	if key == nil {
 		return func(*encoder, reflect.Value) error { return unsupported(t) }
