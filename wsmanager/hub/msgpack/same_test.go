@@ -36,8 +36,14 @@ func (l *level) UnmarshalText(p []byte) error {
 // id is a UUID in the form of its type's text.
 type id [4]byte
 
-func (u id) MarshalText() ([]byte, error)  { return hex.AppendEncode(nil, u[:]), nil }
-func (u *id) UnmarshalText(p []byte) error { _, err := hex.Decode(u[:], p); return err }
+func (u id) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, u[:]), nil }
+func (u *id) UnmarshalText(p []byte) error {
+	if len(p) != 2*len(u) {
+		return fmt.Errorf("%q is not an id", p)
+	}
+	_, err := hex.Decode(u[:], p)
+	return err
+}
 
 // point is an object in its own JSON, by a method of the pointer.
 type own struct{ x, y int }
