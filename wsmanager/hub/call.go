@@ -33,7 +33,7 @@ func (c *conn) newCall(inv *Invocation) *call {
 	k := &call{c: c, inv: inv, method: c.hub.methods.find(inv.Target)}
 	switch {
 	case k.method == nil:
-		k.refuse("Unknown hub method '" + inv.Target + "'")
+		k.refuse(failedToInvoke(inv.Target) + " HubException: Method does not exist.")
 	case k.method.mismatch(inv) != "":
 		k.refuse(failedToInvoke(inv.Target) + " " + k.method.mismatch(inv))
 	case inv.Stream && k.method.result != streamResult:
@@ -55,13 +55,16 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
 		return err
 	}
-	if inv.ID != "" && c.calls[inv.ID] != nil {
-		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
-	} else if inv.ID != "" {
+	switch { // as ASP.NET Core does, which knows only the ids of streams
+	case inv.ID == "":
+	case c.calls[inv.ID] == nil, inv.Stream && !c.calls[inv.ID].inv.Stream:
 		if c.calls == nil {
 			c.calls = make(map[string]*call)
 		}
 		c.calls[inv.ID] = k
+	case inv.Stream:
+		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
+	default: // runs, too; CancelInvocation means the stream, or else the earlier call
 	}
 	if k.problem == "" {
 		k.openUploadsLocked()

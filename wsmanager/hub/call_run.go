@@ -119,6 +119,8 @@ func (k *call) makeAnswer(answer *answerMessage) {
 		err = k.sendStream(result)
 	case k.method.result == oneResult:
 		answer.result, answer.hasResult = result, true
+	default:
+		answer.Result = Raw{} // null: the .NET client requires a result from a method without one
 	}
 	if err != nil {
 		answer.Completion = *k.failure(err)
@@ -155,22 +157,32 @@ func failedToInvoke(method string) string {
 	return "Failed to invoke '" + method + "' due to an error on the server."
 }
 
+func unexpectedError(method string) string {
+	return "An unexpected error occurred invoking '" + method + "' on the server."
+}
+
 // failure logs an error of the call and makes the answer, which has the part of the error that the client may know. The
 // texts are those of ASP.NET Core.
 func (k *call) failure(err error) *Completion {
 	h, name := k.c.hub, k.inv.Target
+	if failed := k.uploadError(); failed != nil && errors.Is(err, context.Canceled) {
+		err = failed // the method returned the error of its context
+	}
 	text, public := publicText(err)
-	level := slog.LevelError
+	detail, level := err, slog.LevelError
 	var bad *bindError
 	var denied *unauthorizedError
 	var panicked *panicError
+	var failed *streamError
 	switch {
 	case public:
 		level = slog.LevelDebug // the client gets the whole text
 	case errors.As(err, &denied):
 		text, level = "Failed to invoke '"+name+"' because user is unauthorized", slog.LevelWarn
 	case errors.As(err, &bad):
-		text, level = failedToInvoke(name)+" "+bad.text, slog.LevelInfo
+		text, detail, level = failedToInvoke(name)+" "+bad.text, bad.err, slog.LevelInfo
+	case errors.As(err, &failed) && failed.call == k: // the client reads only its own text
+		text, level, public = unexpectedError(name)+" HubException: "+failed.remote.Text, slog.LevelInfo, true
 	case k.life.Cause() != nil:
 		level = slog.LevelDebug // the method was told to stop
 		if k.inv.Stream && k.life.Cause() == ErrCanceled {
@@ -178,14 +190,14 @@ func (k *call) failure(err error) *Completion {
 		}
 		fallthrough
 	default:
-		text = "An unexpected error occurred invoking '" + name + "' on the server."
+		text = unexpectedError(name)
 	}
 	attrs := []slog.Attr{slog.String("method", k.method.name), k.c.logID(), slog.Any("err", logged(err))}
 	if errors.As(err, &panicked) {
 		attrs = append(attrs, slog.String("stack", string(panicked.stack)))
 	}
 	h.logger().LogAttrs(k.ctx, level, "hub method failed", attrs...)
-	return &Completion{Error: h.detailed(text, err, public)}
+	return &Completion{Error: h.detailed(text, detail, public)}
 }
 
 // detailed adds an error's text to the text for the client if Options.DangerouslyDetailedErrors is set.

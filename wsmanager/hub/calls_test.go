@@ -51,8 +51,8 @@ func testCalls(t *testing.T) {
 	p.result("null", "Nil")
 	p.result(`[true,"",{"name":"","count":0},true,true]`, "Maybe", nil, nil, nil, nil, nil)
 	p.result(`"AQL/"`, "Bytes", []byte{1, 2, 255})
-	require.Equal(t, `{"type":3,"invocationId":"v"}`, p.call("v", "Void"))
-	require.Equal(t, `{"type":3,"invocationId":"v"}`, p.call("v", "VoidErr"))
+	require.Equal(t, `{"type":3,"invocationId":"v","result":null}`, p.call("v", "Void"))
+	require.Equal(t, `{"type":3,"invocationId":"v","result":null}`, p.call("v", "VoidErr"))
 }
 
 // The caller reads the allowed part of an error, the log has the rest, and the connection stays open.
@@ -82,7 +82,7 @@ func testCallErrors(t *testing.T) {
 	}
 	p.failure("Failed to invoke 'secret' because user is unauthorized", "secret")
 	require.Contains(t, logs.take(), "not authorized: secret")
-	p.failure("Unknown hub method 'Nope'", "Nope")
+	p.failure("Failed to invoke 'Nope' due to an error on the server. HubException: Method does not exist.", "Nope")
 	p.failure("Failed to invoke 'Add' due to an error on the server. Invocation provides 1 argument(s) but target expects 2.", "Add", 1)
 	p.failure("Failed to invoke 'Add' due to an error on the server. Invocation provides 3 argument(s) but target expects 2.", "Add", 1, 2, 3)
 	p.failure("Failed to invoke 'Add' due to an error on the server. Argument 2 is of the wrong type.", "Add", 1, "x")
@@ -198,25 +198,25 @@ func TestStrayAndMalformedRecords(t *testing.T) { onEachDriver(t, testStrayAndMa
 func testStrayAndMalformedRecords(t *testing.T) {
 	_, url := serve(t, hub.Methods{"Echo": func(s string) string { return s }}, hub.Options{})
 	p := connect(t, url)
-	p.send(`{"type":2,"invocationId":"9","item":1}`, `{"type":3,"invocationId":"9"}`, `{"type":3,"invocationId":"s9","result":1}`, `{"type":5,"invocationId":"9"}`,
+	p.send(`{"type":2,"invocationId":"9","item":1}`, `{"type":3,"invocationId":"9","result":null}`, `{"type":3,"invocationId":"s9","result":1}`, `{"type":5,"invocationId":"9"}`,
 		`{"type":8,"sequenceId":5}`, `{"type":9,"sequenceId":5}`)
 	p.result(`"x"`, "Echo", "x")
 	for _, bad := range []string{`nonsense`, ``, `{"type":1}`, `{"type":"6"}`, `{"type":3,"invocationId":"1","result":1,"error":"e"}`} {
 		p := connect(t, url)
 		p.send(bad, invocation("1", "Echo", "never"))
-		require.Equal(t, `{"type":7,"error":"The message could not be read."}`, p.readToClose(1000), bad)
+		require.Equal(t, closedWithError, p.readToClose(1000), bad)
 	}
 	// An oversized message ends the connection as soon as its size is known.
 	for _, big := range []string{invocation("1", "Echo", strings.Repeat("x", 40_000)) + "\x1e", strings.Repeat("x", 40_000)} {
 		p := connect(t, url)
 		p.SendText(big)
-		require.Equal(t, `{"type":7,"error":"The maximum message size of 32768B was exceeded."}`, p.readToClose(1000))
+		require.Equal(t, closedWithError, p.readToClose(1000))
 	}
 	q := connect(t, url)
 	for range 4 { // a record without an end
 		q.SendText(strings.Repeat("x", 9000))
 	}
-	require.Contains(t, q.readToClose(1000), "maximum message size")
+	require.Equal(t, closedWithError, q.readToClose(1000))
 	p.result(`"x"`, "Echo", "x") // other connections are not affected
 }
 
@@ -256,7 +256,7 @@ func testContextOfCalls(t *testing.T) {
 	require.ErrorIs(t, <-causes, hub.ErrCanceled)
 	p.expect(`{"type":3,"invocationId":"1","error":"An unexpected error occurred invoking 'Wait' on the server."}`,
 		`{"type":3,"invocationId":"2","error":"The invocation was canceled."}`)
-	require.Equal(t, `{"type":3,"invocationId":"3"}`, p.call("3", "Keep"))
+	require.Equal(t, `{"type":3,"invocationId":"3","result":null}`, p.call("3", "Keep"))
 	over := <-contexts
 	<-over.Done()
 	require.ErrorIs(t, context.Cause(over), hub.ErrReturned)
@@ -268,22 +268,53 @@ func testContextOfCalls(t *testing.T) {
 	require.Error(t, <-causes)
 }
 
-// An id can be used again after its call has ended, and not before.
+// A call runs also while its id is in use, and a stream does unless the id is that of another stream.
 func TestInvocationIDs(t *testing.T) { onEachDriver(t, testInvocationIDs) }
 
 func testInvocationIDs(t *testing.T) {
-	end, began := make(chan bool), make(chan bool)
-	_, url := serve(t, hub.Methods{"Wait": func() { began <- true; <-end }}, hub.Options{MaxParallelCalls: 2})
+	end, began := make(chan bool), make(chan *hub.Context)
+	_, url := serve(t, hub.Methods{
+		"Wait": func(ctx *hub.Context) { began <- ctx; <-end },
+		"Add":  func(a, b int) int { return a + b },
+		"Watch": func(ctx *hub.Context) <-chan int {
+			began <- ctx
+			return make(chan int)
+		},
+	}, hub.Options{MaxParallelCalls: 3})
+	const waited, inUse = `{"type":3,"invocationId":"1","result":null}`, `{"type":3,"invocationId":"1","error":"Invocation ID '1' is already in use."}`
+	watch := `{"type":4,"invocationId":"1","target":"Watch","arguments":[]}`
 	p := connect(t, url)
 	p.send(invocation("1", "Wait"))
-	<-began
-	require.Equal(t, `{"type":3,"invocationId":"1","error":"Invocation ID '1' is already in use."}`, p.call("1", "Wait"))
-	end <- true
-	p.expect(`{"type":3,"invocationId":"1"}`)
+	first := <-began
+	require.Equal(t, `{"type":3,"invocationId":"1","result":3}`, p.call("1", "Add", 1, 2))
 	p.send(invocation("1", "Wait"))
-	<-began
+	second := <-began
+
+	// CancelInvocation means the earlier call, whose id still counts after the other has ended.
+	p.send(`{"type":5,"invocationId":"1"}`)
+	<-first.Done()
+	require.ErrorIs(t, context.Cause(first), hub.ErrCanceled)
+	require.NoError(t, second.Err())
 	end <- true
+	end <- true
+	p.expect(waited, waited)
+
+	// CancelInvocation means a stream rather than a call. After the end of both the id is free.
+	p.send(invocation("1", "Wait"))
+	call := <-began
+	p.send(watch)
+	stream := <-began
+	require.Equal(t, `{"type":3,"invocationId":"1","result":3}`, p.call("1", "Add", 1, 2))
+	p.send(watch)
+	p.expect(inUse)
+	p.send(`{"type":5,"invocationId":"1"}`)
+	<-stream.Done()
 	p.expect(`{"type":3,"invocationId":"1"}`)
+	require.NoError(t, call.Err())
+	end <- true
+	p.expect(waited)
+	p.send(watch)
+	<-began
 }
 
 // The hub does not read from a client with too many pending calls until a call has ended; no call is lost. If only the
@@ -303,21 +334,21 @@ func testTooManyPendingCalls(t *testing.T) {
 		p.send(invocation(fmt.Sprint(i), "Note", i))
 	}
 	gate <- true
-	p.expect(`{"type":3,"invocationId":"gate"}`)
+	p.expect(`{"type":3,"invocationId":"gate","result":null}`)
 	for i := range 200 {
 		p.expect(fmt.Sprintf(`{"type":3,"invocationId":"%d","result":%d}`, i, i))
 	}
 	for i := range 6 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"w%d","target":"Watch","arguments":[]}`, i))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
+	require.Equal(t, closedWithError, p.readToClose(1000))
 
 	// Names and ids count for MaxPendingBytes.
 	p = connect(t, url)
 	for i := range 3 {
 		p.send(fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Watch","arguments":[]}`, i, strings.Repeat("x", 400)))
 	}
-	require.Equal(t, `{"type":7,"error":"Too many calls are waiting."}`, p.readToClose(1000))
+	require.Equal(t, closedWithError, p.readToClose(1000))
 }
 
 // lines collects log output.

@@ -130,7 +130,7 @@ func (c *conn) checkTimers() {
 	}
 	next, timedOut := c.session.checkTimers()
 	if timedOut {
-		c.close(&Close{AllowReconnect: true}, wsmanager.StatusNormalClosure, ErrClientTimeout)
+		c.closeWithError(wsmanager.StatusNormalClosure, ErrClientTimeout)
 		return
 	}
 	c.mu.Lock()
@@ -168,6 +168,13 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 		return
 	}
 	_ = ws.Close(code, "") // fails for invalid codes only
+}
+
+// closeWithError closes a connection whose client has broken the protocol, exceeded a limit or been silent for too long. A
+// client with automatic reconnect comes back: a single message may be at fault. As in ASP.NET Core the client does not learn
+// the reason, which is in the log.
+func (c *conn) closeWithError(code wsmanager.StatusCode, cause error) {
+	c.close(&Close{Error: c.hub.detailed("Connection closed with an error.", cause, false), AllowReconnect: true}, code, cause)
 }
 
 // closeLevel is the level of the log record of close.
@@ -253,7 +260,7 @@ func (c *conn) addWaiting(int) {}
 // replayOverflow implements sessionOwner. The connection's sink is locked.
 func (c *conn) replayOverflow(err error) {
 	c.hub.running.run(func() {
-		c.close(&Close{Error: "The client does not acknowledge its messages."}, wsmanager.StatusTryAgainLater, err)
+		c.closeWithError(wsmanager.StatusTryAgainLater, err)
 	})
 }
 

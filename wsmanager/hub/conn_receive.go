@@ -2,7 +2,6 @@ package hub
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -21,7 +20,7 @@ func (s *serverSocket) received(p wsmanager.Piece) {
 	case !c.session.handshakeDone:
 		c.refuseHandshake(s.ws, "Handshake was canceled.", err)
 	default:
-		c.violation(err)
+		c.closeWithError(wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 	}
 }
 
@@ -33,18 +32,6 @@ func (c *conn) socketGone(s *serverSocket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing || s.goneLocked()
-}
-
-// violation ends the connection of a client that breaks the protocol or exceeds a limit.
-func (c *conn) violation(err error) {
-	text := "The message could not be read."
-	switch {
-	case errors.Is(err, ErrRecordTooBig):
-		text = fmt.Sprintf("The maximum message size of %dB was exceeded.", c.hub.opts.MaxReceiveSize)
-	case errors.Is(err, ErrTooManyCalls):
-		text = "Too many calls are waiting."
-	}
-	c.close(&Close{Error: c.hub.detailed(text, err, false)}, wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
 }
 
 // handle implements inbound. It queues calls and handles all other messages at once, because calls may wait for them.
@@ -66,7 +53,7 @@ func (s *serverSocket) handle(msg Message) error {
 	case *CancelInvocation:
 		c.cancelCall(m.ID)
 	case *Close:
-		c.close(nil, wsmanager.StatusNormalClosure, errClientClosed)
+		c.close(&Close{}, wsmanager.StatusNormalClosure, errClientClosed)
 	}
 	return nil
 }

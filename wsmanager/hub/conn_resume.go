@@ -69,7 +69,7 @@ func (c *conn) resumeExpired() {
 	case c.session.socket.Load() == nil:
 		c.close(nil, wsmanager.StatusNormalClosure, errNotResumed)
 	default:
-		c.close(&Close{Error: "The client has not resumed the connection in time."}, wsmanager.StatusNormalClosure, ErrHandshakeTimeout)
+		c.closeWithError(wsmanager.StatusNormalClosure, ErrHandshakeTimeout)
 	}
 }
 

@@ -30,10 +30,10 @@ func (c *Connection) invoke(ctx context.Context, method string, args []any, resu
 	if err != nil {
 		return err
 	}
-	if r.item == nil || result == nil {
+	if result == nil {
 		return nil
 	}
-	if err := c.protocol.Decode(r.item, result); err != nil {
+	if err := decodeResult(c.protocol, r.item, result); err != nil {
 		return fmt.Errorf("hub: decoding the result of %q: %w", method, err)
 	}
 	return nil

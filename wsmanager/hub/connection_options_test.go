@@ -202,7 +202,7 @@ func testStats(t *testing.T) {
 	p.send(`{"protocol":"json","version":2}`)
 	p.expect(`{}`)
 	p.result("3", "Add", 1, 2)
-	p.failure("Unknown hub method 'None'", "None")
+	p.failure("Failed to invoke 'None' due to an error on the server. HubException: Method does not exist.", "None")
 	p.send(invocation("", "Wait"), invocation("", "Wait"))
 	<-began
 	requireStats(hub.Stats{Connections: 1, PendingCalls: 2, Negotiations: 2, Handshakes: 1, Calls: 2, FailedCalls: 1})
@@ -236,7 +236,7 @@ func testCallerSelectsConnections(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(p.call("1", "ID")), &answer))
 		peers, ids = append(peers, p), append(ids, answer.Result)
 	}
-	const told, done = `{"type":1,"target":"told","arguments":[]}`, `{"type":3,"invocationId":"1"}`
+	const told, done = `{"type":1,"target":"told","arguments":[]}`, `{"type":3,"invocationId":"1","result":null}`
 	peers[0].send(invocation("1", "Tell", []string{ids[0], ids[1], "unknown"}))
 	peers[0].expect(told, done)
 	peers[1].expect(told)

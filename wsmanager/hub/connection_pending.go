@@ -136,7 +136,7 @@ func (k *pendingCall) next(ctx context.Context) (reply, error) {
 		c.mu.Unlock()
 		switch {
 		case ok && r.remote != "":
-			return r, &RemoteError{k.method, r.remote}
+			return r, remoteError(k.method, r.remote)
 		case ok:
 			return r, r.err
 		}

@@ -142,7 +142,7 @@ func testConnectionCalls(t *testing.T) {
 			require.ErrorAs(t, c.Call(ctx, "Fail"), &remote)
 			require.Equal(t, &hub.RemoteError{Method: "Fail", Text: "boom"}, remote)
 			require.ErrorAs(t, c.Call(ctx, "Nothing"), &remote)
-			require.Equal(t, "Unknown hub method 'Nothing'", remote.Text)
+			require.Equal(t, "Failed to invoke 'Nothing' due to an error on the server. HubException: Method does not exist.", remote.Text)
 			require.ErrorAs(t, c.Call(ctx, "Counter", 1), &remote, "a method with a stream needs Stream")
 			_, err = hub.Invoke[int](ctx, c, "Echo", "text")
 			require.ErrorContains(t, err, `hub: decoding the result of "Echo"`)

@@ -19,11 +19,18 @@ func (e Error) Error() string { return string(e) }
 // Errorf formats an [Error].
 func Errorf(format string, args ...any) error { return Error(fmt.Sprintf(format, args...)) }
 
-// RemoteError is the error that the other side answered a call with. Its text comes from the other side. Unlike an [Error]
-// it is not passed on to other clients.
+// RemoteError is the error that the other side answered a call with, or ended a stream of its call with. Its text comes from
+// the other side. Unlike an [Error] it is not passed on to other clients.
 type RemoteError struct {
 	Method string
 	Text   string
+}
+
+func remoteError(method, text string) *RemoteError {
+	if text == NoErrorText {
+		text = ""
+	}
+	return &RemoteError{method, text}
 }
 
 // Error implements error.

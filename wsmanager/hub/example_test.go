@@ -88,7 +88,7 @@ func Example() {
 	// {"type":3,"invocationId":"1","result":42}
 	// {"type":3,"invocationId":"2","error":"boom"}
 	// {"type":1,"target":"said","arguments":["HELLO"]}
-	// {"type":3,"invocationId":"3"}
+	// {"type":3,"invocationId":"3","result":null}
 }
 
 // A stream of results, and one that the client sends.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
@@ -49,7 +50,7 @@ func (s *serverSocket) handshake(record []byte, received wsmanager.MessageType) 
 	h := c.hub
 	var protocol Protocol
 	for v, p := range h.opts.Protocols {
-		if p.Name() == name {
+		if strings.EqualFold(p.Name(), name) {
 			protocol, c.variant = p, wsmanager.Variant(v)
 		}
 	}
@@ -57,7 +58,7 @@ func (s *serverSocket) handshake(record []byte, received wsmanager.MessageType) 
 	case protocol == nil:
 		c.refuseHandshake(s.ws, "The protocol '"+name+"' is not supported.", errors.New("the client requested an unknown protocol"))
 		return nil
-	case version < 1 || version > 2:
+	case version > 2:
 		c.refuseHandshake(s.ws, "The server does not support this version of the protocol '"+name+"'.", errors.New("the client requested an unknown version of its protocol"))
 		return nil
 	}

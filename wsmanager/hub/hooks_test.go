@@ -116,7 +116,7 @@ func testHooks(t *testing.T) {
 	gate <- true
 	_ = next("connected a")
 	_ = next("call")
-	p.expect(`{"type":3,"invocationId":"1"}`)
+	p.expect(`{"type":3,"invocationId":"1","result":null}`)
 	require.NoError(t, h.Clients().Group("g").Send("say"))
 	p.expect(`{"type":1,"target":"say","arguments":[]}`)
 	p.send(`{"type":7}`) // like stop() of a client

@@ -19,7 +19,7 @@ type Invoker interface {
 // A client may never answer, so give ctx of a hub a deadline. For a [Client] Invoke returns ErrNoConnection if there is no
 // such connection, and the reason if the connection ends meanwhile; for a [Connection] see [Connection.Call]. For both it
 // returns a *[RemoteError] if the other side answers with an error, for example because it has no such method, and the
-// cause of ctx.
+// cause of ctx. A null, or no result, is an error if T is a number or a boolean, and otherwise the zero value.
 func Invoke[T any](ctx context.Context, to Invoker, method string, args ...any) (T, error) {
 	var result T
 	err := to.invoke(ctx, method, args, &result)
@@ -55,13 +55,10 @@ func (c *conn) invoke(ctx context.Context, method string, args []any, result any
 	}
 	select {
 	case m := <-answer:
-		switch {
-		case m.Error != "":
-			return &RemoteError{method, m.Error}
-		case m.Result == nil:
-			return nil
+		if m.Error != "" {
+			return remoteError(method, m.Error)
 		}
-		if err := protocol.Decode(m.Result, result); err != nil {
+		if err := decodeResult(protocol, m.Result, result); err != nil {
 			return fmt.Errorf("hub: decoding the result of the client's %q: %w", method, err)
 		}
 		return nil

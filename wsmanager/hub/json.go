@@ -116,7 +116,11 @@ func parseRecord(record []byte) (Message, error) {
 		case r.Error != nil && r.Result != nil:
 			return nil, fmt.Errorf("%v with a result and an error", k)
 		}
-		return &Completion{ID: r.InvocationID, Error: deref(r.Error), Result: Raw(r.Result)}, nil
+		m := &Completion{ID: r.InvocationID, Error: deref(r.Error), Result: Raw(r.Result)}
+		if r.Error != nil && m.Error == "" {
+			m.Error = NoErrorText
+		}
+		return m, nil
 	case KindCancelInvocation:
 		if r.InvocationID == "" {
 			return nil, fmt.Errorf("%v without an invocationId", k)
@@ -148,6 +152,9 @@ func deref(s *string) string {
 // Append writes the members in the order of the specification. It omits empty members, because clients treat null and ""
 // as protocol errors.
 func (jsonProtocol) Append(dst []byte, m Message) ([]byte, error) {
+	if err := checkDepth(m); err != nil {
+		return nil, err
+	}
 	dst = append(dst, `{"type":`...)
 	dst = strconv.AppendInt(dst, int64(m.Kind()), 10)
 	switch m := m.(type) {
@@ -221,7 +228,7 @@ func appendRaw(dst []byte, raw Raw) []byte {
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b < 0x20 || b >= 0x7f || b == '"' || b == '\\' {
-			quoted, _ := json.Marshal(s) // does not fail for a string
+			quoted, _ := jsonProtocol{}.Encode(s) // does not fail for a string
 			return append(dst, quoted...)
 		}
 	}

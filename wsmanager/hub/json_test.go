@@ -36,6 +36,8 @@ func TestJSONParse(t *testing.T) {
 		{`{"invocationId":"s1","result":11,"type":3}`, &hub.Completion{ID: "s1", Result: hub.Raw("11")}},
 		{`{"invocationId":"s4","result":null,"type":3}`, &hub.Completion{ID: "s4", Result: hub.Raw("null")}},
 		{`{"type":6}`, &hub.Ping{}},
+		{`{"type":3,"invocationId":"7","error":""}`, &hub.Completion{ID: "7", Error: hub.NoErrorText}},
+		{`{"type":3,"invocationId":"7","error":null}`, &hub.Completion{ID: "7"}},
 		{`{"type":7}`, &hub.Close{}},
 		{`{"type":7,"error":"bad day","allowReconnect":true}`, &hub.Close{Error: "bad day", AllowReconnect: true}},
 		{`{"type":8,"sequenceId":3}`, &hub.Ack{SequenceID: 3}},

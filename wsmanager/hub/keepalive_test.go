@@ -70,7 +70,7 @@ func TestClientTimeout(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		p.send(`{"type":6}`) // the hub receives it
 		begin := time.Now()
-		require.Equal(t, `{"type":7,"allowReconnect":true}`, p.readToClose(1000))
+		require.Equal(t, closedWithError, p.readToClose(1000))
 		require.Equal(t, 30*time.Second, time.Since(begin))
 		require.ErrorIs(t, await(ended), hub.ErrClientTimeout)
 	})
@@ -82,14 +82,14 @@ func TestPausedReadingIsNotClientTimeout(t *testing.T) {
 		p := dialHandler(t, h, "/hub").shake()
 		p.send(invocation("1", "Wait"), invocation("2", "Wait"))
 		p.send(`{"type":6}`)
-		p.expect(`{"type":3,"invocationId":"1"}`)
+		p.expect(`{"type":3,"invocationId":"1","result":null}`)
 		go func() {
 			for range 23 {
 				time.Sleep(25 * time.Second)
 				p.SendText("{\"type\":6}\x1e")
 			}
 		}()
-		p.expect(`{"type":3,"invocationId":"2"}`)
+		p.expect(`{"type":3,"invocationId":"2","result":null}`)
 		p.SendClose(1000, "")
 		p.ExpectClose(1000)
 		time.Sleep(time.Minute)

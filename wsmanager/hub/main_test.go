@@ -71,6 +71,10 @@ func serveHandler(t testing.TB, h http.Handler) string {
 	return srv.URL + "/hub"
 }
 
+// closedWithError is the Close that ends the connection of a client which breaks the protocol, exceeds a limit or is silent
+// for too long.
+const closedWithError = `{"type":7,"error":"Connection closed with an error.","allowReconnect":true}`
+
 // peer is a client that sends and reads JSON records.
 type peer struct {
 	*wstest.Client

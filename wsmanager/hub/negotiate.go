@@ -21,12 +21,22 @@ import (
 // Pages of other origins need a CORS component in front of the hub for the negotiation (with credentials), and
 // Options.WebSocket.Origins for the WebSocket.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/negotiate") {
+	if isNegotiation(r.URL.Path) {
 		closeAfterUpgrade(w, r)
 		h.negotiate(w, r)
 		return
 	}
-	h.serve.ServeHTTP(w, r)
+	hw := &handshakeWriter{ResponseWriter: w}
+	h.serve.ServeHTTP(hw, r)
+	hw.finish()
+}
+
+// isNegotiation reports whether the path is that of a negotiation, in any case and with or without a slash at its end, as
+// ASP.NET Core routes it.
+func isNegotiation(path string) bool {
+	const suffix = "/negotiate"
+	path = strings.TrimSuffix(path, "/")
+	return len(path) >= len(suffix) && strings.EqualFold(path[len(path)-len(suffix):], suffix)
 }
 
 // closeAfterUpgrade ends the connection after the answer to a request for an upgrade, to any protocol, as wsmanager refuses
@@ -37,28 +47,13 @@ func closeAfterUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveOther answers requests without a WebSocket: attempts to use another transport, and stray requests.
-func (h *Hub) serveOther(w http.ResponseWriter, r *http.Request) {
-	closeAfterUpgrade(w, r)
-	switch id := query(r, "id"); {
-	case id == "":
-		http.Error(w, "Connection ID required", http.StatusBadRequest)
-	default:
-		text := "No Connection with that ID"
-		if h.tickets.find(id) != nil {
-			text = "This hub serves WebSockets only."
-		}
-		http.Error(w, text, http.StatusNotFound)
-	}
-}
-
-// negotiation is the answer that tells a client how to connect.
+// negotiation is the answer that tells a client how to connect. Its members have the order of ASP.NET Core.
 type negotiation struct {
+	UseStatefulReconnect bool        `json:"useStatefulReconnect,omitempty"`
 	NegotiateVersion     int         `json:"negotiateVersion"`
 	ConnectionID         string      `json:"connectionId"`
 	ConnectionToken      string      `json:"connectionToken,omitempty"`
 	AvailableTransports  []transport `json:"availableTransports"`
-	UseStatefulReconnect bool        `json:"useStatefulReconnect,omitempty"`
 }
 
 type transport struct {
@@ -74,12 +69,11 @@ type redirection struct {
 
 func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "A negotiation is a POST request.", http.StatusMethodNotAllowed)
+		methodNotAllowed(w, http.MethodPost, "")
 		return
 	}
 	if h.isDraining() {
-		http.Error(w, "The server is shutting down.", http.StatusServiceUnavailable)
+		writeRefusal(w, http.StatusServiceUnavailable, "The server is shutting down.")
 		return
 	}
 	identity, err := h.authenticate(r)
@@ -90,7 +84,11 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 	version := 0
 	if v := query(r, "negotiateVersion"); v != "" {
 		version, err = strconv.Atoi(v)
-		if err != nil || version < 0 {
+		if err == nil && version < 0 {
+			writeJSON(w, map[string]string{"error": fmt.Sprintf("The client requested version '%d', but the server does not support this version.", version)})
+			return
+		}
+		if err != nil {
 			writeJSON(w, map[string]string{"error": fmt.Sprintf("The client requested an invalid protocol version '%s'", v)})
 			return
 		}
@@ -129,7 +127,8 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) {
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store") // a token is a secret
-	_ = json.NewEncoder(w).Encode(v)            // an error means that the client has left
+	answer, _ := json.Marshal(v)                // does not fail for texts, numbers and booleans
+	_, _ = w.Write(answer)                      // an error means that the client has left
 }
 
 // refuse answers a request that Authenticate or Redirect has refused, in the same way as wsmanager answers handshakes.
@@ -140,7 +139,7 @@ func (h *Hub) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.logger().ErrorContext(r.Context(), "hub negotiation failed", slog.Any("err", logged(err)))
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, text, status)
+	writeRefusal(w, status, text)
 }
 
 func (h *Hub) authenticate(r *http.Request) (Identity, error) {

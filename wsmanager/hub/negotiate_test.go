@@ -99,7 +99,7 @@ func testOtherTransports(t *testing.T) {
 		res.Body.Close()
 		require.Equal(t, row.want, res.StatusCode, "%s %s", row.method, row.query)
 		if row.want == 400 {
-			require.Equal(t, "Connection ID required\n", string(body))
+			require.Equal(t, "Connection ID required", string(body))
 		}
 	}
 }
@@ -135,7 +135,7 @@ func testAuthenticate(t *testing.T) {
 	}
 	code, body := post("", "")
 	require.Equal(t, http.StatusUnauthorized, code)
-	require.Equal(t, "A token is required.\n", body)
+	require.Equal(t, "A token is required.", body)
 	code, body = post("Bearer broken", "")
 	require.Equal(t, http.StatusInternalServerError, code)
 	require.NotContains(t, body, "secret")
@@ -190,6 +190,18 @@ func testHandshake(t *testing.T) {
 			p.send(`{"protocol":"json","version":2}`)
 			p.expect(`{}`)
 		},
+		"version 0": func(p *peer) {
+			p.send(`{"protocol":"json","version":0}`)
+			p.expect(`{}`)
+		},
+		"version -1": func(p *peer) {
+			p.send(`{"protocol":"json","version":-1}`)
+			p.expect(`{}`)
+		},
+		"a name in other case": func(p *peer) {
+			p.send(`{"protocol":"JSon","version":1}`)
+			p.expect(`{}`)
+		},
 		"in a binary message": func(p *peer) {
 			p.SendBinary([]byte("{\"protocol\":\"json\",\"version\":1}\x1e"))
 			p.ExpectBinary([]byte("{}\x1e"))
@@ -220,7 +232,6 @@ func testHandshake(t *testing.T) {
 	for name, row := range map[string]struct{ text, want string }{
 		"unknown protocol":                   {`{"protocol":"x","version":1}`, `{"error":"The protocol 'x' is not supported."}`},
 		"unknown version":                    {`{"protocol":"json","version":3}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
-		"version 0":                          {`{"protocol":"json","version":0}`, `{"error":"The server does not support this version of the protocol 'json'."}`},
 		"a call":                             {invocation("1", "Note", "never"), `{"error":"The first message must be a handshake request."}`},
 		"a call with members of a handshake": {`{"protocol":"json","version":1,"type":1,"target":"Note","arguments":["never"]}`, `{"error":"The first message must be a handshake request."}`},
 		"without a protocol":                 {`{"version":1}`, `{"error":"The first message must be a handshake request."}`},
@@ -235,7 +246,7 @@ func testHandshake(t *testing.T) {
 	}
 	p := connect(t, url)
 	p.send(invocation("1", "Note", "valid"))
-	p.expect(`{"type":3,"invocationId":"1"}`)
+	p.expect(`{"type":3,"invocationId":"1","result":null}`)
 	require.Equal(t, "valid", <-called, "calls after an invalid handshake do not run")
 }
 

@@ -99,6 +99,10 @@ type StreamItem struct {
 	Item Raw
 }
 
+// NoErrorText is the Error of a Completion from [Protocol.Parse] whose error has an empty text, because an empty Error means
+// success. RemoteError.Text is empty then.
+const NoErrorText = "The error has no text."
+
 // Completion ends an invocation or a stream that is an argument.
 type Completion struct {
 	ID     string

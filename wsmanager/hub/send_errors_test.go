@@ -59,7 +59,7 @@ func testSendsReturnTheCause(t *testing.T) {
 			p.send(invocation("1", "Do"))
 			send <- func(ctx *hub.Context) error { return ctx.Clients().Caller().Send("say", strings.Repeat("x", 2<<20)) }
 			require.ErrorIs(t, <-results, wsmanager.ErrMessageTooBig)
-			p.expect(`{"type":3,"invocationId":"1"}`)
+			p.expect(`{"type":3,"invocationId":"1","result":null}`)
 			require.NoError(t, all.Client(id).Send("say", "x"))
 			p.expect(`{"type":1,"target":"say","arguments":["x"]}`)
 		})

@@ -79,7 +79,7 @@ func testMaxSendSize(t *testing.T) {
 						c.send(invocation("1", "Do"))
 						return
 					}
-					for r := c.call("1", "Do"); r != `{"type":3,"invocationId":"1"}`; {
+					for r := c.call("1", "Do"); r != `{"type":3,"invocationId":"1","result":null}`; {
 						r = c.record()
 					}
 				}
@@ -88,7 +88,7 @@ func testMaxSendSize(t *testing.T) {
 					require.Equal(t, `{"type":1,"target":"say","arguments":["`+text+`"]}`, p.record(), name)
 				}
 				do(p, func(ctx *hub.Context, m string, a ...any) error { return ctx.Clients().Caller().Send(m, a...) })
-				p.expect(`{"type":1,"target":"say","arguments":["`+text+`"]}`, `{"type":3,"invocationId":"1"}`)
+				p.expect(`{"type":1,"target":"say","arguments":["`+text+`"]}`, `{"type":3,"invocationId":"1","result":null}`)
 			})
 		}
 	}
@@ -226,12 +226,12 @@ func testAnswersAboveMaxSendSize(t *testing.T) {
 		p.result(`"0123456789"`, "Result", 10)
 		p.failure("An unexpected error occurred invoking 'Result' on the server.", "Result", 50)
 		p.failure("An unexpected error occurred invoking 'Fail' on the server.", "Fail")
-		p.failure("Unknown hub method '"+large(1000)+"'", large(1000))
+		p.failure("Failed to invoke '"+large(1000)+"' due to an error on the server. HubException: Method does not exist.", large(1000))
 		p.result("1", "Ask")
 		p.send(streamInvocation("s", "Items"))
 		p.expect(`{"type":2,"invocationId":"s","item":"a"}`, `{"type":3,"invocationId":"s","error":"An unexpected error occurred invoking 'Items' on the server."}`)
 		long := strings.Repeat("i", 100)
-		require.Equal(t, `{"type":3,"invocationId":"`+long+`"}`, p.call(long, "Void"))
+		require.Equal(t, `{"type":3,"invocationId":"`+long+`","result":null}`, p.call(long, "Void"))
 	}
 }
 

@@ -87,7 +87,7 @@ func testStreams(t *testing.T) {
 		{streamInvocation("s", "Never"), []string{end("not today")}},
 		{streamInvocation("s", "Nil"), []string{hidden("Nil")}},
 		{streamInvocation("s", "NilCh"), []string{hidden("NilCh")}},
-		{streamInvocation("s", "Nope"), []string{end("Unknown hub method 'Nope'")}},
+		{streamInvocation("s", "Nope"), []string{end("Failed to invoke 'Nope' due to an error on the server. HubException: Method does not exist.")}},
 		{streamInvocation("s", "Add", 1, 2), []string{end("The client attempted to invoke the non-streaming 'Add' method with a streaming invocation.")}},
 		{invocation("s", "Count", 3), []string{end("The client attempted to invoke the streaming 'Count' method with a non-streaming invocation.")}},
 	} {
@@ -277,9 +277,9 @@ func testUploads(t *testing.T) {
 
 	// The client ends its stream with an error, or sends an item of a wrong type.
 	p.send(upload("u", "Sum", "1"), item("1", 1), `{"type":3,"invocationId":"1","error":"upload broke"}`)
-	p.expect(failed("An unexpected error occurred invoking 'Sum' on the server."))
+	p.expect(failed("An unexpected error occurred invoking 'Sum' on the server. HubException: upload broke"))
 	p.send(upload("u", "Chan", "1"), item("1", 1), `{"type":3,"invocationId":"1","error":"upload broke"}`)
-	p.expect(failed("An unexpected error occurred invoking 'Chan' on the server."))
+	p.expect(failed("An unexpected error occurred invoking 'Chan' on the server. HubException: upload broke"))
 	require.ErrorContains(t, <-causes, "upload broke")
 	for _, method := range []string{"Sum", "Chan"} {
 		for _, bad := range []string{`"x"`, `null`} {
@@ -331,7 +331,7 @@ func testUploadBackpressure(t *testing.T) {
 	}
 	p.send(invocation("a", "Add", 1, 2))
 	gate <- true
-	p.expect(`{"type":3,"invocationId":"h"}`, `{"type":3,"invocationId":"a","result":3}`)
+	p.expect(`{"type":3,"invocationId":"h","result":null}`, `{"type":3,"invocationId":"a","result":3}`)
 }
 
 type bomb struct{}

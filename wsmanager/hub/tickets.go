@@ -58,6 +58,16 @@ func (t *tickets) find(text string) *ticket {
 	return k
 }
 
+// state returns the state of a token.
+func (t *tickets) state(text string) token.State {
+	k := t.open(text)
+	if k == nil {
+		return token.Invalid
+	}
+	_, state := t.record.Find(&k.Token, time.Now())
+	return state
+}
+
 // claim returns the state of a ticket, and its connection if it has one. If it is fresh, the caller makes the connection.
 func (t *tickets) claim(k *ticket) (*conn, token.State) { return t.record.Claim(&k.Token, time.Now()) }
 

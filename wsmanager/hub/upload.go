@@ -126,7 +126,7 @@ func (u *upload) next(ctx context.Context) (raw Raw, more bool, err error) {
 			case !e.end:
 				return e.item, true, nil
 			case e.failure != "":
-				err = inContext("the client ended its stream with an error", &RemoteError{u.call.method.name, e.failure})
+				err = &streamError{u.call, remoteError(u.call.method.name, e.failure)}
 			}
 			u.stop()
 			return nil, false, err
@@ -217,6 +217,15 @@ func (u *upload) forward(ch reflect.Value, p param, protocol Protocol) {
 		}
 	}
 }
+
+// streamError is the error with which the client has ended a stream of its call.
+type streamError struct {
+	call   *call
+	remote *RemoteError
+}
+
+func (e *streamError) Error() string { return "hub: the client's stream failed: " + e.remote.Text }
+func (e *streamError) Unwrap() error { return e.remote }
 
 // uploadError is the cause of a call's context after a stream that the method takes as a channel has failed.
 type uploadError struct{ err error }

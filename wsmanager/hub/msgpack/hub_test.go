@@ -3,6 +3,7 @@ package msgpack_test
 import (
 	"context"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestHubWithMessagePack(t *testing.T) {
 	p.send("0c950180a131a44563686f91c0")
 	p.expect("07950380a13103c0")
 	p.send("0b950180a139a44661696c90", "0b950180a137a4566f696490")
-	p.expect("0b950380a13901a4626f6f6d", "06940380a13702")
+	p.expect("0b950380a13901a4626f6f6d", "07950380a13703c0")
 	p.send("11950480a23131a7436f756e746572920300")
 	p.expect("07940280a2313100", "07940280a2313101", "07940280a2313102", "07940380a2313102")
 	p.send("0f960180a23134a353756d9091a23133", "07940280a2313327", "07940280a2313303", "07940380a2313302")
@@ -120,21 +121,73 @@ func TestBinaryHandshake(t *testing.T) {
 // A malformed message ends the connection with a Close message.
 func TestMalformedMessages(t *testing.T) {
 	_, url := serve(t, hub.Methods{}, hub.Options{MaxReceiveSize: 1000, MaxPendingBytes: 1000})
-	for name, row := range map[string]struct{ wire, want string }{
-		"not an array":         {"0106", "The message could not be read."},
-		"a huge length":        {"ffffffff0f", "The message could not be read."},
-		"an oversized message": {"e907", "The maximum message size of 1000B was exceeded."},
-		"a false length":       {"0c950180a137a3416464ddffffffff", "The message could not be read."},
+	for name, wire := range map[string]string{
+		"not an array":         "0106",
+		"a huge length":        "ffffffff0f",
+		"an oversized message": "e907",
+		"a false length":       "0c950180a137a3416464ddffffffff",
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, url)
-			p.send(row.wire)
+			p.send(wire)
 			m, err := parse(t, unhex(t, p.record()))
 			require.NoError(t, err)
-			require.Equal(t, &hub.Close{Error: row.want}, m)
+			require.Equal(t, &hub.Close{Error: "Connection closed with an error.", AllowReconnect: true}, m)
 			p.ExpectClose(1000)
 		})
 	}
+}
+
+// A value that is nested too deeply fails its call, and the connection stays.
+func TestDeepValues(t *testing.T) {
+	asked := make(chan error, 1)
+	_, url := serve(t, hub.Methods{
+		"Echo": func(v any) any { return v },
+		"Ask": func(ctx *hub.Context) {
+			_, err := hub.Invoke[any](ctx, ctx.Clients().Caller(), "ask")
+			asked <- err
+		},
+		"Last": func(items iter.Seq2[any, error]) (last any, err error) {
+			for last, err = range items {
+				if err != nil {
+					return nil, err
+				}
+			}
+			return last, nil
+		},
+	}, hub.Options{MaxReceiveSize: 300_000})
+	p := connect(t, url)
+	send := func(m hub.Message) {
+		wire, err := protocol.Append(nil, m)
+		require.NoError(t, err)
+		p.SendBinary(wire)
+	}
+	answer := func() hub.Message {
+		m, err := parse(t, unhex(t, p.record()))
+		require.NoError(t, err)
+		return m
+	}
+	failed := func(text string) hub.Message { return &hub.Completion{ID: "1", Error: text} }
+	for _, n := range []int{1001, 1200, 100_000} {
+		for _, deep := range []hub.Raw{
+			unhex(t, strings.Repeat("91", n)+"c0"),
+			unhex(t, strings.Repeat("81a0", n/2)+strings.Repeat("92c0", n/2+1)+"c0"),
+		} {
+			send(&hub.Invocation{ID: "1", Target: "Echo", Arguments: []hub.Raw{deep}})
+			require.Equal(t, failed("Failed to invoke 'Echo' due to an error on the server. Argument 1 is of the wrong type."), answer())
+			send(&hub.Invocation{ID: "1", Target: "Last", Arguments: []hub.Raw{}, StreamIDs: []string{"u"}})
+			send(&hub.StreamItem{ID: "u", Item: deep})
+			require.Equal(t, failed("Failed to invoke 'Last' due to an error on the server. An item of a stream is of the wrong type."), answer())
+			send(&hub.Invocation{ID: "1", Target: "Ask", Arguments: []hub.Raw{}})
+			ask := answer().(*hub.Invocation)
+			send(&hub.Completion{ID: ask.ID, Result: deep})
+			require.Equal(t, &hub.Completion{ID: "1", Result: hub.Raw{0xc0}}, answer())
+			require.ErrorContains(t, <-asked, "nested too deeply")
+		}
+	}
+	allowed := hub.Raw(unhex(t, strings.Repeat("91", 1000)+"c0"))
+	send(&hub.Invocation{ID: "1", Target: "Echo", Arguments: []hub.Raw{allowed}})
+	require.Equal(t, &hub.Completion{ID: "1", Result: allowed}, answer())
 }
 
 // counting is a protocol that counts encoded values.

@@ -42,14 +42,14 @@ func (*protocol) Cut(data []byte, limit int) (record []byte, n int, err error) {
 
 // Parse decodes an array. It ignores further elements, which later versions of the protocol may add.
 func (*protocol) Parse(record []byte) (hub.Message, error) {
-	rest, err := skip(record)
+	rest, err := skipAny(record) // deep nesting in an argument fails the call, not the connection
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
 		return nil, errors.New("data after the message")
 	}
-	h, _, _ := readHeader(record) // skip has checked it
+	h, _, _ := readHeader(record) // skipAny has checked it
 	if h.kind != kindArray || h.n == 0 {
 		return nil, errors.New("a message must be an array that begins with a type")
 	}
@@ -82,13 +82,21 @@ func (*protocol) Parse(record []byte) (hub.Message, error) {
 	case hub.KindSequence:
 		m = &hub.Sequence{SequenceID: e.integer("the sequenceId")}
 	}
+	e.ignoreRest()
 	if e.err != nil {
 		return nil, fmt.Errorf("%v: %w", k, e.err)
 	}
 	return m, nil
 }
 
-// elements reads the elements of an array that skip has checked. After the first error it reads nothing.
+// ignoreRest checks the nesting of further elements.
+func (e *elements) ignoreRest() {
+	for ; e.n > 0 && e.err == nil; e.n-- {
+		e.rest, e.err = skip(e.rest)
+	}
+}
+
+// elements reads the elements of an array that skipAny has checked. After the first error it reads nothing.
 type elements struct {
 	rest []byte
 	n    uint64 // number of elements in rest
@@ -168,7 +176,7 @@ func (e *elements) raw(name string) hub.Raw {
 	}
 	e.n--
 	var rest []byte
-	if rest, e.err = skip(e.rest); e.err != nil {
+	if rest, e.err = skipAny(e.rest); e.err != nil {
 		return nil
 	}
 	n := len(e.rest) - len(rest)
@@ -222,7 +230,7 @@ func (e *elements) invocation(k hub.Kind) hub.Message {
 		e.err = errors.New("the target is missing")
 	}
 	in := e.enter("arguments", false)
-	m.Arguments = make([]hub.Raw, in.n) // skip has checked that n is at most the number of bytes
+	m.Arguments = make([]hub.Raw, in.n) // skipAny has checked that n is at most the number of bytes
 	for i := range m.Arguments {
 		m.Arguments[i] = in.raw("an argument")
 	}
@@ -258,7 +266,7 @@ func (e *elements) completion() hub.Message {
 	case kind == resultError:
 		m.Error = e.text("the error", false)
 		if m.Error == "" && e.err == nil {
-			m.Error = "The error has no text."
+			m.Error = hub.NoErrorText
 		}
 	case kind == resultVoid:
 	case kind == resultValue:

@@ -112,7 +112,33 @@ func readHeader(p []byte) (h header, rest []byte, err error) {
 	return h, p[width:], nil
 }
 
-// skip checks all lengths in a value and returns the data after it. It does not recurse.
+// skipAny checks all lengths in a value of any depth and returns the data after it.
+func skipAny(p []byte) (rest []byte, err error) {
+	for left := uint64(1); left > 0; {
+		left--
+		var h header
+		if h, p, err = readHeader(p); err != nil {
+			return nil, err
+		}
+		switch h.kind {
+		case kindString, kindBinary, kindExtension:
+			if h.n > uint64(len(p)) {
+				return nil, errTruncated
+			}
+			p = p[h.n:]
+		case kindArray:
+			left += h.n
+		case kindMap:
+			left += 2 * h.n
+		}
+		if left > uint64(len(p)) { // each value has at least one byte
+			return nil, errTruncated
+		}
+	}
+	return p, nil
+}
+
+// skip is skipAny for a value that will be decoded: deep nesting is an error. It does not recurse.
 func skip(p []byte) (rest []byte, err error) {
 	var buf [16]uint64 // avoids an allocation for usual values
 	open := buf[:0]    // for each enclosing array or map: the number of values after the present one
