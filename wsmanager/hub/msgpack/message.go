@@ -285,14 +285,14 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 	switch m := m.(type) {
 	case *hub.Invocation:
 		dst = appendID(appendStart(dst, 6, m.Kind()), m.ID)
-		dst = mpack.AppendString(dst, m.Target)
+		dst = mpack.AppendExact(dst, m.Target)
 		dst = mpack.AppendArray(dst, len(m.Arguments))
 		for _, a := range m.Arguments {
 			dst = appendRaw(dst, a)
 		}
 		dst = mpack.AppendArray(dst, len(m.StreamIDs))
 		for _, id := range m.StreamIDs {
-			dst = mpack.AppendString(dst, id)
+			dst = mpack.AppendExact(dst, id)
 		}
 	case *hub.StreamItem:
 		dst = appendID(appendStart(dst, 4, m.Kind()), m.ID)
@@ -301,7 +301,7 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 		switch {
 		case m.Error != "":
 			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultError)
-			dst = mpack.AppendString(dst, m.Error)
+			dst = mpack.AppendExact(dst, m.Error)
 		case m.Result != nil:
 			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultValue)
 			dst = appendRaw(dst, m.Result)
@@ -355,7 +355,7 @@ func appendID(dst []byte, id string) []byte {
 	if id == "" {
 		return append(dst, 0xc0)
 	}
-	return mpack.AppendString(dst, id)
+	return mpack.AppendExact(dst, id)
 }
 
 func appendRaw(dst []byte, raw hub.Raw) []byte {
