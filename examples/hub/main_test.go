@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"testing"
@@ -17,7 +19,16 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/wstest"
 )
 
-func TestMain(m *testing.M) { wstest.Main(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(dotnetServer); addr != "" {
+		if err := serveDotnet(addr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	wstest.Main(m)
+}
 
 // start runs the program until the test ends.
 func start(t *testing.T, addr string) *exampletest.Program {

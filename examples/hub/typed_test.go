@@ -42,25 +42,25 @@ var colourNames = map[colour]string{0: "Red", 5: "Green", 6: "Blue"}
 
 func (colour) EnumNames() map[colour]string { return colourNames }
 
-// order has a field of each type. Clients in .NET with MessagePack need its names in PascalCase.
+// order has a field of each type.
 type order struct {
-	ID      guid                  `json:"id" msgpack:"Id"`
-	Name    *string               `json:"name" msgpack:"Name"`
-	Colour  dotnet.Enum[colour]   `json:"colour" msgpack:"Colour"`
-	Created dotnet.DateTime       `json:"created" msgpack:"Created"`
-	Due     dotnet.DateTimeOffset `json:"due" msgpack:"Due"`
-	Span    dotnet.TimeSpan       `json:"span" msgpack:"Span"`
-	Price   dotnet.Decimal        `json:"price" msgpack:"Price"`
-	Big     int64                 `json:"big" msgpack:"Big"`
-	Data    []byte                `json:"data" msgpack:"Data"`
-	Count   *int32                `json:"count" msgpack:"Count"`
-	Items   []item                `json:"items" msgpack:"Items"`
-	Tags    map[string]int32      `json:"tags" msgpack:"Tags"`
+	ID      guid                  `json:"id"`
+	Name    *string               `json:"name"`
+	Colour  dotnet.Enum[colour]   `json:"colour"`
+	Created dotnet.DateTime       `json:"created"`
+	Due     dotnet.DateTimeOffset `json:"due"`
+	Span    dotnet.TimeSpan       `json:"span"`
+	Price   dotnet.Decimal        `json:"price"`
+	Big     int64                 `json:"big"`
+	Data    []byte                `json:"data"`
+	Count   *int32                `json:"count"`
+	Items   []item                `json:"items"`
+	Tags    map[string]int32      `json:"tags"`
 }
 
 type item struct {
-	ID   int32   `json:"id" msgpack:"Id"`
-	Name *string `json:"name" msgpack:"Name"`
+	ID   int32   `json:"id"`
+	Name *string `json:"name"`
 }
 
 // String describes what the hub has understood.

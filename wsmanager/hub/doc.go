@@ -61,6 +61,12 @@
 // could make space, waiting would be a deadlock, so the hub ends the connection. Sends to clients never wait: see
 // wsmanager's policies for slow consumers.
 //
+// # Types
+//
+// A value means the same in each protocol: what encoding/json makes of it. In an any, integers are int64, uint64 or, beyond 64
+// bits, json.Number. A [Raw] is passed on unchanged. Package hub/dotnet has types for clients in .NET. docs/signalr.md has a
+// table of all types.
+//
 // # Failure
 //
 // A method's error is sent to its caller. The caller reads the text of an [Error]. For all other errors and for panics it
@@ -75,8 +81,8 @@
 //
 // # Protocols
 //
-// [Message] and its types (Invocation, StreamItem, Completion, Ack, Ping, Sequence …), [Raw] and [Protocol] are only for
-// authors of further protocols: see wsmanager/hub/msgpack.
+// [Message] and its types (Invocation, StreamItem, Completion, Ack, Ping, Sequence …) and [Protocol] are only for authors of
+// further protocols: see wsmanager/hub/msgpack.
 //
 // # Limits
 //

@@ -15,10 +15,19 @@ import (
 
 var errDuration = errors.New("hub: the value has " + durationHint)
 
-// encodeJSON encodes a value with encoding/json.
+// encodeJSON encodes a value with encoding/json. A method of a pointer counts for a value, too: a big.Int is a number.
 func encodeJSON(v any) (Raw, error) {
-	if v != nil && factsOf(reflect.TypeOf(v)).duration {
-		return nil, errDuration
+	if v != nil {
+		t := reflect.TypeOf(v)
+		facts := factsOf(t)
+		if facts.duration {
+			return nil, errDuration
+		}
+		if facts.address {
+			p := reflect.New(t)
+			p.Elem().Set(reflect.ValueOf(v))
+			v = p.Interface()
+		}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -21,7 +21,8 @@ import (
 //   - a *[Context], a context.Context, or neither. Both end when the connection ends, when the client cancels the call, and
 //     when the call has returned.
 //   - any number of arguments, of any types that the protocol can decode. An iter.Seq2[T, error] or <-chan T is a stream
-//     that the client sends. A wrong number of arguments is an error, and so is null for a number or a boolean.
+//     that the client sends. A wrong number of arguments is an error, and so is null for a number, a boolean, a time or a
+//     type with UnmarshalText. A time.Duration is a mistake, because clients cannot know its unit: use dotnet.TimeSpan.
 //
 // It may return nothing, an error, a result, or a result and an error. A result of type iter.Seq2[T, error], iter.Seq[T] or
 // channel is a stream: its items are sent as they come, and the client has to call the method as a stream.

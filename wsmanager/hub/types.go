@@ -16,6 +16,7 @@ type typeFacts struct {
 	any      bool // an any, in which numbers keep their digits
 	array    bool // a Go array, which may be too short for the elements that arrive
 	duration bool // a time.Duration, which no protocol may encode
+	address  bool // a type that encodes itself by a method of its pointer
 }
 
 var (
@@ -32,6 +33,7 @@ func factsOf(t reflect.Type) typeFacts {
 	}
 	var f typeFacts
 	f.add(t, map[reflect.Type]bool{})
+	f.address = fields.HasPointerMethods(t, []reflect.Type{typeJSONMarshaler, typeTextMarshaler}, "json")
 	typeFactsCache.Store(t, f)
 	return f
 }

@@ -287,24 +287,24 @@ func FuzzParsers(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		for _, make := range []func() unmarshaler{
+		for _, fresh := range []func() unmarshaler{
 			func() unmarshaler { return new(dotnet.TimeSpan) }, func() unmarshaler { return new(dotnet.DateTime) },
 			func() unmarshaler { return new(dotnet.DateTimeOffset) }, func() unmarshaler { return new(dotnet.DateOnly) },
 			func() unmarshaler { return new(dotnet.TimeOnly) }, func() unmarshaler { return new(dotnet.Decimal) },
 			func() unmarshaler { return new(dotnet.Enum[colour]) },
 		} {
-			v := make()
+			v := fresh()
 			if json.Unmarshal(p, v) == nil {
 				text, err := json.Marshal(v)
 				require.NoError(t, err)
-				require.NoError(t, json.Unmarshal(text, make()), "%s", text)
+				require.NoError(t, json.Unmarshal(text, fresh()), "%s", text)
 			}
-			if v := make(); v.UnmarshalMsgpack(p) == nil {
+			if v := fresh(); v.UnmarshalMsgpack(p) == nil {
 				wire, err := v.(interface{ MarshalMsgpack() ([]byte, error) }).MarshalMsgpack()
 				require.NoError(t, err)
-				require.NoError(t, make().UnmarshalMsgpack(wire), "%x", wire)
+				require.NoError(t, fresh().UnmarshalMsgpack(wire), "%x", wire)
 			}
-			_ = make().UnmarshalText(p)
+			_ = fresh().UnmarshalText(p)
 		}
 	})
 }

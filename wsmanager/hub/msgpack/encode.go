@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/fields"
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/mpack"
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/transcode"
 )
@@ -16,6 +17,7 @@ import (
 type encoder struct {
 	protocol *protocol
 	out      []byte
+	keys     []string // of the maps that are being encoded
 	depth    int
 }
 
@@ -25,8 +27,16 @@ func (e *encoder) value(v reflect.Value) error {
 		e.out = mpack.AppendNil(e.out)
 		return nil
 	}
-	return e.protocol.encoders.of(v.Type()).encode(e, v)
+	p := e.protocol.encoders.of(v.Type())
+	if p.address && !v.CanAddr() {
+		addressed := reflect.New(v.Type()).Elem()
+		addressed.Set(v)
+		v = addressed
+	}
+	return p.encode(e, v)
 }
+
+var ownEncodings = []reflect.Type{typeMarshaler, typeJSONMarshaler, typeTextMarshaler}
 
 // enter begins an array or a map.
 func (e *encoder) enter() error {
@@ -38,6 +48,7 @@ func (e *encoder) enter() error {
 
 // buildEncoder chooses how a type is encoded, in the order of encoding/json.
 func (p *protocol) buildEncoder(b *builder, t reflect.Type, pl *plan) {
+	pl.address = fields.HasPointerMethods(t, ownEncodings, p.tags...)
 	switch t {
 	case typeTime:
 		pl.encode = encodeTime
@@ -58,7 +69,7 @@ func (p *protocol) buildEncoder(b *builder, t reflect.Type, pl *plan) {
 	own := ownEncoder(t)
 	if own == nil && t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface {
 		if addressed := ownEncoder(reflect.PointerTo(t)); addressed != nil {
-			// As in encoding/json, methods of the pointer count for values that have an address.
+			// As in encoding/json, methods of the pointer count for values that have an address, which are all but elements of maps.
 			var plain plan
 			p.buildEncoderByKind(b, t, &plain)
 			pl.encode = func(e *encoder, v reflect.Value) error {
@@ -215,6 +226,9 @@ func (p *protocol) buildEncoderByKind(b *builder, t reflect.Type, pl *plan) {
 		}
 	case reflect.Interface:
 		pl.encode = func(e *encoder, v reflect.Value) error { return e.value(v.Elem()) }
+		if t.NumMethod() == 0 {
+			pl.encode = func(e *encoder, v reflect.Value) error { return e.any(v.Interface()) }
+		}
 	case reflect.Pointer:
 		pl.encode = encodePointer(b.of(t.Elem()), t.Elem())
 	case reflect.Slice:

@@ -20,6 +20,10 @@ type entry struct {
 // encodeMap encodes a map in the order of its keys. Like encoding/json, it takes texts, integers and types that are texts for
 // keys; integers stay integers, as .NET needs them. Types with MarshalMsgpack encode themselves.
 func encodeMap(b *builder, t reflect.Type) func(e *encoder, v reflect.Value) error {
+	switch t {
+	case reflect.TypeFor[map[string]any](), reflect.TypeFor[map[string]string]():
+		return func(e *encoder, v reflect.Value) error { return e.any(v.Interface()) }
+	}
 	key, appendKey := keyEncoder(t.Key())
 	if key == nil {
 		return func(*encoder, reflect.Value) error { return unsupported(t) }
@@ -86,10 +90,15 @@ func appendTextKey(dst []byte, en *entry) []byte { return mpack.AppendString(dst
 
 // setText sets a key that is a text.
 func (en *entry) setText(text string) error {
+	en.text = text
+	return checkKey(text)
+}
+
+// checkKey refuses a key that would end the connections of JavaScript clients.
+func checkKey(text string) error {
 	if text == mpack.RefusedKey {
 		return fmt.Errorf("JavaScript refuses the key %q", text)
 	}
-	en.text = text
 	return nil
 }
 

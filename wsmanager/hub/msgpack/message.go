@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/mpack"
 )
 
 // maxPrefix is the maximal size of the length prefix of a record.
@@ -42,19 +43,19 @@ func (*protocol) Cut(data []byte, limit int) (record []byte, n int, err error) {
 
 // Parse decodes an array. It ignores further elements, which later versions of the protocol may add.
 func (*protocol) Parse(record []byte) (hub.Message, error) {
-	rest, err := skipAny(record) // deep nesting in an argument fails the call, not the connection
+	rest, err := mpack.Skip(record) // deep nesting in an argument fails the call, not the connection
 	if err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
 		return nil, errors.New("data after the message")
 	}
-	h, _, _ := readHeader(record) // skipAny has checked it
-	if h.kind != kindArray || h.n == 0 {
+	h, _, _ := mpack.Read(record) // mpack.Skip has checked it
+	if h.Kind != mpack.Array || h.N == 0 {
 		return nil, errors.New("a message must be an array that begins with a type")
 	}
-	_, p, _ := readHeader(bytes.Clone(record)) // all parts of the message refer to one copy
-	e := &elements{rest: p, n: h.n}
+	_, p, _ := mpack.Read(bytes.Clone(record)) // all parts of the message refer to one copy
+	e := &elements{rest: p, n: h.N}
 	k := hub.Kind(e.integer("the type"))
 	if e.err == nil && k >= hub.KindInvocation && k <= hub.KindCancelInvocation {
 		e.headers()
@@ -96,19 +97,19 @@ func (e *elements) ignoreRest() {
 	}
 }
 
-// elements reads the elements of an array that skipAny has checked. After the first error it reads nothing.
+// elements reads the elements of an array that mpack.Skip has checked. After the first error it reads nothing.
 type elements struct {
 	rest []byte
 	n    uint64 // number of elements in rest
 	err  error
 }
 
-func (e *elements) fail(name string, got kind) {
+func (e *elements) fail(name string, got mpack.Kind) {
 	e.err = fmt.Errorf("%s is %v", name, got)
 }
 
 // next reads the header of the next element.
-func (e *elements) next(name string) (h header, ok bool) {
+func (e *elements) next(name string) (h mpack.Header, ok bool) {
 	if e.err != nil {
 		return h, false
 	}
@@ -117,7 +118,7 @@ func (e *elements) next(name string) (h header, ok bool) {
 		return h, false
 	}
 	e.n--
-	h, e.rest, e.err = readHeader(e.rest)
+	h, e.rest, e.err = mpack.Read(e.rest)
 	return h, e.err == nil
 }
 
@@ -125,34 +126,34 @@ func (e *elements) integer(name string) int64 {
 	h, ok := e.next(name)
 	switch {
 	case !ok:
-	case h.kind != kindInt:
-		e.fail(name, h.kind)
-	case !h.negative && h.n > math.MaxInt64:
+	case h.Kind != mpack.Int:
+		e.fail(name, h.Kind)
+	case !h.Negative && h.N > math.MaxInt64:
 		e.err = fmt.Errorf("%s is too big", name)
 	default:
-		return int64(h.n)
+		return int64(h.N)
 	}
 	return 0
 }
 
 func (e *elements) boolean(name string) bool {
 	h, ok := e.next(name)
-	if ok && h.kind != kindBool {
-		e.fail(name, h.kind)
+	if ok && h.Kind != mpack.Bool {
+		e.fail(name, h.Kind)
 	}
-	return ok && h.kind == kindBool && h.n == 1
+	return ok && h.Kind == mpack.Bool && h.N == 1
 }
 
 // text reads a string. If nilAllowed, it returns "" for nil.
 func (e *elements) text(name string, nilAllowed bool) string {
 	h, ok := e.next(name)
 	switch {
-	case !ok, h.kind == kindNil && nilAllowed:
-	case h.kind != kindString:
-		e.fail(name, h.kind)
+	case !ok, h.Kind == mpack.Nil && nilAllowed:
+	case h.Kind != mpack.String:
+		e.fail(name, h.Kind)
 	default:
-		s := e.rest[:h.n]
-		e.rest = e.rest[h.n:]
+		s := e.rest[:h.N]
+		e.rest = e.rest[h.N:]
 		return string(s)
 	}
 	return ""
@@ -176,7 +177,7 @@ func (e *elements) raw(name string) hub.Raw {
 	}
 	e.n--
 	var rest []byte
-	if rest, e.err = skipAny(e.rest); e.err != nil {
+	if rest, e.err = mpack.Skip(e.rest); e.err != nil {
 		return nil
 	}
 	n := len(e.rest) - len(rest)
@@ -189,13 +190,13 @@ func (e *elements) raw(name string) hub.Raw {
 func (e *elements) enter(name string, nilAllowed bool) (items *elements) {
 	h, ok := e.next(name)
 	switch {
-	case !ok, h.kind == kindNil && nilAllowed:
+	case !ok, h.Kind == mpack.Nil && nilAllowed:
 		return &elements{}
-	case h.kind != kindArray:
-		e.fail(name, h.kind)
+	case h.Kind != mpack.Array:
+		e.fail(name, h.Kind)
 		return &elements{}
 	}
-	return &elements{rest: e.rest, n: h.n}
+	return &elements{rest: e.rest, n: h.N}
 }
 
 // headers checks and skips the headers, a map of strings that hubs do not use.
@@ -204,15 +205,15 @@ func (e *elements) headers() {
 	if e.err != nil {
 		return
 	}
-	h, p, _ := readHeader(raw)
-	if h.kind == kindNil {
+	h, p, _ := mpack.Read(raw)
+	if h.Kind == mpack.Nil {
 		return
 	}
-	if h.kind != kindMap {
-		e.fail("the headers", h.kind)
+	if h.Kind != mpack.Map {
+		e.fail("the headers", h.Kind)
 		return
 	}
-	in := &elements{rest: p, n: 2 * h.n}
+	in := &elements{rest: p, n: 2 * h.N}
 	for in.n > 0 && in.err == nil {
 		in.text("a header", false)
 	}
@@ -230,7 +231,7 @@ func (e *elements) invocation(k hub.Kind) hub.Message {
 		e.err = errors.New("the target is missing")
 	}
 	in := e.enter("arguments", false)
-	m.Arguments = make([]hub.Raw, in.n) // skipAny has checked that n is at most the number of bytes
+	m.Arguments = make([]hub.Raw, in.n) // mpack.Skip has checked that n is at most the number of bytes
 	for i := range m.Arguments {
 		m.Arguments[i] = in.raw("an argument")
 	}
@@ -284,14 +285,14 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 	switch m := m.(type) {
 	case *hub.Invocation:
 		dst = appendID(appendStart(dst, 6, m.Kind()), m.ID)
-		dst = appendString(dst, m.Target)
-		dst = appendArray(dst, len(m.Arguments))
+		dst = mpack.AppendExact(dst, m.Target)
+		dst = mpack.AppendArray(dst, len(m.Arguments))
 		for _, a := range m.Arguments {
 			dst = appendRaw(dst, a)
 		}
-		dst = appendArray(dst, len(m.StreamIDs))
+		dst = mpack.AppendArray(dst, len(m.StreamIDs))
 		for _, id := range m.StreamIDs {
-			dst = appendString(dst, id)
+			dst = mpack.AppendExact(dst, id)
 		}
 	case *hub.StreamItem:
 		dst = appendID(appendStart(dst, 4, m.Kind()), m.ID)
@@ -300,7 +301,7 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 		switch {
 		case m.Error != "":
 			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultError)
-			dst = appendString(dst, m.Error)
+			dst = mpack.AppendExact(dst, m.Error)
 		case m.Result != nil:
 			dst = append(appendID(appendStart(dst, 5, m.Kind()), m.ID), resultValue)
 			dst = appendRaw(dst, m.Result)
@@ -319,9 +320,9 @@ func (*protocol) Append(dst []byte, m hub.Message) ([]byte, error) {
 			dst = append(dst, 0xc2)
 		}
 	case *hub.Ack:
-		dst = appendInt(append(dst, 0x92, byte(hub.KindAck)), m.SequenceID)
+		dst = mpack.AppendInt(append(dst, 0x92, byte(hub.KindAck)), m.SequenceID)
 	case *hub.Sequence:
-		dst = appendInt(append(dst, 0x92, byte(hub.KindSequence)), m.SequenceID)
+		dst = mpack.AppendInt(append(dst, 0x92, byte(hub.KindSequence)), m.SequenceID)
 	default:
 		return nil, fmt.Errorf("%T is not a message", m)
 	}
@@ -354,7 +355,7 @@ func appendID(dst []byte, id string) []byte {
 	if id == "" {
 		return append(dst, 0xc0)
 	}
-	return appendString(dst, id)
+	return mpack.AppendExact(dst, id)
 }
 
 func appendRaw(dst []byte, raw hub.Raw) []byte {

@@ -14,8 +14,9 @@ import (
 // plan is how values of one type are encoded or decoded. The plans of types that contain each other refer to each other, so
 // the functions are set after the plans exist.
 type plan struct {
-	encode func(e *encoder, v reflect.Value) error
-	decode func(d *decoder, v reflect.Value) error
+	encode  func(e *encoder, v reflect.Value) error
+	decode  func(d *decoder, v reflect.Value) error
+	address bool // for encode: a value needs an address, for methods of its pointer
 }
 
 // plans are the plans of a protocol, for one direction.

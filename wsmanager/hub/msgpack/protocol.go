@@ -11,7 +11,6 @@ import (
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/hub"
-	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/mpack"
 )
 
 // Options configure the protocol. The zero value is right for most applications.
@@ -63,31 +62,28 @@ func (*protocol) MessageType() wsmanager.MessageType { return wsmanager.BinaryMe
 // encoders that are not in use.
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
-// maxPooled is the largest buffer that an encoder keeps.
-const maxPooled = 64 << 10
+// The largest buffers that an encoder keeps.
+const (
+	maxPooled     = 64 << 10
+	maxPooledKeys = 64
+)
 
 // Encode encodes a value. Types without an encoding in JSON have none here. A panic of a type that encodes itself is an error.
 func (p *protocol) Encode(v any) (raw hub.Raw, err error) {
 	e := encoders.Get().(*encoder)
-	e.protocol, e.out, e.depth = p, e.out[:0], 0
+	e.protocol, e.out, e.keys, e.depth = p, e.out[:0], e.keys[:0], 0
 	defer func() {
 		if r := recover(); r != nil {
 			raw, err = nil, fmt.Errorf("encoding a %T: %v", v, r)
 			return // e may still be in use
 		}
-		if cap(e.out) <= maxPooled {
+		if cap(e.out) <= maxPooled && cap(e.keys) <= maxPooledKeys {
+			clear(e.keys[:cap(e.keys)])
 			encoders.Put(e)
 		}
 	}()
-	switch v := v.(type) { // the types for which reflection takes most of the time
-	case string:
-		e.out = mpack.AppendString(e.out, v)
-	case int:
-		e.out = mpack.AppendInt(e.out, int64(v))
-	default:
-		if err := e.value(reflect.ValueOf(v)); err != nil {
-			return nil, err
-		}
+	if err := e.any(v); err != nil {
+		return nil, err
 	}
 	return bytes.Clone(e.out), nil
 }

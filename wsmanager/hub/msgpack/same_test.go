@@ -36,8 +36,14 @@ func (l *level) UnmarshalText(p []byte) error {
 // id is a UUID in the form of its type's text.
 type id [4]byte
 
-func (u id) MarshalText() ([]byte, error)  { return hex.AppendEncode(nil, u[:]), nil }
-func (u *id) UnmarshalText(p []byte) error { _, err := hex.Decode(u[:], p); return err }
+func (u id) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, u[:]), nil }
+func (u *id) UnmarshalText(p []byte) error {
+	if len(p) != 2*len(u) {
+		return fmt.Errorf("%q is not an id", p)
+	}
+	_, err := hex.Decode(u[:], p)
+	return err
+}
 
 // point is an object in its own JSON, by a method of the pointer.
 type own struct{ x, y int }
@@ -111,7 +117,7 @@ func TestSameAsJSON(t *testing.T) {
 	for _, v := range []any{
 		&all, []everything{all}, &everything{}, map[string]*everything{"a": &all},
 		when, &when, map[time.Time]int{when: 1}, map[netip.Addr]bool{netip.MustParseAddr("::1"): true}, map[id]int{{1}: 1}, map[uint64]int{math.MaxUint64: 1, 2: 2},
-		two, []level{1, 2}, level(0), id{9}, netip.MustParsePrefix("10.0.0.0/8"), big.NewInt(-3), big.NewInt(5), json.RawMessage("null"), json.RawMessage(" [ 1 ] "),
+		two, []level{1, 2}, level(0), id{9}, netip.MustParsePrefix("10.0.0.0/8"), *big.NewInt(-3), big.NewInt(5), struct{ B big.Int }{*big.NewInt(7)}, [1]big.Int{*big.NewInt(8)}, own{5, 6}, struct{ O own }{own{1, 2}}, json.RawMessage("null"), json.RawMessage(" [ 1 ] "),
 		float32(0.1), float64(0.1), 1e21, 1e-9, int8(-5), uint16(60000), "", "é\x1e\"\u2028", true, []string{}, []string(nil), map[string]int(nil), map[string]int{},
 		[3]float64{1, 2, 3}, [2][2]int{{1}}, [4]byte{1, 2, 3, 4}, struct{}{}, []any{nil, 1, "a", []any{}, map[string]any{}}, json.Number("12"),
 		struct {
@@ -349,7 +355,7 @@ func (bad) MarshalMsgpack() ([]byte, error) { return []byte{0x92, 1}, nil }
 // A struct may be an array of its fields.
 func TestStructsAsArrays(t *testing.T) {
 	type pair struct {
-		_msgpack struct{} `msgpack:",as_array"`
+		_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by reflection
 		A        int
 		B        string
 	}

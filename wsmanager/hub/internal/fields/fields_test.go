@@ -23,8 +23,8 @@ type Other struct {
 }
 
 type cycle struct {
-	*cycle
-	N int
+	*cycle //nolint:unused // embedded for its fields
+	N      int
 }
 
 type Text string
@@ -47,9 +47,9 @@ func TestNamesOfEncodingJSON(t *testing.T) {
 		struct {
 			Deep `json:"deep"`
 			E    int `json:"-"`
-			F    int `json:"-,"`
+			F    int `json:"-,"` //nolint:staticcheck // the name is "-"
 			G    int `json:",omitzero"`
-			H    int `json:"bad\"name"`
+			H    int `json:"bad\"name"` //nolint:staticcheck // not a name
 			I    int `json:"i i"`
 			j    int
 		}{},

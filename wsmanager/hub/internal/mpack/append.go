@@ -75,8 +75,10 @@ func ValidText(s string) string {
 }
 
 // AppendString appends a text, with U+FFFD for each invalid byte.
-func AppendString(dst []byte, s string) []byte {
-	s = ValidText(s)
+func AppendString(dst []byte, s string) []byte { return AppendExact(dst, ValidText(s)) }
+
+// AppendExact appends a text as it is.
+func AppendExact(dst []byte, s string) []byte {
 	switch n := len(s); {
 	case n < 32:
 		dst = append(dst, 0xa0|byte(n))

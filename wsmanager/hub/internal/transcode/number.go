@@ -8,8 +8,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/mpack"
 )
 
-// AppendNumber appends a number of JSON to a value of MessagePack. Integers of 64 bits are integers. A number whose digits a
-// float64 has is a float64; others are texts.
+// AppendNumber appends a number of JSON to a value of MessagePack. Integers of 64 bits are integers. A number that is a float64,
+// written with as many digits as its sender likes, is a float64. Others are texts: they have more digits.
 func AppendNumber(dst []byte, number string) []byte {
 	if !strings.ContainsAny(number, ".eE") {
 		if i, err := strconv.ParseInt(number, 10, 64); err == nil {
@@ -21,14 +21,20 @@ func AppendNumber(dst []byte, number string) []byte {
 	}
 	f, err := strconv.ParseFloat(number, 64)
 	if err == nil && !math.IsInf(f, 0) {
-		digits, exponent, ok := significant(number)
-		d, e, _ := significant(strconv.FormatFloat(f, 'e', -1, 64))
-		if ok && digits == d && exponent == e {
-			return mpack.AppendFloat64(dst, f)
+		if digits, exponent, ok := significant(number); ok && len(digits) <= maxFloatDigits {
+			for _, precision := range []int{-1, max(0, len(digits)-1)} {
+				d, e, _ := significant(strconv.FormatFloat(f, 'e', precision, 64))
+				if digits == d && exponent == e {
+					return mpack.AppendFloat64(dst, f)
+				}
+			}
 		}
 	}
 	return mpack.AppendString(dst, number)
 }
+
+// maxFloatDigits is the number of digits that identify any float64.
+const maxFloatDigits = 17
 
 // significant returns the digits of a number without zeros at either end, and the power of ten of the last digit. ok is false
 // for an exponent that is too large.
