@@ -262,7 +262,7 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
+	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/jsonsize", "wsmanager/hub/internal/token"},
 
 	"wsmanager/hub/internal/cutter": {},
 
@@ -275,6 +275,7 @@ var imports = map[string][]string{
 
 	"internal/h2test":                    nil,
 	"pipeline/pipelinetest":              nil,
+	"wsmanager/hub/internal/jsonsize":    {},
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/backoff":         nil,

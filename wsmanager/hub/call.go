@@ -12,6 +12,8 @@ type call struct {
 	method  *method // nil for an unknown name
 	problem string  // the error that the caller gets instead of a result; "" if the method is called
 	size    int     // see memory
+	decoded int     // memory of the decoded arguments
+	counted bool    // in conn.slotCalls
 	uploads []*upload
 
 	ctx    *Context // nil before the call begins
@@ -37,6 +39,7 @@ func (c *conn) newCall(inv *Invocation) *call {
 		k.refuse("The client attempted to invoke the streaming '" + inv.Target + "' method with a non-streaming invocation.")
 	default:
 		k.slot.exempt = k.method.result == streamResult || k.method.uploads > 0
+		k.decoded = k.decodedSize()
 	}
 	return k
 }
@@ -46,8 +49,10 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	k := c.newCall(inv)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	size := k.memory()
-	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
+	if k.decoded > 0 && k.slot.exempt && c.tooManyCallsLocked(k) && c.stuckLocked() {
+		k.refuse(failedToInvoke(inv.Target) + " Its arguments take too much memory while other calls run.")
+	}
+	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(k) }, c.stuckLocked); err != nil {
 		return err
 	}
 	if inv.ID != "" && c.calls[inv.ID] != nil {
@@ -63,21 +68,32 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	}
 	k.size = k.memory()
 	c.pendingCalls++
+	if k.counted = !k.slot.exempt; k.counted {
+		c.slotCalls++
+	}
 	c.pendingBytes += k.size
 	c.queue = append(c.queue, k)
 	c.startCallsLocked()
 	return nil
 }
 
-// tooManyCallsLocked reports whether a call of this size has to wait. One that is alone never has to.
-func (c *conn) tooManyCallsLocked(size int) bool {
+// tooManyCallsLocked reports whether a call has to wait. One that is alone never has to, nor has one because of the memory
+// that its arguments will take if no other call needs a slot: it ends by itself.
+func (c *conn) tooManyCallsLocked(k *call) bool {
 	o := &c.hub.opts
-	return c.pendingCalls > 0 && (c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes)
+	if c.pendingCalls == 0 {
+		return false
+	}
+	size := k.memory()
+	if !k.slot.exempt && c.slotCalls == 0 {
+		size -= k.decoded
+	}
+	return c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes
 }
 
 // refuse makes the call's answer an error. Such a call needs a slot, so that its answer comes in the order of the calls.
 func (k *call) refuse(problem string) {
-	k.problem, k.slot.exempt = problem, false
+	k.problem, k.slot.exempt, k.decoded = problem, false, 0
 	k.inv = &Invocation{ID: k.inv.ID, Stream: k.inv.Stream}
 }
 
@@ -92,7 +108,7 @@ const (
 
 // memory is how many bytes a pending call counts for Options.MaxPendingBytes.
 func (k *call) memory() int {
-	n := callOverhead + k.inv.size() + len(k.problem)
+	n := callOverhead + k.inv.size() + k.decoded + len(k.problem)
 	if k.slot.exempt {
 		n += exemptOverhead + uploadOverhead*k.method.uploads
 	}
@@ -114,14 +130,15 @@ func (inv *Invocation) size() int {
 // openUploadsLocked registers the call's streams, so that their items are delivered.
 func (k *call) openUploadsLocked() {
 	c := k.c
+	streams := k.method.streams()
 	for i, id := range k.inv.StreamIDs {
 		if c.uploads[id] != nil || slices.Contains(k.inv.StreamIDs[:i], id) {
 			k.refuse("Stream ID '" + id + "' is already in use.")
 			return
 		}
 	}
-	for _, id := range k.inv.StreamIDs {
-		u := &upload{call: k, arrived: make(chan struct{}, 1), stopped: make(chan struct{})}
+	for i, id := range k.inv.StreamIDs {
+		u := &upload{call: k, item: streams[i], arrived: make(chan struct{}, 1), stopped: make(chan struct{})}
 		k.uploads = append(k.uploads, u)
 		if c.uploads == nil {
 			c.uploads = make(map[string]*upload)
@@ -160,6 +177,9 @@ func (k *call) finish() {
 	defer c.mu.Unlock()
 	c.slots.endLocked(&k.slot)
 	c.pendingCalls--
+	if k.counted {
+		c.slotCalls--
+	}
 	c.pendingBytes -= k.size
 	c.startCallsLocked()
 	c.changed.Broadcast()

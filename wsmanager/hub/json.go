@@ -230,4 +230,9 @@ func (jsonProtocol) Encode(v any) (Raw, error) {
 	return b.Bytes()[:b.Len()-1], nil // without the newline of Encoder
 }
 
-func (jsonProtocol) Decode(raw Raw, v any) error { return json.Unmarshal(raw, v) }
+func (p jsonProtocol) Decode(raw Raw, v any) error {
+	if err := p.checkDecodedSize(raw, v); err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, v)
+}

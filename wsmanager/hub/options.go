@@ -96,7 +96,7 @@ type Options struct {
 	MaxPendingCalls int
 
 	// MaxPendingBytes limits the memory of one client's data that waits: of the calls that count for MaxPendingCalls, with
-	// arguments, names, ids and about 512 bytes for each call or 2560 for one that streams, with the same consequences; and
+	// decoded arguments, names, ids and about 512 bytes for each call or 2560 for one that streams, with the same consequences; and
 	// of the items of its streams, for which the server stops reading until a method has taken some. Separately, it limits
 	// the encoded results and items that wait until the client reads; further ones are encoded later. One that is alone may
 	// be larger. Default: 1 MiB.

@@ -2,7 +2,6 @@ package msgpack
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -18,19 +17,8 @@ import (
 
 // check checks one value before it is decoded.
 type check struct {
-	tag    string // see Options.Tag
-	excess int    // bytes of elements beyond elementFactor times their encoding
+	tag string // see Options.Tag
 }
-
-// A slice, an array or a map has memory for each element, also for one that is encoded in one byte: nil, or an empty map. So
-// a few bytes could make the library allocate many structs. Elements may be elementFactor times as large as their encodings,
-// and together maxExcess bytes larger.
-const (
-	elementFactor = 64
-	maxExcess     = 1 << 20
-)
-
-var errTooLarge = errors.New("the value takes too much memory for its length")
 
 // checkIntegerRange checks the integers in the first value of p against type t. skip must have checked p. rest is the data
 // after the value.
@@ -59,6 +47,9 @@ func (c *check) checkIntegerRange(p []byte, t reflect.Type) (rest []byte, err er
 		if h.kind == kindMap {
 			return c.checkElements(in, h.n, t.Key(), t.Elem())
 		}
+		if h.kind == kindExtension { // the library would decode its data as a map, which skip has not checked
+			return nil, fmt.Errorf("%v for a %v", h.kind, t)
+		}
 	case h.kind == kindInt && overflows(t, h):
 		if h.negative {
 			return nil, fmt.Errorf("%d overflows %v", int64(h.n), t)
@@ -76,27 +67,10 @@ func (c *check) checkElements(in []byte, n uint64, types ...reflect.Type) (rest 
 			if err != nil {
 				return nil, err
 			}
-			c.excess += max(0, decodedSize(t, in)-elementFactor*(len(in)-len(rest)))
-			if c.excess > maxExcess {
-				return nil, errTooLarge
-			}
 			in = rest
 		}
 	}
 	return in, nil
-}
-
-// decodedSize returns the size of an element of type t that is decoded from p, without what it refers to, except through
-// pointers. It is at most a bit more than maxExcess.
-func decodedSize(t reflect.Type, p []byte) int {
-	size := uintptr(0)
-	for ; t.Kind() == reflect.Pointer; t = t.Elem() {
-		size += t.Size()
-		if p[0] == nilCode {
-			return int(size)
-		}
-	}
-	return int(min(size+t.Size(), 2*maxExcess))
 }
 
 // nilCode is the encoding of nil.
@@ -129,20 +103,16 @@ func (c *check) checkStruct(p []byte, h header, in []byte, t reflect.Type) (rest
 	switch {
 	case h.kind == kindMap:
 		for range h.n {
-			k, key, err := readHeader(in)
+			name, value, err := fieldName(in)
 			if err != nil {
 				return nil, err
 			}
-			if k.kind != kindString {
-				return skip(p) // the library returns an error
-			}
-			name := string(key[:k.n])
-			if field := f.byName[name]; field != nil {
-				in, err = c.checkIntegerRange(key[k.n:], field)
+			if field := f.byName[string(name)]; field != nil {
+				in, err = c.checkIntegerRange(value, field)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", name, err)
 				}
-			} else if in, err = skip(key[k.n:]); err != nil {
+			} else if in, err = skip(value); err != nil {
 				return nil, err
 			}
 		}
@@ -153,10 +123,27 @@ func (c *check) checkStruct(p []byte, h header, in []byte, t reflect.Type) (rest
 	return skip(p)
 }
 
+// fieldName reads a key of a map that is decoded into a struct, as the library does: binary data is a name, and nil is the
+// empty one. It returns the data after the key.
+func fieldName(p []byte) (name, rest []byte, err error) {
+	h, in, err := readHeader(p)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case h.kind == kindNil:
+		return nil, in, nil
+	case h.kind != kindString && h.kind != kindBinary:
+		return nil, nil, fmt.Errorf("the name of a field is %v", h.kind)
+	}
+	return in[:h.n], in[h.n:], nil
+}
+
 // fields has the types of a struct's fields under the library's names and in its order.
 type fields struct {
 	byName  map[string]reflect.Type // nil for an ambiguous name: the library decides which field it means
 	inOrder []reflect.Type
+
+	embedded int // memory of all embedded structs that are pointers
 }
 
 type fieldsKey struct {
@@ -197,6 +184,9 @@ func (f *fields) add(t reflect.Type, tag string, visited map[reflect.Type]bool) 
 			inner = inner.Elem()
 		}
 		if field.Anonymous && inner.Kind() == reflect.Struct && !hasCustomDecoder(inner) && !strings.Contains(options, "noinline") {
+			if inner != field.Type {
+				f.embedded += rounded(inner)
+			}
 			f.add(inner, tag, visited)
 			continue
 		}

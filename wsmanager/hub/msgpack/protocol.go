@@ -68,6 +68,9 @@ func (p *protocol) Decode(raw hub.Raw, v any) (err error) {
 	if target == nil || target.Kind() != reflect.Pointer {
 		return fmt.Errorf("decoding into a %T: a pointer is needed", v)
 	}
+	if p.checkedSize(raw, target.Elem()) > decodedLimit(raw) {
+		return hub.ErrValueTooLarge
+	}
 	c := check{tag: p.tag}
 	if _, err := c.checkIntegerRange(raw, target.Elem()); err != nil {
 		return err
