@@ -22,6 +22,7 @@
 //     that observe, so that it covers all others. [DeveloperErrorPage] replaces it in
 //     development.
 //   - [RequestID] gives the request an id: before every component that may answer.
+//     [LogHandler] adds it to the application's own log records.
 //   - [ResponseTime] sets X-Response-Time: before the components to be measured.
 //   - [AccessLog] logs a record per request: before every component that may answer.
 //   - [HealthChecks] reports the health of the service: before authentication and limits.

@@ -191,7 +191,7 @@ func (p *statusProbe) WriteHeader(code int) {
 
 // setRoute sets the matched pattern as the route for the components around.
 func setRoute(r *http.Request, pattern string) {
-	res, ok := pipeline.ResponseFrom(r)
+	res, ok := pipeline.ResponseFrom(r.Context())
 	if !ok {
 		return
 	}

@@ -198,7 +198,7 @@ func TestEndpointsRoute(t *testing.T) {
 			mux := endpointMux("GET /items/{id}", "/tree/", "example.com/host", "/{$}", "DELETE /only")
 			look := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				next.ServeHTTP(w, r)
-				res, ok := pipeline.ResponseFrom(r)
+				res, ok := pipeline.ResponseFrom(r.Context())
 				require.True(t, ok)
 				inside = res.Route()
 			}

@@ -211,7 +211,7 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	if res, ok := pipeline.ResponseFrom(r); ok {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		res.SetRoute(routeBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
 	}
 	header := w.Header()

@@ -71,7 +71,7 @@ type noStatusPage struct{}
 // sent without one. It may be called while the handlers run, and does nothing without a
 // StatusPages above.
 func NoStatusPage(r *http.Request) {
-	if res, ok := pipeline.ResponseFrom(r); ok {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		res.SetValue(noStatusPage{}, true)
 	}
 }
@@ -243,7 +243,7 @@ func (s *heldStatus) finish(w http.ResponseWriter, page func(http.ResponseWriter
 		return
 	}
 	length := s.header.Get("Content-Length")
-	res, _ := pipeline.ResponseFrom(s.r)
+	res, _ := pipeline.ResponseFrom(s.r.Context())
 	if res.Value(noStatusPage{}) != nil || !isBareText(s.status, string(s.body), false) ||
 		len(s.body) == 0 && length != "" && length != "0" || // a HEAD whose GET has a longer text
 		context.Cause(s.r.Context()) == context.Canceled {

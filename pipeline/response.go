@@ -96,10 +96,10 @@ func (c *responseContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// ResponseFrom returns the Response of the request, for handlers below an observing
-// component. It never creates one: false means that no component above observes.
-func ResponseFrom(r *http.Request) (*Response, bool) {
-	ctx := r.Context()
+// ResponseFrom returns the Response of the request with this context, for handlers below an
+// observing component and for what they call. It never creates one: false means that no
+// component above observes.
+func ResponseFrom(ctx context.Context) (*Response, bool) {
 	if c, ok := ctx.(*responseContext); ok {
 		return (*Response)(c), true
 	}
@@ -127,7 +127,7 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if res, ok := ResponseFrom(r); ok {
+			if res, ok := ResponseFrom(r.Context()); ok {
 				f(w, r, res, next)
 				res.handedOver()
 				return
@@ -157,7 +157,7 @@ func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response,
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own, ow := newResponse(w, r)
-			outer, observed := ResponseFrom(r)
+			outer, observed := ResponseFrom(r.Context())
 			own.ownedByOuter = observed
 			defer own.complete()
 			f(ow, r, own, next)
