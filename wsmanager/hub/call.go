@@ -15,6 +15,7 @@ type call struct {
 	decoded int     // memory of the decoded arguments
 	counted bool    // in conn.slotCalls
 	uploads []*upload
+	stream  *resultStream // that the method has returned; nil without
 
 	ctx    *Context // nil before the call begins
 	cancel context.CancelCauseFunc
@@ -99,9 +100,10 @@ func (k *call) refuse(problem string) {
 
 // What a pending call, its arguments, its streams and their items take besides their bytes, in bytes of memory.
 const (
-	callOverhead     = 512  // call, Invocation, entries in the queue and by id
-	exemptOverhead   = 2048 // goroutine and contexts of a call that needs no slot; the others are limited in number
-	argumentOverhead = 32   // slice header, and what the allocator rounds up
+	callOverhead     = 512     // call, Invocation, entries in the queue and by id
+	exemptOverhead   = 3 << 10 // goroutine and contexts of a call that needs no slot; the others are limited in number
+	argumentOverhead = 32      // slice header, and what the allocator rounds up
+	uploadStack      = 4 << 10 // of a method that takes streams, in addition
 	uploadOverhead   = 256
 	itemOverhead     = 96
 )
@@ -110,7 +112,10 @@ const (
 func (k *call) memory() int {
 	n := callOverhead + k.inv.size() + k.decoded + len(k.problem)
 	if k.slot.exempt {
-		n += exemptOverhead + uploadOverhead*k.method.uploads
+		n += exemptOverhead
+	}
+	if k.slot.exempt && k.method.uploads > 0 {
+		n += uploadStack + uploadOverhead*k.method.uploads
 	}
 	return n
 }

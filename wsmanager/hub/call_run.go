@@ -12,11 +12,14 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// run runs a call and sends its answer.
+// run runs a call and sends its answer, unless the result is a stream, which goes on in sendStream.
 func (k *call) run() {
-	defer k.finish()
 	answer := &answerMessage{}
-	defer func() { k.c.hub.counters.called(&answer.Completion) }()
+	defer func() {
+		if k.stream == nil {
+			k.end(answer)
+		}
+	}()
 	switch cause := context.Cause(k.ctx); {
 	case k.problem != "":
 		answer.Error = k.problem
@@ -26,6 +29,19 @@ func (k *call) run() {
 	default:
 		k.answer(answer)
 	}
+	if k.stream == nil {
+		k.sendAnswer(answer)
+	}
+}
+
+// end ends a call that has been answered.
+func (k *call) end(answer *answerMessage) {
+	k.c.hub.counters.called(&answer.Completion)
+	k.finish()
+}
+
+// sendAnswer sends the answer, if the client waits for it.
+func (k *call) sendAnswer(answer *answerMessage) {
 	k.unregister()
 	if answer.ID = k.inv.ID; answer.ID == "" {
 		return
@@ -78,13 +94,9 @@ func (k *call) reply(answer *answerMessage, limit int) (err error) {
 	return k.c.writeMessage(k.c.ctx, answer, limit)
 }
 
-// answer calls the method and makes the answer. It recovers from panics of the method.
+// answer calls the method and makes the answer, or starts the stream of results. It recovers from panics of the method.
 func (k *call) answer(answer *answerMessage) {
-	defer func() {
-		if v := recover(); v != nil {
-			answer.Completion = *k.failure(&panicError{v, debug.Stack()})
-		}
-	}()
+	defer k.recovered(answer)
 	result, err := k.execute()
 	if err == nil {
 		err = k.uploadError()
@@ -92,12 +104,19 @@ func (k *call) answer(answer *answerMessage) {
 	switch {
 	case err != nil:
 	case k.method.result == streamResult:
-		err = k.sendStream(result)
+		err = k.startStream(result)
 	case k.method.result == oneResult:
 		answer.result, answer.hasResult = result, true
 	}
 	if err != nil {
 		answer.Completion = *k.failure(err)
+	}
+}
+
+// recovered is deferred: a panic becomes the answer.
+func (k *call) recovered(answer *answerMessage) {
+	if v := recover(); v != nil {
+		answer.Completion = *k.failure(&panicError{v, debug.Stack()})
 	}
 }
 
