@@ -39,7 +39,9 @@ type DialOptions struct {
 	// server does not support this or has already dropped the connection, the client reconnects instead.
 	StatefulReconnect bool
 
-	// StatefulBuffer is how many bytes may be unacknowledged before sends wait. Default: 100 000.
+	// StatefulBuffer is how many bytes may be unacknowledged before sends wait. A hub of this package acknowledges once a
+	// second, and as soon as it has received 32 KB. ASP.NET Core acknowledges once a second only, so one connection to it
+	// takes at most StatefulBuffer bytes per second. Default: 100 000.
 	StatefulBuffer int
 
 	// ReconnectDelays are the delays before the attempts to reconnect. After the last failed attempt the Connection ends. If

@@ -36,7 +36,7 @@ type Options struct {
 	// ConnContext may change the context of each new connection, from which the contexts of its calls and hooks derive. ctx is
 	// WebSocket.BaseContext. r is the request of the first socket: the application keeps what it needs of it as values of
 	// the context, for example the address or a header, but neither r nor r.Context(). It is called after Authenticate, and
-	// not for sockets that resume. It must not return nil. The end of the context ends the contexts of calls, but not the
+	// not for sockets that resume, but for each of several that have not completed their handshake. It must not return nil. The end of the context ends the contexts of calls, but not the
 	// connection.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
@@ -115,7 +115,10 @@ type Options struct {
 	// StatefulBuffer is how many bytes may be unacknowledged before results and items of streams wait. Messages that cannot
 	// wait (Send, and all messages while the client is not read from) may exceed it up to WebSocket.Outbox.Bytes; at that
 	// limit Send ends the connection. A message that is bigger than WebSocket.Outbox.Bytes waits until the client has
-	// acknowledged all others; Send ends the connection instead if there are others. Default: 100 000.
+	// acknowledged all others; Send ends the connection instead if there are others. A client is acknowledged once a
+	// second, and as soon as it has sent 32 KB. Microsoft's clients acknowledge once a second only, so results and items
+	// of one connection to them take at most StatefulBuffer bytes per second: raise it if a connection has to carry more.
+	// Default: 100 000.
 	StatefulBuffer int
 
 	// ResumeWindow is how long a broken connection can be resumed. Default: 15 s.
@@ -130,7 +133,8 @@ type Options struct {
 	Keys [][]byte
 
 	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. A token begins at most
-	// one connection on each node. Default: 15 s.
+	// one connection on each node. With stateful reconnect, a socket that ends before its handshake does not count. Default:
+	// 15 s.
 	NegotiationTimeout time.Duration
 
 	// MaxNegotiations limits how many tokens the hub remembers whose connection has ended within NegotiationTimeout after

@@ -10,8 +10,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// ackInterval is the longest time between the arrival of a message and its acknowledgement.
-const ackInterval = time.Second
+// Messages are acknowledged at the latest after ackInterval, and as soon as ackBytes of them have arrived: the other side
+// sends nothing while more bytes than its buffer are unacknowledged (100,000 in Microsoft's clients), so that otherwise a
+// connection would carry its buffer per second. An Ack costs as little as 32 KB of messages or a second, whatever their size.
+const (
+	ackInterval = time.Second
+	ackBytes    = 32 << 10
+)
 
 // replay lets a session outlive its socket (SignalR Hub Protocol, version 2). Both sides count messages. A side keeps
 // messages until the other side acknowledges them, sends them again on a new socket, and drops messages that it has
@@ -44,6 +49,7 @@ type replay struct {
 	next             int64 // number of the next message
 	awaitingSequence bool  // messages have no number until a Sequence arrives
 	acked            int64 // highest number that was acknowledged to the other side
+	unackedBytes     int   // that have arrived since the last Ack
 	ackTimer         *time.Timer
 }
 
@@ -188,15 +194,22 @@ func (r *replay) acknowledge(n int64) error {
 	return nil
 }
 
-// arrives counts a message that has arrived, and reports whether it is new. handled follows if it was handled.
-func (r *replay) arrives() bool {
+// arrives counts a message of n bytes that has arrived, and reports whether it is new. handled follows if it was handled.
+func (r *replay) arrives(n int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.awaitingSequence {
 		return false
 	}
 	r.next++
-	return r.next-1 > r.received
+	r.unackedBytes += n
+	if r.next-1 > r.received {
+		return true
+	}
+	if r.unackedBytes >= ackBytes { // the other side waits for the Ack that was lost with the last socket
+		r.sendAckLocked()
+	}
+	return false
 }
 
 // handled notes that the new message that has arrived last need not be sent again. A message that is not handled, because
@@ -210,12 +223,20 @@ func (r *replay) handled() {
 	} else if r.received == r.acked+1 {
 		r.ackTimer.Reset(ackInterval)
 	}
+	if r.unackedBytes >= ackBytes {
+		r.sendAckLocked()
+	}
 }
 
 // sendAck acknowledges all handled messages.
 func (r *replay) sendAck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sendAckLocked()
+}
+
+func (r *replay) sendAckLocked() {
+	r.unackedBytes = 0
 	if r.stopped || r.ws == nil || !r.live || r.acked == r.received {
 		return
 	}

@@ -126,7 +126,7 @@ func (s *session) receiveRecord(in inbound, record []byte) error {
 		return err
 	}
 	if s.replay != nil && m.Kind().counted() {
-		if !s.replay.arrives() {
+		if !s.replay.arrives(len(record)) {
 			return nil // it was handled before the connection broke
 		}
 		if err = in.handle(m); err == nil {

@@ -37,17 +37,21 @@ type resultStream struct {
 
 // run sends the items and then the answer.
 func (s *resultStream) run() {
-	answer := &answerMessage{}
-	defer s.k.end(answer)
-	s.send(answer)
-	s.k.sendAnswer(answer)
+	k := s.k
+	defer func() {
+		if next := k.end(); next != nil {
+			k.c.hub.running.run(next.serve)
+		}
+	}()
+	s.send()
+	k.sendAnswer()
 }
 
 // send sends the items.
-func (s *resultStream) send(answer *answerMessage) {
-	defer s.k.recovered(answer)
+func (s *resultStream) send() {
+	defer s.k.recovered(&s.k.answer)
 	if err := s.start(); err != nil {
-		answer.Completion = *s.k.failure(err)
+		s.k.answer.Completion = *s.k.failure(err)
 	}
 }
 

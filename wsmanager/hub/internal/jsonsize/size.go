@@ -163,7 +163,7 @@ func (w *walker) ended(end byte) bool {
 func (w *walker) object(t reflect.Type) {
 	var first, each int
 	var elem reflect.Type
-	var fields *fields
+	var fields *structFields
 	switch t.Kind() {
 	case reflect.Struct:
 		fields = fieldsOf(t)
@@ -199,7 +199,7 @@ func (w *walker) object(t reflect.Type) {
 }
 
 // member walks through the value of a member of an object.
-func (w *walker) member(fields *fields, key []byte, elem reflect.Type) {
+func (w *walker) member(fields *structFields, key []byte, elem reflect.Type) {
 	if w.next() != ':' || w.stop {
 		w.stop = true
 		return

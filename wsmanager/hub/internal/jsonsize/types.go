@@ -133,10 +133,8 @@ func (f *finder) add(t reflect.Type) {
 		f.factor = max(f.factor, interfaceFactor)
 	case reflect.Struct:
 		for _, field := range fieldsOf(t).byName {
-			if field != nil {
-				f.atLeast(field.embedded+allocated(field.typ)-int(field.typ.Size()), shortestMember)
-				f.add(field.typ)
-			}
+			f.atLeast(field.embedded+allocated(field.typ)-int(field.typ.Size()), shortestMember)
+			f.add(field.typ)
 		}
 	}
 }
