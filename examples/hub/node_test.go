@@ -37,6 +37,10 @@ func TestNode(t *testing.T) {
 	}{
 		{"client.mjs", "json", 45},
 		{"client.mjs", "messagepack", 46},
+		{"extremes.mjs", "json", 12},
+		{"extremes.mjs", "messagepack", 12},
+		{"members.mjs", "json", 8},
+		{"members.mjs", "messagepack", 8},
 		{"resume.mjs", "json", 7},
 		{"resume.mjs", "messagepack", 7},
 		{"raw.mjs", "json", 17},
