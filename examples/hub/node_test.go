@@ -41,6 +41,8 @@ func TestNode(t *testing.T) {
 		{"extremes.mjs", "messagepack", 12},
 		{"members.mjs", "json", 8},
 		{"members.mjs", "messagepack", 8},
+		{"results.mjs", "json", 14},
+		{"results.mjs", "messagepack", 14},
 		{"resume.mjs", "json", 7},
 		{"resume.mjs", "messagepack", 7},
 		{"raw.mjs", "json", 17},
@@ -72,6 +74,12 @@ func runNode(t *testing.T, path string, args ...string) []result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = nodeDir
+	return runSuite(t, cmd)
+}
+
+// runSuite runs a program that prints its results.
+func runSuite(t *testing.T, cmd *exec.Cmd) []result {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
