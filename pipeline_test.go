@@ -264,13 +264,15 @@ var imports = map[string][]string{
 	"wsmanager/wstest": nil,
 	"wsmanager/hub": {
 		"internal/httpx", "wsmanager", "wsmanager/hub/dotnet",
-		"wsmanager/hub/internal/cutter", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx",
-		"wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode", "wsmanager/hub/internal/typescript",
+		"wsmanager/hub/internal/cutter", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/jsonsize",
+		"wsmanager/hub/internal/lazyctx", "wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode",
+		"wsmanager/hub/internal/typescript",
 	},
 
 	"wsmanager/hub/internal/cutter":    {},
 	"wsmanager/hub/internal/fields":    {},
 	"wsmanager/hub/internal/jsonscan":  nil,
+	"wsmanager/hub/internal/jsonsize":  {"wsmanager/hub/internal/fields"},
 	"wsmanager/hub/internal/lazyctx":   nil,
 	"wsmanager/hub/internal/mpack":     {},
 	"wsmanager/hub/internal/pace":      nil,

@@ -46,6 +46,7 @@ func serveTestHubs(t *testing.T) (url string) {
 			}
 			return r.URL.Query().Get("to"), r.URL.Query().Get("as"), nil
 		}
+		maps.Copy(m, extremeMethods())
 		change(&opts)
 		h, err := hub.New(m, opts)
 		require.NoError(t, err)
@@ -67,6 +68,7 @@ func serveTestHubs(t *testing.T) (url string) {
 		o.KeepAliveInterval, o.ClientTimeout, o.HandshakeTimeout = time.Second, 8*time.Second, 5*time.Second
 		o.NegotiationTimeout = 5 * time.Second
 	})
+	serve("/extremes/hub", extremes)
 	serve("/deflate/hub", func(o *hub.Options) { o.WebSocket.Compression.Enabled = true })
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)

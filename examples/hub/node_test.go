@@ -37,6 +37,10 @@ func TestNode(t *testing.T) {
 	}{
 		{"client.mjs", "json", 45},
 		{"client.mjs", "messagepack", 46},
+		{"extremes.mjs", "json", 17},
+		{"extremes.mjs", "messagepack", 17},
+		{"members.mjs", "json", 10},
+		{"members.mjs", "messagepack", 10},
 		{"results.mjs", "json", 14},
 		{"results.mjs", "messagepack", 14},
 		{"resume.mjs", "json", 7},

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 )
@@ -25,12 +26,20 @@ func (m *method) bind(buf []reflect.Value, p Protocol, inv *Invocation, streams 
 		}
 		v, err := param.decode(p, arguments[0], param.typ)
 		if err != nil {
-			return nil, &bindError{fmt.Sprintf("Argument %d is of the wrong type.", i+1), err}
+			return nil, &bindError{fmt.Sprintf("Argument %d ", i+1) + mistake(err), err}
 		}
 		values[i] = v
 		arguments = arguments[1:]
 	}
 	return in, nil
+}
+
+// mistake describes an error of decoding for the caller.
+func mistake(err error) string {
+	if errors.Is(err, ErrValueTooLarge) {
+		return "takes too much memory for its length."
+	}
+	return "is of the wrong type."
 }
 
 // contexts is the number of parameters before the arguments.

@@ -14,7 +14,10 @@ type call struct {
 	method  *method // nil for an unknown name
 	problem string  // the error that the caller gets instead of a result; "" if the method is called
 	size    int     // see memory
+	decoded int     // memory of the decoded arguments
+	counted bool    // in conn.slotCalls
 	uploads []*upload
+	stream  *resultStream // that the method has returned; nil without
 
 	ctx     *Context // of the method; nil before the call begins
 	context Context  // what ctx points to
@@ -42,6 +45,7 @@ func (c *conn) newCall(inv *Invocation) *call {
 		k.refuse("The client attempted to invoke the streaming '" + inv.Target + "' method with a non-streaming invocation.")
 	default:
 		k.slot.exempt = k.method.result == streamResult || k.method.uploads > 0
+		k.decoded = k.decodedSize()
 	}
 	return k
 }
@@ -51,8 +55,10 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	k := c.newCall(inv)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	size := k.memory()
-	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
+	if k.decoded > 0 && k.slot.exempt && c.tooManyCallsLocked(k) && c.stuckLocked() {
+		k.refuse(failedToInvoke(inv.Target) + " Its arguments take too much memory while other calls run.")
+	}
+	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(k) }, c.stuckLocked); err != nil {
 		return err
 	}
 	switch { // as ASP.NET Core does, which knows only the ids of streams
@@ -71,6 +77,9 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	}
 	k.size = k.memory()
 	c.pendingCalls++
+	if k.counted = !k.slot.exempt; k.counted {
+		c.slotCalls++
+	}
 	c.pendingBytes += k.size
 	if len(c.queue) > 0 || !k.beginLocked() {
 		c.queue = append(c.queue, k)
@@ -80,32 +89,44 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	return nil
 }
 
-// tooManyCallsLocked reports whether a call of this size has to wait. One that is alone never has to.
-func (c *conn) tooManyCallsLocked(size int) bool {
+// tooManyCallsLocked reports whether a call has to wait. One that is alone never has to, nor has one because of the memory
+// that its arguments will take if no other call needs a slot: it ends by itself.
+func (c *conn) tooManyCallsLocked(k *call) bool {
 	o := &c.hub.opts
-	return c.pendingCalls > 0 && (c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes)
+	if c.pendingCalls == 0 {
+		return false
+	}
+	size := k.memory()
+	if !k.slot.exempt && c.slotCalls == 0 {
+		size -= k.decoded
+	}
+	return c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes
 }
 
 // refuse makes the call's answer an error. Such a call needs a slot, so that its answer comes in the order of the calls.
 func (k *call) refuse(problem string) {
-	k.problem, k.slot.exempt = problem, false
+	k.problem, k.slot.exempt, k.decoded = problem, false, 0
 	k.inv = &Invocation{ID: k.inv.ID, Stream: k.inv.Stream}
 }
 
 // What a pending call, its arguments, its streams and their items take besides their bytes, in bytes of memory.
 const (
-	callOverhead     = 512  // call, Invocation, entries in the queue and by id
-	exemptOverhead   = 2048 // goroutine and contexts of a call that needs no slot; the others are limited in number
-	argumentOverhead = 32   // slice header, and what the allocator rounds up
+	callOverhead     = 512     // call, Invocation, entries in the queue and by id
+	exemptOverhead   = 3 << 10 // goroutine and contexts of a call that needs no slot; the others are limited in number
+	argumentOverhead = 32      // slice header, and what the allocator rounds up
+	uploadStack      = 4 << 10 // of a method that takes streams, in addition
 	uploadOverhead   = 256
 	itemOverhead     = 96
 )
 
 // memory is how many bytes a pending call counts for Options.MaxPendingBytes.
 func (k *call) memory() int {
-	n := callOverhead + k.inv.size() + len(k.problem)
+	n := callOverhead + k.inv.size() + k.decoded + len(k.problem)
 	if k.slot.exempt {
-		n += exemptOverhead + uploadOverhead*k.method.uploads
+		n += exemptOverhead
+	}
+	if k.slot.exempt && k.method.uploads > 0 {
+		n += uploadStack + uploadOverhead*k.method.uploads
 	}
 	return n
 }
@@ -125,14 +146,15 @@ func (inv *Invocation) size() int {
 // openUploadsLocked registers the call's streams, so that their items are delivered.
 func (k *call) openUploadsLocked() {
 	c := k.c
+	streams := k.method.streams()
 	for i, id := range k.inv.StreamIDs {
 		if c.uploads[id] != nil || slices.Contains(k.inv.StreamIDs[:i], id) {
 			k.refuse("Stream ID '" + id + "' is already in use.")
 			return
 		}
 	}
-	for _, id := range k.inv.StreamIDs {
-		u := &upload{call: k, arrived: make(chan struct{}, 1), stopped: make(chan struct{})}
+	for i, id := range k.inv.StreamIDs {
+		u := &upload{call: k, item: streams[i], arrived: make(chan struct{}, 1), stopped: make(chan struct{})}
 		k.uploads = append(k.uploads, u)
 		if c.uploads == nil {
 			c.uploads = make(map[string]*upload)
@@ -183,6 +205,9 @@ func (k *call) finish() (next *call) {
 	defer c.mu.Unlock()
 	c.slots.endLocked(&k.slot)
 	c.pendingCalls--
+	if k.counted {
+		c.slotCalls--
+	}
 	c.pendingBytes -= k.size
 	next = beginNextLocked(c)
 	c.startCallsLocked()

@@ -12,7 +12,8 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// run runs a call and sends its answer. It returns the next call for this goroutine, or nil.
+// run runs a call and sends its answer, unless the result is a stream: that goes on in resultStream. It returns the next call
+// for this goroutine, or nil.
 func (k *call) run() (next *call) {
 	clock := &k.c.hub.sessions
 	start := clock.now()
@@ -21,14 +22,22 @@ func (k *call) run() (next *call) {
 		if k.problem == "" { // otherwise clients could make a slow method look short
 			k.method.pace.Record(clock.now() - start)
 		}
-		k.c.hub.counters.called(&k.answer.Completion)
-		if next = k.finish(); next != nil && !returned { // the method has ended the goroutine
+		if k.stream != nil {
+			return
+		}
+		if next = k.end(); next != nil && !returned { // the method has ended the goroutine
 			k.c.hub.running.run(next.serve)
 		}
 	}()
 	k.runMethod()
 	returned = true
 	return nil
+}
+
+// end ends a call that has been answered. It returns the next one, as finish does.
+func (k *call) end() (next *call) {
+	k.c.hub.counters.called(&k.answer.Completion)
+	return k.finish()
 }
 
 // runMethod calls the method and sends its answer.
@@ -43,6 +52,14 @@ func (k *call) runMethod() {
 	default:
 		k.makeAnswer(answer)
 	}
+	if k.stream == nil {
+		k.sendAnswer()
+	}
+}
+
+// sendAnswer sends the answer, if the client waits for it.
+func (k *call) sendAnswer() {
+	answer := &k.answer
 	k.unregister()
 	if answer.ID = k.inv.ID; answer.ID == "" {
 		return
@@ -102,13 +119,9 @@ func (k *call) reply(answer *answerMessage, limit int) (err error) {
 	return k.c.writeMessage(k.c.ctx, answer, limit)
 }
 
-// makeAnswer calls the method and makes the answer. It recovers from panics of the method.
+// makeAnswer calls the method and makes the answer, or starts the stream of results. It recovers from panics of the method.
 func (k *call) makeAnswer(answer *answerMessage) {
-	defer func() {
-		if v := recover(); v != nil {
-			answer.Completion = *k.failure(&panicError{v, debug.Stack()})
-		}
-	}()
+	defer k.recovered(answer)
 	result, err := k.execute()
 	if err == nil {
 		err = k.uploadError()
@@ -116,7 +129,7 @@ func (k *call) makeAnswer(answer *answerMessage) {
 	switch {
 	case err != nil:
 	case k.method.result == streamResult:
-		err = k.sendStream(result)
+		err = k.startStream(result)
 	case k.method.result == oneResult:
 		answer.result, answer.hasResult = result, true
 	default:
@@ -124,6 +137,13 @@ func (k *call) makeAnswer(answer *answerMessage) {
 	}
 	if err != nil {
 		answer.Completion = *k.failure(err)
+	}
+}
+
+// recovered is deferred: a panic becomes the answer.
+func (k *call) recovered(answer *answerMessage) {
+	if v := recover(); v != nil {
+		answer.Completion = *k.failure(&panicError{v, debug.Stack()})
 	}
 }
 

@@ -51,8 +51,10 @@ type conn struct {
 	calls        map[string]*call // calls with an id that have not ended
 	uploads      map[string]*upload
 	pendingCalls int // calls that have not ended
+	slotCalls    int // those of them that need a slot
 	uploadItems  int // that no method has taken
-	pendingBytes int // memory of pendingCalls and uploadItems; limited by Options.MaxPendingBytes
+	heldBytes    int // memory of the items that methods have taken last
+	pendingBytes int // memory of pendingCalls and uploadItems, and heldBytes; limited by Options.MaxPendingBytes
 	slots        slots
 
 	lastInvocationID   uint64

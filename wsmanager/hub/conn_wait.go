@@ -51,5 +51,5 @@ func (c *conn) stuckLocked() bool {
 	if c.connecting {
 		return c.hookWaits > 0
 	}
-	return c.slots.active == 0 && c.slots.reacquiring == 0 && c.uploadItems == 0
+	return c.slots.active == 0 && c.slots.reacquiring == 0 && c.uploadItems == 0 && c.heldBytes == 0
 }

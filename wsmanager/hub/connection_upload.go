@@ -53,5 +53,5 @@ func (c *Connection) sendItems(ctx context.Context, s *session, id string, strea
 			return fmt.Errorf("encoding an item: %w", err)
 		}
 		return c.write(ctx, s, &StreamItem{ID: id, Item: raw})
-	})
+	})()
 }

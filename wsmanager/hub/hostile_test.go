@@ -57,6 +57,18 @@ func (a *socketAttacker) send(records ...string) bool {
 
 func (a *socketAttacker) vanish() { a.p.Kill() }
 
+// block is a struct that is far larger than its shortest encoding.
+type block struct {
+	Bytes [2000]byte
+	Parts []block
+	Next  *block
+}
+
+// blocks encodes n of them.
+func blocks(n int, element string) string {
+	return "[" + strings.Repeat(element+",", n-1) + element + "]"
+}
+
 // hostileMethods do with their client's data what methods do.
 func hostileMethods() hub.Methods {
 	large := strings.Repeat("x", 100_000)
@@ -71,6 +83,24 @@ func hostileMethods() hub.Methods {
 				n++
 			}
 			return n
+		},
+		"Blocks": func(ctx *hub.Context, blocks []block) iter.Seq[int] {
+			return func(yield func(int) bool) {
+				<-ctx.Done()
+				yield(len(blocks))
+			}
+		},
+		"TakeBlocks": func(ctx *hub.Context, items iter.Seq2[[]block, error]) {
+			for blocks, err := range items {
+				_ = err // the items are valid
+				<-ctx.Done()
+				runtime.KeepAlive(blocks)
+			}
+		},
+		"ChanOfBlocks": func(ctx *hub.Context, _ <-chan []block) { <-ctx.Done() },
+		"AskAbout": func(ctx *hub.Context, blocks []block) (int, error) {
+			_, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "m")
+			return len(blocks), err
 		},
 		"Large": func() string { return large },
 		"Idle":  func(ctx *hub.Context) iter.Seq[string] { return func(func(string) bool) { <-ctx.Done() } },
@@ -135,6 +165,30 @@ var attacks = map[string]func(send func(records ...string) bool){
 	"long ids": func(send func(...string) bool) {
 		repeat(send, 400, func(i int) string {
 			return fmt.Sprintf(`{"type":4,"invocationId":"%d%s","target":"Idle","arguments":[]}`, i, strings.Repeat("x", 30_000))
+		})
+	},
+	"arguments that become large": func(send func(...string) bool) {
+		repeat(send, 3000, func(i int) string {
+			return fmt.Sprintf(`{"type":4,"invocationId":"%d","target":"Blocks","arguments":[%s]}`, i, blocks(100, "{}"))
+		})
+	},
+	"arguments that become very large": func(send func(...string) bool) {
+		repeat(send, 3000, func(i int) string {
+			return fmt.Sprintf(`{"type":4,"invocationId":"%d","target":"Blocks","arguments":[%s]}`, i, blocks(10_000, []string{"0", "[]", "{}", `{"Next":{}}`}[i%4]))
+		})
+	},
+	"arguments that become large while their calls wait": func(send func(...string) bool) {
+		repeat(send, 3000, func(i int) string {
+			return fmt.Sprintf(`{"type":1,"invocationId":"%d","target":"AskAbout","arguments":[%s]}`, i, blocks(200, "null"))
+		})
+	},
+	"items that become large": func(send func(...string) bool) {
+		repeat(send, 500, func(i int) string {
+			target := []string{"TakeBlocks", "ChanOfBlocks"}[i%2]
+			return fmt.Sprintf(`{"type":1,"target":"%s","arguments":[],"streamIds":["%d"]}`, target, i)
+		})
+		repeat(send, 5000, func(i int) string {
+			return fmt.Sprintf(`{"type":2,"invocationId":"%d","item":%s}`, i%200, blocks(100, `{"parts":[{}]}`))
 		})
 	},
 	"idle streams": func(send func(...string) bool) {

@@ -239,4 +239,9 @@ func appendString(dst []byte, s string) []byte {
 
 func (jsonProtocol) Encode(v any) (Raw, error) { return encodeJSON(v) }
 
-func (jsonProtocol) Decode(raw Raw, v any) error { return decodeJSON(raw, v) }
+func (p jsonProtocol) Decode(raw Raw, v any) error {
+	if err := p.checkDecodedSize(raw, v); err != nil {
+		return err
+	}
+	return decodeJSON(raw, v)
+}

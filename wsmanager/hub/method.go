@@ -261,6 +261,16 @@ func encodable(t reflect.Type) bool {
 	}
 }
 
+// streams returns the types of the items of the streams that the method takes.
+func (m *method) streams() (items []reflect.Type) {
+	for i := range m.params {
+		if m.params[i].stream != noStream {
+			items = append(items, m.params[i].item)
+		}
+	}
+	return items
+}
+
 // methodTable holds the methods by lower-case name.
 type methodTable map[string]*method
 

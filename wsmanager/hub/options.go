@@ -101,10 +101,10 @@ type Options struct {
 	MaxPendingCalls int
 
 	// MaxPendingBytes limits the memory of one client's data that waits: of the calls that count for MaxPendingCalls, with
-	// arguments, names, ids and about 512 bytes for each call or 2560 for one that streams, with the same consequences; and
-	// of the items of its streams, for which the server stops reading until a method has taken some. Separately, it limits
-	// the encoded results and items that wait until the client reads; further ones are encoded later. One that is alone may
-	// be larger. Default: 1 MiB.
+	// decoded arguments, names, ids and about 512 bytes for each call, 3.5 KB for one that returns a stream, or 8 KB for one
+	// that takes streams, with the same consequences; and of the items of its streams, for which the server stops reading
+	// until a method has taken some. Separately, it limits the encoded results and items that wait until the client reads;
+	// further ones are encoded later. One that is alone may be larger. Default: 1 MiB.
 	MaxPendingBytes int
 
 	// StreamBuffer is how many items of a client's stream are buffered for the method. When the buffer is full, the server

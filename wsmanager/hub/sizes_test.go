@@ -97,19 +97,19 @@ func testMaxSendSize(t *testing.T) {
 // large makes a text of n bytes.
 func large(n int) string { return strings.Repeat("0123456789", n/10) }
 
-// Each kind of message may be bigger than all buffers if MaxSendSize allows it, in both directions.
+// Each kind of message may be bigger than all buffers of the hub and the client if MaxSendSize allows it, in both directions.
 func TestMessagesAboveAllBuffers(t *testing.T) {
 	t.Parallel() // most of the time acknowledgements are waited for
 	onEachDriver(t, func(t *testing.T) { t.Parallel(); testMessagesAboveAllBuffers(t) })
 }
 
 func testMessagesAboveAllBuffers(t *testing.T) {
-	const size = 3_000_000
+	const size = 300_000
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprint("stateful ", stateful), func(t *testing.T) {
 			t.Parallel()
 			opts := hub.Options{MaxReceiveSize: 2 * size, MaxSendSize: hub.NoLimit, StatefulReconnect: true, StatefulBuffer: 1000}
-			opts.WebSocket.Outbox.Bytes, opts.WebSocket.Limits.MaxMessageSize = 5000, 700
+			opts.WebSocket.Outbox.Bytes, opts.WebSocket.Limits.MaxMessageSize = 5000, 3000
 			h, url := serve(t, hub.Methods{
 				"Size":   func(s string) int { return len(s) },
 				"Result": func() string { return large(size) },
@@ -141,27 +141,26 @@ func testMessagesAboveAllBuffers(t *testing.T) {
 					"say": func(s string) { events <- len(s) },
 				},
 			}
-			dial.WebSocket.Outbox.Bytes, dial.WebSocket.Limits.MaxMessageSize = 5000, 700
+			dial.WebSocket.Outbox.Bytes, dial.WebSocket.Limits.MaxMessageSize = 5000, 3000
 			c := client(t, url, dial)
-			ctx := testContext(t)
 			require.NoError(t, h.Clients().All().Send("say", large(size)))
 			require.Equal(t, size, awaitValue(t, events))
-			n, err := hub.Invoke[int](ctx, c, "Size", large(size))
+			n, err := hub.Invoke[int](testContext(t), c, "Size", large(size))
 			require.NoError(t, err)
 			require.Equal(t, size, n)
-			s, err := hub.Invoke[string](ctx, c, "Result")
+			s, err := hub.Invoke[string](testContext(t), c, "Result")
 			require.NoError(t, err)
 			require.Equal(t, large(size), s)
 			for _, method := range []string{"Ask", "Answer"} {
-				n, err = hub.Invoke[int](ctx, c, method)
+				n, err = hub.Invoke[int](testContext(t), c, method)
 				require.NoError(t, err, method)
 				require.Equal(t, size, n, method)
 			}
-			n, err = hub.Invoke[int](ctx, c, "Upload", iter.Seq[string](func(yield func(string) bool) { _ = yield(large(size)) && yield("end") }))
+			n, err = hub.Invoke[int](testContext(t), c, "Upload", iter.Seq[string](func(yield func(string) bool) { _ = yield(large(size)) && yield("end") }))
 			require.NoError(t, err)
 			require.Equal(t, size+3, n)
 			var items []int
-			for s, err := range hub.Stream[string](ctx, c, "Items") {
+			for s, err := range hub.Stream[string](testContext(t), c, "Items") {
 				require.NoError(t, err)
 				items = append(items, len(s))
 			}
@@ -174,7 +173,7 @@ func testMessagesAboveAllBuffers(t *testing.T) {
 func TestEventsBehindBigOne(t *testing.T) { onEachDriver(t, testEventsBehindBigOne) }
 
 func testEventsBehindBigOne(t *testing.T) {
-	const size = 20_000_000 // more than the buffers of the system
+	const size = 6_000_000 // more than the buffers of the system
 	for _, stateful := range []bool{false, true} {
 		t.Run(fmt.Sprint("stateful ", stateful), func(t *testing.T) {
 			opts := hub.Options{MaxSendSize: size + 100, StatefulReconnect: true, StatefulBuffer: 1000}
@@ -245,6 +244,30 @@ func TestAnswerWithInvalidUTF8(t *testing.T) {
 	}
 }
 
+// methodsOfSizes are for a client whose messages may be too big.
+func methodsOfSizes() hub.Methods {
+	return hub.Methods{
+		"Size": func(s string) int { return len(s) },
+		"Ask": func(ctx *hub.Context, n int) (int, error) {
+			s, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "text", n)
+			var remote *hub.RemoteError
+			if errors.As(err, &remote) {
+				return 0, hub.Error(remote.Text)
+			}
+			return len(s), err
+		},
+		"Upload": func(items iter.Seq2[string, error]) (n int, err error) {
+			for s, err := range items {
+				if err != nil {
+					return n, hub.Error(err.Error())
+				}
+				n += len(s)
+			}
+			return n, nil
+		},
+	}
+}
+
 // DialOptions.MaxSendSize limits what the Go client sends: its calls fail, and the hub learns that a stream or a handler has
 // failed.
 func TestMaxSendSizeOfClient(t *testing.T) { onEachDriver(t, testMaxSendSizeOfClient) }
@@ -252,26 +275,7 @@ func TestMaxSendSizeOfClient(t *testing.T) { onEachDriver(t, testMaxSendSizeOfCl
 func testMaxSendSizeOfClient(t *testing.T) {
 	for _, limit := range []int{150, 4000, 70_000} {
 		for _, stateful := range []bool{false, true} {
-			_, url := serve(t, hub.Methods{
-				"Size": func(s string) int { return len(s) },
-				"Ask": func(ctx *hub.Context, n int) (int, error) {
-					s, err := hub.Invoke[string](ctx, ctx.Clients().Caller(), "text", n)
-					var remote *hub.RemoteError
-					if errors.As(err, &remote) {
-						return 0, hub.Error(remote.Text)
-					}
-					return len(s), err
-				},
-				"Upload": func(items iter.Seq2[string, error]) (n int, err error) {
-					for s, err := range items {
-						if err != nil {
-							return n, hub.Error(err.Error())
-						}
-						n += len(s)
-					}
-					return n, nil
-				},
-			}, hub.Options{MaxReceiveSize: 100_000, StatefulReconnect: stateful})
+			_, url := serve(t, methodsOfSizes(), hub.Options{MaxReceiveSize: 100_000, StatefulReconnect: stateful})
 			dial := hub.DialOptions{MaxSendSize: limit, StatefulReconnect: stateful, Handlers: hub.Methods{
 				"text": func(n int) (string, error) {
 					if n < 0 {

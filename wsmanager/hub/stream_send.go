@@ -7,9 +7,12 @@ import (
 	"reflect"
 )
 
-// sendStream sends the items of a result as they come, until the stream ends or the call is canceled. It waits while the
+// startStream sends the items of a result as they come, until the stream ends or the call is canceled. It waits while the
 // client reads too slowly.
-func (k *call) sendStream(result any) error {
+//
+// Streams may last long and do nothing for most of the time. So the method and the decoding of its arguments run on another
+// goroutine, whose stack has grown for them.
+func (k *call) startStream(result any) error {
 	v := reflect.ValueOf(result)
 	if !v.IsValid() {
 		return errors.New("the stream is nil")
@@ -21,7 +24,35 @@ func (k *call) sendStream(result any) error {
 	if v.IsNil() {
 		return errors.New("the stream is nil")
 	}
-	return rangeOver(k.ctx, v, k.sendItem)
+	k.stream = &resultStream{k: k, start: rangeOver(k.ctx, v, k.sendItem)}
+	k.c.hub.running.run(k.stream.run)
+	return nil
+}
+
+// resultStream is a stream that a method has returned.
+type resultStream struct {
+	k     *call
+	start func() error // see rangeOver
+}
+
+// run sends the items and then the answer.
+func (s *resultStream) run() {
+	k := s.k
+	defer func() {
+		if next := k.end(); next != nil {
+			k.c.hub.running.run(next.serve)
+		}
+	}()
+	s.send()
+	k.sendAnswer()
+}
+
+// send sends the items.
+func (s *resultStream) send() {
+	defer s.k.recovered(&s.k.answer)
+	if err := s.start(); err != nil {
+		s.k.answer.Completion = *s.k.failure(err)
+	}
 }
 
 func (k *call) sendItem(item reflect.Value) error {
@@ -48,30 +79,52 @@ func (m *itemMessage) encode(p Protocol) ([]byte, error) {
 	return p.Append(nil, &m.StreamItem)
 }
 
-// rangeOver calls send for the items of a stream until the stream ends or one of them fails. The end of ctx interrupts the
-// wait for a channel; a function has to watch its own context.
-func rangeOver(ctx context.Context, stream reflect.Value, send func(item reflect.Value) error) error {
-	switch kind, _ := streamOf(stream.Type()); kind {
-	case seq2:
-		for item, failure := range stream.Seq2() {
-			if err, _ := failure.Interface().(error); err != nil {
-				return err
-			}
-			if err := send(item); err != nil {
-				return err
-			}
-		}
-	case seq:
-		for item := range stream.Seq() {
-			if err := send(item); err != nil {
-				return err
-			}
-		}
-	case channel:
-		return rangeOverChannel(ctx, stream, send)
+// rangeOver returns a function that calls send for the items of a stream until the stream ends or one of them fails. The end
+// of ctx interrupts the wait for a channel; a function has to watch its own context.
+func rangeOver(ctx context.Context, stream reflect.Value, send func(item reflect.Value) error) func() error {
+	if kind, _ := streamOf(stream.Type()); kind == channel {
+		return func() error { return rangeOverChannel(ctx, stream, send) }
 	}
-	return nil
+	y := &yielder{send: send}
+	y.seq = bindSeq(stream, reflect.MakeFunc(stream.Type().In(0), y.yield))
+	return y.run
 }
+
+// yielder is the yield function of an iter.Seq or iter.Seq2.
+type yielder struct {
+	seq  func() // calls the stream with yield
+	send func(item reflect.Value) error
+	err  error
+	done bool
+}
+
+func (y *yielder) run() error {
+	y.seq()
+	y.done = true
+	return y.err
+}
+
+func (y *yielder) yield(args []reflect.Value) []reflect.Value {
+	if y.done {
+		panic("hub: the stream goes on after its end") // as in a range loop
+	}
+	if len(args) == 2 {
+		y.err, _ = args[1].Interface().(error)
+	}
+	if y.err == nil {
+		y.err = y.send(args[0])
+	}
+	if y.err != nil {
+		y.done = true
+		return yieldStop
+	}
+	return yieldMore
+}
+
+var (
+	yieldMore = []reflect.Value{reflect.ValueOf(true)}
+	yieldStop = []reflect.Value{reflect.ValueOf(false)}
+)
 
 func rangeOverChannel(ctx context.Context, ch reflect.Value, send func(item reflect.Value) error) error {
 	cases := []reflect.SelectCase{

@@ -10,23 +10,26 @@ import (
 // upload is a stream that the client sends as an argument.
 type upload struct {
 	call    *call
+	item    reflect.Type
 	arrived chan struct{} // buffered; signals that elements is not empty
 	stopped chan struct{} // closed when no more elements are taken
 
 	// Guarded by conn.mu.
 	elements []element
+	held     int  // memory of the item that the method has taken last
 	done     bool // stopped is closed
 }
 
 // element is an item or the end of an upload.
 type element struct {
 	item    Raw
+	decoded int // memory of the decoded item
 	end     bool
 	failure string // of the client; only with end
 }
 
 // memory is how many bytes an element counts for Options.MaxPendingBytes.
-func (e *element) memory() int { return itemOverhead + len(e.item) + len(e.failure) }
+func (e *element) memory() int { return itemOverhead + len(e.item) + e.decoded + len(e.failure) }
 
 // stop ends the stream: elements that were not taken are dropped.
 func (u *upload) stop() {
@@ -46,7 +49,16 @@ func (u *upload) stopLocked() {
 		u.freeLocked(&u.elements[i])
 	}
 	u.elements = nil
+	u.holdLocked(0)
 	u.call.c.changed.Broadcast() // the reader may wait for space
+}
+
+// holdLocked notes the memory of the item that the method uses.
+func (u *upload) holdLocked(n int) {
+	c := u.call.c
+	c.heldBytes += n - u.held
+	c.pendingBytes += n - u.held
+	u.held = n
 }
 
 func (u *upload) freeLocked(e *element) {
@@ -74,6 +86,7 @@ func (c *conn) deliverUpload(s *serverSocket, id string, e element) (found bool,
 	if u == nil {
 		return false, nil
 	}
+	e.decoded = u.decodedItemSize(e.item)
 	// Before the end of Options.Connected no call begins. If that waits for the client, it may wait for ever.
 	stuck := func() bool { return c.connecting && c.hookWaits > 0 }
 	if err := c.awaitSpaceLocked(s, func() bool { return u.fullLocked(&e) }, stuck); err != nil {
@@ -101,6 +114,10 @@ func (u *upload) take() (e element, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(u.elements) == 0 {
+		if u.held > 0 {
+			u.holdLocked(0)
+			c.changed.Broadcast()
+		}
 		return element{}, false
 	}
 	e = u.elements[0]
@@ -109,6 +126,7 @@ func (u *upload) take() (e element, ok bool) {
 		u.elements = nil
 	}
 	u.freeLocked(&e)
+	u.holdLocked(e.decoded)
 	c.changed.Broadcast()
 	return e, true
 }
@@ -149,7 +167,7 @@ func (u *upload) nextItem(p param, protocol Protocol) (item reflect.Value, more 
 	}
 	item, err = p.decode(protocol, raw, p.item)
 	if err != nil {
-		return reflect.Value{}, false, &bindError{"An item of a stream is of the wrong type.", err}
+		return reflect.Value{}, false, &bindError{"An item of a stream " + mistake(err), err}
 	}
 	return item, true, nil
 }
