@@ -47,6 +47,7 @@ type conn struct {
 	hookWaits  int  // goroutines of hooks that wait for a result of the client
 
 	queue        []*call          // calls that have not begun
+	deferred     *call            // one that has begun and runs when the reader has returned; nil mostly
 	calls        map[string]*call // calls with an id that have not ended
 	uploads      map[string]*upload
 	pendingCalls int // calls that have not ended
@@ -215,6 +216,7 @@ func (c *conn) end(err error) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	startDeferredLocked(c) // its event may have been the last one of the socket
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	if errors.Is(cause, ErrAborted) || errors.Is(cause, errClientClosed) {

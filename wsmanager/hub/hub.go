@@ -69,6 +69,10 @@ func (h *Hub) callbacks() wsmanager.Callbacks {
 			s.received(p)
 			return nil
 		},
+		OnContinue: func(ws *wsmanager.Conn) {
+			s, _ := wsmanager.Value[*serverSocket](ws)
+			s.serveDeferred()
+		},
 		OnClose: func(ws *wsmanager.Conn, err error) {
 			s, _ := wsmanager.Value[*serverSocket](ws)
 			s.closed(err)
@@ -143,7 +147,8 @@ func (o *Options) sessionConfig() sessionConfig {
 		start:             time.Now(),
 		keepAliveInterval: o.KeepAliveInterval,
 		timeout:           o.ClientTimeout,
-		maxMessageSize:    o.MaxMessageSize,
+		maxReceiveSize:    o.MaxReceiveSize,
+		maxSendSize:       o.MaxSendSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
 		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),

@@ -54,7 +54,7 @@ type replay struct {
 }
 
 func newReplay(s *session, ws *wsmanager.Conn) *replay {
-	return &replay{session: s, ws: ws, live: true, next: 1, allowance: newReplayAllowance(s.config)}
+	return &replay{session: s, ws: ws, live: true, next: 1, unacked: unackedQueue{limit: s.config.replayLimit}, allowance: newReplayAllowance(s.config)}
 }
 
 // deliver keeps counted records and sends them. Between two sockets it only keeps them. It does not wait.
@@ -69,7 +69,6 @@ func (r *replay) deliver(records [][]byte) error {
 }
 
 func (r *replay) deliverLocked(records [][]byte) error {
-	limit := r.session.config.replayLimit
 	size := 0
 	for _, record := range records {
 		size += recordSize(len(record))
@@ -77,7 +76,7 @@ func (r *replay) deliverLocked(records [][]byte) error {
 	switch {
 	case r.stopped:
 		return ErrClosed
-	case r.unacked.len() > 0 && size > limit+r.reserved-r.unacked.size:
+	case r.unacked.len() > 0 && size > r.roomLocked()+r.reserved:
 		return ErrSlowConsumer
 	}
 	for _, record := range records {
@@ -86,6 +85,12 @@ func (r *replay) deliverLocked(records [][]byte) error {
 	}
 	r.sendLocked()
 	return nil
+}
+
+// roomLocked returns how many bytes of memory further records may take. A record that is bigger than the limit is taken
+// alone, and does not count.
+func (r *replay) roomLocked() int {
+	return r.session.config.replayLimit - r.unacked.size + r.unacked.large
 }
 
 // write waits while too many bytes are unacknowledged. Then it calls send, which delivers the record.
@@ -97,23 +102,20 @@ func (r *replay) write(ctx context.Context, record []byte, send func([]byte) err
 	return send(record)
 }
 
-// maxFrameHeader is the size of the largest header of a frame, with its mask. A record must fit into an outbox with it.
-const maxFrameHeader = 14
-
-// reserve waits for space for a record of n bytes.
+// reserve waits for space for a record of n bytes. A record that is bigger than the limit waits until no other is
+// unacknowledged, but not while the reader is paused: see setReadPaused.
 func (r *replay) reserve(ctx context.Context, n int) error {
 	c := r.session.config
 	for {
 		r.mu.Lock()
-		room := c.replayLimit - r.unacked.size - r.reserved
+		room := r.roomLocked() - r.reserved
+		large := recordSize(n) > c.replayLimit
 		switch {
 		case r.stopped:
 			r.mu.Unlock()
 			return ErrClosed
-		case n > c.replayLimit-maxFrameHeader:
-			r.mu.Unlock()
-			return wsmanager.ErrMessageTooBig
 		case recordSize(n) <= room && (r.unacked.bytes+r.reserved < c.replayBuffer || r.readPaused),
+			large && r.readPaused && r.unacked.large == 0 && room >= recordSize(0),
 			r.unacked.len() == 0 && r.reserved == 0:
 			r.reserved += n
 			r.mu.Unlock()
