@@ -3,6 +3,7 @@ package hub_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -80,11 +81,15 @@ func lineOfClient(p *peer) *modelLine {
 func lineOfServer(conn net.Conn) *modelLine {
 	return newModelLine(
 		func() (ws.Frame, error) {
-			f, err := ws.ReadFrame(conn)
-			if err == nil && f.Header.Masked {
-				f = ws.UnmaskFrameInPlace(f)
+			h, err := ws.ReadHeader(conn)
+			if err != nil {
+				return ws.Frame{}, err
 			}
-			return f, err
+			f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+			if _, err := io.ReadFull(conn, f.Payload); err != nil {
+				return ws.Frame{}, err
+			}
+			return ws.UnmaskFrameInPlace(f), nil
 		},
 		func(b []byte) error { _, err := conn.Write(b); return err },
 		func() {
