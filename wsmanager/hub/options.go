@@ -122,8 +122,8 @@ type Options struct {
 	// limit Send ends the connection. A message that is bigger than WebSocket.Outbox.Bytes waits until the client has
 	// acknowledged all others; Send ends the connection instead if there are others. A client is acknowledged once a
 	// second, and as soon as it has sent 32 KB. Microsoft's clients acknowledge once a second only, so results and items
-	// of one connection to them take at most StatefulBuffer bytes per second: raise it if a connection has to carry more.
-	// Default: 100 000.
+	// of one connection to them take at most StatefulBuffer bytes per second, and events that exceed WebSocket.Outbox.Bytes
+	// in a second end it, also if the client reads them all: raise both if a connection has to carry more. Default: 100 000.
 	StatefulBuffer int
 
 	// ResumeWindow is how long a broken connection can be resumed. Default: 15 s.

@@ -12,7 +12,7 @@ package evloop
 // and reads settled. So one of them sees the other's store.
 func (ld *leader) followUp() {
 	l, h := ld.loop, ld.socket.handler
-	l.settled.Store(ld.w)
+	l.settle(ld.w)
 	if l.w.Load() != ld.w {
 		ld.afterDeposed()
 	}
@@ -20,4 +20,16 @@ func (ld *leader) followUp() {
 	ld.phase = phaseFollowUp
 	l.opts.FollowUp(h)
 	ld.phase = phaseLoop
+}
+
+// settle notes that the socket of the event w needs no owner any more. Events increase, and an older one does not replace a
+// newer one: a leader that was deposed long ago would hide from the watchdog that the present one has settled, which then
+// detaches a socket that no owner hands back.
+func (l *Loop) settle(w uint64) {
+	for {
+		last := l.settled.Load()
+		if last >= w || l.settled.CompareAndSwap(last, w) {
+			return
+		}
+	}
 }
