@@ -46,7 +46,9 @@ func (bodyTooSlow) Unwrap() error { return os.ErrDeadlineExceeded }
 //
 // The rate does not apply to connections that were hijacked, to CONNECT, to full duplex (see
 // http.ResponseController.EnableFullDuplex), after the handler has flushed its answer, and
-// after [DisableMinBodyRate]. Over HTTP/2 a request that is ended does not end the connection.
+// after [DisableMinBodyRate], which handlers need that wait for messages of a client before they
+// begin to answer, such as a proxy for gRPC. Over HTTP/2 a request that is ended does not end
+// the connection. On a server other than net/http's nothing is limited.
 //
 // It sets read deadlines only when a client is too slow, and after the answer.
 //

@@ -231,6 +231,20 @@ func TestMinBodyRatePassesThrough(t *testing.T) {
 	pipeline.DisableMinBodyRate(httptest.NewRequest(http.MethodGet, "/", nil)) // nothing to do
 }
 
+// Without deadlines, as a test's recorder, nothing is limited and nothing hangs.
+func TestMinBodyRateOfAnotherServer(t *testing.T) {
+	body, client := io.Pipe()
+	defer client.Close()
+	w := httptest.NewRecorder()
+	answered := make(chan struct{})
+	go func() {
+		pipeline.MinBodyRate(impatient)(text("answer")).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", body))
+		close(answered)
+	}()
+	<-answered
+	require.Equal(t, "answer", w.Body.String())
+}
+
 func TestMinBodyRateConfig(t *testing.T) {
 	for _, rate := range []pipeline.BodyRate{{BytesPerSecond: -1}, {Grace: -1}} {
 		_, err := pipeline.New().Use(pipeline.MinBodyRate(rate)).Build()
