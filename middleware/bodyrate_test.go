@@ -112,6 +112,8 @@ func TestRefusedBodyThatDoesNotCome(t *testing.T) {
 		}{
 			{"/limited", "Content-Length: 1000\r\n", "", 413},
 			{"/limited", "Content-Length: 1000\r\n", "abc", 413},
+			{"/limited", "Expect: 100-continue\r\nContent-Length: 1000\r\n", "", 413},
+			{"/firm", "Expect: 100-continue\r\nContent-Length: 1000\r\n", "", 413},
 			{"/limited", "Transfer-Encoding: chunked\r\n", "14\r\n01234567890123456789\r\n", 413},
 			{"/ignored", "Content-Length: 1000\r\n", "", 413},
 			{"/ignored", "Transfer-Encoding: chunked\r\n", "14\r\n01234567890123456789\r\n", 413},

@@ -98,9 +98,15 @@ func (b *pacedBody) settle() {
 	switch {
 	case failed: // too slow, malformed, or a deadline of the handler's
 		b.lingers = 0
-	case done, b.expects && !begun: // net/http closes the connection of a client that waits for a 100
+	case done:
 		return
-	case b.closes, httpx.ListContains(b.res.header().Values("Connection"), "close"):
+	case b.expects && !begun: // net/http closes the connection of a client that waits for a 100
+		b.lingers = min(b.lingers, settleTime)
+		if b.isRefused() {
+			b.lingers = 0
+		}
+		return
+	case b.closes, b.isRefused():
 		b.lingers = min(b.lingers, settleTime)
 	case b.announced >= 0 && left > maxUnread:
 		b.lingers = 0
@@ -110,6 +116,11 @@ func (b *pacedBody) settle() {
 		}
 	}
 	httpx.CloseAfterAnswer(httpx.Innermost(b.res.raw))
+}
+
+// isRefused reports whether the handlers close the connection after the answer.
+func (b *pacedBody) isRefused() bool {
+	return httpx.ListContains(b.res.header().Values("Connection"), "close")
 }
 
 // drain reads the rest of the body, and reports whether that was all. It goes on after
