@@ -68,8 +68,14 @@ func MinBodyRate(rate BodyRate) Middleware {
 			defer httpx.CopyBack(r, inner)
 		}
 		inner.Body = b
-		defer b.stop()
+		returned := false
+		defer func() {
+			if !returned {
+				b.abandon()
+			}
+		}()
 		next.ServeHTTP(w, inner)
+		returned = true
 		b.end(w)
 	})
 	return func(next http.Handler) http.Handler {

@@ -31,6 +31,23 @@ func (b *pacedBody) end(w http.ResponseWriter) {
 	}
 	b.duplex.Store(false) // it ends with the handlers
 	b.settle()
+	b.finish()
+}
+
+// abandon is called when the handlers have panicked. A component above may answer.
+func (b *pacedBody) abandon() {
+	b.stop()
+	b.answer.Lock()
+	if done, _ := b.state(); b.http1 && !done && !b.settled && !b.res.Upgraded() {
+		b.settled, b.lingers = true, settleTime
+		httpx.CloseAfterAnswer(httpx.Innermost(b.res.raw))
+	}
+	b.answer.Unlock()
+	b.finish()
+}
+
+// finish sets the deadline for what net/http still reads of the body.
+func (b *pacedBody) finish() {
 	if !b.http1 || b.res.Upgraded() {
 		return
 	}

@@ -137,6 +137,33 @@ func TestUnreadBodyAndAStream(t *testing.T) {
 	d.requireEnd(t)
 }
 
+// After a panic a component above can answer, too.
+func TestUnreadBodyAndAPanic(t *testing.T) {
+	recovering := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					http.Error(w, "recovered", http.StatusInternalServerError)
+				}
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+	broken := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })
+	for name, h := range map[string]http.Handler{
+		"outside": recovering(pipeline.MinBodyRate(impatient)(broken)),
+		"inside":  pipeline.MinBodyRate(impatient)(recovering(broken)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t, addrOf(serveTest(t, h, false)), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+			res, body := d.answer(t)
+			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+			require.Equal(t, "recovered\n", body)
+			d.requireEnd(t)
+		})
+	}
+}
+
 // A client that keeps sending is cut off after a bounded number of bytes, and has an answer.
 func TestUnreadBodyThatDoesNotEnd(t *testing.T) {
 	srv := serveTest(t, pipeline.MinBodyRate(pipeline.BodyRate{})(ignoring()), false)
