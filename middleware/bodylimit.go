@@ -109,6 +109,7 @@ type limitedBody struct {
 	announced int64 // the Content-Length, or -1
 	firm      bool
 	http1     bool
+	expects   bool // the client waits for a 100
 
 	bodyFailure
 
@@ -117,7 +118,7 @@ type limitedBody struct {
 }
 
 func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bool) *limitedBody {
-	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm, http1: r.ProtoMajor == 1}
+	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm, http1: r.ProtoMajor == 1, expects: r.Header.Get("Expect") != ""}
 	for {
 		above, ok := b.body.(*limitedBody)
 		if !ok || above.firm || above.begun.Load() {
@@ -163,11 +164,17 @@ func (b *limitedBody) refuse() (int, error) {
 const lingerTime = 500 * time.Millisecond
 
 // stopReading sets a deadline for the reads of an HTTP/1 connection, which is closed after
-// the answer. Without it net/http would wait for the rest of the body for any time.
+// the answer. Without it net/http would wait for the rest of the body for any time. A client
+// that waits for a 100 sends nothing.
 func (b *limitedBody) stopReading() {
-	if b.http1 {
-		_ = http.NewResponseController(b.w).SetReadDeadline(time.Now().Add(lingerTime)) // w may be a test's
+	if !b.http1 {
+		return
 	}
+	deadline := time.Now().Add(lingerTime)
+	if b.expects && b.announced > b.limit {
+		deadline = time.Unix(1, 0)
+	}
+	_ = http.NewResponseController(b.w).SetReadDeadline(deadline) // w may be a test's
 }
 
 // exceeded returns the error of a read beyond the limit, or nil.

@@ -95,47 +95,9 @@ func TestStaticFilesPrecompressed(t *testing.T) {
 					require.EqualValues(t, len(body), res.ContentLength)
 				}
 
-				types := map[string]string{"/app.js": "text/javascript; charset=utf-8", "/a.css": "text/css; charset=utf-8", "/dir/": "text/html; charset=utf-8"}
-				for target, contentType := range types {
-					etags := map[string]bool{}
-					for _, coding := range []string{"br", "zstd", "gzip", "identity"} {
-						res, body := fetch(t, srv, "GET", target, "Accept-Encoding", coding)
-						require.Equal(t, contentType, res.Header.Get("Content-Type"))
-						require.Equal(t, "bytes", res.Header.Get("Accept-Ranges"))
-						encoded := res.Header.Get("Content-Encoding")
-						etag := res.Header.Get("Etag")
-						require.NotEmpty(t, etag)
-						if encoded != "" || coding == "identity" {
-							require.False(t, etags[etag], "each coding has an ETag of its own")
-							etags[etag] = true
-						}
-						head, none := fetch(t, srv, "HEAD", target, "Accept-Encoding", coding)
-						require.Empty(t, none)
-						require.Equal(t, res.ContentLength, head.ContentLength)
-						require.Equal(t, encoded, head.Header.Get("Content-Encoding"))
-						require.Equal(t, etag, head.Header.Get("Etag"))
-
-						same, _ := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "If-None-Match", etag)
-						require.Equal(t, 304, same.StatusCode)
-						require.Equal(t, []string{"Accept-Encoding"}, same.Header.Values("Vary"))
-						require.Empty(t, same.Header.Get("Content-Encoding"))
-
-						part, partial := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "Range", "bytes=1-3", "If-Range", etag)
-						require.Equal(t, 206, part.StatusCode)
-						require.Equal(t, body[1:4], partial, "of the encoded file")
-						require.Equal(t, encoded, part.Header.Get("Content-Encoding"))
-						many, all := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "Range", "bytes=0-0,2-2")
-						if encoded != "" {
-							require.Equal(t, 200, many.StatusCode, "a multipart body is not encoded")
-							require.Equal(t, body, all)
-						}
-						if encoded != "" {
-							other, _ := fetch(t, srv, "GET", target, "Accept-Encoding", "identity", "If-None-Match", etag, "If-Range", etag, "Range", "bytes=0-0")
-							require.Equal(t, 200, other.StatusCode, "the validators of one coding are not those of another")
-						}
-					}
+				for target, contentType := range map[string]string{"/app.js": "text/javascript; charset=utf-8", "/a.css": "text/css; charset=utf-8", "/dir/": "text/html; charset=utf-8"} {
+					checkCodings(t, srv, target, contentType)
 				}
-
 				for target, want := range map[string]string{
 					"/alone.txt":   "plain",
 					"/twice.gz":    "an archive",
@@ -155,6 +117,48 @@ func TestStaticFilesPrecompressed(t *testing.T) {
 				require.Equal(t, 404, res.StatusCode)
 			})
 		})
+	}
+}
+
+// checkCodings checks the headers, conditions and ranges of a file in each coding.
+func checkCodings(t *testing.T, srv *httptest.Server, target, contentType string) {
+	t.Helper()
+	etags := map[string]bool{}
+	for _, coding := range []string{"br", "zstd", "gzip", "identity"} {
+		res, body := fetch(t, srv, "GET", target, "Accept-Encoding", coding)
+		require.Equal(t, contentType, res.Header.Get("Content-Type"))
+		require.Equal(t, "bytes", res.Header.Get("Accept-Ranges"))
+		encoded := res.Header.Get("Content-Encoding")
+		etag := res.Header.Get("Etag")
+		require.NotEmpty(t, etag)
+		if encoded != "" || coding == "identity" {
+			require.False(t, etags[etag], "each coding has an ETag of its own")
+			etags[etag] = true
+		}
+		head, none := fetch(t, srv, "HEAD", target, "Accept-Encoding", coding)
+		require.Empty(t, none)
+		require.Equal(t, res.ContentLength, head.ContentLength)
+		require.Equal(t, encoded, head.Header.Get("Content-Encoding"))
+		require.Equal(t, etag, head.Header.Get("Etag"))
+
+		same, _ := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "If-None-Match", etag)
+		require.Equal(t, 304, same.StatusCode)
+		require.Equal(t, []string{"Accept-Encoding"}, same.Header.Values("Vary"))
+		require.Empty(t, same.Header.Get("Content-Encoding"))
+
+		part, partial := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "Range", "bytes=1-3", "If-Range", etag)
+		require.Equal(t, 206, part.StatusCode)
+		require.Equal(t, body[1:4], partial, "of the encoded file")
+		require.Equal(t, encoded, part.Header.Get("Content-Encoding"))
+		many, all := fetch(t, srv, "GET", target, "Accept-Encoding", coding, "Range", "bytes=0-0,2-2")
+		if encoded != "" {
+			require.Equal(t, 200, many.StatusCode, "a multipart body is not encoded")
+			require.Equal(t, body, all)
+		}
+		if encoded != "" {
+			other, _ := fetch(t, srv, "GET", target, "Accept-Encoding", "identity", "If-None-Match", etag, "If-Range", etag, "Range", "bytes=0-0")
+			require.Equal(t, 200, other.StatusCode, "the validators of one coding are not those of another")
+		}
 	}
 }
 
@@ -189,8 +193,8 @@ func TestStaticFilesNeverEncodesTwice(t *testing.T) {
 	above := pipeline.New().UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		w.Header().Set("Content-Encoding", "gzip")
 		zw := gzip.NewWriter(w)
-		defer zw.Close()
 		next.ServeHTTP(gzipWriter{w, zw}, r)
+		_ = zw.Close()
 	}).Use(middleware.StaticFiles(middleware.StaticFilesOptions{FS: files})).MustBuild()
 	overBothProtocols(t, above, func(t *testing.T, srv *httptest.Server) {
 		res, body := fetch(t, srv, "GET", "/app.js", "Accept-Encoding", "gzip, br", "Range", "bytes=0-1")

@@ -11,10 +11,9 @@ import (
 type identity struct {
 	size     int64
 	modified int64 // nanoseconds of Unix time
-	created  int64 // on Windows
 	changed  int64 // nanoseconds of Unix time of the last change of content or metadata
 	device   uint64
-	inode    uint64
+	file     uint64 // inode, or creation time on Windows
 	checksum uint32 // of the content
 }
 

@@ -8,6 +8,6 @@ import "syscall"
 func (id *identity) addSystem(sys any) {
 	if st, ok := sys.(*syscall.Stat_t); ok {
 		id.changed = st.Ctimespec.Nano()
-		id.device, id.inode = uint64(st.Dev), uint64(st.Ino)
+		id.device, id.file = uint64(st.Dev), uint64(st.Ino) //nolint:unconvert // other systems have other types
 	}
 }

@@ -6,6 +6,6 @@ import "syscall"
 // creation time of its own.
 func (id *identity) addSystem(sys any) {
 	if st, ok := sys.(*syscall.Win32FileAttributeData); ok {
-		id.created = st.CreationTime.Nanoseconds()
+		id.file = uint64(st.CreationTime.Nanoseconds())
 	}
 }

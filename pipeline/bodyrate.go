@@ -46,7 +46,9 @@ func (bodyTooSlow) Unwrap() error { return os.ErrDeadlineExceeded }
 //
 // The rate does not apply to connections that were hijacked, to CONNECT, to full duplex (see
 // http.ResponseController.EnableFullDuplex), after the handler has flushed its answer, and
-// after [DisableMinBodyRate]. Over HTTP/2 a request that is ended does not end the connection.
+// after [DisableMinBodyRate], which handlers need that wait for messages of a client before they
+// begin to answer, such as a proxy for gRPC. Over HTTP/2 a request that is ended does not end
+// the connection. On a server other than net/http's nothing is limited.
 //
 // It sets read deadlines only when a client is too slow, and after the answer.
 //
@@ -66,8 +68,14 @@ func MinBodyRate(rate BodyRate) Middleware {
 			defer httpx.CopyBack(r, inner)
 		}
 		inner.Body = b
-		defer b.stop()
+		returned := false
+		defer func() {
+			if !returned {
+				b.abandon()
+			}
+		}()
 		next.ServeHTTP(w, inner)
+		returned = true
 		b.end(w)
 	})
 	return func(next http.Handler) http.Handler {

@@ -35,11 +35,14 @@ func reading(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// waitGrace returns when a client of srv has used up its grace. A request that had begun
-// before has then waited for longer.
-func waitGrace(t *testing.T, srv *httptest.Server) {
+// patience is the rate for requests that must not fail because the machine is busy.
+var patience = pipeline.BodyRate{Grace: 2 * time.Second}
+
+// waitGrace returns when a client of srv has used up the grace of target. A request that had
+// begun before has then waited for longer.
+func waitGrace(t *testing.T, srv *httptest.Server, target string) {
 	t.Helper()
-	res, err := srv.Client().Post(srv.URL+"/slow", "text/plain", slowBody{t.Context()})
+	res, err := srv.Client().Post(srv.URL+target, "text/plain", slowBody{t.Context()})
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, http.StatusRequestTimeout, res.StatusCode)
@@ -56,6 +59,7 @@ func (b slowBody) Read([]byte) (int, error) {
 // rateServer serves mux behind impatient, over both protocols.
 func rateServer(t *testing.T, mux *http.ServeMux, f func(t *testing.T, srv *httptest.Server)) {
 	mux.HandleFunc("/slow", reading)
+	mux.Handle("/slowly", pipeline.MinBodyRate(patience)(http.HandlerFunc(reading)))
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
 			f(t, serveTest(t, pipeline.MinBodyRate(impatient)(mux), http2))
@@ -66,6 +70,7 @@ func rateServer(t *testing.T, mux *http.ServeMux, f func(t *testing.T, srv *http
 // A client that sends nothing, or too little, gets 408.
 func TestMinBodyRate(t *testing.T) {
 	srv := serveTest(t, pipeline.MinBodyRate(impatient)(http.HandlerFunc(reading)), false)
+	tests := map[string]func() error{}
 	for _, tt := range []struct{ name, head, first, drop string }{
 		{"nothing comes", "Content-Length: 10000\r\n", "", ""},
 		{"a beginning comes", "Content-Length: 10000\r\n", "xxx", ""},
@@ -75,9 +80,11 @@ func TestMinBodyRate(t *testing.T) {
 		{"byte by byte, chunked", "Transfer-Encoding: chunked\r\n", "", "1\r\nx\r\n"},
 		{"after a 100", "Content-Length: 10000\r\nExpect: 100-continue\r\n", "", ""},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			d := open(t, addrOf(srv), "POST / HTTP/1.1\r\nHost: x\r\n"+tt.head+"\r\n"+tt.first)
+		tests[tt.name] = func() error {
+			d, err := dial(t, addrOf(srv), "POST / HTTP/1.1\r\nHost: x\r\n"+tt.head+"\r\n"+tt.first)
+			if err != nil {
+				return err
+			}
 			if tt.drop != "" {
 				go func() {
 					tick := time.NewTicker(time.Millisecond)
@@ -89,15 +96,20 @@ func TestMinBodyRate(t *testing.T) {
 					}
 				}()
 			}
-			res, _ := d.answer(t)
-			if res.StatusCode == http.StatusContinue {
-				res, _ = d.answer(t)
+			res, _, err := d.next()
+			if err == nil && res.StatusCode == http.StatusContinue {
+				res, _, err = d.next()
 			}
-			require.Equal(t, http.StatusRequestTimeout, res.StatusCode)
-			require.True(t, res.Close)
-			d.requireEnd(t)
-		})
+			if err != nil {
+				return err
+			}
+			if res.StatusCode != http.StatusRequestTimeout || !res.Close {
+				return fmt.Errorf("the answer is %d, closing: %v", res.StatusCode, res.Close)
+			}
+			return d.end()
+		}
 	}
+	atOnce(t, tests)
 }
 
 // Over HTTP/2 the request ends, and the connection serves others.
@@ -105,16 +117,20 @@ func TestMinBodyRateHTTP2(t *testing.T) {
 	addrs := make(chan string, 2)
 	srv := serveTest(t, pipeline.MinBodyRate(impatient)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addrs <- r.RemoteAddr
+		if r.URL.Path != "/slow" {
+			pipeline.DisableMinBodyRate(r)
+		}
 		reading(w, r)
 	})), true)
-	waitGrace(t, srv)
+	waitGrace(t, srv, "/slow")
 	res, err := srv.Client().Post(srv.URL, "text/plain", strings.NewReader("abc"))
 	require.NoError(t, err)
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, "read 3", string(body))
-	require.Equal(t, <-addrs, <-addrs)
+	slow, next := <-addrs, <-addrs
+	require.Equal(t, slow, next)
 }
 
 // Only the time for which a Read waits counts, and some requests are exempt.
@@ -125,13 +141,13 @@ func TestMinBodyRateExemptions(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s, %v", rest, err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/busy", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/busy", pipeline.MinBodyRate(patience)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var one [1]byte
 		_, _ = io.ReadFull(r.Body, one[:])
 		entered <- struct{}{}
 		<-release // longer than the grace
 		finish(w, r)
-	})
+	})))
 	mux.HandleFunc("/disabled", func(w http.ResponseWriter, r *http.Request) {
 		pipeline.DisableMinBodyRate(r)
 		entered <- struct{}{}
@@ -172,7 +188,11 @@ func TestMinBodyRateExemptions(t *testing.T) {
 			_, err := io.WriteString(client, "a")
 			require.NoError(t, err)
 			<-entered
-			waitGrace(t, srv)
+			slow := "/slow"
+			if target == "/busy" {
+				slow = "/slowly"
+			}
+			waitGrace(t, srv, slow)
 			_, err = io.WriteString(client, "bc")
 			require.NoError(t, err)
 			require.NoError(t, client.Close())
@@ -206,7 +226,7 @@ func TestMinBodyRateHijacked(t *testing.T) {
 	line, err := d.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
-	waitGrace(t, srv)
+	waitGrace(t, srv, "/slow")
 	_, err = io.WriteString(d.Conn, "hello\n")
 	require.NoError(t, err)
 	rest, err := io.ReadAll(d)
@@ -228,6 +248,20 @@ func TestMinBodyRatePassesThrough(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(nil, r) }))
 	}
 	pipeline.DisableMinBodyRate(httptest.NewRequest(http.MethodGet, "/", nil)) // nothing to do
+}
+
+// Without deadlines, as a test's recorder, nothing is limited and nothing hangs.
+func TestMinBodyRateOfAnotherServer(t *testing.T) {
+	body, client := io.Pipe()
+	defer client.Close()
+	w := httptest.NewRecorder()
+	answered := make(chan struct{})
+	go func() {
+		pipeline.MinBodyRate(impatient)(text("answer")).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", body))
+		close(answered)
+	}()
+	<-answered
+	require.Equal(t, "answer", w.Body.String())
 }
 
 func TestMinBodyRateConfig(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 // inThePast is a deadline that has passed.
@@ -19,7 +21,7 @@ var inThePast = time.Unix(1, 0)
 type pacedBody struct {
 	res     *Response
 	raw     io.ReadCloser
-	http1   bool
+	http1   bool // over net/http's server for HTTP/1
 	closes  bool // the request says Connection: close
 	expects bool // the client waits for a 100 before it sends the body
 
@@ -52,10 +54,11 @@ type pacedBody struct {
 
 func newPacedBody(res *Response, r *http.Request, rate BodyRate) *pacedBody {
 	rate = rate.withDefaults()
+	_, hasDeadlines := httpx.Innermost(res.raw).(interface{ SetReadDeadline(time.Time) error })
 	return &pacedBody{
 		res:       res,
 		raw:       r.Body,
-		http1:     r.ProtoMajor == 1,
+		http1:     r.ProtoMajor == 1 && hasDeadlines,
 		closes:    r.Close,
 		expects:   r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Expect"), "100-continue"),
 		rate:      rate,

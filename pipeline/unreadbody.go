@@ -31,6 +31,23 @@ func (b *pacedBody) end(w http.ResponseWriter) {
 	}
 	b.duplex.Store(false) // it ends with the handlers
 	b.settle()
+	b.finish()
+}
+
+// abandon is called when the handlers have panicked. A component above may answer.
+func (b *pacedBody) abandon() {
+	b.stop()
+	b.answer.Lock()
+	if done, _ := b.state(); b.http1 && !done && !b.settled && !b.res.Upgraded() {
+		b.settled, b.lingers = true, settleTime
+		httpx.CloseAfterAnswer(httpx.Innermost(b.res.raw))
+	}
+	b.answer.Unlock()
+	b.finish()
+}
+
+// finish sets the deadline for what net/http still reads of the body.
+func (b *pacedBody) finish() {
 	if !b.http1 || b.res.Upgraded() {
 		return
 	}
@@ -98,9 +115,15 @@ func (b *pacedBody) settle() {
 	switch {
 	case failed: // too slow, malformed, or a deadline of the handler's
 		b.lingers = 0
-	case done, b.expects && !begun: // net/http closes the connection of a client that waits for a 100
+	case done:
 		return
-	case b.closes, httpx.ListContains(b.res.header().Values("Connection"), "close"):
+	case b.expects && !begun: // net/http closes the connection of a client that waits for a 100
+		b.lingers = min(b.lingers, settleTime)
+		if b.isRefused() {
+			b.lingers = 0
+		}
+		return
+	case b.closes, b.isRefused():
 		b.lingers = min(b.lingers, settleTime)
 	case b.announced >= 0 && left > maxUnread:
 		b.lingers = 0
@@ -110,6 +133,11 @@ func (b *pacedBody) settle() {
 		}
 	}
 	httpx.CloseAfterAnswer(httpx.Innermost(b.res.raw))
+}
+
+// isRefused reports whether the handlers close the connection after the answer.
+func (b *pacedBody) isRefused() bool {
+	return httpx.ListContains(b.res.header().Values("Connection"), "close")
 }
 
 // drain reads the rest of the body, and reports whether that was all. It goes on after
