@@ -262,12 +262,23 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/token"},
+	"wsmanager/hub": {
+		"internal/httpx", "wsmanager", "wsmanager/hub/dotnet",
+		"wsmanager/hub/internal/cutter", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx",
+		"wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode",
+	},
 
-	"wsmanager/hub/internal/cutter": {},
+	"wsmanager/hub/internal/cutter":    {},
+	"wsmanager/hub/internal/fields":    {},
+	"wsmanager/hub/internal/jsonscan":  nil,
+	"wsmanager/hub/internal/lazyctx":   nil,
+	"wsmanager/hub/internal/mpack":     {},
+	"wsmanager/hub/internal/pace":      nil,
+	"wsmanager/hub/internal/transcode": {"wsmanager/hub/internal/mpack"},
 
+	"wsmanager/hub/dotnet":    {"wsmanager/hub/internal/mpack"},
 	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
-	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
+	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/mpack", "wsmanager/hub/internal/transcode"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Any other importer would enable it for all of its own importers.

@@ -191,7 +191,8 @@ func TestEndpointsRoute(t *testing.T) {
 		{"/api/host", "example.com/api/host", "example.com/api/host"},
 		{"/api/v1/", "/api/v1/{$}", "/api/v1/{$}"},
 		{"/nothing", "", ""},
-		{"/api/only", "", ""},
+		{"/api/only", "/api/only", ""}, // 405
+		{"/api/nothing", "/api", ""},
 	} {
 		t.Run(tt.target, func(t *testing.T) {
 			var route, inside string

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
@@ -224,7 +225,7 @@ func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
-		res.SetRoute(routeBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
+		res.SetRoute(httpx.RouteBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
 	}
 	header := w.Header()
 	if !h.cached {

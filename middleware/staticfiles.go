@@ -69,6 +69,9 @@ type StaticFilesOptions struct {
 // Ranges also work with files that can't seek, such as those of an archive/zip.Reader, by
 // skipping the bytes before them.
 //
+// The components around see the route "/{file...}", behind the prefixes of branches, see
+// pipeline's Response.Route.
+//
 // It serves no precompressed variants, and does no authorisation: put it behind a guard, or
 // serve only public files.
 //
@@ -82,6 +85,10 @@ func StaticFiles(opts StaticFilesOptions) pipeline.Middleware {
 		return &staticFiles{StaticFilesOptions: opts, next: next}
 	}
 }
+
+// staticRoute is the route of all files below a branch: a metric should not have a label for
+// each file.
+const staticRoute = "/{file...}"
 
 // problem returns the problem of the options, or "".
 func (opts StaticFilesOptions) problem() string {
@@ -142,6 +149,7 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !info.Mode().IsRegular(), !isFolder && slash: // the path names no such folder
 		s.next.ServeHTTP(w, r)
 	case isFolder && (!slash || branch.Exact(r)):
+		setRoute(r, staticRoute)
 		// The page's relative links need the slash.
 		to := url.URL{Path: strings.TrimSuffix(branch.PathBase(r)+p, "/") + "/", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
@@ -185,6 +193,7 @@ func (s *staticFiles) serveFile(w http.ResponseWriter, r *http.Request, name str
 		defer f.Close()
 		var info fs.FileInfo
 		if info, err = f.Stat(); err == nil && info.Mode().IsRegular() {
+			setRoute(r, staticRoute)
 			s.serveContent(w, r, name, f, info)
 			return
 		}

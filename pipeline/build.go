@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/justinas/alice"
 
@@ -119,14 +120,19 @@ func (bd *build) handler(b *Builder, end http.Handler, from pathFacts, lv *level
 				bd.fail(s, "%w", err)
 				continue
 			}
-			chain = append(chain, branch.MapWith(s.prefix, s.opts, h))
+			label := &branchRoute{next: h}
+			if s.opts.PreservePath {
+				label.prefix = strings.ToLower(s.prefix)
+			}
+			chain = append(chain, branch.MapWith(s.prefix, s.opts, label))
 		case kindMapWhen:
 			h := bd.handler(s.sub, notFound, at[i], lv.below(s, i))
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
 				continue
 			}
-			chain = append(chain, branch.When(s.pred, h))
+			label := &branchRoute{next: h, name: "MapWhen(" + s.label + ")"}
+			chain = append(chain, branch.When(s.pred, label))
 		case kindUseWhen:
 			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next, at[i], lv.below(s, i)) }
 			if s.pred == nil {

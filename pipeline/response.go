@@ -40,6 +40,7 @@ type Response struct {
 	ownedByOuter bool          // an outer Response closes the hijacked connection
 	abandoned    bool          // the client had left when a 5xx started; guarded by mu
 	taken        bool          // a handler has hijacked the connection; guarded by mu
+	routed       bool          // route is from SetRoute, not the label of a branch; guarded by mu
 	phase        atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards the fields below
@@ -262,22 +263,6 @@ func (res *Response) Upgraded() bool { return res.upgraded.Load() }
 // Flushed reports whether a handler has flushed its output, to stream or to send the
 // headers early.
 func (res *Response) Flushed() bool { return res.flushed.Load() }
-
-// SetRoute sets the route that the request took, which components above read with Route:
-// for example the pattern of the endpoint, behind the prefixes of the branches that led to
-// it. The last call wins.
-func (res *Response) SetRoute(pattern string) {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	res.route = pattern
-}
-
-// Route returns the route from the last SetRoute of a component below, or "".
-func (res *Response) Route() string {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	return res.route
-}
 
 // SetValue stores val under key for the life of the response. Unlike a value in the
 // request's context, the components above see it too, for example a log that reports a

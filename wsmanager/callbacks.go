@@ -52,6 +52,13 @@ type Callbacks struct {
 	// arrived when OnClose is called is incomplete.
 	OnPiece func(c *Conn, p Piece) error
 
+	// OnContinue is called once after a callback has called [Continue], when all callbacks for the
+	// bytes that were read together have returned. It runs on their goroutine, but it is not one
+	// of them: the connection is read meanwhile, and callbacks for it may run at the same time on other
+	// goroutines, and so may further calls of OnContinue, and OnClose. It is for work that is
+	// usually short, and must not delay the connection if it is not. It may block as callbacks may.
+	OnContinue func(c *Conn)
+
 	// OnClose is called exactly once after every OnConnect, also after one that failed, when
 	// the connection has left the registry and its groups. Its Context has ended, and sends
 	// return ErrClosed. err is nil if the peer or Conn.Close ended the connection with 1000,

@@ -62,7 +62,8 @@ func (d *loopDriver) readOn(c *Conn, rest []byte, tenure uint32) {
 // own opens the connection, or feeds it bytes that were read already, and gives it to the
 // loop, unless another reader has replaced this one.
 func (d *loopDriver) own(c *Conn, tenure uint32, open func() error) {
-	defer func() { // also if OnClose ends the goroutine
+	(*transport.Loop)(d).EndData() // of the reader that was replaced
+	defer func() {                 // also if OnClose ends the goroutine
 		if !c.in.dispatch.replaced((*callbackHost)(c), tenure) {
 			d.Socket.Release()
 		}
@@ -106,10 +107,36 @@ func (h *eventHandler) Data(p []byte) bool {
 		c.in.discard(c.session(), p) // until the peer has answered or closed its direction, or Timeouts.Close has passed
 		return true
 	}
-	if err := c.session().consume(p); err != nil && err != frame.ErrTaken {
+	continues := c.m.callbacks.OnContinue != nil
+	if continues {
+		(*transport.Loop)(d).BeginData()
+	}
+	err := c.session().consume(p)
+	if err == frame.ErrTaken {
+		return true // the socket has another owner
+	}
+	if continues {
+		(*transport.Loop)(d).EndData()
+	}
+	if err != nil {
 		d.finish(c, err)
 	}
 	return true
+}
+
+// followUp implements evloop.Options.FollowUp.
+func followUp(h evloop.Handler) {
+	e := h.(*eventHandler)
+	if !(*transport.Loop)(e.driver()).TakeFollowUp() {
+		return
+	}
+	c := (*Conn)(e)
+	defer func() {
+		if v := recover(); v != nil {
+			(*callbackHost)(c).endTaken(c.session().panicked(v))
+		}
+	}()
+	c.m.callbacks.OnContinue(c)
 }
 
 // Kicked implements evloop.Handler. Interrupt leads to this call.

@@ -5,6 +5,7 @@ package wsmanager
 import (
 	"net"
 
+	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/transport"
 )
 
@@ -12,6 +13,9 @@ import (
 func (*Manager) newLoopTransport(*Conn, net.Conn) (transport.Transport, driver, error) {
 	return nil, nil, errNotPlainTCP
 }
+
+// followUp is never called.
+func followUp(evloop.Handler) {}
 
 // loopDriverOf is never called.
 func loopDriverOf(transport.Transport) driver { return nil }

@@ -83,7 +83,7 @@ func startManager(cb Callbacks, opts settings, c timewheel.Clock) (*Manager, err
 	}
 	if opts.Driver != DriverGoroutine {
 		var err error
-		if m.loops, err = evloop.NewPool(evloop.Options{Logf: m.logLoop}); err != nil && opts.Driver == DriverEventLoop {
+		if m.loops, err = evloop.NewPool(m.loopOptions()); err != nil && opts.Driver == DriverEventLoop {
 			return nil, fmt.Errorf("wsmanager: DriverEventLoop: there is no event loop on this system, use DriverAuto: %w", err)
 		}
 	}

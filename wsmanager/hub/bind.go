@@ -5,10 +5,11 @@ import (
 	"reflect"
 )
 
-// bind decodes the arguments of a call. The caller may read the texts of its errors: they describe only data that the
+// bind decodes the arguments of a call. The result is for call; arguments returns those of the client. The caller may read the texts of its errors: they describe only data that the
 // caller has sent.
 func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
-	values := make([]reflect.Value, len(m.params))
+	in := make([]reflect.Value, m.contexts()+len(m.params))
+	values := m.arguments(in)
 	arguments := inv.Arguments
 	for i, param := range m.params {
 		if param.stream != noStream {
@@ -23,8 +24,19 @@ func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect
 		values[i] = v
 		arguments = arguments[1:]
 	}
-	return values, nil
+	return in, nil
 }
+
+// contexts is the number of parameters before the arguments.
+func (m *method) contexts() int {
+	if m.ctx == noContext {
+		return 0
+	}
+	return 1
+}
+
+// arguments returns the arguments of a result of bind.
+func (m *method) arguments(in []reflect.Value) []reflect.Value { return in[m.contexts():] }
 
 // mismatch describes a wrong number of arguments or streams. It returns "" if the numbers are right.
 func (m *method) mismatch(inv *Invocation) string {
@@ -39,6 +51,11 @@ func (m *method) mismatch(inv *Invocation) string {
 
 // decode decodes an argument or an item into a value of type t.
 func (p param) decode(protocol Protocol, raw Raw, t reflect.Type) (reflect.Value, error) {
+	if _, ok := protocol.(jsonProtocol); ok {
+		if v, ok := p.decodePlain(raw, t); ok {
+			return v, nil
+		}
+	}
 	if !p.scalar {
 		v := reflect.New(t)
 		return v.Elem(), protocol.Decode(raw, v.Interface())

@@ -1,8 +1,9 @@
 package hub
 
 import (
-	"context"
 	"slices"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/lazyctx"
 )
 
 // call is a client's call of a method, from its arrival to its end.
@@ -14,8 +15,10 @@ type call struct {
 	size    int     // see memory
 	uploads []*upload
 
-	ctx    *Context // nil before the call begins
-	cancel context.CancelCauseFunc
+	ctx     *Context // of the method; nil before the call begins
+	context Context  // what ctx points to
+	life    lazyctx.Context
+	answer  answerMessage
 
 	// Guarded by conn.mu.
 	canceled bool // by the client, before the call began
@@ -64,8 +67,11 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	k.size = k.memory()
 	c.pendingCalls++
 	c.pendingBytes += k.size
-	c.queue = append(c.queue, k)
-	c.startCallsLocked()
+	if len(c.queue) > 0 || !k.beginLocked() {
+		c.queue = append(c.queue, k)
+		return nil
+	}
+	startFromReaderLocked(s, k)
 	return nil
 }
 
@@ -130,30 +136,42 @@ func (k *call) openUploadsLocked() {
 	}
 }
 
-// startCallsLocked implements slotOwner.
-func (c *conn) startCallsLocked() {
-	for len(c.queue) > 0 && !c.connecting && !c.closing {
-		k := c.queue[0]
-		if !c.slots.tryAcquireLocked(&k.slot) {
-			return
-		}
-		c.queue[0] = nil
-		c.queue = c.queue[1:]
-		if len(c.queue) == 0 {
-			c.queue = nil // frees the array of a long queue
-		}
-		k.begun = true
-		ctx, cancel := context.WithCancelCause(c.ctx)
-		k.ctx, k.cancel = &Context{Context: ctx, c: c, call: k}, cancel
-		if k.canceled {
-			cancel(ErrCanceled)
-		}
-		c.hub.running.run(k.run)
+// beginNextLocked begins the first call that waits, and returns it. It returns nil if that may not begin yet.
+func beginNextLocked(c *conn) *call {
+	if len(c.queue) == 0 || !c.queue[0].beginLocked() {
+		return nil
 	}
+	k := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	if len(c.queue) == 0 {
+		c.queue = nil // frees the array of a long queue
+	}
+	return k
 }
 
-// finish ends a call that has begun.
-func (k *call) finish() {
+// beginLocked begins a call, if that may begin: all that came before have begun.
+func (k *call) beginLocked() bool {
+	c := k.c
+	if c.connecting || c.closing || !c.slots.tryAcquireLocked(&k.slot) {
+		return false
+	}
+	k.begun = true
+	k.life.Init(c.ctx)
+	k.context = Context{Context: &k.life, c: c, call: k}
+	k.ctx = &k.context
+	if k.canceled {
+		k.cancel(ErrCanceled)
+	}
+	return true
+}
+
+// cancel ends the context of a call that has begun.
+func (k *call) cancel(cause error) { k.life.Cancel(cause) }
+
+// finish ends a call that has begun. It begins the next one, which it returns for the same goroutine, and starts all others
+// that may begin.
+func (k *call) finish() (next *call) {
 	k.cancel(ErrReturned)
 	c := k.c
 	c.mu.Lock()
@@ -161,8 +179,10 @@ func (k *call) finish() {
 	c.slots.endLocked(&k.slot)
 	c.pendingCalls--
 	c.pendingBytes -= k.size
+	next = beginNextLocked(c)
 	c.startCallsLocked()
 	c.changed.Broadcast()
+	return next
 }
 
 // unregister frees the ids of the call and of its streams. It runs before the answer is sent, because the client may then

@@ -5,37 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"runtime/debug"
+	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// run runs a call and sends its answer.
-func (k *call) run() {
-	defer k.finish()
-	answer := &answerMessage{}
-	defer func() { k.c.hub.counters.called(&answer.Completion) }()
-	switch cause := context.Cause(k.ctx); {
+// run runs a call and sends its answer. It returns the next call for this goroutine, or nil.
+func (k *call) run() (next *call) {
+	start := time.Now()
+	returned := false
+	defer func() {
+		if k.problem == "" { // otherwise clients could make a slow method look short
+			k.method.pace.Record(time.Since(start))
+		}
+		k.c.hub.counters.called(&k.answer.Completion)
+		if next = k.finish(); next != nil && !returned { // the method has ended the goroutine
+			k.c.hub.running.run(next.serve)
+		}
+	}()
+	k.runMethod()
+	returned = true
+	return nil
+}
+
+// runMethod calls the method and sends its answer.
+func (k *call) runMethod() {
+	answer := &k.answer
+	switch cause := k.life.Cause(); {
 	case k.problem != "":
 		answer.Error = k.problem
 	case cause == ErrCanceled && !k.inv.Stream:
 		answer.Error = "The invocation was canceled."
 	case cause != nil && cause != ErrCanceled: // a stream that the client has canceled already begins nevertheless
 	default:
-		k.answer(answer)
+		k.makeAnswer(answer)
 	}
 	k.unregister()
 	if answer.ID = k.inv.ID; answer.ID == "" {
 		return
 	}
-	err := k.reply(answer)
-	var unencodable *encodingError
-	if errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig) {
+	limit := k.c.hub.opts.MaxSendSize
+	if k.problem != "" || answer.Error == "" && !answer.hasResult {
+		limit = math.MaxInt // a text of this package, which repeats the call at most, or no data
+	}
+	err := k.reply(answer, limit)
+	answer.result = nil // the call may live as long as its context
+	if unsendable(err) {
 		*answer = answerMessage{Completion: *k.failure(err)}
 		answer.ID = k.inv.ID
-		_ = k.reply(answer) // all other errors mean that the connection is ending
+		_ = k.reply(answer, math.MaxInt) // as above; a failure means that the connection is ending
 	}
+}
+
+// unsendable reports whether an error of a send is one of its message. All others mean that the connection is ending.
+func unsendable(err error) bool {
+	var unencodable *encodingError
+	return errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig) ||
+		errors.Is(err, wsmanager.ErrInvalidUTF8) || errors.Is(err, wsmanager.ErrMessageType)
 }
 
 // answerMessage is the answer of a call. Its result is encoded when it is sent.
@@ -48,6 +77,11 @@ type answerMessage struct {
 // encode implements outgoing.
 func (m *answerMessage) encode(p Protocol) ([]byte, error) {
 	if m.hasResult {
+		if _, ok := p.(jsonProtocol); ok {
+			if record, ok := appendPlainCompletion(m.ID, m.result); ok {
+				return record, nil
+			}
+		}
 		raw, err := encodeResult(p, m.result)
 		if err != nil {
 			return nil, err
@@ -59,17 +93,17 @@ func (m *answerMessage) encode(p Protocol) ([]byte, error) {
 }
 
 // reply sends the answer. It recovers from panics of the result's type.
-func (k *call) reply(answer *answerMessage) (err error) {
+func (k *call) reply(answer *answerMessage, limit int) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &encodingError{&panicError{v, debug.Stack()}}
 		}
 	}()
-	return k.c.writeMessage(k.c.ctx, answer)
+	return k.c.writeMessage(k.c.ctx, answer, limit)
 }
 
-// answer calls the method and makes the answer. It recovers from panics of the method.
-func (k *call) answer(answer *answerMessage) {
+// makeAnswer calls the method and makes the answer. It recovers from panics of the method.
+func (k *call) makeAnswer(answer *answerMessage) {
 	defer func() {
 		if v := recover(); v != nil {
 			answer.Completion = *k.failure(&panicError{v, debug.Stack()})
@@ -137,9 +171,9 @@ func (k *call) failure(err error) *Completion {
 		text, level = "Failed to invoke '"+name+"' because user is unauthorized", slog.LevelWarn
 	case errors.As(err, &bad):
 		text, level = failedToInvoke(name)+" "+bad.text, slog.LevelInfo
-	case context.Cause(k.ctx) != nil:
+	case k.life.Cause() != nil:
 		level = slog.LevelDebug // the method was told to stop
-		if k.inv.Stream && context.Cause(k.ctx) == ErrCanceled {
+		if k.inv.Stream && k.life.Cause() == ErrCanceled {
 			return &Completion{} // the client has asked for the end of the stream
 		}
 		fallthrough
@@ -165,30 +199,33 @@ func (h *Hub) detailed(text string, err error, public bool) string {
 // execute decodes the arguments and calls the method through authorization and filters.
 func (k *call) execute() (any, error) {
 	m := k.method
-	args, err := m.bind(k.c.session.protocol, k.inv, k.uploads)
+	in, err := m.bind(k.c.session.protocol, k.inv, k.uploads)
 	if err != nil {
 		return nil, err
 	}
 	k.inv.Arguments = nil // frees them: a stream may last long
-	c := &Call{ctx: k.ctx, method: m, args: args}
+	filters := k.c.hub.opts.Filters
+	if m.authorize == nil && len(filters) == 0 {
+		return m.call(k.ctx, in)
+	}
+	c := &Call{ctx: k.ctx, method: m, args: m.arguments(in)}
 	if m.authorize != nil {
 		if err := m.authorize(c); err != nil {
 			return nil, &unauthorizedError{err}
 		}
 	}
-	next := func() (any, error) { return m.call(k.ctx, args) }
-	for i := len(k.c.hub.opts.Filters) - 1; i >= 0; i-- {
-		filter, inner := k.c.hub.opts.Filters[i], next
+	next := func() (any, error) { return m.call(k.ctx, in) }
+	for i := len(filters) - 1; i >= 0; i-- {
+		filter, inner := filters[i], next
 		next = func() (any, error) { return filter(c, inner) }
 	}
 	return next()
 }
 
-// call calls the Go function.
-func (m *method) call(ctx context.Context, args []reflect.Value) (any, error) {
-	in := args
+// call calls the Go function with the result of bind.
+func (m *method) call(ctx context.Context, in []reflect.Value) (any, error) {
 	if m.ctx != noContext {
-		in = append([]reflect.Value{reflect.ValueOf(ctx)}, args...)
+		in[0] = reflect.ValueOf(ctx)
 	}
 	out := m.fn.Call(in)
 	var err error

@@ -22,6 +22,7 @@ func (c *conn) awaitSpaceLocked(s *serverSocket, full, stuck func() bool) error 
 	if stuck() {
 		return ErrTooManyCalls
 	}
+	startDeferredLocked(c)
 	c.session.setReadPaused(true)
 	defer c.session.setReadPaused(false)
 	defer context.AfterFunc(s.ws.Context(), func() {

@@ -228,7 +228,7 @@ func (e *uploadError) Unwrap() error { return e.err }
 // method's result is not sent: the method may not have noticed.
 func (k *call) uploadError() error {
 	var e *uploadError
-	if errors.As(context.Cause(k.ctx), &e) {
+	if len(k.uploads) > 0 && errors.As(context.Cause(k.ctx), &e) {
 		return e.err
 	}
 	return nil

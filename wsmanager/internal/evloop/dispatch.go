@@ -44,12 +44,23 @@ func (s *Socket) serveApart() {
 			}
 		case phaseEnd:
 			s.loop.opts.Logf("%v", recoveredError(recover()))
+		case phaseFollowUp:
+			s.loop.logUnhandled(recoveredError(recover()))
 		}
 	}()
 	start := s.loop.now()
 	buf := buffers.Get().(*[bufferSize]byte)
 	err := s.readOnce(buf[:])
 	buffers.Put(buf)
+	if f := s.loop.opts.FollowUp; f != nil {
+		defer func() {
+			if phase == phaseLoop { // Data and handBack have returned
+				phase = phaseFollowUp
+				f(s.handler)
+				phase = phaseLoop
+			}
+		}()
+	}
 	if s.takenSince(takeovers) {
 		phase = phaseLoop
 		return

@@ -103,6 +103,10 @@
 // sockets go to goroutines, for a second at first, up to a minute. So a loop has
 // at most one goroutine for the leader and one for each socket whose handler is running.
 //
+// Options.FollowUp runs after Data as part of the same event, but without the socket, which
+// has no owner from then on. If the leader is deposed in it, the socket stays inline for the
+// next leader: a handler that wants to receive while it works leaves the work to FollowUp.
+//
 // A kick is an event too: it is posted to the leader, which takes posts into its batch.
 // So a leader whose Kicked blocks is deposed as in Data. A detached socket's owner calls
 // Kicked before it hands the socket back.

@@ -44,6 +44,7 @@ type leader struct {
 	buf   *[bufferSize]byte // nil while the leader waits
 
 	socket   *Socket // of the event being served
+	settles  bool    // Data may have been called for the event: FollowUp is next
 	phase    phase
 	returned bool               // run has returned: no handler ended the goroutine
 	poll     func(uintptr) bool // calls gather, for RawConn.Read
@@ -58,6 +59,7 @@ const (
 	phaseHandler               // Data or Kicked: the socket has to be ended
 	phaseWritable              // Writable
 	phaseEnd                   // End
+	phaseFollowUp              // Options.FollowUp: the leader owns no socket
 )
 
 // stopped is the result of gather if the leader has to end.
@@ -96,6 +98,9 @@ func (ld *leader) run() {
 		}
 		if ev := ld.batch.at(ld.w); ev != nil {
 			ld.serve(ev)
+		}
+		if ld.settles && l.opts.FollowUp != nil {
+			ld.followUp()
 		}
 		if !ld.advance() {
 			return

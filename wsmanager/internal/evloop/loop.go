@@ -35,6 +35,10 @@ type Loop struct {
 	silent    bool   // A is silenced in B
 	busyPolls int    // successful polls in a row without a wait
 
+	// settled is the last event whose socket needs no owner any more although the event is
+	// not over: see leader.followUp.
+	settled atomic.Uint64
+
 	watchdog watchdog
 	breaker  breaker
 	posts    posts

@@ -11,6 +11,13 @@ type Options struct {
 	// itself. nil: log.Printf.
 	Logf func(format string, args ...any)
 
+	// FollowUp, if set, is called after Data has returned, on the same goroutine, for work
+	// that needs no socket. The socket has no owner then, so its handler may be called
+	// meanwhile, and FollowUp for one socket may run on several goroutines. It may block as
+	// Data may: the loop continues without it, and so does the socket. It does not run after a
+	// Data that has panicked or ended its goroutine. If it panics, the panic is logged.
+	FollowUp func(h Handler)
+
 	// The remaining fields are for tests.
 
 	tick         time.Duration // interval of the watchdog; 0: 4 ms

@@ -12,7 +12,7 @@ import (
 func (ld *leader) serve(ev *syscall.EpollEvent) {
 	l := ld.loop
 	s := l.table.of(ev)
-	ld.socket = s
+	ld.socket, ld.settles = s, false
 	if s == nil {
 		if ev.Fd == int32(l.wakefd) && ev.Pad == 0 {
 			drain(l.wakefd) // each poll takes the posts themselves
@@ -95,6 +95,7 @@ func (ld *leader) read(s *Socket) {
 		s.recordFast()
 	}
 	ld.phase = phaseLoop
+	ld.settles = true
 }
 
 func (ld *leader) finish(err error) {

@@ -114,14 +114,14 @@ func (d *watchdog) leaderBlocked() bool {
 
 // depose takes the loop from the leader that serves the event v and gives it to a new one,
 // which continues at the next event. The socket of v is detached on the old leader's behalf
-// before the new leader starts.
+// before the new leader starts, unless the old leader is in FollowUp.
 func (d *watchdog) depose(v uint64, blocked bool, now int64) bool {
 	l := d.loop
 	if !l.w.CompareAndSwap(v, v+2) {
 		return false // the leader has just advanced
 	}
 	b := l.batch
-	if ev := b.at(v); ev != nil {
+	if ev := b.at(v); ev != nil && l.settled.Load() != v {
 		if s := l.table.of(ev); s != nil {
 			s.detachFor(v, blocked, now)
 		}

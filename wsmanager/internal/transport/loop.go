@@ -3,6 +3,7 @@ package transport
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/speakingtube/speakingtube/wsmanager/internal/evloop"
 )
@@ -19,6 +20,35 @@ type Loop struct {
 	// Finished belongs to the reader. It is here because a field behind a Loop would take 8
 	// bytes of each connection.
 	Finished bool
+
+	data atomic.Uint32 // a set of dataRuns and followUpRequested
+}
+
+// The bits of Loop.data.
+const (
+	dataRuns uint32 = 1 << iota // the loop has called Data, and the reader was not replaced since then
+	followUpRequested
+)
+
+// BeginData notes that the loop calls Data of the socket's handler.
+func (t *Loop) BeginData() { t.data.Or(dataRuns) }
+
+// EndData notes that Data returns, or that its reader was replaced.
+func (t *Loop) EndData() { t.data.And(^dataRuns) }
+
+// RequestFollowUp is called in Data, and makes TakeFollowUp return true once after it. It
+// returns false outside of Data.
+func (t *Loop) RequestFollowUp() bool {
+	if t.data.Load()&dataRuns == 0 {
+		return false
+	}
+	t.data.Or(followUpRequested)
+	return true
+}
+
+// TakeFollowUp reports whether RequestFollowUp was called since the last TakeFollowUp.
+func (t *Loop) TakeFollowUp() bool {
+	return t.data.Load()&followUpRequested != 0 && t.data.And(^followUpRequested)&followUpRequested != 0
 }
 
 // AddressedLoop is a Loop whose address does not fit its fields: one with a zone, or one that

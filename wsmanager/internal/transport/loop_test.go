@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,4 +32,9 @@ func TestLoopAddress(t *testing.T) {
 		})
 	}
 	require.Nil(t, LoopOf(&Stream{}))
+}
+
+// A Loop is part of each idle connection in an event loop.
+func TestLoopSize(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(Loop{}), uintptr(80))
 }

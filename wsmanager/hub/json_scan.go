@@ -1,0 +1,201 @@
+package hub
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/jsonscan"
+)
+
+// The functions of this file do what encoding/json would do, for records and values that clients usually send, at a fraction
+// of its cost. All others are left to it: then ok is false.
+
+// scannedRecord has the members of a record. Each is nil if it is missing.
+type scannedRecord struct {
+	typ, id, target, arguments, item, result []byte
+}
+
+// scanRecord parses an Invocation, a StreamItem, a Completion without an error, or a Ping.
+func scanRecord(record []byte) (m Message, ok bool) {
+	var r scannedRecord
+	if !jsonscan.Members(record, r.add) || len(r.typ) != 1 {
+		return nil, false
+	}
+	switch k := Kind(r.typ[0] - '0'); {
+	case k == KindPing:
+		return &Ping{}, true
+	case (k == KindInvocation || k == KindStreamInvocation && len(r.id) > 0) && len(r.target) > 0 && r.arguments != nil:
+		return r.invocation(k)
+	case k == KindStreamItem && len(r.id) > 0 && r.item != nil:
+		return &StreamItem{ID: string(r.id), Item: slices.Clone(Raw(r.item))}, true
+	case k == KindCompletion && len(r.id) > 0:
+		return &Completion{ID: string(r.id), Result: slices.Clone(Raw(r.result))}, true
+	}
+	return nil, false
+}
+
+// add adds a member. It refuses members of other names, several of one name, and ids and targets that are not plain texts.
+func (r *scannedRecord) add(name, value []byte) bool {
+	var member *[]byte
+	text := false
+	switch string(name) {
+	case "type":
+		member = &r.typ
+	case "invocationId":
+		member, text = &r.id, true
+	case "target":
+		member, text = &r.target, true
+	case "arguments":
+		member = &r.arguments
+	case "item":
+		member = &r.item
+	case "result":
+		member = &r.result
+	default:
+		return false
+	}
+	if *member != nil {
+		return false
+	}
+	if text {
+		var ok bool
+		if value, _, ok = jsonscan.Plain(value, 0); !ok {
+			return false
+		}
+	}
+	*member = value
+	return true
+}
+
+// maxScannedArguments is the highest number of arguments of an invocation that scanRecord parses.
+const maxScannedArguments = 8
+
+// invocation copies an invocation. Its texts and its arguments are in memory of their own, because the arguments are freed
+// earlier. White space between arguments is not copied: clients choose its length, and it does not count as memory.
+func (r *scannedRecord) invocation(k Kind) (m Message, ok bool) {
+	var found [maxScannedArguments][]byte
+	n, size := 0, 0
+	ok = jsonscan.Elements(r.arguments, func(value []byte) bool {
+		if n == len(found) {
+			return false
+		}
+		found[n] = value
+		n++
+		size += len(value)
+		return true
+	})
+	if !ok {
+		return nil, false
+	}
+	var buf [128]byte
+	texts := string(append(append(buf[:0], r.id...), r.target...))
+	inv := &struct {
+		Invocation
+		first [2]Raw // the array of Arguments, if they fit
+	}{Invocation: Invocation{ID: texts[:len(r.id)], Target: texts[len(r.id):], Stream: k == KindStreamInvocation}}
+	inv.Arguments = inv.first[:0:len(inv.first)]
+	if n > len(inv.first) {
+		inv.Arguments = make([]Raw, 0, n)
+	}
+	values := make([]byte, 0, size)
+	for _, value := range found[:n] {
+		start := len(values)
+		values = append(values, value...)
+		inv.Arguments = append(inv.Arguments, values[start:len(values):len(values)])
+	}
+	return &inv.Invocation, true
+}
+
+var typeString = reflect.TypeFor[string]()
+
+// decodePlain decodes a text without escapes into a string, and an integer or a boolean into a scalar.
+func (p *param) decodePlain(raw Raw, t reflect.Type) (v reflect.Value, ok bool) {
+	if t == typeString {
+		text, end, ok := jsonscan.Plain(raw, 0)
+		if !ok || end != len(raw) {
+			return v, false
+		}
+		s := string(text)
+		return reflect.ValueOf(&s).Elem(), true
+	}
+	if !p.scalar || t.PkgPath() != "" {
+		return v, false
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, ok := plainInteger(raw)
+		v = reflect.New(t).Elem()
+		if !ok || v.OverflowInt(n) {
+			return v, false
+		}
+		v.SetInt(n)
+		return v, true
+	case reflect.Bool:
+		truth := string(raw) == "true"
+		return reflect.ValueOf(truth), truth || string(raw) == "false"
+	}
+	return v, false
+}
+
+// plainInteger parses an integer of at most 18 digits.
+func plainInteger(raw Raw) (n int64, ok bool) {
+	digits := raw
+	if len(raw) > 0 && raw[0] == '-' {
+		digits = raw[1:]
+	}
+	if len(digits) == 0 || len(digits) > 18 || len(digits) > 1 && digits[0] == '0' {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	if len(digits) < len(raw) {
+		n = -n
+	}
+	return n, true
+}
+
+// appendPlainCompletion appends the record of a Completion whose result is a text that needs no escapes, an integer or a
+// boolean.
+func appendPlainCompletion(id string, result any) (record []byte, ok bool) {
+	switch v := result.(type) {
+	case string:
+		if !isPlain(v) {
+			return nil, false
+		}
+		record = appendCompletionStart(id, len(v)+2)
+		record = append(append(append(record, '"'), v...), '"')
+	case int:
+		record = strconv.AppendInt(appendCompletionStart(id, maxIntegerSize), int64(v), 10)
+	case int64:
+		record = strconv.AppendInt(appendCompletionStart(id, maxIntegerSize), v, 10)
+	case bool:
+		record = strconv.AppendBool(appendCompletionStart(id, maxIntegerSize), v)
+	default:
+		return nil, false
+	}
+	return append(record, '}', separator), true
+}
+
+const maxIntegerSize = len("-9223372036854775808")
+
+// appendCompletionStart makes the part of a Completion before its result, with room for a result of the size.
+func appendCompletionStart(id string, size int) []byte {
+	const members = len(`{"type":3,"invocationId":"","result":}`) + 1
+	record := append(make([]byte, 0, members+len(id)+size), `{"type":3`...)
+	return append(appendMember(record, "invocationId", id), `,"result":`...)
+}
+
+// isPlain reports whether a text is printable ASCII that needs no escapes in JSON. (In records it needs none for HTML.)
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return false
+		}
+	}
+	return true
+}
