@@ -107,7 +107,7 @@ func Forwarded(opts ForwardedOptions) pipeline.Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			original := f.rewrite(r)
 			if original != r {
-				defer copyBack(r, original)
+				defer httpx.CopyBack(r, original)
 			}
 			next.ServeHTTP(w, original)
 		})

@@ -135,11 +135,14 @@ func (res *Response) startStatus(code int) (open bool) {
 	return !res.isComplete()
 }
 
-// startBody is the write path of every method that writes a body.
-func (res *Response) startBody() error {
+// startBody is the write path of every method that writes n bytes of a body.
+func (res *Response) startBody(n int) error {
 	res.start(http.StatusOK)
 	if res.isComplete() {
 		return ErrResponseCompleted
+	}
+	if res.body != nil {
+		res.body.beforeWrite(n)
 	}
 	return nil
 }
@@ -151,6 +154,9 @@ func (res *Response) startFlush() error {
 	res.start(http.StatusOK)
 	if res.isComplete() {
 		return ErrResponseCompleted
+	}
+	if res.body != nil {
+		res.body.settle()
 	}
 	res.flushed.Store(true)
 	return nil
@@ -174,7 +180,7 @@ var sniffBuffers = sync.Pool{New: func() any { return new([sniffLen]byte) }}
 // the response, so the beginning goes through write.
 func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom) (int64, error) {
 	var begun int64
-	if !res.Started() {
+	if !res.Started() || res.body != nil && !res.body.isSettled() { // src may be the request's body
 		n, more, err := res.beginFrom(src, write)
 		if !more {
 			return n, err
@@ -183,6 +189,9 @@ func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom
 	}
 	if res.isComplete() {
 		return begun, ErrResponseCompleted
+	}
+	if res.body != nil {
+		res.body.settle()
 	}
 	n, err := rest.ReadFrom(src)
 	res.bytes.Add(n)
@@ -197,7 +206,7 @@ func (res *Response) beginFrom(src io.Reader, write io.Writer) (begun int64, mor
 	for begun < sniffLen {
 		n, rerr := src.Read(buf[:sniffLen-begun])
 		if n > 0 {
-			if err := res.startBody(); err != nil {
+			if err := res.startBody(n); err != nil {
 				return begun, false, err
 			}
 			m, werr := write.Write(buf[:n])
