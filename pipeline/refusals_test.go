@@ -230,6 +230,12 @@ func TestRefusalsAreLoggedAtALimitedRate(t *testing.T) {
 				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x%2F..", nil))
 			}
 		}
+		for range 1000 { // redirects don't count against refusals
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x/../y", nil))
+		}
+		require.Len(t, rec.records(t), 50)
+		rec.log.Reset()
+		rec.calls = nil
 		send(1000)
 		require.Len(t, rec.records(t), 50)
 		require.Len(t, rec.calls, 1000, "the counter sees all")
