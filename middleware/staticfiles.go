@@ -158,14 +158,14 @@ type staticFiles struct {
 }
 
 func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if pathguard.EscapedSlash(r.URL) && s.refusesSlash(w, r) {
-		return
-	}
-	if name, info := s.find(w, r); info != nil {
-		if name == "" {
-			return // redirected
+	if pathguard.EscapedSlash(r.URL) {
+		if s.refusesSlash(w, r) {
+			return
 		}
-		s.serveFile(w, r, name, info, "")
+	} else if name, info := s.find(w, r); info != nil {
+		if name != "" { // else redirected
+			s.serveFile(w, r, name, info, "")
+		}
 		return
 	}
 	if s.Fallback != "" && s.isPage(r) {
@@ -216,7 +216,7 @@ func (s *staticFiles) find(w http.ResponseWriter, r *http.Request) (name string,
 // be one of a served file.
 func (s *staticFiles) fileName(r *http.Request) (name string, ok bool) {
 	p := r.URL.Path
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) || !s.DotFiles && hasDotFile(p) || pathguard.EscapedSlash(r.URL) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) || !s.DotFiles && hasDotFile(p) {
 		return "", false
 	}
 	name = strings.Trim(p, "/")

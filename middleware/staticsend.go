@@ -26,6 +26,7 @@ func (s *staticFiles) serveFile(w http.ResponseWriter, r *http.Request, name str
 		var ok bool
 		v.coding, ok = chooseCoding(r.Header.Values("Accept-Encoding"), have)
 		if !ok {
+			setRoute(r, staticRoute)
 			addVary(w.Header(), v.vary)
 			WriteProblem(w, r, &Problem{Status: http.StatusNotAcceptable, Detail: "Accept-Encoding accepts no coding of this file."})
 			return
@@ -89,13 +90,13 @@ func (s *staticFiles) serveRepresentation(w http.ResponseWriter, r *http.Request
 	if coding != "" {
 		v.etag = encodedETag(etag, coding)
 	}
+	setRoute(r, staticRoute)
 	s.send(w, r, v, coding, f)
 	return nil
 }
 
 // send sets the headers, and writes what the request's conditions and ranges ask for.
 func (s *staticFiles) send(w http.ResponseWriter, r *http.Request, v *representation, coding string, f fs.File) {
-	setRoute(r, staticRoute)
 	h := w.Header()
 	encodedAbove := h.Get("Content-Encoding") != ""
 	if coding != "" {

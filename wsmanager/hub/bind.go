@@ -7,8 +7,14 @@ import (
 
 // bind decodes the arguments of a call. The result is for call; arguments returns those of the client. The caller may read the texts of its errors: they describe only data that the
 // caller has sent.
-func (m *method) bind(p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
-	in := make([]reflect.Value, m.contexts()+len(m.params))
+// It is in buf if that is large enough.
+func (m *method) bind(buf []reflect.Value, p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
+	in := buf
+	if n := m.contexts() + len(m.params); n <= len(buf) {
+		in = buf[:n]
+	} else {
+		in = make([]reflect.Value, n)
+	}
 	values := m.arguments(in)
 	arguments := inv.Arguments
 	for i, param := range m.params {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/lazyctx"
@@ -19,6 +20,7 @@ type call struct {
 	context Context  // what ctx points to
 	life    lazyctx.Context
 	answer  answerMessage
+	in      [2]reflect.Value // for bind
 
 	// Guarded by conn.mu.
 	canceled bool // by the client, before the call began

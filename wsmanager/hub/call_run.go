@@ -8,18 +8,18 @@ import (
 	"math"
 	"reflect"
 	"runtime/debug"
-	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
 // run runs a call and sends its answer. It returns the next call for this goroutine, or nil.
 func (k *call) run() (next *call) {
-	start := time.Now()
+	clock := &k.c.hub.sessions
+	start := clock.now()
 	returned := false
 	defer func() {
 		if k.problem == "" { // otherwise clients could make a slow method look short
-			k.method.pace.Record(time.Since(start))
+			k.method.pace.Record(clock.now() - start)
 		}
 		k.c.hub.counters.called(&k.answer.Completion)
 		if next = k.finish(); next != nil && !returned { // the method has ended the goroutine
@@ -53,7 +53,7 @@ func (k *call) runMethod() {
 	}
 	err := k.reply(answer, limit)
 	answer.result = nil // the call may live as long as its context
-	if unsendable(err) {
+	if err != nil && unsendable(err) {
 		*answer = answerMessage{Completion: *k.failure(err)}
 		answer.ID = k.inv.ID
 		_ = k.reply(answer, math.MaxInt) // as above; a failure means that the connection is ending
@@ -199,7 +199,7 @@ func (h *Hub) detailed(text string, err error, public bool) string {
 // execute decodes the arguments and calls the method through authorization and filters.
 func (k *call) execute() (any, error) {
 	m := k.method
-	in, err := m.bind(k.c.session.protocol, k.inv, k.uploads)
+	in, err := m.bind(k.in[:], k.c.session.protocol, k.inv, k.uploads)
 	if err != nil {
 		return nil, err
 	}

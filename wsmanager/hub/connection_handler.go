@@ -207,7 +207,7 @@ func (q *handlerQueue) handle(ctx context.Context, m *method, inv *Invocation) (
 	if len(inv.StreamIDs) > 0 || m.mismatch(inv) != "" {
 		return failed("Client failed to parse argument(s).", fmt.Errorf("got %d arguments and %d streams, the handler takes %d arguments", len(inv.Arguments), len(inv.StreamIDs), len(m.params)))
 	}
-	args, err := m.bind(c.protocol, inv, nil)
+	args, err := m.bind(nil, c.protocol, inv, nil)
 	if err != nil {
 		return failed("Client failed to parse argument(s).", err)
 	}

@@ -11,22 +11,28 @@ import (
 // The functions of this file do what encoding/json would do, for records and values that clients usually send, at a fraction
 // of its cost. All others are left to it: then ok is false.
 
+// maxScannedArguments is the highest number of arguments of an invocation that scanRecord parses.
+const maxScannedArguments = 8
+
 // scannedRecord has the members of a record. Each is nil if it is missing.
 type scannedRecord struct {
-	typ, id, target, arguments, item, result []byte
+	typ, id, target, item, result []byte
+
+	arguments  [maxScannedArguments][]byte
+	nArguments int // -1: the member is missing
 }
 
 // scanRecord parses an Invocation, a StreamItem, a Completion without an error, or a Ping.
 func scanRecord(record []byte) (m Message, ok bool) {
-	var r scannedRecord
-	if !jsonscan.Members(record, r.add) || len(r.typ) != 1 {
+	r := scannedRecord{nArguments: -1}
+	if !r.scan(record) || len(r.typ) != 1 {
 		return nil, false
 	}
 	switch k := Kind(r.typ[0] - '0'); {
 	case k == KindPing:
 		return &Ping{}, true
-	case (k == KindInvocation || k == KindStreamInvocation && len(r.id) > 0) && len(r.target) > 0 && r.arguments != nil:
-		return r.invocation(k)
+	case (k == KindInvocation || k == KindStreamInvocation && len(r.id) > 0) && len(r.target) > 0 && r.nArguments >= 0:
+		return r.invocation(k), true
 	case k == KindStreamItem && len(r.id) > 0 && r.item != nil:
 		return &StreamItem{ID: string(r.id), Item: slices.Clone(Raw(r.item))}, true
 	case k == KindCompletion && len(r.id) > 0:
@@ -35,76 +41,60 @@ func scanRecord(record []byte) (m Message, ok bool) {
 	return nil, false
 }
 
-// add adds a member. It refuses members of other names, several of one name, and ids and targets that are not plain texts.
-func (r *scannedRecord) add(name, value []byte) bool {
-	var member *[]byte
-	text := false
-	switch string(name) {
-	case "type":
-		member = &r.typ
-	case "invocationId":
-		member, text = &r.id, true
-	case "target":
-		member, text = &r.target, true
-	case "arguments":
-		member = &r.arguments
-	case "item":
-		member = &r.item
-	case "result":
-		member = &r.result
-	default:
-		return false
-	}
-	if *member != nil {
-		return false
-	}
-	if text {
-		var ok bool
-		if value, _, ok = jsonscan.Plain(value, 0); !ok {
+// scan finds the members. It fails if there are members of other names or several of one name, and if the id or the target is
+// not a plain text.
+func (r *scannedRecord) scan(record []byte) bool {
+	s := jsonscan.New(record)
+	for s.Next() {
+		again := false
+		switch string(s.Name()) {
+		case "type":
+			again, r.typ = r.typ != nil, s.Value()
+		case "invocationId":
+			again, r.id = r.id != nil, s.Plain()
+		case "target":
+			again, r.target = r.target != nil, s.Plain()
+		case "arguments":
+			again, r.nArguments = r.nArguments >= 0, s.Elements(r.arguments[:])
+		case "item":
+			again, r.item = r.item != nil, s.Value()
+		case "result":
+			again, r.result = r.result != nil, s.Value()
+		default:
+			return false
+		}
+		if again {
 			return false
 		}
 	}
-	*member = value
-	return true
+	return s.Valid()
 }
-
-// maxScannedArguments is the highest number of arguments of an invocation that scanRecord parses.
-const maxScannedArguments = 8
 
 // invocation copies an invocation. Its texts and its arguments are in memory of their own, because the arguments are freed
 // earlier. White space between arguments is not copied: clients choose its length, and it does not count as memory.
-func (r *scannedRecord) invocation(k Kind) (m Message, ok bool) {
-	var found [maxScannedArguments][]byte
-	n, size := 0, 0
-	ok = jsonscan.Elements(r.arguments, func(value []byte) bool {
-		if n == len(found) {
-			return false
-		}
-		found[n] = value
-		n++
-		size += len(value)
-		return true
-	})
-	if !ok {
-		return nil, false
-	}
+func (r *scannedRecord) invocation(k Kind) *Invocation {
 	var buf [128]byte
 	texts := string(append(append(buf[:0], r.id...), r.target...))
 	inv := &struct {
 		Invocation
 		first [2]Raw // the array of Arguments, if they fit
 	}{Invocation: Invocation{ID: texts[:len(r.id)], Target: texts[len(r.id):], Stream: k == KindStreamInvocation}}
+	found := r.arguments[:r.nArguments]
 	inv.Arguments = inv.first[:0:len(inv.first)]
-	if n > len(inv.first) {
-		inv.Arguments = make([]Raw, 0, n)
+	if len(found) > len(inv.first) {
+		inv.Arguments = make([]Raw, 0, len(found))
+	}
+	size := 0
+	for _, value := range found {
+		size += len(value)
 	}
 	values := make([]byte, 0, size)
-	for _, value := range found[:n] {
+	for _, value := range found {
 		start := len(values)
 		values = append(values, value...)
 		inv.Arguments = append(inv.Arguments, values[start:len(values):len(values)])
 	}
-	return &inv.Invocation, true
+	return &inv.Invocation
 }
 
 var typeString = reflect.TypeFor[string]()
@@ -164,7 +154,7 @@ func plainInteger(raw Raw) (n int64, ok bool) {
 func appendPlainCompletion(id string, result any) (record []byte, ok bool) {
 	switch v := result.(type) {
 	case string:
-		if !isPlain(v) {
+		if jsonscan.Run(v) < len(v) { // a text that needs escapes; in records none are needed for HTML
 			return nil, false
 		}
 		record = appendCompletionStart(id, len(v)+2)
@@ -188,14 +178,4 @@ func appendCompletionStart(id string, size int) []byte {
 	const members = len(`{"type":3,"invocationId":"","result":}`) + 1
 	record := append(make([]byte, 0, members+len(id)+size), `{"type":3`...)
 	return append(appendMember(record, "invocationId", id), `,"result":`...)
-}
-
-// isPlain reports whether a text is printable ASCII that needs no escapes in JSON. (In records it needs none for HTML.)
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if b := s[i]; b < ' ' || b > '~' || b == '"' || b == '\\' {
-			return false
-		}
-	}
-	return true
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/pace"
 )
@@ -237,13 +238,26 @@ func streamOf(t reflect.Type) (streamKind, reflect.Type) {
 // encodable reports whether a protocol may be able to encode values of the type. It is false for types that no protocol
 // can encode.
 func encodable(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return false
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return encodable(t.Elem())
+	var seen map[reflect.Type]bool // a type with a name may contain itself
+	for {
+		switch t.Kind() {
+		case reflect.Chan, reflect.Func, reflect.UnsafePointer:
+			return false
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+		default:
+			return true
+		}
+		if t.Name() != "" {
+			if seen[t] {
+				return true
+			}
+			if seen == nil {
+				seen = make(map[reflect.Type]bool)
+			}
+			seen[t] = true
+		}
+		t = t.Elem()
 	}
-	return true
 }
 
 // methodTable holds the methods by lower-case name.
@@ -253,7 +267,24 @@ func (t methodTable) find(name string) *method {
 	if m := t[name]; m != nil {
 		return m
 	}
-	return t[strings.ToLower(name)]
+	var buf [64]byte
+	lower := buf[:0]
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= utf8.RuneSelf || i == len(buf):
+			return t[strings.ToLower(name)]
+		case 'A' <= c && c <= 'Z':
+			lower = append(lower, c+'a'-'A')
+		default:
+			lower = append(lower, c)
+		}
+	}
+	return t[string(lower)]
+}
+
+// sorted returns the methods in the order of their names.
+func (t methodTable) sorted() []*method {
+	return slices.SortedFunc(maps.Values(t), func(a, b *method) int { return strings.Compare(a.name, b.name) })
 }
 
 // newMethodTable inspects all methods. Its error lists all mistakes in the order of the names.

@@ -227,8 +227,11 @@ func (e *uploadError) Unwrap() error { return e.err }
 // uploadError returns the error of a stream that the method takes as a channel, or nil. If such a stream failed, the
 // method's result is not sent: the method may not have noticed.
 func (k *call) uploadError() error {
+	if len(k.uploads) == 0 {
+		return nil
+	}
 	var e *uploadError
-	if len(k.uploads) > 0 && errors.As(context.Cause(k.ctx), &e) {
+	if errors.As(context.Cause(k.ctx), &e) {
 		return e.err
 	}
 	return nil

@@ -48,28 +48,38 @@ func String(p []byte, i int) (end int, ok bool) {
 	if i >= len(p) || p[i] != '"' {
 		return i, false
 	}
-	for i++; i < len(p); i++ {
+	for i++; ; i++ {
+		if i += Run(p[i:]); i >= len(p) {
+			return i, false
+		}
 		switch c := p[i]; {
 		case c == '"':
 			return i + 1, true
 		case c < ' ':
 			return i, false
 		case c == '\\':
-			if i++; i >= len(p) {
-				return i, false
-			}
-			switch p[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				for range 4 {
-					if i++; i >= len(p) || !isHex(p[i]) {
-						return i, false
-					}
-				}
-			default:
+			if i, ok = escape(p, i+1); !ok {
 				return i, false
 			}
 		}
+	}
+}
+
+// escape scans the rest of an escape behind its backslash. It returns the index of its last byte.
+func escape(p []byte, i int) (last int, ok bool) {
+	if i >= len(p) {
+		return i, false
+	}
+	switch p[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i, true
+	case 'u':
+		for range 4 {
+			if i++; i >= len(p) || !isHex(p[i]) {
+				return i, false
+			}
+		}
+		return i, true
 	}
 	return i, false
 }
@@ -81,15 +91,32 @@ func Plain(p []byte, i int) (text []byte, end int, ok bool) {
 		return nil, i, false
 	}
 	start := i + 1
-	for i = start; i < len(p); i++ {
-		switch c := p[i]; {
-		case c == '"':
-			return p[start:i], i + 1, true
-		case c < ' ' || c > '~' || c == '\\':
-			return nil, i, false
+	if i = start + Run(p[start:]); i >= len(p) || p[i] != '"' {
+		return nil, i, false
+	}
+	return p[start:i], i + 1, true
+}
+
+// Run returns how many bytes at the start of text are printable ASCII and neither a quote nor a backslash: in a string of JSON
+// they mean themselves.
+func Run[T string | []byte](text T) int {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		v := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		// x-low sets the high bit of each byte that is 0 in x, and perhaps of bytes above one that is: the loop below decides.
+		control, quote, backslash, del := v-low*' ', v^low*'"', v^low*'\\', v^low*0x7f
+		if (v|control|(quote-low)&^quote|(backslash-low)&^backslash|(del-low)&^del)&high != 0 {
+			break
 		}
 	}
-	return nil, i, false
+	for ; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }
 
 func number(p []byte, i int) (end int, ok bool) {
@@ -180,53 +207,115 @@ func separator(p []byte, i int, end byte) (next int, more, ok bool) {
 	return i + 1, p[i] == ',', p[i] == ',' || p[i] == end
 }
 
-// Members iterates over the members of the object that is the whole of p. name and value are parts of p. It stops if f returns
-// false. It returns whether p is a valid object whose names are plain (see Plain), and f never returned false.
-func Members(p []byte, f func(name, value []byte) bool) bool {
-	i := Space(p, 0)
-	if i >= len(p) || p[i] != '{' {
-		return false
-	}
-	if i = Space(p, i+1); i < len(p) && p[i] == '}' {
-		return Space(p, i+1) == len(p)
-	}
-	for {
-		name, end, ok := Plain(p, Space(p, i))
-		if !ok {
-			return false
-		}
-		if i = Space(p, end); i >= len(p) || p[i] != ':' {
-			return false
-		}
-		start := Space(p, i+1)
-		if i, ok = Value(p, start); !ok || !f(name, p[start:i]) {
-			return false
-		}
-		more := false
-		if i, more, ok = separator(p, i, '}'); !more {
-			return ok && Space(p, i) == len(p)
-		}
-	}
+// Scanner scans an object that is the whole of a text, one member after the other:
+//
+//	s := New(text)
+//	for s.Next() {
+//		// one of Value, Plain and Elements, or return
+//	}
+//	valid := s.Valid()
+type Scanner struct {
+	p     []byte
+	i     int
+	name  []byte
+	begun bool
+	ended bool // the end of the object was found
+	bad   bool
 }
 
-// Elements iterates over the elements of the array that is the whole of p, like Members.
-func Elements(p []byte, f func(value []byte) bool) bool {
-	if len(p) == 0 || p[0] != '[' {
+// New makes a Scanner.
+func New(p []byte) Scanner { return Scanner{p: p} }
+
+// Next moves to the next member. It returns false at the end of the object, and if the text is not valid or a name is not plain
+// (see Plain).
+func (s *Scanner) Next() bool {
+	if s.bad || s.ended {
 		return false
 	}
-	i := Space(p, 1)
-	if i < len(p) && p[i] == ']' {
-		return i+1 == len(p)
-	}
-	for {
-		start := Space(p, i)
-		end, ok := Value(p, start)
-		if !ok || !f(p[start:end]) {
+	if !s.begun {
+		s.begun = true
+		if s.i = Space(s.p, 0); s.i >= len(s.p) || s.p[s.i] != '{' {
+			return s.fail()
+		}
+		if s.i = Space(s.p, s.i+1); s.i < len(s.p) && s.p[s.i] == '}' {
+			s.i, s.ended = s.i+1, true
 			return false
 		}
-		more := false
-		if i, more, ok = separator(p, end, ']'); !more {
-			return ok && i == len(p)
+	} else {
+		end, more, ok := separator(s.p, s.i, '}')
+		if s.i = end; !more {
+			s.ended, s.bad = ok, !ok
+			return false
 		}
 	}
+	var ok bool
+	if s.name, s.i, ok = Plain(s.p, Space(s.p, s.i)); !ok {
+		return s.fail()
+	}
+	if s.i = Space(s.p, s.i); s.i >= len(s.p) || s.p[s.i] != ':' {
+		return s.fail()
+	}
+	s.i = Space(s.p, s.i+1)
+	return true
 }
+
+func (s *Scanner) fail() bool {
+	s.bad = true
+	return false
+}
+
+// Name returns the name of the member.
+func (s *Scanner) Name() []byte { return s.name }
+
+// Value returns the member's value.
+func (s *Scanner) Value() []byte {
+	start := s.i
+	end, ok := Value(s.p, start)
+	if s.i = end; !ok {
+		s.fail()
+		return nil
+	}
+	return s.p[start:end]
+}
+
+// Plain returns the text of the member's value. If that is not plain (see Plain), the Scanner fails.
+func (s *Scanner) Plain() []byte {
+	text, end, ok := Plain(s.p, s.i)
+	if s.i = end; !ok {
+		s.fail()
+	}
+	return text
+}
+
+// Elements stores the elements of the member's value, an array, and returns their number. If it is none, or there are more than
+// the length of elements, the Scanner fails.
+func (s *Scanner) Elements(elements [][]byte) (n int) {
+	p := s.p
+	if s.i >= len(p) || p[s.i] != '[' {
+		s.fail()
+		return 0
+	}
+	i := Space(p, s.i+1)
+	if i < len(p) && p[i] == ']' {
+		s.i = i + 1
+		return 0
+	}
+	for more := true; more; n++ {
+		start := Space(p, i)
+		end, ok := Value(p, start)
+		if !ok || n == len(elements) {
+			s.fail()
+			return 0
+		}
+		elements[n] = p[start:end]
+		if i, more, ok = separator(p, end, ']'); !ok {
+			s.fail()
+			return 0
+		}
+	}
+	s.i = i
+	return n
+}
+
+// Valid reports whether Next has reached the end of a valid object with nothing behind it.
+func (s *Scanner) Valid() bool { return s.ended && !s.bad && Space(s.p, s.i) == len(s.p) }
