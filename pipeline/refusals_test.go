@@ -291,3 +291,20 @@ func TestRefusalsOfNestedPipelines(t *testing.T) {
 		})
 	}
 }
+
+// An extended CONNECT passes: see the tests of wsmanager over HTTP/2.
+func TestConnectOverHTTP2IsRefused(t *testing.T) {
+	reached := false
+	rec := &refusalRecorder{}
+	h := pipeline.NewWith(rec.options()).RunFunc(func(http.ResponseWriter, *http.Request) { reached = true }).MustBuild()
+	srv := serveTest(t, h, true)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, srv.URL, nil)
+	require.NoError(t, err)
+	res, err := srv.Client().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 2, res.ProtoMajor)
+	require.Equal(t, http.StatusBadRequest, res.StatusCode)
+	require.False(t, reached)
+	require.Equal(t, []pipeline.Refusal{{Status: 400, Reason: "CONNECT without a protocol"}}, rec.calls)
+}
