@@ -308,6 +308,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/frame":           {"wsmanager/internal/bytepool"},
 	"wsmanager/internal/deflate":         {"internal/httpx", "wsmanager/internal/frame"},
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
+	"internal/golden":                    nil,
 	"internal/httpx":                     nil,
 	"internal/logattrs":                  nil,
 	"internal/pathguard":                 {"internal/httpx"},

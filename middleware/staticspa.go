@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
 // isPage reports whether a request that no file answers is for a page of a single-page
 // application: a browser navigates to it, and it does not have the name of an asset.
 func (s *staticFiles) isPage(r *http.Request) bool {
 	p := r.URL.Path
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) || strings.Contains(p, "/.") {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) && !pathguard.EscapedSlash(r.URL) || strings.Contains(p, "/.") {
 		return false
 	}
 	ext := strings.ToLower(path.Ext(p))

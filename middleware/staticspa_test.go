@@ -40,6 +40,8 @@ func TestStaticFilesFallback(t *testing.T) {
 			{"GET", "/releases/v1.2", chromeAccept, "app"},
 			{"GET", "/mail/me@example.com", chromeAccept, "app"},
 			{"GET", "/time/12:30", chromeAccept, "app"},
+			{"GET", "/users/a%2Fb", chromeAccept, "app"},
+			{"GET", "/go/https%3A%2F%2Fexample.com", chromeAccept, "app"},
 			{"GET", "/assets", chromeAccept, "app"},
 			{"GET", "/assets/", chromeAccept, "app"},
 			{"GET", "/page", "text/*", "app"},

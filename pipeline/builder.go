@@ -32,14 +32,14 @@ type Options struct {
 	// refusing component has it. Reason is one of few constant texts.
 	//
 	// In a pipeline inside another one, the innermost OnRefused is called for what happens
-	// inside it.
+	// inside it. With DangerouslyAllowUncleanPaths it is never called.
 	OnRefused func(r *http.Request, refusal Refusal)
 
 	// Logger gets a record for each such request: level WARN, "request path refused", or
 	// INFO, "request path redirected", with the method, the path (escaped, at most 256
 	// bytes), the reason and the client's address (of the socket, if the request has not
-	// passed middleware.Forwarded yet). At most 50 records are written at once and 5 in a
-	// second; the next one says how many were left out. Default: slog.Default.
+	// passed middleware.Forwarded yet). At most 50 records of a level are written at once,
+	// and 5 in a second; the next one says how many were left out. Default: slog.Default.
 	Logger *slog.Logger
 }
 

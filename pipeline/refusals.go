@@ -31,14 +31,12 @@ type refusals struct {
 	logger    *slog.Logger // nil: slog.Default at the time of the record
 	onRefused func(*http.Request, Refusal)
 
-	mu         sync.Mutex
-	tokens     int       // records that may be written at once
-	refilled   time.Time // when tokens was last increased
-	suppressed int       // records left out since the last one
+	// Redirects have a limit of their own, so that they can't hide refusals.
+	refused, redirected recordLimit
 }
 
 func newRefusals(opts Options) *refusals {
-	return &refusals{logger: opts.Logger, onRefused: opts.OnRefused, tokens: refusalBurst, refilled: time.Now()}
+	return &refusals{logger: opts.Logger, onRefused: opts.OnRefused, refused: newRecordLimit(), redirected: newRecordLimit()}
 }
 
 // report handles one refusal.
@@ -50,14 +48,14 @@ func (l *refusals) report(r *http.Request, refusal Refusal) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	level, message := slog.LevelWarn, "request path refused"
+	level, message, limit := slog.LevelWarn, "request path refused", &l.refused
 	if refusal.Status < 400 {
-		level, message = slog.LevelInfo, "request path redirected"
+		level, message, limit = slog.LevelInfo, "request path redirected", &l.redirected
 	}
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	suppressed, ok := l.take(time.Now())
+	suppressed, ok := limit.take(time.Now())
 	if !ok {
 		return
 	}
@@ -77,8 +75,18 @@ func (l *refusals) report(r *http.Request, refusal Refusal) {
 
 const maxLoggedMethod = 32
 
+// recordLimit is the limit of one kind of records.
+type recordLimit struct {
+	mu         sync.Mutex
+	tokens     int       // records that may be written at once
+	refilled   time.Time // when tokens was last increased
+	suppressed int       // records left out since the last one
+}
+
+func newRecordLimit() recordLimit { return recordLimit{tokens: refusalBurst, refilled: time.Now()} }
+
 // take reports whether a record may be written now, and how many were left out before it.
-func (l *refusals) take(now time.Time) (suppressed int, ok bool) {
+func (l *recordLimit) take(now time.Time) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := int(now.Sub(l.refilled) / refusalInterval); n > 0 {

@@ -230,6 +230,12 @@ func TestRefusalsAreLoggedAtALimitedRate(t *testing.T) {
 				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x%2F..", nil))
 			}
 		}
+		for range 1000 { // redirects don't count against refusals
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x/../y", nil))
+		}
+		require.Len(t, rec.records(t), 50)
+		rec.log.Reset()
+		rec.calls = nil
 		send(1000)
 		require.Len(t, rec.records(t), 50)
 		require.Len(t, rec.calls, 1000, "the counter sees all")
@@ -284,4 +290,21 @@ func TestRefusalsOfNestedPipelines(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An extended CONNECT passes: see the tests of wsmanager over HTTP/2.
+func TestConnectOverHTTP2IsRefused(t *testing.T) {
+	reached := false
+	rec := &refusalRecorder{}
+	h := pipeline.NewWith(rec.options()).RunFunc(func(http.ResponseWriter, *http.Request) { reached = true }).MustBuild()
+	srv := serveTest(t, h, true)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, srv.URL, nil)
+	require.NoError(t, err)
+	res, err := srv.Client().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 2, res.ProtoMajor)
+	require.Equal(t, http.StatusBadRequest, res.StatusCode)
+	require.False(t, reached)
+	require.Equal(t, []pipeline.Refusal{{Status: 400, Reason: "CONNECT without a protocol"}}, rec.calls)
 }

@@ -68,11 +68,17 @@ func TestSuperfluousWriteHeaderNamesTheHandler(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			srv := httptest.NewUnstartedServer(pipeline.New().Use(tt.mw...).RunFunc(tt.h).MustBuild())
+			done := make(chan struct{})
+			app := pipeline.New().UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				defer close(done)
+				next.ServeHTTP(w, r)
+			})
+			srv := httptest.NewUnstartedServer(app.Use(tt.mw...).RunFunc(tt.h).MustBuild())
 			srv.Config.ErrorLog = log.New(&out, "", 0)
 			srv.Start()
 			res, body := get(t, srv, "/")
-			srv.Close() // waits for the handler
+			<-done
+			srv.Close()
 			require.Equal(t, tt.status, res.StatusCode)
 			require.Equal(t, tt.body, body)
 			require.Equal(t, tt.want, lineNumber.ReplaceAllString(out.String(), ".go:N"))
