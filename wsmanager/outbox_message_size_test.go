@@ -44,7 +44,7 @@ func acceptAnn(*http.Request) (wsmanager.Accept, error) {
 func TestMessageAboveOutboxBytes(t *testing.T) { onEachDriverAtOnce(t, testMessageAboveOutboxBytes) }
 
 func testMessageAboveOutboxBytes(t *testing.T) {
-	const size = 8 << 20 // more than the buffers of the system
+	const size = 16 << 20 // more than the buffers of the system
 	for _, name := range []string{"Send", "Broadcast"} {
 		t.Run(name, func(t *testing.T) {
 			send := sendKinds[name]

@@ -105,6 +105,8 @@ func dial(t testing.TB, h *hub.Hub, opts Options) (*Client, error) {
 		AccessToken:       func(context.Context) (string, error) { return opts.Token, nil },
 		StatefulReconnect: opts.Stateful,
 		ReconnectDelays:   []time.Duration{}, // a test connects again itself
+		MaxReceiveSize:    16 << 20,          // the limits of the hub count
+		MaxSendSize:       hub.NoLimit,
 		WebSocket: wsmanager.DialOptions{
 			Handshake: wsmanager.Handshake{Header: opts.Header},
 			Network:   wsmanager.Network{Dial: c.network.dial, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }},
