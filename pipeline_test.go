@@ -252,9 +252,9 @@ const module = "github.com/speakingtube/speakingtube"
 // imports lists, for each package of this repository, the ones that it may import. An
 // example may import all.
 var imports = map[string][]string{
-	"branch":     {"internal/httpx"},
-	"pipeline":   {"branch", "internal/httpx"},
-	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs"},
+	"branch":     {"internal/httpx", "internal/pathguard"},
+	"pipeline":   {"branch", "internal/httpx", "internal/logattrs"},
+	"middleware": {"pipeline", "branch", "internal/httpx", "internal/logattrs", "internal/pathguard"},
 	"wsmanager": {
 		"internal/httpx", "internal/logattrs", "wsmanager/internal/activity", "wsmanager/internal/admission", "wsmanager/internal/backoff", "wsmanager/internal/broadcast", "wsmanager/internal/clientqueue", "wsmanager/internal/connid", "wsmanager/internal/counters", "wsmanager/internal/deflate",
 		"wsmanager/internal/evloop", "wsmanager/internal/extconnect",
@@ -262,15 +262,23 @@ var imports = map[string][]string{
 		"wsmanager/internal/registry", "wsmanager/internal/sender", "wsmanager/internal/timewheel", "wsmanager/internal/transport",
 	},
 	"wsmanager/wstest": nil,
-	"wsmanager/hub":    {"internal/httpx", "wsmanager", "wsmanager/hub/internal/cutter", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx", "wsmanager/hub/internal/pace", "wsmanager/hub/internal/token"},
+	"wsmanager/hub": {
+		"internal/httpx", "wsmanager", "wsmanager/hub/dotnet",
+		"wsmanager/hub/internal/cutter", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx",
+		"wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode",
+	},
 
-	"wsmanager/hub/internal/cutter":   {},
-	"wsmanager/hub/internal/jsonscan": nil,
-	"wsmanager/hub/internal/lazyctx":  nil,
-	"wsmanager/hub/internal/pace":     nil,
+	"wsmanager/hub/internal/cutter":    {},
+	"wsmanager/hub/internal/fields":    {},
+	"wsmanager/hub/internal/jsonscan":  nil,
+	"wsmanager/hub/internal/lazyctx":   nil,
+	"wsmanager/hub/internal/mpack":     {},
+	"wsmanager/hub/internal/pace":      nil,
+	"wsmanager/hub/internal/transcode": {"wsmanager/hub/internal/mpack"},
 
+	"wsmanager/hub/dotnet":    {"wsmanager/hub/internal/mpack"},
 	"wsmanager/hub/hubtest":   {"wsmanager", "wsmanager/hub", "wsmanager/wstest"},
-	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub"},
+	"wsmanager/hub/msgpack":   {"wsmanager", "wsmanager/hub", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/mpack", "wsmanager/hub/internal/transcode"},
 	"wsmanager/backplanetest": {"wsmanager", "wsmanager/wstest"},
 
 	// Any other importer would enable it for all of its own importers.
@@ -298,6 +306,7 @@ var imports = map[string][]string{
 	"wsmanager/internal/frame/frametest": {"wsmanager/internal/frame"},
 	"internal/httpx":                     nil,
 	"internal/logattrs":                  nil,
+	"internal/pathguard":                 {"internal/httpx"},
 	"internal/release":                   nil,
 	"internal/wordlint":                  nil,
 

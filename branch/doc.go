@@ -23,8 +23,15 @@
 // the original path, or the original path + "/" after an exact match.
 //
 // r.URL.RawPath follows: it is an encoding of Path in the request's own spelling, or "" if
-// that is the default encoding. An escaped slash ends a segment like any other slash:
-// "/admin%2Fs" is "/s" below "/admin".
+// that is the default encoding.
+//
+// Matching does not depend on how an escaped slash is read. If a prefix matches
+// "/admin%2Fs" with the slash as a separator, as components read it that use r.URL.Path,
+// and does not match with the slash as data, as http.ServeMux reads it, the answer is 400.
+// In other places an escaped slash is data: "/files/a%2Fb" takes the branch of "/files",
+// whose path is "/a/b" and whose escaped path is "/a%2Fb".
+// MapOptions.EscapedSlashesAreData declares that below a prefix only the escaped path
+// counts.
 //
 // [MapWith] changes these rules: it can match case, or leave the path unchanged.
 //
@@ -52,15 +59,15 @@
 //
 // net/http does not remove dot segments and empty segments, although other servers do. Map
 // and Path therefore match on the cleaned path: /x/../admin is /admin to them, also if the
-// dots or slashes are escaped. This guarantees that every request whose decoded and cleaned
-// path is on or below the prefix takes the branch. Such a guard is sufficient for handlers
-// that interpret paths in the same way, such as http.FileServer behind it.
+// dots are escaped. This guarantees that every request whose decoded and cleaned path is on
+// or below the prefix takes the branch or is refused. Such a guard is sufficient for
+// handlers that interpret paths in the same way, such as http.FileServer behind it.
 //
 // It is not sufficient for handlers that interpret paths differently. http.ServeMux and
 // most routers match the escaped path segment by segment: "/admin/%2e%2e/x" is "/x" to Map
 // and continues on the main line, but a ServeMux on the main line finds it below "/admin/".
-// [CleanPaths] in front, which the handlers of package pipeline include, rejects every path
-// with two interpretations. With it the guard is sufficient for these handlers too.
+// [CleanPaths] in front, which the handlers of package pipeline include, rejects such
+// paths. With it the guard is sufficient for these handlers too.
 //
 // The guard can't be sufficient for file systems that know a file by several names: those
 // that ignore the case of non-ASCII letters or normalise Unicode (macOS), and those that

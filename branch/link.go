@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
 // Link returns the URL with which a client reaches target from inside a branch. target is
@@ -188,7 +189,7 @@ func mustEscape(s string, i int) bool {
 	case '"', '<', '>', '\\', '^', '`', '{', '|', '}':
 		return true
 	case '%':
-		return i+2 >= len(s) || unhex(s[i+1]) < 0 || unhex(s[i+2]) < 0
+		return i+2 >= len(s) || pathguard.Unhex(s[i+1]) < 0 || pathguard.Unhex(s[i+2]) < 0
 	default:
 		return c <= ' ' || c >= 0x7f
 	}

@@ -1,6 +1,10 @@
 package branch
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/speakingtube/speakingtube/internal/pathguard"
+)
 
 // MapOptions change how [MapWith] matches and which path the branch gets. The zero value is
 // the behaviour of [Map].
@@ -24,6 +28,18 @@ type MapOptions struct {
 	// case.
 	MatchCase bool
 
+	// EscapedSlashesAreData declares that an escaped slash ("%2F") in the path below the
+	// prefix is data, and never separates segments: for a branch whose paths contain URLs
+	// or other names with slashes ("/files/https%3A%2F%2Fexample.com"). The Maps, file
+	// servers and health checks of the branch then match the escaped path only, as
+	// http.ServeMux does. Default: if such a component would match when the slash is a
+	// separator, and would not match when it is data, or the other way round, the answer is
+	// 400. The prefix itself is always matched by the default rule.
+	//
+	// In such a branch r.URL.Path is decoded all the same. A handler that takes it apart,
+	// or passes it to something that does, must use r.URL.EscapedPath instead.
+	EscapedSlashesAreData bool
+
 	// Literal accepts the prefix even if it looks like a pattern ("/users/{id}",
 	// "/users/:id", "/files/*") or an escaped path ("/a%20b"), or has a query, a fragment
 	// ("/x?y", "/c#") or control characters. Default: such a prefix is refused, because it
@@ -37,7 +53,8 @@ type MapOptions struct {
 //
 // Only whole segments match, and the case of ASCII letters is ignored; see the package
 // documentation, and [MapWith] for other rules. A request that does not match costs no
-// allocation; one that matches costs one.
+// allocation; one that matches costs one. The answer is 400 if an escaped slash would
+// decide whether prefix matches.
 //
 // When h has returned or panicked, the pattern that an http.ServeMux inside has set on the
 // branch's request is copied to the caller's r.Pattern, behind the prefix; see the package
@@ -80,6 +97,10 @@ type mapHandler struct {
 }
 
 func (m *mapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if pathguard.EscapedSlash(r.URL) {
+		m.serveEscaped(w, r)
+		return
+	}
 	p := clean(r.URL.Path)
 	switch n := matchLen(p, m.prefix, m.opts.MatchCase); {
 	case n < 0:
@@ -87,13 +108,42 @@ func (m *mapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case m.opts.PreservePath:
 		m.h.ServeHTTP(w, r)
 	default:
-		serveBelow(m.h, w, r, p, m.prefix)
+		serveBelow(m.h, w, r, p, r.URL.RawPath, m.prefix)
 	}
 }
 
+// serveEscaped is ServeHTTP for a path with an escaped slash.
+func (m *mapHandler) serveEscaped(w http.ResponseWriter, r *http.Request) {
+	raw, p := cleanRaw(r.URL)
+	asData, asSeparator := matchBoth(r.URL, raw, m.prefix, m.opts.MatchCase)
+	state := pathguard.From(r)
+	switch {
+	case asData != asSeparator && !state.Data:
+		pathguard.Refuse(w, r, http.StatusBadRequest, pathguard.Ambiguous)
+		return
+	case !asData:
+		m.next.ServeHTTP(w, r)
+		return
+	case hasDotSegment(p):
+		pathguard.Refuse(w, r, http.StatusBadRequest, pathguard.HiddenDots)
+		return
+	}
+	if m.opts.EscapedSlashesAreData && !state.Data {
+		state.Data = true
+		declared := pathguard.With(r, state)
+		defer leave(r, declared, "", r.Pattern)
+		r = declared
+	}
+	if m.opts.PreservePath {
+		m.h.ServeHTTP(w, r)
+		return
+	}
+	serveBelow(m.h, w, r, p, raw, m.prefix)
+}
+
 // serveBelow calls h with a copy of r whose path is the part below prefix.
-func serveBelow(h http.Handler, w http.ResponseWriter, r *http.Request, p, prefix string) {
-	inside := enter(r, p, len(prefix))
+func serveBelow(h http.Handler, w http.ResponseWriter, r *http.Request, p, raw, prefix string) {
+	inside := enter(r, p, raw, len(prefix))
 	defer leave(r, inside, prefix, r.Pattern)
 	h.ServeHTTP(w, inside)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
 // scope holds a branch's additions to a request in one allocation: the copy of the request,
@@ -124,8 +125,8 @@ func WithPathBase(r *http.Request, base string) (*http.Request, error) {
 }
 
 // enter returns a copy of r whose path is the part below the first n bytes of p. p is r's
-// path, cleaned.
-func enter(r *http.Request, p string, n int) *http.Request {
+// path, cleaned, and raw its escaped form if that is not the default encoding.
+func enter(r *http.Request, p, raw string, n int) *http.Request {
 	s := &scope{Context: r.Context(), path: p, base: n, exact: n == len(p)}
 	if up := scopeOf(r); up != nil {
 		if up.path[up.base:] == p { // the path was not rewritten in between
@@ -139,7 +140,7 @@ func enter(r *http.Request, p string, n int) *http.Request {
 	if s.exact {
 		s.url.Path, s.url.RawPath = "/", ""
 	} else {
-		s.url.Path, s.url.RawPath = p[n:], rawBelow(r.URL.RawPath, p, n)
+		s.url.Path, s.url.RawPath = p[n:], rawBelow(raw, p, n)
 	}
 	return s.request(r)
 }
@@ -152,8 +153,8 @@ func (s *scope) request(r *http.Request) *http.Request {
 }
 
 // rawBelow returns the part of the escaped path raw that stands for p[n:], or "" if raw is
-// not an encoding of p or the part is the default encoding. An escaped slash at the cut
-// becomes a plain one, because the part must be rooted.
+// not an encoding of p or the part is the default encoding. The slash at the cut is a plain
+// one.
 func rawBelow(raw, p string, n int) string {
 	cut := 0
 	i := 0 // index in p
@@ -169,7 +170,7 @@ func rawBelow(raw, p string, n int) string {
 			if j+2 >= len(raw) {
 				return ""
 			}
-			hi, lo := unhex(raw[j+1]), unhex(raw[j+2])
+			hi, lo := pathguard.Unhex(raw[j+1]), pathguard.Unhex(raw[j+2])
 			if hi < 0 || lo < 0 {
 				return ""
 			}
@@ -184,23 +185,8 @@ func rawBelow(raw, p string, n int) string {
 		return ""
 	}
 	below := raw[cut:]
-	if below[0] == '%' {
-		below = "/" + below[len("%2F"):]
-	}
 	if u := (url.URL{Path: p[n:]}); u.EscapedPath() == below {
 		return "" // as net/url does: routers check whether RawPath is set
 	}
 	return below
-}
-
-func unhex(b byte) int {
-	switch {
-	case '0' <= b && b <= '9':
-		return int(b - '0')
-	case 'a' <= b && b <= 'f':
-		return int(b-'a') + 10
-	case 'A' <= b && b <= 'F':
-		return int(b-'A') + 10
-	}
-	return -1
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
 // Predicate reports whether a request takes a branch. It is called for each request, also
@@ -136,10 +138,14 @@ func Port(port int) Predicate {
 // Path returns a predicate for requests on or below prefix, by the rules of [Map]. The path
 // stays unchanged. It panics if prefix is invalid (see [CheckPrefix]).
 //
+// If an escaped slash decides whether it holds, [When] and [UseWhen] refuse the request,
+// unless the other predicates make up for the difference. A caller of the predicate itself
+// gets the result for a slash that separates segments.
+//
 //go:noinline
 func Path(prefix string) Predicate {
 	mustPrefix("Path", prefix, MapOptions{})
-	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, false) >= 0 }
+	return func(r *http.Request) bool { return isBelow(r, prefix, false) }
 }
 
 // PathWith is [Path] by the rules of [MapWith]. PreservePath makes no difference, because a
@@ -149,7 +155,27 @@ func Path(prefix string) Predicate {
 //go:noinline
 func PathWith(prefix string, opts MapOptions) Predicate {
 	mustPrefix("PathWith", prefix, opts)
-	return func(r *http.Request) bool { return matchLen(clean(r.URL.Path), prefix, opts.MatchCase) >= 0 }
+	return func(r *http.Request) bool { return isBelow(r, prefix, opts.MatchCase) }
+}
+
+func isBelow(r *http.Request, prefix string, matchCase bool) bool {
+	if !pathguard.EscapedSlash(r.URL) {
+		return matchLen(clean(r.URL.Path), prefix, matchCase) >= 0
+	}
+	raw, _ := cleanRaw(r.URL)
+	asData, asSeparator := matchBoth(r.URL, raw, prefix, matchCase)
+	if asData == asSeparator || pathguard.From(r).Data {
+		return asData
+	}
+	read, ok := r.Context().Value(readingKey{}).(*reading)
+	if !ok {
+		return asSeparator
+	}
+	read.differs = true
+	if read.asData {
+		return asData
+	}
+	return asSeparator
 }
 
 // And returns a predicate that holds if all of the given predicates hold. They are

@@ -3,10 +3,12 @@ package branch
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"strings"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
 // CheckPrefix returns an error if a path prefix is invalid. A prefix begins with a slash,
@@ -59,7 +61,7 @@ func checkLookalike(prefix string) error {
 		}
 	}
 	for i := 0; i+2 < len(prefix); i++ {
-		if prefix[i] == '%' && unhex(prefix[i+1]) >= 0 && unhex(prefix[i+2]) >= 0 {
+		if prefix[i] == '%' && pathguard.Unhex(prefix[i+1]) >= 0 && pathguard.Unhex(prefix[i+2]) >= 0 {
 			return fmt.Errorf("the prefix %q has a percent escape, but is compared with the decoded path: write %q", prefix, decode(prefix))
 		}
 	}
@@ -80,8 +82,8 @@ func checkLookalike(prefix string) error {
 func decode(s string) string {
 	var sb strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0 {
-			sb.WriteByte(byte(unhex(s[i+1])<<4 | unhex(s[i+2])))
+		if s[i] == '%' && i+2 < len(s) && pathguard.Unhex(s[i+1]) >= 0 && pathguard.Unhex(s[i+2]) >= 0 {
+			sb.WriteByte(byte(pathguard.Unhex(s[i+1])<<4 | pathguard.Unhex(s[i+2])))
 			i += 2
 			continue
 		}
@@ -167,6 +169,93 @@ func matchLen(p, prefix string, matchCase bool) int {
 		}
 	}
 	return n
+}
+
+// matchBoth matches a path with an escaped slash in both ways: with the slash as data, as
+// http.ServeMux reads it, and as a separator, as components do that read the decoded path
+// and clean it. raw is the escaped path, cleaned.
+func matchBoth(u *url.URL, raw, prefix string, matchCase bool) (asData, asSeparator bool) {
+	return matchesEscaped(raw, prefix, matchCase), matchLen(clean(u.Path), prefix, matchCase) >= 0
+}
+
+// cleanRaw returns the path of u, which has an escaped slash, without the empty and dot
+// segments between plain slashes: escaped, and decoded. It does not allocate if there are
+// none.
+func cleanRaw(u *url.URL) (raw, p string) {
+	if isCleanEscaped(u.RawPath) {
+		return u.RawPath, u.Path
+	}
+	raw, _ = cleanEscaped(u.RawPath)
+	p, err := url.PathUnescape(raw)
+	if err != nil {
+		panic(err) // EscapedSlash has decoded it
+	}
+	return raw, p
+}
+
+// isCleanEscaped reports whether an escaped path begins with a slash and has no empty and
+// no dot segments between plain slashes. A trailing slash is clean.
+func isCleanEscaped(raw string) bool {
+	if raw == "" || raw[0] != '/' {
+		return false
+	}
+	for rest, more := raw[1:], true; more; {
+		var seg string
+		seg, rest, more = strings.Cut(rest, "/")
+		if seg == "" && more || isDots(seg) {
+			return false
+		}
+	}
+	return true
+}
+
+// isDots reports whether an escaped segment is "." or "..".
+func isDots(seg string) bool {
+	n := 0
+	for ; seg != "" && n < 3; n++ {
+		switch {
+		case seg[0] == '.':
+			seg = seg[1:]
+		case len(seg) >= 3 && seg[:2] == "%2" && (seg[2] == 'e' || seg[2] == 'E'):
+			seg = seg[3:]
+		default:
+			return false
+		}
+	}
+	return n == 1 || n == 2
+}
+
+// matchesEscaped reports whether the escaped path raw is prefix or below it. Only its plain
+// slashes separate segments.
+func matchesEscaped(raw, prefix string, matchCase bool) bool {
+	j := 0 // index in raw
+	for i := 0; i < len(prefix); i++ {
+		if j == len(raw) {
+			return false
+		}
+		b, size := raw[j], 1
+		if b == '%' {
+			b, size = byte(pathguard.Unhex(raw[j+1])<<4|pathguard.Unhex(raw[j+2])), 3
+			if b == '/' {
+				return false
+			}
+		}
+		if b != prefix[i] && (matchCase || lower(b) != lower(prefix[i])) {
+			return false
+		}
+		j += size
+	}
+	return j == len(raw) || raw[j] == '/'
+}
+
+// hasDotSegment reports whether a decoded path has a "." or ".." segment.
+func hasDotSegment(p string) bool {
+	for seg := range strings.SplitSeq(p, "/") {
+		if seg == "." || seg == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 func lower(b byte) byte {

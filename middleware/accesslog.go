@@ -49,8 +49,8 @@ const statusClientGone = 499
 // outcome, in two groups:
 //
 //   - request: method, url (path and query as the client sent them, secrets redacted; at
-//     most 2 KiB), remote, and, if known, route (the pattern of the endpoint) and id
-//     ([RequestID]);
+//     most 2 KiB), remote, and, if known, route (the pattern of the endpoint, otherwise the
+//     branch; see pipeline's Response.Route) and id ([RequestID]);
 //   - response: status, bytes (of the body, as written by the handlers), took, and
 //     upgraded=true or aborted=true if it was. Aborted means that the client can't have
 //     received the complete response: the handlers panicked after the start, or the client

@@ -146,7 +146,7 @@ func TestAccessLogOfWhatIsKnownBelow(t *testing.T) {
 		{"a ServeMux at the end", func(b *pipeline.Builder) { b.Run(mux) }, "GET /items/{id}"},
 		{"a component says", func(b *pipeline.Builder) {
 			b.RunFunc(func(_ http.ResponseWriter, r *http.Request) {
-				res, _ := pipeline.ResponseFrom(r)
+				res, _ := pipeline.ResponseFrom(r.Context())
 				res.SetRoute("said")
 			})
 		}, "said"},

@@ -100,7 +100,7 @@ func (d *details) addRequest(r *http.Request) {
 	if base := branch.PathBase(r); base != "" {
 		d.Request = append(d.Request, field{"Path base", base}, field{"Path", r.URL.Path})
 	}
-	if res, ok := pipeline.ResponseFrom(r); ok && res.Route() != "" {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok && res.Route() != "" {
 		d.Request = append(d.Request, field{"Route", res.Route()})
 	} else if r.Pattern != "" {
 		d.Request = append(d.Request, field{"Route", r.Pattern})

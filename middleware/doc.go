@@ -21,10 +21,16 @@
 //   - [Recover] answers panics, and errors of a [HandlerFunc] or [Fail]: first of those
 //     that observe, so that it covers all others. [DeveloperErrorPage] replaces it in
 //     development.
+//   - [SecurityHeaders] makes browsers stricter: behind Recover, so that it is on errors too.
 //   - [RequestID] gives the request an id: before every component that may answer.
+//     [LogHandler] adds it to the application's own log records.
 //   - [ResponseTime] sets X-Response-Time: before the components to be measured.
 //   - [AccessLog] logs a record per request: before every component that may answer.
 //   - [HealthChecks] reports the health of the service: before authentication and limits.
+//   - [AllowedHosts] refuses requests for other hosts, [HTTPSRedirect] redirects to https:
+//     behind AccessLog, and behind HealthChecks, whose probes often use an address and http.
+//   - [Throttle] limits the requests that run at the same time: behind AccessLog and
+//     HealthChecks.
 //   - [StatusPages] adds a body to answers without a text of their own: inside AccessLog,
 //     outside every component that answers.
 //   - [Stopwatch] measures the rest of the pipeline: directly before it.
@@ -36,6 +42,9 @@
 //
 // For CORS, compression, rate limits, tracing and authentication see the module
 // examples/recipes.
+//
+// [HandlerFunc] is a handler that returns an error; [ReadJSON], [WriteJSON] and [PathValue]
+// read its requests and write its answers.
 //
 // [Problem] and [WriteProblem] are the common form of error answers; [ProblemFormat] fixes
 // their format, for example in the branch of an API.

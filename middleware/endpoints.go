@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -28,7 +29,8 @@ import (
 // pipeline's Response.Route with the path of the branches in front: "GET /api/items/{id}"
 // below Map("/api"). Both are set before the handler runs. In the route the letters of the
 // branches' path are in lower case, however the client wrote them: the route has few values
-// and may label a metric.
+// and may label a metric. The route of a 405 is the path of a pattern for another method:
+// "/api/items/{id}".
 //
 // Patterns may be registered while the mux is in use. Endpoints looks a request up twice,
 // which allocates if a pattern has wildcards; a route below a branch costs one allocation.
@@ -78,6 +80,7 @@ func (e *endpoints) noPattern(w http.ResponseWriter, r *http.Request, h http.Han
 		if isNotFound(h, r) {
 			e.next.ServeHTTP(w, r)
 		} else {
+			e.routeOfOtherMethod(r, h)
 			h.ServeHTTP(w, r)
 		}
 		return
@@ -93,6 +96,25 @@ func (e *endpoints) noPattern(w http.ResponseWriter, r *http.Request, h http.Han
 		return
 	}
 	branch.Redirect(w, r, withQuery(clean, r), http.StatusTemporaryRedirect)
+}
+
+// routeOfOtherMethod sets the route of an answer 405 to the path of the pattern that the mux
+// has for another method. h is the mux's handler that answers.
+func (e *endpoints) routeOfOtherMethod(r *http.Request, h http.Handler) {
+	if _, observed := pipeline.ResponseFrom(r.Context()); !observed {
+		return
+	}
+	answer := &statusProbe{header: http.Header{}}
+	h.ServeHTTP(answer, r)
+	for method := range strings.SplitSeq(answer.header.Get("Allow"), ",") {
+		other := *r
+		other.Method = strings.TrimSpace(method)
+		if _, pattern := e.mux.Handler(&other); pattern != "" {
+			_, withoutMethod, _ := strings.Cut(pattern, " ")
+			setRoute(r, withoutMethod)
+			return
+		}
+	}
 }
 
 // ownRedirect returns the target if the mux itself, not a registered handler, would
@@ -191,31 +213,9 @@ func (p *statusProbe) WriteHeader(code int) {
 
 // setRoute sets the matched pattern as the route for the components around.
 func setRoute(r *http.Request, pattern string) {
-	res, ok := pipeline.ResponseFrom(r)
+	res, ok := pipeline.ResponseFrom(r.Context())
 	if !ok {
 		return
 	}
-	res.SetRoute(routeBelow(branch.PathBase(r), pattern))
-}
-
-// routeBelow puts the path of the branches in front of a pattern's path. Branches ignore
-// the case of ASCII letters by default, so the client chooses it; lower case keeps the
-// number of different routes small.
-func routeBelow(base, pattern string) string {
-	i := strings.IndexByte(pattern, '/')
-	if base == "" || i < 0 {
-		return pattern
-	}
-	var sb strings.Builder
-	sb.Grow(len(pattern) + len(base))
-	sb.WriteString(pattern[:i])
-	for j := range len(base) {
-		c := base[j]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		sb.WriteByte(c)
-	}
-	sb.WriteString(pattern[i:])
-	return sb.String()
+	res.SetRoute(httpx.RouteBelow(branch.PathBase(r), pattern))
 }

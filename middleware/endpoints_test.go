@@ -191,14 +191,15 @@ func TestEndpointsRoute(t *testing.T) {
 		{"/api/host", "example.com/api/host", "example.com/api/host"},
 		{"/api/v1/", "/api/v1/{$}", "/api/v1/{$}"},
 		{"/nothing", "", ""},
-		{"/api/only", "", ""},
+		{"/api/only", "/api/only", ""}, // 405
+		{"/api/nothing", "/api", ""},
 	} {
 		t.Run(tt.target, func(t *testing.T) {
 			var route, inside string
 			mux := endpointMux("GET /items/{id}", "/tree/", "example.com/host", "/{$}", "DELETE /only")
 			look := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				next.ServeHTTP(w, r)
-				res, ok := pipeline.ResponseFrom(r)
+				res, ok := pipeline.ResponseFrom(r.Context())
 				require.True(t, ok)
 				inside = res.Route()
 			}

@@ -33,11 +33,11 @@ func ExampleEndpoints() {
 	// Output:
 	// GET /api/items/7: route "GET /api/items/{id}"
 	// 200 ""
-	// PUT /api/items/7: route ""
+	// PUT /api/items/7: route "/api/items/{id}"
 	// 405 "GET, HEAD"
 	// GET /api/tree: route "GET /api/tree/"
 	// 307 "/api/tree/"
-	// GET /api/nothing: route ""
+	// GET /api/nothing: route "/api"
 	// 404 ""
 }
 

@@ -84,8 +84,8 @@ func ExampleRequestID() {
 	app := pipeline.New()
 	app.Use(middleware.RequestID(middleware.RequestIDOptions{}))
 	app.RunFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Println("same id:", middleware.RequestIDFrom(r) == w.Header().Get("X-Request-Id"))
-		fmt.Println("digits:", len(middleware.RequestIDFrom(r)))
+		fmt.Println("same id:", middleware.RequestIDFrom(r.Context()) == w.Header().Get("X-Request-Id"))
+		fmt.Println("digits:", len(middleware.RequestIDFrom(r.Context())))
 	})
 	app.MustBuild().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	// Output:

@@ -247,7 +247,7 @@ func (f *failureHandler) log(r *http.Request, level slog.Level, message string, 
 		slog.String(logattrs.RequestMethod, httpx.Truncate(r.Method, maxLogged)),
 		slog.String(logattrs.RequestPath, httpx.Truncate(httpx.RequestPath(r), maxLogged)),
 	}
-	if id := RequestIDFrom(r); id != "" {
+	if id := RequestIDFrom(r.Context()); id != "" {
 		request = append(request, slog.String(logattrs.RequestID, id))
 	}
 	attrs = append([]slog.Attr{logattrs.Group(logattrs.Request, request...)}, attrs...)
@@ -311,7 +311,7 @@ func scopeOf(r *http.Request) scope {
 		return *s
 	}
 	body, _ := r.Body.(watchedBody)
-	res, ok := pipeline.ResponseFrom(r)
+	res, ok := pipeline.ResponseFrom(r.Context())
 	if !ok {
 		return scope{defaultFailureHandler, func() bool { return false }, body}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -19,7 +21,8 @@ import (
 type HealthChecksOptions struct {
 	// Path is the path of the report: exactly this path, with or without a trailing slash,
 	// ignoring the case of ASCII letters; inside a branch, the rest of the path. Requests
-	// for paths below it are passed to the next handler. Required; "/" is the root.
+	// for paths below it are passed to the next handler. The answer is 400 if an escaped
+	// slash decides. Required; "/" is the root.
 	Path string
 
 	// Port, if set, limits the endpoint to requests on that local TCP port: the port that
@@ -116,6 +119,7 @@ func HealthChecks(opts HealthChecksOptions) pipeline.Middleware {
 
 type healthEndpoint struct {
 	path   string // without a trailing slash: "" is the root
+	port   int    // 0 for any
 	onPort branch.Predicate
 	probes []*probe
 	codes  HealthStatusCodes
@@ -145,7 +149,7 @@ func newHealthEndpoint(opts HealthChecksOptions, bad *configProblems) *healthEnd
 	if opts.Port < 0 || opts.Port > 65535 {
 		bad.addf("Port is %d: it must be between 1 and 65535, or 0 for any", opts.Port)
 	} else if opts.Port > 0 {
-		h.onPort = branch.Port(opts.Port)
+		h.port, h.onPort = opts.Port, branch.Port(opts.Port)
 	}
 
 	if h.codes == (HealthStatusCodes{}) {
@@ -207,12 +211,21 @@ func (h *healthEndpoint) choose(opts HealthChecksOptions, bad *configProblems) {
 }
 
 func (h *healthEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.matches(r) {
+	matches := h.matches(r)
+	if matches && pathguard.EscapedSlash(r.URL) {
+		// With the slash as data, a segment has a slash and the path is another one.
+		if !pathguard.From(r).Data {
+			pathguard.Refuse(w, r, http.StatusBadRequest, pathguard.Ambiguous)
+			return
+		}
+		matches = false
+	}
+	if !matches {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	if res, ok := pipeline.ResponseFrom(r); ok {
-		res.SetRoute(routeBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
+		res.SetRoute(httpx.RouteBelow(branch.PathBase(r), "/"+strings.TrimPrefix(h.path, "/")))
 	}
 	header := w.Header()
 	if !h.cached {
@@ -262,6 +275,10 @@ func (h *healthEndpoint) matches(r *http.Request) bool {
 	p = strings.TrimSuffix(p, "/")
 	return len(p) == len(h.path) && branch.Covers(h.path, p) && (h.onPort == nil || h.onPort(r))
 }
+
+// OnePath returns what the endpoint answers, so that Build finds a second one for the same
+// path.
+func (h *healthEndpoint) OnePath() (path string, port int) { return h.path, h.port }
 
 // report runs all checks concurrently. A single check needs no further goroutine to wait
 // in.

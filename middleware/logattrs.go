@@ -18,7 +18,7 @@ import (
 // The attributes do not refer to the request.
 func LogAttrs(r *http.Request) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 2)
-	if id := RequestIDFrom(r); id != "" {
+	if id := RequestIDFrom(r.Context()); id != "" {
 		attrs = append(attrs, slog.String(logattrs.RequestID, id))
 	}
 	attrs = append(attrs, slog.String(logattrs.RequestRemote, httpx.Truncate(r.RemoteAddr, maxLogged)))

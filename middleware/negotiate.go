@@ -57,7 +57,7 @@ func ProblemFormat(format Format) pipeline.Middleware {
 
 // formOf selects the form of an error answer, and reports whether it is negotiated.
 func formOf(r *http.Request) (f form, negotiated bool) {
-	if res, ok := pipeline.ResponseFrom(r); ok {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		switch res.Value(formatKey{}) {
 		case FormatJSON:
 			return formJSON, false

@@ -15,7 +15,7 @@ func observeBelow(f func(w http.ResponseWriter, r *http.Request, own *pipeline.R
 	return func(next http.Handler) http.Handler {
 		o, i := outermost(next), inner(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, observed := pipeline.ResponseFrom(r); observed {
+			if _, observed := pipeline.ResponseFrom(r.Context()); observed {
 				i.ServeHTTP(w, r)
 				return
 			}

@@ -78,7 +78,7 @@ func recovering(f *failureHandler, next http.Handler) http.Handler {
 	outermost := pipeline.Observe(f.outermost)(next)
 	inner := pipeline.ObserveWriter(f.inner)(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, observed := pipeline.ResponseFrom(r); observed {
+		if _, observed := pipeline.ResponseFrom(r.Context()); observed {
 			inner.ServeHTTP(w, r)
 			return
 		}
@@ -111,7 +111,7 @@ func (f *failureHandler) outermost(w http.ResponseWriter, r *http.Request, res *
 // inner runs below a component that observes, and possibly below one that buffers. So
 // output to its own writer counts too.
 func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipeline.Response, next http.Handler) {
-	outer, _ := pipeline.ResponseFrom(r)
+	outer, _ := pipeline.ResponseFrom(r.Context())
 	s := &scope{f, func() bool { return own.Started() || outer.Started() }, watchBody(r)}
 	defer func() {
 		if v := recover(); v != nil {

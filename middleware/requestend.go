@@ -39,7 +39,7 @@ func endOf(r *http.Request) requestEnd {
 		}
 		return requestEnd{timeout: cause}
 	}
-	if res, ok := pipeline.ResponseFrom(r); ok {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		if cause, ok := res.Value(timeoutKey{}).(*timeoutError); ok {
 			return requestEnd{timeout: cause}
 		}

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -61,9 +62,10 @@ func RequestID(opts RequestIDOptions) pipeline.Middleware {
 	}
 }
 
-// RequestIDFrom returns the id that [RequestID] gave to the request, or "" without one.
-func RequestIDFrom(r *http.Request) string {
-	res, ok := pipeline.ResponseFrom(r)
+// RequestIDFrom returns the id that [RequestID] gave to the request with this context, or ""
+// without one. [LogHandler] adds it to log records.
+func RequestIDFrom(ctx context.Context) string {
+	res, ok := pipeline.ResponseFrom(ctx)
 	if !ok {
 		return ""
 	}

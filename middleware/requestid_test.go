@@ -20,7 +20,7 @@ func TestRequestID(t *testing.T) {
 		if r.URL.Path == "/fail" {
 			panic(errors.New("oops"))
 		}
-		_, _ = io.WriteString(w, middleware.RequestIDFrom(r))
+		_, _ = io.WriteString(w, middleware.RequestIDFrom(r.Context()))
 	})
 	quiet := middleware.Recover(middleware.RecoverOptions{Logger: slog.New(slog.DiscardHandler)})
 	overBothProtocols(t, pipeline.New().Use(quiet, middleware.RequestID(middleware.RequestIDOptions{})).Run(echo).MustBuild(), func(t *testing.T, srv *httptest.Server) {
@@ -43,7 +43,7 @@ func TestRequestID(t *testing.T) {
 
 func TestIncomingRequestID(t *testing.T) {
 	h := middleware.RequestID(middleware.RequestIDOptions{Header: "traceparent", Incoming: true})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, middleware.RequestIDFrom(r))
+		_, _ = io.WriteString(w, middleware.RequestIDFrom(r.Context()))
 	}))
 	for _, tt := range []struct {
 		name  string
@@ -80,7 +80,7 @@ func TestIncomingRequestID(t *testing.T) {
 func TestTheFirstRequestIDCounts(t *testing.T) {
 	var inside string
 	h := pipeline.New().Use(middleware.RequestID(middleware.RequestIDOptions{}), middleware.RequestID(middleware.RequestIDOptions{Header: "X-Other"})).
-		RunFunc(func(_ http.ResponseWriter, r *http.Request) { inside = middleware.RequestIDFrom(r) }).MustBuild()
+		RunFunc(func(_ http.ResponseWriter, r *http.Request) { inside = middleware.RequestIDFrom(r.Context()) }).MustBuild()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, w.Header().Get("X-Request-Id"), inside)
@@ -88,7 +88,7 @@ func TestTheFirstRequestIDCounts(t *testing.T) {
 }
 
 func TestNoRequestID(t *testing.T) {
-	require.Empty(t, middleware.RequestIDFrom(httptest.NewRequest(http.MethodGet, "/", nil)))
+	require.Empty(t, middleware.RequestIDFrom(t.Context()))
 	_, err := pipeline.New().Use(middleware.RequestID(middleware.RequestIDOptions{Header: "X Request"})).Build()
 	require.ErrorContains(t, err, `middleware.RequestID: Header is "X Request"`)
 }

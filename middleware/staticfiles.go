@@ -14,6 +14,7 @@ import (
 
 	"github.com/speakingtube/speakingtube/branch"
 	"github.com/speakingtube/speakingtube/internal/httpx"
+	"github.com/speakingtube/speakingtube/internal/pathguard"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -51,7 +52,8 @@ type StaticFilesOptions struct {
 // slash); other folders are not listed. All other requests are passed to the next handler:
 // other methods, missing files, files without read permission, devices and pipes, names
 // that begin with a dot, unclean paths. If an existing file can't be opened for another
-// reason, the request fails; see [Fail].
+// reason, the request fails; see [Fail]. A path with an escaped slash names no file; the
+// answer is 400 if it would name one with a plain slash.
 //
 // Each file has a strong ETag: of its time and size, or of its content if it has no time.
 // Its type depends on the extension and never on the content; a file of unknown type is
@@ -67,6 +69,9 @@ type StaticFilesOptions struct {
 // Ranges also work with files that can't seek, such as those of an archive/zip.Reader, by
 // skipping the bytes before them.
 //
+// The components around see the route "/{file...}", behind the prefixes of branches, see
+// pipeline's Response.Route.
+//
 // It serves no precompressed variants, and does no authorisation: put it behind a guard, or
 // serve only public files.
 //
@@ -80,6 +85,10 @@ func StaticFiles(opts StaticFilesOptions) pipeline.Middleware {
 		return &staticFiles{StaticFilesOptions: opts, next: next}
 	}
 }
+
+// staticRoute is the route of all files below a branch: a metric should not have a label for
+// each file.
+const staticRoute = "/{file...}"
 
 // problem returns the problem of the options, or "".
 func (opts StaticFilesOptions) problem() string {
@@ -108,6 +117,12 @@ type staticFiles struct {
 
 func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := r.URL.Path
+	if pathguard.EscapedSlash(r.URL) {
+		if !s.refusesSlash(w, r) {
+			s.next.ServeHTTP(w, r)
+		}
+		return
+	}
 	name, ok := s.fileName(r)
 	if !ok {
 		s.next.ServeHTTP(w, r)
@@ -134,6 +149,7 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !info.Mode().IsRegular(), !isFolder && slash: // the path names no such folder
 		s.next.ServeHTTP(w, r)
 	case isFolder && (!slash || branch.Exact(r)):
+		setRoute(r, staticRoute)
 		// The page's relative links need the slash.
 		to := url.URL{Path: strings.TrimSuffix(branch.PathBase(r)+p, "/") + "/", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
@@ -177,6 +193,7 @@ func (s *staticFiles) serveFile(w http.ResponseWriter, r *http.Request, name str
 		defer f.Close()
 		var info fs.FileInfo
 		if info, err = f.Stat(); err == nil && info.Mode().IsRegular() {
+			setRoute(r, staticRoute)
 			s.serveContent(w, r, name, f, info)
 			return
 		}

@@ -29,7 +29,7 @@ type StatusPagesOptions struct {
 // (Allow, Retry-After, WWW-Authenticate ...) stay.
 //
 // These answers are never changed: those with any other text, with a Content-Type other
-// than text/plain, a Content-Encoding, a Content-Length that fits no bare text, or
+// than text/plain, a Content-Encoding, a Content-Length that fits no bare text (0 as well), or
 // trailers; answers that were flushed without a body, because more may follow; upgrades;
 // and requests whose client has left or whose handler called [NoStatusPage].
 //
@@ -71,7 +71,7 @@ type noStatusPage struct{}
 // sent without one. It may be called while the handlers run, and does nothing without a
 // StatusPages above.
 func NoStatusPage(r *http.Request) {
-	if res, ok := pipeline.ResponseFrom(r); ok {
+	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		res.SetValue(noStatusPage{}, true)
 	}
 }
@@ -192,7 +192,7 @@ func (s *heldStatus) mayReplace(code int) bool {
 	}
 	if cl := h.Get("Content-Length"); cl != "" {
 		n, err := strconv.Atoi(cl)
-		return err == nil && (n == 0 || isBareTextLength(code, n))
+		return err == nil && isBareTextLength(code, n)
 	}
 	return true
 }
@@ -243,9 +243,9 @@ func (s *heldStatus) finish(w http.ResponseWriter, page func(http.ResponseWriter
 		return
 	}
 	length := s.header.Get("Content-Length")
-	res, _ := pipeline.ResponseFrom(s.r)
+	res, _ := pipeline.ResponseFrom(s.r.Context())
 	if res.Value(noStatusPage{}) != nil || !isBareText(s.status, string(s.body), false) ||
-		len(s.body) == 0 && length != "" && length != "0" || // a HEAD whose GET has a longer text
+		len(s.body) == 0 && length != "" || // a HEAD whose GET has a text
 		context.Cause(s.r.Context()) == context.Canceled {
 		s.release()
 		return

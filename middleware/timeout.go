@@ -79,7 +79,7 @@ func Timeout(d time.Duration) pipeline.Middleware {
 		defer func() {
 			timer.Stop()
 			if !t.state.CompareAndSwap(timeoutRuns, timeoutOff) && t.state.Load() == timeoutExpired {
-				if res, ok := pipeline.ResponseFrom(r); ok {
+				if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 					res.SetValue(timeoutKey{}, cause) // for a Recover above that gets a panic
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/justinas/alice"
 
@@ -15,7 +16,7 @@ import (
 // Build checks the whole pipeline, including branches, and returns the handler. It finds
 // all mistakes at once and returns them joined, each with the file:line of the call: nil
 // components and handlers, components after Run, a second Run, invalid prefixes, prefixes
-// that are never reached, a name given twice, and options that a middleware refuses by
+// that are never reached, two HealthChecks for one path, a name given twice, and options that a middleware refuses by
 // panicking with a [*ConfigError].
 //
 // A prefix is never reached if an earlier Map or Mount takes all of its requests (one that
@@ -27,11 +28,15 @@ import (
 // constructed twice. The handler is safe for concurrent use if the components are.
 //
 // Unclean paths never reach a component: the handler redirects (status 307) to the clean
-// path as http.ServeMux does. The answer is 400 if the path could only be cleaned by
-// interpreting an escaped slash, and for CONNECT.
+// path as http.ServeMux does. The answer is 400 for dot segments beside an escaped slash,
+// NUL bytes in the path, and CONNECT except for the extended CONNECT of HTTP/2, and 405 for
+// the target "*" except for OPTIONS. Other escaped slashes are data and pass, but the answer
+// is 400 if such a slash would decide whether a Map, a Mount or another component that
+// matches the path takes the request. See [branch.CleanPaths] and [Options.OnRefused].
 func (b *Builder) Build() (http.Handler, error) {
 	bd := &build{}
-	h := bd.handler(b, notFound, pathFacts{})
+	h := bd.handler(b, notFound, pathFacts{}, &level{})
+	bd.checkOnePath()
 	if len(bd.mistakes) > 0 {
 		slices.SortStableFunc(bd.mistakes, func(a, b numberedMistake) int { return cmp.Compare(a.seq, b.seq) })
 		errs := make([]error, len(bd.mistakes))
@@ -41,7 +46,10 @@ func (b *Builder) Build() (http.Handler, error) {
 		return nil, errors.Join(errs...)
 	}
 	if !b.opts.DangerouslyAllowUncleanPaths {
-		h = branch.CleanPaths(h)
+		h = branch.CleanPathsWith(branch.CleanPathsOptions{
+			OnRefused:   newRefusals(b.opts).report,
+			PreferOuter: b.opts.OnRefused == nil && b.opts.Logger == nil,
+		}, h)
 	}
 	return h, nil
 }
@@ -58,7 +66,10 @@ func (b *Builder) MustBuild() http.Handler {
 var notFound = http.HandlerFunc(http.NotFound)
 
 // build is one run of Build over a tree of builders.
-type build struct{ mistakes []numberedMistake }
+type build struct {
+	mistakes []numberedMistake
+	uses     []pathUse
+}
 
 // numberedMistake is a mistake with the number of the call that made it.
 type numberedMistake struct {
@@ -72,7 +83,7 @@ func (bd *build) fail(s *step, format string, args ...any) {
 
 // handler returns the pipeline of b in front of end, which Run replaces. It continues after
 // a mistake, so that all are found; the result is not usable then.
-func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Handler {
+func (bd *build) handler(b *Builder, end http.Handler, from pathFacts, lv *level) http.Handler {
 	at := bd.checkOrder(b, from)
 	var chain []alice.Constructor
 	for i := range b.steps {
@@ -83,7 +94,7 @@ func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Hand
 		switch s.kind {
 		case kindUse:
 			if s.mw != nil {
-				chain = append(chain, bd.constructor(s, s.mw))
+				chain = append(chain, bd.constructor(s, lv, i))
 			} else if s.bad == nil {
 				bd.fail(s, "the component is nil")
 			}
@@ -96,25 +107,34 @@ func (bd *build) handler(b *Builder, end http.Handler, from pathFacts) http.Hand
 		case kindMap, kindMount:
 			h := s.handler
 			if s.kind == kindMap {
-				h = bd.handler(s.sub, notFound, at[i].below(s))
+				h = bd.handler(s.sub, notFound, at[i].below(s), lv.below(s, i))
 			} else if isNil(h) {
 				bd.fail(s, "the handler is nil")
+				continue
+			}
+			if s.kind == kindMount && (s.prefix == "" || s.prefix == "/") {
+				bd.fail(s, "the prefix is %q: it would match every request; use Run, which ends the pipeline with a handler", s.prefix)
 				continue
 			}
 			if err := branch.CheckPrefixWith(s.prefix, s.opts); err != nil {
 				bd.fail(s, "%w", err)
 				continue
 			}
-			chain = append(chain, branch.MapWith(s.prefix, s.opts, h))
+			label := &branchRoute{next: h}
+			if s.opts.PreservePath {
+				label.prefix = strings.ToLower(s.prefix)
+			}
+			chain = append(chain, branch.MapWith(s.prefix, s.opts, label))
 		case kindMapWhen:
-			h := bd.handler(s.sub, notFound, at[i])
+			h := bd.handler(s.sub, notFound, at[i], lv.below(s, i))
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
 				continue
 			}
-			chain = append(chain, branch.When(s.pred, h))
+			label := &branchRoute{next: h, name: "MapWhen(" + s.label + ")"}
+			chain = append(chain, branch.When(s.pred, label))
 		case kindUseWhen:
-			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next, at[i]) }
+			side := func(next http.Handler) http.Handler { return bd.handler(s.sub, next, at[i], lv.below(s, i)) }
 			if s.pred == nil {
 				bd.fail(s, "the predicate is nil")
 				side(end) // finds the mistakes inside
@@ -163,9 +183,9 @@ func (bd *build) checkOrder(b *Builder, known pathFacts) []pathFacts {
 	return at
 }
 
-// constructor returns mw with its failures caught. If mw fails, its next handler takes its
-// place, so that the rest of the chain is checked too.
-func (bd *build) constructor(s *step, mw Middleware) alice.Constructor {
+// constructor returns the component of s, step i, with its failures caught. If it fails, its
+// next handler takes its place, so that the rest of the chain is checked too.
+func (bd *build) constructor(s *step, lv *level, i int) alice.Constructor {
 	return func(next http.Handler) (h http.Handler) {
 		defer func() {
 			if v := recover(); v != nil {
@@ -177,11 +197,12 @@ func (bd *build) constructor(s *step, mw Middleware) alice.Constructor {
 				h = next
 			}
 		}()
-		h = mw(next)
+		h = s.mw(next)
 		if isNil(h) {
 			bd.fail(s, "the component made a nil handler")
 			return next
 		}
+		bd.note(h, next, s, lv, i)
 		return h
 	}
 }

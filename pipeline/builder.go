@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -22,6 +23,24 @@ type Options struct {
 	// below Map("/admin") for every component, but names the file behind it. Use it only if
 	// something in front of the pipeline has already cleaned the path.
 	DangerouslyAllowUncleanPaths bool
+
+	// OnRefused, if set, is called for each request that the pipeline does not pass to its
+	// components because of its path or target, or redirects to the clean path, and for
+	// each that a component refuses because an escaped slash would decide whether it
+	// matches. It is meant for counters, and is called before the answer is sent. It must
+	// be safe for concurrent use and must not change r, which is the request as the
+	// refusing component has it. Reason is one of few constant texts.
+	//
+	// In a pipeline inside another one, the innermost OnRefused is called for what happens
+	// inside it.
+	OnRefused func(r *http.Request, refusal Refusal)
+
+	// Logger gets a record for each such request: level WARN, "request path refused", or
+	// INFO, "request path redirected", with the method, the path (escaped, at most 256
+	// bytes), the reason and the client's address (of the socket, if the request has not
+	// passed middleware.Forwarded yet). At most 50 records are written at once and 5 in a
+	// second; the next one says how many were left out. Default: slog.Default.
+	Logger *slog.Logger
 }
 
 // Builder collects the components of a pipeline; Build turns them into an http.Handler. Its

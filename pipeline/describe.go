@@ -65,6 +65,9 @@ func describeOptions(opts branch.MapOptions) string {
 	if opts.MatchCase {
 		set = append(set, "MatchCase")
 	}
+	if opts.EscapedSlashesAreData {
+		set = append(set, "EscapedSlashesAreData")
+	}
 	if opts.Literal {
 		set = append(set, "Literal")
 	}

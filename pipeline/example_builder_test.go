@@ -79,7 +79,7 @@ func ExampleResponse_SetRoute() {
 		fmt.Println(res.Status(), res.Route(), res.Value(tenant{}))
 	})
 	app := pipeline.New().Use(log).RunFunc(func(w http.ResponseWriter, r *http.Request) {
-		if res, ok := pipeline.ResponseFrom(r); ok {
+		if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 			res.SetRoute("GET /items/{id}")
 			res.SetValue(tenant{}, "acme")
 		}

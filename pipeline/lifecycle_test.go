@@ -320,7 +320,7 @@ func TestPanicAfterHijackEndsTheConnection(t *testing.T) {
 func TestTimeoutHandlerInBetween(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, http2 bool) {
 		inner := mark("inner", nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			res, ok := pipeline.ResponseFrom(r)
+			res, ok := pipeline.ResponseFrom(r.Context())
 			if !ok || res.Started() {
 				panic("no response, or started")
 			}

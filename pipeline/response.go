@@ -39,6 +39,8 @@ type Response struct {
 	flushed      atomic.Bool
 	ownedByOuter bool          // an outer Response closes the hijacked connection
 	abandoned    bool          // the client had left when a 5xx started; guarded by mu
+	taken        bool          // a handler has hijacked the connection; guarded by mu
+	routed       bool          // route is from SetRoute, not the label of a branch; guarded by mu
 	phase        atomic.Uint32 // written under mu
 
 	mu        sync.Mutex // guards the fields below
@@ -96,10 +98,10 @@ func (c *responseContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// ResponseFrom returns the Response of the request, for handlers below an observing
-// component. It never creates one: false means that no component above observes.
-func ResponseFrom(r *http.Request) (*Response, bool) {
-	ctx := r.Context()
+// ResponseFrom returns the Response of the request with this context, for handlers below an
+// observing component and for what they call. It never creates one: false means that no
+// component above observes.
+func ResponseFrom(ctx context.Context) (*Response, bool) {
 	if c, ok := ctx.(*responseContext); ok {
 		return (*Response)(c), true
 	}
@@ -127,7 +129,7 @@ func ResponseFrom(r *http.Request) (*Response, bool) {
 func Observe(f func(w http.ResponseWriter, r *http.Request, res *Response, next http.Handler)) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if res, ok := ResponseFrom(r); ok {
+			if res, ok := ResponseFrom(r.Context()); ok {
 				f(w, r, res, next)
 				res.handedOver()
 				return
@@ -157,7 +159,7 @@ func ObserveWriter(f func(w http.ResponseWriter, r *http.Request, own *Response,
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			own, ow := newResponse(w, r)
-			outer, observed := ResponseFrom(r)
+			outer, observed := ResponseFrom(r.Context())
 			own.ownedByOuter = observed
 			defer own.complete()
 			f(ow, r, own, next)
@@ -187,8 +189,9 @@ func newResponse(w http.ResponseWriter, r *http.Request) (*Response, http.Respon
 }
 
 // OnStarting registers f to run once, just before the status and headers are sent. The
-// callback registered last runs first. It may change the headers that it is given; it must
-// not write to the body. OnStarting returns [ErrResponseStarted] if it is too late.
+// callback registered last runs first; one that is registered while the callbacks run is
+// run next. It may change the headers that it is given; it must not write to the body.
+// OnStarting returns [ErrResponseStarted] if it is too late.
 //
 // If a callback panics, the ones registered before it don't run, the response has not
 // started, and the panic continues through the caller that was writing. If the handlers
@@ -207,7 +210,7 @@ func (res *Response) OnStarting(f func(h http.Header, status int)) error {
 func (res *Response) NotifyStarting(s Starter) error {
 	res.mu.Lock()
 	defer res.mu.Unlock()
-	if res.phase.Load() != phaseOpen {
+	if phase := res.phase.Load(); phase != phaseOpen && phase != phaseFiring {
 		return ErrResponseStarted
 	}
 	if len(res.starting) == len(res.startingBuf) {
@@ -260,22 +263,6 @@ func (res *Response) Upgraded() bool { return res.upgraded.Load() }
 // Flushed reports whether a handler has flushed its output, to stream or to send the
 // headers early.
 func (res *Response) Flushed() bool { return res.flushed.Load() }
-
-// SetRoute sets the route that the request took, which components above read with Route:
-// for example the pattern of the endpoint, behind the prefixes of the branches that led to
-// it. The last call wins.
-func (res *Response) SetRoute(pattern string) {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	res.route = pattern
-}
-
-// Route returns the route from the last SetRoute of a component below, or "".
-func (res *Response) Route() string {
-	res.mu.Lock()
-	defer res.mu.Unlock()
-	return res.route
-}
 
 // SetValue stores val under key for the life of the response. Unlike a value in the
 // request's context, the components above see it too, for example a log that reports a

@@ -72,6 +72,9 @@ func (w *http1Writer) res() *Response { return (*Response)(w) }
 func (w *http1Writer) Header() http.Header { return w.res().header() }
 
 func (w *http1Writer) WriteHeader(code int) {
+	if w.res().Started() && w.res().warnSuperfluous() {
+		return
+	}
 	if w.res().startStatus(code) {
 		w.http1.WriteHeader(code)
 	}

@@ -33,15 +33,15 @@ func (res *Response) start(status int) {
 		res.mu.Unlock()
 		return
 	}
-	res.phase.Store(phaseFiring) // from now on the list does not change
-	res.mu.Unlock()
-	if len(res.starting) > 0 {
-		res.fire(status)
-	}
-	// A response that was completed meanwhile stays completed: this start came from a
-	// goroutine that outlives its handler.
-	if !res.phase.CompareAndSwap(phaseFiring, phaseStarted) {
-		return
+	if len(res.starting) == 0 {
+		res.phase.Store(phaseStarted)
+		res.mu.Unlock()
+	} else {
+		res.phase.Store(phaseFiring)
+		res.mu.Unlock()
+		if !res.fire(status) {
+			return
+		}
 	}
 	if status >= http.StatusInternalServerError {
 		res.noteAbandoned()
@@ -60,9 +60,11 @@ func (res *Response) noteAbandoned() {
 	res.abandoned = context.Cause(res.parent) == context.Canceled
 }
 
-// fire runs the OnStarting callbacks. If one panics, the response is open again, without
-// callbacks.
-func (res *Response) fire(status int) {
+// fire runs the OnStarting callbacks until there are none, since a callback may register
+// another one. The response has started then. If one panics, the response is open again,
+// without callbacks. A response that was completed meanwhile stays completed, and fire
+// returns false: this start came from a goroutine that outlives its handler.
+func (res *Response) fire(status int) bool {
 	done := false
 	defer func() {
 		if done {
@@ -76,10 +78,33 @@ func (res *Response) fire(status int) {
 		}
 	}()
 	h := res.w.Header()
-	for i := len(res.starting) - 1; i >= 0; i-- {
-		res.starting[i].Starting(h, status)
+	for {
+		next, ok := res.nextStarter()
+		if next == nil {
+			done = true
+			return ok
+		}
+		next.Starting(h, status)
 	}
-	done = true
+}
+
+// nextStarter removes the callback that was registered last and returns it. If there is
+// none, it starts the response, unless that is complete, in the same critical section: a
+// callback that is registered is run.
+func (res *Response) nextStarter() (s Starter, started bool) {
+	res.mu.Lock()
+	defer res.mu.Unlock()
+	if res.phase.Load() != phaseFiring {
+		return nil, false
+	}
+	last := len(res.starting) - 1
+	if last < 0 {
+		res.phase.Store(phaseStarted)
+		return nil, true
+	}
+	s = res.starting[last]
+	res.starting = res.starting[:last]
+	return s, false
 }
 
 // reopen undoes a start that has sent nothing.
@@ -212,6 +237,7 @@ func (res *Response) hijack(next func() (net.Conn, *bufio.ReadWriter, error)) (n
 	res.upgraded.Store(true)
 	res.mu.Lock()
 	defer res.mu.Unlock()
+	res.taken = true
 	if res.phase.Load() != phaseCompleted && !res.ownedByOuter {
 		res.hijacked = conn
 	}

@@ -22,9 +22,9 @@ var (
 	// connection is closed with 1013, unless its [SlowConsumer] policy is another.
 	ErrOutboxFull = sender.ErrOutboxFull
 
-	// ErrMessageTooBig is returned by sends if the message and its frame header have more than
-	// Outbox.Bytes.
-	ErrMessageTooBig = errors.New("wsmanager: the message is bigger than the outbox")
+	// ErrMessageTooBig is returned by sends if the message has more than Outbox.MaxMessageSize
+	// bytes, which is by default as much as fits into Outbox.Bytes with the frame header.
+	ErrMessageTooBig = errors.New("wsmanager: the message is too big to be sent")
 
 	// ErrInvalidUTF8 is returned by sends if a text is not valid UTF-8: each receiver would close
 	// its connection. See [InvalidUTF8].

@@ -13,9 +13,4 @@ func (m *Manager) maskFrames() {
 }
 
 // maxFrame returns the maximum length of a frame before it is masked, in bytes.
-func (m *Manager) maxFrame() int {
-	if m.keys == nil {
-		return m.opts.OutboxBytes
-	}
-	return m.opts.OutboxBytes - frame.MaskSize
-}
+func (m *Manager) maxFrame() int { return m.opts.MaxFrame }

@@ -153,7 +153,8 @@ type Limits struct {
 	// MaxMessageSize is the most bytes of a received message. A bigger one closes the
 	// connection with 1009, as soon as its frame header or its inflated size exceeds the limit.
 	// Together with its frame header (up to 10 bytes; 14 for a client, whose frames are masked)
-	// it must not exceed Outbox.Bytes, so that each received message can be sent on. With
+	// it must not exceed Outbox.Bytes unless Outbox.MaxMessageSize is set, so that each received
+	// message can be sent on. With
 	// Callbacks.OnPiece it is the most bytes of a piece, and the size of a message has no
 	// limit: count its bytes if it should have one. A compressed message is decompressed only as
 	// far as its pieces are handled, and holds 56 KB until it is complete. Default: 64 KiB.
@@ -215,9 +216,16 @@ type Outbox struct {
 	// until a write has made no progress for one second. Default: 256.
 	Messages int
 
-	// Bytes is how many bytes of messages and frame headers may wait, and so the size limit of
-	// a single message (ErrMessageTooBig). Default: 1 MiB.
+	// Bytes is how many bytes of messages and frame headers may wait. A message that is bigger,
+	// which MaxMessageSize may allow, is taken if no other message waits, and then does not
+	// count. Default: 1 MiB.
 	Bytes int
+
+	// MaxMessageSize is the most bytes of a single message. A bigger one is not sent
+	// (ErrMessageTooBig). So the memory of waiting messages is bounded by Bytes and MaxMessageSize
+	// together. It must not be below Limits.MaxMessageSize. Default: what fits into Bytes with its frame header (up to 10
+	// bytes; 14 for a client).
+	MaxMessageSize int
 }
 
 // BackplaneQueue bounds the messages that wait to be published. Messages over a bound are
@@ -226,8 +234,8 @@ type BackplaneQueue struct {
 	// Messages is how many messages may wait. Default: 4096.
 	Messages int
 
-	// Bytes is how many bytes of envelopes may wait. It must be at least Outbox.Bytes.
-	// Default: 16 MiB.
+	// Bytes is how many bytes of envelopes may wait. It must be at least Outbox.Bytes, and
+	// Outbox.MaxMessageSize. Default: 16 MiB.
 	Bytes int
 
 	// Timeout limits the time from the send of a message until the backplane has published it.

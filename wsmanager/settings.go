@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/speakingtube/speakingtube/wsmanager/internal/extconnect"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/frame"
 	"github.com/speakingtube/speakingtube/wsmanager/internal/handshake"
@@ -40,6 +42,7 @@ type settings struct {
 
 	OutboxMessages int
 	OutboxBytes    int
+	MaxFrame       int // of a message that is sent, before it is masked
 
 	// Only servers have the following.
 
@@ -130,11 +133,23 @@ func (o *options) settings(w *mistakes, maskSize int) settings {
 	s.setTimeouts(&o.timeouts, w)
 	s.OutboxMessages = w.number("Outbox.Messages", o.outbox.Messages, 256)
 	s.OutboxBytes = w.number("Outbox.Bytes", o.outbox.Bytes, 1<<20)
-	if s.MaxMessageSize > s.OutboxBytes-maskSize || frame.Size(s.MaxMessageSize) > s.OutboxBytes-maskSize {
-		w.add("Outbox.Bytes", "%d is too small for a message of Limits.MaxMessageSize (%d) and its frame header, which could not be sent on; set more Outbox.Bytes", s.OutboxBytes, s.MaxMessageSize)
-	}
+	s.setMaxFrame(o.outbox.MaxMessageSize, maskSize, w)
 	s.setCompression(o.compression, w)
 	return s
+}
+
+// setMaxFrame needs MaxMessageSize and OutboxBytes.
+func (s *settings) setMaxFrame(size, maskSize int, w *mistakes) {
+	switch s.MaxFrame = s.OutboxBytes - maskSize; {
+	case size < 0:
+		w.add("Outbox.MaxMessageSize", "%d is negative; set a positive number, or 0 for the default, which is what fits into Outbox.Bytes", size)
+	case size == 0 && (s.MaxMessageSize > s.MaxFrame || frame.Size(s.MaxMessageSize) > s.MaxFrame):
+		w.add("Outbox.Bytes", "%d is too small for a message of Limits.MaxMessageSize (%d) and its frame header, which could not be sent on; set more Outbox.Bytes", s.OutboxBytes, s.MaxMessageSize)
+	case size > 0 && size < s.MaxMessageSize:
+		w.add("Outbox.MaxMessageSize", "%d is below Limits.MaxMessageSize (%d), so a received message could not be sent on; set at least as many", size, s.MaxMessageSize)
+	case size > 0:
+		s.MaxFrame = frame.Size(min(size, math.MaxInt-ws.MaxHeaderSize))
+	}
 }
 
 func (s *settings) setLimits(o *Limits, w *mistakes) {
@@ -213,5 +228,8 @@ func (s *settings) setBackplane(o *Options, w *mistakes) {
 	s.BackplaneTimeout = w.duration("BackplaneQueue.Timeout", o.BackplaneQueue.Timeout, 10*time.Second)
 	if o.Backplane != nil && s.BackplaneBytes < s.OutboxBytes {
 		w.add("BackplaneQueue.Bytes", "%d is below Outbox.Bytes (%d), so a message of that size could never be published; set at least as many", s.BackplaneBytes, s.OutboxBytes)
+	}
+	if o.Backplane != nil && s.BackplaneBytes < o.Outbox.MaxMessageSize {
+		w.add("BackplaneQueue.Bytes", "%d is below Outbox.MaxMessageSize (%d), so a message of that size could never be published; set at least as many", s.BackplaneBytes, o.Outbox.MaxMessageSize)
 	}
 }

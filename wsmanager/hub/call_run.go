@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
 	"runtime/debug"
 
@@ -46,19 +47,24 @@ func (k *call) runMethod() {
 	if answer.ID = k.inv.ID; answer.ID == "" {
 		return
 	}
-	err := k.reply(answer)
+	limit := k.c.hub.opts.MaxSendSize
+	if k.problem != "" || answer.Error == "" && !answer.hasResult {
+		limit = math.MaxInt // a text of this package, which repeats the call at most, or no data
+	}
+	err := k.reply(answer, limit)
 	answer.result = nil // the call may live as long as its context
 	if err != nil && unsendable(err) {
 		*answer = answerMessage{Completion: *k.failure(err)}
 		answer.ID = k.inv.ID
-		_ = k.reply(answer) // all other errors mean that the connection is ending
+		_ = k.reply(answer, math.MaxInt) // as above; a failure means that the connection is ending
 	}
 }
 
-// unsendable reports whether an error of a send is one of its message.
+// unsendable reports whether an error of a send is one of its message. All others mean that the connection is ending.
 func unsendable(err error) bool {
 	var unencodable *encodingError
-	return errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig)
+	return errors.As(err, &unencodable) || errors.Is(err, wsmanager.ErrMessageTooBig) ||
+		errors.Is(err, wsmanager.ErrInvalidUTF8) || errors.Is(err, wsmanager.ErrMessageType)
 }
 
 // answerMessage is the answer of a call. Its result is encoded when it is sent.
@@ -87,13 +93,13 @@ func (m *answerMessage) encode(p Protocol) ([]byte, error) {
 }
 
 // reply sends the answer. It recovers from panics of the result's type.
-func (k *call) reply(answer *answerMessage) (err error) {
+func (k *call) reply(answer *answerMessage, limit int) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &encodingError{&panicError{v, debug.Stack()}}
 		}
 	}()
-	return k.c.writeMessage(k.c.ctx, answer)
+	return k.c.writeMessage(k.c.ctx, answer, limit)
 }
 
 // makeAnswer calls the method and makes the answer. It recovers from panics of the method.

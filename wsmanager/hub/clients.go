@@ -14,8 +14,7 @@ import (
 // decides about clients that read too slowly.
 //
 // Sends to each selection return an error if the message cannot be sent to receivers, with these causes: the arguments
-// cannot be encoded, wsmanager.ErrMessageTooBig (with its frame header the message has more than
-// Options.WebSocket.Outbox.Bytes), wsmanager.ErrInvalidUTF8, wsmanager.ErrMessageType (of the protocol), and other causes
+// cannot be encoded, wsmanager.ErrMessageTooBig (see Options.MaxSendSize), wsmanager.ErrInvalidUTF8, wsmanager.ErrMessageType (of the protocol), and other causes
 // of wsmanager's Sent.Err. The receivers with another protocol, in which the message can be sent, get it. A protocol that
 // no receiver uses is not an error. A receiver of several that is closing, or reads too slowly, is not an error either.
 type Clients struct{ hub *Hub }
@@ -164,7 +163,7 @@ func (e *event) encoded(v wsmanager.Variant) ([]byte, error) {
 		p := e.hub.opts.Protocols[v]
 		record, err := encodeInvocation(p, "", e.method, e.args)
 		if err == nil {
-			err = checkSendable(p.MessageType(), record, e.hub.opts.WebSocket.Outbox.Bytes)
+			err = checkSendable(p, record, e.hub.opts.MaxSendSize)
 		}
 		e.records[v], e.errs[v] = record, err
 	}
@@ -176,27 +175,18 @@ func (e *event) encoded(v wsmanager.Variant) ([]byte, error) {
 
 // checkSendable returns why no connection can send a record, or nil. wsmanager checks less in a send to one connection
 // than in a broadcast, and nothing between two sockets of a stateful connection.
-func checkSendable(t wsmanager.MessageType, record []byte, limit int) error {
-	switch {
-	case t != wsmanager.TextMessage && t != wsmanager.BinaryMessage:
+func checkSendable(p Protocol, record []byte, limit int) error {
+	t := p.MessageType()
+	if t != wsmanager.TextMessage && t != wsmanager.BinaryMessage {
 		return wsmanager.ErrMessageType
-	case len(record) > limit-frameHeaderSize(len(record)):
-		return wsmanager.ErrMessageTooBig
-	case t == wsmanager.TextMessage && !utf8.Valid(record):
+	}
+	if err := checkSize(p, record, limit); err != nil {
+		return err
+	}
+	if t == wsmanager.TextMessage && !utf8.Valid(record) {
 		return wsmanager.ErrInvalidUTF8
 	}
 	return nil
-}
-
-// frameHeaderSize returns the size of the header of a server's frame (RFC 6455, section 5.2).
-func frameHeaderSize(payload int) int {
-	switch {
-	case payload < 126:
-		return 2
-	case payload < 1<<16:
-		return 4
-	}
-	return 10
 }
 
 // result joins the causes for which receivers do not get the event, each once.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -23,24 +22,25 @@ type conn struct {
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelCauseFunc
 
-	items          sync.Map // of the application
-	session        session
-	sending        sendGate
-	variant        wsmanager.Variant // of the session's protocol
-	endSink        func()            // ends session.sink; nil without
-	connectedDone  chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
-	resumeAttempts atomic.Uint64
+	items         sync.Map // of the application
+	session       session
+	sending       sendGate
+	variant       wsmanager.Variant // of the session's protocol
+	endSink       func()            // ends session.sink; nil without
+	connectedDone chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
+	attempt       uint64            // of the first socket
 
 	readMu sync.Mutex // held while a message is read: sockets take turns; locked before mu
 
-	mu          sync.Mutex // guards all fields below
-	changed     *sync.Cond // on mu; signals that a call has ended or released its slot, or that the connection is closing
-	timer       *time.Timer
+	mu          sync.Mutex  // guards all fields below
+	changed     *sync.Cond  // on mu; signals that a call has ended or released its slot, or that the connection is closing
+	timer       *time.Timer // nil until the socket has the connection
 	resumeTimer *time.Timer // ends the connection unless it is resumed; nil while there is a socket
 	expiry      *time.Timer // ends the connection at Identity.Expires; nil without
 	ready       bool        // the handshake is done
 	closing     bool
 	ended       bool
+	lost        bool  // the socket ended, or was replaced, before the handshake was done; set with closing
 	cause       error // of the end; set with closing
 
 	connecting bool // Options.Connected has not returned
@@ -70,9 +70,9 @@ func (h *Hub) newConn(ctx context.Context, identity Identity, k *ticket) *conn {
 
 // serverSocket is one socket of a conn. Its callbacks own it.
 type serverSocket struct {
-	conn          *conn
-	resumeAttempt uint64    // 0 for the first socket; of several attempts the latest counts
-	renewed       *Identity // of the request that resumes; nil for the first socket
+	conn    *conn
+	attempt uint64    // number of the handshake: of several sockets of a connection the latest counts
+	renewed *Identity // of the request that resumes; nil for the first socket
 
 	ws      *wsmanager.Conn
 	ended   bool          // ws has ended; set while the reader waits. Guarded by conn.mu
@@ -82,30 +82,20 @@ type serverSocket struct {
 // connected handles wsmanager's OnConnect.
 func (s *serverSocket) connected(ws *wsmanager.Conn) {
 	s.ws = ws
-	c := s.conn
-	if s.resumeAttempt > 0 {
-		_ = wsmanager.Carry(ws, wsmanager.SlowConsumerDropNewest) // fails if the socket has ended
-		c.resume(ws, s.resumeAttempt)
-		if c.session.socket.Load() == ws {
-			c.hub.counters.resumptions.Add(1)
-			c.expireAt(s.renewed.Expires)
-		}
+	if s.renewed == nil && s.begin() {
 		return
 	}
-	h := c.hub
-	h.tickets.used(c.ticket, c)
-	if c.ticket != nil {
-		c.id = c.ticket.id
-	} else {
-		c.id = ws.ID()
+	c := s.conn
+	if s.renewed == nil { // a later socket has the token
+		_ = ws.Close(wsmanager.StatusNormalClosure, "") // fails for invalid codes only
+		return
 	}
-	c.socket = ws
-	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
-	c.session.installed(ws)
-	c.mu.Lock()
-	c.timer = time.AfterFunc(h.opts.HandshakeTimeout, c.checkTimers)
-	c.mu.Unlock()
-	c.expireAt(c.identity.Expires)
+	_ = wsmanager.Carry(ws, wsmanager.SlowConsumerDropNewest) // fails if the socket has ended
+	c.resume(ws, s.attempt)
+	if c.session.socket.Load() == ws {
+		c.hub.counters.resumptions.Add(1)
+		c.expireAt(s.renewed.Expires)
+	}
 }
 
 // closed handles wsmanager's OnClose.
@@ -115,7 +105,7 @@ func (s *serverSocket) closed(err error) {
 		return // the connection has another socket, or has ended
 	}
 	var ce *wsmanager.CloseError
-	if errors.As(err, &ce) && ce.Code == wsmanager.StatusAbnormalClosure && c.suspend(s.ws) {
+	if errors.As(err, &ce) && ce.Code == wsmanager.StatusAbnormalClosure && !loseEarly(c) && c.suspend(s.ws) {
 		return
 	}
 	if errors.Is(err, wsmanager.ErrSlowConsumer) {
@@ -216,8 +206,10 @@ func (c *conn) end(err error) {
 	if c.cause == nil {
 		c.cause = err
 	}
-	cause, ready := c.cause, c.ready
-	c.timer.Stop()
+	cause, ready, lost := c.cause, c.ready, c.lost
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	if c.resumeTimer != nil {
 		c.resumeTimer.Stop()
 	}
@@ -236,6 +228,10 @@ func (c *conn) end(err error) {
 		c.cancel(cause)
 	}
 	h := c.hub
+	if lost {
+		h.tickets.release(c.ticket, c)
+		return
+	}
 	h.tickets.remove(c.ticket)
 	if !ready {
 		return

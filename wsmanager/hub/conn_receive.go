@@ -40,7 +40,7 @@ func (c *conn) violation(err error) {
 	text := "The message could not be read."
 	switch {
 	case errors.Is(err, ErrRecordTooBig):
-		text = fmt.Sprintf("The maximum message size of %dB was exceeded.", c.hub.opts.MaxMessageSize)
+		text = fmt.Sprintf("The maximum message size of %dB was exceeded.", c.hub.opts.MaxReceiveSize)
 	case errors.Is(err, ErrTooManyCalls):
 		text = "Too many calls are waiting."
 	}

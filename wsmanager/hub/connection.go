@@ -156,7 +156,12 @@ func (c *Connection) currentSession() *session {
 // write sends a counted message and waits until there is space for it. Messages of a call belong to the session in which
 // the call began: in a later session they would have another meaning.
 func (c *Connection) write(ctx context.Context, s *session, m Message) error {
-	err := s.writeMessage(ctx, m)
+	return c.writeWithin(ctx, s, m, c.sessions.sendLimit(m))
+}
+
+// writeWithin is write with another limit than DialOptions.MaxSendSize.
+func (c *Connection) writeWithin(ctx context.Context, s *session, m Message, limit int) error {
+	err := s.writeMessage(ctx, m, limit)
 	if errors.Is(err, ErrClosed) && !c.isClosing() {
 		return ErrDisconnected
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -147,7 +148,21 @@ func (q *handlerQueue) run(in serverCall, h *handlerCall) {
 		return
 	}
 	answer.ID = in.inv.ID
-	_ = c.write(ctx, in.session, answer) // if the connection has broken, the server does not wait for the answer
+	if err := c.write(ctx, in.session, answer); unsendable(err) {
+		answer = q.failed(in.inv, unexpectedOnClient(in.inv), err)
+		answer.ID = in.inv.ID
+		_ = c.writeWithin(ctx, in.session, answer, math.MaxInt) // no more than the call and a general text
+	} // all other errors mean that the connection has broken: then the server does not wait for the answer
+}
+
+// failed logs a failure of a handler, and makes the answer.
+func (q *handlerQueue) failed(inv *Invocation, text string, err error, attrs ...any) *Completion {
+	q.c.logger().Warn("hub handler failed", append([]any{"method", httpx.Truncate(inv.Target, maxLogged), slog.Any("err", logged(err))}, attrs...)...)
+	return &Completion{Error: text}
+}
+
+func unexpectedOnClient(inv *Invocation) string {
+	return "An unexpected error occurred invoking '" + inv.Target + "' on the client."
 }
 
 // dispatch calls all handlers of a method and makes the answer.
@@ -182,11 +197,8 @@ func (q *handlerQueue) dispatch(ctx context.Context, inv *Invocation) *Completio
 // handle calls one handler. It returns nil if the handler returned neither a result nor an error.
 func (q *handlerQueue) handle(ctx context.Context, m *method, inv *Invocation) (answer *Completion) {
 	c := q.c
-	failed := func(text string, err error, attrs ...any) *Completion {
-		c.logger().Warn("hub handler failed", append([]any{"method", httpx.Truncate(inv.Target, maxLogged), slog.Any("err", logged(err))}, attrs...)...)
-		return &Completion{Error: text}
-	}
-	unexpected := "An unexpected error occurred invoking '" + inv.Target + "' on the client."
+	failed := func(text string, err error, attrs ...any) *Completion { return q.failed(inv, text, err, attrs...) }
+	unexpected := unexpectedOnClient(inv)
 	defer func() {
 		if v := recover(); v != nil {
 			answer = failed(unexpected, &panicError{v, nil}, "stack", string(debug.Stack()))

@@ -263,7 +263,7 @@ func testConnectionReceiveBuffer(t *testing.T) {
 		},
 		"Hold": func() { <-ended },
 	}, hub.Options{})
-	c := client(t, url, hub.DialOptions{StreamBuffer: 2, MaxMessageSize: 20_000, ReceiveBuffer: 20_000})
+	c := client(t, url, hub.DialOptions{StreamBuffer: 2, MaxReceiveSize: 20_000, ReceiveBuffer: 20_000})
 	n := 0
 	var failure error
 	for _, err := range hub.Stream[string](ctx, c, "Flood") {

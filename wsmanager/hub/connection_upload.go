@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 )
 
@@ -20,15 +21,19 @@ func (c *Connection) startUploads(ctx context.Context, s *session, inv *Invocati
 				return // the call has ended
 			}
 			end := &Completion{ID: id}
+			const general = "The client's stream failed."
 			if err != nil {
 				text, public := publicText(err)
 				if !public {
-					text = "The client's stream failed."
+					text = general
 					c.logger().Warn("hub stream failed", "method", inv.Target, "err", logged(err))
 				}
 				end.Error = text
 			}
-			_ = c.write(ctx, s, end) // if it fails, the call fails with the connection
+			if err := c.write(ctx, s, end); unsendable(err) { // after all other errors the call fails with the connection
+				end.Error = general
+				_ = c.writeWithin(ctx, s, end, math.MaxInt)
+			}
 		})
 	}
 }

@@ -81,7 +81,7 @@ func testConnectionEndsOnMalformedMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := scriptedServer(t, "{}\x1e"+record+"\x1e", nil)
-			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000, OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
+			c := client(t, url, hub.DialOptions{SkipNegotiation: true, MaxReceiveSize: 1000, OnReconnecting: func(error) { t.Error("unexpected reconnect") }})
 			awaitValue(t, c.Done())
 			require.ErrorContains(t, c.Err(), "hub: invalid message of the server: ")
 		})

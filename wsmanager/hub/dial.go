@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,7 +39,9 @@ type DialOptions struct {
 	// server does not support this or has already dropped the connection, the client reconnects instead.
 	StatefulReconnect bool
 
-	// StatefulBuffer is how many bytes may be unacknowledged before sends wait. Default: 100 000.
+	// StatefulBuffer is how many bytes may be unacknowledged before sends wait. A hub of this package acknowledges once a
+	// second, and as soon as it has received 32 KB. ASP.NET Core acknowledges once a second only, so one connection to it
+	// takes at most StatefulBuffer bytes per second. Default: 100 000.
 	StatefulBuffer int
 
 	// ReconnectDelays are the delays before the attempts to reconnect. After the last failed attempt the Connection ends. If
@@ -73,8 +74,15 @@ type DialOptions struct {
 	// Default: 15 s.
 	HandshakeTimeout time.Duration
 
-	// MaxMessageSize limits the bytes of one hub message of the server. A bigger message ends the connection. Default: 1 MiB.
-	MaxMessageSize int
+	// MaxReceiveSize limits the bytes of one hub message (record) of the server, without its framing. A bigger one ends the
+	// connection. A WebSocket message may hold any number of hub messages. Default: 1 MiB.
+	MaxReceiveSize int
+
+	// MaxSendSize limits the bytes of one hub message to the server, without its framing. A bigger one is not sent: calls and
+	// sends fail with wsmanager.ErrMessageTooBig, the hub reads that a stream of the client has failed, or that a handler
+	// has. [NoLimit] switches the limit off. The server has a limit of its own, by default 32 KiB (Options.MaxReceiveSize),
+	// beyond which it ends the connection. Default: 1 MiB.
+	MaxSendSize int
 
 	// StreamBuffer is how many items of one stream of results are buffered, and how many calls of the server. When a buffer
 	// is full, the client stops reading, unless it also waits for another message of the server: then ReceiveBuffer is the
@@ -95,7 +103,8 @@ type DialOptions struct {
 	AllowRedirectedURL bool
 
 	// WebSocket configures the WebSocket: headers (which are also sent with the negotiation), TLS, proxy, compression and
-	// outbox. The default of its Limits.MaxMessageSize is twice DialOptions.MaxMessageSize, and Logger is DialOptions.Logger.
+	// outbox. Limits.MaxMessageSize, 1023 KiB, only says how much is read ahead, as on a server. Outbox.MaxMessageSize must be
+	// zero: use MaxSendSize. Logger is DialOptions.Logger.
 	WebSocket wsmanager.DialOptions
 }
 
@@ -157,11 +166,12 @@ func (o DialOptions) withDefaults() (DialOptions, error) {
 	d.duration("ServerTimeout", &o.ServerTimeout, 30*time.Second)
 	d.duration("HandshakeTimeout", &o.HandshakeTimeout, 15*time.Second)
 	d.number("StatefulBuffer", &o.StatefulBuffer, 100_000)
-	d.number("MaxMessageSize", &o.MaxMessageSize, 1<<20)
+	d.number("MaxReceiveSize", &o.MaxReceiveSize, 1<<20)
+	d.size("MaxSendSize", &o.MaxSendSize, 1<<20)
 	d.number("StreamBuffer", &o.StreamBuffer, 100)
 	d.number("ReceiveBuffer", &o.ReceiveBuffer, 16<<20)
-	if o.ReceiveBuffer > 0 && o.ReceiveBuffer < o.MaxMessageSize {
-		d.add("ReceiveBuffer (%d) must not be below MaxMessageSize (%d)", o.ReceiveBuffer, o.MaxMessageSize)
+	if o.ReceiveBuffer > 0 && o.ReceiveBuffer < o.MaxReceiveSize {
+		d.add("ReceiveBuffer (%d) must not be below MaxReceiveSize (%d): a message could not be buffered", o.ReceiveBuffer, o.MaxReceiveSize)
 	}
 	if o.Protocol == nil {
 		o.Protocol = JSON()
@@ -190,16 +200,9 @@ func (o *DialOptions) completeWebSocket(d *defaults) {
 	if ws.Logger == nil {
 		ws.Logger = o.Logger
 	}
-	if ws.Limits.MaxMessageSize == 0 {
-		ws.Limits.MaxMessageSize = min(doubled(o.MaxMessageSize), math.MaxInt-2*frameRoom) + frameRoom
-	} else if ws.Limits.MaxMessageSize <= o.MaxMessageSize {
-		d.add("WebSocket.Limits.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.Limits.MaxMessageSize, o.MaxMessageSize)
-	}
-	if ws.Outbox.Bytes == 0 {
-		ws.Outbox.Bytes = max(defaultOutbox, min(ws.Limits.MaxMessageSize, math.MaxInt-frameRoom)+frameRoom)
-	}
+	completeSizes(d, &ws.Limits, &ws.Outbox)
 	if o.StatefulBuffer >= ws.Outbox.Bytes {
-		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d)", o.StatefulBuffer, ws.Outbox.Bytes)
+		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d): set a smaller StatefulBuffer, or more Outbox.Bytes", o.StatefulBuffer, ws.Outbox.Bytes)
 	}
 	if ws.SlowConsumer != 0 {
 		d.add("WebSocket.SlowConsumer is set: it has no effect, because sends wait")
@@ -230,7 +233,8 @@ func (o *DialOptions) sessionConfig() sessionConfig {
 		start:             time.Now(),
 		keepAliveInterval: o.KeepAliveInterval,
 		timeout:           o.ServerTimeout,
-		maxMessageSize:    o.MaxMessageSize,
+		maxReceiveSize:    o.MaxReceiveSize,
+		maxSendSize:       o.MaxSendSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
 		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),

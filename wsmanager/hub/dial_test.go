@@ -55,10 +55,10 @@ func testDialFails(t *testing.T) {
 	_, err = hub.Dial(ctx, "ftp://x", hub.DialOptions{
 		Handlers:        hub.Methods{"a": 1, "b": func(*hub.Context) {}},
 		ReconnectDelays: []time.Duration{-1}, SkipNegotiation: true, StatefulReconnect: true,
-		KeepAliveInterval: -1, MaxMessageSize: -1, StatefulBuffer: 1 << 30,
+		KeepAliveInterval: -1, MaxReceiveSize: -1, StatefulBuffer: 1 << 30,
 		WebSocket: wsmanager.DialOptions{SlowConsumer: wsmanager.SlowConsumerClose, Limits: wsmanager.Limits{MaxMessageSize: 1}},
 	})
-	for _, want := range []string{`"ftp"`, `Methods["a"]`, `Methods["b"]`, "ReconnectDelays", "SkipNegotiation", "KeepAliveInterval", "MaxMessageSize", "StatefulBuffer", "SlowConsumer"} {
+	for _, want := range []string{`"ftp"`, `Methods["a"]`, `Methods["b"]`, "ReconnectDelays", "SkipNegotiation", "KeepAliveInterval", "MaxReceiveSize", "StatefulBuffer", "SlowConsumer"} {
 		require.ErrorContains(t, err, want)
 	}
 }

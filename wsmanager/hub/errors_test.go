@@ -64,7 +64,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	})
 	t.Run("a message of the client is too big", func(t *testing.T) {
 		ended := make(chan error, 1)
-		_, strict := serve(t, nil, hub.Options{MaxMessageSize: 1000, Disconnected: func(_ *hub.Context, err error) { ended <- err }})
+		_, strict := serve(t, nil, hub.Options{MaxReceiveSize: 1000, Disconnected: func(_ *hub.Context, err error) { ended <- err }})
 		p := connect(t, strict)
 		p.SendText(strings.Repeat("x", 2000))
 		p.readToClose(1000)
@@ -74,7 +74,7 @@ func testErrorTextsHaveOnePrefix(t *testing.T) {
 	})
 	t.Run("a message of the server is too big", func(t *testing.T) {
 		server := scriptedServer(t, "{}\x1e"+strings.Repeat("x", 2000)+"\x1e", nil)
-		c := client(t, server, hub.DialOptions{SkipNegotiation: true, MaxMessageSize: 1000})
+		c := client(t, server, hub.DialOptions{SkipNegotiation: true, MaxReceiveSize: 1000})
 		awaitValue(t, c.Done())
 		requireOnePrefix(t, c.Err())
 		require.ErrorIs(t, c.Err(), hub.ErrRecordTooBig)

@@ -78,12 +78,13 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 	h := c.hub
 	h.handshakes.RLock()
 	defer h.handshakes.RUnlock()
-	if err := ws.Send(wsmanager.Message{Type: answer, Payload: handshakeAnswer("")}); err != nil {
+	c.connectedDone = make(chan struct{})
+	c.mu.Lock() // until the connection can be resumed: the client may lose the socket as soon as it has read the answer
+	if c.closing {
+		c.mu.Unlock()
 		return false
 	}
-	c.connectedDone = make(chan struct{})
-	c.mu.Lock()
-	if c.closing {
+	if err := ws.Send(wsmanager.Message{Type: answer, Payload: handshakeAnswer("")}); err != nil {
 		c.mu.Unlock()
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
@@ -28,6 +29,7 @@ type Hub struct {
 	conns    sync.Map       // *conn by id, from the handshake to the end
 	running  goroutineGroup // of calls, hooks, streams and replays
 	counters counters
+	attempts atomic.Uint64 // handshakes that were accepted
 
 	handshakes sync.RWMutex // read-locked while a handshake is answered; see conn.completeHandshake
 
@@ -145,7 +147,8 @@ func (o *Options) sessionConfig() sessionConfig {
 		start:             time.Now(),
 		keepAliveInterval: o.KeepAliveInterval,
 		timeout:           o.ClientTimeout,
-		maxMessageSize:    o.MaxMessageSize,
+		maxReceiveSize:    o.MaxReceiveSize,
+		maxSendSize:       o.MaxSendSize,
 		replayLimit:       o.WebSocket.Outbox.Bytes,
 		replayBuffer:      o.StatefulBuffer,
 		maxJoined:         joinedLimit(o.WebSocket.Outbox.Bytes),

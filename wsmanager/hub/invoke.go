@@ -38,7 +38,7 @@ func (c *conn) invoke(ctx context.Context, method string, args []any, result any
 	id, answer := c.registerInvocation()
 	defer c.unregisterInvocation(id)
 	protocol := c.session.protocol
-	if err := c.writeMessage(ctx, &invocationMessage{id, method, args}); err != nil {
+	if err := c.writeMessage(ctx, &invocationMessage{id, method, args}, c.hub.opts.MaxSendSize); err != nil {
 		var unencodable *encodingError
 		if errors.As(err, &unencodable) {
 			return unencodable.err

@@ -11,7 +11,9 @@ import (
 )
 
 // JSON is the protocol "json". A record is a JSON object followed by the byte 0x1E. Values are encoded and decoded by
-// encoding/json, so json tags name their fields, and names match case-insensitively when a value is decoded.
+// encoding/json, so json tags name their fields, and names match case-insensitively when a value is decoded. Differences: in an
+// any, integers are int64, uint64 above its range, or json.Number above that; elements that a Go array has no place for are an
+// error; and so is a time.Duration, of which clients cannot know the unit.
 func JSON() Protocol { return jsonProtocol{} }
 
 type jsonProtocol struct{}
@@ -228,14 +230,6 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-func (jsonProtocol) Encode(v any) (Raw, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // records are not embedded in HTML, and an escape takes six bytes
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes()[:b.Len()-1], nil // without the newline of Encoder
-}
+func (jsonProtocol) Encode(v any) (Raw, error) { return encodeJSON(v) }
 
-func (jsonProtocol) Decode(raw Raw, v any) error { return json.Unmarshal(raw, v) }
+func (jsonProtocol) Decode(raw Raw, v any) error { return decodeJSON(raw, v) }

@@ -29,7 +29,7 @@ func testHubLogsAreShort(t *testing.T) {
 		"Boom": func(s string) { panic(s) },
 	}, hub.Options{
 		Logger:         slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		MaxMessageSize: 64 << 10,
+		MaxReceiveSize: 64 << 10,
 		Disconnected: func(_ *hub.Context, err error) {
 			if err != nil {
 				longest.Store(max(longest.Load(), int64(len(err.Error()))))

@@ -169,9 +169,14 @@ func (in *inspector) results(m *method, t reflect.Type) {
 		m.result = oneResult
 		if kind, item := streamOf(outs[0]); kind != noStream {
 			m.result = streamResult
-			if !encodable(item) {
+			switch {
+			case !encodable(item):
 				in.add("returns a stream of %v, which cannot be encoded", item)
+			case factsOf(item).duration:
+				in.add("returns a stream of %v, which has %s", item, durationHint)
 			}
+		} else if factsOf(outs[0]).duration {
+			in.add("returns a %v, which has %s", outs[0], durationHint)
 		} else if !encodable(outs[0]) {
 			in.add("returns a %v, which cannot be encoded; a stream is an iter.Seq2[T, error], an iter.Seq[T] or a channel to receive from", outs[0])
 		}
@@ -189,12 +194,17 @@ func inspectParam(t reflect.Type) (param, error) {
 			return p, fmt.Errorf("is a %v: take a <-chan %v", t, item)
 		case !encodable(item):
 			return p, fmt.Errorf("is a stream of %v, which cannot be decoded", item)
+		case factsOf(item).duration:
+			return p, fmt.Errorf("is a stream of %v, which has %s", item, durationHint)
 		}
 		p.scalar = scalar(item)
 		return p, nil
 	}
 	if !encodable(t) || t.Kind() == reflect.Interface && t.NumMethod() > 0 {
 		return p, fmt.Errorf("is a %v, which cannot be decoded; a stream is an iter.Seq2[T, error] or a <-chan T", t)
+	}
+	if factsOf(t).duration {
+		return p, fmt.Errorf("is a %v, which has %s", t, durationHint)
 	}
 	p.scalar = scalar(t)
 	return p, nil
@@ -235,18 +245,6 @@ func encodable(t reflect.Type) bool {
 		return encodable(t.Elem())
 	}
 	return true
-}
-
-// scalar reports whether null is not a valid value of the type. It is false for types with methods, because they may
-// decode null themselves.
-func scalar(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
-		reflect.Float32, reflect.Float64:
-		return t.PkgPath() == "" || reflect.PointerTo(t).NumMethod() == 0
-	}
-	return false
 }
 
 // methodTable holds the methods by lower-case name.

@@ -65,9 +65,9 @@ func TestValidMethods(t *testing.T) {
 // Sizes whose double overflows an int are allowed.
 func TestLargeSizes(t *testing.T) {
 	for _, size := range []int{1 << 28, 1 << 29, 1 << 30, math.MaxInt/2 + 1, math.MaxInt - 4<<10} {
-		_, url := serve(t, testMethods(nil), hub.Options{MaxMessageSize: size, StatefulReconnect: true})
+		_, url := serve(t, testMethods(nil), hub.Options{MaxReceiveSize: size, StatefulReconnect: true})
 		for _, resumes := range []bool{false, true} {
-			c := client(t, url, hub.DialOptions{MaxMessageSize: size, ReceiveBuffer: size, StatefulReconnect: resumes})
+			c := client(t, url, hub.DialOptions{MaxReceiveSize: size, ReceiveBuffer: size, StatefulReconnect: resumes})
 			require.NoError(t, c.Call(testContext(t), "Void"))
 		}
 	}
@@ -84,7 +84,7 @@ func TestInvalidOptions(t *testing.T) {
 		"Options.HandshakeTimeout is -1ns":                      {HandshakeTimeout: -1},
 		"Options.ResumeWindow is -1ns":                          {ResumeWindow: -1},
 		"Options.NegotiationTimeout is -1":                      {NegotiationTimeout: -1},
-		"Options.MaxMessageSize is -1":                          {MaxMessageSize: -1},
+		"Options.MaxReceiveSize is -1":                          {MaxReceiveSize: -1},
 		"Options.MaxParallelCalls is -1":                        {MaxParallelCalls: -1},
 		"Options.MaxPendingCalls is -1":                         {MaxPendingCalls: -1},
 		"Options.MaxPendingBytes is -1":                         {MaxPendingBytes: -1},
@@ -97,7 +97,8 @@ func TestInvalidOptions(t *testing.T) {
 		"nil filter":                                            {Filters: []hub.Filter{nil}},
 		"use HandshakeTimeout":                                  {WebSocket: wsmanager.Options{ReadyTimeout: 1}},
 		"WebSocket.Backplane is set":                            {WebSocket: wsmanager.Options{Backplane: &wsmanager.LocalBus{}}},
-		"WebSocket.Limits.MaxMessageSize (32768) must be above": {WebSocket: wsmanager.Options{Limits: wsmanager.Limits{MaxMessageSize: 32 << 10}}},
+		"Options.MaxSendSize is -2: it must be positive, 0 for": {MaxSendSize: -2},
+		"Outbox.MaxMessageSize is set: use MaxSendSize":         {WebSocket: wsmanager.Options{Outbox: wsmanager.Outbox{MaxMessageSize: 1 << 20}}},
 		"StatefulBuffer (100000) must be below":                 {WebSocket: wsmanager.Options{Outbox: wsmanager.Outbox{Bytes: 100_000}, Limits: wsmanager.Limits{MaxMessageSize: 50_000}}},
 		"Options.Origins.Allowed":                               {WebSocket: wsmanager.Options{Origins: wsmanager.Origins{Allowed: []string{"x"}}}},
 	} {

@@ -207,7 +207,7 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 	switch c, state := h.tickets.claim(k); {
 	case state == token.Invalid:
 		return wsmanager.Accept{}, errNoSuchConnection
-	case state == token.Fresh:
+	case state == token.Fresh, k.Stateful && (state == token.Claimed || awaitsHandshake(c)):
 		return h.acceptNew(r, identity, k)
 	case state == token.Claimed, !c.resumable():
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusConflict, "The connection is in use.")
@@ -215,7 +215,7 @@ func (h *Hub) accept(r *http.Request) (wsmanager.Accept, error) {
 		return wsmanager.Accept{}, wsmanager.Reject(http.StatusTooManyRequests, "The connection was resumed too often.")
 	default:
 		renewed := identity // on the heap only if it is needed
-		socket := &serverSocket{conn: c, resumeAttempt: c.resumeAttempts.Add(1), renewed: &renewed}
+		socket := &serverSocket{conn: c, attempt: h.attempts.Add(1), renewed: &renewed}
 		return wsmanager.Accept{Value: socket, Deferred: true}, nil
 	}
 }
@@ -229,5 +229,6 @@ func (h *Hub) acceptNew(r *http.Request, identity Identity, k *ticket) (wsmanage
 		h.tickets.remove(k)
 		return wsmanager.Accept{}, err
 	}
-	return wsmanager.Accept{User: identity.User, Value: &serverSocket{conn: h.newConn(ctx, identity, k)}, Deferred: true}, nil
+	socket := &serverSocket{conn: h.newConn(ctx, identity, k), attempt: h.attempts.Add(1)}
+	return wsmanager.Accept{User: identity.User, Value: socket, Deferred: true}, nil
 }

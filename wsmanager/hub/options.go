@@ -36,7 +36,7 @@ type Options struct {
 	// ConnContext may change the context of each new connection, from which the contexts of its calls and hooks derive. ctx is
 	// WebSocket.BaseContext. r is the request of the first socket: the application keeps what it needs of it as values of
 	// the context, for example the address or a header, but neither r nor r.Context(). It is called after Authenticate, and
-	// not for sockets that resume. It must not return nil. The end of the context ends the contexts of calls, but not the
+	// not for sockets that resume, but for each of several that have not completed their handshake. It must not return nil. The end of the context ends the contexts of calls, but not the
 	// connection.
 	ConnContext func(ctx context.Context, r *http.Request) context.Context
 
@@ -74,9 +74,16 @@ type Options struct {
 	// HandshakeTimeout limits the time until a client has sent its handshake. Default: 15 s.
 	HandshakeTimeout time.Duration
 
-	// MaxMessageSize limits the bytes of one hub message of a client. A bigger message ends the connection. A WebSocket
-	// message may hold any number of hub messages. Default: 32 KiB.
-	MaxMessageSize int
+	// MaxReceiveSize limits the bytes of one hub message (record) of a client, without its framing. A bigger one ends the
+	// connection. A WebSocket message may hold any number of hub messages. Default: 32 KiB.
+	MaxReceiveSize int
+
+	// MaxSendSize limits the bytes of one hub message to a client, without its framing. A bigger one is not sent: sends,
+	// [Invoke] and streams fail with wsmanager.ErrMessageTooBig, and a call with such a result is answered with an error. A
+	// message within the limit is taken if nothing else waits for the client, even if it is bigger than
+	// WebSocket.Outbox.Bytes; while it waits, it does not count for that. [NoLimit] switches the limit off: then the
+	// application's own messages bound the memory. Clients have limits of their own. Default: 1 MiB.
+	MaxSendSize int
 
 	// MaxParallelCalls limits how many calls of one client run at a time. Further calls wait and begin in order. Calls that
 	// stream in either direction and calls that wait for [Invoke] do not count. With more than 1, calls may overtake each
@@ -107,7 +114,11 @@ type Options struct {
 
 	// StatefulBuffer is how many bytes may be unacknowledged before results and items of streams wait. Messages that cannot
 	// wait (Send, and all messages while the client is not read from) may exceed it up to WebSocket.Outbox.Bytes; at that
-	// limit Send ends the connection. Default: 100 000.
+	// limit Send ends the connection. A message that is bigger than WebSocket.Outbox.Bytes waits until the client has
+	// acknowledged all others; Send ends the connection instead if there are others. A client is acknowledged once a
+	// second, and as soon as it has sent 32 KB. Microsoft's clients acknowledge once a second only, so results and items
+	// of one connection to them take at most StatefulBuffer bytes per second: raise it if a connection has to carry more.
+	// Default: 100 000.
 	StatefulBuffer int
 
 	// ResumeWindow is how long a broken connection can be resumed. Default: 15 s.
@@ -122,7 +133,8 @@ type Options struct {
 	Keys [][]byte
 
 	// NegotiationTimeout is how long a client may wait between its negotiation and its connection. A token begins at most
-	// one connection on each node. Default: 15 s.
+	// one connection on each node. With stateful reconnect, a socket that ends before its handshake does not count. Default:
+	// 15 s.
 	NegotiationTimeout time.Duration
 
 	// MaxNegotiations limits how many tokens the hub remembers whose connection has ended within NegotiationTimeout after
@@ -138,7 +150,8 @@ type Options struct {
 	// WebSocket configures the connections below the hub: origins, compression, slow consumers, outboxes, driver. Some
 	// defaults are different here. A WebSocket message may have any size, because clients join hub messages that they send
 	// together: hub messages are handled while it arrives. Limits.MaxMessageSize, 1023 KiB, only says how much is read ahead
-	// while the hub takes nothing from a client. Logger is Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
+	// while the hub takes nothing from a client, and may be below MaxReceiveSize. Outbox.MaxMessageSize must be zero: use
+	// MaxSendSize. Logger is Options.Logger. ReadyTimeout must be zero: use HandshakeTimeout. Backplane must be nil: a hub reaches the connections
 	// of its own process only.
 	WebSocket wsmanager.Options
 }
@@ -165,7 +178,8 @@ func (o Options) withDefaults() (Options, error) {
 	d.duration("HandshakeTimeout", &o.HandshakeTimeout, 15*time.Second)
 	d.duration("ResumeWindow", &o.ResumeWindow, 15*time.Second)
 	d.duration("NegotiationTimeout", &o.NegotiationTimeout, 15*time.Second)
-	d.number("MaxMessageSize", &o.MaxMessageSize, 32<<10)
+	d.number("MaxReceiveSize", &o.MaxReceiveSize, 32<<10)
+	d.size("MaxSendSize", &o.MaxSendSize, 1<<20)
 	d.number("MaxParallelCalls", &o.MaxParallelCalls, 1)
 	d.number("MaxPendingCalls", &o.MaxPendingCalls, 1024)
 	d.number("MaxPendingBytes", &o.MaxPendingBytes, 1<<20)
@@ -238,18 +252,6 @@ func (o *Options) completeProtocols(d *defaults) {
 	}
 }
 
-// defaultOutbox is wsmanager's default of Outbox.Bytes.
-const defaultOutbox = 1 << 20
-
-// frameRoom is more than the size of a frame header.
-const frameRoom = 1 << 10
-
-// defaultMaxWebSocketMessage leaves room for a frame header in the default outbox.
-const defaultMaxWebSocketMessage = defaultOutbox - frameRoom
-
-// doubled doubles a number of bytes without overflow: an int may have 32 bits.
-func doubled(n int) int { return 2 * min(n, math.MaxInt/2) }
-
 // completeWebSocket sets the hub's own defaults and checks the options that must match the hub's. wsmanager checks the
 // others.
 func (o *Options) completeWebSocket(d *defaults) {
@@ -257,13 +259,7 @@ func (o *Options) completeWebSocket(d *defaults) {
 	if ws.Logger == nil {
 		ws.Logger = o.Logger
 	}
-	if ws.Outbox.Bytes == 0 {
-		ws.Outbox.Bytes = defaultOutbox
-	}
-	if ws.Limits.MaxMessageSize == 0 {
-		ws.Limits.MaxMessageSize = max(defaultMaxWebSocketMessage, min(doubled(o.MaxMessageSize), math.MaxInt-frameRoom))
-		ws.Outbox.Bytes = max(ws.Outbox.Bytes, ws.Limits.MaxMessageSize+frameRoom)
-	}
+	completeSizes(d, &ws.Limits, &ws.Outbox)
 	if ws.ReadyTimeout != 0 {
 		d.add("WebSocket.ReadyTimeout is set: use HandshakeTimeout")
 	}
@@ -271,10 +267,7 @@ func (o *Options) completeWebSocket(d *defaults) {
 		d.add("WebSocket.Backplane is set: a hub reaches the connections of its own process only")
 	}
 	ws.ReadyTimeout = 2 * min(o.HandshakeTimeout, math.MaxInt64/2) // longer than the hub's time-out, which tells the client the reason
-	if ws.Limits.MaxMessageSize > 0 && ws.Limits.MaxMessageSize <= o.MaxMessageSize {
-		d.add("WebSocket.Limits.MaxMessageSize (%d) must be above MaxMessageSize (%d): a WebSocket message holds hub messages and their framing", ws.Limits.MaxMessageSize, o.MaxMessageSize)
-	}
 	if ws.Outbox.Bytes > 0 && o.StatefulBuffer >= ws.Outbox.Bytes {
-		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d)", o.StatefulBuffer, ws.Outbox.Bytes)
+		d.add("StatefulBuffer (%d) must be below WebSocket.Outbox.Bytes (%d): set a smaller StatefulBuffer, or more Outbox.Bytes", o.StatefulBuffer, ws.Outbox.Bytes)
 	}
 }

@@ -40,6 +40,13 @@ type Protocol interface {
 }
 
 // Raw is a value in the encoding of a Protocol. nil means that there is no value.
+//
+// As the type of a parameter, a result, an argument, or a part of them, it is a value that the hub passes on unchanged: with
+// all digits of its numbers and its members in their order. A value of JSON is its text. A value of MessagePack begins with the
+// byte 0xc1, which that encoding does not use, and has its bytes after it. Clients with the other protocol get the value
+// converted, see [Raw.JSON]; the conversion to MessagePack makes texts of numbers whose digits neither an integer of 64 bits nor
+// a float64 has. A Raw from one client that reaches others has not been checked by the hub: in MessagePack JavaScript clients
+// close their connection at keys of maps that are neither texts nor numbers, or "__proto__".
 type Raw []byte
 
 // ErrRecordTooBig is in the chain of [Protocol.Cut]'s error for a record that exceeds the limit.

@@ -10,8 +10,13 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager"
 )
 
-// ackInterval is the longest time between the arrival of a message and its acknowledgement.
-const ackInterval = time.Second
+// Messages are acknowledged at the latest after ackInterval, and as soon as ackBytes of them have arrived: the other side
+// sends nothing while more bytes than its buffer are unacknowledged (100,000 in Microsoft's clients), so that otherwise a
+// connection would carry its buffer per second. An Ack costs as little as 32 KB of messages or a second, whatever their size.
+const (
+	ackInterval = time.Second
+	ackBytes    = 32 << 10
+)
 
 // replay lets a session outlive its socket (SignalR Hub Protocol, version 2). Both sides count messages. A side keeps
 // messages until the other side acknowledges them, sends them again on a new socket, and drops messages that it has
@@ -44,11 +49,12 @@ type replay struct {
 	next             int64 // number of the next message
 	awaitingSequence bool  // messages have no number until a Sequence arrives
 	acked            int64 // highest number that was acknowledged to the other side
+	unackedBytes     int   // that have arrived since the last Ack
 	ackTimer         *time.Timer
 }
 
 func newReplay(s *session, ws *wsmanager.Conn) *replay {
-	return &replay{session: s, ws: ws, live: true, next: 1, allowance: newReplayAllowance(s.config)}
+	return &replay{session: s, ws: ws, live: true, next: 1, unacked: unackedQueue{limit: s.config.replayLimit}, allowance: newReplayAllowance(s.config)}
 }
 
 // deliver keeps counted records and sends them. Between two sockets it only keeps them. It does not wait.
@@ -63,7 +69,6 @@ func (r *replay) deliver(records [][]byte) error {
 }
 
 func (r *replay) deliverLocked(records [][]byte) error {
-	limit := r.session.config.replayLimit
 	size := 0
 	for _, record := range records {
 		size += recordSize(len(record))
@@ -71,7 +76,7 @@ func (r *replay) deliverLocked(records [][]byte) error {
 	switch {
 	case r.stopped:
 		return ErrClosed
-	case r.unacked.len() > 0 && size > limit+r.reserved-r.unacked.size:
+	case r.unacked.len() > 0 && size > r.roomLocked()+r.reserved:
 		return ErrSlowConsumer
 	}
 	for _, record := range records {
@@ -80,6 +85,12 @@ func (r *replay) deliverLocked(records [][]byte) error {
 	}
 	r.sendLocked()
 	return nil
+}
+
+// roomLocked returns how many bytes of memory further records may take. A record that is bigger than the limit is taken
+// alone, and does not count.
+func (r *replay) roomLocked() int {
+	return r.session.config.replayLimit - r.unacked.size + r.unacked.large
 }
 
 // write waits while too many bytes are unacknowledged. Then it calls send, which delivers the record.
@@ -91,23 +102,20 @@ func (r *replay) write(ctx context.Context, record []byte, send func([]byte) err
 	return send(record)
 }
 
-// maxFrameHeader is the size of the largest header of a frame, with its mask. A record must fit into an outbox with it.
-const maxFrameHeader = 14
-
-// reserve waits for space for a record of n bytes.
+// reserve waits for space for a record of n bytes. A record that is bigger than the limit waits until no other is
+// unacknowledged, but not while the reader is paused: see setReadPaused.
 func (r *replay) reserve(ctx context.Context, n int) error {
 	c := r.session.config
 	for {
 		r.mu.Lock()
-		room := c.replayLimit - r.unacked.size - r.reserved
+		room := r.roomLocked() - r.reserved
+		large := recordSize(n) > c.replayLimit
 		switch {
 		case r.stopped:
 			r.mu.Unlock()
 			return ErrClosed
-		case n > c.replayLimit-maxFrameHeader:
-			r.mu.Unlock()
-			return wsmanager.ErrMessageTooBig
 		case recordSize(n) <= room && (r.unacked.bytes+r.reserved < c.replayBuffer || r.readPaused),
+			large && r.readPaused && r.unacked.large == 0 && room >= recordSize(0),
 			r.unacked.len() == 0 && r.reserved == 0:
 			r.reserved += n
 			r.mu.Unlock()
@@ -186,15 +194,22 @@ func (r *replay) acknowledge(n int64) error {
 	return nil
 }
 
-// arrives counts a message that has arrived, and reports whether it is new. handled follows if it was handled.
-func (r *replay) arrives() bool {
+// arrives counts a message of n bytes that has arrived, and reports whether it is new. handled follows if it was handled.
+func (r *replay) arrives(n int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.awaitingSequence {
 		return false
 	}
 	r.next++
-	return r.next-1 > r.received
+	r.unackedBytes += n
+	if r.next-1 > r.received {
+		return true
+	}
+	if r.unackedBytes >= ackBytes { // the other side waits for the Ack that was lost with the last socket
+		r.sendAckLocked()
+	}
+	return false
 }
 
 // handled notes that the new message that has arrived last need not be sent again. A message that is not handled, because
@@ -208,12 +223,20 @@ func (r *replay) handled() {
 	} else if r.received == r.acked+1 {
 		r.ackTimer.Reset(ackInterval)
 	}
+	if r.unackedBytes >= ackBytes {
+		r.sendAckLocked()
+	}
 }
 
 // sendAck acknowledges all handled messages.
 func (r *replay) sendAck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sendAckLocked()
+}
+
+func (r *replay) sendAckLocked() {
+	r.unackedBytes = 0
 	if r.stopped || r.ws == nil || !r.live || r.acked == r.received {
 		return
 	}

@@ -57,9 +57,7 @@ func (r *replay) trailersLocked(written int64) map[int64][]byte {
 		for range row {
 			trailer = append(trailer, filler...)
 		}
-		if len(records[i])+len(trailer) <= r.session.config.replayLimit-maxFrameHeader {
-			trailers[last] = trailer // otherwise no outbox could take both
-		}
+		trailers[last] = trailer
 		row = 0
 	}
 	return trailers

@@ -49,7 +49,7 @@ func (r *replay) resync(n int64) error {
 		r.ackTimer.Reset(ackInterval)
 	}
 	if !r.live && r.ws != nil {
-		r.allowance.take(r.unacked.bytes)
+		r.allowance.take(min(r.unacked.bytes, r.session.config.replayLimit)) // a record may be bigger: it is a whole buffer
 		r.goLiveLocked()
 	}
 	return nil

@@ -66,42 +66,6 @@ func testSendsReturnTheCause(t *testing.T) {
 	}
 }
 
-// The limit counts the header of the frame. A message of exactly the limit arrives.
-func TestSendOfTheLimit(t *testing.T) { onEachDriver(t, testSendOfTheLimit) }
-
-func testSendOfTheLimit(t *testing.T) {
-	for _, limit := range []int{100, 125 + 2, 126 + 4, 4000, 1<<16 + 10} {
-		for _, stateful := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d bytes, stateful %v", limit, stateful), func(t *testing.T) {
-				opts := hub.Options{MaxMessageSize: 60, StatefulReconnect: stateful, StatefulBuffer: 50}
-				opts.WebSocket.Outbox.Bytes, opts.WebSocket.Limits.MaxMessageSize = limit, 90
-				h, url := serve(t, nil, opts)
-				k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true")
-				p := dial(t, url+"?id="+k.ConnectionToken)
-				p.noAcks = true
-				p.send(fmt.Sprintf(`{"protocol":"json","version":%d}`, map[bool]int{false: 1, true: 2}[stateful]))
-				p.expect(`{}`)
-				require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, 1e6)
-
-				header := map[bool]int{true: 2}[limit <= 127]
-				if limit > 127 {
-					header = 4
-				}
-				if limit > 1<<16 {
-					header = 10
-				}
-				around := len(`{"type":1,"target":"say","arguments":[""]}` + "\x1e")
-				text := strings.Repeat("x", limit-header-around)
-				for _, r := range []hub.Receivers{h.Clients().All(), h.Clients().Connections(k.ConnectionID)} {
-					require.ErrorIs(t, r.Send("say", text+"x"), wsmanager.ErrMessageTooBig)
-				}
-				require.NoError(t, h.Clients().All().Send("say", text))
-				p.expect(`{"type":1,"target":"say","arguments":["` + text + `"]}`)
-			})
-		}
-	}
-}
-
 // bloated is a protocol whose records are long.
 type bloated struct{ hub.Protocol }
 

@@ -25,16 +25,17 @@ type outgoing interface {
 	encode(p Protocol) ([]byte, error)
 }
 
-// encodingError is an error of outgoing.encode.
+// encodingError is an error of outgoing.encode, or ErrMessageTooBig.
 type encodingError struct{ err error }
 
 func (e *encodingError) Error() string { return e.err.Error() }
 func (e *encodingError) Unwrap() error { return e.err }
 
-// writeMessage encodes a message and writes it, as soon as there is space.
-func (c *conn) writeMessage(ctx context.Context, m outgoing) error {
-	g := &c.sending
-	record, err := m.encode(c.session.protocol)
+// writeMessage encodes a message and writes it, as soon as there is space. It returns ErrMessageTooBig if the record exceeds
+// limit.
+func (c *conn) writeMessage(ctx context.Context, m outgoing, limit int) error {
+	g, p := &c.sending, c.session.protocol
+	record, err := encodeWithin(p, m, limit)
 	if err != nil {
 		return &encodingError{err}
 	}
@@ -43,7 +44,7 @@ func (c *conn) writeMessage(ctx context.Context, m outgoing) error {
 		if err := g.await(ctx); err != nil {
 			return err
 		}
-		record, err = g.encodeInTurn(c.session.protocol, m)
+		record, err = g.encodeInTurn(p, m, limit)
 		if err != nil {
 			return &encodingError{err}
 		}
@@ -51,6 +52,17 @@ func (c *conn) writeMessage(ctx context.Context, m outgoing) error {
 	}
 	defer g.leave(size)
 	return c.session.write(ctx, record)
+}
+
+func encodeWithin(p Protocol, m outgoing, limit int) ([]byte, error) {
+	record, err := m.encode(p)
+	if err == nil {
+		err = checkSize(p, record, limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return record, nil
 }
 
 // sentSize is how many bytes of memory a message takes that waits: its record, and its frame.
@@ -99,7 +111,7 @@ func (g *sendGate) await(ctx context.Context) error {
 }
 
 // encodeInTurn encodes the message whose turn it is, and enters it.
-func (g *sendGate) encodeInTurn(p Protocol, m outgoing) (record []byte, err error) {
+func (g *sendGate) encodeInTurn(p Protocol, m outgoing, limit int) (record []byte, err error) {
 	defer func() { // also if m panics
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -109,7 +121,7 @@ func (g *sendGate) encodeInTurn(p Protocol, m outgoing) (record []byte, err erro
 		g.turn = false
 		g.nextLocked()
 	}()
-	return m.encode(p)
+	return encodeWithin(p, m, limit)
 }
 
 // nextLocked gives the turn to the next message when half of the limit is free.

@@ -58,7 +58,8 @@ type sessionConfig struct {
 	start             time.Time // zero of the sessions' clock
 	keepAliveInterval time.Duration
 	timeout           time.Duration // without a message from the other side
-	maxMessageSize    int
+	maxReceiveSize    int
+	maxSendSize       int
 	replayLimit       int // bytes of memory that unacknowledged messages may take
 	replayBuffer      int // bytes that may be unacknowledged before writes wait
 
@@ -114,9 +115,9 @@ func (s *session) receive(in inbound, records *cutter.Cutter, t wsmanager.Messag
 // cut implements cutter.Func.
 func (s *session) cut(data []byte, seen int) (record []byte, size int, err error) {
 	if _, text := s.protocol.(jsonProtocol); text || !s.handshakeDone {
-		return cutText(data, seen, s.config.maxMessageSize)
+		return cutText(data, seen, s.config.maxReceiveSize)
 	}
-	return s.protocol.Cut(data, s.config.maxMessageSize)
+	return s.protocol.Cut(data, s.config.maxReceiveSize)
 }
 
 func (s *session) receiveRecord(in inbound, record []byte) error {
@@ -125,7 +126,7 @@ func (s *session) receiveRecord(in inbound, record []byte) error {
 		return err
 	}
 	if s.replay != nil && m.Kind().counted() {
-		if !s.replay.arrives() {
+		if !s.replay.arrives(len(record)) {
 			return nil // it was handled before the connection broke
 		}
 		if err = in.handle(m); err == nil {

@@ -63,10 +63,13 @@ func (s *session) write(ctx context.Context, record []byte) error {
 	return err
 }
 
-// writeMessage encodes a counted message and writes it.
-func (s *session) writeMessage(ctx context.Context, m Message) error {
+// writeMessage encodes a counted message and writes it. It returns ErrMessageTooBig if the record exceeds limit.
+func (s *session) writeMessage(ctx context.Context, m Message, limit int) error {
 	record, err := s.protocol.Append(nil, m)
 	if err != nil {
+		return err
+	}
+	if err := checkSize(s.protocol, record, limit); err != nil {
 		return err
 	}
 	return s.write(ctx, record)

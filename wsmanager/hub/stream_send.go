@@ -28,7 +28,7 @@ func (k *call) sendItem(item reflect.Value) error {
 	if err := k.ctx.Err(); err != nil {
 		return context.Cause(k.ctx)
 	}
-	return k.c.writeMessage(k.ctx, &itemMessage{StreamItem{ID: k.inv.ID}, item.Interface()})
+	return k.c.writeMessage(k.ctx, &itemMessage{StreamItem{ID: k.inv.ID}, item.Interface()}, k.c.hub.opts.MaxSendSize)
 }
 
 // itemMessage is an item of a result. It is encoded when it is sent.

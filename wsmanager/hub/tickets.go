@@ -61,12 +61,20 @@ func (t *tickets) find(text string) *ticket {
 // claim returns the state of a ticket, and its connection if it has one. If it is fresh, the caller makes the connection.
 func (t *tickets) claim(k *ticket) (*conn, token.State) { return t.record.Claim(&k.Token, time.Now()) }
 
-// used notes that the ticket's connection was made. The token then lasts as long as the connection.
-func (t *tickets) used(k *ticket, c *conn) {
-	if k != nil {
-		t.record.Connect(&k.Token, c)
+// used notes that the ticket's connection was made. The token then lasts as long as the connection. It returns token.Fresh, or
+// why it has no effect: see token.Record.Connect.
+func (t *tickets) used(k *ticket, c *conn) (other *conn, s token.State) {
+	if k == nil {
+		return nil, token.Fresh
 	}
+	return t.record.Connect(&k.Token, c)
 }
+
+// replace gives a ticket another connection.
+func (t *tickets) replace(k *ticket, c *conn) { t.record.Replace(&k.Token, c) }
+
+// release lets a ticket begin another connection, unless it has one.
+func (t *tickets) release(k *ticket, c *conn) { t.record.Release(&k.Token, c) }
 
 // remove makes a ticket's token invalid.
 func (t *tickets) remove(k *ticket) {

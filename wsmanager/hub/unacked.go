@@ -8,6 +8,8 @@ type unackedQueue struct {
 	head    int // index of the first record; those before it are nil
 	bytes   int // of the records
 	size    int // memory that the records take: see recordSize
+	limit   int // of size, which a record alone may exceed
+	large   int // memory of the records that do
 }
 
 // recordSize is how many bytes of memory a waiting record of n bytes counts for, with its slice header and what the
@@ -18,16 +20,24 @@ func (q *unackedQueue) len() int { return len(q.records) - q.head }
 
 func (q *unackedQueue) push(record []byte) {
 	q.records = append(q.records, record)
-	q.bytes += len(record)
-	q.size += recordSize(len(record))
+	q.count(record, 1)
+}
+
+// count adds the sizes of a record, or subtracts them.
+func (q *unackedQueue) count(record []byte, sign int) {
+	size := sign * recordSize(len(record))
+	q.bytes += sign * len(record)
+	q.size += size
+	if size > q.limit || -size > q.limit {
+		q.large += size
+	}
 }
 
 // drop removes the first n records. Its cost is proportional to n over time: the rest moves only when it is shorter than the
 // part that was removed.
 func (q *unackedQueue) drop(n int) {
 	for i := q.head; i < q.head+n; i++ {
-		q.bytes -= len(q.records[i])
-		q.size -= recordSize(len(q.records[i]))
+		q.count(q.records[i], -1)
 		q.records[i] = nil
 	}
 	q.head += n

@@ -79,7 +79,7 @@ func Require(schemes ...Scheme) pipeline.Middleware {
 				refuse(w, schemes)
 				return
 			}
-			if res, ok := pipeline.ResponseFrom(r); ok {
+			if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 				res.SetValue(identityKey{}, id) // for the components above: the context is for those below
 			}
 			inside := r.WithContext(context.WithValue(r.Context(), identityKey{}, id))

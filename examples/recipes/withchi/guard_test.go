@@ -177,6 +177,6 @@ func TestEscapesInPatterns(t *testing.T) {
 	srv := rt.Serve(t, pipeline.New().
 		UseWhen(branch.Path("/admin"), func(b *pipeline.Builder) { b.Use(requireSecret) }).
 		Run(withchi.Handler(router)).MustBuild(), false)
-	require.Equal(t, "guarded\n", rt.Raw(t, srv, "/admin%2fs").Text)
+	require.Contains(t, rt.Raw(t, srv, "/admin%2fs").Text, "400 Bad Request", "an escaped slash decides")
 	require.Equal(t, secret, rt.Raw(t, srv, "/admin%252fs").Text)
 }

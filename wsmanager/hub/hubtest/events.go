@@ -14,7 +14,7 @@ import (
 type Event struct {
 	Method string
 
-	args     []hub.Raw
+	args     [][]byte
 	protocol hub.Protocol
 }
 
@@ -74,7 +74,7 @@ const anyMethod = "\x00any"
 type call struct {
 	Method      string
 	WantsResult bool
-	Arguments   []hub.Raw
+	Arguments   [][]byte // in the encoding of the protocol
 }
 
 // catchAll passes all calls that have no handler of their own to the handler anyMethod.
@@ -92,7 +92,11 @@ func (p *catchAll) Parse(record []byte) (hub.Message, error) {
 	if err != nil || !ok || p.has(inv.Target) {
 		return m, err
 	}
-	packed, err := json.Marshal(call{inv.Target, inv.ID != "", inv.Arguments})
+	c := call{Method: inv.Target, WantsResult: inv.ID != ""}
+	for _, a := range inv.Arguments {
+		c.Arguments = append(c.Arguments, a)
+	}
+	packed, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}

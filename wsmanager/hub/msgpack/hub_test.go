@@ -119,7 +119,7 @@ func TestBinaryHandshake(t *testing.T) {
 
 // A malformed message ends the connection with a Close message.
 func TestMalformedMessages(t *testing.T) {
-	_, url := serve(t, hub.Methods{}, hub.Options{MaxMessageSize: 1000, MaxPendingBytes: 1000})
+	_, url := serve(t, hub.Methods{}, hub.Options{MaxReceiveSize: 1000, MaxPendingBytes: 1000})
 	for name, row := range map[string]struct{ wire, want string }{
 		"not an array":         {"0106", "The message could not be read."},
 		"a huge length":        {"ffffffff0f", "The message could not be read."},

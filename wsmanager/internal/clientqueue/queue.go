@@ -80,8 +80,8 @@ type entry struct {
 	token  Token  // nil if the message is in no outbox of the present connection
 }
 
-// New makes a Queue for at most maxMessages messages, whose frames have at most maxBytes. A
-// message that does not fit counts in c.
+// New makes a Queue for at most maxMessages messages, whose frames have at most maxBytes. One
+// that is bigger is taken alone. A message that does not fit counts in c.
 func New(maxMessages, maxBytes int, c *counters.Counters) *Queue {
 	return &Queue{maxMessages: maxMessages, maxBytes: maxBytes, counters: c, contextual: make(chan struct{}, 1)}
 }
@@ -94,7 +94,7 @@ func (q *Queue) Send(m Message) error {
 	switch {
 	case closed:
 		return sender.ErrClosed
-	case len(m.Frame) > q.maxBytes-bytes,
+	case messages > 0 && len(m.Frame) > q.maxBytes-bytes,
 		messages >= q.maxMessages && !(messages < sender.BurstFactor*q.maxMessages && q.conn != nil && q.conn.WriterAdvances()):
 		q.counters.Drop(counters.OutboxFull, 1)
 		return sender.ErrOutboxFull
@@ -109,10 +109,15 @@ func (q *Queue) Len() int {
 	return messages
 }
 
+// load returns the number and the bytes of the waiting messages. A first message that is bigger than maxBytes does not count for bytes.
 func (q *Queue) load() (messages, bytes int, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.entries), q.bytes, q.closed
+	bytes = q.bytes
+	if len(q.entries) > 0 && len(q.entries[0].Frame) > q.maxBytes {
+		bytes -= len(q.entries[0].Frame)
+	}
+	return len(q.entries), bytes, q.closed
 }
 
 // send sends a message on the present connection, and queues it if it has not been written

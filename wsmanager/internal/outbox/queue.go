@@ -71,6 +71,26 @@ func (q *Queue) Droppable() (messages, bytes int) {
 	return messages, bytes
 }
 
+// FirstAbove returns how many bytes of the first message are not written, if its frame has more
+// than limit bytes, and otherwise 0.
+func (q *Queue) FirstAbove(limit int) int {
+	if q == nil {
+		return 0
+	}
+	for i, f := range q.frames {
+		switch {
+		case !isMessage(f):
+			continue
+		case len(f) <= limit:
+			return 0
+		case i == 0:
+			return len(f) - q.sent
+		}
+		return len(f)
+	}
+	return 0
+}
+
 // Last returns the newest frame, or nil.
 func (q *Queue) Last() []byte {
 	if q == nil || len(q.frames) == 0 {

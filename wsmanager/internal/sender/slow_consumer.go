@@ -49,13 +49,17 @@ func (s *Sender) makeRoom(h Host, n int) error {
 }
 
 // fits reports whether the outbox has room for a frame of n bytes. Messages that are being
-// written count, except with DropOldest: one stuck message would push out every new one.
+// written count, except with DropOldest: one stuck message would push out every new one. A
+// message that is bigger than MaxBytes is taken alone. Those behind it have room as if it were
+// not there: a ping or a small message must not end the connection because of its size.
 func (s *Sender) fits(n int) bool {
 	messages, bytes := s.outbox.Load()
 	if s.policy == DropOldest {
 		messages, bytes = s.outbox.Droppable()
+	} else if bytes > s.cfg.MaxBytes-n {
+		bytes -= s.outbox.FirstAbove(s.cfg.MaxBytes)
 	}
-	if n > s.cfg.MaxBytes-bytes { // the sum could overflow an int of 32 bits
+	if n > s.cfg.MaxBytes-bytes && messages > 0 { // the sum could overflow an int of 32 bits
 		return false
 	}
 	return messages < s.cfg.MaxMessages || messages < BurstFactor*s.cfg.MaxMessages && s.WriterAdvances()

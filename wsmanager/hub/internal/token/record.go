@@ -13,7 +13,7 @@ import (
 // oldest, and from then on it refuses all tokens that are as old or older, because any of them may be one that it has
 // forgotten: when connections begin and end very fast, tokens are valid for a shorter time. Connections that last are not
 // limited, and tokens that were not used take no memory.
-type Record[C any] struct {
+type Record[C comparable] struct {
 	lifetime time.Duration
 	limit    int
 
@@ -36,7 +36,7 @@ type use struct {
 
 // NewRecord makes a Record of tokens that may begin a connection for a time after they were sealed, and that remembers a
 // limited number of used tokens.
-func NewRecord[C any](lifetime time.Duration, limit int) *Record[C] {
+func NewRecord[C comparable](lifetime time.Duration, limit int) *Record[C] {
 	return &Record[C]{lifetime: lifetime, limit: limit, live: make(map[ID]C)}
 }
 
@@ -89,14 +89,46 @@ func (r *Record[C]) Claim(t *Token, now time.Time) (C, State) {
 	return c, s
 }
 
-// Connect notes that the connection of a token has a socket. The token then lasts as long as the connection.
-func (r *Record[C]) Connect(t *Token, c C) {
+// Connect notes that the connection of a token has a socket. The token then lasts as long as the connection. Connect returns
+// Fresh, or why it has no effect: Invalid if the token has been ended, or Connected and the token's connection.
+func (r *Record[C]) Connect(t *Token, c C) (other C, s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other, ok := r.live[t.ID]; ok {
+		return other, Connected
+	}
+	if u := r.used[t.ID]; u != nil {
+		if u.ended {
+			return other, Invalid
+		}
+		heap.Remove(&r.oldest, u.index)
+		r.forgetLocked(u)
+	}
+	r.live[t.ID] = c
+	return other, Fresh
+}
+
+// Replace gives a token that is Connected another connection.
+func (r *Record[C]) Replace(t *Token, c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.live[t.ID] = c
-	if u := r.used[t.ID]; u != nil {
-		heap.Remove(&r.oldest, u.index)
-		r.forgetLocked(u)
+}
+
+// Release notes that c has ended without having been a connection, so that its token may begin one. It has no effect if the
+// token has another connection.
+func (r *Record[C]) Release(t *Token, c C) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[t.ID] == c {
+		r.removeLocked(t)
+	}
+}
+
+// removeLocked removes the connection of a token.
+func (r *Record[C]) removeLocked(t *Token) {
+	if delete(r.live, t.ID); len(r.live) == 0 {
+		r.live = make(map[ID]C) // a map does not shrink
 	}
 }
 
@@ -110,9 +142,7 @@ func (r *Record[C]) End(t *Token, now time.Time) {
 		}
 		return
 	}
-	if delete(r.live, t.ID); len(r.live) == 0 {
-		r.live = make(map[ID]C) // a map does not shrink
-	}
+	r.removeLocked(t)
 	if now.Sub(t.Sealed) < r.lifetime {
 		r.addLocked(&use{id: t.ID, sealed: t.Sealed, ended: true}, now)
 	} else {

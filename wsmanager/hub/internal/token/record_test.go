@@ -187,3 +187,31 @@ func TestExpiredTokensAreFreed(t *testing.T) {
 		}
 	})
 }
+
+// Of several connections of a token the last one counts, and one that was not a connection leaves the token as it was.
+func TestReplaceAndRelease(t *testing.T) {
+	r := token.NewRecord[*conn](lifetime, 10)
+	k := token.New("", start)
+	first, second, third := &conn{"first"}, &conn{"second"}, &conn{"third"}
+	_, _ = r.Claim(k, start)
+	_, state := r.Connect(k, first)
+	require.Equal(t, token.Fresh, state)
+	other, state := r.Connect(k, second)
+	require.Equal(t, token.Connected, state)
+	require.Same(t, first, other)
+	r.Replace(k, second)
+	r.Release(k, first) // is not the token's
+	again, state := r.Find(k, start)
+	require.Equal(t, token.Connected, state)
+	require.Same(t, second, again)
+	r.Release(k, second)
+	requireState(t, token.Fresh, r, k, start)
+	require.Zero(t, r.Remembered())
+	requireState(t, token.Invalid, r, k, start.Add(lifetime))
+	_, state = r.Connect(k, third) // its claim was that of the first
+	require.Equal(t, token.Fresh, state)
+	r.End(k, start)
+	_, state = r.Connect(k, first)
+	require.Equal(t, token.Invalid, state)
+	requireState(t, token.Invalid, r, k, start)
+}
