@@ -23,8 +23,9 @@ type call struct {
 	in      [2]reflect.Value // for bind
 
 	// Guarded by conn.mu.
-	canceled bool // by the client, before the call began
-	begun    bool // ctx is set
+	nextByID *call // in conn.calls
+	canceled bool  // by the client, before the call began
+	begun    bool  // ctx is set
 	slot     slotHolder
 }
 
@@ -55,13 +56,10 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(size) }, c.stuckLocked); err != nil {
 		return err
 	}
-	if inv.ID != "" && c.calls[inv.ID] != nil {
+	if inv.ID != "" && c.calls.get(inv.ID) != nil {
 		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
 	} else if inv.ID != "" {
-		if c.calls == nil {
-			c.calls = make(map[string]*call)
-		}
-		c.calls[inv.ID] = k
+		c.calls.add(k)
 	}
 	if k.problem == "" {
 		k.openUploadsLocked()
@@ -199,16 +197,14 @@ func (k *call) unregister() {
 			delete(c.uploads, id)
 		}
 	}
-	if c.calls[k.inv.ID] == k {
-		delete(c.calls, k.inv.ID)
-	}
+	c.calls.remove(k)
 }
 
 // cancelCall ends the context of a call.
 func (c *conn) cancelCall(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch k := c.calls[id]; {
+	switch k := c.calls.get(id); {
 	case k == nil: // it has ended
 	case k.begun:
 		k.cancel(ErrCanceled)

@@ -18,7 +18,7 @@ type slotQueue struct {
 
 func newSlotQueue(limit int) *slotQueue {
 	q := &slotQueue{}
-	q.slots = slots{owner: q, changed: sync.NewCond(&q.mu), limit: limit}
+	q.slots = slots{owner: q, changed: &signal{mu: &q.mu}, limit: int32(limit)}
 	return q
 }
 
