@@ -265,7 +265,7 @@ var imports = map[string][]string{
 	"wsmanager/hub": {
 		"internal/httpx", "wsmanager", "wsmanager/hub/dotnet",
 		"wsmanager/hub/internal/cutter", "wsmanager/hub/internal/fields", "wsmanager/hub/internal/jsonscan", "wsmanager/hub/internal/lazyctx",
-		"wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode",
+		"wsmanager/hub/internal/pace", "wsmanager/hub/internal/token", "wsmanager/hub/internal/transcode", "wsmanager/hub/internal/typescript",
 	},
 
 	"wsmanager/hub/internal/cutter":    {},
@@ -285,8 +285,10 @@ var imports = map[string][]string{
 	"wsmanager/extendedconnect": {"wsmanager/extendedconnect/internal/early", "wsmanager/internal/extconnect"},
 
 	"internal/h2test":                    nil,
+	"internal/hubtypes":                  {"wsmanager/hub", "wsmanager/hub/dotnet"},
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
+	"wsmanager/hub/internal/typescript":  {},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/backoff":         nil,
 	"wsmanager/internal/connid":          nil,

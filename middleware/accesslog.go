@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -31,6 +32,27 @@ type AccessLogOptions struct {
 
 	// RedactQueryAlso names further parameters. It adds to RedactQuery and its default.
 	RedactQueryAlso []string
+
+	// Host adds request.host, the host that the client asked for. Default: no.
+	Host bool
+
+	// Protocol adds request.protocol, such as "HTTP/2.0". Default: no.
+	Protocol bool
+
+	// UserAgent adds request.user_agent, at most 512 bytes. Default: no.
+	UserAgent bool
+
+	// Text gets a line of text for each request in the given Format, instead of records for
+	// Logger: one call of Write per line, never two at once. Its errors are ignored. Quiet
+	// requests are left out unless they fail. Default: none.
+	Text io.Writer
+
+	// Format is the format of Text. Required with Text.
+	Format AccessLogFormat
+
+	// User returns the name of the user for the lines of Text. It is called as Attrs is.
+	// Default: "-".
+	User func(*http.Request) string
 
 	// Attrs returns further attributes of the record, such as the user or a header. It is
 	// called when the response is complete, on the request's goroutine. Below
@@ -76,7 +98,8 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 		opts.RedactQuery = defaultRedact
 	}
 	names := slices.Concat(opts.RedactQuery, opts.RedactQueryAlso)
-	log := &accessLog{AccessLogOptions: opts, redacts: len(names) > 0, secret: isOneOf(names)}
+	var bad configProblems
+	log := &accessLog{AccessLogOptions: opts, redacts: len(names) > 0, secret: isOneOf(names), text: newAccessText(opts, &bad)}
 	observed := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, res *pipeline.Response, next http.Handler) {
 		rec := &accessRecord{log: log, r: r, target: r.RequestURI, remote: r.RemoteAddr, res: res, start: time.Now()}
 		rec.quiet = opts.Quiet != nil && opts.Quiet(r)
@@ -87,7 +110,10 @@ func AccessLog(opts AccessLogOptions) pipeline.Middleware {
 		next.ServeHTTP(w, r)
 		rec.hasReturned = true
 	})
-	return func(next http.Handler) http.Handler { return observed(next) }
+	return func(next http.Handler) http.Handler {
+		bad.report("middleware.AccessLog")
+		return observed(next)
+	}
 }
 
 // accessLog holds the validated options of AccessLog.
@@ -95,6 +121,7 @@ type accessLog struct {
 	AccessLogOptions
 	redacts bool
 	secret  secretMatcher
+	text    *accessText // nil: records for Logger
 }
 
 // accessRecord collects the data of one request's record.
@@ -136,10 +163,6 @@ func (rec *accessRecord) returned() {
 
 // Completed implements pipeline.Completer: it writes the record.
 func (rec *accessRecord) Completed() {
-	logger := rec.log.Logger
-	if logger == nil {
-		logger = slog.Default()
-	}
 	status, bytes, gone := rec.res.Status(), rec.res.BytesWritten(), rec.gone.Load()
 	failed := rec.broken.Load() || status == 0
 	if gone && rec.unsent.Load() && (status == http.StatusOK || status == 0) && bytes == 0 {
@@ -153,6 +176,16 @@ func (rec *accessRecord) Completed() {
 		level = slog.LevelError
 	case rec.quiet:
 		level = slog.LevelDebug
+	}
+	if text := rec.log.text; text != nil {
+		if level >= slog.LevelInfo {
+			text.write(rec, status, bytes)
+		}
+		return
+	}
+	logger := rec.log.Logger
+	if logger == nil {
+		logger = slog.Default()
 	}
 	ctx := rec.r.Context()
 	handler := logger.Handler()
@@ -173,6 +206,7 @@ func (rec *accessRecord) Completed() {
 	if id := requestIDOf(rec.res); id != "" {
 		request = append(request, slog.String(logattrs.RequestID, id))
 	}
+	request = rec.options(request)
 	response := append(rec.response[:0],
 		slog.Int(logattrs.ResponseStatus, status),
 		slog.Int64(logattrs.ResponseBytes, bytes),
@@ -194,6 +228,20 @@ func (rec *accessRecord) Completed() {
 	_ = handler.Handle(ctx, record) // slog.Logger ignores this error too
 }
 
+// options appends the attributes that the options add.
+func (rec *accessRecord) options(request []slog.Attr) []slog.Attr {
+	if rec.log.Host {
+		request = append(request, slog.String(logattrs.RequestHost, httpx.Truncate(rec.r.Host, maxLogged)))
+	}
+	if rec.log.Protocol {
+		request = append(request, slog.String(logattrs.RequestProtocol, rec.r.Proto))
+	}
+	if rec.log.UserAgent {
+		request = append(request, slog.String(logattrs.RequestUserAgent, httpx.Truncate(rec.r.UserAgent(), maxUserAgent)))
+	}
+	return request
+}
+
 // route returns the pattern of the endpoint, as set by SetRoute or by a ServeMux.
 func (rec *accessRecord) route() string {
 	if route := rec.res.Route(); route != "" {
@@ -208,6 +256,9 @@ func (rec *accessRecord) route() string {
 // maxLogged is the maximum number of bytes of a URL or method in a record: clients choose
 // them, and net/http only limits them to MaxHeaderBytes.
 const maxLogged = 2 << 10
+
+// maxUserAgent is the same for user agents.
+const maxUserAgent = 512
 
 // url returns the path with the query, with the values of secret parameters redacted. It is
 // escaped, so it can't forge log lines.

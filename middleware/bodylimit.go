@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
@@ -74,7 +74,7 @@ func bodyLimiting(component string, limit int64, firm bool) pipeline.Middleware 
 		}
 		inner := r.WithContext(r.Context())
 		inner.Body = b
-		defer copyBack(r, inner)
+		defer httpx.CopyBack(r, inner)
 		below := w
 		if firm && b.announced < 0 {
 			below = b.withholding(w, own)
@@ -108,6 +108,7 @@ type limitedBody struct {
 	limit     int64
 	announced int64 // the Content-Length, or -1
 	firm      bool
+	http1     bool
 
 	bodyFailure
 
@@ -116,7 +117,7 @@ type limitedBody struct {
 }
 
 func newLimitedBody(w http.ResponseWriter, r *http.Request, limit int64, firm bool) *limitedBody {
-	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm}
+	b := &limitedBody{w: httpx.Innermost(w), body: r.Body, limit: limit, announced: r.ContentLength, firm: firm, http1: r.ProtoMajor == 1}
 	for {
 		above, ok := b.body.(*limitedBody)
 		if !ok || above.firm || above.begun.Load() {
@@ -139,21 +140,34 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.limited.Read(p)
 	var tooLarge *http.MaxBytesError
 	if err != nil && errors.As(err, &tooLarge) {
-		b.over.Store(true)
+		if b.over.CompareAndSwap(false, true) {
+			b.stopReading()
+		}
 	} else if err != nil && err != io.EOF {
 		b.note(err)
 	}
 	return n, err
 }
 
-// refuse fails without reading, and makes net/http close the connection. It does so with a
-// MaxBytesReader that has more than its limit.
+// refuse fails without reading, and makes net/http close the connection.
 func (b *limitedBody) refuse() (int, error) {
 	if b.over.CompareAndSwap(false, true) {
-		var one [1]byte
-		_, _ = http.MaxBytesReader(b.w, io.NopCloser(strings.NewReader("x")), 0).Read(one[:]) // fails on purpose
+		httpx.CloseAfterAnswer(b.w)
+		b.stopReading()
 	}
 	return 0, &http.MaxBytesError{Limit: b.limit}
+}
+
+// lingerTime is how long net/http may wait, after the answer to a body that is too large, for
+// more of the body. A client that gets no answer before it has sent everything needs it.
+const lingerTime = 500 * time.Millisecond
+
+// stopReading sets a deadline for the reads of an HTTP/1 connection, which is closed after
+// the answer. Without it net/http would wait for the rest of the body for any time.
+func (b *limitedBody) stopReading() {
+	if b.http1 {
+		_ = http.NewResponseController(b.w).SetReadDeadline(time.Now().Add(lingerTime)) // w may be a test's
+	}
 }
 
 // exceeded returns the error of a read beyond the limit, or nil.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
 	"github.com/speakingtube/speakingtube/internal/httpx"
@@ -40,9 +41,16 @@ type ForwardedOptions struct {
 
 	// Headers lists the headers to use: those of "X-Forwarded-For", "X-Forwarded-Proto",
 	// "X-Forwarded-Host" and "X-Forwarded-Prefix" that all trusted proxies set, replace or
-	// append to; or only "Forwarded" (RFC 7239). Required, because a header that the proxy
-	// passes on unchanged is under the client's control.
+	// append to; or only "Forwarded" (RFC 7239). Required, unless there is an AddressHeader,
+	// because a header that the proxy passes on unchanged is under the client's control.
 	Headers []string
+
+	// AddressHeader is the one header in which the proxies send the client's address and nothing
+	// else, such as "CF-Connecting-IP", "True-Client-IP" or "X-Real-IP". It replaces
+	// X-Forwarded-For, and may be used alone. A trusted proxy has to set it on each request, or
+	// remove it: Forwarded can't know whether the client wrote it. A value that is not an
+	// address, and more than one line, are ignored. Default: none.
+	AddressHeader string
 
 	// Limit is the maximum number of entries that are used: the number of proxies. Default:
 	// 1. More than one requires a header with addresses.
@@ -107,7 +115,7 @@ func Forwarded(opts ForwardedOptions) pipeline.Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			original := f.rewrite(r)
 			if original != r {
-				defer copyBack(r, original)
+				defer httpx.CopyBack(r, original)
 			}
 			next.ServeHTTP(w, original)
 		})
@@ -158,7 +166,8 @@ func (o *originContext) Value(key any) any {
 // forwarder holds the validated options of Forwarded.
 type forwarder struct {
 	trust
-	headers []string // in canonical form
+	headers []string // in canonical form, with address
+	address string   // the AddressHeader in canonical form, "" if there is none
 	limit   int
 	allowed branch.Predicate // nil if any host is allowed
 	logger  *slog.Logger
@@ -184,6 +193,7 @@ func (f *forwarder) rewrite(r *http.Request) *http.Request {
 		f.debug(r, "the peer is not a trusted proxy", r.RemoteAddr)
 		return out
 	}
+	f.setAddress(r, &o.req)
 	prefix := f.walk(r, o)
 	based, err := branch.WithPathBase(out, prefix)
 	if err != nil {
@@ -191,6 +201,19 @@ func (f *forwarder) rewrite(r *http.Request) *http.Request {
 		return out
 	}
 	return based
+}
+
+// setAddress sets the client's address from the AddressHeader.
+func (f *forwarder) setAddress(r, out *http.Request) {
+	lines := r.Header[f.address]
+	if f.address == "" || len(lines) == 0 {
+		return
+	}
+	if client, kind := parseNode(strings.TrimSpace(lines[0])); kind == nodeAddr && len(lines) == 1 {
+		out.RemoteAddr = client.String()
+		return
+	}
+	f.debug(r, "the header has no single address", strings.Join(lines, ", "))
 }
 
 // walk copies the values of the entries to o and returns the joined prefixes.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/speakingtube/speakingtube/branch"
+	"github.com/speakingtube/speakingtube/internal/httpx"
 )
 
 var forwardingHeaders = []string{headerFor, headerProto, headerHost, headerPrefix, headerRFC}
@@ -35,7 +36,7 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 		f.networks = append(f.networks, network)
 	}
 
-	if len(opts.Headers) == 0 {
+	if len(opts.Headers) == 0 && opts.AddressHeader == "" {
 		bad.addf("Headers is empty, so no header would be used: name the headers that the proxies set, of %s", strings.Join(forwardingHeaders, ", "))
 	}
 	for _, name := range opts.Headers {
@@ -52,6 +53,8 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 	if f.uses(headerRFC) && len(f.headers) > 1 {
 		bad.addf("Headers has Forwarded and X-Forwarded-… headers: they may disagree, so name only those that your proxies set")
 	}
+
+	f.useAddressHeader(opts.AddressHeader, bad)
 
 	hasAddresses := f.uses(headerFor) || f.uses(headerRFC)
 	switch {
@@ -83,6 +86,24 @@ func newForwarder(opts ForwardedOptions, bad *configProblems) *forwarder {
 		}
 	}
 	return f
+}
+
+// useAddressHeader adds the AddressHeader.
+func (f *forwarder) useAddressHeader(name string, bad *configProblems) {
+	if name == "" {
+		return
+	}
+	f.address = http.CanonicalHeaderKey(name)
+	switch {
+	case !httpx.IsToken(name):
+		bad.addf("AddressHeader is %q: use the name of a header, such as X-Real-IP", name)
+	case slices.Contains(forwardingHeaders, f.address):
+		bad.addf("AddressHeader is %q: name it in Headers, because it has one entry per proxy", name)
+	case f.uses(headerFor) || f.uses(headerRFC):
+		bad.addf("AddressHeader and a header with addresses in Headers may disagree: name only the one that your proxies set")
+	default:
+		f.headers = append(f.headers, f.address)
+	}
 }
 
 func (f *forwarder) uses(header string) bool { return slices.Contains(f.headers, header) }

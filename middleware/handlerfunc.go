@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -29,7 +30,7 @@ var serveFailing = pipeline.ObserveWriter(func(w http.ResponseWriter, r *http.Re
 			s.body = body
 			inner := r.WithContext(r.Context())
 			inner.Body = body
-			defer copyBack(r, inner)
+			defer httpx.CopyBack(r, inner)
 			r = inner
 		}
 	}

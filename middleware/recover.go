@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -122,18 +123,6 @@ func (f *failureHandler) inner(w http.ResponseWriter, r *http.Request, own *pipe
 	if s.body != nil {
 		scoped.Body = s.body
 	}
-	defer copyBack(r, scoped)
+	defer httpx.CopyBack(r, scoped)
 	next.ServeHTTP(w, scoped)
-}
-
-// copyBack does for a copied request the work that net/http does only for its own: it
-// removes the files of a form that was parsed below, and copies the pattern that a ServeMux
-// has set.
-func copyBack(outer, inner *http.Request) {
-	if inner.Pattern != outer.Pattern {
-		outer.Pattern = inner.Pattern
-	}
-	if form := inner.MultipartForm; form != nil && form != outer.MultipartForm {
-		_ = form.RemoveAll()
-	}
 }

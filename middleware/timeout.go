@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/speakingtube/speakingtube/internal/httpx"
 	"github.com/speakingtube/speakingtube/pipeline"
 )
 
@@ -84,7 +85,7 @@ func Timeout(d time.Duration) pipeline.Middleware {
 				}
 			}
 			cancel()
-			copyBack(r, inner)
+			httpx.CopyBack(r, inner)
 		}()
 		next.ServeHTTP(w, inner)
 		if t.state.Load() == timeoutExpired && !own.Started() {

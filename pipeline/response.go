@@ -35,6 +35,7 @@ type Response struct {
 
 	status       atomic.Int32
 	bytes        atomic.Int64
+	body         *pacedBody // the request's body, if MinBodyRate applies
 	upgraded     atomic.Bool
 	flushed      atomic.Bool
 	ownedByOuter bool          // an outer Response closes the hijacked connection

@@ -64,6 +64,13 @@ func (res *Response) fast() http.ResponseWriter {
 	return nil
 }
 
+func (res *Response) enableFullDuplex(w commonMethods) error {
+	if res.body != nil {
+		res.body.duplex.Store(true)
+	}
+	return w.EnableFullDuplex()
+}
+
 // http1Writer is a Response in its role as a writer over HTTP/1.
 type http1Writer Response
 
@@ -81,7 +88,7 @@ func (w *http1Writer) WriteHeader(code int) {
 }
 
 func (w *http1Writer) Write(p []byte) (int, error) {
-	if err := w.res().startBody(); err != nil {
+	if err := w.res().startBody(len(p)); err != nil {
 		return 0, err
 	}
 	n, err := w.http1.Write(p)
@@ -90,7 +97,7 @@ func (w *http1Writer) Write(p []byte) (int, error) {
 }
 
 func (w *http1Writer) WriteString(s string) (int, error) {
-	if err := w.res().startBody(); err != nil {
+	if err := w.res().startBody(len(s)); err != nil {
 		return 0, err
 	}
 	n, err := w.http1.WriteString(s)
@@ -122,7 +129,7 @@ func (w *http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (w *http1Writer) CloseNotify() <-chan bool           { return w.http1.CloseNotify() }
 func (w *http1Writer) SetReadDeadline(t time.Time) error  { return w.http1.SetReadDeadline(t) }
 func (w *http1Writer) SetWriteDeadline(t time.Time) error { return w.http1.SetWriteDeadline(t) }
-func (w *http1Writer) EnableFullDuplex() error            { return w.http1.EnableFullDuplex() }
+func (w *http1Writer) EnableFullDuplex() error            { return w.res().enableFullDuplex(w.http1) }
 func (w *http1Writer) Unwrap() http.ResponseWriter        { return w.http1 }
 
 // http2Writer is a Response in its role as a writer over HTTP/2.
@@ -139,7 +146,7 @@ func (w *http2Writer) WriteHeader(code int) {
 }
 
 func (w *http2Writer) Write(p []byte) (int, error) {
-	if err := w.res().startBody(); err != nil {
+	if err := w.res().startBody(len(p)); err != nil {
 		return 0, err
 	}
 	n, err := w.http2.Write(p)
@@ -148,7 +155,7 @@ func (w *http2Writer) Write(p []byte) (int, error) {
 }
 
 func (w *http2Writer) WriteString(s string) (int, error) {
-	if err := w.res().startBody(); err != nil {
+	if err := w.res().startBody(len(s)); err != nil {
 		return 0, err
 	}
 	n, err := w.http2.WriteString(s)
@@ -176,5 +183,5 @@ func (w *http2Writer) Push(target string, opts *http.PushOptions) error {
 func (w *http2Writer) CloseNotify() <-chan bool           { return w.http2.CloseNotify() }
 func (w *http2Writer) SetReadDeadline(t time.Time) error  { return w.http2.SetReadDeadline(t) }
 func (w *http2Writer) SetWriteDeadline(t time.Time) error { return w.http2.SetWriteDeadline(t) }
-func (w *http2Writer) EnableFullDuplex() error            { return w.http2.EnableFullDuplex() }
+func (w *http2Writer) EnableFullDuplex() error            { return w.res().enableFullDuplex(w.http2) }
 func (w *http2Writer) Unwrap() http.ResponseWriter        { return w.http2 }

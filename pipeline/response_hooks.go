@@ -62,7 +62,7 @@ func (s *hookSet) writeHeader(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHea
 func (s *hookSet) write(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
 	res := s.res
 	return func(p []byte) (int, error) {
-		if err := res.startBody(); err != nil {
+		if err := res.startBody(len(p)); err != nil {
 			return 0, err
 		}
 		n, err := next(p)
@@ -74,7 +74,7 @@ func (s *hookSet) write(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
 func (s *hookSet) writeString(next httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc {
 	res := s.res
 	return func(p string) (int, error) {
-		if err := res.startBody(); err != nil {
+		if err := res.startBody(len(p)); err != nil {
 			return 0, err
 		}
 		n, err := next(p)

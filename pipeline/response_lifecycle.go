@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
 )
 
 // The phases of a Response. It returns from firing to open if a callback panicked or a
@@ -135,11 +133,14 @@ func (res *Response) startStatus(code int) (open bool) {
 	return !res.isComplete()
 }
 
-// startBody is the write path of every method that writes a body.
-func (res *Response) startBody() error {
+// startBody is the write path of every method that writes n bytes of a body.
+func (res *Response) startBody(n int) error {
 	res.start(http.StatusOK)
 	if res.isComplete() {
 		return ErrResponseCompleted
+	}
+	if res.body != nil {
+		res.body.beforeWrite(n)
 	}
 	return nil
 }
@@ -152,6 +153,9 @@ func (res *Response) startFlush() error {
 	if res.isComplete() {
 		return ErrResponseCompleted
 	}
+	if res.body != nil {
+		res.body.settle()
+	}
 	res.flushed.Store(true)
 	return nil
 }
@@ -162,62 +166,6 @@ func (res *Response) header() http.Header {
 		return http.Header{}
 	}
 	return res.w.Header()
-}
-
-// sniffLen is the number of bytes of a source that net/http reads itself, to detect the
-// content type, before it passes the rest on.
-const sniffLen = 512
-
-var sniffBuffers = sync.Pool{New: func() any { return new([sniffLen]byte) }}
-
-// readFrom is the write path of ReadFrom. A source that fails or is empty must not start
-// the response, so the beginning goes through write.
-func (res *Response) readFrom(src io.Reader, write io.Writer, rest io.ReaderFrom) (int64, error) {
-	var begun int64
-	if !res.Started() {
-		n, more, err := res.beginFrom(src, write)
-		if !more {
-			return n, err
-		}
-		begun = n
-	}
-	if res.isComplete() {
-		return begun, ErrResponseCompleted
-	}
-	n, err := rest.ReadFrom(src)
-	res.bytes.Add(n)
-	return begun + n, err
-}
-
-// beginFrom copies up to sniffLen bytes with the source's own reads. It reports whether
-// there may be more.
-func (res *Response) beginFrom(src io.Reader, write io.Writer) (begun int64, more bool, err error) {
-	buf := sniffBuffers.Get().(*[sniffLen]byte)
-	defer sniffBuffers.Put(buf)
-	for begun < sniffLen {
-		n, rerr := src.Read(buf[:sniffLen-begun])
-		if n > 0 {
-			if err := res.startBody(); err != nil {
-				return begun, false, err
-			}
-			m, werr := write.Write(buf[:n])
-			res.wrote(m)
-			begun += int64(m)
-			if werr == nil && m < n {
-				werr = io.ErrShortWrite
-			}
-			if werr != nil {
-				return begun, false, werr
-			}
-		}
-		if rerr == io.EOF {
-			return begun, false, nil
-		}
-		if rerr != nil {
-			return begun, false, rerr
-		}
-	}
-	return begun, true, nil
 }
 
 // hijack is the write path of Hijack.

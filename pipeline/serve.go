@@ -37,8 +37,10 @@ const (
 // syscall.SIGTERM).
 //
 // It sets srv.ReadHeaderTimeout (5 s), srv.MaxHeaderBytes (64 KiB) and srv.IdleTimeout (2
-// min) if they are zero and srv.ReadTimeout does not apply instead. With srv.TLSConfig set
-// it serves TLS with the certificates in it. A Server can be served once.
+// min) if they are zero and srv.ReadTimeout does not apply instead. Without srv.ReadTimeout
+// bodies of requests have to come at a minimum rate, see [MinBodyRate]; for another rate put a
+// MinBodyRate into the pipeline. With srv.TLSConfig set it serves TLS with the certificates in
+// it. A Server can be served once.
 //
 // It returns nil after a graceful shutdown. Otherwise it returns a joined error: the reason
 // why the server stopped by itself (the drains run in that case too) and everything that
@@ -77,6 +79,13 @@ func ServeListener(ctx context.Context, ln net.Listener, srv *http.Server, drain
 	}
 	if srv.IdleTimeout == 0 && srv.ReadTimeout == 0 {
 		srv.IdleTimeout = defaultIdleTimeout
+	}
+	if srv.ReadTimeout == 0 { // it bounds bodies instead
+		handler := srv.Handler
+		if handler == nil {
+			handler = http.DefaultServeMux
+		}
+		srv.Handler = MinBodyRate(BodyRate{})(handler)
 	}
 	begin := announceDrain(srv)
 	served := make(chan error, 1)

@@ -33,8 +33,8 @@ func afterHijack(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		panic(err)
 	}
+	w.WriteHeader(http.StatusTeapot) // before the answer: the server does not wait for the end of this handler
 	_, _ = io.WriteString(conn, "HTTP/1.1 201 Created\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody")
-	w.WriteHeader(http.StatusTeapot)
 	_ = conn.Close()
 }
 

@@ -27,6 +27,7 @@ func options(log *slog.Logger, b *board) hub.Options {
 	return hub.Options{
 		Logger:            log,
 		Protocols:         []hub.Protocol{hub.JSON(), msgpack.New(msgpack.Options{})},
+		Events:            events(),
 		Disconnected:      b.disconnected,
 		StatefulReconnect: true,
 	}

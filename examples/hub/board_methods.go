@@ -48,7 +48,7 @@ func (b *board) enter(ctx *hub.Context, name string) (scene, error) {
 	}
 	b.people = append(b.people, you)
 	found := scene{you, slices.Clone(b.people), append([]stroke{}, b.strokes...), append([]remark{}, b.said...)} // never null in JSON
-	return found, ctx.Clients().OthersInGroup(group).Send("entered", you)
+	return found, entered.Send(ctx.Clients().OthersInGroup(group), you)
 }
 
 // disconnected is the hub's hook. It does not run for a connection that may be resumed.
@@ -57,7 +57,7 @@ func (b *board) disconnected(ctx *hub.Context, _ error) {
 	defer b.mu.Unlock()
 	if i := b.find(ctx.ConnectionID()); i >= 0 {
 		b.people = slices.Delete(b.people, i, i+1)
-		_ = ctx.Clients().Group(group).Send("left", ctx.ConnectionID()) // an id can be encoded
+		_ = left.Send(ctx.Clients().Group(group), ctx.ConnectionID()) // an id can be encoded
 	}
 }
 
@@ -73,7 +73,7 @@ func (b *board) draw(ctx *hub.Context, s stroke) error {
 		return errNotHere
 	}
 	b.add(s)
-	return ctx.Clients().Group(group).Send("drawn", ctx.ConnectionID(), s)
+	return drawn.Send(ctx.Clients().Group(group), ctx.ConnectionID(), s)
 }
 
 // wipe cleans the board.
@@ -85,7 +85,7 @@ func (b *board) wipe(ctx *hub.Context) error {
 		return errNotHere
 	}
 	b.strokes, b.ink = nil, 0
-	return ctx.Clients().Group(group).Send("wiped", b.people[i].Name)
+	return wiped.Send(ctx.Clients().Group(group), b.people[i].Name)
 }
 
 // say tells all, the caller too.
@@ -103,7 +103,7 @@ func (b *board) say(ctx *hub.Context, text string) error {
 	r := remark{b.people[i].ID, b.people[i].Name, text}
 	b.said = append(b.said, r)
 	b.said = b.said[max(0, len(b.said)-maxSaid):]
-	return ctx.Clients().Group(group).Send("said", r)
+	return said.Send(ctx.Clients().Group(group), r)
 }
 
 // typing tells the others that the caller types, or does no longer.
@@ -113,7 +113,7 @@ func (b *board) typing(ctx *hub.Context, on bool) error {
 	if b.find(ctx.ConnectionID()) < 0 {
 		return errNotHere
 	}
-	return ctx.Clients().OthersInGroup(group).Send("typing", ctx.ConnectionID(), on)
+	return typing.Send(ctx.Clients().OthersInGroup(group), ctx.ConnectionID(), on)
 }
 
 // frame is a step of a replay.

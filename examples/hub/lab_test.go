@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
@@ -30,6 +31,8 @@ func serveTestHubs(t *testing.T) (url string) {
 		m := methods()
 		maps.Copy(m, b.methods())
 		maps.Copy(m, labMethods())
+		maps.Copy(m, resultMethods())
+		maps.Copy(m, typedMethods())
 		opts := options(log, b)
 		opts.Authenticate = func(_ *http.Request, token string) (hub.Identity, error) {
 			if token == "bad" {
@@ -137,5 +140,12 @@ func labMethods() hub.Methods {
 			return v, err
 		},
 		"Wait": func(ctx *hub.Context) { <-ctx.Done() },
+		"Tell": func(ctx *hub.Context, event string, args []any) error {
+			return ctx.Clients().Caller().Send(event, args...)
+		},
+		"Describe": func(x any) (string, error) {
+			text, err := json.Marshal(x)
+			return string(text), err
+		},
 	}
 }

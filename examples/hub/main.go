@@ -4,7 +4,8 @@
 //	cd examples/hub && go run .
 //
 // The hub is at /hub: point any client at it. methods.go has the methods to try,
-// board_methods.go those of the page.
+// board_methods.go those of the page, events.go the events. With -typescript the program
+// prints their types for a client in TypeScript.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/speakingtube/speakingtube/pipeline"
+	"github.com/speakingtube/speakingtube/wsmanager/hub"
 )
 
 func main() {
@@ -37,6 +39,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("hub", flag.ContinueOnError)
 	flags.SetOutput(stdout)
 	addr := flags.String("addr", "127.0.0.1:8080", "the address to listen on")
+	types := flags.Bool("typescript", false, "print the types for clients in TypeScript, and end")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -44,6 +47,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	h, err := newHub(log)
 	if err != nil {
 		return err
+	}
+	if *types {
+		return hub.TypeScript(stdout, h)
 	}
 	handler, err := app(h, log).Build()
 	if err != nil {

@@ -11,17 +11,17 @@ import (
 // methods is one of each kind, to try a client with.
 func methods() hub.Methods {
 	return hub.Methods{
-		"Echo":    func(x any) any { return x },
+		"Echo":    func(x hub.Raw) hub.Raw { return x }, // unchanged, with all digits
 		"Add":     func(a, b int) int { return a + b },
 		"Fail":    func() error { return hub.Error("boom") },
 		"Counter": counter,
 		"Sum":     sum,
-		"Broadcast": func(ctx *hub.Context, msg any) error {
-			return ctx.Clients().All().Send("message", ctx.ConnectionID(), msg)
+		"Broadcast": func(ctx *hub.Context, msg hub.Raw) error {
+			return message.Send(ctx.Clients().All(), ctx.ConnectionID(), msg)
 		},
 		"JoinGroup": func(ctx *hub.Context, group string) error { return ctx.Join(group) },
-		"ToGroup": func(ctx *hub.Context, group string, msg any) error {
-			return ctx.Clients().Group(group).Send("message", ctx.ConnectionID(), msg)
+		"ToGroup": func(ctx *hub.Context, group string, msg hub.Raw) error {
+			return message.Send(ctx.Clients().Group(group), ctx.ConnectionID(), msg)
 		},
 		"AskClient": askClient,
 		"Abort":     func(ctx *hub.Context) { ctx.Abort() },
@@ -74,5 +74,5 @@ func sum(items iter.Seq2[int, error]) (int, error) {
 func askClient(ctx *hub.Context, a, b int) (int, error) {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return hub.Invoke[int](limited, ctx.Clients().Caller(), "clientAdd", a, b)
+	return clientAdd.Invoke(limited, ctx.Clients().Caller(), a, b)
 }

@@ -37,6 +37,8 @@ func TestNode(t *testing.T) {
 	}{
 		{"client.mjs", "json", 45},
 		{"client.mjs", "messagepack", 46},
+		{"results.mjs", "json", 14},
+		{"results.mjs", "messagepack", 14},
 		{"resume.mjs", "json", 7},
 		{"resume.mjs", "messagepack", 7},
 		{"raw.mjs", "json", 17},
@@ -68,6 +70,12 @@ func runNode(t *testing.T, path string, args ...string) []result {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = nodeDir
+	return runSuite(t, cmd)
+}
+
+// runSuite runs a program that prints its results.
+func runSuite(t *testing.T, cmd *exec.Cmd) []result {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -16,3 +16,14 @@ func RequestPath(r *http.Request) string {
 	p, _, _ := strings.Cut(r.RequestURI, "?")
 	return p
 }
+
+// CopyBack does for a copied request the work that net/http does only for its own: it removes
+// the files of a form that was parsed below, and copies the pattern that a ServeMux has set.
+func CopyBack(outer, inner *http.Request) {
+	if inner.Pattern != outer.Pattern {
+		outer.Pattern = inner.Pattern
+	}
+	if form := inner.MultipartForm; form != nil && form != outer.MultipartForm {
+		_ = form.RemoveAll()
+	}
+}

@@ -13,14 +13,17 @@ import (
 
 // Request is the group of attributes of a request. Their names follow.
 const (
-	Request       = "request"
-	RequestID     = "id"
-	RequestMethod = "method"
-	RequestURL    = "url"    // with the query
-	RequestPath   = "path"   // without the query
-	RequestRemote = "remote" // the client's address, which a proxy may have forwarded
-	RequestRoute  = "route"
-	RequestOrigin = "origin"
+	Request          = "request"
+	RequestID        = "id"
+	RequestMethod    = "method"
+	RequestURL       = "url"    // with the query
+	RequestPath      = "path"   // without the query
+	RequestRemote    = "remote" // the client's address, which a proxy may have forwarded
+	RequestRoute     = "route"
+	RequestOrigin    = "origin"
+	RequestHost      = "host"
+	RequestProtocol  = "protocol"
+	RequestUserAgent = "user_agent"
 )
 
 // Response is the group of attributes of a response. Their names follow.

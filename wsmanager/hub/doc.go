@@ -32,6 +32,9 @@
 // everywhere else ([Hub.Clients]): for example, an HTTP handler that has stored an order can notify the customer. A message
 // for several connections is encoded once for each protocol. [Invoke] calls one client and waits for its result.
 //
+// An [Event] or a [ClientMethod] declares the types of such a message, so that the compiler checks them. [TypeScript] writes
+// them for clients that are written in TypeScript.
+//
 // # Clients in Go
 //
 // [Dial] makes a [Connection] to a hub of this package or of ASP.NET Core. Both sides can call each other, and the

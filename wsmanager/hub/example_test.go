@@ -183,3 +183,19 @@ func ExampleMethod() {
 	// {"type":3,"invocationId":"1","result":"the news"}
 	// {"type":3,"invocationId":"2","error":"Only editors write."}
 }
+
+// An event and a method of clients, with types that the compiler checks.
+func ExampleNewEvent() {
+	type Remark struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+	}
+	said := hub.NewEvent[Remark]("said")
+	h := hub.MustNew(hub.Methods{
+		"Say": func(ctx *hub.Context, text string) error {
+			return said.Send(ctx.Clients().All(), Remark{Name: "Ann", Text: text})
+		},
+	}, hub.Options{Events: []hub.Declaration{said}, Logger: slog.New(slog.DiscardHandler)})
+	exchangeRecords(h, 1, `{"type":1,"target":"Say","arguments":["Hello!"]}`)
+	// Output: {"type":1,"target":"said","arguments":[{"name":"Ann","text":"Hello!"}]}
+}

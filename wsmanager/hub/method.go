@@ -238,13 +238,26 @@ func streamOf(t reflect.Type) (streamKind, reflect.Type) {
 // encodable reports whether a protocol may be able to encode values of the type. It is false for types that no protocol
 // can encode.
 func encodable(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return false
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return encodable(t.Elem())
+	var seen map[reflect.Type]bool // a type with a name may contain itself
+	for {
+		switch t.Kind() {
+		case reflect.Chan, reflect.Func, reflect.UnsafePointer:
+			return false
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+		default:
+			return true
+		}
+		if t.Name() != "" {
+			if seen[t] {
+				return true
+			}
+			if seen == nil {
+				seen = make(map[reflect.Type]bool)
+			}
+			seen[t] = true
+		}
+		t = t.Elem()
 	}
-	return true
 }
 
 // methodTable holds the methods by lower-case name.
@@ -267,6 +280,11 @@ func (t methodTable) find(name string) *method {
 		}
 	}
 	return t[string(lower)]
+}
+
+// sorted returns the methods in the order of their names.
+func (t methodTable) sorted() []*method {
+	return slices.SortedFunc(maps.Values(t), func(a, b *method) int { return strings.Compare(a.name, b.name) })
 }
 
 // newMethodTable inspects all methods. Its error lists all mistakes in the order of the names.

@@ -62,6 +62,11 @@ type Options struct {
 	// Filters run around each call. The first is the outermost.
 	Filters []Filter
 
+	// Events declare the events that the hub sends and the client methods that it invokes, with their types: each is an
+	// [Event] or a [ClientMethod], with any number of arguments. [New] checks that their names are unique and that their
+	// types can be encoded. [TypeScript] writes them. Events that are not declared can be sent, too.
+	Events []Declaration
+
 	// KeepAliveInterval is how long the server sends nothing before it sends a ping. Clients give up after 30 s without a
 	// message. Default: 15 s.
 	KeepAliveInterval time.Duration
@@ -199,8 +204,9 @@ func (o Options) withDefaults() (Options, error) {
 	if slices.ContainsFunc(o.Filters, func(f Filter) bool { return f == nil }) {
 		d.add("Filters has a nil filter")
 	}
+	o.Events = slices.Clone(o.Events)
 	o.completeWebSocket(&d)
-	return o, errors.Join(d.errs...)
+	return o, errors.Join(append(d.errs, checkDeclarations(o.Events))...)
 }
 
 // defaults fills in default values and collects the mistakes in options.

@@ -26,14 +26,21 @@ func Programs(t testing.TB) {
 	}
 }
 
+// Find returns the path of a program that a package of Debian has.
+func Find(t testing.TB, name, debian string) string {
+	t.Helper()
+	Programs(t)
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Missing(t, name+" is not installed (Debian: apt-get install "+debian+")")
+	}
+	return path
+}
+
 // Node returns the path of Node.js, if npm ci has installed packages in a folder.
 func Node(t testing.TB, dir string, packages ...string) string {
 	t.Helper()
-	Programs(t)
-	node, err := exec.LookPath("node")
-	if err != nil {
-		Missing(t, "Node.js is not installed (Debian: apt-get install nodejs npm)")
-	}
+	node := Find(t, "node", "nodejs npm")
 	Modules(t, dir, packages...)
 	return node
 }

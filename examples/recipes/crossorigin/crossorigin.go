@@ -10,6 +10,17 @@
 // For one part of a service, put it into that branch. It must not be behind a component
 // that answers first, such as a router without OPTIONS.
 //
+// # Requests from foreign pages (CSRF)
+//
+// One line refuses requests of other sites that change something, by the Sec-Fetch-Site and
+// Origin headers of browsers, without tokens in forms:
+//
+//	app.Use(http.NewCrossOriginProtection().Handler)
+//
+// It is net/http's, and lets GET, HEAD and OPTIONS through. It belongs in front of the
+// handlers that use cookies, behind CORS. AddTrustedOrigin allows the origins that CORS allows.
+// WebSockets need nothing: their handshakes are checked by wsmanager.
+//
 // # Traps
 //
 //   - CORS does not refuse requests. It tells browsers which pages may read the answers; a

@@ -1,6 +1,8 @@
 package msgpack_test
 
 import (
+	"encoding/json"
+	"math/big"
 	"testing"
 	"time"
 
@@ -79,7 +81,9 @@ func values(m hub.Message) []hub.Raw {
 }
 
 func decodeAll(raw hub.Raw) {
-	for _, v := range []any{new(any), new(target), new(*int), new([]string), new(map[string]any), new(map[float64][]int8), new(string), new(time.Duration)} {
-		_ = protocol.Decode(raw, v) // it must return
+	for _, v := range []any{new(any), new(target), new(*int), new([]string), new(map[string]any), new(map[float64][]int8), new(string), new(time.Duration), new(everything), new(hub.Raw), new(json.RawMessage), new(json.Number), new(*big.Int), new(map[level]id), new([]inner)} {
+		if protocol.Decode(raw, v) == nil { // it must return
+			_, _ = protocol.Encode(v)
+		}
 	}
 }
