@@ -15,7 +15,7 @@ func inLoop(t *testing.T) bool {
 	return runtime.GOOS == "linux" && strings.HasSuffix(t.Name(), "/"+string(onAuto))
 }
 
-// OnContinue runs after the callbacks for what was read together, once, and delays nothing: while it blocks, the connection
+// OnContinue runs once, after the callbacks for all bytes that were read together, and delays nothing: while it blocks, the connection
 // is read and its callbacks run.
 func TestContinue(t *testing.T) { onEachDriver(t, testContinue) }
 

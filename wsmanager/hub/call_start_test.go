@@ -52,7 +52,7 @@ func testShortMethodThatBlocks(t *testing.T) {
 	}, hub.Options{MaxParallelCalls: 2})
 	for _, row := range []struct {
 		how    string
-		behind func(p *peer) // what is sent behind the call, and received before gate opens
+		behind func(p *peer) // messages behind the call, which are handled before gate opens
 	}{
 		{"blocks", func(p *peer) { p.result("1", "Other") }},
 		{"canceled", func(p *peer) {
