@@ -107,7 +107,7 @@ func TestExemptCallsTakeNoSlot(t *testing.T) {
 	q.slots.release(&stream)()
 	require.False(t, q.holdsSlot(&stream))
 	q.end(&stream)
-	require.Equal(t, 1, q.slots.active)
+	require.EqualValues(t, 1, q.slots.active)
 }
 
 // The end of the connection does not leave a call without its slot.
