@@ -26,8 +26,9 @@ type call struct {
 	in      [2]reflect.Value // for bind
 
 	// Guarded by conn.mu.
-	canceled bool // by the client, before the call began
-	begun    bool // ctx is set
+	nextByID *call // in conn.calls
+	canceled bool  // by the client, before the call began
+	begun    bool  // ctx is set
 	slot     slotHolder
 }
 
@@ -61,13 +62,13 @@ func (c *conn) enqueue(s *serverSocket, inv *Invocation) error {
 	if err := c.awaitSpaceLocked(s, func() bool { return c.tooManyCallsLocked(k) }, c.stuckLocked); err != nil {
 		return err
 	}
-	switch { // as ASP.NET Core does, which knows only the ids of streams
+	switch other := c.calls.get(inv.ID); { // as ASP.NET Core does, which knows only the ids of streams
 	case inv.ID == "":
-	case c.calls[inv.ID] == nil, inv.Stream && !c.calls[inv.ID].inv.Stream:
-		if c.calls == nil {
-			c.calls = make(map[string]*call)
-		}
-		c.calls[inv.ID] = k
+	case other == nil:
+		c.calls.add(k)
+	case inv.Stream && !other.inv.Stream:
+		c.calls.remove(other)
+		c.calls.add(k)
 	case inv.Stream:
 		k.refuse("Invocation ID '" + inv.ID + "' is already in use.")
 	default: // runs, too; CancelInvocation means the stream, or else the earlier call
@@ -227,16 +228,14 @@ func (k *call) unregister() {
 			delete(c.uploads, id)
 		}
 	}
-	if c.calls[k.inv.ID] == k {
-		delete(c.calls, k.inv.ID)
-	}
+	c.calls.remove(k)
 }
 
 // cancelCall ends the context of a call.
 func (c *conn) cancelCall(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch k := c.calls[id]; {
+	switch k := c.calls.get(id); {
 	case k == nil: // it has ended
 	case k.begun:
 		k.cancel(ErrCanceled)

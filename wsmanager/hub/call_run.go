@@ -19,6 +19,9 @@ func (k *call) run() (next *call) {
 	start := clock.now()
 	returned := false
 	defer func() {
+		if !returned && k.stream == nil {
+			k.exited()
+		}
 		if k.problem == "" { // otherwise clients could make a slow method look short
 			k.method.pace.Record(clock.now() - start)
 		}
@@ -38,6 +41,18 @@ func (k *call) run() (next *call) {
 func (k *call) end() (next *call) {
 	k.c.hub.counters.called(&k.answer.Completion)
 	return k.finish()
+}
+
+var errExited = errors.New("the method has ended its goroutine")
+
+// exited answers a call whose method has ended its goroutine with runtime.Goexit.
+func (k *call) exited() {
+	k.unregister()
+	if k.inv.ID != "" {
+		k.answer = answerMessage{Completion: *k.failure(errExited)}
+		k.answer.ID = k.inv.ID
+		_ = k.reply(&k.answer, math.MaxInt) // a failure means that the connection is ending
+	}
 }
 
 // runMethod calls the method and sends its answer.

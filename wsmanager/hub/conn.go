@@ -4,51 +4,52 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/lazyctx"
 )
 
 // conn is a client's connection on the server. It has one socket, or with stateful reconnect several in turn.
 type conn struct {
 	// Written when the first socket connects, before other goroutines use the connection.
 	hub      *Hub
-	identity Identity
-	ticket   *ticket // nil if the connection was not negotiated
+	identity *Identity // nil: the zero Identity; see identityOf
+	ticket   *ticket   // nil if the connection was not negotiated
 	id       string
 	socket   *wsmanager.Conn // the first one
-	ctx      context.Context // ends with the connection
-	cancel   context.CancelCauseFunc
+	ctx      context.Context // ends with the connection: &life
+	life     lazyctx.Context
 
-	items         sync.Map // of the application
-	session       session
-	sending       sendGate
-	variant       wsmanager.Variant // of the session's protocol
-	endSink       func()            // ends session.sink; nil without
-	connectedDone chan struct{}     // closed when Options.Connected has returned; nil until the handshake is done
-	attempt       uint64            // of the first socket
+	items   atomic.Pointer[sync.Map] // of the application; nil until it is needed
+	session session
+	sending sendGate
+	endSink func() // ends session.sink; nil without
+	attempt uint64 // of the first socket
 
 	readMu sync.Mutex // held while a message is read: sockets take turns; locked before mu
 
-	mu          sync.Mutex  // guards all fields below
-	changed     *sync.Cond  // on mu; signals that a call has ended or released its slot, or that the connection is closing
-	timer       *time.Timer // nil until the socket has the connection
-	resumeTimer *time.Timer // ends the connection unless it is resumed; nil while there is a socket
-	expiry      *time.Timer // ends the connection at Identity.Expires; nil without
-	ready       bool        // the handshake is done
+	mu          sync.Mutex        // guards all fields below
+	changed     signal            // on mu; signals that a call has ended or released its slot, or that the connection is closing
+	timer       *time.Timer       // nil until the socket has the connection
+	resumeTimer *time.Timer       // ends the connection unless it is resumed; nil while there is a socket
+	expiry      *time.Timer       // ends the connection at Identity.Expires; nil without
+	variant     wsmanager.Variant // of the session's protocol; set before other goroutines use the connection
+	connecting  bool              // Options.Connected has not returned
+	ready       bool              // the handshake is done
 	closing     bool
 	ended       bool
 	lost        bool  // the socket ended, or was replaced, before the handshake was done; set with closing
+	hookWaits   int32 // goroutines of hooks that wait for a result of the client
 	cause       error // of the end; set with closing
 
-	connecting bool // Options.Connected has not returned
-	hookWaits  int  // goroutines of hooks that wait for a result of the client
-
-	queue        []*call          // calls that have not begun
-	deferred     *call            // one that has begun and runs when the reader has returned; nil mostly
-	calls        map[string]*call // calls with an id that have not ended
+	queue        []*call   // calls that have not begun
+	deferred     *call     // one that has begun and runs when the reader has returned; nil mostly
+	calls        callIndex // calls with an id that have not ended
 	uploads      map[string]*upload
 	pendingCalls int // calls that have not ended
 	slotCalls    int // those of them that need a slot
@@ -62,12 +63,24 @@ type conn struct {
 }
 
 func (h *Hub) newConn(ctx context.Context, identity Identity, k *ticket) *conn {
-	c := &conn{hub: h, ctx: ctx, identity: identity, ticket: k}
+	c := &conn{hub: h, ctx: ctx, ticket: k}
+	if identity.User != "" || identity.Value != nil || !identity.Expires.IsZero() {
+		kept := identity
+		c.identity = &kept
+	}
 	c.session.owner, c.session.config = c, &h.sessions
 	c.sending.limit = h.opts.MaxPendingBytes
-	c.changed = sync.NewCond(&c.mu)
-	c.slots = slots{owner: c, changed: c.changed, limit: h.opts.MaxParallelCalls}
+	c.changed.mu = &c.mu
+	c.slots = slots{owner: c, changed: &c.changed, limit: int32(min(h.opts.MaxParallelCalls, math.MaxInt32))}
 	return c
+}
+
+// identityOf returns the owner of the connection.
+func identityOf(c *conn) Identity {
+	if c.identity == nil {
+		return Identity{}
+	}
+	return *c.identity
 }
 
 // serverSocket is one socket of a conn. Its callbacks own it.
@@ -77,8 +90,8 @@ type serverSocket struct {
 	renewed *Identity // of the request that resumes; nil for the first socket
 
 	ws      *wsmanager.Conn
-	ended   bool          // ws has ended; set while the reader waits. Guarded by conn.mu
-	records cutter.Cutter // the start of a record whose end has not arrived
+	ended   bool           // ws has ended; set while the reader waits. Guarded by conn.mu
+	records *cutter.Cutter // the start of a record whose end has not arrived; nil mostly
 }
 
 // connected handles wsmanager's OnConnect.
@@ -160,11 +173,11 @@ func (c *conn) close(m *Close, code wsmanager.StatusCode, cause error) {
 	c.hub.tickets.remove(c.ticket) // before the client can see the end and try to resume
 	ws, live := c.detachSocket(ready)
 	if ws == nil {
-		c.cancel(cause)
+		c.life.Cancel(cause)
 		c.hub.running.run(func() { c.end(cause) }) // end waits for Connected, which may be the caller
 		return
 	}
-	defer c.cancel(cause) // after Close, so that no result of a canceled call follows it
+	defer c.life.Cancel(cause) // after Close, so that no result of a canceled call follows it
 	if m != nil && ready {
 		c.session.closeSocket(ws, m, code, live)
 		return
@@ -232,9 +245,9 @@ func (c *conn) end(err error) {
 		cause = nil
 	}
 	if cause == nil {
-		c.cancel(ErrClosed)
+		c.life.Cancel(ErrClosed)
 	} else {
-		c.cancel(cause)
+		c.life.Cancel(cause)
 	}
 	h := c.hub
 	if lost {
@@ -252,7 +265,11 @@ func (c *conn) end(err error) {
 		c.endSink()
 	}
 	h.conns.Delete(c.id)
-	<-c.connectedDone
+	c.mu.Lock()
+	for c.connecting { // Disconnected follows Connected
+		c.changed.Wait()
+	}
+	c.mu.Unlock()
 	h.callDisconnected(c, cause)
 }
 

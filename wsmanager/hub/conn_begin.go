@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -25,13 +24,14 @@ func (s *serverSocket) begin() bool {
 		c.id = c.ticket.id
 	}
 	c.socket, c.attempt = s.ws, s.attempt
-	c.ctx, c.cancel = context.WithCancelCause(c.ctx)
+	c.life.Init(c.ctx)
+	c.ctx = &c.life
 	c.session.installed(s.ws)
 	if other, resumes := takeTicket(c); other != c {
 		loseEarly(c)
 		c.end(errSocketReplaced)
 		if resumes {
-			identity := c.identity // the rest of c is garbage
+			identity := identityOf(c) // the rest of c is garbage
 			s.conn, s.renewed = other, &identity
 		}
 		return false
@@ -41,7 +41,7 @@ func (s *serverSocket) begin() bool {
 		c.timer = time.AfterFunc(c.hub.opts.HandshakeTimeout, c.checkTimers)
 	}
 	c.mu.Unlock()
-	c.expireAt(c.identity.Expires)
+	c.expireAt(identityOf(c).Expires)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/speakingtube/speakingtube/wsmanager"
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/cutter"
 )
 
 // received handles wsmanager's OnPiece.
@@ -14,13 +15,30 @@ func (s *serverSocket) received(p wsmanager.Piece) {
 	if c.socketGone(s) {
 		return
 	}
-	err := c.session.receive(s, &s.records, p.Type, p.Data)
+	var whole cutter.Cutter // of a piece that begins and ends with records
+	records := &whole
+	if s.records != nil {
+		records = s.records
+	}
+	err := c.session.receive(s, records, p.Type, p.Data)
+	s.keep(records)
 	switch {
 	case err == nil, errors.Is(err, errSocketGone):
 	case !c.session.handshakeDone:
 		c.refuseHandshake(s.ws, "Handshake was canceled.", err)
 	default:
 		c.closeWithError(wsmanager.StatusNormalClosure, inContext("invalid message of the client", quoting(err)))
+	}
+}
+
+// keep keeps what a Cutter holds for the next piece.
+func (s *serverSocket) keep(records *cutter.Cutter) {
+	switch {
+	case records.Held() == 0:
+		s.records = nil
+	case s.records == nil:
+		kept := *records
+		s.records = &kept
 	}
 }
 

@@ -26,7 +26,7 @@ func (c *conn) outliveSocket(ws *wsmanager.Conn) (err error) {
 	s := &c.session
 	s.replay = newReplay(s, ws)
 	s.replay.attempt = c.attempt
-	a := wsmanager.Accept{User: c.identity.User, Variant: c.variant}
+	a := wsmanager.Accept{User: identityOf(c).User, Variant: c.variant}
 	s.sink, c.endSink, err = wsmanager.NewSinkConn(c.hub.manager, a, s)
 	return err
 }

@@ -29,7 +29,7 @@ type Connection struct {
 	running    goroutineGroup // of handlers, streams and abandoned sockets
 
 	mu      sync.Mutex // guards all fields below
-	changed *sync.Cond // on mu; signals space in a buffer, a free slot, a new waiter, or the end of the socket
+	changed signal     // on mu; signals space in a buffer, a free slot, a new waiter, or the end of the socket
 	session *session   // the latest; set by the first handshake
 	socket  *clientSocket
 	id      string
@@ -50,9 +50,9 @@ func newConnection(target *url.URL, handlers map[string][]*method, opts DialOpti
 	}
 	c.negotiator = negotiator{&c.opts, target}
 	c.sessions.run = c.running.run
-	c.changed = sync.NewCond(&c.mu)
+	c.changed.mu = &c.mu
 	c.handlers = handlerQueue{c: c, byName: handlers}
-	c.handlers.slots = slots{owner: &c.handlers, changed: c.changed, limit: 1}
+	c.handlers.slots = slots{owner: &c.handlers, changed: &c.changed, limit: 1}
 	base := context.Background()
 	if opts.WebSocket.BaseContext != nil {
 		base = opts.WebSocket.BaseContext

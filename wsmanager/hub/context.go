@@ -36,13 +36,21 @@ func FromContext(ctx context.Context) (*Context, bool) {
 func (ctx *Context) ConnectionID() string { return ctx.c.id }
 
 // User returns Identity.User.
-func (ctx *Context) User() string { return ctx.c.identity.User }
+func (ctx *Context) User() string { return identityOf(ctx.c).User }
 
 // Identity returns the result of Options.Authenticate.
-func (ctx *Context) Identity() Identity { return ctx.c.identity }
+func (ctx *Context) Identity() Identity { return identityOf(ctx.c) }
 
 // Items returns a map for the application that lasts as long as the connection.
-func (ctx *Context) Items() *sync.Map { return &ctx.c.items }
+func (ctx *Context) Items() *sync.Map {
+	c := ctx.c
+	for {
+		if items := c.items.Load(); items != nil {
+			return items
+		}
+		c.items.CompareAndSwap(nil, new(sync.Map))
+	}
+}
 
 // Hub returns the hub.
 func (ctx *Context) Hub() *Hub { return ctx.c.hub }

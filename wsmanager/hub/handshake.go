@@ -79,7 +79,6 @@ func (c *conn) completeHandshake(ws *wsmanager.Conn, answer wsmanager.MessageTyp
 	h := c.hub
 	h.handshakes.RLock()
 	defer h.handshakes.RUnlock()
-	c.connectedDone = make(chan struct{})
 	c.mu.Lock() // until the connection can be resumed: the client may lose the socket as soon as it has read the answer
 	if c.closing {
 		c.mu.Unlock()

@@ -23,7 +23,6 @@ func (c *conn) runConnected() {
 	c.startCallsLocked()
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	close(c.connectedDone)
 }
 
 func (h *Hub) callConnected(c *conn) (err error) {

@@ -24,12 +24,12 @@ type session struct {
 	// so that they keep their order with broadcasts. nil if the socket itself is the member, and for clients.
 	sink *wsmanager.Conn
 
-	handshakeDone bool // written by the reader only
-
 	socket   atomic.Pointer[wsmanager.Conn] // nil while the session has none
 	lastSent atomic.Int64                   // in the clock of sessionConfig.start
 	lastRead atomic.Int64                   // in the clock of sessionConfig.start
 	reading  atomic.Bool                    // the reader is busy, so nothing is received
+
+	handshakeDone bool // written by the reader only
 }
 
 // sessionOwner is the connection that a session belongs to.

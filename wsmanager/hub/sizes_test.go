@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,13 +50,13 @@ func testMaxSendSize(t *testing.T) {
 	for _, limit := range []int{60, 125, 126, 4000, 65_535, 1 << 16, 300_000} {
 		for _, stateful := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d bytes, stateful %v", limit, stateful), func(t *testing.T) {
-				var send func(*hub.Context) // of the next call of Do
+				var send atomic.Pointer[func(*hub.Context)] // of the next call of Do
 				opts := hub.Options{MaxSendSize: limit, StatefulReconnect: stateful, Authenticate: named}
 				opts.StatefulBuffer, opts.WebSocket.Outbox.Bytes = 20, 50
 				if stateful { // the client acknowledges nothing
 					opts.StatefulBuffer, opts.WebSocket.Outbox.Bytes = 8<<20, 16<<20
 				}
-				h, url := serve(t, hub.Methods{"Do": func(ctx *hub.Context) { send(ctx) }}, opts)
+				h, url := serve(t, hub.Methods{"Do": func(ctx *hub.Context) { (*send.Load())(ctx) }}, opts)
 				k := negotiate(t, url, "negotiateVersion=1&useStatefulReconnect=true&user=ann")
 				p := dial(t, url+"?id="+k.ConnectionToken+"&user=ann")
 				p.noAcks = true
@@ -66,7 +67,7 @@ func testMaxSendSize(t *testing.T) {
 				require.NoError(t, h.Join(k.ConnectionID, "g"))
 				text := "é" + strings.Repeat("x", limit-len(`{"type":1,"target":"say","arguments":["é"]}`))
 				do := func(c *peer, s sender) {
-					send = func(ctx *hub.Context) {
+					next := func(ctx *hub.Context) {
 						err := s(ctx, "say", text+"x")
 						if !errors.Is(err, wsmanager.ErrMessageTooBig) {
 							t.Errorf("one byte above the limit: %v", err)
@@ -75,6 +76,7 @@ func testMaxSendSize(t *testing.T) {
 							t.Errorf("at the limit: %v", err)
 						}
 					}
+					send.Store(&next)
 					if c == p {
 						c.send(invocation("1", "Do"))
 						return

@@ -6,10 +6,10 @@ import "sync"
 // because the other side may need a further call to answer. The connection's mutex guards all fields.
 type slots struct {
 	owner       slotOwner
-	changed     *sync.Cond // of the connection, on its mutex
-	limit       int
-	active      int // calls that hold a slot
-	reacquiring int // calls that want their slot back; they go before calls that have not begun
+	changed     *signal // of the connection, on its mutex
+	limit       int32
+	active      int32 // calls that hold a slot
+	reacquiring int32 // calls that want their slot back; they go before calls that have not begun
 }
 
 // slotOwner is the connection that slots belong to. Both methods are called with its mutex held.
@@ -59,8 +59,8 @@ func (s *slots) freeLocked(h *slotHolder) {
 
 // release gives the call's slot to other calls. reacquire waits until the call may go on.
 func (s *slots) release(h *slotHolder) (reacquire func()) {
-	s.changed.L.Lock()
-	defer s.changed.L.Unlock()
+	s.changed.mu.Lock()
+	defer s.changed.mu.Unlock()
 	h.waits++
 	if h.holding {
 		s.freeLocked(h)
@@ -68,8 +68,8 @@ func (s *slots) release(h *slotHolder) (reacquire func()) {
 		s.changed.Broadcast()
 	}
 	return sync.OnceFunc(func() {
-		s.changed.L.Lock()
-		defer s.changed.L.Unlock()
+		s.changed.mu.Lock()
+		defer s.changed.mu.Unlock()
 		h.waits--
 		s.reacquiring++
 		for s.wantsLocked(h) && !s.owner.closingLocked() && s.active >= s.limit {

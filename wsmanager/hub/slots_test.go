@@ -18,7 +18,7 @@ type slotQueue struct {
 
 func newSlotQueue(limit int) *slotQueue {
 	q := &slotQueue{}
-	q.slots = slots{owner: q, changed: sync.NewCond(&q.mu), limit: limit}
+	q.slots = slots{owner: q, changed: &signal{mu: &q.mu}, limit: int32(limit)}
 	return q
 }
 
@@ -107,7 +107,7 @@ func TestExemptCallsTakeNoSlot(t *testing.T) {
 	q.slots.release(&stream)()
 	require.False(t, q.holdsSlot(&stream))
 	q.end(&stream)
-	require.Equal(t, 1, q.slots.active)
+	require.EqualValues(t, 1, q.slots.active)
 }
 
 // The end of the connection does not leave a call without its slot.
