@@ -6,16 +6,14 @@ import (
 	"reflect"
 )
 
-// bind decodes the arguments of a call. The result is for call; arguments returns those of the client. The caller may read the texts of its errors: they describe only data that the
-// caller has sent.
-// It is in buf if that is large enough.
+// bind decodes the arguments of a call. The result is for call; it is in buf if that is large enough, and arguments returns
+// those of the client. The caller may read the texts of its errors: they describe only data that the caller has sent.
 func (m *method) bind(buf []reflect.Value, p Protocol, inv *Invocation, streams []*upload) ([]reflect.Value, error) {
-	in := buf
-	if n := m.contexts() + len(m.params); n <= len(buf) {
-		in = buf[:n]
-	} else {
-		in = make([]reflect.Value, n)
+	n := m.contexts() + len(m.params)
+	if n > len(buf) {
+		buf = make([]reflect.Value, n)
 	}
+	in := buf[:n]
 	values := m.arguments(in)
 	arguments := inv.Arguments
 	for i, param := range m.params {

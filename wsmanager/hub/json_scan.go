@@ -46,7 +46,7 @@ func scanRecord(record []byte) (m Message, ok bool) {
 func (r *scannedRecord) scan(record []byte) bool {
 	s := jsonscan.New(record)
 	for s.Next() {
-		again := false
+		var again bool
 		switch string(s.Name()) {
 		case "type":
 			again, r.typ = r.typ != nil, s.Value()

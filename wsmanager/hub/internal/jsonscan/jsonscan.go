@@ -170,7 +170,7 @@ func array(p []byte, i, depth int) (end int, ok bool) {
 		if i, ok = value(p, Space(p, i), depth-1); !ok {
 			return i, false
 		}
-		more := false
+		var more bool
 		if i, more, ok = separator(p, i, ']'); !more {
 			return i, ok
 		}
@@ -192,7 +192,7 @@ func object(p []byte, i, depth int) (end int, ok bool) {
 		if i, ok = value(p, Space(p, i+1), depth-1); !ok {
 			return i, false
 		}
-		more := false
+		var more bool
 		if i, more, ok = separator(p, i, '}'); !more {
 			return i, ok
 		}
