@@ -25,6 +25,9 @@ func (s *serverSocket) received(p wsmanager.Piece) {
 	}
 }
 
+// webSocket implements inbound.
+func (s *serverSocket) webSocket() *wsmanager.Conn { return s.ws }
+
 // active implements inbound.
 func (s *serverSocket) active() bool { return !s.conn.socketGone(s) }
 
