@@ -42,6 +42,9 @@ func (s *serverSocket) keep(records *cutter.Cutter) {
 	}
 }
 
+// webSocket implements inbound.
+func (s *serverSocket) webSocket() *wsmanager.Conn { return s.ws }
+
 // active implements inbound.
 func (s *serverSocket) active() bool { return !s.conn.socketGone(s) }
 

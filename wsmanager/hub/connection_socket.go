@@ -167,6 +167,9 @@ func (e *protocolError) Unwrap() error { return e.err }
 // errSocketEnded stops the reader of a socket that is closing or not used any further.
 var errSocketEnded = errors.New("hub: the socket has ended")
 
+// webSocket implements inbound.
+func (s *clientSocket) webSocket() *wsmanager.Conn { return s.ws }
+
 // active implements inbound.
 func (s *clientSocket) active() bool {
 	s.c.mu.Lock()

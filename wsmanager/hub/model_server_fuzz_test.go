@@ -19,7 +19,8 @@ const scriptSteps = 100
 
 func addScripts(f *testing.F) {
 	f.Add([]byte{})
-	for seed := range byte(8) { // many kinds of steps in many orders
+	f.Add([]byte("A^\"\xb4Y9Ǝ!.'_\xaf)")) // the Sequence of a socket that another one replaces at the same time
+	for seed := range byte(8) {           // many kinds of steps in many orders
 		script := make([]byte, 120)
 		x := uint32(seed) + 1
 		for i := range script {

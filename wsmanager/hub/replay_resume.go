@@ -37,9 +37,14 @@ func (r *replay) goLiveLocked() {
 // resync handles a Sequence, the other side's first message on a new socket: n is the number of its next message. The other
 // side is ready for messages then. A server must not send anything before: clients ignore all messages until they wait for
 // the server's Sequence, and they begin to read from a new socket earlier than that.
-func (r *replay) resync(n int64) error {
+//
+// A Sequence counts for its own socket only. The reader of an earlier one may be late.
+func (r *replay) resync(ws *wsmanager.Conn, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ws != ws {
+		return nil
+	}
 	if n < 1 || n > r.received+1 {
 		return fmt.Errorf("a Sequence that begins with message %d, but %d messages have arrived", n, r.received)
 	}

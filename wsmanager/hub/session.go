@@ -43,6 +43,8 @@ type sessionOwner interface {
 
 // inbound is a socket of a session, as the session's reader uses it.
 type inbound interface {
+	webSocket() *wsmanager.Conn
+
 	// active reports whether the records of the socket still count.
 	active() bool
 
@@ -146,7 +148,7 @@ func (s *session) receiveRecord(in inbound, record []byte) error {
 		if s.replay == nil {
 			return nil
 		}
-		return s.replay.resync(m.SequenceID)
+		return s.replay.resync(in.webSocket(), m.SequenceID)
 	}
 	return in.handle(m)
 }
