@@ -288,7 +288,7 @@ var imports = map[string][]string{
 	"internal/hubtypes":                  {"wsmanager/hub", "wsmanager/hub/dotnet"},
 	"pipeline/pipelinetest":              nil,
 	"wsmanager/hub/internal/token":       {"internal/httpx"},
-	"wsmanager/hub/internal/typescript":  {},
+	"wsmanager/hub/internal/typescript":  {"wsmanager/hub/internal/fields"},
 	"wsmanager/internal/activity":        nil,
 	"wsmanager/internal/backoff":         nil,
 	"wsmanager/internal/connid":          nil,

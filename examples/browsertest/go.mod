@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/chromedp/chromedp v0.22.1
+	github.com/jub0bs/cors v1.0.1
 	github.com/speakingtube/speakingtube v0.0.0
 	github.com/stretchr/testify v1.12.1
 )

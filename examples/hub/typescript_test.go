@@ -28,14 +28,14 @@ func TestTypeScriptIsUpToDate(t *testing.T) {
 func TestTypeScript(t *testing.T) {
 	path := node(t)
 	modules := exampletest.Modules(t, nodeDir, "typescript")
-	dir := t.TempDir()
+	dir := t.TempDir() // outside of testdata, with the same modules
+	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type":"module"}`), 0o600))
 	out, err := exec.CommandContext(t.Context(), path, filepath.Join(modules, "typescript", "bin", "tsc"), "-p", typedDir, "--outDir", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	url := serveTestHubs(t)
 	for _, protocol := range []string{"json", "messagepack"} {
-		cmd := exec.CommandContext(t.Context(), path, filepath.Join(dir, "use.js"), url, protocol)
-		cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
-		out, err := cmd.CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), path, filepath.Join(dir, "use.js"), url, protocol).CombinedOutput()
 		require.NoError(t, err, "%s: %s", protocol, out)
 		require.Equal(t, "done\n", string(out), protocol)
 	}

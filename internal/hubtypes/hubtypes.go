@@ -89,7 +89,7 @@ func Rows() []Row {
 		same("string", "é", "string"),
 		{Name: "[]byte", Value: []byte{1, 2, 255}, JSON: "string", MessagePack: "Uint8Array"},
 		same("[]T", []int{1, 2}, "number[] | null"),
-		same("[2]T", [2]int{1, 2}, "number[]"),
+		same("[2]T", [2]int{1, 2}, "[number, number]"),
 		same("*T", &one, "number | null"),
 		same("struct", Point{X: 1, Next: &Point{X: 2, Name: "b"}}, "Point"),
 		same("map[string]T", map[string]int{"a": 1}, "Record<string, number> | null"),

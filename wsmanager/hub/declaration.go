@@ -75,12 +75,17 @@ func checkDeclarations(declared []Declaration) error {
 		names[lower] = d.Name()
 		s := d.signature()
 		for n, t := range s.params {
-			if !encodable(t) {
+			switch {
+			case !encodable(t):
 				add(i, ": argument %d of %q is a %v, which cannot be encoded", n+1, d.Name(), t)
+			case factsOf(t).duration:
+				add(i, ": argument %d of %q is a %v, which has %s", n+1, d.Name(), t, durationHint)
 			}
 		}
 		if s.result != nil && (!encodable(s.result) || s.result.Kind() == reflect.Interface && s.result.NumMethod() > 0) {
 			add(i, ": the result of %q is a %v, which cannot be decoded", d.Name(), s.result)
+		} else if s.result != nil && factsOf(s.result).duration {
+			add(i, ": the result of %q is a %v, which has %s", d.Name(), s.result, durationHint)
 		}
 	}
 	return errors.Join(errs...)

@@ -111,7 +111,7 @@ func TestEvents(t *testing.T) {
 	c.Call("Send")
 	await()
 	require.Equal(t, []any{"reset", "reset", "up", false, "down", true, "Ann", 3, []string{"a", "b"}, remark{"Ann", "hello"}}, got)
-	require.Equal(t, []any{"1.2", 42.0, []any{"a", "b"}, 6.0}, hubtest.Invoke[[]any](c, "Ask"))
+	require.Equal(t, []any{"1.2", int64(42), []any{"a", "b"}, int64(6)}, hubtest.Invoke[[]any](c, "Ask"))
 	require.NotEmpty(t, c.CallFails("AskFails"))
 
 	got = nil
@@ -140,9 +140,11 @@ func TestDeclarations(t *testing.T) {
 		{"types", []hub.Declaration{
 			hub.NewEvent[chan int]("a"), hub.NewEvent2[int, []func()]("b"), hub.NewEvent3[int, int, *chan int]("c"),
 			hub.NewClientMethod[int, error]("d"), hub.NewClientMethod0[chan int]("e"), hub.NewClientMethod2[chan int, int, int]("f"),
+			hub.NewEvent[[]time.Duration]("g"), hub.NewClientMethod0[time.Duration]("h"),
 		}, []string{
 			`argument 1 of "a" is a chan int, which cannot be encoded`, `argument 2 of "b" is a []func()`, `argument 3 of "c" is a *chan int`,
 			`the result of "d" is a error, which cannot be decoded`, `the result of "e" is a chan int`, `argument 1 of "f" is a chan int`,
+			`argument 1 of "g" is a []time.Duration, which has a time.Duration`, `the result of "h" is a time.Duration, which has`,
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

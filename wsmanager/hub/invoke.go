@@ -19,7 +19,8 @@ type Invoker interface {
 // A client may never answer, so give ctx of a hub a deadline. For a [Client] Invoke returns ErrNoConnection if there is no
 // such connection, and the reason if the connection ends meanwhile; for a [Connection] see [Connection.Call]. For both it
 // returns a *[RemoteError] if the other side answers with an error, for example because it has no such method, and the
-// cause of ctx. A null, or no result, is an error if T is a number or a boolean, and otherwise the zero value.
+// cause of ctx. A null, or no result, is an error if T refuses null as a parameter, such as a number or a boolean, and
+// otherwise the zero value.
 func Invoke[T any](ctx context.Context, to Invoker, method string, args ...any) (T, error) {
 	var result T
 	err := to.invoke(ctx, method, args, &result)

@@ -6,7 +6,7 @@ import (
 )
 
 // decodeResult decodes the result of a call into the variable that result points to. raw is nil if the other side has sent
-// none. Neither that nor null is a number or a boolean; of the other types both are the zero value.
+// none. Neither that nor null is a value of a scalar type; of the other types both are the zero value.
 func decodeResult(p Protocol, raw Raw, result any) error {
 	v := reflect.ValueOf(result)
 	t := v.Type().Elem()

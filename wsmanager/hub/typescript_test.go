@@ -63,24 +63,23 @@ type (
 
 	Fields struct {
 		Plain      string
-		Renamed    int           `json:"re_named"`
-		Odd        int           `json:"odd-name $"`
-		Reserved   bool          `json:"class"`
-		New        bool          `json:"new"`
-		Skipped    int           `json:"-"`
-		Omitted    []int         `json:"omitted,omitempty"`
-		Zero       time.Time     `json:"zero,omitzero"`
-		Pointer    *Point        `json:"pointer"`
-		Twice      **int         `json:"twice"`
-		Absent     *Point        `json:"absent,omitempty"`
-		AsText     int64         `json:"as_text,string"`
-		Signed     int64         `json:"signed"`
-		Unsigned   uint64        `json:"unsigned"`
-		Small      int8          `json:"small"`
-		Bytes      []byte        `json:"bytes"`
-		Time       time.Time     `json:"time"`
-		Duration   time.Duration `json:"duration"`
-		Any        any           `json:"any"`
+		Renamed    int       `json:"re_named"`
+		Odd        int       `json:"odd-name $"`
+		Reserved   bool      `json:"class"`
+		New        bool      `json:"new"`
+		Skipped    int       `json:"-"`
+		Omitted    []int     `json:"omitted,omitempty"`
+		Zero       time.Time `json:"zero,omitzero"`
+		Pointer    *Point    `json:"pointer"`
+		Twice      **int     `json:"twice"`
+		Absent     *Point    `json:"absent,omitempty"`
+		AsText     int64     `json:"as_text,string"`
+		Signed     int64     `json:"signed"`
+		Unsigned   uint64    `json:"unsigned"`
+		Small      int8      `json:"small"`
+		Bytes      []byte    `json:"bytes"`
+		Time       time.Time `json:"time"`
+		Any        any       `json:"any"`
 		Raw        json.RawMessage
 		HubRaw     hub.Raw
 		Number     json.Number

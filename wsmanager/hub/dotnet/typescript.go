@@ -22,3 +22,6 @@ func (Decimal) TypeScript() (inJSON, inMessagePack string) { return "number", "s
 
 // TypeScript returns the types in JavaScript.
 func (Enum[T]) TypeScript() (inJSON, inMessagePack string) { return "number", "string" }
+
+// TypeScript returns the types in JavaScript, which has no boolean keys.
+func (BoolKey) TypeScript() (inJSON, inMessagePack string) { return "string", "boolean" }

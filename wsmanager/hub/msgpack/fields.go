@@ -33,10 +33,7 @@ func (p *protocol) newStructType(t reflect.Type) *structType {
 	}
 	for i, f := range list {
 		s.fields[i].Field = f
-		sent := f.Name
-		if p.name != nil && f.Tag != "msgpack" {
-			sent = p.name(f.Name)
-		}
+		sent := p.sentName(f)
 		s.fields[i].sent = mpack.AppendString(nil, sent)
 		add(s.exact, sent, &s.fields[i])
 	}
@@ -51,6 +48,23 @@ func (p *protocol) newStructType(t reflect.Type) *structType {
 		s.asArray = marker.Tag.Get("msgpack") == ",as_array"
 	}
 	return s
+}
+
+// Fields returns the fields of a struct with the names that are sent. Package hub describes them in TypeScript.
+func (p *protocol) Fields(t reflect.Type) []fields.Field {
+	list := fields.Of(t, p.tags...)
+	for i := range list {
+		list[i].Name = p.sentName(list[i])
+	}
+	return list
+}
+
+// sentName returns the name under which a field is sent.
+func (p *protocol) sentName(f fields.Field) string {
+	if p.name != nil && f.Tag != "msgpack" {
+		return p.name(f.Name)
+	}
+	return f.Name
 }
 
 // find returns the field with a received name, or nil.

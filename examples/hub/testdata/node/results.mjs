@@ -20,6 +20,7 @@ await test("null", () =>
   connected(async (c) => {
     c.on("nothing", () => null);
     for (const kind of ["any", "pointer", "list"]) assert.equal(await c.invoke("AskAs", kind, "nothing"), null, kind);
+    for (const kind of ["number", "fraction", "flag", "time"]) await assert.rejects(c.invoke("AskAs", kind, "nothing"), /null|no result/, kind);
   }));
 await test("a result of the wrong type", () =>
   connected(async (c) => {

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/fields"
 )
 
 // Hub describes a hub. The lists are written in their order.
@@ -18,8 +20,9 @@ type Hub struct {
 	Events        []Func
 	ClientMethods []Func
 
-	JSON, MessagePack bool           // the protocols of the hub
-	Unknown           []reflect.Type // types of values in any form
+	JSON, MessagePack bool                                // the protocols of the hub
+	Unknown           []reflect.Type                      // types of values in any form
+	Fields            func(t reflect.Type) []fields.Field // of a struct, with the names that are sent
 }
 
 // Func is a method or an event.

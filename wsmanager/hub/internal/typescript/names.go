@@ -16,7 +16,7 @@ import (
 // taken are names that a declared type must not have: those that the module declares, imports or uses.
 var taken = []string{
 	"Bytes", "ClientMethods", "Date", "HubConnection", "HubEvents", "HubMethods", "HubStreams", "IStreamResult", "Int64",
-	"Omit", "Parameters", "Promise", "ReturnType", "Time", "TypedConnection", "Uint8Array",
+	"Omit", "Parameters", "Promise", "Record", "ReturnType", "Time", "TypedConnection", "Uint8Array",
 }
 
 func newGenerator(h *Hub) *generator {
@@ -43,8 +43,11 @@ func (g *generator) collect(found []reflect.Type, t reflect.Type) []reflect.Type
 			return found // a type of pointers to itself
 		}
 	}
-	if slices.Contains(found, t) || slices.Contains(g.hub.Unknown, t) || t == typeTime || t == typeBigInt || t == typeRawMessage ||
+	if slices.Contains(found, t) || slices.Contains(g.hub.Unknown, t) || t == typeTime || t == typeBigInt || t == typeDuration || t == typeRawMessage ||
 		implements(t, describesItself) || implements(t, marshalsJSON) || implements(t, marshalsText) {
+		return found
+	}
+	if t.Kind() == reflect.Struct && isTuple(t) && g.hub.MessagePack {
 		return found
 	}
 	switch t.Kind() {
@@ -57,8 +60,8 @@ func (g *generator) collect(found []reflect.Type, t reflect.Type) []reflect.Type
 	case reflect.Slice, reflect.Array, reflect.Map:
 		return g.collect(found, t.Elem())
 	case reflect.Struct:
-		for _, f := range g.fields(t) {
-			found = g.collect(found, f.typ)
+		for _, f := range g.hub.Fields(t) {
+			found = g.collect(found, f.Type)
 		}
 	}
 	return found
@@ -90,7 +93,8 @@ func nameTypes(types []reflect.Type) map[reflect.Type]string {
 			names[t] = name
 			continue
 		}
-		name = joined(path.Base(t.PkgPath())) + name
+		pkg, _, _ := strings.Cut(t.String(), ".")
+		name = joined(pkg) + name
 		unique := name
 		for n := 2; used[unique]; n++ {
 			unique = name + strconv.Itoa(n)

@@ -45,6 +45,7 @@ func (d description) element() string {
 var unknown = description{text: "unknown"}
 
 var (
+	typeDuration    = reflect.TypeFor[time.Duration]()
 	typeTime        = reflect.TypeFor[time.Time]()
 	typeNumber      = reflect.TypeFor[json.Number]()
 	typeBigInt      = reflect.TypeFor[big.Int]()
@@ -72,8 +73,13 @@ func (g *generator) text(t reflect.Type) description {
 		return unknown
 	case t == typeTime:
 		return description{text: g.alias("Time")}
-	case t == typeNumber || t == typeBigInt:
+	case t == typeNumber:
 		return description{text: "number"}
+	case t == typeBigInt:
+		return description{text: g.either("number", "number | string")} // a text above 64 bits
+	case t == typeDuration: // no protocol encodes it
+		g.fail(t)
+		return unknown
 	case t.Kind() == reflect.Pointer:
 		return g.pointer(t)
 	case t.Kind() == reflect.Interface:
@@ -106,6 +112,9 @@ func (g *generator) text(t reflect.Type) description {
 		}
 		return description{text: g.composite(t)}
 	case reflect.Struct:
+		if isTuple(t) && g.hub.MessagePack {
+			return unknown // an array in MessagePack only
+		}
 		if name := g.names[t]; name != "" {
 			return description{text: name}
 		}
@@ -144,7 +153,13 @@ func (g *generator) composite(t reflect.Type) string {
 		}
 		return elem.element() + "[]"
 	}
-	return fmt.Sprintf("{ [key: %s]: %s }", g.key(t.Key()), g.text(t.Elem()))
+	return fmt.Sprintf("Record<%s, %s>", g.key(t.Key()), g.text(t.Elem()))
+}
+
+// isTuple reports whether a struct asks package msgpack for an array.
+func isTuple(t reflect.Type) bool {
+	marker, found := t.FieldByName("_msgpack")
+	return found && len(marker.Index) == 1 && marker.Tag.Get("msgpack") == ",as_array"
 }
 
 // maxTuple is the length of the longest array that is written as a tuple.
@@ -159,6 +174,12 @@ func isBytes(t reflect.Type) bool {
 // key describes the keys of a map. In JavaScript they are texts; a number is converted to one.
 func (g *generator) key(t reflect.Type) string {
 	switch {
+	case implements(t, describesItself):
+		inJSON, inMessagePack := reflect.New(t).Interface().(describer).TypeScript()
+		if g.hub.MessagePack && !g.hub.JSON && inMessagePack != "string" && inMessagePack != "number" {
+			g.fail(t) // the client for JavaScript refuses such keys
+		}
+		return inJSON
 	case t.Kind() == reflect.String || t.Implements(marshalsText):
 		return "string"
 	case reflect.Int <= t.Kind() && t.Kind() <= reflect.Uintptr:
@@ -171,18 +192,28 @@ func (g *generator) key(t reflect.Type) string {
 // members describes the fields of a struct.
 func (g *generator) members(t reflect.Type) []string {
 	var members []string
-	for _, f := range g.fields(t) {
-		d := g.text(f.typ)
-		if f.quoted && g.hub.JSON {
+	for _, f := range g.hub.Fields(t) {
+		d := g.text(f.Type)
+		if f.Quoted {
 			d.text = "string"
 		}
-		if f.optional {
-			members = append(members, property(f.name)+"?: "+d.text+";")
+		if f.OmitEmpty || f.OmitZero || behindPointer(t, f.Index) {
+			members = append(members, property(f.Name)+"?: "+d.text+";")
 		} else {
-			members = append(members, property(f.name)+": "+d.String()+";")
+			members = append(members, property(f.Name)+": "+d.String()+";")
 		}
 	}
 	return members
+}
+
+// behindPointer reports whether a field is in a struct that is embedded as a pointer. If that is nil, the member is absent.
+func behindPointer(t reflect.Type, index []int) bool {
+	for _, i := range index[:len(index)-1] {
+		if t = t.Field(i).Type; t.Kind() == reflect.Pointer {
+			return true
+		}
+	}
+	return false
 }
 
 // writeDeclarations writes the types that have names, sorted by them.
@@ -195,6 +226,10 @@ func (g *generator) writeDeclarations(b *bytes.Buffer) {
 	for _, name := range sortedKeys(types) {
 		t := types[name]
 		g.path = t.String()
+		if t.Kind() == reflect.Map { // a Record must not contain itself
+			fmt.Fprintf(&declared, "\nexport type %s = { [key: %s]: %s };\n", name, g.key(t.Key()), g.text(t.Elem()))
+			continue
+		}
 		if t.Kind() != reflect.Struct {
 			fmt.Fprintf(&declared, "\nexport type %s = %s;\n", name, g.composite(t))
 			continue
@@ -244,10 +279,10 @@ func (g *generator) eitherProtocol(subject, form, inJSON, inMessagePack string) 
 // either returns the type of a value in the protocols of the hub.
 func (g *generator) either(inJSON, inMessagePack string) string {
 	switch {
-	case g.hub.JSON && g.hub.MessagePack && inJSON != inMessagePack:
-		return inJSON + " | " + inMessagePack
-	case g.hub.MessagePack && !g.hub.JSON:
+	case !g.hub.MessagePack || inJSON == inMessagePack:
+		return inJSON
+	case !g.hub.JSON || strings.HasPrefix(inMessagePack, inJSON+" | "):
 		return inMessagePack
 	}
-	return inJSON
+	return inJSON + " | " + inMessagePack
 }

@@ -31,26 +31,25 @@ export interface Fields {
   pointer: HubTestPoint | null;
   twice: number | null;
   absent?: HubTestPoint;
-  as_text: Int64;
+  as_text: string;
   signed: Int64;
   unsigned: Int64;
   small: number;
   bytes: Bytes | null;
   time: Time;
-  duration: Int64;
   any: unknown;
   Raw: unknown;
   HubRaw: unknown;
   Number: number;
-  Big: number | null;
+  Big: number | string | null;
   Addr: string;
   Level: string;
   Opaque: unknown;
   Counted: Date[] | null;
-  Text: { [key: string]: number } | null;
-  Numbers: { [key: number]: HubTestPoint | null } | null;
-  Times: { [key: string]: boolean } | null;
-  Levels: { [key: string]: string[] | null } | null;
+  Text: Record<string, number> | null;
+  Numbers: Record<number, HubTestPoint | null> | null;
+  Times: Record<string, boolean> | null;
+  Levels: Record<string, string[] | null> | null;
   Pair: [string, string];
   Many: boolean[];
   Nested: ((number | null)[] | null)[] | null;
@@ -137,7 +136,7 @@ export interface HubMethods {
 
 /** Methods of the hub that return a stream, for stream. */
 export interface HubStreams {
-  Channel: (arg1: number) => { [key: string]: unknown } | null;
+  Channel: (arg1: number) => Record<string, unknown> | null;
   Sequence: (arg1: IStreamResult<string>) => string;
   Stream: () => HubTestPoint | null;
 }

@@ -4,8 +4,8 @@
 import { HubConnectionBuilder, LogLevel, Subject } from "@microsoft/signalr";
 import type { IStreamResult } from "@microsoft/signalr";
 import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
-import { typed } from "./hub";
-import type { Frame, Person, Remark, Scene, Stroke, TypedConnection } from "./hub";
+import { typed } from "./hub.js";
+import type { Frame, Person, Remark, Scene, Stroke, TypedConnection } from "./hub.js";
 
 declare const process: { argv: string[]; exit(status: number): never };
 declare const console: { log(text: string): void };
