@@ -43,12 +43,12 @@ type clientModel struct {
 	c      *hub.Connection
 	conns  <-chan net.Conn
 
-	heard  []int // events that the client has seen
-	said   int   // events that were sent
-	noted  int   // calls of the client that were sent
-	notes  int   // that the server has seen
+	heard  modelLog // events that the client has seen
+	said   int      // events that were sent
+	noted  int      // calls of the client that were sent
+	notes  int      // that the server has seen
 	echoes []string
-	right  int // echoes with the right result
+	right  modelLog // echoes with the right result
 	calls  int
 }
 
@@ -58,7 +58,7 @@ func newClientModel(t *testing.T, script []byte, opts hub.DialOptions, conns <-c
 	opts.SkipNegotiation, opts.StatefulReconnect = false, true
 	opts.ReconnectDelays = []time.Duration{}
 	opts.KeepAliveInterval, opts.ServerTimeout, opts.HandshakeTimeout = time.Hour, 24*time.Hour, time.Hour
-	opts.Handlers = hub.Methods{"say": func(i int) { m.heard = append(m.heard, i) }} // one call at a time
+	opts.Handlers = hub.Methods{"say": func(i int) { m.heard.add(i) }} // one call at a time
 	dialed := make(chan error, 1)
 	go func() {
 		var err error
@@ -97,13 +97,13 @@ func (m *clientModel) run() {
 		time.Sleep(200 * time.Millisecond)
 	}
 	require.True(m.t, m.complete(), "%d of %d messages are acknowledged, %d of %d events, %d of %d notes and %d of %d results have come",
-		m.acked, len(m.sent), len(m.heard), m.said, m.notes, m.noted, m.right, m.calls)
+		m.acked, len(m.sent), len(m.heard.seen()), m.said, m.notes, m.noted, len(m.right.seen()), m.calls)
 	m.end(false)
 }
 
 // complete reports whether all messages have arrived and are acknowledged.
 func (m *clientModel) complete() bool {
-	return m.acked == len(m.sent) && len(m.heard) == m.said && m.notes == m.noted && m.right == m.calls
+	return m.acked == len(m.sent) && len(m.heard.seen()) == m.said && m.notes == m.noted && len(m.right.seen()) == m.calls
 }
 
 // end ends the connection. broken says that the server has broken the protocol.
@@ -124,8 +124,8 @@ func (m *clientModel) end(broken bool) {
 }
 
 func (m *clientModel) requireOrder() {
-	for i, n := range m.heard {
-		require.Equal(m.t, i, n, "%v", m.heard)
+	for i, n := range m.heard.seen() {
+		require.Equal(m.t, i, n, "%v", m.heard.seen())
 	}
 }
 
@@ -159,7 +159,7 @@ func (m *clientModel) step(step, arg int) bool {
 		m.calls++
 		go func() {
 			if got, err := hub.Invoke[int](context.Background(), m.c, "echo", n); err == nil && got == n {
-				m.right++
+				m.right.add(n)
 			}
 		}()
 		synctest.Wait()

@@ -47,16 +47,15 @@ type serverModel struct {
 	h      *hub.Hub
 	s      *stateful
 
-	notes    []int // that the hub has seen
-	noted    int   // notes that were sent
-	said     int   // events that the hub has sent
-	heard    int   // of them that the client has accepted
-	echoes   []int // results that have not come, in order
+	notes    modelLog // that the hub has seen
+	noted    int      // notes that were sent
+	said     int      // events that the hub has sent
+	heard    int      // of them that the client has accepted
+	echoes   []int    // results that have not come, in order
 	calls    int
 	streams  map[string]*[2]int // by id: items that have come, and all
 	fewCalls bool               // without streams, which wait for the client: it would be stuck
-	ends     int                // of Disconnected
-	cause    error
+	ends     modelLog           // of Disconnected
 }
 
 func newServerModel(t *testing.T, script []byte) *serverModel {
@@ -66,7 +65,7 @@ func newServerModel(t *testing.T, script []byte) *serverModel {
 	opts.StatefulReconnect = true
 	opts.WebSocket.Driver = wsmanager.DriverGoroutine
 	opts.ResumeWindow = time.Hour
-	opts.Disconnected = func(_ *hub.Context, err error) { m.ends, m.cause = m.ends+1, err }
+	opts.Disconnected = func(*hub.Context, error) { m.ends.add(0) }
 	if small, _ := m.script.next(2); small == 1 {
 		opts.StatefulBuffer, opts.WebSocket.Outbox.Messages = 200, 2
 	}
@@ -82,7 +81,7 @@ func newServerModel(t *testing.T, script []byte) *serverModel {
 	var err error
 	m.h, err = hub.New(hub.Methods{
 		"Note": func(i int) { // one call at a time
-			m.notes = append(m.notes, i)
+			m.notes.add(i)
 			if i%4 == 3 {
 				time.Sleep(100 * time.Millisecond)
 			}
@@ -129,7 +128,7 @@ func (m *serverModel) run() {
 	}
 	require.Empty(m.t, m.closed)
 	require.True(m.t, m.complete(), "%d of %d messages are acknowledged, %d of %d notes and %d of %d events have come, and not the results of %v; streams: %v",
-		m.acked, len(m.sent), len(m.notes), m.noted, m.heard, m.said, m.echoes, m.streams)
+		m.acked, len(m.sent), len(m.notes.seen()), m.noted, m.heard, m.said, m.echoes, m.streams)
 	require.Equal(m.t, 1, m.h.Len())
 	m.write(`{"type":7}`)
 	m.expectEnd()
@@ -142,7 +141,7 @@ func (m *serverModel) complete() bool {
 			return false
 		}
 	}
-	return m.acked == len(m.sent) && len(m.notes) == m.noted && m.heard == m.said && len(m.echoes) == 0
+	return m.acked == len(m.sent) && len(m.notes.seen()) == m.noted && m.heard == m.said && len(m.echoes) == 0
 }
 
 // expectEnd checks that the connection has ended, once, and that its token is used.
@@ -150,7 +149,7 @@ func (m *serverModel) expectEnd() {
 	time.Sleep(10 * time.Second) // the close handshake
 	synctest.Wait()
 	require.Zero(m.t, m.h.Len())
-	require.Equal(m.t, 1, m.ends)
+	require.Len(m.t, m.ends.seen(), 1)
 	require.Equal(m.t, http.StatusNotFound, m.s.status())
 	m.requireOrder()
 	m.cut()
@@ -158,8 +157,8 @@ func (m *serverModel) expectEnd() {
 }
 
 func (m *serverModel) requireOrder() {
-	for i, n := range m.notes {
-		require.Equal(m.t, i, n, "%v", m.notes)
+	for i, n := range m.notes.seen() {
+		require.Equal(m.t, i, n, "%v", m.notes.seen())
 	}
 }
 
@@ -194,7 +193,7 @@ func (m *serverModel) step(step, arg int) bool {
 		m.send(streamInvocation(id, "Count", arg%5))
 	case 4, 5:
 		for range arg%3 + 1 {
-			require.NoError(m.t, m.h.Clients().Client(m.s.id).Send("say", m.said), "ended by %v", m.cause)
+			require.NoError(m.t, m.h.Clients().Client(m.s.id).Send("say", m.said), "%d have ended", len(m.ends.seen()))
 			m.said++
 		}
 	case 6, 7:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,6 +209,25 @@ func (p *modelPeer) receive(record string) {
 			p.accept(m)
 		}
 	}
+}
+
+// modelLog has the numbers that the other program has seen. Its handlers run at the same time as the script.
+type modelLog struct {
+	mu      sync.Mutex // guards numbers
+	numbers []int
+}
+
+func (l *modelLog) add(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.numbers = append(l.numbers, n)
+}
+
+// seen returns the numbers so far.
+func (l *modelLog) seen() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.numbers)
 }
 
 // modelScript has the decisions of a fuzz target.
