@@ -101,7 +101,7 @@ func (c *conn) tooManyCallsLocked(k *call) bool {
 	if !k.slot.exempt && c.slotCalls == 0 {
 		size -= k.decoded
 	}
-	return c.pendingCalls >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes
+	return int(c.pendingCalls) >= o.MaxPendingCalls || size > o.MaxPendingBytes-c.pendingBytes
 }
 
 // refuse makes the call's answer an error. Such a call needs a slot, so that its answer comes in the order of the calls.

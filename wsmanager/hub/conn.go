@@ -45,17 +45,17 @@ type conn struct {
 	ended       bool
 	lost        bool  // the socket ended, or was replaced, before the handshake was done; set with closing
 	hookWaits   int32 // goroutines of hooks that wait for a result of the client
+	slotCalls   int32 // calls that have not ended and need a slot
 	cause       error // of the end; set with closing
 
 	queue        []*call   // calls that have not begun
 	deferred     *call     // one that has begun and runs when the reader has returned; nil mostly
 	calls        callIndex // calls with an id that have not ended
 	uploads      map[string]*upload
-	pendingCalls int // calls that have not ended
-	slotCalls    int // those of them that need a slot
-	uploadItems  int // that no method has taken
-	heldBytes    int // memory of the items that methods have taken last
-	pendingBytes int // memory of pendingCalls and uploadItems, and heldBytes; limited by Options.MaxPendingBytes
+	pendingCalls int32 // calls that have not ended
+	uploadItems  int32 // that no method has taken
+	heldBytes    int   // memory of the items that methods have taken last
+	pendingBytes int   // memory of pendingCalls and uploadItems, and heldBytes; limited by Options.MaxPendingBytes
 	slots        slots
 
 	lastInvocationID   uint64

@@ -54,7 +54,7 @@ func (h *Hub) callDisconnected(c *conn, cause error) {
 func (c *conn) waitForCalls() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.pendingCalls > len(c.queue) {
+	for int(c.pendingCalls) > len(c.queue) {
 		c.changed.Wait()
 	}
 }

@@ -53,7 +53,7 @@ func (h *Hub) Stats() Stats {
 			s.Suspended++
 		}
 		c.mu.Lock()
-		s.PendingCalls += c.pendingCalls
+		s.PendingCalls += int(c.pendingCalls)
 		c.mu.Unlock()
 	}
 	return s
