@@ -113,7 +113,7 @@ func (k *call) refuse(problem string) {
 // What a pending call, its arguments, its streams and their items take besides their bytes, in bytes of memory.
 const (
 	callOverhead     = 512     // call, Invocation, entries in the queue and by id
-	exemptOverhead   = 3 << 10 // goroutine and contexts of a call that needs no slot; the others are limited in number
+	exemptOverhead   = 2 << 10 // of a call that needs no slot: half of its goroutine and contexts, since 300 streams at once are usual
 	argumentOverhead = 32      // slice header, and what the allocator rounds up
 	uploadStack      = 4 << 10 // of a method that takes streams, in addition
 	uploadOverhead   = 256

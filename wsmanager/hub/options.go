@@ -101,7 +101,7 @@ type Options struct {
 	MaxPendingCalls int
 
 	// MaxPendingBytes limits the memory of one client's data that waits: of the calls that count for MaxPendingCalls, with
-	// decoded arguments, names, ids and about 512 bytes for each call, 3.5 KB for one that returns a stream, or 8 KB for one
+	// decoded arguments, names, ids and about 512 bytes for each call, 2.5 KB for one that returns a stream, or 7 KB for one
 	// that takes streams, with the same consequences; and of the items of its streams, for which the server stops reading
 	// until a method has taken some. Separately, it limits the encoded results and items that wait until the client reads;
 	// further ones are encoded later. One that is alone may be larger. Default: 1 MiB.
