@@ -95,7 +95,7 @@ func TestTheWholeStack(t *testing.T) {
 			{"no credentials", "GET", "/api/items/7", []string{"Origin", page}, 401, "GET", ""},
 			{"ann", "GET", "/api/items/7", []string{"Origin", page, "Authorization", "Bearer t-ann", "Accept-Encoding", "gzip"}, 200, "GET /api/items/{id}", "ann"},
 			{"a panic", "GET", "/API/panic", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 500, "GET /api/panic", "ann"},
-			{"a miss", "GET", "/api/nowhere", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 404, "GET", "ann"},
+			{"a miss", "GET", "/api/nowhere", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 404, "GET /api", "ann"},
 			{"too much", "GET", "/api/items/7", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 429, "GET", ""},
 			{"not limited", "GET", "/elsewhere", []string{"Origin", page, "Authorization", "Bearer t-ann"}, 404, "GET", "ann"},
 		} {

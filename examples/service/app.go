@@ -81,7 +81,7 @@ func (s *service) admin() *http.ServeMux {
 	}))
 	mux.Handle("DELETE /chat", middleware.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		s.log.WarnContext(r.Context(), "an administrator closes the chat")
-		s.chat.All().Close(wsmanager.StatusPolicyViolation, "closed by an administrator")
+		_ = s.chat.All().Close(wsmanager.StatusPolicyViolation, "closed by an administrator")
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}))

@@ -5,7 +5,10 @@ go 1.26.0
 require (
 	github.com/jub0bs/cors v1.0.1
 	github.com/speakingtube/speakingtube v0.0.0
+	github.com/stretchr/testify v1.12.1
 )
+
+require go.yaml.in/yaml/v3 v3.0.5 // indirect
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
