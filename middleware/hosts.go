@@ -13,7 +13,7 @@ import (
 // a client chooses the Host header, and applications use it in links. Case and port are
 // ignored; "*.example.com" stands for every name below example.com, but not for example.com
 // itself. IPv6 addresses have brackets ("[::1]"), names in other scripts are in their ASCII
-// form ("xn--bcher-kva.example"). A request without a host (HTTP/1.0) is refused too.
+// form ("xn--bcher-kva.example"). A request without a valid host is refused too.
 //
 // It belongs behind [Forwarded], which replaces the host, and in front of everything else
 // that reads it. Probes of [HealthChecks] often use an address as the host: put those in front
@@ -42,7 +42,8 @@ func AllowedHosts(hosts ...string) pipeline.Middleware {
 		bad.report("middleware.AllowedHosts")
 		allowed := branch.Host(names...)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !allowed(r) {
+			// "good.example:@bad.example" in a link would lead to bad.example.
+			if !isHost(strings.TrimSuffix(r.Host, ":")) || !allowed(r) {
 				Fail(w, r, &Problem{Status: http.StatusBadRequest, Detail: "the host of the request is not known here"})
 				return
 			}

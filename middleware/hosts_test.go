@@ -26,6 +26,8 @@ func TestAllowedHosts(t *testing.T) {
 		"a.wild.example": true, "a.b.wild.example": true, "A.WILD.example:1": true, "wild.example": false, ".wild.example": false, "notwild.example": false,
 		"[::1]": true, "[::1]:80": true, "[::2]": false, "127.0.0.1": true, "127.0.0.1:80": true, "127.0.0.2": false, "localhost": false,
 		"xn--bcher-kva.example": true, "good.example:": true, "": false, "good.example@bad.example": false, "good.example/x": false,
+		"good.example:@bad.example": false, "good.example:80@bad.example": false, "good.example:bad": false, "good.example:99999": false, "[good.example]": false,
+		"bad.example/.wild.example": false, `bad.example\.wild.example`: false, "bad.example@a.wild.example": false, "bad.example,a.wild.example": false, "::1": false, "[::1]:": true,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host
