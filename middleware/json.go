@@ -147,8 +147,11 @@ func decodeJSON(text []byte, v any, unknownFields bool) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return &Problem{Status: http.StatusBadRequest, Detail: "the body is empty: send a JSON value"}
 	}
-	if t := reflect.TypeOf(v).Elem(); string(bytes.TrimSpace(text)) == "null" && !isNilable(t.Kind()) && !hasOwnJSON(t) {
-		return invalidJSON([]FieldError{{"#", expected(t)}}, nil) // encoding/json would ignore it
+	if t := reflect.TypeOf(v).Elem(); string(bytes.TrimSpace(text)) == "null" && refusesNull(t) {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		return invalidJSON([]FieldError{{"#", expected(t)}}, nil)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	if !unknownFields {
@@ -176,6 +179,15 @@ func decodeJSON(text []byte, v any, unknownFields bool) error {
 		wrong = []FieldError{firstMismatch(err)}
 	}
 	return invalidJSON(wrong, err)
+}
+
+// refusesNull reports whether null is no value of t: encoding/json would ignore it, or set a
+// pointer to nil that the methods of a Validator do not expect.
+func refusesNull(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer && t.Implements(reflect.TypeFor[Validator]()) {
+		return true
+	}
+	return !isNilable(t.Kind()) && !hasOwnJSON(t)
 }
 
 func isNilable(k reflect.Kind) bool {

@@ -166,6 +166,28 @@ func TestReadJSONRefuses(t *testing.T) {
 	}
 }
 
+// null is no value of a pointer to a Validator: its methods would panic.
+func TestReadJSONNull(t *testing.T) {
+	read := func(read func(w http.ResponseWriter, r *http.Request) (err error)) (status int, p problem) {
+		return postJSON(t, middleware.HandlerFunc(read), "application/json", " null\n")
+	}
+	status, p := read(func(w http.ResponseWriter, r *http.Request) error {
+		_, err := middleware.ReadJSON[*order](w, r)
+		return err
+	})
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, "# must be an object", p.Detail)
+
+	status, _ = read(func(w http.ResponseWriter, r *http.Request) error {
+		got, err := middleware.ReadJSON[*item](w, r)
+		require.Nil(t, got)
+		require.NoError(t, err)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+	require.Equal(t, http.StatusNoContent, status)
+}
+
 func TestReadJSONOptions(t *testing.T) {
 	var got order
 	small := readOrder(middleware.JSONOptions{MaxBytes: 16, UnknownFields: true}, &got)
