@@ -69,6 +69,38 @@ func TestBodyTooSlow(t *testing.T) {
 	}
 }
 
+// The deadline of a body cancels the context too, but its client has not left.
+func TestBodyTooSlowForAnother(t *testing.T) {
+	var l logs
+	h := pipeline.New().
+		Use(pipeline.MinBodyRate(pipeline.BodyRate{BytesPerSecond: 1 << 20, Grace: 50 * time.Millisecond})).
+		Use(middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()}), middleware.Recover(middleware.RecoverOptions{Logger: l.logger()})).
+		Map("/context", func(b *pipeline.Builder) {
+			b.Run(middleware.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				go func() { _, _ = io.Copy(io.Discard, r.Body) }()
+				<-r.Context().Done()
+				return r.Context().Err()
+			}))
+		}).
+		Map("/driver", func(b *pipeline.Builder) {
+			b.Run(middleware.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				_, _ = io.Copy(io.Discard, r.Body)
+				return errors.New("the query was cancelled")
+			}))
+		}).
+		Run(proxyTo(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))).MustBuild()
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	for _, target := range []string{"/context", "/driver", "/proxy"} {
+		res, err := rawConversation(srv.Listener.Addr().String(), "POST "+target+" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusRequestTimeout, res.StatusCode, target)
+	}
+	for _, rec := range l.records(t) {
+		require.NotEqual(t, "ERROR", rec["level"], "%v", rec)
+	}
+}
+
 // rawConversation sends a request, reads the answer, and waits until the server has closed the
 // connection.
 func rawConversation(addr, request string) (*http.Response, error) {

@@ -14,7 +14,7 @@ import (
 // requestEnd says why a request has ended before its answer. The zero value is a request
 // that has not.
 type requestEnd struct {
-	timeout error // the cause, if a deadline has passed; it wraps context.DeadlineExceeded
+	timeout error // the cause, if a deadline has passed; that of a body too slow is a *Problem, others wrap context.DeadlineExceeded
 	left    bool  // the client has left
 }
 
@@ -42,6 +42,9 @@ func endOf(r *http.Request) requestEnd {
 	if res, ok := pipeline.ResponseFrom(r.Context()); ok {
 		if cause, ok := res.Value(timeoutKey{}).(*timeoutError); ok {
 			return requestEnd{timeout: cause}
+		}
+		if res.Value(httpx.BodyTooSlowKey{}) == true { // the context is cancelled, but the client is there
+			return requestEnd{timeout: &Problem{Status: http.StatusRequestTimeout, Err: pipeline.ErrBodyTooSlow}}
 		}
 	}
 	return requestEnd{left: clientLeft(r)}

@@ -283,6 +283,9 @@ func (res *Response) SetValue(key, val any) {
 
 // Value returns the value stored under key with SetValue, or nil.
 func (res *Response) Value(key any) any {
+	if key == (httpx.BodyTooSlowKey{}) {
+		return res.body != nil && res.body.wasTooSlow()
+	}
 	res.mu.Lock()
 	defer res.mu.Unlock()
 	if key == (httpx.AbandonedKey{}) {

@@ -76,6 +76,12 @@ func (b *pacedBody) state() (done, expired bool) {
 	return b.done, b.expired
 }
 
+// wasTooSlow reports whether the body has ended because the client was too slow.
+func (b *pacedBody) wasTooSlow() bool {
+	done, expired := b.state()
+	return expired && !done
+}
+
 // beforeWrite is called before n bytes of the answer are written. Those that don't fit into
 // net/http's buffer send the headers.
 func (b *pacedBody) beforeWrite(n int) {

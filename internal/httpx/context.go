@@ -9,3 +9,7 @@ type OuterContextKey struct{}
 // AbandonedKey is the key of a value of pipeline.Response: true if the client had left when
 // the response started with a status of 500 or above.
 type AbandonedKey struct{}
+
+// BodyTooSlowKey is the key of a value of pipeline.Response: true if pipeline.MinBodyRate has
+// ended the body of the request. That cancels the request's context before the Read fails.
+type BodyTooSlowKey struct{}
