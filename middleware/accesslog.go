@@ -267,6 +267,11 @@ func (rec *accessRecord) url() string {
 	if !strings.HasPrefix(target, "/") { // empty, or an absolute URL
 		target = rec.r.URL.RequestURI()
 	}
+	return rec.redacted(target)
+}
+
+// redacted returns a URL with its query redacted.
+func (rec *accessRecord) redacted(target string) string {
 	path, query, _ := strings.Cut(target, "?")
 	if !rec.log.redacts {
 		return target

@@ -15,7 +15,8 @@ import (
 // AccessLogFormat is the format of AccessLogOptions.Text.
 type AccessLogFormat string
 
-// The formats of AccessLogOptions.Text. Secrets in the query are redacted, as in records.
+// The formats of AccessLogOptions.Text. Secrets in the query, and in
+// that of the Referer, are redacted, as in records.
 const (
 	// CommonFormat is the Common Log Format of the Apache server, "%h %l %u %t \"%r\" %>s %b":
 	//
@@ -104,7 +105,7 @@ func (rec *accessRecord) appendApache(client, user string, status int, bytes int
 	line = append(line, positive(bytes)...)
 	if combined {
 		line = append(line, ` "`...)
-		line = append(line, dash(escapeApache(rec.r.Referer(), false))...)
+		line = append(line, dash(escapeApache(rec.redacted(rec.r.Referer()), false))...)
 		line = append(line, `" "`...)
 		line = append(line, dash(escapeApache(rec.r.UserAgent(), false))...)
 		line = append(line, '"')
@@ -118,7 +119,7 @@ func (rec *accessRecord) appendW3C(client, user string, status int, bytes int64)
 	line := rec.start.UTC().AppendFormat(make([]byte, 0, 256), "2006-01-02 15:04:05")
 	for _, field := range []string{
 		client, user, rec.r.Method, stem, query, positive(int64(status)), strconv.FormatInt(bytes, 10),
-		strconv.FormatInt(time.Since(rec.start).Milliseconds(), 10), rec.r.Proto, rec.r.Host, rec.r.UserAgent(), rec.r.Referer(),
+		strconv.FormatInt(time.Since(rec.start).Milliseconds(), 10), rec.r.Proto, rec.r.Host, rec.r.UserAgent(), rec.redacted(rec.r.Referer()),
 	} {
 		line = append(line, ' ')
 		line = append(line, dash(escapeW3C(field))...)

@@ -35,6 +35,11 @@ func TestAccessLogText(t *testing.T) {
 			`TIME 203\.0\.113\.7 ada GET /x y=1&token=xxx 200 5 \d+ HTTP/1\.1 example\.com curl/8\.5\.0 https://example\.com/a`,
 		},
 		{
+			"a page with a token", "GET", "/app.js", "203.0.113.7:1", "https://example.com/reset?token=secret&x=1", "", "",
+			`203\.0\.113\.7 - - TIME "GET /app\.js HTTP/1\.1" 200 5`, ` "https://example\.com/reset\?token=xxx&x=1" "-"`,
+			`TIME 203\.0\.113\.7 - GET /app\.js - 200 5 \d+ HTTP/1\.1 example\.com - https://example\.com/reset\?token=xxx&x=1`,
+		},
+		{
 			"empty fields", "GET", "/empty", "unknown", "", "", "",
 			`unknown - - TIME "GET /empty HTTP/1\.1" 204 -`, ` "-" "-"`,
 			`TIME unknown - GET /empty - 204 0 \d+ HTTP/1\.1 example\.com - -`,
