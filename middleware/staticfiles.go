@@ -168,8 +168,10 @@ func (s *staticFiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if s.Fallback != "" && s.isPage(r) {
-		if info, err := fs.Stat(s.FS, s.Fallback); err == nil {
+	if s.Fallback != "" && s.mayBePage(r) {
+		if !namesHTML(r.Header.Values("Accept")) {
+			addVary(w.Header(), "Accept") // or a cache would send this answer to browsers
+		} else if info, err := fs.Stat(s.FS, s.Fallback); err == nil {
 			s.serveFile(w, r, s.Fallback, info, "Accept")
 			return
 		}

@@ -9,15 +9,15 @@ import (
 	"github.com/speakingtube/speakingtube/internal/pathguard"
 )
 
-// isPage reports whether a request that no file answers is for a page of a single-page
-// application: a browser navigates to it, and it does not have the name of an asset.
-func (s *staticFiles) isPage(r *http.Request) bool {
+// mayBePage reports whether a request that no file answers is for a page of a single-page
+// application if Accept names HTML: it does not have the name of an asset.
+func (s *staticFiles) mayBePage(r *http.Request) bool {
 	p := r.URL.Path
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || !branch.IsClean(p) && !pathguard.EscapedSlash(r.URL) || strings.Contains(p, "/.") {
 		return false
 	}
 	ext := strings.ToLower(path.Ext(p))
-	return s.Types[ext] == "" && webTypes[ext] == "" && namesHTML(r.Header.Values("Accept"))
+	return s.Types[ext] == "" && webTypes[ext] == ""
 }
 
 // namesHTML reports whether an Accept header names HTML. */* does not: it is that of scripts,

@@ -18,6 +18,21 @@ const (
 	safariAccept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 )
 
+// A cache must not send the answer for a script to browsers.
+func TestStaticFilesFallbackVaries(t *testing.T) {
+	h := pipeline.New().Use(middleware.StaticFiles(middleware.StaticFilesOptions{
+		FS: fstest.MapFS{"index.html": {Data: []byte("app")}}, Fallback: "index.html",
+	})).Run(http.NotFoundHandler()).MustBuild()
+	for target, varies := range map[string]bool{"/page": true, "/a%2Fb": true, "/missing.js": false, "/.env": false} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Header.Set("Accept", "*/*")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, http.StatusNotFound, w.Code)
+		require.Equal(t, varies, w.Header().Get("Vary") == "Accept", target)
+	}
+}
+
 func TestStaticFilesFallback(t *testing.T) {
 	h := pipeline.New().
 		Map("/api", func(b *pipeline.Builder) { b.Run(text("api")) }).
