@@ -176,7 +176,7 @@ func decodeJSON(text []byte, v any, unknownFields bool) error {
 		wrong = mismatches(text, v, unknownFields)
 	}
 	if len(wrong) == 0 {
-		wrong = []FieldError{firstMismatch(err)}
+		wrong = []FieldError{firstMismatch(text, err)}
 	}
 	return invalidJSON(wrong, err)
 }

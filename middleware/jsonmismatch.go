@@ -25,21 +25,61 @@ const (
 )
 
 // firstMismatch is the part of a document that encoding/json has reported.
-func firstMismatch(err error) FieldError {
+func firstMismatch(text []byte, err error) FieldError {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) && wrongType.Type != nil {
-		pointer := "#"
-		for name := range strings.SplitSeq(wrongType.Field, ".") {
-			if name != "" {
-				pointer += "/" + escapePointer(name)
-			}
-		}
-		return FieldError{pointer, expected(wrongType.Type)}
+		return FieldError{pointerAt(text, wrongType.Offset), expected(wrongType.Type)}
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return FieldError{"#", "has a member that is not known: " + httpx.Truncate(name, 128)}
 	}
 	return FieldError{"#", "does not have the expected form"}
+}
+
+// pointerAt returns the JSON Pointer of the part of text, valid JSON, whose first token ends at
+// offset or later. The path in encoding/json's error has no indices, but the names of embedded
+// structs.
+func pointerAt(text []byte, offset int64) string {
+	type level struct {
+		object bool
+		name   string
+		tokens int // read in it
+	}
+	var path []level
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return "#"
+		}
+		delim, isDelim := token.(json.Delim)
+		closes := isDelim && (delim == '}' || delim == ']')
+		if n := len(path); n > 0 && !closes {
+			l := &path[n-1]
+			if !l.object {
+				l.name = strconv.Itoa(l.tokens)
+			} else if l.tokens%2 == 0 {
+				l.name, _ = token.(string)
+			}
+			l.tokens++
+		}
+		if d.InputOffset() >= offset {
+			break
+		}
+		switch {
+		case closes:
+			path = path[:len(path)-1]
+		case isDelim:
+			path = append(path, level{object: delim == '{'})
+		}
+	}
+	var pointer strings.Builder
+	pointer.WriteByte('#')
+	for _, l := range path {
+		pointer.WriteString("/" + escapePointer(l.name))
+	}
+	return pointer.String()
 }
 
 // mismatches lists the parts of text, valid JSON, that do not fit the type of v, a pointer.
