@@ -97,13 +97,15 @@ func isHash(s string) bool {
 	if !known {
 		return false
 	}
-	isHex, lower, upper, digits, changes := true, 0, 0, 0, 0
+	isHex, isBase32, hyphens, lower, upper, digits, changes, inside := true, true, false, 0, 0, 0, 0, 0
 	var class, last byte
+	word := true // at the beginning of what may be a word
 	for i := range len(s) {
 		switch c := s[i]; {
 		case '0' <= c && c <= '9':
 			class = '0'
 			digits++
+			isBase32 = isBase32 && '2' <= c && c <= '7'
 		case 'a' <= c && c <= 'z':
 			class = 'a'
 			lower++
@@ -114,13 +116,19 @@ func isHash(s string) bool {
 			isHex = false
 		case c == '-' || c == '_':
 			class = '-'
-			isHex = false
+			isHex, isBase32, hyphens = false, false, true
 		default:
 			return false
 		}
+		// Hyphens separate words, which may begin with a capital: "Q1-Sales", "My-Doc-1".
+		capital := word && last == 'A' && class == 'a'
 		if i > 0 && class != last {
 			changes++
+			if class != '-' && last != '-' && !capital {
+				inside++
+			}
 		}
+		word = i == 0 || last == '-'
 		last = class
 	}
 	switch {
@@ -129,9 +137,11 @@ func isHash(s string) bool {
 	case len(s) != 8 && len(s) != 10:
 		return false // only hexadecimal hashes are longer
 	case lower == 0:
-		return digits > 0 && upper > 0 && changes >= 2 // base32
+		return digits > 0 && upper > 0 && changes >= 2 && isBase32 // not DSC_0001, FY2024Q1
 	case upper == 0:
-		return digits > 0 && changes >= 4
+		return digits > 0 && changes >= 4 && lower >= 4 // not 10x20x30, 1h30m45s
+	case hyphens && inside < 2:
+		return false
 	case digits == 0:
 		return changes >= 5
 	}

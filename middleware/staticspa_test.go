@@ -127,6 +127,7 @@ func TestStaticFilesCacheRules(t *testing.T) {
 		"app.js": "", "main.js": "", "jquery-3.7.1.min.js": "", "bootstrap-datepicker.js": "", "font-SemiBold.woff2": "", "Roboto-MediumItalic.woff2": "",
 		"report-20240101.pdf": "", "photo-12345678.jpg": "", "IMG_20240101.jpg": "", "hero-iPhone15.png": "", "hero-iPhone15Pro.png": "", "logo-horizontal.svg": "",
 		"chart-1920x1080.png": "", "polyfill-es2015.js": "", "facade12.js": "", "deadbeef.js": "", "JavaScript.js": "", "PROD2024.js": "",
+		"DSC_0001.jpg": "", "IMG_2024.jpg": "", "report-FY2024Q1.pdf": "", "Q1-Sales.pdf": "", "My-Doc-1.pdf": "", "x-Foo-Bar2.pdf": "", "box-10x20x30.png": "", "timer-1h30m45s.mp3": "",
 		"550e8400-e29b-41d4-a716-44665544a0b0.png": "", "favicon.ico": "", "robots.txt": "", "sw.js": "", "3f2a1b9c": "", "README": "", "data.3f2a1b9": "",
 	}
 	files := fstest.MapFS{}
