@@ -265,6 +265,8 @@ func TestPathValue(t *testing.T) {
 		{"no number", "/a/x", func(r *http.Request) (any, error) { return middleware.PathValue[int64](r, "v") }, int64(0), 404},
 		{"a text", "/a/x%2Fy", func(r *http.Request) (any, error) { return middleware.PathValue[string](r, "v") }, "x/y", 200},
 		{"a float", "/a/1.5", func(r *http.Request) (any, error) { return middleware.PathValue[float32](r, "v") }, float32(1.5), 200},
+		{"not a number", "/a/NaN", func(r *http.Request) (any, error) { return middleware.PathValue[float64](r, "v") }, 0.0, 404},
+		{"an infinity", "/a/-Inf", func(r *http.Request) (any, error) { return middleware.PathValue[float64](r, "v") }, 0.0, 404},
 		{"a bool", "/a/true", func(r *http.Request) (any, error) { return middleware.PathValue[bool](r, "v") }, true, 200},
 		{"an address", "/a/::1", func(r *http.Request) (any, error) { return middleware.PathValue[netip.Addr](r, "v") }, netip.IPv6Loopback(), 200},
 		{"no address", "/a/::x", func(r *http.Request) (any, error) { return middleware.PathValue[netip.Addr](r, "v") }, netip.Addr{}, 404},

@@ -3,6 +3,7 @@ package middleware
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -10,8 +11,8 @@ import (
 )
 
 // PathValue returns the value of a wildcard of the pattern that an http.ServeMux, or another
-// router that calls SetPathValue, has matched, as a T: a string, a bool, an integer or a float
-// of any size, or a type with UnmarshalText, such as netip.Addr. It corresponds to a route
+// router that calls SetPathValue, has matched, as a T: a string, a bool, an integer or a finite
+// float of any size, or a type with UnmarshalText, such as netip.Addr. It corresponds to a route
 // constraint of ASP.NET Core ("{id:int}"):
 //
 //	id, err := middleware.PathValue[int64](r, "id")
@@ -67,6 +68,9 @@ func parseText(text string, v any) error {
 		return err
 	case reflect.Float32, reflect.Float64:
 		n, err := strconv.ParseFloat(text, target.Type().Bits())
+		if math.IsNaN(n) || math.IsInf(n, 0) { // JSON has no such values
+			return strconv.ErrRange
+		}
 		target.SetFloat(n)
 		return err
 	default:
