@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -135,12 +136,28 @@ func defaultProblem(err error) *Problem {
 		return p
 	case errors.As(err, &tooLarge), errors.Is(err, multipart.ErrMessageTooLarge):
 		return &Problem{Status: http.StatusRequestEntityTooLarge}
-	case errors.Is(err, http.ErrNotMultipart), errors.Is(err, http.ErrMissingBoundary), errors.Is(err, http.ErrMissingFile):
+	case errors.Is(err, http.ErrNotMultipart), errors.Is(err, http.ErrMissingBoundary), errors.Is(err, http.ErrMissingFile), isFormError(err):
 		return &Problem{Status: http.StatusBadRequest}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Problem{Status: http.StatusGatewayTimeout}
 	}
 	return nil
+}
+
+// isFormError reports whether err is that of a malformed form or query, for which net/http
+// and mime/multipart have no exported values.
+func isFormError(err error) bool {
+	var escape url.EscapeError
+	if errors.As(err, &escape) {
+		var other *url.Error // of a URL that need not be the client's
+		return !errors.As(err, &other)
+	}
+	if isMistake(err) {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "invalid semicolon separator in query") ||
+		strings.Contains(text, "multipart: NextPart: ") || strings.Contains(text, "multipart: expecting a new Part")
 }
 
 // catchPanic returns a panic of f as an error, nil if there is none.
