@@ -83,21 +83,3 @@ func TestRoutes(t *testing.T) {
 		})
 	}
 }
-
-func TestRouteOfABranchCostsNothing(t *testing.T) {
-	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	observe := pipeline.Observe(func(w http.ResponseWriter, r *http.Request, _ *pipeline.Response, next http.Handler) {
-		next.ServeHTTP(w, r)
-	})
-	w := httptest.NewRecorder()
-	allocs := func(h http.Handler, target string) float64 {
-		r := httptest.NewRequest(http.MethodGet, target, nil)
-		r.Header.Set("Sec-Ch-Ua-Mobile", "?1")
-		return testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) })
-	}
-	mapped := pipeline.New().Use(observe).Map("/api", func(b *pipeline.Builder) { b.Run(ok) }).MustBuild()
-	require.Equal(t, allocs(observe(branch.Map("/api", ok)(http.NotFoundHandler())), "/api/x"), allocs(mapped, "/api/x"))
-	when := pipeline.New().Use(observe).MapWhen(isMobile, func(b *pipeline.Builder) { b.Run(ok) }).MustBuild()
-	require.Equal(t, allocs(observe(ok), "/"), allocs(when, "/"))
-	require.Equal(t, 1.0, allocs(mapped, "/API/x")-allocs(mapped, "/api/x"), "the lower case of what the client wrote")
-}
