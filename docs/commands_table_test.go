@@ -23,6 +23,7 @@ var notRun = map[string]string{
 	"go run ./internal/release version v0.3.0":                                    "writes go.mod files; the package's tests run it on a repository of theirs",
 	"go get": "is followed by the reader's module; .ci/run does it for each library module of this repository",
 	"go get github.com/speakingtube/speakingtube/wsmanager/hub/msgpack": "gets what is published, not what is here",
+	"go run ./examples/hub -typescript":                                 "writes a file and ends; the package's tests run it",
 	"npm install @microsoft/signalr":                                    "gets the newest from a registry; the tests of examples/hub run one that is pinned",
 	"dotnet new web":                                                    "is ASP.NET Core's",
 	"dotnet run":                                                        "is ASP.NET Core's",
