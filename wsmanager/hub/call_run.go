@@ -43,7 +43,7 @@ func (k *call) end() (next *call) {
 	return k.finish()
 }
 
-var errExited = errors.New("the method has ended its goroutine")
+var errExited = errors.New("the method, hook or handler has ended its goroutine")
 
 // exited answers a call whose method has ended its goroutine with runtime.Goexit.
 func (k *call) exited() {

@@ -143,7 +143,14 @@ func (q *handlerQueue) run(in serverCall, h *handlerCall) {
 	}()
 	ctx, cancel := context.WithCancelCause(context.WithValue(c.ctx, handlerCallKey{}, h))
 	defer cancel(ErrReturned)
+	returned := false
+	defer func() {
+		if !returned {
+			q.exited(in)
+		}
+	}()
 	answer := q.dispatch(ctx, in.inv)
+	returned = true
 	if in.inv.ID == "" {
 		return
 	}
@@ -153,6 +160,14 @@ func (q *handlerQueue) run(in serverCall, h *handlerCall) {
 		answer.ID = in.inv.ID
 		_ = c.writeWithin(ctx, in.session, answer, math.MaxInt) // no more than the call and a general text
 	} // all other errors mean that the connection has broken: then the server does not wait for the answer
+}
+
+// exited answers a call whose handler has ended its goroutine with runtime.Goexit.
+func (q *handlerQueue) exited(in serverCall) {
+	answer := q.failed(in.inv, unexpectedOnClient(in.inv), errExited)
+	if answer.ID = in.inv.ID; answer.ID != "" {
+		_ = q.c.writeWithin(q.c.ctx, in.session, answer, math.MaxInt) // no more than the call and a general text
+	}
 }
 
 // failed logs a failure of a handler, and makes the answer.

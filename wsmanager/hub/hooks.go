@@ -10,7 +10,14 @@ import (
 
 // runConnected calls Options.Connected before the first call begins.
 func (c *conn) runConnected() {
-	if err := c.hub.callConnected(c); err != nil {
+	err := errExited // if the hook ends the goroutine
+	defer func() { endConnected(c, err) }()
+	err = c.hub.callConnected(c)
+}
+
+// endConnected lets the calls begin, or closes the connection because of the error of Options.Connected.
+func endConnected(c *conn, err error) {
+	if err != nil {
 		text, public := publicText(err)
 		if !public {
 			text = "The server failed to accept the connection."

@@ -179,3 +179,19 @@ func FuzzJSONProtocol(f *testing.F) {
 		}
 	})
 }
+
+// Of two fields whose names differ only in case, an array is for the one with its exact name.
+func TestArraysOfNamesThatDifferInCase(t *testing.T) {
+	var v struct {
+		Two   [2]int `json:"A"`
+		Three [3]int `json:"a"`
+	}
+	require.Error(t, hub.JSON().Decode(hub.Raw(`{"A":[1,2,3]}`), &v))
+	require.NoError(t, hub.JSON().Decode(hub.Raw(`{"a":[1,2,3]}`), &v))
+	var w struct {
+		Three [3]int `json:"a"`
+		Two   [2]int `json:"A"`
+	}
+	require.NoError(t, hub.JSON().Decode(hub.Raw(`{"a":[1,2,3]}`), &w))
+	require.Equal(t, [3]int{1, 2, 3}, w.Three)
+}

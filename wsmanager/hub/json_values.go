@@ -224,7 +224,10 @@ func (c arrayCheck) members(t reflect.Type) error {
 		switch {
 		case types != nil:
 			name, _ := key.(string)
-			elem = types[fields.Fold([]byte(name))]
+			var ok bool
+			if elem, ok = types[name]; !ok {
+				elem = types[fields.Fold([]byte(name))]
+			}
 		case t != nil && t.Kind() == reflect.Map:
 			elem = t.Elem()
 		}

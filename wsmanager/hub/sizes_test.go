@@ -145,6 +145,7 @@ func testMessagesAboveAllBuffers(t *testing.T) {
 			}
 			dial.WebSocket.Outbox.Bytes, dial.WebSocket.Limits.MaxMessageSize = 5000, 3000
 			c := client(t, url, dial)
+			require.Eventually(t, func() bool { return h.Len() == 1 }, wstest.Patience, 1e6) // the client knows earlier that it is connected
 			require.NoError(t, h.Clients().All().Send("say", large(size)))
 			require.Equal(t, size, awaitValue(t, events))
 			n, err := hub.Invoke[int](testContext(t), c, "Size", large(size))

@@ -38,13 +38,18 @@ type resultStream struct {
 // run sends the items and then the answer.
 func (s *resultStream) run() {
 	k := s.k
+	returned := false
 	defer func() {
+		if !returned {
+			k.exited()
+		}
 		if next := k.end(); next != nil {
 			k.c.hub.running.run(next.serve)
 		}
 	}()
 	s.send()
 	k.sendAnswer()
+	returned = true
 }
 
 // send sends the items.

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +67,7 @@ func (f *typeFacts) add(t reflect.Type, visited map[reflect.Type]bool) {
 // jsonFields are the fields of a struct type as encoding/json sees them.
 type jsonFields struct {
 	list  []fields.Field
-	types map[string]reflect.Type // by folded name
+	types map[string]reflect.Type // by name, and by folded name
 }
 
 var jsonFieldsCache sync.Map // *jsonFields by reflect.Type
@@ -76,8 +77,11 @@ func jsonFieldsOf(t reflect.Type) *jsonFields {
 		return f.(*jsonFields)
 	}
 	f := &jsonFields{list: fields.Of(t, "json"), types: make(map[string]reflect.Type)}
-	for _, field := range f.list {
+	for _, field := range slices.Backward(f.list) { // of several fields with one folded name the first counts
 		f.types[fields.Fold([]byte(field.Name))] = field.Type
+	}
+	for _, field := range f.list {
+		f.types[field.Name] = field.Type
 	}
 	jsonFieldsCache.Store(t, f)
 	return f

@@ -23,13 +23,13 @@ func (p *protocol) DecodedSize(raw hub.Raw, t reflect.Type) int {
 	if !composite(t) || !p.mayGrow(t) && decodedFactor*len(raw) <= decodedFew {
 		return 0
 	}
-	if _, err := mpack.Skip(raw); err != nil {
+	if _, err := skip(raw); err != nil { // limits the nesting, because sizeOf recurses
 		return 0 // nothing is decoded
 	}
 	return p.sizeOf(raw, t)
 }
 
-// check returns an error if the value in raw, which mpack.Skip has checked, takes too much memory.
+// check returns an error if the value in raw, which skip has checked, takes too much memory.
 func (p *protocol) check(raw hub.Raw, t reflect.Type) error {
 	if p.mayGrow(t) && p.sizeOf(raw, t) > decodedLimit(raw) {
 		return hub.ErrValueTooLarge
@@ -136,7 +136,7 @@ const (
 // maxPointers bounds the work for types that point to themselves.
 const maxPointers = 16
 
-// value adds the first value of p, of type t, and returns the data after it. mpack.Skip has checked p.
+// value adds the first value of p, of type t, and returns the data after it. skip has checked p.
 func (s *sizer) value(p []byte, t reflect.Type) (rest []byte) {
 	for depth := 0; t.Kind() == reflect.Pointer; depth++ {
 		if p[0] == nilCode || depth == maxPointers || hasOwnDecoding(t) {

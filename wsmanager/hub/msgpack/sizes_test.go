@@ -1,7 +1,9 @@
 package msgpack_test
 
 import (
+	"bytes"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -55,4 +57,11 @@ func TestSizesOfBothProtocols(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The estimate of a value's size recurses into it. The nesting of a hostile value does not make it take the stack, whose overflow
+// would end the process.
+func TestDecodedSizeOfDeepValue(t *testing.T) {
+	deep := append(bytes.Repeat([]byte{0x91}, 1<<20), 0xc0)
+	require.Zero(t, protocol.(hub.DecodedSizer).DecodedSize(deep, reflect.TypeFor[any]()))
 }
