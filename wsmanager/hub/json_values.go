@@ -13,15 +13,29 @@ import (
 	"github.com/speakingtube/speakingtube/wsmanager/hub/internal/fields"
 )
 
-var errDuration = errors.New("hub: the value has " + durationHint)
+var (
+	errDuration = errors.New("hub: the value has " + durationHint)
+	errMapKey   = errors.New("hub: the value has a map whose keys are neither texts nor integers, nor of a type with MarshalText and UnmarshalText")
+)
+
+// refused returns the reason why no value of a type with these facts is encoded or decoded.
+func (f typeFacts) refused() error {
+	switch {
+	case f.duration:
+		return errDuration
+	case f.key:
+		return errMapKey
+	}
+	return nil
+}
 
 // encodeJSON encodes a value with encoding/json. A method of a pointer counts for a value, too: a big.Int is a number.
 func encodeJSON(v any) (Raw, error) {
 	if v != nil {
 		t := reflect.TypeOf(v)
 		facts := factsOf(t)
-		if facts.duration {
-			return nil, errDuration
+		if err := facts.refused(); err != nil {
+			return nil, err
 		}
 		if facts.address {
 			p := reflect.New(t)
@@ -46,8 +60,8 @@ func decodeJSON(raw Raw, v any) error {
 		return json.Unmarshal(raw, v) // an error
 	}
 	facts := factsOf(t.Elem())
-	if facts.duration {
-		return errDuration
+	if err := facts.refused(); err != nil {
+		return err
 	}
 	if facts.array {
 		c := arrayCheck{json.NewDecoder(bytes.NewReader(raw))}

@@ -17,6 +17,7 @@ type typeFacts struct {
 	any      bool // an any, in which numbers keep their digits
 	array    bool // a Go array, which may be too short for the elements that arrive
 	duration bool // a time.Duration, which no protocol may encode
+	key      bool // a map with keys of a type that is not one of names: releases of encoding/json differ in those
 	address  bool // a type that encodes itself by a method of its pointer
 }
 
@@ -53,6 +54,7 @@ func (f *typeFacts) add(t reflect.Type, visited map[reflect.Type]bool) {
 		f.array = true
 		f.add(t.Elem(), visited)
 	case reflect.Map:
+		f.key = f.key || !isKey(t.Key())
 		f.add(t.Key(), visited)
 		f.add(t.Elem(), visited)
 	case reflect.Pointer, reflect.Slice:
@@ -62,6 +64,16 @@ func (f *typeFacts) add(t reflect.Type, visited map[reflect.Type]bool) {
 			f.add(field.Type, visited)
 		}
 	}
+}
+
+// isKey reports whether values of the type can be names of members: texts, integers, and types that are texts.
+func isKey(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.String, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return true
+	}
+	return implements(t, typeTextMarshaler) || implements(t, typeTextUnmarshaler)
 }
 
 // jsonFields are the fields of a struct type as encoding/json sees them.

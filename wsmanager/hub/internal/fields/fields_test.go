@@ -49,7 +49,6 @@ func TestNamesOfEncodingJSON(t *testing.T) {
 			E    int `json:"-"`
 			F    int `json:"-,"` //nolint:staticcheck // the name is "-"
 			G    int `json:",omitzero"`
-			H    int `json:"bad\"name"` //nolint:staticcheck // not a name
 			I    int `json:"i i"`
 			j    int
 		}{},

@@ -66,7 +66,8 @@ func TestToJSON(t *testing.T) {
 	} {
 		out, err := transcode.ToJSON(nil, unhex(t, row.messagePack))
 		require.NoError(t, err, row.messagePack)
-		require.Equal(t, row.want, string(out), row.messagePack)
+		// Releases of encoding/json differ in the escapes of U+FFFD.
+		require.Equal(t, row.want, strings.ReplaceAll(string(out), "\uFFFD", `\ufffd`), row.messagePack)
 	}
 	for _, refused := range []string{
 		"", "c1", "0101", "91", "dcffff", "cb7ff8000000000000", "ca7f800000", "d40100", "c700ff", "c7ff", "c701ff00", "81c001", "819001", "81c40001",
