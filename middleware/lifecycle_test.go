@@ -32,7 +32,7 @@ func TestAccessLogLooksAtNoPatternInTheMaking(t *testing.T) {
 		next.ServeHTTP(w, r)
 	})
 	h := pipeline.New().Use(answered, middleware.ResponseTime, func(next http.Handler) http.Handler {
-		return http.TimeoutHandler(next, time.Millisecond, "late")
+		return http.TimeoutHandler(next, 250*time.Millisecond, "late")
 	}, middleware.AccessLog(middleware.AccessLogOptions{Logger: l.logger()})).
 		UseFunc(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			<-release
