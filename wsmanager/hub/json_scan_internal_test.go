@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/json"
+	"math/bits"
 	"reflect"
 	"strings"
 	"testing"
@@ -122,7 +123,11 @@ func TestPlainValues(t *testing.T) {
 			require.Equal(t, want.Elem().Interface(), got.Interface(), "%v from %q", typ, raw)
 		}
 	}
-	require.Equal(t, 3+8+5+8+2, plain)
+	want := 3 + 8 + 5 + 8 + 2
+	if bits.UintSize == 32 {
+		want-- // a number of 18 digits is no int then
+	}
+	require.Equal(t, want, plain)
 }
 
 // TestPlainCompletions: a result has the same bytes with and without encoding/json.

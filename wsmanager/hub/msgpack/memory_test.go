@@ -3,6 +3,7 @@ package msgpack_test
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"runtime"
 	"testing"
 
@@ -61,7 +62,7 @@ func TestShortElementsAllocateLittle(t *testing.T) {
 		"a nested list":          {nested(900, "81a44e657874", "c0"), new(list), false},
 		"nested arrays":          {array(n/3, "91c0"), new([][]large), false},
 		"arrays in structs":      {append(unhex(t, "81a141"), array(n, "c0")...), new(struct{ A []large }), false},
-		"maps in any":            {array(n/3, "81a000"), new(any), false},
+		"maps in any":            {array(n/3, "81a000"), new(any), bits.UintSize == 32},
 		"nested maps in any":     {nested(900, "81a0", "c0"), new(any), true},
 		"an extension for a map": {unhex(t, "c705dfffffffff"), new(map[string]large), false},
 		"pointers, few":          {array(100, "81a15080"), new([]pointers), true},
